@@ -127,8 +127,8 @@ def test_a_vendor_is_held_back_while_its_newest_load_is_not_reconciled(database:
     loaded_at = NOW - timedelta(hours=5)
     load(database, "first", loaded_at - timedelta(days=1), DAY - timedelta(days=1))
     load(database, "r", loaded_at)
-    [held] = find_held_back(engine, NOW)
-    assert (held.vendor, held.business_date, held.since, held.is_off) == ("orion", DAY, loaded_at, False)
+    [notice] = find_held_back(engine, NOW)
+    assert (notice.vendor, notice.business_date, notice.since, notice.is_off) == ("orion", DAY, loaded_at, False)
     check(database, "control_total", 3, 0, False)
     assert str(find_held_back(engine, NOW)[0]) == (
         "orion 2026-11-25: held back since 2026-11-27 07:00 UTC, reconciliation failed"

@@ -31,7 +31,7 @@ def late_at(firm: Firm, now: datetime, go_live: datetime = NOW - timedelta(days=
     return find_late(firm.engine, firm.vendor, now, go_live)
 
 
-def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "current") -> None:
+def record_pulls(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "current") -> None:
     """Record a pull of every table in the ledger."""
     for number, table in enumerate(firm.vendor.requested_tables):
         firm.database.do(
@@ -45,7 +45,7 @@ def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "c
 @pytest.fixture
 def firm(firm: Firm) -> Firm:
     """A firm whose vendor was first pulled long ago."""
-    pulled(firm, NOW - timedelta(days=300))
+    record_pulls(firm, NOW - timedelta(days=300))
     return firm
 
 
@@ -102,7 +102,7 @@ def test_a_vendor_is_late_only_after_its_dag_was_switched_on(
     firm = start_firm(vendor, households=3)
     evening = start(firm).replace(hour=20)
     assert late_at(firm, evening) == []
-    pulled(firm, newest_start(firm, evening) + switched_on)
+    record_pulls(firm, newest_start(firm, evening) + switched_on)
     assert bool(late_at(firm, evening)) == (switched_on < HOUR)
 
 
@@ -116,7 +116,7 @@ def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
 @pytest.mark.others_long
 @pytest.mark.parametrize("how", ["selected", "pushed", "replay"])
 def test_some_rows_of_a_day_are_not_the_day(firm: Firm, how: str) -> None:
-    pulled(firm, start(firm), business_dates.latest_closed(start(firm)), how)
+    record_pulls(firm, start(firm), business_dates.latest_closed(start(firm)), how)
     assert {each.stage for each in late_at(firm, start(firm).replace(hour=20))} == {"stage", "load"}
 
 
@@ -125,7 +125,7 @@ def test_lateness_alert_has_delay_and_available_data(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     nothing = late_at(firm, evening)[0]
     assert nothing.describe(nothing.due_at).endswith(", 0 h 00 min ago; nothing staged")
-    pulled(firm, start(firm), business_dates.latest_closed(start(firm)))
+    record_pulls(firm, start(firm), business_dates.latest_closed(start(firm)))
     [load, *_] = late = late_at(firm, evening)
     assert {each.stage for each in late} == {"load"}
     due = f"{load.table}: load was due at {firm.vendor.due['load']} {load.due_at:%Z}"

@@ -43,8 +43,8 @@ def test_documents_are_held_or_released_and_an_empty_hold_fails(tmp_path: Path, 
 
     assert (first, ended) == (2, 2)
     assert "No document of this envelope is stored" in nothing
-    held = database.rows("select envelope_key as key, held_for, held_by from control.document order by 1")
-    assert [tuple(row.values()) for row in held] == [
+    holds = database.rows("select envelope_key as key, held_for, held_by from control.document order by 1")
+    assert [tuple(row.values()) for row in holds] == [
         *[("e1", "a dispute", "counsel")] * 2,
         *[("e3", None, "counsel")] * 2,
     ]

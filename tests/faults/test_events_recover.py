@@ -187,9 +187,9 @@ def test_what_came_while_postgresql_was_dead_is_known_when_it_lives_again(
 
 def test_final_state_matches_the_vendor(webhook_run: WebhookRun, postgres: Postgres, tmp_path: Path) -> None:
     wait_until(lambda: not webhook_run.count_waiting(), PATIENCE_S)
-    brought = read_states(webhook_run.firm)
-    assert sorted(each["status"] for each in brought.values()) == ["completed", "completed", "declined"]
+    states = read_states(webhook_run.firm)
+    assert sorted(each["status"] for each in states.values()) == ["completed", "completed", "declined"]
     webhook_run.firm.now = max(webhook_run.firm.now, datetime.now(UTC))
     with pull_truth(webhook_run.firm, postgres, tmp_path) as expected:
-        assert brought == {name: expected[name] for name in brought}
+        assert states == {name: expected[name] for name in states}
     assert webhook_run.firm.database.value("select count(*) from control.inbox where error is not null") == 0

@@ -147,12 +147,14 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
 def test_a_killed_pull_is_tried_again_and_the_day_completes(
     scheduled: Scheduled, record_property: Callable[[str, object], None]
 ) -> None:
-    held = scheduled.sandbox.fault("latency", seconds=60, times=1)
+    fault_id = scheduled.sandbox.fault("latency", seconds=60, times=1)
     run_id = scheduled.api.trigger("orion")
     faults = "/_sandbox/faults"
-    wait_until(lambda: any(f["hits"] for f in scheduled.sandbox.http.get(faults).json() if f["id"] == held), START_S)
-    record_property("noticed_after_s", noticed := scheduled.kill(run_id, "pull"))
-    print(f"pull: noticed after {noticed:.1f} s")
+    wait_until(
+        lambda: any(f["hits"] for f in scheduled.sandbox.http.get(faults).json() if f["id"] == fault_id), START_S
+    )
+    record_property("noticed_after_s", seconds := scheduled.kill(run_id, "pull"))
+    print(f"pull: noticed after {seconds:.1f} s")
     assert scheduled.api.wait_run("orion", run_id, START_S) == "success"
     assert scheduled.task(run_id, "pull")["try_number"] == 2
     scheduled.check(run_id)
@@ -174,8 +176,8 @@ def test_a_killed_load_is_tried_again_and_the_day_completes(
         connection.execute("lock table warehouse.position in share row exclusive mode")
         run_id = scheduled.api.trigger("orion")
         wait_until(lambda: scheduled.database.value(waiting) == 1, START_S)
-        record_property("noticed_after_s", noticed := scheduled.kill(run_id, "publish"))
-        print(f"load: noticed after {noticed:.1f} s")
+        record_property("noticed_after_s", seconds := scheduled.kill(run_id, "publish"))
+        print(f"load: noticed after {seconds:.1f} s")
     assert scheduled.api.wait_run("orion", run_id, START_S) == "success"
     assert scheduled.task(run_id, "publish")["try_number"] == 2
     scheduled.check(run_id)

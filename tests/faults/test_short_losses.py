@@ -43,14 +43,14 @@ class Lossy:
 
     def start_pull(self, latency_s: float) -> str:
         """Start a run; return once its pull waits for the vendor."""
-        held = self.sandbox.fault("latency", "portfolio/clients", seconds=latency_s, times=1)
+        fault_id = self.sandbox.fault("latency", "portfolio/clients", seconds=latency_s, times=1)
         run_id = self.api.trigger("orion", CLIENTS)
         faults = "/_sandbox/faults"
 
         def is_held() -> bool:
             states = self.api.task_states("orion", run_id)
             assert "failed" not in states.values(), states
-            return any(each["hits"] for each in self.sandbox.http.get(faults).json() if each["id"] == held)
+            return any(each["hits"] for each in self.sandbox.http.get(faults).json() if each["id"] == fault_id)
 
         wait_until(is_held, START_S)
         return run_id

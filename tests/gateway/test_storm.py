@@ -147,12 +147,12 @@ def test_after_a_storm_every_event_has_one_effect_and_every_envelope_ends_as_it_
 
         assert box.drain() == events  # each event is stored exactly once
 
-    held = database.rows("select envelope_key, status from warehouse.envelope where recorded_to is null")
+    envelopes = database.rows("select envelope_key, status from warehouse.envelope where recorded_to is null")
     theirs = {"created": "draft", "signed": "delivered"}
-    assert {row["envelope_key"]: row["status"] for row in held} == {
+    assert {row["envelope_key"]: row["status"] for row in envelopes} == {
         name: theirs.get(status, status) for name, status in ends.items()
     }
-    assert len(held) == len(ends)
+    assert len(envelopes) == len(ends)
     assert database.value("select sum(copies) from control.inbox") >= events * COPIES
     assert box.errors() == [None] * events
     assert database.value("select count(*) from control.dead_letter") == 0

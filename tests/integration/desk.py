@@ -125,17 +125,17 @@ def play_envelopes(desk: Desk, seed: int, envelopes: int = 4) -> None:
 
 def read_states(firm: Firm) -> dict[str, dict[str, Any]]:
     """Read every envelope with its current recipients, without times and runs of writing."""
-    held: dict[str, dict[str, Any]] = {}
+    envelopes: dict[str, dict[str, Any]] = {}
     for row in firm.database.rows("select * from warehouse.envelope where recorded_to is null"):
-        held[row["envelope_key"]] = {
+        envelopes[row["envelope_key"]] = {
             k: v for k, v in row.items() if k not in ("recorded_from", "recorded_to", "source_run_id")
         }
     for row in firm.database.rows(
         "select r.envelope_key, r.envelope_recipient_key, r.status, r.signed_at from warehouse.envelope_recipient r"
         " where recorded_to is null order by 2"
     ):
-        held[row["envelope_key"]].setdefault("recipients", []).append(tuple(row.values()))
-    return held
+        envelopes[row["envelope_key"]].setdefault("recipients", []).append(tuple(row.values()))
+    return envelopes
 
 
 @contextmanager

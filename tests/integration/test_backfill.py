@@ -272,9 +272,9 @@ def test_a_price_corrected_later_is_known_before_and_after(
     firm.sandbox.admin("orion/correct_price", product_id=int(product), date=str(day), price=123.4567)
     truth.export(firm, backfill.days[0], LAST)
     loads = run_day(firm, day, firm.new_run(day))
-    held = firm.database.value("select count(*) from truth.assets where doc->>'productId' = :product"
+    rows_stated = firm.database.value("select count(*) from truth.assets where doc->>'productId' = :product"
                                " and doc->>'asOfDate' like :day", product=product, day=f"{day}%")  # fmt: skip
-    assert 0 < loads["position"].updated <= held
+    assert 0 < loads["position"].updated <= rows_stated
     assert loads["position"].inserted == loads["position"].withdrawn == 0
     now = "infinity"
     assert truth.differences(firm.database, aum, stated.format("truth.counted"), day=day, at=now) == []

@@ -99,21 +99,21 @@ class Month:
         ids: dict[str, str] = {}
         for name, kind in KINDS.items():
             fields = next((list(record) for record in expected[name].values()), [])
-            held = self.org.read_ours(kind.sobject, fields, f"{PREFIX}:{kind.entity}")
-            if differing_fields := find_differences(expected[name], held):
+            records = self.org.read_ours(kind.sobject, fields, f"{PREFIX}:{kind.entity}")
+            if differing_fields := find_differences(expected[name], records):
                 differing[name] = differing_fields
-            before, self.stamps[name] = self.stamps.get(name, {}), {k: r["SystemModstamp"] for k, r in held.items()}
+            before, self.stamps[name] = self.stamps.get(name, {}), {k: r["SystemModstamp"] for k, r in records.items()}
             moved[name] = {key for key, stamp in self.stamps[name].items() if before.get(key) != stamp}
-            ids |= {key: row["Id"] for key, row in held.items() if name != "contact"}
+            ids |= {key: row["Id"] for key, row in records.items() if name != "contact"}
         return differing, moved, ids
 
     def look_at_tasks(self, ids: dict[str, str]) -> list[Any]:
-        held = self.org.read_ours("Task", ["Subject", "Status", "Priority", "WhatId"], f"{PREFIX}:finding")
+        records = self.org.read_ours("Task", ["Subject", "Status", "Priority", "WhatId"], f"{PREFIX}:finding")
         expected = {
             key: {name: value for name, value in task.items() if name != "What"} | {"WhatId": ids.get(task["What"])}
             for key, task in self.known_tasks.items()
         }
-        return find_differences(expected, held)
+        return find_differences(expected, records)
 
     def stated_positions(self, day: date) -> set[str]:
         """Return the keys of positions that the vendor stated on a day, even without units."""
@@ -189,8 +189,8 @@ def set_fields(month: Month, table: str, row: int, **values: Any) -> None:
 
 
 def correct_price(month: Month, day: date, number: int) -> None:
-    held = month.firm.sandbox.rows("Portfolio/Assets", asOfDate=str(day))
-    products = sorted({a["productId"] for a in held if a["ticker"] and not a["isCustodialCash"]})
+    assets = month.firm.sandbox.rows("Portfolio/Assets", asOfDate=str(day))
+    products = sorted({a["productId"] for a in assets if a["ticker"] and not a["isCustodialCash"]})
     month.firm.sandbox.admin(
         "orion/correct_price", product_id=products[number % len(products)], date=str(day), price=f"{20 + number}.1235"
     )

@@ -80,9 +80,9 @@ def test_every_table_of_money_has_its_control_total_at_every_step(firm: Firm) ->
 @holding
 def test_a_position_has_its_cost(firm: Firm) -> None:
     firm.day()
-    held = "select count(*) from warehouse.position where recorded_to is null and cost_basis_usd"
-    assert firm.database.value(f"{held} > 0") > 10
-    assert firm.database.value(f"{held} is null") == 0
+    query = "select count(*) from warehouse.position where recorded_to is null and cost_basis_usd"
+    assert firm.database.value(f"{query} > 0") > 10
+    assert firm.database.value(f"{query} is null") == 0
 
 
 @holding

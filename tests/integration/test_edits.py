@@ -143,13 +143,13 @@ def test_a_closed_account_is_empty_and_has_a_finding(edited: Edited) -> None:
         key=str(edited.closed["id"]),
     )
     assert account == {"status": "Closed", "is_active": False, "close_date": MONDAY}
-    held = edited.rows(
+    positions = edited.rows(
         "select distinct quantity from warehouse.position join warehouse.source_key on id = account_id"
         " where source_key = :key and business_date = :day and recorded_to is null",
         key=str(edited.closed["id"]),
         day=MONDAY,
     )
-    assert [row["quantity"] for row in held] == [0]
+    assert [row["quantity"] for row in positions] == [0]
     assert edited.firm.database.value("select closed from mart.openings_and_closings where day = :day", day=MONDAY) == 1
 
 

@@ -27,12 +27,12 @@ def planner(number: str) -> Responses:
     def be_orion_s(rows: list[Any]) -> None:
         rows[0] |= {"dateOfBirth": "1967-01-01", "email": "gus.example.1001@example.org", "spouse": None}
 
-    def list_one(held: dict[str, Any]) -> None:
-        [first, *others] = held
+    def list_one(body: dict[str, Any]) -> None:
+        [first, *others] = body
         one = {"accountNumber": number, "institution": MANAGED["custodian"], "value": MANAGED["currentValue"]}
-        held[first] = [held[first][0] | one]
+        body[first] = [body[first][0] | one]
         for path in others:
-            held[path] = []
+            body[path] = []
 
     return change_response(change_response(goldens(EMONEY), "clients", be_orion_s), "accounts", list_one)
 

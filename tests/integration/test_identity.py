@@ -303,12 +303,12 @@ def test_net_worth_is_reported_as_known(firms: Firms) -> None:
 
 
 @pytest.mark.parametrize(
-    "word",
+    "decide",
     [lambda f, a, b, c: f.decide("person", a, c, False), lambda f, a, b, c: f.decide("person", c, a, False)],
     ids=["one way", "the other way"],
 )
 def test_a_decision_contradicting_other_decisions_is_rejected(
-    firms: Firms, word: Callable[[Firms, int, int, int], Decision]
+    firms: Firms, decide: Callable[[Firms, int, int, int], Decision]
 ) -> None:
     a, b, c = [
         row["person_id"]
@@ -317,7 +317,7 @@ def test_a_decision_contradicting_other_decisions_is_rejected(
     firms.decide("person", a, b, True)
     firms.decide("person", b, c, True)
     with pytest.raises(decisions.DecisionRefused, match="contradicts") as error:
-        word(firms, a, b, c)
+        decide(firms, a, b, c)
     assert error.value.known is not None
     assert {error.value.known.left, error.value.known.right} == {b, c}
 

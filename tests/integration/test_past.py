@@ -38,17 +38,17 @@ class Data:
         every = dict.fromkeys(column.source for column in ORION.table(table).columns)
         (self._folder / f"{table}.jsonl").write_text("".join(json.dumps(every | row) + "\n" for row in rows))
 
-    def hold(self, *held: tuple[int, int, date]) -> None:
+    def hold(self, *accounts: tuple[int, int, date]) -> None:
         """Write accounts, each with one security, on days."""
         self.put("accounts", *({
             "id": account, "name": f"Sample {account}", "number": f"9900{account:05d}", "isActive": True, "currentValue": 100,
             "cashBalance": 0, "registrationId": 1, "clientId": 1, "representativeId": 1, "sleeveType": "None",
             "lastPositionDate": midnight(LAST), "asOfDate": str(day),
-        } for account, _, day in held))  # fmt: skip
+        } for account, _, day in accounts))  # fmt: skip
         self.put("assets", *({
             "id": account * 10, "accountId": account, "productId": security, "name": f"Security {security}", "isActive": True,
             "currentShares": 10, "currentPrice": 10, "currentValue": 100, "assetClass": "Equity", "asOfDate": midnight(day),
-        } for account, security, day in held))  # fmt: skip
+        } for account, security, day in accounts))  # fmt: skip
 
 
 def midnight(day: date) -> str:

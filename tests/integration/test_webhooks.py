@@ -43,10 +43,10 @@ def test_data_from_disturbed_webhooks_matches_the_vendor(
         desk.quiet()
         assert desk.drain() > 0
 
-    brought = read_states(firm)
-    assert len(brought) == 4
+    states_read = read_states(firm)
+    assert len(states_read) == 4
     with pull_truth(firm, postgres, tmp_path) as expected:
-        assert brought == {name: expected[name] for name in brought}
+        assert states_read == {name: expected[name] for name in states_read}
     assert firm.database.value("select count(*) from control.dead_letter") == 0
     assert firm.database.value("select count(*) from control.inbox where error is not null") == 0
 

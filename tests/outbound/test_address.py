@@ -179,8 +179,8 @@ def _make_certificate(folder: Path, name: str) -> Path:
 def _respond(listener: socket.socket, context: ssl.SSLContext) -> None:
     with contextlib.suppress(OSError):
         while True:
-            taken, _ = listener.accept()
-            with contextlib.suppress(OSError), context.wrap_socket(taken, server_side=True) as secured:
+            connection, _ = listener.accept()
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
                 request = b""
                 while not request.endswith(b"{}") and (
                     piece := secured.recv(65536)

@@ -239,8 +239,8 @@ def test_no_secret_and_no_address_is_in_the_database_or_in_a_log(
     receiver.play(500)
     firm.happen("a", "b", type=LOAD)
     firm.deliver()
-    held = str([firm.rows(f"select * from control.{t}") for t in ("outbox", "outbound_subscriber")])
-    text = held + str(firm.deliveries()) + caplog.text + repr(firm.subscribers)
+    tables = str([firm.rows(f"select * from control.{t}") for t in ("outbox", "outbound_subscriber")])
+    text = tables + str(firm.deliveries()) + caplog.text + repr(firm.subscribers)
     assert len(receiver.calls) == 2
     assert "canary" not in text
     assert SECRET[6:] not in text

@@ -118,8 +118,8 @@ def test_a_retention_hold_is_stored_and_no_loader_deletes_a_document(signed: Fir
         signed.vendor.documents
     )
 
-    held = signed.database.rows("select held_for, held_by from control.document where envelope_key = :name", name=name)
-    assert {(row["held_for"], row["held_by"]) for row in held} == {("a dispute", "counsel")}
+    holds = signed.database.rows("select held_for, held_by from control.document where envelope_key = :name", name=name)
+    assert {(row["held_for"], row["held_by"]) for row in holds} == {("a dispute", "counsel")}
     with signed.engine.connect() as db, pytest.raises(Exception, match="permission denied"):
         db.exec_driver_sql("delete from control.document")
 

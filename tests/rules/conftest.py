@@ -60,11 +60,11 @@ class Ledgered(Loader):
         self.load("account_owner", [{"account_owner_key": f"{a}:h1", "account_key": a, "household_key": "h1",
                                      "share_ratio": Decimal(1)} for a in values], day)  # fmt: skip
         self.load("security", [{"security_key": "s1", "name": "Sample Fund", "security_type": "ETF"}], day)
-        held = {a: Decimal(v) for a, v in values.items() if v is not None}
+        worth = {a: Decimal(v) for a, v in values.items() if v is not None}
         self.load("account_value", [{"account_value_key": a, "account_key": a, "market_value_usd": v,
-                                     "cash_usd": Decimal((cash or {}).get(a, 0))} for a, v in held.items()], day)  # fmt: skip
+                                     "cash_usd": Decimal((cash or {}).get(a, 0))} for a, v in worth.items()], day)  # fmt: skip
         self.load("position", [{"position_key": f"p-{a}", "account_key": a, "security_key": "s1", "quantity": v,
-                                "market_value_usd": v, "is_cash": False} for a, v in held.items()], day)  # fmt: skip
+                                "market_value_usd": v, "is_cash": False} for a, v in worth.items()], day)  # fmt: skip
 
     def present(self) -> PresentDay:
         """Return this vendor's current day."""

@@ -140,13 +140,13 @@ def _assets(view: HouseholdView, policy: Policy) -> Measured:
 def _distributions(view: HouseholdView, policy: Policy) -> Measured:
     if not view.plans.num_rows:
         return
-    held: dict[int, Decimal] = defaultdict(Decimal)
+    balances: dict[int, Decimal] = defaultdict(Decimal)
     for row in view.retirement.to_pylist():
         if row["account_type"] in policy.rmd_account_types:
-            held[row["person_id"]] += row["market_value_usd"] or Decimal(0)
+            balances[row["person_id"]] += row["market_value_usd"] or Decimal(0)
     changed = _changed(view)
     for row in view.persons.to_pylist():
-        usd, born = held[row["person_id"]], row["birth_date"]
+        usd, born = balances[row["person_id"]], row["birth_date"]
         if usd <= 0 or born is None or first_year(born) > view.business_date.year:
             continue
         begins = date(first_year(born), 1, 1) - timedelta(days=policy.rmd_lead_days)

@@ -85,8 +85,8 @@ def test_assets_are_those_of_the_marts(evaluated: Evaluated) -> None:
     marts = evaluated.firm.database.rows(
         "select household_id, aum_usd from mart.aum_by_household where business_date = :day", day=MONDAY
     )
-    held = {row["household_id"]: row["held_usd"] for row in ours.to_pylist() if row["held_usd"]}
-    assert held == {row["household_id"]: row["aum_usd"] for row in marts if row["aum_usd"]}
+    held_usd = {row["household_id"]: row["held_usd"] for row in ours.to_pylist() if row["held_usd"]}
+    assert held_usd == {row["household_id"]: row["aum_usd"] for row in marts if row["aum_usd"]}
 
 
 def test_flows_are_those_of_the_marts(evaluated: Evaluated) -> None:

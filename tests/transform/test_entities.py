@@ -342,8 +342,8 @@ def test_rule_drops_rows_that_a_split_made(tmp_path: Path) -> None:
 def with_owner(rows: pa.Table, funds: pa.Table) -> pa.Table:
     """Join a holding with its fund's owner."""
     owners = dict(zip(funds["fund"].to_pylist(), funds["owner"].to_pylist(), strict=True))
-    held = rows.append_column("owner", pa.array([owners.get(fund) for fund in rows["fund"].to_pylist()], pa.string()))
-    return held.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    joined = rows.append_column("owner", pa.array([owners.get(fund) for fund in rows["fund"].to_pylist()], pa.string()))
+    return joined.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
 
 
 OWNED = EntityMap(

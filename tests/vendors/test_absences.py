@@ -40,17 +40,17 @@ def find_absent(database: Database, tmp_path: Path) -> FindAbsent:
 def drop_plans_without_id() -> Responses:
     """Return eMoney's goldens without the plan that has no id: while it is unreadable, no plan's goals can be absent."""
 
-    def leave_out(held: dict[str, Any]) -> None:
-        for path, rows in held.items():
-            held[path] = [row for row in rows if row.get("planId")]
+    def leave_out(body: dict[str, Any]) -> None:
+        for path, rows in body.items():
+            body[path] = [row for row in rows if row.get("planId")]
 
     return change_response(goldens(EMONEY), "plans", leave_out)
 
 
-def remove_last_goal(held: dict[str, Any]) -> None:
+def remove_last_goal(body: dict[str, Any]) -> None:
     """Remove the last goal from the plan with the most expenses."""
-    most = max(held, key=lambda path: len(held[path]))
-    held[most] = [row for row in held[most] if row["expenseId"] != "1001004"]
+    most = max(body, key=lambda path: len(body[path]))
+    body[most] = [row for row in body[most] if row["expenseId"] != "1001004"]
 
 
 def test_goal_that_was_deleted_is_absent_and_the_plan_s_retirement_stays(
@@ -64,8 +64,8 @@ def test_goal_that_was_deleted_is_absent_and_the_plan_s_retirement_stays(
 
 
 def test_expense_that_is_no_longer_a_goal_is_absent_as_a_goal(find_absent: FindAbsent) -> None:
-    def take_back(held: dict[str, Any]) -> None:
-        for row in (row for rows in held.values() for row in rows if row["expenseId"] == "1001004"):
+    def take_back(body: dict[str, Any]) -> None:
+        for row in (row for rows in body.values() for row in rows if row["expenseId"] == "1001004"):
             row["isGoal"] = False
 
     assert [
@@ -104,8 +104,8 @@ def test_nothing_below_an_unreadable_row_is_absent(find_absent: FindAbsent) -> N
 
 
 def test_nothing_inside_an_unreadable_row_is_absent(find_absent: FindAbsent) -> None:
-    def spoil(held: dict[str, Any]) -> None:
-        held[next(iter(held))]["categories"] = "not a list"
+    def spoil(body: dict[str, Any]) -> None:
+        body[next(iter(body))]["categories"] = "not a list"
 
     assert find_absent(MONEYGUIDEPRO, change_response(goldens(MONEYGUIDEPRO), "plan_summaries", spoil)) == []
 
@@ -116,5 +116,5 @@ def test_plan_of_a_household_that_lost_it_is_absent(find_absent: FindAbsent) -> 
 
 
 def test_account_is_missing_also_where_groups_are_listed_among_accounts(find_absent: FindAbsent) -> None:
-    responses = change_response(goldens(TAMARAC), "accounts", lambda held: held["items"].pop(0))
+    responses = change_response(goldens(TAMARAC), "accounts", lambda body: body["items"].pop(0))
     assert [key for entity, key in find_absent(TAMARAC, responses) if entity == "account"] == ["TA100"]

@@ -35,7 +35,7 @@ def golden_day(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
 
 def run_simulation(run: Run, **fields: Any) -> Day:
     """Run a day with these fields of the base plan's simulation."""
-    return run(EMONEY, change_response(GOLDEN, "monte_carlo", lambda held: held[SIMULATED].update(fields)), *PLANNED)
+    return run(EMONEY, change_response(GOLDEN, "monte_carlo", lambda body: body[SIMULATED].update(fields)), *PLANNED)
 
 
 # --- people ---
@@ -122,7 +122,7 @@ def test_every_call_computes_anew_and_the_later_one_is_newer(run: Run) -> None:
     results = []
     for now, probability in [(NOW, 0.8243), (NOW.replace(hour=5), 0.8251)]:
         responses = change_response(
-            GOLDEN, "monte_carlo", lambda held, p=probability: held[SIMULATED].update(probabilityOfSuccess=p)
+            GOLDEN, "monte_carlo", lambda body, p=probability: body[SIMULATED].update(probabilityOfSuccess=p)
         )
         results += run(EMONEY, responses, *PLANNED, now=now).read_canonical("monte_carlo", "plan_result")
     first, second = results

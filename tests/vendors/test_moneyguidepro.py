@@ -39,7 +39,7 @@ def golden_day(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
 
 
 def change_summary(change: Callable[[Any], object]) -> Responses:
-    return change_response(GOLDEN, "plan_summaries", lambda held: change(held[SUMMARY]))
+    return change_response(GOLDEN, "plan_summaries", lambda body: change(body[SUMMARY]))
 
 
 def current_of(day: Day, household: str = "70001") -> dict[str, Any]:
@@ -57,7 +57,7 @@ def current_of(day: Day, household: str = "70001") -> dict[str, Any]:
 def test_probability_is_read_from_its_text_and_the_text_is_kept(run: Run, text: str, stated: str | None) -> None:
     day = run(
         MONEYGUIDEPRO,
-        change_response(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=text)),
+        change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess=text)),
         *RESULTS,
     )
     [result] = day.read_canonical("meters", "plan_result")
@@ -79,7 +79,7 @@ def test_missing_recommended_scenario_is_missing_and_not_zero(golden_day: Day, r
     assert golden_day.produced("meters", "plan_result").dropped["no recommended scenario"] == 1
     zero = run(
         MONEYGUIDEPRO,
-        change_response(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess="0")),
+        change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess="0")),
         *RESULTS,
     )
     assert [row["probability_ratio"] for row in zero.read_canonical("meters", "plan_result")] == [0]
@@ -96,7 +96,7 @@ def test_household_without_a_plan_has_none(golden_day: Day) -> None:
 def test_unknown_probability_format_is_a_dead_letter(run: Run, text: str) -> None:
     day = run(
         MONEYGUIDEPRO,
-        change_response(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=text)),
+        change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess=text)),
         *RESULTS,
     )
     assert {"key": "70001", "reasons": ["expect_column_values_to_match_regex(probability)"]} in day.dead("meters")
@@ -268,8 +268,8 @@ def test_participant_is_known_elsewhere_by_the_household_s_key(golden_day: Day) 
 
 @pytest.mark.parametrize(("listed", "count"), [([{"name": "Ada", "percent": 100.0}], 1), ([], 0), (None, None)])
 def test_beneficiaries_are_counted_and_an_unknown_number_is_not_zero(run: Run, listed: Any, count: int | None) -> None:
-    def change(held: Any) -> None:
-        held["Households/70001/InsurancePolicies"]["policies"][0]["beneficiaries"] = listed
+    def change(body: Any) -> None:
+        body["Households/70001/InsurancePolicies"]["policies"][0]["beneficiaries"] = listed
 
     day = run(MONEYGUIDEPRO, change_response(GOLDEN, "insurance_policies", change), "households", "insurance_policies")
     assert day.read_canonical("insurance_policies", "insurance_policy")[0]["beneficiaries"] == count
@@ -279,8 +279,8 @@ def test_two_policies_of_one_name_are_two_in_any_order(run: Run) -> None:
     days = []
     for order in (1, -1):
 
-        def change(held: Any, order: int = order) -> None:
-            policies = held["Households/70001/InsurancePolicies"]
+        def change(body: Any, order: int = order) -> None:
+            policies = body["Households/70001/InsurancePolicies"]
             policies["policies"] = [
                 policies["policies"][0] | {"name": "Term Life", "insuredName": insured, "deathBenefit": benefit}
                 for insured, benefit in [("Gus Example", 500_000), ("Ada Example", 250_000), ("Ada Example", 250_000)]

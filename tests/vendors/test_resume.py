@@ -41,8 +41,8 @@ class House:
         self.plan = plans[self.path][0]["planId"]
 
     def stage(self, run: Run, name: str, *tables: str) -> list[Partition]:
-        def rename_plan(held: dict[str, Any]) -> None:
-            held[self.path][0]["name"] = name
+        def rename_plan(body: dict[str, Any]) -> None:
+            body[self.path][0]["name"] = name
 
         with listen(reply_from(VENDOR, change_response(goldens(EMONEY), "plans", rename_plan))) as listener:
             connection = Connection(listener.url, "user", "password", {})

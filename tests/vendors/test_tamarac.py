@@ -362,7 +362,7 @@ def test_transaction_names_its_security(run: Run, cells: dict[str, str], securit
 def test_security_of_a_transaction_alone_is_known_and_one_that_is_held_is_not_overwritten(start_firm: Any) -> None:
     firm = start_firm(TAMARAC)
     firm.day(DAY)
-    held = "select security_key, name, asset_class from warehouse.security where recorded_to is null and asset_class is not null"
+    query = "select security_key, name, asset_class from warehouse.security where recorded_to is null and asset_class is not null"
     missing = """
         select count(*) from warehouse.transaction t where not exists (
             select from warehouse.security s where s.security_id = t.security_id and s.recorded_to is null)
@@ -370,7 +370,7 @@ def test_security_of_a_transaction_alone_is_known_and_one_that_is_held_is_not_ov
     alone = "select * from warehouse.security where recorded_to is null and asset_class is null"
     assert firm.database.value(missing) == 0
     assert firm.database.value("select count(*) from warehouse.transaction") > 0
-    before = firm.database.rows(f"{held} order by 1")
+    before = firm.database.rows(f"{query} order by 1")
     firm.day()
-    assert [row for row in firm.database.rows(f"{held} order by 1") if row in before] == before
+    assert [row for row in firm.database.rows(f"{query} order by 1") if row in before] == before
     assert all(row["ticker"] or row["cusip"] or row["name"] for row in firm.database.rows(alone))

@@ -45,12 +45,12 @@ def declare(name: str) -> Vendor:
 
 
 def _table(entity: Entity) -> Table:
-    columns = {name: word for name, word in entity.columns.items() if name != "business_date"}
+    columns = {name: type_name for name, type_name in entity.columns.items() if name != "business_date"}
     return Table(
         entity.name,
         entity.name,
         (entity.key,),
-        tuple(column(name, name, word) for name, word in columns.items()),
+        tuple(column(name, name, type_name) for name, type_name in columns.items()),
         "snapshot" if entity.kind == "snapshot" else "full",
         money=entity.money,
     )
@@ -83,7 +83,7 @@ class Loader:
         """Stage and transform rows (omitted fields are null); `dead` are unreadable rows, by key or as a dead letter."""
         self._pulls += 1
         declared = canonical.named(entity)
-        columns = {name: word for name, word in declared.columns.items() if name != "business_date"}
+        columns = {name: type_name for name, type_name in declared.columns.items() if name != "business_date"}
         at = _NIGHT + timedelta(minutes=self._pulls)
         self.pull = Pull(f"run-{self._pulls}", self.vendor.name, entity, day, f"pull-{self._pulls}", pulled, at)
         path = partition_path(self.vendor.name, entity, day, self.pull.pull_id)

@@ -267,10 +267,10 @@ def test_a_cusip_of_two_vendors_is_one_security_and_its_facts_stay_as_they_are(f
         "Apple Inc",
         "US Equity",
     )
-    held = firm.database.rows(
+    holdings = firm.database.rows(
         "select vendor, security_id, own_security_id from mart.holding_as_known('infinity') order by 1"
     )
-    assert [tuple(row.values()) for row in held] == [("alpha", first, first), ("beta", first, second)]
+    assert [tuple(row.values()) for row in holdings] == [("alpha", first, first), ("beta", first, second)]
     assert firm.database.rows("select * from warehouse.position order by vendor") == facts
     [of_class] = firm.database.rows("select asset_class, aum_usd from mart.aum_by_asset_class")
     assert (of_class["asset_class"], of_class["aum_usd"]) == ("US Equity", Decimal("30.03"))

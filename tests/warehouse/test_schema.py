@@ -23,7 +23,10 @@ def expected_columns(entity: Entity) -> dict[str, str]:
     """Return the columns, with types, that an entity requires of its warehouse table."""
     columns = {entity.key: "text", "vendor": "text", "source_run_id": "bigint"} | _KNOWN
     columns |= {key.replace("_key", "_id"): "bigint" for key in entity.references}
-    columns |= {name: _PLAIN.get(word) or word.replace("decimal", "numeric") for name, word in entity.fields.items()}
+    columns |= {
+        name: _PLAIN.get(type_name) or type_name.replace("decimal", "numeric")
+        for name, type_name in entity.fields.items()
+    }
     if entity.kind == "description":
         return columns | {
             f"{entity.name}_id": "bigint",

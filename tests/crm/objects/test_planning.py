@@ -169,9 +169,9 @@ def test_a_removed_goal_is_marked_and_kept(office: Office) -> None:
     office.crm.sync()
     office.plan("0.8125", travel)
     assert office.crm.sent() == {"goal": 1}
-    held = office.crm.records(GOALS)
-    assert {key[-1]: record["Tributary_Current__c"] for key, record in held.items()} == {"2": False, "3": True}
-    assert held["sample:plans:goal:n1:3"]["FinServ__TargetValue__c"] == "30000.0"
+    goals = office.crm.records(GOALS)
+    assert {key[-1]: record["Tributary_Current__c"] for key, record in goals.items()} == {"2": False, "3": True}
+    assert goals["sample:plans:goal:n1:3"]["FinServ__TargetValue__c"] == "30000.0"
 
 
 def test_a_long_key_of_a_planner_fits_the_field(office: Office) -> None:

@@ -53,10 +53,10 @@ def test_salesforce_holds_every_position_as_the_warehouse_does(crm: Crm) -> None
         """)
     }
     keys = {r["Id"]: key for name in ("Account", ACCOUNTS, SECURITIES) for key, r in crm.records(name).items()}
-    held = crm.records(HOLDINGS)
-    assert held.keys() == expected.keys()
+    records = crm.records(HOLDINGS)
+    assert records.keys() == expected.keys()
     for key, row in expected.items():
-        record = held[key]
+        record = records[key]
         assert Decimal(record["FinServ__Shares__c"]) == row["quantity"].quantize(Decimal("0.0001"))
         assert Decimal(record["FinServ__Price__c"]) == row["price_usd"].quantize(Decimal("0.0001"))
         assert Decimal(record["FinServ__MarketValue__c"]) == row["market_value_usd"]
@@ -78,10 +78,10 @@ def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
         left join warehouse.account_value v on v.account_id = a.account_id
     """)
     keys = {record["Id"]: key for key, record in crm.records("Account").items()}
-    held = crm.records(ACCOUNTS)
-    assert len(held) == len(rows)
+    records = crm.records(ACCOUNTS)
+    assert len(records) == len(rows)
     for row in rows:
-        record = held[f"sample:orion:account:{row['account_key']}"]
+        record = records[f"sample:orion:account:{row['account_key']}"]
         assert record["Name"] == row["name"].strip()
         assert keys[record["FinServ__PrimaryOwner__c"]] == f"sample:orion:person:{row['person_key']}"
         assert keys[record["FinServ__Household__c"]] == f"sample:orion:household:{row['household_key']}"
@@ -108,11 +108,11 @@ def test_who_owns_an_account_jointly_is_its_joint_owner(crm: Crm, persons: Any) 
         left join warehouse.person p on p.person_id = o.person_id
     """)
     keys = {record["Id"]: key for key, record in crm.records("Account").items()}
-    held = crm.records(ACCOUNTS)
-    assert len(held) == len(rows)
+    records = crm.records(ACCOUNTS)
+    assert len(records) == len(rows)
     assert len([row for row in rows if row["person_key"]]) >= 2
     for row in rows:
-        joint = held[f"sample:orion:account:{row['account_key']}"].get("FinServ__JointOwner__c")
+        joint = records[f"sample:orion:account:{row['account_key']}"].get("FinServ__JointOwner__c")
         assert keys.get(joint) == (row["person_key"] and f"sample:orion:person:{row['person_key']}")
 
 

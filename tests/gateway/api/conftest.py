@@ -44,13 +44,13 @@ class Provider:
 
     @property
     def jwks(self) -> list[dict[str, Any]]:
-        shown = []
+        keys = []
         for kid, key in self.signing.items():
             algorithm = (
                 jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
             )
-            shown.append(json.loads(algorithm.to_jwk(key.public_key())) | {"kid": kid, "use": "sig"})
-        return shown
+            keys.append(json.loads(algorithm.to_jwk(key.public_key())) | {"kid": kid, "use": "sig"})
+        return keys
 
     def token(self, scopes: str = " ".join(SCOPES), kid: str = "rsa", **claims: Any) -> str:
         """Issue a valid token, except for the claims that a test changes; a claim of None is left out."""

@@ -32,17 +32,17 @@ class Served:
     def get(self, path: str, user: str | None = "admin", **options: Any) -> requests.Response:
         return requests.get(f"{self.url}/identity-review/{path}", headers=self.headers(user), timeout=30, **options)
 
-    def decide(self, user: str | None = "admin", **word: Any) -> requests.Response:
-        body = {"entity": "person", "is_same": True, "reason": "Asked the advisor"} | word
+    def decide(self, user: str | None = "admin", **decision: Any) -> requests.Response:
+        body = {"entity": "person", "is_same": True, "reason": "Asked the advisor"} | decision
         url = f"{self.url}/identity-review/api/decisions"
         return requests.post(url, json=body, headers=self.headers(user), timeout=30)
 
     def submit(
-        self, origin: str | None, site: str | None = None, user: str = "admin", **word: Any
+        self, origin: str | None, site: str | None = None, user: str = "admin", **decision: Any
     ) -> requests.Response:
         """Submit the page's form with the login's cookie, as a browser does."""
         headers = {name: value for name, value in (("Origin", origin), ("Sec-Fetch-Site", site)) if value}
-        form = {"entity": "person", "is_same": "true", "reason": "Asked the advisor"} | word
+        form = {"entity": "person", "is_same": "true", "reason": "Asked the advisor"} | decision
         url, cookies = f"{self.url}/identity-review/decide", {"_token": self.tokens[user]}
         return requests.post(url, data=form, headers=headers, cookies=cookies, timeout=30, allow_redirects=False)
 

@@ -155,7 +155,7 @@ def test_bits_mark_the_fields_that_changed(subscriber: Subscriber) -> None:
         for each in orjson.loads(subscriber.request("GetSchema", schema_id=topic.schema_id).schema_json)["fields"]
     ]
     [bits] = changed["ChangeEventHeader"]["changedFields"]
-    marked = {name for place, name in enumerate(names) if int(bits, 16) >> place & 1}
+    marked = {name for bit, name in enumerate(names) if int(bits, 16) >> bit & 1}
     assert marked == {"Phone", "LastModifiedDate"}
     assert int(changed["ChangeEventHeader"]["nulledFields"][0], 16) == 1 << names.index("Phone")
 
@@ -177,23 +177,23 @@ def test_saving_what_is_there_already_is_no_change(subscriber: Subscriber) -> No
 def test_a_subscription_resumes_after_a_replay_id(subscriber: Subscriber) -> None:
     for title in ("One", "Two", "Three"):
         subscriber.make(Title=title)
-    place = subscriber.events(3)[0][0]
-    events = subscriber.events(2, replay_preset=api.CUSTOM, replay_id=place)
+    replay_id = subscriber.events(3)[0][0]
+    events = subscriber.events(2, replay_preset=api.CUSTOM, replay_id=replay_id)
     assert [each["Title"] for _, each in events] == ["Two", "Three"]
 
 
 @pytest.mark.parametrize(("hours", "is_refused"), [(71, False), (73, True)])
 def test_a_replay_id_is_good_for_72_hours(subscriber: Subscriber, hours: int, is_refused: bool) -> None:
     subscriber.make()
-    [(place, _)] = subscriber.events(1)
+    [(replay_id, _)] = subscriber.events(1)
     subscriber.make(Title="Next")
     subscriber.sandbox.admin("clock", advance_seconds=hours * 3600)
     subscriber.log_in()
     if is_refused:
-        error = refusal(lambda: subscriber.events(1, replay_preset=api.CUSTOM, replay_id=place))
+        error = refusal(lambda: subscriber.events(1, replay_preset=api.CUSTOM, replay_id=replay_id))
         assert error == (grpc.StatusCode.INVALID_ARGUMENT, "subscription.fetch.replayid.corrupted")
     else:
-        assert subscriber.events(1, replay_preset=api.CUSTOM, replay_id=place)[0][1]["Title"] == "Next"
+        assert subscriber.events(1, replay_preset=api.CUSTOM, replay_id=replay_id)[0][1]["Title"] == "Next"
 
 
 def test_no_more_events_are_sent_than_requested(subscriber: Subscriber) -> None:

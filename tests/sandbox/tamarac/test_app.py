@@ -656,8 +656,8 @@ def test_folder_is_served_instead_of_the_office(start_tamarac, tmp_path):
     folder.mkdir(parents=True)
     accounts = [{"accountId": f"A{n}", "name": "Ada Sample", "marketValue": n, "cash": None} for n in range(1, 6)]
     (folder / "accounts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in accounts))
-    held = [{"Account ID": "A1", "Quantity": "1,000.50", "As Of Date": f"11/{d}/2026"} for d in (18, 20)]
-    (folder / "holdings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
+    rows = [{"Account ID": "A1", "Quantity": "1,000.50", "As Of Date": f"11/{d}/2026"} for d in (18, 20)]
+    (folder / "holdings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "transactions.jsonl").write_text(
         json.dumps({"Transaction ID": "T1", "Trade Date": "10/01/2026", "Entry Date": "11/20/2026"}) + "\n"
     )
