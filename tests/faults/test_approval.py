@@ -26,7 +26,7 @@ from tests.running_sandbox import Sandbox, run_sandbox
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 DAG = "salesforce"
-ASKING, ASK = "approve_salesforce", "decide"
+APPROVAL_DAG, DECISION = "approve_salesforce", "decide"
 APP = {"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"}
 # If a decision arrives while the requesting process ends, Airflow 3.3.2 considers the task killed and requests it again.
 READING_S = 2
@@ -45,23 +45,23 @@ class ApprovalRun:
     def request_approval(self) -> tuple[str, str]:
         """Start a run with an unapproved change; return its id, and that of the approval's run once it waits."""
         self.database.do("update warehouse.position set quantity = quantity * 2 where recorded_to is null")
-        before = {each["dag_run_id"] for each in self.api.runs(ASKING)}
+        before = {each["dag_run_id"] for each in self.api.runs(APPROVAL_DAG)}
         run_id = self.api.trigger(DAG)
         self.api.wait_run(DAG, run_id, START_S)
-        [question] = [each["dag_run_id"] for each in self.api.runs(ASKING) if each["dag_run_id"] not in before]
-        wait_until(lambda: self.api.task_states(ASKING, question).get(ASK) == "awaiting_input", START_S)
+        [approval_id] = [each["dag_run_id"] for each in self.api.runs(APPROVAL_DAG) if each["dag_run_id"] not in before]
+        wait_until(lambda: self.api.task_states(APPROVAL_DAG, approval_id).get(DECISION) == "awaiting_input", START_S)
         time.sleep(READING_S)
-        return run_id, question
+        return run_id, approval_id
 
-    def question(self, run_id: str) -> dict[str, Any]:
+    def read_request(self, run_id: str) -> dict[str, Any]:
         """Read the approval request as a user sees it."""
-        return self.api._call("GET", f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails")
+        return self.api._call("GET", f"dags/{APPROVAL_DAG}/dagRuns/{run_id}/taskInstances/{DECISION}/-1/hitlDetails")
 
-    def answer(self, run_id: str, option: str, reason: str) -> None:
+    def decide(self, run_id: str, option: str, reason: str) -> None:
         """Decide as the button in Airflow's pages does, and wait until the decision is stored."""
-        path = f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails"
+        path = f"dags/{APPROVAL_DAG}/dagRuns/{run_id}/taskInstances/{DECISION}/-1/hitlDetails"
         self.api._call("PATCH", path, json={"chosen_options": [option], "params_input": {"reason": reason}})
-        assert self.api.wait_run(ASKING, run_id, START_S) == "success"
+        assert self.api.wait_run(APPROVAL_DAG, run_id, START_S) == "success"
 
     def follow(self, before: set[str]) -> str:
         """Wait for the sync that an approval starts; return its id."""
@@ -112,7 +112,7 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
             airflow.start(settings, processes)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
-            for dag_id in (DAG, ASKING):
+            for dag_id in (DAG, APPROVAL_DAG):
                 api.wait_dag(dag_id)
                 api.unpause(dag_id)
             yield ApprovalRun(api, sandbox, database, folder / "alerts.jsonl")
@@ -122,16 +122,16 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_what_is_approved_is_sent(approval_run: ApprovalRun) -> None:
     before = approval_run.read_org()
-    _, question = approval_run.request_approval()
+    _, approval_id = approval_run.request_approval()
 
     assert approval_run.read_org() == before
-    assert approval_run.list_alerts(question) == ["Approval required: Salesforce"]
-    details = approval_run.question(question)
+    assert approval_run.list_alerts(approval_id) == ["Approval required: Salesforce"]
+    details = approval_run.read_request(approval_id)
     assert "position: " in details["body"]
     assert "/data-docs/salesforce-" in details["body"]
 
     runs = approval_run.runs()
-    approval_run.answer(question, "Approve", "")
+    approval_run.decide(approval_id, "Approve", "")
     run_id = approval_run.follow(runs)
 
     sent = (
@@ -143,8 +143,8 @@ def test_what_is_approved_is_sent(approval_run: ApprovalRun) -> None:
 
 def test_rejected_changes_are_not_sent_and_not_requested_again(approval_run: ApprovalRun) -> None:
     before = approval_run.read_org()
-    run_id, question = approval_run.request_approval()
-    approval_run.answer(question, "Reject", "The vendor sent shares twice")
+    run_id, approval_id = approval_run.request_approval()
+    approval_run.decide(approval_id, "Reject", "The vendor sent shares twice")
 
     states = approval_run.api.task_states(DAG, run_id)
     assert (states["send_changes"], states["raise_tasks"]) == ("failed", "upstream_failed")
@@ -159,11 +159,11 @@ def test_rejected_changes_are_not_sent_and_not_requested_again(approval_run: App
 
 def test_an_approval_does_not_lift_a_pause_that_came_while_the_request_waited(approval_run: ApprovalRun) -> None:
     before = approval_run.read_org()
-    _, question = approval_run.request_approval()
+    _, approval_id = approval_run.request_approval()
     approval_run.api._call("POST", "variables", json={"key": "tributary_crm_paused", "value": "true"})
     try:
         runs = approval_run.runs()
-        approval_run.answer(question, "Approve", "")
+        approval_run.decide(approval_id, "Approve", "")
         approval_run.follow(runs)
     finally:
         approval_run.api._session.delete(
