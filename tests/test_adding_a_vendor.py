@@ -156,7 +156,7 @@ OTHER_SENSE = {
     "local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
     "local/schema_page.py": {"portfolios"},  # a topic of the page
 }
-"""Words that are also the names of tables, where they mean something else."""
+"""Table names that are also used as words with another meaning."""
 
 
 def test_no_file_but_its_own_speaks_of_a_vendors_tables() -> None:

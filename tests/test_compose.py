@@ -38,7 +38,7 @@ GATEWAYS = ("gateway", "gateway-2")
 AT_GATEWAYS = "reverse_proxy " + " ".join(f"{name}:8090" for name in GATEWAYS)
 
 COMMAND_ENDS = {"api-server": ["--proxy-headers"]}
-"""The API server stands behind a proxy that ends TLS, and must believe it that the browser came by https."""
+"""The API server is behind a proxy that terminates TLS, and must trust its header that the browser used https."""
 
 DIFFERENT = {
     "AIRFLOW__CORE__DAGS_FOLDER": "place in the image",
@@ -306,7 +306,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
             if is_true():
                 return
         time.sleep(0.1)
-    raise AssertionError("it did not happen within 30 s")
+    raise AssertionError("the condition was not met within 30 s")
 
 
 def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) -> None:

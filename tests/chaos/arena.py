@@ -30,7 +30,7 @@ HOUSEHOLDS = 8
 SIGNING = "docusign"
 SEND = f"{SIGNING}/send"
 QUIET_S = 4.0
-"""So long nothing may run until a phase is held for settled: a notification is on its way for a moment."""
+"""Seconds without activity after which a phase counts as settled; a notification may still be on its way before."""
 
 
 @dataclass
@@ -165,7 +165,7 @@ class Arena:
                 if post(self.place.sandbox_url, step).status_code in (200, 400):
                     return
             time.sleep(0.5)
-        raise TargetUnavailable("The sandbox stays away: a person is needed", step=step.path)
+        raise TargetUnavailable("The sandbox stays unavailable: an operator must act", step=step.path)
 
     def _trigger(self, dag_id: str, business_date: str | None) -> str:
         conf = {"business_date": business_date} if business_date else {}
@@ -209,7 +209,7 @@ def settle(demo: Demo, place: Place) -> None:
         else:
             quiet = 0.0
         if unsettled and now - changed > STALLED_SECONDS:
-            raise TargetUnavailable("Nothing changes any more: a person is needed", waiting=unsettled)
+            raise TargetUnavailable("No progress: an operator must act", waiting=unsettled)
         time.sleep(1)
 
 
@@ -221,7 +221,7 @@ def call_patiently(call: Callable[[], Any]) -> Any:
             return call()
         except (TargetUnavailable, psycopg.Error) as error:
             if time.monotonic() > end:
-                raise TargetUnavailable("Airflow stays away: a person is needed", cause=str(error)) from error
+                raise TargetUnavailable("Airflow stays unavailable: an operator must act", cause=str(error)) from error
             time.sleep(1)
 
 
@@ -238,5 +238,5 @@ def _send(household: int) -> Edit:
 
 
 def _sign(envelope: str) -> list[Edit]:
-    known = {"envelope_id": envelope, "recipient": "1"}
-    return [Edit(f"{SIGNING}/deliver", known), Edit(f"{SIGNING}/sign", known)]
+    signer = {"envelope_id": envelope, "recipient": "1"}
+    return [Edit(f"{SIGNING}/deliver", signer), Edit(f"{SIGNING}/sign", signer)]

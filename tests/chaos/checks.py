@@ -17,18 +17,18 @@ from tests.chaos import compare
 from tests.chaos.strike import find_victims
 
 LEAVE_S = 90.0
-"""A task's process or a session may need so long to leave after its run has ended; Airflow's idle sessions are cut then."""
+"""Seconds for a task's process or session to end after its run; Airflow's idle sessions are closed by then."""
 
 _BREACHES = {
-    "rows of the inbox that failed": "select count(*) as n from control.inbox where error is not null",
+    "inbox rows with an error": "select count(*) as n from control.inbox where error is not null",
     "Salesforce jobs that are not accounted for": "select count(*) as n from control.crm_job where state not in ('closed', 'abandoned')",
     "records held back from Salesforce": "select count(*) as n from control.crm_held",
     "checks that failed": "select count(*) as n from control.reconciliation where not is_passed",
-    "loads told twice": """
+    "loads with two events": """
         select count(*) as n from (select data ->> 'ledger_id' from control.outbox where type = 'tributary.load.committed'
         group by 1 having count(*) > 1) twice
     """,
-    "loads not told": """
+    "loads without an event": """
         select count(*) as n from control.ledger l where stage = 'load' and not exists (select from control.outbox o
         where o.type = 'tributary.load.committed' and (o.data ->> 'ledger_id')::bigint = l.ledger_id)
     """,

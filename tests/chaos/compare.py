@@ -22,10 +22,10 @@ Contents = dict[str, Counter[Any]]
 Database = psycopg.Connection[dict[str, Any]]
 
 PUSHED = ("envelope", "envelope_recipient", "envelope_event")
-"""Entities whose intermediate states the disturbed side receives by webhook: only the rows in force are equal."""
+"""Entities whose intermediate states the disturbed side receives by webhook; only the open rows are compared."""
 RECOMPUTED = ("plan_result", "goal_result")
-"""Entities that a vendor computes anew for each call. Whether a second result replaces the first depends on how many calls the
-sandbox has had since it started: only the rows in force are equal, without what is drawn."""
+"""Entities that a vendor computes anew for each call. Whether a second result replaces the first depends on the number of
+calls since the sandbox started; only the open rows are compared, without the drawn values."""
 _LEFT_OUT = {
     *("source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "requested_on"),
     *DRAWN,

@@ -14,16 +14,16 @@ from include.vendors import VENDORS
 from tests.vendors.matter import Edit, matter_of
 
 HOLDING = [vendor.name for vendor in VENDORS if any(each.entity == "position" for each in vendor.maps)]
-"""Vendors that are asked for past dates, too."""
+"""Vendors that are also pulled for past dates."""
 PAST_SESSIONS = 20
-"""A past date is one of so many sessions before the latest."""
+"""A past date is one of this many sessions before the latest."""
 DAY_SPAN_S = 45.0
-"""Faults of the day strike within so many seconds after its start."""
+"""Faults of the day strike within this many seconds after its start."""
 SYNC_SPAN_S = 20.0
 
 COMPONENTS = ("scheduler", "api-server", "dag-processor", "triggerer", "sandbox")
 VICTIMS = {"task": 6, "worker": 3, "backend": 3, "postmaster": 1, **dict.fromkeys(COMPONENTS, 1), "scheduler": 2}
-"""Victim -> how often it is chosen. `task`: a process that runs a task; `worker`: one of the scheduler that starts them."""
+"""Victim -> its weight. `task`: a process that runs a task; `worker`: one of the scheduler that starts them."""
 
 
 @dataclass(frozen=True)

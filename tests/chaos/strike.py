@@ -16,7 +16,7 @@ from local.demo import Demo
 from tests.chaos.plan import Fault
 
 WAIT_FOR_VICTIM_S = 20.0
-"""A fault waits so long for a process of its kind: there may be no task at its moment."""
+"""Seconds that a fault waits for a process of its kind, as no task may be running at its moment."""
 WORKER = "airflow worker -- LocalExecutor"
 
 

@@ -123,12 +123,12 @@ class Twin:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _connect(self, name: str) -> Connection:
-        known = self.connections[name]
+        definition = self.connections[name]
         if name == "salesforce":
             return Connection(
-                known["host"], "tributary", "sandbox-only", {"grant": "client_credentials", "firm": "demo"}
+                definition["host"], "tributary", "sandbox-only", {"grant": "client_credentials", "firm": "demo"}
             )
-        return Connection(known["host"], known["login"], known["password"], known["extra"])
+        return Connection(definition["host"], definition["login"], definition["password"], definition["extra"])
 
 
 def post(sandbox_url: str, edit: Edit) -> requests.Response:

@@ -63,9 +63,9 @@ def clients() -> Path:
 
 
 def run_node(script: str, clients: Path, inputs: dict[str, Any], **environment: str) -> Results:
-    known = os.environ | {"CLIENTS": str(clients), "INPUT": json.dumps(inputs)} | environment
+    variables = os.environ | {"CLIENTS": str(clients), "INPUT": json.dumps(inputs)} | environment
     command = ["node", str(HERE / script)]
-    ended = subprocess.run(command, env=known, capture_output=True, text=True, timeout=200, check=False)
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     results: Results = json.loads(ended.stdout)
     return results

@@ -26,7 +26,7 @@ from tests.conftest import connect
 from tests.running_sandbox import run_sandbox
 
 RATE = 25.0
-"""Calls a second."""
+"""Calls per second."""
 BUDGET = Budget(calls_per_minute=RATE * 60, burst=5, reserved_ratio=0.0)
 
 

@@ -27,7 +27,7 @@ from tests.running_sandbox import LAST, Sandbox, run_sandbox
 
 DATA = "/services/data/v66.0"
 API = f"/salesforce{DATA}"
-"""As the sandbox names it in faults and counts."""
+"""The route's name in the sandbox's faults and counts."""
 INGEST = f"{API}/jobs/ingest"
 ACCOUNTS = "FinServ__FinancialAccount__c"
 HOLDINGS = "FinServ__FinancialHolding__c"

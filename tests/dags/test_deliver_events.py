@@ -18,7 +18,7 @@ pytestmark = pytest.mark.airflow
 @pytest.fixture
 def house(tmp_path: Path, database: Database, receiver: Receiver, airflow_database: Path) -> Iterator[dict[str, str]]:  # noqa: F811
     """An Airflow with one subscriber that listens, and one without a connection."""
-    known = {
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts.jsonl'}"}),
         "hub": json.dumps(
@@ -30,7 +30,7 @@ def house(tmp_path: Path, database: Database, receiver: Receiver, airflow_databa
             }
         ),
     }
-    environ = environment(tmp_path / "airflow", known, tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", definitions, tmp_path / "docs")
     environ["AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS"] = "hub forgotten"
     prepare(environ, airflow_database)
     return environ

@@ -17,9 +17,9 @@ pytestmark = pytest.mark.airflow
 
 def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, str], today: Firm) -> None:
     vendor = next(each for each in VENDORS if each.webhook is not None and each.webhook.row)
-    known = connect(today.sandbox, vendor)
+    connection = connect(today.sandbox, vendor)
     airflow[f"AIRFLOW_CONN_{vendor.name.upper()}"] = json.dumps(
-        {"conn_type": "http", "host": known.url, "extra": dict(known.extra)}
+        {"conn_type": "http", "host": connection.url, "extra": dict(connection.extra)}
     )
     household = today.sandbox.rows("Portfolio/Clients")[0]["id"]
     sent = today.sandbox.admin(f"{vendor.name}/send", household=household)

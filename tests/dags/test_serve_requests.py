@@ -76,8 +76,8 @@ def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_a
     first, *later = [tasks for _, tasks in states]
     assert [first[f"start[{n}]"] for n in range(4)] == ["success", "success", "success", "failed"]
     assert all(tasks["record_states"] == "success" for tasks in (first, *later))
-    known = today.database.rows("select cast(request_id as text) as id, state, tries from control.request")
-    assert {(row["id"], row["state"], row["tries"]) for row in known} == {
+    requests = today.database.rows("select cast(request_id as text) as id, state, tries from control.request")
+    assert {(row["id"], row["state"], row["tries"]) for row in requests} == {
         (day, "succeeded", 1),
         (client, "succeeded", 1),
         (replay, "succeeded", 1),

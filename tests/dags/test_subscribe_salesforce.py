@@ -30,10 +30,12 @@ print("HEARD", json.dumps(asyncio.run(listen())))
 @pytest.fixture
 def configured(airflow: dict[str, str], today: Firm) -> dict[str, str]:
     """An Airflow whose Salesforce connection names the event endpoint."""
-    known = json.loads(airflow["AIRFLOW_CONN_SALESFORCE"])
-    known["extra"]["pubsub"] = today.sandbox.http.get("/_sandbox/connections").json()["salesforce"]["extra"]["pubsub"]
+    connection = json.loads(airflow["AIRFLOW_CONN_SALESFORCE"])
+    connection["extra"]["pubsub"] = today.sandbox.http.get("/_sandbox/connections").json()["salesforce"]["extra"][
+        "pubsub"
+    ]
     return airflow | {
-        "AIRFLOW_CONN_SALESFORCE": json.dumps(known),
+        "AIRFLOW_CONN_SALESFORCE": json.dumps(connection),
         "PYTHONPATH": f"{airflow['PYTHONPATH']}/plugins:{airflow['PYTHONPATH']}",
     }
 

@@ -59,9 +59,9 @@ WAYS = {
     "rotating_refresh": named("nitrogen").login, "impersonation": named("docusign").login,
     "access_point": named("adobe_sign").login,
 }  # fmt: skip
-"""Each way, as the vendor that has it declares it."""
+"""Each way to log in, as declared by a vendor that uses it."""
 CALLING = ["session_token", "signed_assertion", "rotating_refresh", "impersonation", "access_point"]
-"""Ways that ask for a token."""
+"""Ways that request a token."""
 
 Serve = Callable[[Answer], Listener]
 
@@ -81,8 +81,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.fixture
 def new_context(engine: sa.Engine, request: pytest.FixtureRequest) -> Callable[..., LoginContext]:
     def make(url: str, lacking: str = "", *, way: str = "", **extra: str) -> LoginContext:
-        known = EXTRA | {"token_url": f"{url}/oauth/token"} | OWN.get(way, {}) | extra
-        connection = Connection(url, "user", "passw0rd", {name: known[name] for name in known if name != lacking})
+        fields = EXTRA | {"token_url": f"{url}/oauth/token"} | OWN.get(way, {}) | extra
+        connection = Connection(url, "user", "passw0rd", {name: fields[name] for name in fields if name != lacking})
         grants = Grants(engine, request.node.name, REDACTOR, {"an advisor": "f1rst"})
         return LoginContext(requests.Session(), connection, (5, 5), grants, "an advisor")
 

@@ -53,12 +53,12 @@ def plainest(vendor: Vendor) -> Table:
 
 
 SLOWLY = [VENDORS[0].name, *(pytest.param(vendor.name, marks=pytest.mark.long) for vendor in VENDORS[1:])]
-"""Every vendor; where a test waits for seconds, all but one when there is time."""
+"""Every vendor; in tests that wait for seconds, all except one are long."""
 
 OPENED = [vendor.name for vendor in VENDORS if not isinstance(vendor.login, Basic)]
-"""Vendors at which a session is opened by a call of its own."""
+"""Vendors with a login call."""
 CALLS = {Impersonation: 2, AccessPoint: 2}
-"""Calls that a login makes, where they are not one: it also asks for the account's place."""
+"""Calls per login where there are several, because the login also requests the account's URL."""
 SLOWLY_OPENED = [OPENED[0], *(pytest.param(name, marks=pytest.mark.long) for name in OPENED[1:])]
 
 
@@ -124,21 +124,21 @@ class Caller:
 def caller(running: Sandbox, vendor: Vendor, shared_database: Database) -> Iterator[Caller]:
     running.http.delete("/_sandbox/faults")
     running.admin("clock", now=NOW.isoformat())
-    known = connect(running, vendor)
-    place = place_of(vendor, known)
+    base = connect(running, vendor)
+    place = place_of(vendor, base)
     database, engine = shared_database, schema.engine(shared_database.url())
     database.do("delete from control.api_call")
     database.do("delete from control.rate_budget")
     quick = replace(vendor, budget=replace(vendor.budget, calls_per_minute=60_000, burst=1000))
     running.http.delete("/_sandbox/calls")
 
-    def open_session(connection: Connection = known, patience_s: float = 20.0) -> VendorSession:
+    def open_session(connection: Connection = base, patience_s: float = 20.0) -> VendorSession:
         budget = RateBudget(engine, vendor.name, quick.budget)
         log = CallLog(engine, vendor.name, plainest(vendor).name, "a run")
         grants = Grants.of(engine, vendor.name, REDACTOR, connection.extra)
         return VendorSession(quick, connection, budget, log, grants, patience_s=patience_s)
 
-    yield Caller(vendor, running, database, known, place, open_session)
+    yield Caller(vendor, running, database, base, place, open_session)
     running.http.delete("/_sandbox/faults")
     engine.dispose()
 
@@ -175,14 +175,14 @@ def test_token_refused_as_soon_as_it_was_given_is_an_authentication_error(caller
 
 
 NO_CREDENTIAL = ("token_url", "private_key", "grants", "auth_host", "account_id", "connect_hmac_key")
-"""Entries of a connection that a vendor does not refuse with a status; those of a login alone are tried where it is."""
+"""Fields of a connection that a vendor does not reject with a status; fields of the login are tested in `test_login`."""
 
 
 def test_each_wrong_credential_is_refused_and_tried_once(caller: Caller) -> None:
-    known = caller.connection
-    entries = [name for name in known.extra if name not in NO_CREDENTIAL]
-    wrongs = [replace(known, extra=known.extra | {name: "wrong"}) for name in entries]
-    wrongs += [replace(known, **{name: "wrong"}) for name in ("login", "password") if known.login]
+    connection = caller.connection
+    entries = [name for name in connection.extra if name not in NO_CREDENTIAL]
+    wrongs = [replace(connection, extra=connection.extra | {name: "wrong"}) for name in entries]
+    wrongs += [replace(connection, **{name: "wrong"}) for name in ("login", "password") if connection.login]
     assert len(wrongs) >= 2
     for wrong in wrongs:
         caller.sandbox.http.delete("/_sandbox/calls")
@@ -428,8 +428,8 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
 
 @pytest.mark.parametrize("vendor", OPENED, indirect=True)
 def test_refused_login_is_also_a_row(caller: Caller) -> None:
-    known = caller.connection.extra
-    extra = known | {name: "wrong" for name in ("client_id", "integration_key") if name in known}
+    fields = caller.connection.extra
+    extra = fields | {name: "wrong" for name in ("client_id", "integration_key") if name in fields}
     with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as error:
         caller.send_request(session)
     rows = caller.database.rows("select path, status from control.api_call")
@@ -439,11 +439,15 @@ def test_refused_login_is_also_a_row(caller: Caller) -> None:
 def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     texts: list[str] = []
-    known = caller.connection
-    pair = f"{known.login}:{known.password}"
-    secrets = [known.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()] if known.login else []
-    secrets += [value for name, value in known.extra.items() if value and re.search("secret|key|refresh_token", name)]
-    secrets += json.loads(known.extra.get("grants", "{}")).values()
+    connection = caller.connection
+    pair = f"{connection.login}:{connection.password}"
+    secrets = (
+        [connection.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()] if connection.login else []
+    )
+    secrets += [
+        value for name, value in connection.extra.items() if value and re.search("secret|key|refresh_token", name)
+    ]
+    secrets += json.loads(connection.extra.get("grants", "{}")).values()
     kinds = ["server_error", "connection_reset", "body_cut", "html_page", "too_many_requests"]
     for kind in kinds + ["token_expired"] * bool(caller.logins):
         caller.sandbox.http.delete("/_sandbox/faults")
@@ -454,10 +458,10 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
             [token] = session._tokens._known.values()
             secrets += [value.split()[-1] for value in token.headers.values()]
         texts.append(_whole_story(error.value))
-        texts.append(f"{session!r} {token!r} {known!r}")
+        texts.append(f"{session!r} {token!r} {connection!r}")
     caller.sandbox.http.delete("/_sandbox/faults")
     spoilt = {"client_secret": "wr0ng-secret", "client_id": "no", "user_id": "nobody"}
-    wrong = replace(known, password="wr0ng-secret", extra=known.extra | spoilt)
+    wrong = replace(connection, password="wr0ng-secret", extra=connection.extra | spoilt)
     with caller.open(wrong) as session:
         with pytest.raises(AuthenticationError) as error_info:
             caller.send_request(session)

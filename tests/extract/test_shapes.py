@@ -273,8 +273,8 @@ def batch(following: object, *ids: int) -> Reply:
 def test_cursor_goes_with_the_same_parameters_to_the_last_page(serve: Serve) -> None:
     puller, listener = serve(by_cursor({"": batch("b*=", 1, 2), "b*=": batch("c", 3), "c": batch(None, 4)}))
     assert [row["row_id"] for row in puller.rows(CURSOR, params={"state": "open"})] == [1, 2, 3, 4]
-    known = {"state": "open", "pageSize": "3"}
-    assert [call.params for call in listener.calls] == [known, known | {"cursor": "b*="}, known | {"cursor": "c"}]
+    params = {"state": "open", "pageSize": "3"}
+    assert [call.params for call in listener.calls] == [params, params | {"cursor": "b*="}, params | {"cursor": "c"}]
     assert {call.path for call in listener.calls} == {"/rows"}
 
 

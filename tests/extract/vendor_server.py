@@ -82,7 +82,7 @@ def listen(answer: Answer) -> Iterator[Listener]:
             call = RecordedCall(
                 self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body
             )
-            known.calls.append(call)
+            listener.calls.append(call)
             reply = answer(call)
             content = json.dumps(reply.value).encode() if reply.content is None else reply.content
             self.send_response(reply.status)
@@ -102,11 +102,11 @@ def listen(answer: Answer) -> Iterator[Listener]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        known = Listener(f"http://127.0.0.1:{server.server_port}")
+        listener = Listener(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield known
+            yield listener
         finally:
             server.shutdown()
             thread.join()

@@ -21,7 +21,7 @@ from tests.running_sandbox import LAST, NOW, Sandbox
 from tests.vendors.matter import matter_of
 
 DRAWN = {"probability_ratio", "probability_text", "shortfall_year", "shortfall_usd", "funded_ratio"}
-"""What a vendor computes anew for every call, and so never quite the same; and the time of the call."""
+"""Columns that a vendor computes anew for every call, and the time of the call."""
 _NEVER_THE_SAME = DRAWN | {"computed_at", "requested_at", "measured_at"}
 
 

@@ -22,7 +22,7 @@ from tests.conftest import Firm
 
 Reshape = Callable[[pa.Table], pa.Table]
 FEWEST = 10
-"""Rows below which a few that are wrong can't be told from a few that changed."""
+"""With fewer rows, a few wrong ones can't be distinguished from a few changed ones."""
 
 
 def read_rows(table: Table, partition: Partition) -> pa.Table:

@@ -102,9 +102,11 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
             "conn_type": "http", "host": sandbox.org_url, "login": APP["client_id"],
             "password": APP["client_secret"], "extra": {"grant": "client_credentials", "firm": "test", "few": 5},
         }  # fmt: skip
-        known = connections(folder, database, sandbox) | {DAG: json.dumps(salesforce)}
+        definitions = connections(folder, database, sandbox) | {DAG: json.dumps(salesforce)}
         port = find_free_port()
-        settings = airflow.environment(folder / "home", postgres.url("airflow_approval"), port, ROOT, connections=known)
+        settings = airflow.environment(
+            folder / "home", postgres.url("airflow_approval"), port, ROOT, connections=definitions
+        )
         # No scheduled run: it would wait for a decision, and block ours.
         settings |= {"TRIBUTARY_GO_LIVE": (now + timedelta(days=1)).isoformat()}
         settings |= {"TRIBUTARY_DATA_DOCS": str(folder / "docs"), "TRIBUTARY_WORK": str(folder / "work")}

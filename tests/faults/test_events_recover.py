@@ -107,13 +107,18 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
         database = Database(server.url("tributary"))
         schema.migrate(database.url("tributary_migrate"))
         with run_sandbox(folder / "sandbox", households=6, now=now) as sandbox:
-            port, known = find_free_port(), connect(sandbox, VENDOR)
-            conn = {"conn_type": "http", "host": known.url, "login": known.login, "password": known.password}
-            secret = {"conn_type": "generic", "password": known.extra["connect_hmac_key"]}
+            port, connection = find_free_port(), connect(sandbox, VENDOR)
+            conn = {
+                "conn_type": "http",
+                "host": connection.url,
+                "login": connection.login,
+                "password": connection.password,
+            }
+            secret = {"conn_type": "generic", "password": connection.extra["connect_hmac_key"]}
             settings = airflow.environment(
                 folder / "home", server.url("airflow"), port, ROOT,
                 connections=connections(folder, database, sandbox)
-                | {VENDOR.name: json.dumps(conn | {"extra": dict(known.extra)}), f"{VENDOR.name}_connect": json.dumps(secret)},
+                | {VENDOR.name: json.dumps(conn | {"extra": dict(connection.extra)}), f"{VENDOR.name}_connect": json.dumps(secret)},
                 variables={"tributary_crm_paused": "true"},
             )  # fmt: skip
             settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
@@ -126,7 +131,7 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
             here.api.ensure_pool(f"{VENDOR.name}_api", 4)
             here.api.wait_dag("drain_inbox")
             here.api.unpause("drain_inbox")
-            subscribe(VENDOR.login, known, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")
+            subscribe(VENDOR.login, connection, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")
             yield here
             firm.engine.dispose()
     finally:

@@ -42,16 +42,16 @@ MORE = {
     "all parts, no manifest": Hold(STAGE, "include.staging.partitions:Staging.seal", "before"),
     "manifest, no ledger": Hold(STAGE, "include.staging.partitions:Staging.seal"),
     "stage recorded, not committed": Hold(STAGE, "include.control.ledger:record"),
-    "staged, not told": Hold(STAGE, "include.pipeline.vendor_day:record_staged"),
+    "staged, not recorded": Hold(STAGE, "include.pipeline.vendor_day:record_staged"),
     "faults of some tables": Hold(VALIDATE, "include.staging.partitions:Partition.write_faults", call=2),
     "some tables recorded": Hold(VALIDATE, "include.control.dead_letters:insert", call=3),
     "letters not committed": Hold(VALIDATE, "include.control.dead_letters:insert", call=5),
-    "validated, not told": Hold(VALIDATE, "include.pipeline.vendor_day:validate"),
+    "validated, not reported": Hold(VALIDATE, "include.pipeline.vendor_day:validate"),
     "canonical parts, no manifest": Hold(TRANSFORM, "include.staging.files:PartWriter.flush", call=3),
     "one entity of two": Hold(TRANSFORM, "include.transform.entities:_produce"),
     "transformed, no ledger": Hold(TRANSFORM, "include.transform.entities:transform"),
     "transform recorded, not committed": Hold(TRANSFORM, "include.control.ledger:record", call=1),
-    "transformed, not told": Hold(TRANSFORM, "include.pipeline.vendor_day:transform"),
+    "transformed, not reported": Hold(TRANSFORM, "include.pipeline.vendor_day:transform"),
     "fences taken": Hold(LOAD, "include.control.writer:take_all"),
     "keys known, nothing loaded": Hold(LOAD, "include.warehouse.load:_add_source_keys"),
     "before COPY": Hold(LOAD, "include.warehouse.load:copy_in", "before", within=ROWS),
@@ -136,7 +136,7 @@ OTHERS = [
 @pytest.mark.parametrize(
     "hold",
     [
-        pytest.param(QUICK["between two pages"], id="asked", marks=pytest.mark.long),
+        pytest.param(QUICK["between two pages"], id="between two pages", marks=pytest.mark.long),
         pytest.param(QUICK["merged, fences not checked"], id="merged"),
     ],
 )

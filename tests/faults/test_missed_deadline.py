@@ -72,8 +72,10 @@ def hurried(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     processes = Processes(folder / "state")
     with run_sandbox(folder / "sandbox", households=10, now=now) as sandbox:
         port = find_free_port()
-        known = connections(folder, database, sandbox)
-        settings = airflow.environment(folder / "home", postgres.url("airflow_deadline"), port, ROOT, connections=known)
+        definitions = connections(folder, database, sandbox)
+        settings = airflow.environment(
+            folder / "home", postgres.url("airflow_deadline"), port, ROOT, connections=definitions
+        )
         settings |= {
             "TRIBUTARY_GO_LIVE": now.isoformat(),
             "TRIBUTARY_DATA_DOCS": str(folder / "docs"),

@@ -121,14 +121,14 @@ def title_of(process: psutil.Process) -> str:
 
 
 def connections(folder: Path, database: Database, sandbox: Sandbox) -> dict[str, str]:
-    known = connect(sandbox)
+    connection = connect(sandbox)
     definitions: dict[str, dict[str, Any]] = {
         "orion": {
             "conn_type": "http",
-            "host": known.url,
-            "login": known.login,
-            "password": known.password,
-            "extra": dict(known.extra),
+            "host": connection.url,
+            "login": connection.login,
+            "password": connection.password,
+            "extra": dict(connection.extra),
         },
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(folder / "staging")}},
         "tributary_secret": {"conn_type": "generic", "password": "only for tests"},

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
 
 CLIENTS = {"tables": ["clients"], "wait": False}
 NOTICED_S = 70
-"""A minute, and some seconds of a busy machine."""
+"""A minute, plus some seconds on a busy machine."""
 
 
 @dataclass
@@ -79,8 +79,8 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
         schema.create_roles(database.admin_url, PASSWORDS)
         schema.migrate(database.url("tributary_migrate"))
         port = find_free_port()
-        known = connections(folder, database, sandbox)
-        settings = airflow.environment(folder / "home", postgres.url("airflow"), port, ROOT, connections=known)
+        definitions = connections(folder, database, sandbox)
+        settings = airflow.environment(folder / "home", postgres.url("airflow"), port, ROOT, connections=definitions)
         settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
         try:
             airflow.start(settings, processes)

@@ -177,9 +177,9 @@ ALWAYS = (
     "rows come while paging",
     "rows vanish for ever",
 )
-"""Those that the first vendor meets."""
+"""Faults that the first vendor always gets."""
 BETWEEN_PAGES = ("token dies between pages", "rows come while paging")
-"""Those that a table meets whose pages are like none of the first vendors'."""
+"""Faults for tables whose paging differs from the first vendor's."""
 
 
 def cases(faults: Mapping[str, tuple[Any, ...]]) -> Any:
@@ -317,7 +317,7 @@ def an_optional_field(table: Table) -> str:
 
 
 STATES_ALL = [vendor.name for vendor in VENDORS if not find_target(vendor).omits_nulls]
-"""Vendors that name a field also where it is null, so that one that is missing is known to be."""
+"""Vendors that send null fields, so that a missing field is detected."""
 
 
 @pytest.mark.others_long

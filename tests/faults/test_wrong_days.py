@@ -88,7 +88,7 @@ def test_day_whose_money_is_zeroed_may_be_accepted(start_firm: Callable[..., Fir
 
 
 READ_BY_NOTHING = {("orion", "accounts", "last_position_date by a day")}
-"""A date that moves every day, and that no map reads."""
+"""A date that changes every day and that no map reads."""
 
 MAY_BE_EMPTY = {
     "orion": {"transactions": "an edit window"},
@@ -178,7 +178,7 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
                             firm.vendor_run(run), list((day.partitions | {table.name: partition}).values())
                         )
             good.crm.no_faults()
-    assert renamed or vendor.name in ("docusign", "adobe_sign"), "their whole lists are short"
+    assert renamed or vendor.name in ("docusign", "adobe_sign"), "the full lists are short"
     for table in (table for table in vendor.requested_tables if lists_all(vendor, table)):
         firsts = {kind: (what, reshape) for kind, what, reshape in reversed(list(day.cases(table)))}
         for kind, (what, reshape) in firsts.items():

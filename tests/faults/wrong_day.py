@@ -39,7 +39,7 @@ _MONEY = {
         join mart.plan_freshness n on n.household_id = p.household_id and n.vendor = p.vendor and n.is_leading
         join warehouse.source_key k on k.id = p.household_id and k.entity = 'household' where p.vendor = :vendor""",
 }  # fmt: skip
-"""What Salesforce shows of money: SQL over the warehouse with none of the loader's."""
+"""The expected money in Salesforce: SQL over the warehouse, independent of the loader."""
 
 
 @dataclass

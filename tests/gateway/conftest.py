@@ -31,7 +31,7 @@ KEYRINGS = {"docusign": Keyring.of(KEY), "adobe_sign": Keyring.of(CLIENT_ID, "12
 SIGNED, ECHOED = "/docusign", "/adobe-sign"
 EVENT = b'{"event":"envelope-completed","retryCount":0,"data":{"envelopeId":"e1"}}'
 WINDOW = "year"
-"""Of rate limits in tests. Windows start with the clock's, so a minute could end, and free a request, within a test."""
+"""Window of rate limits in tests. Windows are aligned with the clock, so a minute could end, and allow a request, in a test."""
 WINDOW_S = 31_536_000
 NOTICE = b'{"event": "AGREEMENT_CREATED", "webhookNotificationId": "n1", "agreement": {"id": "a1"}}'
 
@@ -75,9 +75,9 @@ def read_problem(response: httpx.Response, status: int) -> str:
 def run_gateway(
     database: Database, url: str | None = None, senders: Sequence[Sender] = SENDERS, **keyrings: Keyring
 ) -> Iterator[Gateway]:
-    known = KEYRINGS | keyrings
+    all_keyrings = KEYRINGS | keyrings
     engine = schema.engine(url or database.url("tributary_gateway"))
-    app = create_app(lambda: engine, senders, lambda sender: known[sender.name])
+    app = create_app(lambda: engine, senders, lambda sender: all_keyrings[sender.name])
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -88,7 +88,7 @@ def run_gateway(
     try:
         # On a busy machine a kept-alive connection may idle so long that the server closes it just as a request starts.
         with httpx.Client(base_url=place, timeout=20, limits=httpx.Limits(max_keepalive_connections=0)) as http:
-            yield Gateway(http, database, known)
+            yield Gateway(http, database, all_keyrings)
     finally:
         server.should_exit = True
         thread.join(10)

@@ -17,8 +17,8 @@ def named(groups: list[list[int]], before: list[list[int]]) -> dict[int, int]:
     place = {record: at for at, record in enumerate(ids.tolist())}
     first = {record: min(map(place.__getitem__, group)) for group in groups for record in group}
     roots = np.array([first[record] for record in ids.tolist()], dtype=np.int64)
-    known = [{"record_id": record, "person_id": min(group)} for group in before for record in group]
-    table = name(ids, roots, pa.Table.from_pylist(known, schema=KNOWN))
+    clusters = [{"record_id": record, "person_id": min(group)} for group in before for record in group]
+    table = name(ids, roots, pa.Table.from_pylist(clusters, schema=KNOWN))
     return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

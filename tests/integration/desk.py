@@ -40,8 +40,8 @@ class Desk:
         self.open()
 
     def keyring(self, sender: Sender) -> Keyring:
-        known = self.firm.connection.extra
-        return Keyring.of(known.get("connect_hmac_key", known.get("client_id", "")), "127.0.0.0/8")
+        extra = self.firm.connection.extra
+        return Keyring.of(extra.get("connect_hmac_key", extra.get("client_id", "")), "127.0.0.0/8")
 
     def open(self) -> None:
         app = create_app(lambda: self._engine, SENDERS, self.keyring)

@@ -96,7 +96,7 @@ def again(backfill: Backfill) -> dict[date, dict[str, Counts]]:
 
 holding = pytest.mark.parametrize("firm", HOLDING, indirect=True)
 by_truth = pytest.mark.parametrize("firm", ["orion"], indirect=True)
-"""Compared with what was worked out anew, from the objects of the vendor that can be exported."""
+"""Compared with an independent computation, from the vendor's exported objects."""
 
 HELD = (
     "select business_date, position_key, quantity, market_value_usd from warehouse.position"

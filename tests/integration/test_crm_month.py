@@ -308,5 +308,5 @@ def test_a_second_sync_sends_nothing(month: Month) -> None:
 def test_a_read_back_finds_everything_as_it_is_believed(month: Month) -> None:
     month.set_clock(evening(month.steps[-1].day) + timedelta(hours=3))
     differences = read_back(replace(month.crm.org, settings=SETTINGS), "read-back", lambda line: None)
-    known = {name: Found(read=len(records)) for name, records in month.known.items()}
-    assert differences == known | {"goal": Found(read=0), "envelope": Found(read=0)}
+    expected = {name: Found(read=len(records)) for name, records in month.known.items()}
+    assert differences == expected | {"goal": Found(read=0), "envelope": Found(read=0)}

@@ -68,12 +68,12 @@ def test_consecutive_days_roll_forward(start_firm: Callable[..., Firm], vendor: 
 @holding
 def test_every_table_of_money_has_its_control_total_at_every_step(firm: Firm) -> None:
     firm.day()
-    known = {each.entity for each in firm.vendor.maps if canonical.named(each.entity).money}
+    with_money = {each.entity for each in firm.vendor.maps if canonical.named(each.entity).money}
     steps = firm.database.rows(
-        "select entity, stage, money_in from control.ledger where entity = any(:known)", known=list(known)
+        "select entity, stage, money_in from control.ledger where entity = any(:known)", known=list(with_money)
     )
     assert {(step["entity"], step["stage"]) for step in steps if step["money_in"] is not None} == {
-        (entity, stage) for entity in known for stage in ("transform", "load")
+        (entity, stage) for entity in with_money for stage in ("transform", "load")
     }
 
 

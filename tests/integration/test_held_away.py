@@ -15,7 +15,7 @@ from tests.conftest import Database
 from tests.vendors.golden_day import DAY, Responses, change_response, goldens, run_day
 
 MANAGED = {"number": "01763734", "custodian": "Pershing", "currentValue": 716541.83}
-"""Of the first account of Orion's goldens."""
+"""The number of the first account in Orion's goldens."""
 
 
 REST = ("x3734", "Ending in 3734", "*3734", "XXXX-3734", "••••3734")

@@ -104,8 +104,8 @@ def test_requested_clients_are_current_and_all_others_unchanged(firm: Firm) -> N
         void(firm, key)
     request_refresh(firm, *chosen[:2])
     query = "select envelope_key as key, status from warehouse.envelope where recorded_to is null and envelope_key = any(:keys)"
-    known = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
-    assert [known[key] == "voided" for key in keys] == [True, True, False]
+    statuses = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
+    assert [statuses[key] == "voided" for key in keys] == [True, True, False]
 
 
 @pytest.mark.parametrize("vendor", PLANNING, indirect=True)

@@ -70,8 +70,10 @@ def test_every_shared_cusip_is_one_security(story: Story) -> None:
         "select cusip, count(distinct identity_id) as securities from warehouse.known_security where cusip is not null group by 1"
     )
     assert {row["securities"] for row in rows} == {1}
-    known = {row["identity_id"] for row in story.crm.database.rows("select identity_id from warehouse.known_security")}
-    assert {row["survivor"] for row in read_shared(story)} <= known
+    identities = {
+        row["identity_id"] for row in story.crm.database.rows("select identity_id from warehouse.known_security")
+    }
+    assert {row["survivor"] for row in read_shared(story)} <= identities
 
 
 def test_the_holding_mart_shows_one_id_for_both_vendors(story: Story) -> None:
@@ -93,9 +95,9 @@ def test_cash_stays_the_vendors_own(story: Story) -> None:
     cash = story.crm.database.rows(
         "select distinct security_id, vendor from warehouse.position where is_cash and recorded_to is null"
     )
-    known = story.crm.database.rows("select id from warehouse.identity where entity = 'security'")
+    identities = story.crm.database.rows("select id from warehouse.identity where entity = 'security'")
     assert {row["vendor"] for row in cash} == {"orion", "tamarac"}
-    assert not {row["security_id"] for row in cash} & {row["id"] for row in known}
+    assert not {row["security_id"] for row in cash} & {row["id"] for row in identities}
 
 
 def test_every_holding_in_salesforce_references_its_securitys_representative(story: Story) -> None:

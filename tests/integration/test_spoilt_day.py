@@ -18,7 +18,7 @@ from tests.integration.spoiling import run_spoilt
 
 TIMES = {"recorded_from", "recorded_to", "source_run_id"}
 COMPUTED = {"probability_ratio", "computed_at"}
-"""A vendor that computes anew whenever it is asked gives another result: compared is whether there is one."""
+"""Values that a vendor computes anew for every call; only their presence is compared."""
 
 
 def read_warehouse(firm: Firm) -> dict[str, set[tuple[Any, ...]]]:

@@ -30,7 +30,7 @@ LOAD = "tributary.load.committed"
 
 RESET, HANG, DRIP = "reset", "hang", "drip"
 Reply = int | str | tuple[int, dict[str, str]]
-"""How to answer: a status, a status with headers, or one of the words above."""
+"""A status, a status with headers, or one of the behaviors above."""
 
 
 @dataclass(frozen=True)

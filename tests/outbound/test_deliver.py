@@ -60,7 +60,7 @@ def test_whatever_a_receiver_replies_each_event_arrives_and_in_order_by_subject(
     assert arrived == expected
     for subject, places in expected.items():
         tried = [call.data["place"] for call in receiver.calls if call.subject == subject]
-        assert tried == sorted(tried), f"of {places}, one was tried before the one before it had arrived"
+        assert tried == sorted(tried), f"of {places}, one was tried before its predecessor had arrived"
 
 
 def test_two_deliverers_send_each_event_once_and_keep_the_order(firm: Firm, receiver: Receiver) -> None:
@@ -131,7 +131,7 @@ def test_a_slow_receiver_keeps_nothing_from_another(
     counts = firm.deliver()
     order = [call.path for call in receiver.calls]
     assert counts.delivered == 10
-    assert order[:14].count("/hook") == 10, "the quick one's events came first"
+    assert order[:14].count("/hook") == 10, "the quick receiver's events came first"
     assert {row["last_error"] for row in firm.deliveries("waiting")} <= {"TimeoutError", None}
 
 

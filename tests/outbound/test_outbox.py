@@ -142,7 +142,7 @@ def test_twenty_thousand_dead_letters_of_a_statement_are_one_event_per_partition
         ("p0", 10000, 20),
     ]
     quiet.do(statement)
-    assert len(read_events(quiet)) == 2, "letters that are there already are no news"
+    assert len(read_events(quiet)) == 2, "dead letters that exist already cause no event"
 
 
 def test_a_finding_is_published_when_it_opens_and_when_it_closes(quiet: Firm) -> None:

@@ -177,7 +177,7 @@ def test_each_failure_alerts_once(firm: Firm, receiver: Receiver) -> None:
 
 def test_a_failed_alert_is_sent_later(firm: Firm, receiver: Receiver) -> None:
     def fail(_: list[Trouble]) -> None:
-        raise TargetUnavailable("Not everybody was reached by the alert")
+        raise TargetUnavailable("Not all recipients of the alert were reached")
 
     receiver.play(410)
     firm.happen("a")

@@ -110,10 +110,10 @@ def test_closed_dead_letters_are_rejected_with_a_reason(firm: Firm) -> None:
 
 def test_a_dry_run_leaves_no_trace(firm: Firm) -> None:
     _run_poisoned_day(firm)
-    known = "select count(*) from control.ledger", "select count(*) from control.dead_letter where status <> 'open'"
-    before = [firm.database.value(query) for query in known]
+    queries = "select count(*) from control.ledger", "select count(*) from control.dead_letter where status <> 'open'"
+    before = [firm.database.value(query) for query in queries]
     _replay(firm, is_dry=True)
-    assert [firm.database.value(query) for query in known] == before
+    assert [firm.database.value(query) for query in queries] == before
 
 
 def _set_field(firm: Firm, table: str, key: str, field: str, value: object) -> None:
@@ -200,10 +200,10 @@ def test_a_row_that_is_joined_with_another_table_is_also_loaded(start_firm: Call
     outcome = replay(firm.vendor_run(firm.new_run()), "households")
     assert (outcome.selected, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
-    known = (
+    query = (
         "select name from warehouse.household where household_key = :key and recorded_to is null and valid_to is null"
     )
-    assert firm.database.value(known, key=key) == "Mended Sample"
+    assert firm.database.value(query, key=key) == "Mended Sample"
 
 
 def test_rows_requested_one_by_one_are_rejected_with_a_reason(start_firm: Callable[..., Firm]) -> None:

@@ -108,7 +108,7 @@ def test_a_closed_account_is_a_finding_for_its_representative(evaluated: Evaluat
         "representative_id": account["representative_id"],
     }  # fmt: skip
     assert row["details"].startswith(f"Closed on {MONDAY}. Value on {LAST}: $")
-    assert "account_closed" not in evaluated.tallies[LAST], "on the first day nobody can tell what was closed"
+    assert "account_closed" not in evaluated.tallies[LAST], "the first day has no earlier day to compare with"
 
 
 def test_a_sound_vendor_has_no_finding_about_data(evaluated: Evaluated) -> None:

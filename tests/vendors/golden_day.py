@@ -29,7 +29,7 @@ DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 19)
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 Responses = Mapping[str, bytes]
-"""Table -> what the vendor answers; for one call a row of another table, a JSON object of path -> answer."""
+"""Table -> the vendor's response; for a fan-out, a JSON object of path -> response."""
 
 Row = dict[str, Any]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.running_sandbox import Sandbox
 
 Stated = dict[str, tuple[Any, ...]]
-"""Key -> values that the vendor states."""
+"""Key -> the vendor's values."""
 Keys = Callable[..., list[str]]
 """Entity, vendor and an optional condition -> keys of open rows."""
 

@@ -26,7 +26,7 @@ from tests.vendors.golden_day import Day, Responses, Row, change_response, golde
 GOLDEN = change_response(
     goldens(ADOBE_SIGN), "agreement_events", lambda body: body["agreements/A2/events"]["events"].pop()
 )
-"""Without the event that is a dead letter: while it is one, its agreement waits."""
+"""The goldens without the dead event, because its agreement is held back while it is dead."""
 
 
 @pytest.fixture(scope="module")

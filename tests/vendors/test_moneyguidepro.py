@@ -262,8 +262,10 @@ def test_participants_are_persons_of_their_household(golden_day: Day) -> None:
 
 
 def test_participant_is_known_elsewhere_by_the_household_s_key(golden_day: Day) -> None:
-    known = {row["person_key"]: row["cross_references"] for row in golden_day.read_canonical("participants", "person")}
-    assert known == {"140001": "orion:household:1001", "140002": "orion:household:1001", "140003": None}
+    references = {
+        row["person_key"]: row["cross_references"] for row in golden_day.read_canonical("participants", "person")
+    }
+    assert references == {"140001": "orion:household:1001", "140002": "orion:household:1001", "140003": None}
 
 
 @pytest.mark.parametrize(("listed", "count"), [([{"name": "Ada", "percent": 100.0}], 1), ([], 0), (None, None)])

@@ -23,7 +23,7 @@ from tests.vendors.golden_day import DAY, Day, Row, change_response, goldens, ru
 
 GOLDEN = goldens(TAMARAC)
 READABLE = change_response(GOLDEN, "groups", lambda body: body["items"].pop())
-"""Without the group that is a dead letter, for it might own whatever is not owned whole."""
+"""The goldens without the dead group, because it might own any account that is not owned completely."""
 OFFICE = ("clients", "households", "groups", "accounts")
 GROUPS = {"G10011", "G10012"}
 HEADER = dict.fromkeys(GOLDEN["holdings"].decode().splitlines()[0].split(","), "")

@@ -46,11 +46,11 @@ def versions(loader: Loader, at: datetime | None = None) -> dict[str, list[Versi
         " and (recorded_to is null or recorded_to > cast(:at as timestamptz)) order by valid_from",
         at=at,
     )
-    known: dict[str, list[Version]] = {}
+    by_person: dict[str, list[Version]] = {}
     for row in rows:
         state = (row["name"], row["tax_id_last4"], row["source_key"])
-        known.setdefault(row["person_key"], []).append((row["valid_from"], row["valid_to"], state))
-    return known
+        by_person.setdefault(row["person_key"], []).append((row["valid_from"], row["valid_to"], state))
+    return by_person
 
 
 class Model:
@@ -187,10 +187,10 @@ def owners(loader: Loader) -> dict[str, list[tuple[date, date | None]]]:
         "select account_owner_key, valid_from, valid_to from warehouse.account_owner"
         " where vendor = :vendor and recorded_to is null order by valid_from"
     )
-    known: dict[str, list[tuple[date, date | None]]] = {}
+    by_owner: dict[str, list[tuple[date, date | None]]] = {}
     for row in rows:
-        known.setdefault(row["account_owner_key"], []).append((row["valid_from"], row["valid_to"]))
-    return known
+        by_owner.setdefault(row["account_owner_key"], []).append((row["valid_from"], row["valid_to"]))
+    return by_owner
 
 
 def test_an_account_that_moves_leaves_its_household(loader: Loader) -> None:

@@ -46,9 +46,9 @@ def read_positions(loader: Loader, at: datetime | None = None, day: date = DAY) 
         day=day,
         at=at,
     )
-    known = {r["position_key"]: (r["quantity"], r["account"], str(r["market_value_usd"])) for r in rows}
-    assert len(known) == len(rows), "a key has two rows at once"
-    return known
+    positions = {r["position_key"]: (r["quantity"], r["account"], str(r["market_value_usd"])) for r in rows}
+    assert len(positions) == len(rows), "a key has two rows at once"
+    return positions
 
 
 @dataclass
@@ -125,12 +125,12 @@ def read_transactions(loader: Loader, at: datetime | None = None) -> Known:
         " and (recorded_to is null or recorded_to > cast(:at as timestamptz))",
         at=at,
     )
-    known = {}
+    transactions = {}
     for row in rows:
         hours = row["edited_at"] and int((row["edited_at"] - EDITED).total_seconds() // 3600)
-        known[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
-    assert len(known) == len(rows), "a key has two rows at once"
-    return known
+        transactions[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
+    assert len(transactions) == len(rows), "a key has two rows at once"
+    return transactions
 
 
 def is_older(state: tuple[Any, ...], stored: tuple[Any, ...]) -> bool:
@@ -191,7 +191,7 @@ def read_newest_hour(loader: Loader) -> int:
         ([(2, True, None), (4, False, 3)], 4),
         ([(4, True, 3), (5, False, 3)], 4),
     ],
-    ids=["goes on", "late", "at once", "other end", "reopened", "reopened before"],
+    ids=["continues", "late", "at once", "other end", "reopened", "reopened before"],
 )
 def test_end_is_undone_by_nothing_but_a_later_reopening(loader: Loader, states: list[State], counts: int) -> None:
     outcomes = [summarize(loader.load("envelope", [envelope(state)], pulled="selected")) for state in states]

@@ -141,7 +141,7 @@ def test_of_two_processes_with_the_same_partition_one_wins(loader: Loader, tmp_p
                 " from warehouse.position where vendor = :vendor and recorded_to is null"
             )[0]
             assert (open_rows["rows"], open_rows["keys"]) == (400, 400)
-            assert open_rows["min"] == open_rows["max"], "rows of both writers stand beside each other"
+            assert open_rows["min"] == open_rows["max"], "rows of both writers are open"
             last = loader.rows(
                 "select pull_id from control.ledger where vendor = :vendor and stage = 'load' order by extracted_at desc"
             )[0]

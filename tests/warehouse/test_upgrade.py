@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 RELEASED = Path(__file__).parent / "released_migrations.sha256"
 MIGRATE = "tributary_migrate"
 FIRST_RELEASE = "0012"
-"""Revision of the first release: the files up to it were never installed one by one."""
+"""Revision of the first release; its files were never installed one by one."""
 FILES = {path.name.partition("_")[0]: path for path in sorted(schema.FOLDER.glob("*.sql"))}
 REVISIONS = [revision for revision in FILES if revision >= FIRST_RELEASE]
 
@@ -82,7 +82,7 @@ insert into control.inbox (sender, body, content_hash, headers) values ('docusig
 insert into warehouse.source_key (entity, vendor, source_key) values ('plan', 'emoney', 'PL1')
 """
 DATA = {FIRST_RELEASE: A_DAY}
-"""Revision -> rows of tables and columns that exist since then."""
+"""Revision -> rows for its new tables and columns."""
 
 
 def migrate_to(database: Database, revision: str) -> None:

@@ -42,9 +42,9 @@ class Subscription:
         self.admin("consumers", client_id="tributary", client_secret=SECRET, username="load@tributary.example")
         self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
         self.admin("change_data_capture", objects=OBJECTS)
-        known = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
-        extra = known["extra"] | {"grant": "client_credentials"}
-        self.connection = Connection(known["host"], "tributary", SECRET, extra)
+        connection = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
+        extra = connection["extra"] | {"grant": "client_credentials"}
+        self.connection = Connection(connection["host"], "tributary", SECRET, extra)
         self.http = httpx.Client(base_url=self.sandbox.org_url, headers=self.log_in("person"), timeout=20)
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:

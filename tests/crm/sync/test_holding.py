@@ -254,7 +254,7 @@ def test_an_alert_of_what_is_held_back_that_fails_is_sent_by_the_next_try_and_is
 
     def fail(_: list[Held], states: str) -> None:
         failed.append(states)
-        raise TargetUnavailable("Not everybody was reached")
+        raise TargetUnavailable("Not all recipients were reached")
 
     with pytest.raises(TargetUnavailable):
         holding.alert_late(crm.engine, NOW, fail)

@@ -69,10 +69,10 @@ def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
 )
 def test_invalid_setting_is_reported_at_start(settings: dict[str, str], message: str) -> None:
     good = "postgresql://a:b@127.0.0.1:1/x"
-    known = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good} | settings
+    environment = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good} | settings
     command = [sys.executable, "-m", "include.gateway"]
     ended = subprocess.run(
-        command, cwd=ROOT, env=os.environ | known, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
     assert message in ended.stderr

@@ -67,9 +67,9 @@ def test_a_clock_that_is_a_little_late_is_forgiven(api: Api) -> None:
 
 
 def test_forged_tokens_are_refused(api: Api) -> None:
-    claims, known = api.provider.claims(), api.provider.signing
+    claims, signing_keys = api.provider.claims(), api.provider.signing
     public = (
-        known["rsa"]
+        signing_keys["rsa"]
         .public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
@@ -78,16 +78,16 @@ def test_forged_tokens_are_refused(api: Api) -> None:
     forged = {
         "by a stranger under a known id": jwt.encode(claims, STRANGER, "RS256", headers={"kid": "rsa"}),
         "by a stranger under its own id": jwt.encode(claims, STRANGER, "RS256", headers={"kid": "mine"}),
-        "no id": jwt.encode(claims, known["rsa"], "RS256"),
+        "no id": jwt.encode(claims, signing_keys["rsa"], "RS256"),
         "no algorithm": make_unsigned(claims, kid="rsa"),
         "no algorithm, no id": make_unsigned(claims),
         "none with a signature": make_unsigned(claims, kid="rsa") + signature,
         "the public key as a secret": _sign_with(public, claims),
-        "another algorithm of the same key": jwt.encode(claims, known["rsa"], "RS512", headers={"kid": "rsa"}),
+        "another algorithm of the same key": jwt.encode(claims, signing_keys["rsa"], "RS512", headers={"kid": "rsa"}),
         "another body": f"{head}.{other}.{signature}",
         "no signature": f"{head}.{body}.",
-        "another key's id": jwt.encode(claims, known["ec"], "ES256", headers={"kid": "rsa"}),
-        "an id that is none": jwt.encode(claims, known["rsa"], "RS256", headers={"kid": "../rsa"}),
+        "another key's id": jwt.encode(claims, signing_keys["ec"], "ES256", headers={"kid": "rsa"}),
+        "an id that is none": jwt.encode(claims, signing_keys["rsa"], "RS256", headers={"kid": "../rsa"}),
         "too long": api.provider.token(padding="x" * 9000),
         "nothing": "x",
     }
@@ -162,7 +162,7 @@ def test_every_route_is_among_them(api: Api) -> None:
 def test_a_stranger_s_body_is_not_read(api: Api) -> None:
     def endless() -> Any:
         yield b"["
-        raise AssertionError("was read")
+        raise AssertionError("the body was read")
 
     with pytest.raises((httpx.HTTPError, AssertionError)):
         api.http.post("/runs", content=endless())

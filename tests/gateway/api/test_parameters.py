@@ -29,9 +29,9 @@ def name_of(route: APIRoute) -> str:
 
 @pytest.mark.parametrize("route", ROUTES, ids=name_of)
 def test_unknown_query_parameter_is_named_beside_the_known_ones(api: Api, route: APIRoute) -> None:
-    known = [field.alias for field in route.dependant.query_params]
+    names = [field.alias for field in route.dependant.query_params]
     reason = read_problem(call(api, route, "vender=orion", **api.bearer()), 422)
-    assert reason == f"Unknown query parameter: vender; known: {', '.join(known) or 'none'}"
+    assert reason == f"Unknown query parameter: vender; known: {', '.join(names) or 'none'}"
 
 
 @pytest.mark.parametrize("route", [each for each in ROUTES if each.include_in_schema], ids=name_of)

@@ -25,11 +25,11 @@ for _ in range(2):
 
 def report(folder: Path, database: Database, urls: str) -> list[str]:
     """Run the task twice; return the errors."""
-    known = {
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": urls}),
     }
-    environ = environment(folder, known, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(folder, definitions, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     errors = {"ConfigurationError", "TargetUnavailable"}
     return [line for line in run(environ, _REPORT).splitlines() if line in errors]
 

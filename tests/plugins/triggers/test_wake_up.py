@@ -46,10 +46,10 @@ class Notifier:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
-        known = environment(folder, {"tributary_db": database.url("tributary_listener")}, folder)
-        known["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
+        environ = environment(folder, {"tributary_db": database.url("tributary_listener")}, folder)
+        environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LISTEN], env=known, cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _LISTEN], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()

@@ -44,9 +44,13 @@ class DocuSign:
         self.root = f"/docusign/restapi/v2.1/accounts/{self.extra['account_id']}"
 
     def sign(self, key: str | None = None, **claims: Any) -> str:
-        known = {"iss": self.extra["integration_key"], "sub": self.extra["user_id"], "aud": self.extra["auth_host"]}
-        known |= {"exp": int(time.time()) + 300, "scope": "signature impersonation"}
-        return jwt.encode(known | claims, key or self.extra["private_key"], algorithm="RS256")
+        base_claims = {
+            "iss": self.extra["integration_key"],
+            "sub": self.extra["user_id"],
+            "aud": self.extra["auth_host"],
+        }
+        base_claims |= {"exp": int(time.time()) + 300, "scope": "signature impersonation"}
+        return jwt.encode(base_claims | claims, key or self.extra["private_key"], algorithm="RS256")
 
     def request_token(self, **changed: str) -> httpx.Response:
         return self.http.post("/docusign/oauth/token", data={"grant_type": GRANT, "assertion": self.sign()} | changed)

@@ -57,9 +57,9 @@ def wait_until(is_true, seconds=5.0):
 
 
 def test_signature_is_that_of_rfc_4231():
-    known = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+    expected_digest = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
     signed = sign(b"what do ya want for nothing?", ["Jefe"])
-    assert signed["X-DocuSign-Signature-1"] == base64.b64encode(known).decode()
+    assert signed["X-DocuSign-Signature-1"] == base64.b64encode(expected_digest).decode()
     assert sign(b"", []) == {}
 
 

@@ -24,9 +24,9 @@ class EMoney:
         self.headers = {"apikey": self.key.api_key}
 
     def sign(self, **claims) -> str:
-        known = {"iss": self.key.client_id, "sub": self.key.client_id, "aud": self.sandbox.url + TOKEN}
-        known |= {"jti": str(uuid.uuid4()), "exp": int(time.time()) + 300}
-        return jwt.encode(known | claims, self.key.private_key, algorithm="RS256")
+        base_claims = {"iss": self.key.client_id, "sub": self.key.client_id, "aud": self.sandbox.url + TOKEN}
+        base_claims |= {"jti": str(uuid.uuid4()), "exp": int(time.time()) + 300}
+        return jwt.encode(base_claims | claims, self.key.private_key, algorithm="RS256")
 
     def request_token(self, assertion: str, **changed):
         form = {
@@ -280,11 +280,11 @@ def test_row_faults_and_transport_faults_strike(emoney, path):
 def test_true_matches_name_the_owner_of_each_record(emoney, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = list_true_matches(World(tmp_path / "state", clock, households=40))
+    matches = list_true_matches(World(tmp_path / "state", clock, households=40))
     clients = {row["clientId"]: row for row in emoney.rows("clients")}
     orion = {f"household:{row['id']}": row for row in emoney.sandbox.rows("Portfolio/Clients")}
     firm = {f"account:{row['id']}": row["number"] for row in emoney.sandbox.rows("Portfolio/Accounts")}
-    households = {id_.partition(":")[2]: of for id_, of in known if of.startswith("household:")}
+    households = {id_.partition(":")[2]: of for id_, of in matches if of.startswith("household:")}
     assert set(households) == set(clients)
     assert "household:1001" in households.values()
     linked = [(row["externalId"], households[id_]) for id_, row in clients.items() if row["externalId"]]
@@ -294,7 +294,7 @@ def test_true_matches_name_the_owner_of_each_record(emoney, tmp_path):
     served = {
         a["accountId"]: a["accountNumber"] for id_ in list(clients)[:9] for a in emoney.rows(f"clients/{id_}/accounts")
     }
-    copies = [(id_.partition(":")[2], firm[of]) for id_, of in known if id_.startswith("accounts:")]
+    copies = [(id_.partition(":")[2], firm[of]) for id_, of in matches if id_.startswith("accounts:")]
     assert all(served[id_] in (number, None) for id_, number in copies if id_ in served)
 
 

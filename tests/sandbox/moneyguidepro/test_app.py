@@ -165,16 +165,16 @@ def test_true_matches_name_the_owner_of_each_record(planner, tmp_path):
     clock = Clock()
     clock.set(NOW)
     (tmp_path / "other").mkdir()
-    known = list_true_matches(World(tmp_path / "other", clock, households=40))
+    matches = list_true_matches(World(tmp_path / "other", clock, households=40))
     rows = planner.rows()
-    households = {id_: of for id_, of in known if id_.startswith("households:")}
+    households = {id_: of for id_, of in matches if id_.startswith("households:")}
     assert {f"households:{row['householdId']}" for row in rows} == set(households)
     linked = [row for row in rows if row["integrationKey"]]
     assert all(
         households[f"households:{r['householdId']}"] == r["integrationKey"].replace("orion", "household")
         for r in linked
     )
-    people = {id_ for id_, of in known if of.startswith("person:")}
+    people = {id_ for id_, of in matches if of.startswith("person:")}
     assert {f"participants:{p['participantId']}" for row in rows for p in row["participants"]} == people
 
 

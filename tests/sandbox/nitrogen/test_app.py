@@ -205,14 +205,14 @@ def test_row_faults_and_transport_faults_strike(nitrogen, table):
 def test_true_matches_name_the_owner_of_each_client(nitrogen, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = list_true_matches(World(tmp_path / "state", clock, households=40))
+    matches = list_true_matches(World(tmp_path / "state", clock, households=40))
     rows = nitrogen.rows("clients")
-    households = dict(pair for pair in known if pair[1].startswith("household:"))
+    households = dict(pair for pair in matches if pair[1].startswith("household:"))
     assert {f"clients:{row['id']}" for row in rows} == set(households)
     linked = [(row["id"], each["ex_id_1"]) for row in rows for each in row["integrations"]]
     assert all(households[f"clients:{id_}"] == f"household:{external}" for id_, external in linked)
     couples = [f"clients:{row['id']}" for row in rows if " & " in row["fname"]]
-    assert all(sum(id_ == couple and of.startswith("person:") for id_, of in known) == 2 for couple in couples)
+    assert all(sum(id_ == couple and of.startswith("person:") for id_, of in matches) == 2 for couple in couples)
 
 
 def test_own_data_is_served_instead(start_sandbox, tmp_path):

@@ -130,8 +130,8 @@ class Server:
         return response.content.decode()
 
     def fault(self, kind: str, route: str = "*", **options: Any) -> None:
-        known = {name: options.pop(name) for name in ("seed", "times", "share", "after") if name in options}
-        self.faults.add(Fault(route, kind, options=options, **known))
+        common = {name: options.pop(name) for name in ("seed", "times", "share", "after") if name in options}
+        self.faults.add(Fault(route, kind, options=options, **common))
 
 
 @pytest.fixture(scope="session")

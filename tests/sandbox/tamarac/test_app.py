@@ -45,7 +45,7 @@ class Caller:
         yield page["items"]
         seen = set()
         while "nextPageUrl" in page:
-            assert page["nextPageUrl"] not in seen, "the pages go round in a circle"
+            assert page["nextPageUrl"] not in seen, "the pages form a loop"
             seen.add(page["nextPageUrl"])
             page = self.follow(page["nextPageUrl"])
             yield page["items"]
