@@ -13,7 +13,7 @@ from include.crm.sync.readiness import find_unsettled
 from include.pipeline.incremental import edited_tables, pull_edits, republish
 from include.vendors import VENDORS
 from tests.conftest import Firm
-from tests.integration.test_webhooks import at, live
+from tests.integration.desk import open_desk, play_envelopes
 from tests.running_sandbox import LAST, NOW
 
 LIVE = [vendor for vendor in VENDORS if vendor.live]
@@ -120,10 +120,10 @@ AGAIN = [vendor for vendor in VENDORS if vendor.webhook is not None and vendor.w
 @pytest.mark.parametrize("vendor", AGAIN, ids=lambda vendor: vendor.name)
 def test_what_the_vendor_could_not_deliver_is_delivered_again(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
     firm = start_firm(vendor, households=6)
-    with at(firm) as desk:
+    with open_desk(firm) as desk:
         desk.do("retries", seconds=[])
         desk.close()
-        live(desk, seed=5, envelopes=2)
+        play_envelopes(desk, seed=5, envelopes=2)
         desk.quiet()
         desk.open()
         assert desk.drain() == 0
