@@ -130,7 +130,7 @@ def test_today_is_as_it_was(backfill: Backfill) -> None:
 def test_positions_are_what_the_transactions_come_to_and_their_prices(backfill: Backfill) -> None:
     database, vendor = backfill.firm.database, backfill.firm.vendor.name
     days = " where business_date in (select business_date from warehouse.position)"
-    assert truth.differences(
+    assert truth.find_differences(
         database, HELD, f"select business_date, asset, units, dollars from truth.holding {days}", vendor=vendor
     ) == []  # fmt: skip
 
@@ -139,7 +139,7 @@ def test_positions_are_what_the_transactions_come_to_and_their_prices(backfill: 
 def test_positions_are_what_the_vendor_states(backfill: Backfill) -> None:
     database, vendor = backfill.firm.database, backfill.firm.vendor.name
     days = " where business_date in (select business_date from warehouse.position)"
-    assert truth.differences(
+    assert truth.find_differences(
         database, HELD, f"select business_date, asset, units, dollars from truth.stated {days}", vendor=vendor
     ) == []  # fmt: skip
 
@@ -157,7 +157,7 @@ def test_transactions_are_those_of_the_vendor_each_once(backfill: Backfill) -> N
         " where recorded_to is null and vendor = :vendor"
     )
     theirs = f"select id, trade_date, units, dollars, {OUR_FLOW} from truth.trade"
-    assert truth.differences(backfill.firm.database, ours, theirs, vendor=backfill.firm.vendor.name) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs, vendor=backfill.firm.vendor.name) == []
 
 
 @by_truth
@@ -185,7 +185,7 @@ def test_transactions_are_those_of_the_vendor_each_once(backfill: Backfill) -> N
 def test_assets_under_management_to_the_cent(backfill: Backfill, ours: str, theirs: str) -> None:
     days = "where business_date in (select business_date from warehouse.position)"
     theirs = f"select * from ({theirs}) t {days}"
-    assert truth.differences(backfill.firm.database, ours, theirs) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs) == []
 
 
 @by_truth
@@ -200,7 +200,7 @@ def test_flows_to_the_cent(backfill: Backfill) -> None:
         " from truth.trade join truth.owner using (account) where not is_parent and status = 'Complete'"
         " and flow in ('Contribution', 'Distribution') group by 1, 2"
     )
-    assert truth.differences(backfill.firm.database, ours, theirs) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs) == []
 
 
 @by_truth
@@ -211,7 +211,7 @@ def test_openings_and_closings(backfill: Backfill) -> None:
         " where day is not null group by 1"
     )
     ours = "select day, opened, closed from mart.openings_and_closings"
-    assert truth.differences(backfill.firm.database, ours, theirs) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs) == []
 
 
 def test_days_were_loaded_at_the_same_time(backfill: Backfill) -> None:
@@ -277,6 +277,6 @@ def test_a_price_corrected_later_is_known_before_and_after(
     assert 0 < loads["position"].updated <= rows_stated
     assert loads["position"].inserted == loads["position"].withdrawn == 0
     now = "infinity"
-    assert truth.differences(firm.database, aum, stated.format("truth.counted"), day=day, at=now) == []
-    assert truth.differences(firm.database, aum, stated.format("truth.before"), day=day, at=known_before) == []
-    assert truth.differences(firm.database, aum, stated.format("truth.before"), day=day, at=now) != []
+    assert truth.find_differences(firm.database, aum, stated.format("truth.counted"), day=day, at=now) == []
+    assert truth.find_differences(firm.database, aum, stated.format("truth.before"), day=day, at=known_before) == []
+    assert truth.find_differences(firm.database, aum, stated.format("truth.before"), day=day, at=now) != []

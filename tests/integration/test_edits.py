@@ -108,7 +108,7 @@ def test_the_units_of_the_day_reconcile_with_what_became_known(edited: Edited) -
 def test_positions_of_the_day_are_what_the_transactions_come_to(edited: Edited) -> None:
     ours = "select position_key, quantity, market_value_usd from warehouse.position where business_date = :day and recorded_to is null"
     theirs = "select asset, units, dollars from truth.holding where business_date = :day"
-    assert truth.differences(edited.firm.database, ours, theirs, day=MONDAY) == []
+    assert truth.find_differences(edited.firm.database, ours, theirs, day=MONDAY) == []
 
 
 def test_a_moved_account_counts_for_the_old_household_before_and_the_new_one_after(edited: Edited) -> None:
@@ -179,4 +179,4 @@ def test_assets_under_management_of_the_day_to_the_cent(edited: Edited) -> None:
         " join warehouse.source_key k on k.id = household_id where business_date = :day"
     )
     theirs = "select household, name, sum(dollars) from truth.counted where business_date = :day group by 1, 2"
-    assert truth.differences(edited.firm.database, ours, theirs, day=MONDAY) == []
+    assert truth.find_differences(edited.firm.database, ours, theirs, day=MONDAY) == []
