@@ -1,4 +1,4 @@
-"""Lives of events that end, and may be opened again: what happened hour by hour, and which state counts."""
+"""Lives of events that end and may be reopened: their states by hour, and the state that wins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIVED = st.lists(st.sampled_from(["goes on", "ends", "is reopened"]), min_size=1
 
 
 def states_of(life: Sequence[str]) -> list[State]:
-    """The state after each hour. What goes on after an end, and was not reopened, is news that is late or wrong."""
+    """Return the state after each hour. A non-final state after an end without a reopening is late or wrong."""
     states: list[State] = []
     reopened: int | None = None
     for n, what in enumerate(life):
@@ -22,8 +22,8 @@ def states_of(life: Sequence[str]) -> list[State]:
     return states
 
 
-def counting(states: Sequence[State]) -> int:
-    """Place of the state that counts: the last one, unless an end came before it that nothing has undone since."""
+def find_winner(states: Sequence[State]) -> int:
+    """Return the index of the winning state: the last one, or else the last end that no reopening followed."""
     ends = [n for n, state in enumerate(states) if state[1]]
     if not ends or (states[-1][2] or 0) > ends[-1]:
         return len(states) - 1

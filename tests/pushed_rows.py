@@ -23,7 +23,7 @@ def sample_value(col: Column) -> object:
 
 
 def whole_row(table: Table, **values: object) -> dict[str, Any]:
-    """A row that states every field: null where nothing is required, unless `values` say otherwise; `...` leaves a field out."""
+    """Build a row with every field: optional ones null, `values` override, and `...` omits a field."""
     row: dict[str, Any] = {}
     for col in stated_columns(table):
         value = values.get(col.source, sample_value(col) if col.required else None)

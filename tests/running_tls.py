@@ -1,4 +1,4 @@
-"""An application that really listens over TLS, under an authority that is made for it."""
+"""An application that listens over TLS, with a certificate authority of its own."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ def serve_tls(app: ASGIApp, folder: Path) -> Iterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    close = [("Connection", "close")]  # else the server's end waits for connections that the client keeps
+    close = [("Connection", "close")]  # otherwise the server's shutdown waits for the client's kept-alive connections
     config = uvicorn.Config(app, log_level="warning", access_log=False, ssl_certfile=str(chain), headers=close)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))

@@ -1,4 +1,4 @@
-"""docs/how-to/adding_a_vendor.md, followed literally in a copy of the project, gives a vendor that works."""
+"""docs/how-to/adding_a_vendor.md, followed literally in a copy of the project, adds a working vendor."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LISTS = {
 
 
 def follow(project: Path, command: str, **environment: str) -> str:
-    """Runs a command of the page in a copy of the project; returns what it printed."""
+    """Run a command of the page in a copy of the project; return its output."""
     done = subprocess.run(
         ["bash", "-ec", command],
         cwd=project, env=os.environ | environment | {"PYTHONPATH": str(project)}, capture_output=True, text=True, check=False,
@@ -49,7 +49,7 @@ def follow(project: Path, command: str, **environment: str) -> str:
 
 
 def read_files(project: Path) -> dict[str, list[str]]:
-    """The lines of every file of the project."""
+    """Read the lines of every file of the project."""
     paths = [path.relative_to(project) for path in project.rglob("[!.]*") if path.is_file()]
     visible = [path for path in paths if path.parts[0][0] != "." and "__pycache__" not in path.parts]
     return {path.as_posix(): (project / path).read_text(errors="replace").splitlines() for path in visible}
@@ -63,14 +63,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "uncommitted"))
     for name in ("Makefile", "pyproject.toml", "requirements.txt", "constraints.txt"):
         shutil.copy(ROOT / name, copy)
-        os.utime(copy / name, (0, 0))  # older than what is installed, so that make installs nothing
+        os.utime(copy / name, (0, 0))  # older than the installed files, so that make installs nothing
     (copy / ".venv").symlink_to(sys.prefix)
     return copy
 
 
 @dataclass(frozen=True)
 class Written:
-    """What the page's first command printed, and the project's files before and after it."""
+    """The output of the page's first command, and the project's files before and after it."""
 
     printed: str
     before: dict[str, list[str]]
@@ -114,7 +114,7 @@ def test_what_the_command_writes_is_clean(project: Path) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("written")
 def test_the_tests_of_the_page_pass_for_the_new_vendor(project: Path) -> None:
-    """Among them a run of its DAG in Airflow, from the sandbox over HTTP into a database."""
+    """They include a run of its DAG in Airflow, from the sandbox over HTTP into a database."""
     options = f"--basetemp={project.parent / 'pytest'} --junitxml={project.parent / 'report.xml'}"
     inherited = dict.fromkeys((name for name in os.environ if name.startswith("PYTEST_")), "")
     follow(project, TEST, **inherited, PYTEST_ADDOPTS=options)
@@ -156,11 +156,11 @@ OTHER_SENSE = {
     "local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
     "local/schema_page.py": {"portfolios"},  # a topic of the page
 }
-"""Words that are also the names of tables, where they mean something else."""
+"""Table names that are also used as words with another meaning."""
 
 
 def test_no_file_but_its_own_speaks_of_a_vendors_tables() -> None:
-    """So that adding a table touches the vendor's file, a suite and a golden, and nothing else."""
+    """Adding a table touches only the vendor's file, a suite and a golden."""
     tables = {table.name for vendor in VENDORS for table in vendor.tables}
     speaking = {}
     for path in [*(path for top in ("include", "dags", "plugins", "local") for path in ROOT.glob(f"{top}/**/*.py"))]:

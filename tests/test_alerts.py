@@ -1,4 +1,4 @@
-"""Alerts reach files and people, and say so when they don't."""
+"""Alerts reach files and people, and a failed alert is logged."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from include.alerts import send
 from include.errors import ConfigurationError, TargetUnavailable
 
-HEARD: list[dict[str, str]] = []
+RECEIVED: list[dict[str, str]] = []
 
 
 class _Pager(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
-        HEARD.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        RECEIVED.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(200)
         self.end_headers()
 
@@ -28,7 +28,7 @@ class _Pager(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def pager() -> Iterator[str]:
-    HEARD.clear()
+    RECEIVED.clear()
     server = http.server.HTTPServer(("127.0.0.1", 0), _Pager)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -47,7 +47,7 @@ def test_a_file_gets_a_line_of_json(tmp_path: Path) -> None:
 
 def test_an_apprise_address_is_called(pager: str) -> None:
     send([pager], "Failed: a day", "two rows")
-    assert [(heard["title"], heard["message"]) for heard in HEARD] == [("Failed: a day", "two rows")]
+    assert [(body["title"], body["message"]) for body in RECEIVED] == [("Failed: a day", "two rows")]
 
 
 def test_an_unknown_address_type_is_reported_without_its_secret() -> None:

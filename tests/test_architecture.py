@@ -1,4 +1,4 @@
-"""Imports run one way, names are the ones agreed on, and a vendor's name stands in few places."""
+"""Imports run one way, names follow the rules, and a vendor's name occurs in few places."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORBIDDEN = {"util", "utils", "helper", "helpers", "common", "base", "manager", 
 
 
 def imports(path: Path, *, at_import: bool = False) -> Iterator[str]:
-    """Names of imported modules; with `at_import`, those that importing the file imports."""
+    """List imported modules; with `at_import`, only those that importing the file imports."""
     tree = ast.parse(path.read_text())
     nodes = _outside_functions(tree) if at_import else ast.walk(tree)
     for node in nodes:
@@ -42,40 +42,40 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
         yield from _outside_functions(child)
 
 
-def named(path: Path) -> str:
+def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def offenders(paths: list[Path], forbidden: tuple[str, ...]) -> dict[str, list[str]]:
-    """File -> what it imports although it must not."""
+def find_offenders(paths: list[Path], forbidden: tuple[str, ...]) -> dict[str, list[str]]:
+    """Map each file to its forbidden imports."""
     pattern = re.compile(rf"({'|'.join(map(re.escape, forbidden))})(\.|$)")
-    found = {named(path): [name for name in imports(path) if pattern.match(name)] for path in paths}
-    return {path: names for path, names in found.items() if names}
+    matches = {name_of(path): [name for name in imports(path) if pattern.match(name)] for path in paths}
+    return {path: names for path, names in matches.items() if names}
 
 
-def under(*places: str) -> list[Path]:
-    found = [path for path in SOURCES if named(path).startswith(places)]
-    assert found
-    return found
+def list_under(*places: str) -> list[Path]:
+    paths = [path for path in SOURCES if name_of(path).startswith(places)]
+    assert paths
+    return paths
 
 
 def test_include_never_imports_airflow_or_plugins() -> None:
-    assert offenders(under("include/"), ("airflow", "tributary", "plugins")) == {}
+    assert find_offenders(list_under("include/"), ("airflow", "tributary", "plugins")) == {}
 
 
 def test_warehouse_crm_rules_and_canonical_never_import_vendors() -> None:
-    places = under("include/warehouse/", "include/crm/", "include/rules/", "include/canonical/")
-    assert offenders(places, ("include.vendors",)) == {}
+    places = list_under("include/warehouse/", "include/crm/", "include/rules/", "include/canonical/")
+    assert find_offenders(places, ("include.vendors",)) == {}
 
 
 def test_the_product_never_imports_the_sandbox_or_local() -> None:
-    assert offenders(under("include/", "dags/", "plugins/"), ("sandbox", "local")) == {}
+    assert find_offenders(list_under("include/", "dags/", "plugins/"), ("sandbox", "local")) == {}
 
 
 def test_sandbox_imports_nothing_of_the_product_but_the_messages_of_pubsub() -> None:
     pattern = re.compile(r"(include|local)(\.|$)")
-    found = {name for path in under("sandbox/") for name in imports(path) if pattern.match(name)}
-    assert {name for name in found if not name.startswith("include.crm.changes.pubsub")} <= {"include.crm.changes"}
+    imported = {name for path in list_under("sandbox/") for name in imports(path) if pattern.match(name)}
+    assert {name for name in imported if not name.startswith("include.crm.changes.pubsub")} <= {"include.crm.changes"}
 
 
 def test_few_modules_are_outside_a_package() -> None:
@@ -84,15 +84,15 @@ def test_few_modules_are_outside_a_package() -> None:
 
 
 def package_of(module: str) -> str:
-    """The package of a module; the module itself where its folder holds packages."""
+    """Return the package of a module; the module itself if its folder holds packages."""
     folder = ROOT.joinpath(*module.split(".")[:-1])
     return module if any(path.parent != folder for path in folder.glob("*/*.py")) else module.rpartition(".")[0]
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Package -> packages that its modules import, of the product, the sandbox and the local tools."""
-    paths = under("include/", "sandbox/", "local/")
-    modules = {named(path).removesuffix(".py").replace("/", "."): path for path in paths}
+    """Map each package to the packages that its modules import, of the product, the sandbox and the local tools."""
+    paths = list_under("include/", "sandbox/", "local/")
+    modules = {name_of(path).removesuffix(".py").replace("/", "."): path for path in paths}
     graph: dict[str, set[str]] = {package_of(module): set() for module in modules}
     for module, path in modules.items():
         names = {name if name in modules else f"{name}.__init__" for name in imports(path)}
@@ -111,16 +111,16 @@ def test_packages_import_each_other_in_one_direction() -> None:
 
 def test_temporary_tables_of_the_crm_are_declared_in_one_module() -> None:
     creates = re.compile(r"create\s+(local\s+)?temp(orary)?\b", re.IGNORECASE)
-    creating = [named(path) for path in under("include/crm/") if creates.search(path.read_text())]
+    creating = [name_of(path) for path in list_under("include/crm/") if creates.search(path.read_text())]
     assert creating == ["include/crm/temporary.py"]
 
 
 def test_no_module_imports_dags() -> None:
     dags = tuple(path.stem for path in (ROOT / "dags").glob("*.py"))
-    assert offenders(under("include/", "plugins/"), ("dags", *dags)) == {}
+    assert find_offenders(list_under("include/", "plugins/"), ("dags", *dags)) == {}
 
 
-@pytest.mark.parametrize("path", under("include/vendors/"), ids=named)
+@pytest.mark.parametrize("path", list_under("include/vendors/"), ids=name_of)
 def test_vendors_import_the_contract_only(path: Path) -> None:
     allowed = {"include.contract", "include.vendors", "pyarrow", *sys.stdlib_module_names}
     foreign = [n for n in imports(path) if not any(n == a or n.startswith(f"{a}.") for a in allowed)]
@@ -128,17 +128,17 @@ def test_vendors_import_the_contract_only(path: Path) -> None:
     assert not [name for name in imports(path, at_import=True) if name.startswith("pyarrow")]
 
 
-@pytest.mark.parametrize("name", sorted({named(path).split("/")[2] for path in under("include/vendors/")}))
+@pytest.mark.parametrize("name", sorted({name_of(path).split("/")[2] for path in list_under("include/vendors/")}))
 def test_a_vendor_needs_at_most_80_lines_of_code(name: str) -> None:
     trees = [
-        ast.parse(path.read_text()) for path in SOURCES if f"{named(path)}/".startswith(f"include/vendors/{name}/")
+        ast.parse(path.read_text()) for path in SOURCES if f"{name_of(path)}/".startswith(f"include/vendors/{name}/")
     ]
     functions = [n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
     assert sum(int(f.end_lineno or 0) - f.lineno + 1 for f in functions) <= 80
 
 
 def test_vendor_is_named_only_where_it_is_declared_or_shown(vendor: Vendor) -> None:
-    # `local/` shows everything on one machine, and logs in at the sandbox for it.
+    # `local/` runs everything on one machine, so it logs in to the sandbox.
     allowed = (
         "include/vendors/",
         "sandbox/",
@@ -146,9 +146,9 @@ def test_vendor_is_named_only_where_it_is_declared_or_shown(vendor: Vendor) -> N
         "local/bench/day.py",
         "local/cli.py",
     )
-    telling = [path for path in SOURCES if not named(path).startswith(allowed)]
+    telling = [path for path in SOURCES if not name_of(path).startswith(allowed)]
     pattern = re.compile(re.escape(vendor.name), re.IGNORECASE)
-    assert [named(path) for path in telling if pattern.search(path.read_text())] == []
+    assert [name_of(path) for path in telling if pattern.search(path.read_text())] == []
 
 
 def _branches_on_a_name(node: ast.AST) -> bool:
@@ -163,28 +163,30 @@ def _branches_on_a_name(node: ast.AST) -> bool:
 
 
 def test_general_modules_branch_on_no_name() -> None:
-    # Salesforce is the one system of `crm`, and persons, households and accounts are what `identity` is about.
+    # `crm` is about Salesforce alone, and `identity` about persons, households and accounts.
     special = ("include/vendors/", "include/crm/", "include/identity/")
-    general = [path for path in under("include/") if not named(path).startswith(special)]
-    found = {
-        named(path): [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if _branches_on_a_name(node)]
+    general = [path for path in list_under("include/") if not name_of(path).startswith(special)]
+    branches = {
+        name_of(path): [
+            ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if _branches_on_a_name(node)
+        ]
         for path in general
     }
-    assert {path: expressions for path, expressions in found.items() if expressions} == {}
+    assert {path: expressions for path, expressions in branches.items() if expressions} == {}
 
 
 def test_dag_files_are_wiring_alone() -> None:
-    for path in under("dags/"):
+    for path in list_under("dags/"):
         tree = ast.parse(path.read_text())
         lengths = [int(n.end_lineno or 0) - n.lineno + 1 for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-        assert len(path.read_text().splitlines()) <= 120, named(path)
-        assert max(lengths) <= 60, named(path)
-        assert not re.search(r"\{[{%]", path.read_text()), f"{named(path)}: templates belong in plugins/tributary"
+        assert len(path.read_text().splitlines()) <= 120, name_of(path)
+        assert max(lengths) <= 60, name_of(path)
+        assert not re.search(r"\{[{%]", path.read_text()), f"{name_of(path)}: templates belong in plugins/tributary"
 
 
 def test_no_file_is_a_drawer_for_everything() -> None:
-    words = {named(path): FORBIDDEN & set(path.stem.split("_")) for path in SOURCES}
-    assert {path: found for path, found in words.items() if found} == {}
+    words = {name_of(path): FORBIDDEN & set(path.stem.split("_")) for path in SOURCES}
+    assert {path: forbidden for path, forbidden in words.items() if forbidden} == {}
 
 
 def test_great_expectations_folder_is_no_package() -> None:
@@ -192,4 +194,4 @@ def test_great_expectations_folder_is_no_package() -> None:
 
 
 def test_files_stay_under_400_lines() -> None:
-    assert [named(path) for path in SOURCES if len(path.read_text().splitlines()) > 400] == []
+    assert [name_of(path) for path in SOURCES if len(path.read_text().splitlines()) > 400] == []

@@ -1,4 +1,4 @@
-"""Business dates that people ask for are checked before anything is pulled."""
+"""Business dates of manual runs are validated before any pull."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_session_before_a_monday_is_the_friday() -> None:
 
 
 @pytest.mark.parametrize(
-    ("day", "said"),
+    ("day", "message"),
     [
         (
             "2026-11-22",
@@ -49,10 +49,10 @@ def test_the_session_before_a_monday_is_the_friday() -> None:
         ("yesterday", "'yesterday' is not a date; use the format 2026-11-25"),
     ],
 )
-def test_any_other_day_is_refused_with_what_to_do(day: str, said: str) -> None:
+def test_any_other_day_is_refused_with_what_to_do(day: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as error:
         business_dates.parse_business_date(day, EVENING)
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
 def test_a_session_is_valid_once_it_has_closed() -> None:

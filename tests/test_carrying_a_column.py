@@ -34,9 +34,9 @@ def follow(project: Path) -> list[subprocess.CompletedProcess[str]]:
     """Apply the page's edits and run its commands, in order; return the results of the commands."""
     number = len([*(project / "include/warehouse/schema").glob("*.sql")]) + 1
     done, path, verb = [], project, ""
-    for said, name, kind, text in _STEP.findall(PAGE.read_text().replace("NNNN", f"{number:04}")):
-        if said:
-            verb, path = said, project / name
+    for heading, name, kind, text in _STEP.findall(PAGE.read_text().replace("NNNN", f"{number:04}")):
+        if heading:
+            verb, path = heading, project / name
         elif kind == "diff":
             edit(path, text)
         elif kind == "bash":

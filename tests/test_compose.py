@@ -1,4 +1,4 @@
-"""The production shape runs Airflow as the demo does, and leaves no door open."""
+"""The production shape runs Airflow as the demo does, and exposes no other endpoint."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ GATEWAYS = ("gateway", "gateway-2")
 AT_GATEWAYS = "reverse_proxy " + " ".join(f"{name}:8090" for name in GATEWAYS)
 
 COMMAND_ENDS = {"api-server": ["--proxy-headers"]}
-"""The API server stands behind a proxy that ends TLS, and must believe it that the browser came by https."""
+"""The API server is behind a proxy that terminates TLS, and must trust its header that the browser used https."""
 
 DIFFERENT = {
     "AIRFLOW__CORE__DAGS_FOLDER": "place in the image",
@@ -65,7 +65,7 @@ ONLY_HERE = {
 
 
 def settings(service: str) -> dict[str, str]:
-    """A service's environment as it is where .env says nothing of it."""
+    """Return a service's environment with the defaults of an empty .env."""
     environment = SERVICES[service].get("environment", {})
     return {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value)) for name, value in environment.items()}
 
@@ -91,8 +91,8 @@ def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_what_runs_tasks_has_every_connection(name: str) -> None:
-    wanted = ["tributary_db", "tributary_staging", "tributary_keys", "tributary_alerts", "salesforce"]
-    assert {f"AIRFLOW_CONN_{each}".upper() for each in wanted} <= settings(name).keys()
+    connections = ["tributary_db", "tributary_staging", "tributary_keys", "tributary_alerts", "salesforce"]
+    assert {f"AIRFLOW_CONN_{each}".upper() for each in connections} <= settings(name).keys()
     assert SERVICES[name]["env_file"] == [{"path": "connections.env", "required": False}]
 
 
@@ -115,7 +115,7 @@ def test_connections_made_of_parts_are_json() -> None:
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {*TASKS}))
 def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
     connections = {key for key in settings(name) if key.startswith("AIRFLOW_CONN_")}
-    # The API server's pages: who is who, and signed documents. The triggerer hears the bells, and Salesforce.
+    # The API server's pages: identity review and signed documents. The triggerer listens to notifications and Salesforce.
     its_own = {
         "api-server": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_TRIBUTARY_STAGING"},
         "triggerer": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_SALESFORCE"},
@@ -125,13 +125,13 @@ def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
 
 def test_the_triggerer_has_every_connection_that_a_trigger_uses() -> None:
     triggers = [text for text in map(Path.read_text, (ROOT / "plugins").rglob("*.py")) if "(BaseEventTrigger)" in text]
-    asked = {name for text in triggers for name in re.findall(r'connections\.connection\W+"(\w+)"', text)}
-    assert asked == {"salesforce"}
-    assert {f"AIRFLOW_CONN_{name}".upper() for name in asked | {"tributary_db"}} <= settings("triggerer").keys()
+    used = {name for text in triggers for name in re.findall(r'connections\.connection\W+"(\w+)"', text)}
+    assert used == {"salesforce"}
+    assert {f"AIRFLOW_CONN_{name}".upper() for name in used | {"tributary_db"}} <= settings("triggerer").keys()
 
 
 def test_the_triggerer_and_the_gateways_write_nothing_that_is_not_theirs() -> None:
-    # What this role may is what the tests of the bells and of Salesforce's changes do as it.
+    # The tests of the wake-up trigger and of Salesforce's changes use this role, so they cover its rights.
     assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_listener:")
     for name in GATEWAYS:
         assert settings(name)["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
@@ -160,8 +160,8 @@ def test_no_secret_has_a_default() -> None:
         for key, value in SERVICES[name].get("environment", {}).items()
         if secret.search(key) and ":?" not in str(value)
     }
-    # Staging's options are empty for a folder, and so is Salesforce where the firm does not use it; the object store itself refuses to
-    # start without its own.
+    # Staging's options are empty for a folder, and so is Salesforce if the firm does not use it; the object store itself does not
+    # start without its settings.
     unguarded = {f"{name}: AIRFLOW_CONN_{each}" for name in TASKS for each in ("TRIBUTARY_STAGING", "SALESFORCE")}
     unguarded |= {f"{name}: {sender.connection.upper()}_SECRETS" for name in GATEWAYS for sender in SENDERS}
     assert plain == unguarded | {
@@ -186,17 +186,17 @@ def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -
 
 
 def test_the_proxy_bounds_each_body_where_it_is_served() -> None:
-    # Of a site's own bound and one in a handle the smaller wins; what is refused has to stand in the handle that would serve it.
+    # The smaller of a site's bound and a handle's wins, so a path must be rejected in the handle that would serve it.
     opened: list[str] = []
-    found: dict[str, list[str]] = {}
+    blocks: dict[str, list[str]] = {}
     for line in map(str.strip, (ROOT / "docker" / "Caddyfile").read_text().splitlines()):
         if line.startswith(("max_size", "respond @")):
-            found[line] = opened[1:]
+            blocks[line] = opened[1:]
         if line.endswith("{"):
             opened.append(line.removesuffix("{").strip())
         elif line == "}":
             opened.pop()
-    assert found == {
+    assert blocks == {
         "max_size 17MB": ["handle @programs", "request_body"],
         "max_size 2MB": ["handle", "request_body"],
         "respond @inside 404": ["handle"],
@@ -206,7 +206,7 @@ def test_the_proxy_bounds_each_body_where_it_is_served() -> None:
 
 
 class Upstream:
-    """A server behind the proxy, which answers with its own name while it runs."""
+    """A server behind the proxy that responds with its own name while it runs."""
 
     def __init__(self, name: str, port: int = 0) -> None:
         self.name = name
@@ -242,7 +242,7 @@ class Upstream:
 
 @dataclass
 class Proxy:
-    """A running Caddy with our Caddyfile, in which addresses are those of this machine."""
+    """A running Caddy with our Caddyfile, with local addresses."""
 
     url: str
     gateways: list[Upstream]
@@ -254,7 +254,7 @@ class Proxy:
         return httpx.get(f"{self.url}{path}", headers={"host": "tributary.test"}, timeout=timeout)
 
     def find_serving(self) -> set[str]:
-        """Names of the gateways that serve some calls; raises where one of these takes long."""
+        """Make some calls; return the names of the gateways that served them, and fail if a call takes long."""
         return {self.call("/webhooks/docusign", 0.5).text for _ in range(6)}
 
 
@@ -306,7 +306,7 @@ def wait_until(is_true: Callable[[], bool]) -> None:
             if is_true():
                 return
         time.sleep(0.1)
-    raise AssertionError("it did not happen within 30 s")
+    raise AssertionError("the condition was not met within 30 s")
 
 
 def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) -> None:
@@ -318,7 +318,7 @@ def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) 
     assert [(each.status_code, each.text) for each in one] == [(200, "two")] * 10
 
 
-def test_a_gateway_that_hangs_gets_no_request_until_it_answers(proxy: Proxy) -> None:
+def test_a_gateway_that_hangs_gets_no_request_until_it_responds(proxy: Proxy) -> None:
     proxy.gateways[0].answers.clear()
     wait_until(lambda: proxy.find_serving() == {"two"})
     proxy.gateways[0].answers.set()

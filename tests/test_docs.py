@@ -34,7 +34,7 @@ def _read_prose(page: Path) -> str:
 
 @cache
 def _find_anchors(page: Path) -> set[str]:
-    """Anchors of the headings, as the site and code hosts both make them."""
+    """Find the anchors of the headings, as both the site and code hosts generate them."""
     headings = re.findall(r"^#+ (.+)$", _read_prose(page), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
@@ -74,7 +74,7 @@ def test_first_paragraph_states_the_readers(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_blocks_of_lists_are_indented_by_four_spaces(page):
-    """With fewer, the site shows them as text."""
+    """With fewer spaces, the site shows them as text."""
     assert re.findall(r"^ {1,3}(?:```|\||[-*] |\d+\. ).*", page.read_text(), re.MULTILINE) == []
 
 

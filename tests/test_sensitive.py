@@ -1,4 +1,4 @@
-"""Sensitive values become a keyed hash and four characters, and nothing else."""
+"""A sensitive value becomes a keyed hash and its last four characters, nothing else."""
 
 from __future__ import annotations
 

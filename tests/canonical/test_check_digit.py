@@ -1,4 +1,4 @@
-"""Check digits: an independent and plain computation agrees, real numbers pass, what is no number of the standard is left alone."""
+"""Check digits: an independent, plain computation agrees, real numbers pass, other texts are left unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cusip_digit(stem: str) -> str:
 
 
 def isin_digit(stem: str) -> str:
-    """Luhn over the text in which each letter became its number."""
+    """Luhn over the text, with each letter replaced by its number."""
     digits = "".join(str(ALPHABET.index(character)) for character in stem)
     doubled = [int(d) * (2 if place % 2 == 0 else 1) for place, d in enumerate(reversed(digits))]
     return str(-sum(sum(divmod(value, 10)) for value in doubled) % 10)

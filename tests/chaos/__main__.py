@@ -1,4 +1,4 @@
-"""Kill and stop whatever runs, round after round, and compare with a twin that nobody disturbs.
+"""Kill and stop processes of a demo, round after round, and compare it with an undisturbed twin.
 
 python -m tests.chaos 0-19 [--folder DIR]
 """
@@ -20,7 +20,7 @@ from tests.chaos.arena import Arena
 
 
 def read_seeds(text: str) -> list[int]:
-    """`7` is one seed, `0-19` are twenty, commas join: `0-4,17`."""
+    """Parse seeds: `7` is one, `0-19` are twenty, commas join: `0-4,17`."""
     parts = [part.partition("-") for part in text.split(",")]
     return [seed for first, dash, last in parts for seed in range(int(first), int(last if dash else first) + 1)]
 
@@ -48,7 +48,7 @@ def run(seeds: Sequence[int], folder: Path, report_line: Say) -> list[int]:
                 (arena.demo.folder / "chaos.txt").write_text(
                     "\n\n".join([str(report), *report.faults, *report.reasons])
                 )
-                failing, arena = arena, None  # an interrupt must not remove it
+                failing, arena = arena, None  # an interrupt must not remove the demo
                 failing.stop()
                 report_line(f"Kept: {failing.demo.folder.parent}, reasons in demo/chaos.txt")
     finally:
@@ -58,7 +58,7 @@ def run(seeds: Sequence[int], folder: Path, report_line: Say) -> list[int]:
 
 
 def main() -> int:
-    """Exit code 1 if a seed failed."""
+    """Run the seeds; return exit code 1 if one failed."""
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__.splitlines()[0])
     parser.add_argument("seeds", type=read_seeds, help="0-19, 7, or 0-4,17")
     parser.add_argument(

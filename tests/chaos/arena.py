@@ -1,4 +1,4 @@
-"""A demo that is disturbed and its twin that is not: their start, one round, and what must be true when it has settled."""
+"""A disturbed demo and its undisturbed twin: start, one round, and the checks after it has settled."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ HOUSEHOLDS = 8
 SIGNING = "docusign"
 SEND = f"{SIGNING}/send"
 QUIET_S = 4.0
-"""So long nothing may run until a phase is held for settled: a notification is on its way for a moment."""
+"""Seconds without activity after which a phase counts as settled; a notification may still be on its way before."""
 
 
 @dataclass
 class Report:
-    """What a round came to.
+    """The result of a round.
 
     Attributes:
-        faults: What was done, with the second of its phase.
-        settled_s: From the last fault until nothing ran any more.
-        is_swept: Whether the hourly schedules had to see to something.
-        reasons: Why it failed; none if all is as if nothing had happened.
+        faults: The faults, each with the second of its phase.
+        settled_s: Seconds from the last fault until no run was active.
+        is_swept: Whether the hourly schedules were needed to complete the work.
+        reasons: Why the round failed; empty if both sides are equal.
     """
 
     plan: Round
@@ -71,7 +71,7 @@ class Arena:
         """Start a demo, load its first day undisturbed, and copy it.
 
         Raises:
-            TributaryError: It did not start, or its first day failed.
+            TributaryError: The demo did not start, or its first day failed.
         """
         demo = Demo(folder / "demo", {name: find_free_port() for name in ("airflow", "sandbox", "org", "postgres")})
         try:
@@ -95,7 +95,7 @@ class Arena:
         return arena
 
     def run(self, seed: int) -> Report:
-        """One round; never raises but for a person's Ctrl-C."""
+        """Run one round; raises nothing except KeyboardInterrupt."""
         with compare.connect(self.twin.postgres.url(DATABASE)) as database:
             plan = draw_round(seed, database)
         report, began = Report(plan), time.monotonic()
@@ -111,13 +111,13 @@ class Arena:
         edits = self.twin.edit([*plan.edits, *map(_send, plan.envelopes)])
         for each, _ in edits:
             post(self.place.sandbox_url, each).raise_for_status()
-        envelopes = [answer["envelopeId"] for each, answer in edits if each.path == SEND]
+        envelopes = [response["envelopeId"] for each, response in edits if each.path == SEND]
         with ThreadPoolExecutor(2) as pool:
             runs: list[tuple[str, str]] = []
             with Striker(self.demo, plan.day_faults, report.faults) as striker:
                 signing = pool.submit(self._sign, envelopes)
                 runs += [(name, self._trigger(name, day)) for name, day in plan.days.items()]
-                # Not before: a run's id is how both sides name what they load.
+                # Not earlier: both sides need the same run ids.
                 undisturbed = pool.submit(self._run_twin, plan, list(runs), envelopes)
                 striker.join()
                 settle(self.demo, self.place)
@@ -131,7 +131,7 @@ class Arena:
             report.settled_s = time.monotonic() - last
             undisturbed.result()
         report.reasons = self._examine(runs)
-        if report.reasons:  # in time, schedules see to what a run that began too early did not see
+        if report.reasons:  # the hourly schedules would pick up what a run that began too early missed
             self._trigger("drain_inbox", None)
             self._trigger(day.SYNC, None)
             settle(self.demo, self.place)
@@ -152,20 +152,20 @@ class Arena:
         self.twin.sync(f"twin-{uuid.uuid4()}")
 
     def _sign(self, envelopes: Sequence[str]) -> None:
-        """Have envelopes opened and signed, whatever is down at the moment; webhooks tell of each step."""
+        """Have envelopes opened and signed, also while components are down; each step sends a webhook."""
         for step in [step for envelope in envelopes for step in _sign(envelope)]:
             time.sleep(4)
             self._persist(step)
 
     def _persist(self, step: Edit) -> None:
-        """Do a step at the sandbox as soon as it is there; one that was done before it died is refused the second time."""
+        """Retry a step at the sandbox until it is up; a step that was done before a crash is rejected the second time."""
         end = time.monotonic() + STALLED_SECONDS
         while time.monotonic() < end:
             with suppress(requests.ConnectionError, requests.Timeout):
                 if post(self.place.sandbox_url, step).status_code in (200, 400):
                     return
             time.sleep(0.5)
-        raise TargetUnavailable("The sandbox stays away: a person is needed", step=step.path)
+        raise TargetUnavailable("The sandbox stays unavailable: an operator must act", step=step.path)
 
     def _trigger(self, dag_id: str, business_date: str | None) -> str:
         conf = {"business_date": business_date} if business_date else {}
@@ -173,8 +173,8 @@ class Arena:
 
     def _find_failed(self) -> set[tuple[str, str]]:
         body = {"states": ["failed"], "page_limit": 1000}
-        answer = call_patiently(lambda: self.place.api._call("POST", "dags/~/dagRuns/list", json=body))
-        return {(run["dag_id"], run["dag_run_id"]) for run in answer["dag_runs"]}
+        page = call_patiently(lambda: self.place.api._call("POST", "dags/~/dagRuns/list", json=body))
+        return {(run["dag_id"], run["dag_run_id"]) for run in page["dag_runs"]}
 
     def stop(self) -> None:
         """End both sides and keep their folders."""
@@ -183,7 +183,7 @@ class Arena:
             self.twin.stop()
 
     def remove(self) -> None:
-        """End both sides and delete what they kept."""
+        """End both sides and delete their folders."""
         self.demo.remove()
         if self.twin:
             self.twin.remove()
@@ -191,10 +191,10 @@ class Arena:
 
 
 def settle(demo: Demo, place: Place) -> None:
-    """Wait until nothing runs or waits any more.
+    """Wait until no work is running or pending.
 
     Raises:
-        TargetUnavailable: Nothing changed for `STALLED_SECONDS`; a person would be needed.
+        TargetUnavailable: Nothing changed for `STALLED_SECONDS`; an operator would have to act.
     """
     changed, quiet, before = time.monotonic(), 0.0, ""
     while True:
@@ -209,24 +209,24 @@ def settle(demo: Demo, place: Place) -> None:
         else:
             quiet = 0.0
         if unsettled and now - changed > STALLED_SECONDS:
-            raise TargetUnavailable("Nothing changes any more: a person is needed", waiting=unsettled)
+            raise TargetUnavailable("No progress: an operator must act", waiting=unsettled)
         time.sleep(1)
 
 
 def call_patiently(call: Callable[[], Any]) -> Any:
-    """Call until Airflow and its database answer."""
+    """Retry a call until Airflow and its database respond."""
     end = time.monotonic() + STALLED_SECONDS
     while True:
         try:
             return call()
         except (TargetUnavailable, psycopg.Error) as error:
             if time.monotonic() > end:
-                raise TargetUnavailable("Airflow stays away: a person is needed", cause=str(error)) from error
+                raise TargetUnavailable("Airflow stays unavailable: an operator must act", cause=str(error)) from error
             time.sleep(1)
 
 
 def find_all_differences(arena: Arena, run_ids: Sequence[str]) -> list[str]:
-    """What differs between a demo and its twin."""
+    """List the differences between a demo and its twin."""
     disturbed = compare.read(arena.demo.postgres.url(DATABASE), arena.place.sandbox_url, run_ids)
     return compare.find_differences(
         disturbed, compare.read(arena.twin.postgres.url(DATABASE), arena.twin.sandbox_url, run_ids)
@@ -238,5 +238,5 @@ def _send(household: int) -> Edit:
 
 
 def _sign(envelope: str) -> list[Edit]:
-    known = {"envelope_id": envelope, "recipient": "1"}
-    return [Edit(f"{SIGNING}/deliver", known), Edit(f"{SIGNING}/sign", known)]
+    signer = {"envelope_id": envelope, "recipient": "1"}
+    return [Edit(f"{SIGNING}/deliver", signer), Edit(f"{SIGNING}/sign", signer)]

@@ -1,4 +1,4 @@
-"""What must be true of a disturbed demo alone, whatever its twin holds."""
+"""Invariants of a disturbed demo by itself, without its twin."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.chaos import compare
 from tests.chaos.strike import find_victims
 
 LEAVE_S = 90.0
-"""A task's process or a session may need so long to leave after its run has ended; Airflow's idle sessions are cut then."""
+"""Seconds for a task's process or session to end after its run; Airflow's idle sessions are closed by then."""
 
 _BREACHES = {
-    "rows of the inbox that failed": "select count(*) as n from control.inbox where error is not null",
+    "inbox rows with an error": "select count(*) as n from control.inbox where error is not null",
     "Salesforce jobs that are not accounted for": "select count(*) as n from control.crm_job where state not in ('closed', 'abandoned')",
     "records held back from Salesforce": "select count(*) as n from control.crm_held",
     "checks that failed": "select count(*) as n from control.reconciliation where not is_passed",
-    "loads told twice": """
+    "loads with two events": """
         select count(*) as n from (select data ->> 'ledger_id' from control.outbox where type = 'tributary.load.committed'
         group by 1 having count(*) > 1) twice
     """,
-    "loads not told": """
+    "loads without an event": """
         select count(*) as n from control.ledger l where stage = 'load' and not exists (select from control.outbox o
         where o.type = 'tributary.load.committed' and (o.data ->> 'ledger_id')::bigint = l.ledger_id)
     """,
@@ -41,10 +41,10 @@ where state like 'idle in transaction%' and state_change < clock_timestamp() - i
 
 
 def find_unsettled(demo: Demo, api: AirflowApi) -> str:
-    """What is still under way, in words that change as it goes on; empty when nothing is.
+    """Describe pending work in words that change as it progresses; empty if there is none.
 
     Raises:
-        TargetUnavailable: Airflow does not answer.
+        TargetUnavailable: Airflow does not respond.
     """
     active = api.find_active(list(api.dags()))
     tasks = [f"{dag}: {sorted(api.task_states(dag, run).items())}" for dag, run in active]
@@ -54,7 +54,7 @@ def find_unsettled(demo: Demo, api: AirflowApi) -> str:
 
 
 def find_breaches(demo: Demo, runs: Sequence[tuple[str, str]]) -> list[str]:
-    """Whatever is not as it must be after a round that has settled, with time for processes and sessions to leave."""
+    """List broken invariants after a round has settled, leaving processes and sessions time to end."""
     end = time.monotonic() + LEAVE_S
     while (left := _find_left(demo)) and time.monotonic() < end:
         time.sleep(1)
@@ -67,7 +67,7 @@ def find_breaches(demo: Demo, runs: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _find_left(demo: Demo) -> list[str]:
-    """Processes of the demo that belong to no session of a component, tasks without a run, and sessions that hold a transaction."""
+    """List leftovers: orphaned processes, tasks without a run, and sessions with an open transaction."""
     orphans = [f"orphan {each.pid} {' '.join(each.cmdline())[:80]}" for each in find_orphans(demo)]
     tasks = [f"task's process {each.pid} without a run" for each in find_victims(demo, "task")]
     with compare.connect(demo.postgres.url(DATABASE)) as db:
@@ -76,7 +76,7 @@ def _find_left(demo: Demo) -> list[str]:
 
 
 def find_orphans(demo: Demo) -> list[psutil.Process]:
-    """Processes that run for this demo, in the session of no component that is recorded."""
+    """List processes of this demo that belong to the session of no recorded component."""
     sessions, orphans = set(demo.pids().values()), []
     for process in psutil.process_iter():
         with suppress(psutil.Error, ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""What a side holds, in a form in which a disturbed side and its twin must be equal: keys for ids, no times, no run ids."""
+"""A side's data in comparable form: keys instead of surrogate ids, without times and run ids."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Contents = dict[str, Counter[Any]]
 Database = psycopg.Connection[dict[str, Any]]
 
 PUSHED = ("envelope", "envelope_recipient", "envelope_event")
-"""Entities whose intermediate states the disturbed side receives by webhook: only the rows in force are equal."""
+"""Entities whose intermediate states the disturbed side receives by webhook; only the open rows are compared."""
 RECOMPUTED = ("plan_result", "goal_result")
-"""Entities that a vendor computes anew for each call. Whether a second result replaces the first depends on how many calls the
-sandbox has had since it started: only the rows in force are equal, without what is drawn."""
+"""Entities that a vendor computes anew for each call. Whether a second result replaces the first depends on the number of
+calls since the sandbox started; only the open rows are compared, without the drawn values."""
 _LEFT_OUT = {
     *("source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "requested_on"),
     *DRAWN,
@@ -56,12 +56,12 @@ _LINKS = "select entity, id, identity_id from warehouse.identity where recorded_
 
 
 def connect(url: str) -> Database:
-    """A session as the superuser."""
+    """Open a session as the superuser."""
     return psycopg.connect(url, row_factory=dict_row, autocommit=True)
 
 
 def read(url: str, sandbox_url: str, run_ids: Sequence[str]) -> Contents:
-    """Warehouse, marts, identity, dead letters, the loads of these runs, and the org's records."""
+    """Read warehouse, marts, identity, dead letters, the loads of these runs, and the org's records."""
     with connect(url) as db:
         keys = {
             row["id"]: f"{row['entity']}:{row['vendor']}:{row['source_key']}"
@@ -85,7 +85,7 @@ def read(url: str, sandbox_url: str, run_ids: Sequence[str]) -> Contents:
 
 
 def find_differences(disturbed: Contents, twin: Contents, most: int = 3) -> list[str]:
-    """Each table that is not equal, with a few of the rows that only one side has."""
+    """List the tables that differ, with a few of the rows that only one side has."""
     lines = []
     for name in sorted(disturbed.keys() | twin.keys()):
         here, there = disturbed.get(name, Counter()), twin.get(name, Counter())
@@ -123,12 +123,12 @@ def _plain(keys: Mapping[int, str], row: Mapping[str, Any]) -> Iterator[tuple[st
 
 
 def _is_delivered(row: Mapping[str, Any]) -> bool:
-    """Whether it is about a webhook's own table, which a twin without webhooks has not."""
+    """Whether a row is of a webhook-only table, which the twin lacks because it gets no webhooks."""
     return row.get("table_name") in _DELIVERED
 
 
 def _read_org(sandbox_url: str, objects: Sequence[str]) -> Contents:
-    """Every record of the org by object, without what the org itself writes; a reference is the key of what it names."""
+    """Read all records by object, without fields that the org writes; references are replaced by keys."""
     records = {name: _read_records(sandbox_url, name) for name in objects}
     keys = {row["Id"]: row.get("Tributary_Key__c") or row["Id"] for rows in records.values() for row in rows}
 
@@ -137,7 +137,7 @@ def _read_org(sandbox_url: str, objects: Sequence[str]) -> Contents:
             is_drawn = any(word in name.lower() for word in _DRAWN_WORDS)
             if name in _SYSTEM_FIELDS or is_drawn or _is_moment(value):
                 continue
-            # The number of a finding is of the order in which it was found.
+            # A finding's number depends on the order of inserts.
             text = _FINDING.sub("finding", keys.get(value, value)) if isinstance(value, str) else str(value)
             yield name, _CHANCE.sub("(chance)", text)
 
@@ -145,9 +145,9 @@ def _read_org(sandbox_url: str, objects: Sequence[str]) -> Contents:
 
 
 def _read_records(sandbox_url: str, name: str) -> list[dict[str, Any]]:
-    answer = requests.get(f"{sandbox_url}/salesforce/_admin/records/{name}", timeout=60)
-    answer.raise_for_status()
-    return [json.loads(line) for line in answer.text.splitlines()]
+    response = requests.get(f"{sandbox_url}/salesforce/_admin/records/{name}", timeout=60)
+    response.raise_for_status()
+    return [json.loads(line) for line in response.text.splitlines()]
 
 
 def _is_moment(value: object) -> bool:

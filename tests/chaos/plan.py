@@ -1,4 +1,4 @@
-"""What one seed does: which vendors' days, what people change there first, which envelopes, and which faults at which moment."""
+"""A seed's plan: vendors' days, edits before them, envelopes, and timed faults."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from include.vendors import VENDORS
 from tests.vendors.matter import Edit, matter_of
 
 HOLDING = [vendor.name for vendor in VENDORS if any(each.entity == "position" for each in vendor.maps)]
-"""Vendors that are asked for past dates, too."""
+"""Vendors that are also pulled for past dates."""
 PAST_SESSIONS = 20
-"""A past date is one of so many sessions before the latest."""
+"""A past date is one of this many sessions before the latest."""
 DAY_SPAN_S = 45.0
-"""Faults of the day strike within so many seconds after its start."""
+"""Faults of the day strike within this many seconds after its start."""
 SYNC_SPAN_S = 20.0
 
 COMPONENTS = ("scheduler", "api-server", "dag-processor", "triggerer", "sandbox")
 VICTIMS = {"task": 6, "worker": 3, "backend": 3, "postmaster": 1, **dict.fromkeys(COMPONENTS, 1), "scheduler": 2}
-"""Victim -> how often it is chosen. `task`: a process that runs a task; `worker`: one of the scheduler that starts them."""
+"""Victim -> its weight. `task`: a process that runs a task; `worker`: one of the scheduler that starts them."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One SIGKILL, or a SIGSTOP that is followed by SIGCONT.
+    """A SIGKILL, or a SIGSTOP that is followed by SIGCONT.
 
     Attributes:
         after_s: Seconds after the start of its phase.
         victim: A key of `VICTIMS`.
-        stopped_s: For how long it is stopped; 0 kills it.
+        stopped_s: Seconds until SIGCONT; 0 means SIGKILL.
         draw: Chooses one of several victims (0-1).
     """
 
@@ -52,10 +52,10 @@ class Round:
 
     Attributes:
         days: Vendor -> business date as text, or None for the latest.
-        edits: Done before anything runs.
-        envelopes: Households that are sent an envelope each, in the midst of the faults; DocuSign's webhooks tell of them.
-        day_faults: While the vendors' days run.
-        sync_faults: While what they brought is sent to Salesforce.
+        edits: Edits at the vendors before any run.
+        envelopes: Households that are sent an envelope each during the faults; DocuSign's webhooks report them.
+        day_faults: Faults while the vendors' days run.
+        sync_faults: Faults during the Salesforce sync.
     """
 
     seed: int
@@ -71,8 +71,8 @@ class Round:
 
 
 def draw_round(seed: int, database: psycopg.Connection[Any]) -> Round:
-    """The plan of a seed; `database` is the twin's, in which the keys that are changed are found."""
-    # Each draw by itself: that the firm has changed since changes nothing but the keys.
+    """Draw a seed's plan; the keys to edit come from `database`, the twin's."""
+    # Each draw is independent, so earlier edits of the firm change only the keys.
     chooser, editor, signer, striker = (
         random.Random(f"{seed}:{what}") for what in ("days", "edits", "envelopes", "faults")
     )
@@ -95,7 +95,7 @@ def _draw_past(rng: random.Random) -> str:
 
 def _draw_fault(rng: random.Random, span_s: float) -> Fault:
     [victim] = rng.choices(list(VICTIMS), list(VICTIMS.values()))
-    # Beyond 45 s Airflow takes a stopped task for dead and starts another; then the first one wakes.
+    # After more than 45 s Airflow considers a stopped task dead and starts another; then the first one resumes.
     longest = 75.0 if victim in ("task", "worker") and rng.random() < 0.4 else 20.0
     stopped_s = rng.uniform(2.0, longest) if rng.random() < 0.4 else 0.0
     return Fault(rng.uniform(1.0, span_s), victim, stopped_s, rng.random())

@@ -16,7 +16,7 @@ from local.demo import Demo
 from tests.chaos.plan import Fault
 
 WAIT_FOR_VICTIM_S = 20.0
-"""A fault waits so long for a process of its kind: there may be no task at its moment."""
+"""Seconds that a fault waits for a process of its kind, as no task may be running at its moment."""
 WORKER = "airflow worker -- LocalExecutor"
 
 
@@ -25,9 +25,9 @@ class Striker:
     """Carries out the faults of one phase in a thread of its own.
 
     Attributes:
-        log: Gets what was done, in words, each with its second.
-        label: Stands before each.
-        last: Monotonic time of the last signal, the waking of what was stopped included.
+        log: Receives a line for each fault, with its second.
+        label: Prefix of each line.
+        last: Monotonic time of the last signal, SIGCONT included.
     """
 
     demo: Demo
@@ -50,7 +50,7 @@ class Striker:
         self._thread.join()
 
     def join(self) -> None:
-        """Wait until the last fault is over, and what was stopped has been woken."""
+        """Wait until the last fault is over and all stopped processes have resumed."""
         self._thread.join()
 
     def _run(self) -> None:
@@ -66,7 +66,7 @@ class Striker:
             self._wake(list(self._stopped))
 
     def _strike(self, fault: Fault) -> bool:
-        """Whether the fault is done with: a victim was found, or none came in time."""
+        """Strike a victim; return whether the fault is finished (a victim was struck, or none appeared in time)."""
         passed = time.monotonic() - self._began
         candidates = [each for each in find_victims(self.demo, fault.victim) if each not in self._stopped]
         if not candidates:
@@ -94,7 +94,7 @@ class Striker:
 
 
 def find_victims(demo: Demo, victim: str) -> list[psutil.Process]:
-    """The living processes of a kind, in the order of their pids."""
+    """List the live processes of a kind by pid."""
     name = {"postmaster": "postgres", "backend": "postgres", "task": "scheduler", "worker": "scheduler"}.get(
         victim, victim
     )
@@ -114,7 +114,7 @@ def find_victims(demo: Demo, victim: str) -> list[psutil.Process]:
 
 
 def _title(process: psutil.Process) -> str:
-    """What a process calls itself; nothing for one that has just ended."""
+    """Return a process's title; empty if it has just ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""Twenty seeds of kills and stops under the real scheduler; each ends as its undisturbed twin does, without a person."""
+"""Twenty seeds of kills and stops under the real scheduler; each ends like its undisturbed twin, without an operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two warehouses that were loaded from one vendor are equal, whatever their ids; a cent or a doubled row is a difference."""
+"""Two warehouses loaded from one vendor are equal, whatever their ids; a cent or a doubled row is a difference."""
 
 from __future__ import annotations
 

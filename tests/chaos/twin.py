@@ -42,7 +42,7 @@ SETTINGS = Settings(firm="demo")
 
 @dataclass
 class Twin:
-    """Database, sandbox and staging of its own, in one folder; nothing of it is ever killed."""
+    """A database, sandbox and staging of its own, in one folder; none of it is ever killed."""
 
     folder: Path
     postgres: Postgres
@@ -52,7 +52,7 @@ class Twin:
 
     @classmethod
     def copy(cls, demo: Demo, folder: Path) -> Twin:
-        """Copy a demo in which nothing runs, and start the copy's own server and sandbox."""
+        """Copy an idle demo, and start the copy's own server and sandbox."""
         folder.mkdir(parents=True)
         for name in ("sandbox", "staging"):
             shutil.copytree(demo.folder / name, folder / name)
@@ -68,17 +68,17 @@ class Twin:
 
     @functools.cached_property
     def site(self) -> Site:
-        """Where the twin's days run."""
+        """The site of the twin's runs."""
         engine, staging = schema.engine(self.postgres.url(DATABASE)), Staging(str(self.folder / "staging"))
         return Site(engine, staging, Keyring.parse(self.keys), speed=PACE)
 
     def edit(self, edits: Sequence[Edit]) -> list[tuple[Edit, dict[str, Any]]]:
-        """Do what people do; returns what was possible, each with the sandbox's answer."""
-        answers = [(each, post(self.sandbox_url, each)) for each in edits]
-        return [(each, answer.json()) for each, answer in answers if answer.ok]
+        """Make edits at the sandbox; return those that were possible, each with its response."""
+        responses = [(each, post(self.sandbox_url, each)) for each in edits]
+        return [(each, response.json()) for each, response in responses if response.ok]
 
     def run_day(self, vendor_name: str, day: str | None, run_id: str) -> None:
-        """A vendor's day, step by step as its DAG does it."""
+        """Run a vendor's day, step by step as its DAG does."""
         vendor, connection = named(vendor_name), self._connect(vendor_name)
         form = {
             "business_date": day,
@@ -96,7 +96,7 @@ class Twin:
         vendor_day.publish(vendor_run, partitions)
 
     def sync(self, run_id: str) -> None:
-        """Identity, rules and Salesforce, as the DAG does it, with all that a person would be asked about approved."""
+        """Run identity, rules and the Salesforce sync as the DAG does, with all changes approved."""
         engine, today = self.site.engine, latest_closed(datetime.now(UTC))
         resolve(engine, VENDORS, run_id, today)
         evaluate_all(engine, Policy(), run_id)
@@ -105,10 +105,10 @@ class Twin:
         concerns = preview(engine, SETTINGS, 0).concerns
         org, run = Org(engine, self._connect("salesforce"), SETTINGS), SyncRun(run_id, today)
         sync(org, run, work, Scope(concerns))
-        asked = {
+        specs = {
             r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in (*RULES, *HOUSEHOLD_RULES) if r.task_subject
         }
-        tasks.sync(org, run, asked)
+        tasks.sync(org, run, specs)
 
     def stop(self) -> None:
         """End server and sandbox."""
@@ -123,21 +123,21 @@ class Twin:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _connect(self, name: str) -> Connection:
-        known = self.connections[name]
+        definition = self.connections[name]
         if name == "salesforce":
             return Connection(
-                known["host"], "tributary", "sandbox-only", {"grant": "client_credentials", "firm": "demo"}
+                definition["host"], "tributary", "sandbox-only", {"grant": "client_credentials", "firm": "demo"}
             )
-        return Connection(known["host"], known["login"], known["password"], known["extra"])
+        return Connection(definition["host"], definition["login"], definition["password"], definition["extra"])
 
 
 def post(sandbox_url: str, edit: Edit) -> requests.Response:
-    """Do an edit at a sandbox."""
+    """Make an edit at a sandbox."""
     return requests.post(f"{sandbox_url}/_sandbox/{edit.path}", json=edit.values, timeout=60)
 
 
 def _copy_database(source: str, target: str) -> None:
-    """Dump and restore, with both servers' own programs."""
+    """Dump and restore with each server's own programs."""
     programs = _find_binaries()
     dump = [programs / "pg_dump", "--dbname", source]
     restore = [

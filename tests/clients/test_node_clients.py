@@ -62,10 +62,10 @@ def clients() -> Path:
     return folder
 
 
-def run_node(script: str, clients: Path, given: dict[str, Any], **environment: str) -> Results:
-    known = os.environ | {"CLIENTS": str(clients), "INPUT": json.dumps(given)} | environment
+def run_node(script: str, clients: Path, inputs: dict[str, Any], **environment: str) -> Results:
+    variables = os.environ | {"CLIENTS": str(clients), "INPUT": json.dumps(inputs)} | environment
     command = ["node", str(HERE / script)]
-    ended = subprocess.run(command, env=known, capture_output=True, text=True, timeout=200, check=False)
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=200, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     results: Results = json.loads(ended.stdout)
     return results
@@ -73,15 +73,15 @@ def run_node(script: str, clients: Path, given: dict[str, Any], **environment: s
 
 @pytest.fixture(scope="module")
 def salesforce(clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Results, str]]:
-    """What jsforce was answered, and where the org is."""
+    """The responses that jsforce received, and the org's URL."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     app = {"client_id": "firms-tool", "client_secret": "only-for-tests", "username": USERNAME}
     with run_sandbox(tmp_path_factory.mktemp("jsforce"), households=2, now=None) as sandbox:
         sandbox.http.post("/salesforce/_admin/consumers", json=app | {"public_key": public.decode()}).raise_for_status()
         claims = {"iss": app["client_id"], "sub": USERNAME, "aud": sandbox.org_url, "exp": int(time.time()) + 170}
-        given = app | {"login_url": sandbox.org_url, "assertion": jwt.encode(claims, key, algorithm="RS256")}
-        yield run_node("jsforce.cjs", clients, given), sandbox.org_url
+        inputs = app | {"login_url": sandbox.org_url, "assertion": jwt.encode(claims, key, algorithm="RS256")}
+        yield run_node("jsforce.cjs", clients, inputs), sandbox.org_url
 
 
 @pytest.mark.parametrize(
@@ -122,21 +122,21 @@ def test_jsforce_reads_an_error(salesforce: tuple[Results, str]) -> None:
 
 @pytest.fixture(scope="module")
 def signing(clients: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """What docusign-esign was answered."""
+    """The responses that docusign-esign received."""
     folder = tmp_path_factory.mktemp("docusign")
     clock = Clock()
     clock.set(NOW)
     (folder / "state").mkdir()
     office = docusign.Office(World(folder / "state", clock, households=20), clock)
     with serve_tls(docusign.create_app(office, Faults(), Calls(clock)), folder) as host:
-        given = {
+        inputs = {
             "host": host,
             "account": ACCOUNT_ID,
             "user_id": USER_ID,
             "integration_key": INTEGRATION_KEY,
             "private_key": read_private_key(folder / "state"),
         }
-        return run_node("docusign.cjs", clients, given, NODE_EXTRA_CA_CERTS=str(folder / "ca.pem"))
+        return run_node("docusign.cjs", clients, inputs, NODE_EXTRA_CA_CERTS=str(folder / "ca.pem"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a firm chooses about a vendor reaches every call, and only ever asks for fewer of them."""
+"""A firm's overrides of a vendor apply to every call, and can only lower the call budget."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from include.vendors.orion import ORION
 from include.vendors.tamarac import TAMARAC
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, RecordedCall, Reply, listen
+from tests.extract.vendor_server import Answer, RecordedCall, Reply, listen
 from tests.firm_keys import KEYRING
-from tests.vendors.answered import BEFORE, DAY, NOW, answering, goldens
+from tests.vendors.golden_day import BEFORE, DAY, NOW, goldens, reply_from
 
 RUN = Run("run", DAY, BEFORE)
 
@@ -39,16 +39,16 @@ def site(database: Database, tmp_path: Path) -> Iterator[Site]:
 
 
 def stage(site: Site, vendor: Vendor, table: str, answer: Answer, **extra: Any) -> list[dict[str, Any]]:
-    """The rows of a table that is pulled through a connection with these extra fields."""
+    """Pull a table through a connection with these extra fields; return its rows."""
     with listen(answer) as listener:
-        given = {"institution_id": "1"} | {name: json.dumps(value) for name, value in extra.items()}
-        connection = Connection(listener.url, "user", "password", given)
+        fields = {"institution_id": "1"} | {name: json.dumps(value) for name, value in extra.items()}
+        connection = Connection(listener.url, "user", "password", fields)
         partition = vendor_day.stage(VendorRun(site, vendor, connection, RUN), table)
     return [row for _, part in partition.rows() for row in part.to_pylist()]
 
 
 def test_lower_budget_is_kept_to(site: Site) -> None:
-    answer = answering(MONEYGUIDEPRO, goldens(MONEYGUIDEPRO))
+    answer = reply_from(MONEYGUIDEPRO, goldens(MONEYGUIDEPRO))
     slow = {"calls_per_minute": 0.1}
     assert stage(site, MONEYGUIDEPRO, "households", answer, budget=slow)  # one call
     with pytest.raises(RateLimited):
@@ -65,8 +65,8 @@ def test_overrides_change_table_paths_and_column_names(site: Site) -> None:
     for row in rows["items"]:
         row["Value"] = row.pop("marketValue", None)
 
-    def answer(asked: RecordedCall) -> Reply:
-        return Reply(rows) if asked.path == "/v9/firm/accounts" else Reply({}, 404)
+    def answer(call: RecordedCall) -> Reply:
+        return Reply(rows) if call.path == "/v9/firm/accounts" else Reply({}, 404)
 
     chosen = {"paths": {"accounts": "v9/firm/accounts"}, "columns": {"accounts": {"market_value_usd": "Value"}}}
     worth = [row["market_value_usd"] for row in stage(site, TAMARAC, "accounts", answer, **chosen)]
@@ -78,15 +78,15 @@ def test_overrides_change_table_paths_and_column_names(site: Site) -> None:
 
 
 def test_report_s_headers_are_the_firm_s(site: Site) -> None:
-    answers = goldens(TAMARAC)
-    renamed = answers["holdings"].replace(b"Account ID", b"Acct", 1)
-    answer = answering(TAMARAC, answers | {"holdings": renamed})
+    responses = goldens(TAMARAC)
+    renamed = responses["holdings"].replace(b"Account ID", b"Acct", 1)
+    answer = reply_from(TAMARAC, responses | {"holdings": renamed})
     assert stage(site, TAMARAC, "holdings", answer, columns={"holdings": {"account_id": "Acct"}})
 
 
 def test_override_changes_the_path_of_the_closed_day(site: Site) -> None:
-    def answer(asked: RecordedCall) -> Reply:
-        return Reply({"lastSuccessfulDate": "2026-11-20"}) if asked.path == "/v2/sync" else Reply({}, 404)
+    def answer(call: RecordedCall) -> Reply:
+        return Reply({"lastSuccessfulDate": "2026-11-20"}) if call.path == "/v2/sync" else Reply({}, 404)
 
     with listen(answer) as listener:
         connection = Connection(listener.url, "user", "password", {"paths": '{"closed": "v2/sync"}'})

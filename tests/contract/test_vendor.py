@@ -1,4 +1,4 @@
-"""A declaration is checked when it is made, and hashed as a whole."""
+"""A declaration is validated when it is created, and hashed as a whole."""
 
 from __future__ import annotations
 
@@ -167,27 +167,27 @@ def test_shape_is_part_of_the_hash_field_by_field() -> None:
 
 def test_stages_pull_a_child_after_its_parent() -> None:
     tables = (TABLE, CLIENTS, PLANS, GOALS)
-    made = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
-    assert made.stages == (("rows", "clients"), ("plans",), ("goals",))
+    vendor = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
+    assert vendor.stages == (("rows", "clients"), ("plans",), ("goals",))
 
 
 def test_webhook_only_table_is_in_no_stage() -> None:
     tables = (TABLE, replace(TABLE, name="deliveries", shape=Pushed()))
-    made = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
-    assert (made.requested_tables, made.stages) == ((TABLE,), (("rows",),))
-    assert made.table("deliveries").name == "deliveries"
+    vendor = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
+    assert (vendor.requested_tables, vendor.stages) == ((TABLE,), (("rows",),))
+    assert vendor.table("deliveries").name == "deliveries"
 
 
 def test_selectable_keys_are_of_the_declared_or_the_first_table() -> None:
-    made = Vendor("somebody", "Somebody", "", Basic(), (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
-    assert [made.is_keyed(table) for table in made.tables] == [True, False]
-    assert [replace(made, keyed="plans").is_keyed(table) for table in made.tables] == [False, True]
+    vendor = Vendor("somebody", "Somebody", "", Basic(), (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
+    assert [vendor.is_keyed(table) for table in vendor.tables] == [True, False]
+    assert [replace(vendor, keyed="plans").is_keyed(table) for table in vendor.tables] == [False, True]
 
 
 def test_table_of_another_vendor_is_unknown() -> None:
-    made = Vendor("somebody", "Somebody", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
+    vendor = Vendor("somebody", "Somebody", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
     with pytest.raises(KeyError, match="somebody has no table clients"):
-        made.table("clients")
+        vendor.table("clients")
 
 
 # --- every declared vendor ---
@@ -281,7 +281,7 @@ def test_mappings_use_staged_and_canonical_columns(vendor: Vendor) -> None:
         assert entity.key in entity_map.columns
         sources = (*entity_map.columns.values(), *entity_map.dropped.values())
         named = {n for s in sources for n in ((s,) if isinstance(s, str) else getattr(s, "columns", ()))}
-        # A split makes columns of its own; what it takes is staged.
+        # A split adds columns of its own; the columns that it reads are staged.
         assert set(entity_map.takes if entity_map.split is not None else named) <= staged, entity_map.entity
         assert all(isinstance(rule, Derived) for rule in entity_map.dropped.values())
 
@@ -314,7 +314,7 @@ def test_money_is_never_a_float() -> None:
     assert len({name for name, _ in named}) >= 4
 
 
-# --- tables that webhooks bring, and events with a life ---
+# --- webhook-only tables, and events with states ---
 
 
 def test_webhook_delivers_the_vendors_tables_and_its_log_is_never_pulled(vendor: Vendor) -> None:

@@ -1,4 +1,4 @@
-"""Answers of a fan-out are kept by run, once, in the order of what was asked for, until they are forgotten."""
+"""Stored responses of a fan-out: kept once per run, in the order of the request keys, until they are deleted."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def test_rows_are_returned_in_request_order(answers: Answers) -> None:
     assert answers.known() == {"b", "a", "B", "é", "a/b"}
 
 
-def test_answer_without_a_row_is_an_answer(answers: Answers) -> None:
+def test_response_without_a_row_is_a_response(answers: Answers) -> None:
     for name, rows in {"a": b"[]", "b": b'[{"n":1}]', "c": b"[]", "d": b'\n[{"n":2}]\n'}.items():
         answers.keep(name, rows)
     assert rows_of(answers) == [{"n": 1}, {"n": 2}]
     assert len(answers.known()) == 4
 
 
-def test_first_answer_stays(answers: Answers) -> None:
+def test_first_response_stays(answers: Answers) -> None:
     answers.keep("a", b"[1]")
     answers.keep("a", b"[2]")
     assert rows_of(answers) == [1]
@@ -64,7 +64,7 @@ def test_bytes_come_back_as_they_were(answers: Answers) -> None:
     assert list(answers.pieces()) == [body]
 
 
-def test_pieces_hold_some_answers_each_and_all_of_them_together(
+def test_pieces_hold_some_responses_each_and_all_of_them_together(
     answers: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PIECE", 7)
@@ -92,6 +92,6 @@ def test_threads_that_keep_at_once_lose_nothing(answers: Answers) -> None:
     assert rows_of(answers) == list(range(50))
 
 
-def test_answer_is_there_for_another_process_as_soon_as_it_is_kept(answers: Answers, database: Database) -> None:
+def test_response_is_visible_to_another_process_as_soon_as_it_is_kept(answers: Answers, database: Database) -> None:
     answers.keep("a", b"[1]")
     assert database.value("select count(*) from control.answer where run_id = 'a run'") == 1

@@ -1,4 +1,4 @@
-"""One budget of calls for every process of the firm."""
+"""One budget of calls, shared by all processes of the firm."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.conftest import connect
 from tests.running_sandbox import run_sandbox
 
 RATE = 25.0
-"""Calls a second."""
+"""Calls per second."""
 BUDGET = Budget(calls_per_minute=RATE * 60, burst=5, reserved_ratio=0.0)
 
 
@@ -38,7 +38,7 @@ def engine(database: Any) -> Iterator[sa.Engine]:
 
 
 def take_many(url: str, turns: int) -> list[float]:
-    """Takes turns in three threads of a process of its own; returns when each was given."""
+    """Take turns in three threads of a process of its own; return the time of each."""
     engine = schema.engine(url)
     budget = RateBudget(engine, "somebody", BUDGET)
 
@@ -47,21 +47,21 @@ def take_many(url: str, turns: int) -> list[float]:
         return time.time()
 
     with ThreadPoolExecutor(3) as threads:
-        given = list(threads.map(take, range(turns)))
+        times = list(threads.map(take, range(turns)))
     engine.dispose()
-    return given
+    return times
 
 
 def test_processes_and_threads_together_never_exceed_the_rate(database: Any) -> None:
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        given = sorted(when for each in pool.map(take_many, [database.url()] * 2, [25] * 2) for when in each)
-    assert len(given) == 50
-    # However long the calls before were delayed, one of the six callers at most is late with a turn each.
-    for first in range(len(given)):
-        for last in range(first, len(given)):
-            allowed = BUDGET.burst + (given[last] - given[first]) * RATE
+        times = sorted(when for each in pool.map(take_many, [database.url()] * 2, [25] * 2) for when in each)
+    assert len(times) == 50
+    # However long earlier calls were delayed, each of the six callers is late with at most one turn.
+    for first in range(len(times)):
+        for last in range(first, len(times)):
+            allowed = BUDGET.burst + (times[last] - times[first]) * RATE
             assert last - first + 1 <= allowed + 6
-    assert given[-1] - given[0] >= (len(given) - BUDGET.burst - 1) / RATE * 0.95
+    assert times[-1] - times[0] >= (len(times) - BUDGET.burst - 1) / RATE * 0.95
 
 
 def test_burst_is_given_at_once_and_the_next_turn_is_not(engine: sa.Engine) -> None:
@@ -127,12 +127,12 @@ def test_shorter_pause_does_not_end_a_longer_one(engine: sa.Engine) -> None:
 def test_long_pause_raises_instead_of_sleeping(engine: sa.Engine, database: Any) -> None:
     budget = RateBudget(engine, "somebody", BUDGET, patience_s=5)
     budget.pause(10.0**12)
-    asked = "select spoken_until from control.rate_budget where bucket = 'all'"
-    before = database.value(asked)
+    query = "select spoken_until from control.rate_budget where bucket = 'all'"
+    before = database.value(query)
     with pytest.raises(RateLimited, match="vendor=somebody") as error:
         budget.take()
     assert 86_000 < (error.value.retry_after or 0) < 87_000
-    assert database.value(asked) == before
+    assert database.value(query) == before
 
 
 def test_sandbox_clock_that_runs_faster_makes_turns_come_faster(engine: sa.Engine) -> None:
@@ -146,19 +146,19 @@ def test_sandbox_clock_that_runs_faster_makes_turns_come_faster(engine: sa.Engin
 # --- the limit is the most calls in any minute, or hour ---
 
 
-def most_within(given: Sequence[float], seconds: float) -> int:
-    """The most calls in any span of that length."""
-    times = sorted(given)
-    return max(bisect_right(times, when) - bisect_right(times, when - seconds) for when in times)
+def count_most_within(times: Sequence[float], seconds: float) -> int:
+    """Return the largest number of calls in any span of that length."""
+    ordered = sorted(times)
+    return max(bisect_right(ordered, when) - bisect_right(ordered, when - seconds) for when in ordered)
 
 
 def call_until(end: float, take: Callable[[], None]) -> list[float]:
-    """Takes turns until then; returns when each was given."""
-    given: list[float] = []
+    """Take turns until then; return the time of each."""
+    times: list[float] = []
     while time.monotonic() < end:
         take()
-        given.append(time.monotonic())
-    return given
+        times.append(time.monotonic())
+    return times
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def call_until(end: float, take: Callable[[], None]) -> list[float]:
 )
 def test_burst_and_what_follows_it_are_together_within_the_limit(engine: sa.Engine, calls: int, burst: int) -> None:
     budget = RateBudget(engine, "somebody", Budget(calls, burst, reserved_ratio=0), speed=30)  # a minute is 2 s
-    given = call_until(time.monotonic() + 4.2, budget.take)
-    assert calls * 0.7 <= most_within(given, 2.0) <= calls
+    times = call_until(time.monotonic() + 4.2, budget.take)
+    assert calls * 0.7 <= count_most_within(times, 2.0) <= calls
 
 
 @pytest.mark.long
@@ -178,15 +178,15 @@ def test_batch_that_waits_and_runs_on_demand_together_stay_within_the_limit(engi
     on_demand = RateBudget(engine, "somebody", limit, speed=20, on_demand=True)
     now = time.monotonic()
 
-    def ask_on_demand(_: int) -> list[float]:
+    def request_on_demand(_: int) -> list[float]:
         time.sleep(5.0)
         return call_until(now + 8.5, on_demand.take)
 
     with ThreadPoolExecutor(20) as threads:
         running = [threads.submit(call_until, now + 5.0, batch.take) for _ in range(16)]
-        running += [threads.submit(ask_on_demand, n) for n in range(4)]
-        given = [when for each in running for when in each.result()]
-    assert most_within(given, 3.0) <= 60 + 2  # as many may come late in a busy machine
+        running += [threads.submit(request_on_demand, n) for n in range(4)]
+        times = [when for each in running for when in each.result()]
+    assert count_most_within(times, 3.0) <= 60 + 2  # that many may be late on a busy machine
 
 
 def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) -> None:
@@ -196,7 +196,7 @@ def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) ->
     with ThreadPoolExecutor(2) as threads:
         narrow = threads.submit(call_until, end, lambda: budget.take("simulations"))
         others = call_until(time.monotonic() + 1.0, budget.take)
-    assert 14 <= most_within(narrow.result(), 2.0) <= 20
+    assert 14 <= count_most_within(narrow.result(), 2.0) <= 20
     assert len(others) > 100
 
 
@@ -206,11 +206,11 @@ def test_call_of_a_narrower_bucket_is_a_call_like_any_other(engine: sa.Engine) -
     end = time.monotonic() + 2.2
     with ThreadPoolExecutor(2) as threads:
         running = [threads.submit(call_until, end, take) for take in (budget.take, lambda: budget.take("simulations"))]
-        given = [when for each in running for when in each.result()]
-    assert most_within(given, 1.0) <= 20
+        times = [when for each in running for when in each.result()]
+    assert count_most_within(times, 1.0) <= 20
 
 
-def test_narrower_bucket_leaves_its_reserved_share_too(engine: sa.Engine) -> None:
+def test_narrower_bucket_also_leaves_its_reserved_share(engine: sa.Engine) -> None:
     limit = Budget(60_000, 2, reserved_ratio=0.5, calls_per_hour={"simulations": 40})
     batch = RateBudget(engine, "somebody", limit, speed=1800)
     on_demand = RateBudget(engine, "somebody", limit, speed=1800, on_demand=True)
@@ -223,21 +223,21 @@ def test_narrower_bucket_leaves_its_reserved_share_too(engine: sa.Engine) -> Non
             on_demand.take("simulations")
             waited.append(time.monotonic() - started)
             time.sleep(0.2)
-        given = [when for each in running for when in each.result()]
-    assert most_within(given, 2.0) <= 0.5 * 40 + 2
+        times = [when for each in running for when in each.result()]
+    assert count_most_within(times, 2.0) <= 0.5 * 40 + 2
     assert sorted(waited)[2] < 0.1
 
 
 def pull_many(url: str, connection: Connection, calls: int, speed: float) -> int:
-    """Asks a vendor in four threads of a process of its own, each time for its clients."""
+    """Request a vendor's clients repeatedly, in four threads of a process of its own."""
     engine, vendor = schema.engine(url), named("emoney")
     budget = RateBudget(engine, vendor.name, vendor.budget, speed=speed)
     calls_of = CallLog(engine, vendor.name, "clients", "a run")
     one = {"page": "1", "pageSize": "1"}
     with VendorSession(vendor, connection, budget, calls_of) as session, ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(lambda _: session.get("clients", one, len), range(calls)))
+        responses = list(threads.map(lambda _: session.get("clients", one, len), range(calls)))
     engine.dispose()
-    return len(answers)
+    return len(responses)
 
 
 def test_four_workers_are_never_over_by_the_vendor_s_own_count(database: Any, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A clock that is minutes off is found by the first response, before anything is staged, and the third clock names it."""
+"""A clock that is minutes off is detected by the first response, before staging, and a third clock tells which one it is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def engine(shared_database: Database) -> Iterator[sa.Engine]:
 
 
 def at(by: timedelta) -> str:
-    """A `Date` header of a clock that is off."""
+    """Return the `Date` header of a clock that is off."""
     return email.utils.format_datetime(datetime.now(UTC) + by, usegmt=True)
 
 
@@ -38,11 +38,11 @@ def clocks(engine: sa.Engine, by: timedelta = timedelta()) -> Clocks:
     return Clocks(engine, lambda: datetime.now(UTC) + by)
 
 
-@pytest.mark.parametrize(("by", "word"), [(HOURS, "2 days, 12:00:00 ahead"), (-HOURS, "2 days, 12:00:00 behind")])
+@pytest.mark.parametrize(("by", "offset"), [(HOURS, "2 days, 12:00:00 ahead"), (-HOURS, "2 days, 12:00:00 behind")])
 def test_our_clock_is_named_where_the_vendor_agrees_with_the_database(
-    engine: sa.Engine, by: timedelta, word: str
+    engine: sa.Engine, by: timedelta, offset: str
 ) -> None:
-    with pytest.raises(ClockSkew, match=f"The clock of this machine is {word}, by the database and the vendor"):
+    with pytest.raises(ClockSkew, match=f"The clock of this machine is {offset}, by the database and the vendor"):
         clocks(engine, by).compare("orion", at(timedelta()))
 
 

@@ -1,4 +1,4 @@
-"""What the daily digest and the warning of a run report, and that they are quiet where there is nothing."""
+"""Contents of the daily digest and of a run's warning; neither is sent if there is nothing to report."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PRICE = "price: -1 is below 0"
 
 @pytest.fixture
 def engine(database: Database) -> Iterator[sa.Engine]:
-    made = schema.engine(database.url())
-    yield made
-    made.dispose()
+    engine = schema.engine(database.url())
+    yield engine
+    engine.dispose()
 
 
 def die(
     database: Database, key: str | None, at: datetime, run: str = "r", reasons: tuple[str, ...] = (PRICE,), **more: str
 ) -> None:
-    """Inserts a dead letter of `orion.assets`, open unless told."""
+    """Insert a dead letter of `orion.assets`, open by default."""
     values = {"status": "open", "table": "assets", "part": f"{key}-{at.isoformat()}"} | more
     database.do(
         "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part,"
@@ -118,17 +118,17 @@ def test_explained_breaks_and_failed_checks_are_reported_by_their_newest_check(
     check(database, "cash", 2, 0, False, run="first")
     check(database, "cash", 0, 0, True, run="again", at=NOW + timedelta(minutes=1))
     check(database, "old", 1, 1, True, at=NOW - timedelta(days=9))
-    found = find_breaks(engine, NOW - timedelta(days=1))
-    assert [(each.check, each.is_passed) for each in found] == [("control_total", True), ("roll_forward", False)]
-    assert "NOT RECONCILED" in str(found[1])
+    breaks = find_breaks(engine, NOW - timedelta(days=1))
+    assert [(each.check, each.is_passed) for each in breaks] == [("control_total", True), ("roll_forward", False)]
+    assert "NOT RECONCILED" in str(breaks[1])
 
 
 def test_a_vendor_is_held_back_while_its_newest_load_is_not_reconciled(database: Database, engine: sa.Engine) -> None:
     loaded_at = NOW - timedelta(hours=5)
     load(database, "first", loaded_at - timedelta(days=1), DAY - timedelta(days=1))
     load(database, "r", loaded_at)
-    [held] = find_held_back(engine, NOW)
-    assert (held.vendor, held.business_date, held.since, held.is_off) == ("orion", DAY, loaded_at, False)
+    [notice] = find_held_back(engine, NOW)
+    assert (notice.vendor, notice.business_date, notice.since, notice.is_off) == ("orion", DAY, loaded_at, False)
     check(database, "control_total", 3, 0, False)
     assert str(find_held_back(engine, NOW)[0]) == (
         "orion 2026-11-25: held back since 2026-11-27 07:00 UTC, reconciliation failed"
@@ -178,7 +178,7 @@ def test_a_field_that_is_not_declared_is_reported_by_one_digest(database: Databa
     )  # fmt: skip
     tomorrow = NOW + timedelta(days=1)
     assert write_digest(engine, tomorrow) == ""
-    for n in range(22):  # the first while the digest of today is being sent
+    for n in range(22):  # the first, while today's digest is being sent
         find_field(database, f"field{n:02}", NOW + timedelta(seconds=30 + n))
     database.do("update control.drift set last_seen_at = now()")
     assert write_digest(engine, tomorrow).splitlines() == [

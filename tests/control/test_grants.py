@@ -1,4 +1,4 @@
-"""Refresh tokens that work once: no two processes use the same one, the newest survives, and none lies in clear."""
+"""Refresh tokens that work once: no two processes use the same one, the newest survives, none is stored in clear."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def grants(engine: sa.Engine) -> Grants:
 
 
 class Vendors:
-    """What exchanges tokens: each is good once, and the next one is named by count."""
+    """Exchanges tokens: each is valid once, and the next one is numbered."""
 
     def __init__(self, newest: str = "f1rst") -> None:
         self.newest, self.count, self.reused = newest, 0, list[str]()
@@ -110,7 +110,7 @@ def test_grant_that_the_firm_does_not_hold_is_a_configuration_error(grants: Gran
         grants.exchange("nobody", Vendors().exchange)
 
 
-# --- what is kept ---
+# --- stored tokens ---
 
 
 def test_tokens_are_sealed_in_the_table(grants: Grants, database: Database) -> None:
@@ -145,15 +145,15 @@ def test_invalid_first_tokens_are_reported_without_their_value(engine: sa.Engine
     assert error.value.__suppress_context__
 
 
-# --- several at once ---
+# --- concurrency ---
 
 
 def test_threads_never_use_one_token_twice(grants: Grants) -> None:
     vendor = Vendors()
     with ThreadPoolExecutor(6) as threads:
-        got = list(threads.map(lambda _: grants.exchange("an advisor", vendor.exchange), range(30)))
+        tokens = list(threads.map(lambda _: grants.exchange("an advisor", vendor.exchange), range(30)))
     assert vendor.reused == []
-    assert len(set(got)) == 30
+    assert len(set(tokens)) == 30
 
 
 def test_one_grant_does_not_wait_for_another(grants: Grants) -> None:
@@ -179,7 +179,7 @@ def sandbox(tmp_path: object) -> Iterator[Sandbox]:
 
 
 def ask_clients(url: str, connection: Connection, times: int, end: Callable[[], None] | None = None) -> int:
-    """Logs in anew for each call, as as many tasks would; returns how many lists were answered."""
+    """Log in anew for each call, as that many tasks would; return the number of lists received."""
     engine = schema.engine(url)
     answered = 0
     for _ in range(times):
@@ -196,17 +196,17 @@ def ask_clients(url: str, connection: Connection, times: int, end: Callable[[], 
 
 
 def log_in_and_die(url: str, connection: Connection) -> None:
-    """Exchanges a refresh token, and dies before the access token that came with it is used."""
+    """Exchange a refresh token, and die before its access token is used."""
     ask_clients(url, connection, 1, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def logins(sandbox: Sandbox) -> dict[str, int]:
-    """Answers of the login by status."""
+    """Count the login's responses by status."""
     return sandbox.http.get("/_sandbox/calls").json()["routes"]["/nitrogen/ap/v1/oauthpro/token"]["status"]
 
 
 def test_processes_at_once_never_use_one_token_twice(sandbox: Sandbox, database: Database) -> None:
-    """The vendor ends the whole grant where a token comes again: then nobody would be answered."""
+    """The vendor revokes the whole grant if a token is reused; then every call would fail."""
     connection = connect(sandbox, NITROGEN)
     with ProcessPoolExecutor(2, _SPAWN) as pool:
         running = [pool.submit(ask_clients, database.url(), connection, 12) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What is due and not done is told once."""
+"""Data that is late causes one alert."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ HOUR = timedelta(hours=1)
 
 
 def start(firm: Firm) -> datetime:
-    """When the vendor's run starts, not yet due on its day, that is about the sandbox's day, or a later one."""
+    """Return the start of the vendor's next run that begins before its deadline of the day."""
     runs = croniter(firm.vendor.cron, NOW.astimezone(ZoneInfo(firm.vendor.timezone)))
     due = time.fromisoformat(min(firm.vendor.due.values()))
-    while (found := runs.get_next(datetime)).time() > due:
+    while (next_run := runs.get_next(datetime)).time() > due:
         pass
-    return found  # type: ignore[no-any-return]
+    return next_run  # type: ignore[no-any-return]
 
 
 def late_at(firm: Firm, now: datetime, go_live: datetime = NOW - timedelta(days=365)) -> list[Late]:
     return find_late(firm.engine, firm.vendor, now, go_live)
 
 
-def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "current") -> None:
-    """Notes a pull of every table in the ledger."""
+def record_pulls(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "current") -> None:
+    """Record a pull of every table in the ledger."""
     for number, table in enumerate(firm.vendor.requested_tables):
         firm.database.do(
             "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled,"
@@ -44,22 +44,22 @@ def pulled(firm: Firm, at: datetime, day: date = date(2025, 1, 2), how: str = "c
 
 @pytest.fixture
 def firm(firm: Firm) -> Firm:
-    """A firm whose vendor was pulled long ago for the first time."""
-    pulled(firm, NOW - timedelta(days=300))
+    """A firm whose vendor was first pulled long ago."""
+    record_pulls(firm, NOW - timedelta(days=300))
     return firm
 
 
 @pytest.mark.others_long
 def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
-    mark_alerted(firm.engine, late_at(firm, start(firm) - HOUR))  # of the run before
+    mark_alerted(firm.engine, late_at(firm, start(firm) - HOUR))  # of the previous run
     assert late_at(firm, start(firm) + HOUR) == []
 
 
 def test_missing_due_data_alerts_once(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     late = late_at(firm, evening)
-    asked = {table.name for table in firm.vendor.requested_tables}
-    mapped = {entity_map.table for entity_map in firm.vendor.maps} & asked
+    requested = {table.name for table in firm.vendor.requested_tables}
+    mapped = {entity_map.table for entity_map in firm.vendor.maps} & requested
     expected = {(table.name, "stage") for table in firm.vendor.requested_tables} | {(name, "load") for name in mapped}
     assert {(each.table, each.stage) for each in late} == expected
     assert {each.business_date for each in late} == {business_dates.latest_closed(start(firm))}
@@ -90,8 +90,8 @@ def test_a_session_that_closed_this_afternoon_is_due_later(firm: Firm) -> None:
 
 
 def newest_start(firm: Firm, evening: datetime) -> datetime:
-    found: datetime = croniter(firm.vendor.cron, evening).get_prev(datetime)
-    return found
+    newest: datetime = croniter(firm.vendor.cron, evening).get_prev(datetime)
+    return newest
 
 
 @pytest.mark.others_long
@@ -102,7 +102,7 @@ def test_a_vendor_is_late_only_after_its_dag_was_switched_on(
     firm = start_firm(vendor, households=3)
     evening = start(firm).replace(hour=20)
     assert late_at(firm, evening) == []
-    pulled(firm, newest_start(firm, evening) + switched_on)
+    record_pulls(firm, newest_start(firm, evening) + switched_on)
     assert bool(late_at(firm, evening)) == (switched_on < HOUR)
 
 
@@ -116,7 +116,7 @@ def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
 @pytest.mark.others_long
 @pytest.mark.parametrize("how", ["selected", "pushed", "replay"])
 def test_some_rows_of_a_day_are_not_the_day(firm: Firm, how: str) -> None:
-    pulled(firm, start(firm), business_dates.latest_closed(start(firm)), how)
+    record_pulls(firm, start(firm), business_dates.latest_closed(start(firm)), how)
     assert {each.stage for each in late_at(firm, start(firm).replace(hour=20))} == {"stage", "load"}
 
 
@@ -125,7 +125,7 @@ def test_lateness_alert_has_delay_and_available_data(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     nothing = late_at(firm, evening)[0]
     assert nothing.describe(nothing.due_at).endswith(", 0 h 00 min ago; nothing staged")
-    pulled(firm, start(firm), business_dates.latest_closed(start(firm)))
+    record_pulls(firm, start(firm), business_dates.latest_closed(start(firm)))
     [load, *_] = late = late_at(firm, evening)
     assert {each.stage for each in late} == {"load"}
     due = f"{load.table}: load was due at {firm.vendor.due['load']} {load.due_at:%Z}"

@@ -1,4 +1,4 @@
-"""The ledger: a step that does not add up can't be written, and what was written stays."""
+"""The ledger: a step that does not balance can't be written, and rows are never changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PULL = Pull("run-1", "sample", "assets", date(2026, 11, 20), "pull-1", "current"
 
 @pytest.fixture
 def connection(shared_database: Database) -> Iterator[sa.Connection]:
-    """A transaction that is undone."""
+    """A transaction that is rolled back."""
     engine = schema.engine(shared_database.url())
     with engine.connect() as opened:
         yield opened
@@ -84,7 +84,7 @@ def _write_unbalanced(connection: sa.Connection) -> None:
     ledger.record(connection, PULL, "stage", Counts(fetched=1))
 
 
-def test_what_was_written_beside_an_unbalanced_step_is_gone(database: Database) -> None:
+def test_what_was_written_beside_an_unbalanced_step_is_rolled_back(database: Database) -> None:
     engine = schema.engine(database.url())
     with engine.connect() as connection, pytest.raises(BalanceError), connection.begin():
         _write_unbalanced(connection)
@@ -155,7 +155,7 @@ def test_the_largest_pull_that_was_loaded_is_known(database: Database) -> None:
     engine.dispose()
 
 
-def test_the_last_window_is_that_of_the_newest_loaded_present_pull(database: Database) -> None:
+def test_the_last_window_is_that_of_the_newest_loaded_current_pull(database: Database) -> None:
     engine = schema.engine(database.url())
     assert ledger.find_last_window(engine, "sample", "assets", NOW) is None
     later = AT + timedelta(days=1)
@@ -181,6 +181,6 @@ def test_a_day_is_compared_with_the_two_loaded_before_it_however_long_ago(databa
             ledger.record(connection, pull, "stage", BALANCED["stage"])
             if day != days[-1]:  # that one was staged, and rejected
                 ledger.record(connection, pull, "load", BALANCED["load"], "position")
-    found = ledger.find_earlier_partitions(engine, PULL)
-    assert found == [f"sample/assets/{day}/pull-{day}" for day in (days[2], days[1])]
+    partitions = ledger.find_earlier_partitions(engine, PULL)
+    assert partitions == [f"sample/assets/{day}/pull-{day}" for day in (days[2], days[1])]
     engine.dispose()

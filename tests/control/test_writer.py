@@ -1,4 +1,4 @@
-"""One writer a subject: the newest wins, and whoever was before changes nothing."""
+"""One writer per subject: the newest wins, and an earlier one can change nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def engine(database: Database) -> Iterator[sa.Engine]:
     opened.dispose()
 
 
-def written(database: Database) -> list[str]:
+def read_fields(database: Database) -> list[str]:
     return [row["field"] for row in database.rows("select field from control.drift order by 1")]
 
 
@@ -34,7 +34,7 @@ def test_a_writer_without_a_successor_writes(engine: sa.Engine, database: Databa
         with connection.begin():
             connection.execute(WRITE, {"field": "one"})
             fence.check(connection)
-    assert written(database) == ["one"]
+    assert read_fields(database) == ["one"]
 
 
 def test_a_new_writer_ends_the_previous_open_transaction(engine: sa.Engine, database: Database) -> None:
@@ -48,7 +48,7 @@ def test_a_new_writer_ends_the_previous_open_transaction(engine: sa.Engine, data
         with pytest.raises(TargetUnavailable):
             older.execute(WRITE, {"field": "late"})
         older.invalidate()
-    assert written(database) == ["older"]
+    assert read_fields(database) == ["older"]
 
 
 def test_a_writer_that_connects_again_is_still_the_older_one(engine: sa.Engine, database: Database) -> None:
@@ -61,7 +61,7 @@ def test_a_writer_that_connects_again_is_still_the_older_one(engine: sa.Engine, 
         connection.execute(WRITE, {"field": "old"})
         with pytest.raises(WriterSuperseded, match="took over"):
             old.check(connection)
-    assert written(database) == []
+    assert read_fields(database) == []
 
 
 def test_other_subjects_are_left_alone(engine: sa.Engine, database: Database) -> None:
@@ -71,7 +71,7 @@ def test_other_subjects_are_left_alone(engine: sa.Engine, database: Database) ->
         writer.take(other, SUBJECT + "x")
         fence.check(one)
         one.commit()
-    assert written(database) == ["one"]
+    assert read_fields(database) == ["one"]
 
 
 def test_taking_again_on_the_same_connection_does_not_end_it(engine: sa.Engine) -> None:
@@ -85,10 +85,10 @@ def test_taking_again_on_the_same_connection_does_not_end_it(engine: sa.Engine) 
 
 
 def test_a_check_holds_the_next_writer_back_until_the_commit(engine: sa.Engine, database: Database) -> None:
-    """Between the last look at the fence and the commit nobody can slip in."""
+    """No writer can take over between the last check of the fence and the commit."""
     with engine.connect() as older:
         fence = writer.take(older, SUBJECT)
-        # The session is not known to the next writer, as if it had connected anew: so it can't be ended.
+        # The next writer does not know this session (as after a reconnect), so it can't end it.
         older.execute(sa.text("update control.writer set backend_pid = 0"))
         older.commit()
         older.execute(WRITE, {"field": "older"})
@@ -98,7 +98,7 @@ def test_a_check_holds_the_next_writer_back_until_the_commit(engine: sa.Engine, 
         def overtake() -> None:
             with engine.connect() as newer:
                 writer.take(newer, SUBJECT)
-                seen.append(written(database))
+                seen.append(read_fields(database))
 
         thread = threading.Thread(target=overtake)
         thread.start()
@@ -125,13 +125,13 @@ def test_of_many_that_take_at_once_exactly_one_holds_it(engine: sa.Engine) -> No
         thread.start()
     for thread in threads:
         thread.join(30)
-    held = []
+    holders = []
     for fence in fences:
         with engine.connect() as connection:
             try:
                 fence.check(connection)
             except WriterSuperseded:
                 continue
-            held.append(fence)
+            holders.append(fence)
     assert len(fences) >= 1
-    assert held == [max(fences, key=lambda fence: fence.number)]
+    assert holders == [max(fences, key=lambda fence: fence.number)]

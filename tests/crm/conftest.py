@@ -1,4 +1,4 @@
-"""A firm whose day is in the warehouse, and an empty org beside it."""
+"""A firm whose day is in the warehouse, and an empty org."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.running_sandbox import LAST, Sandbox, run_sandbox
 
 DATA = "/services/data/v66.0"
 API = f"/salesforce{DATA}"
-"""As the sandbox names it in faults and counts."""
+"""The route's name in the sandbox's faults and counts."""
 INGEST = f"{API}/jobs/ingest"
 ACCOUNTS = "FinServ__FinancialAccount__c"
 HOLDINGS = "FinServ__FinancialHolding__c"
@@ -36,13 +36,13 @@ SECRET = "only-for-tests"
 
 
 KEY_FIELD = "Tributary_Key__c"
-# Every object by bulk jobs, and nothing asked: what most tests look at. Collections and questions have tests of their own.
+# Every object by bulk jobs, without approval, as most tests need. Collections and approvals have tests of their own.
 BULK = Settings("sample", most_collected=0, few=1_000_000)
 
 
 @dataclass
 class Crm:
-    """The loader's way into an org, and a person's; and the database that it is loaded from."""
+    """The loader's connection to an org, a user's, and the database that it is loaded from."""
 
     database: Database
     sandbox: Sandbox
@@ -61,7 +61,7 @@ class Crm:
 
     @property
     def org(self) -> Org:
-        """The org, with the settings of now."""
+        """The org, with the current settings."""
         return Org(self.engine, self.connection, self.settings)
 
     def sync(
@@ -80,25 +80,25 @@ class Crm:
         return load.sync(org, run, self.work, Scope(**scope), patience_s=patience_s)
 
     def sent(self) -> dict[str, int]:
-        """Rows by entity that a sync sends, where it sends any."""
+        """Sync; return the rows sent by entity, if any."""
         return {entity: counts.sent for entity, counts in self.sync().items() if counts.sent}
 
     def records(self, sobject: str, entity: str = "") -> dict[str, dict[str, Any]]:
-        """What the org holds, by our key."""
+        """Read the org's records by our key."""
         lines = self.http.get(f"/salesforce/_admin/records/{sobject}").content.splitlines()
-        found = {record[KEY_FIELD]: record for record in map(orjson.loads, lines)}
-        assert len(found) == len(lines)
-        return {key: record for key, record in found.items() if not entity or f":{entity}:" in key}
+        by_key = {record[KEY_FIELD]: record for record in map(orjson.loads, lines)}
+        assert len(by_key) == len(lines)
+        return {key: record for key, record in by_key.items() if not entity or f":{entity}:" in key}
 
     def fault(self, kind: str, route: str = "*", **options: Any) -> None:
-        answer = self.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
-        assert answer.status_code == 200, answer.text
+        response = self.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
+        assert response.status_code == 200, response.text
 
     def no_faults(self) -> None:
         self.http.delete("/_sandbox/faults")
 
     def log_in(self) -> None:
-        """Lets the sandbox's `org` call Salesforce's own API."""
+        """Log the sandbox's `org` in to Salesforce's own API."""
         form = {"grant_type": "client_credentials", "client_id": "tributary", "client_secret": SECRET}
         token = self.sandbox.org.post("/services/oauth2/token", data=form).json()["access_token"]
         self.sandbox.org.headers["Authorization"] = f"Bearer {token}"
@@ -109,7 +109,7 @@ class Crm:
         )
 
     def one_position(self) -> dict[str, Any]:
-        """The first position that the org is to hold."""
+        """Return the first position that belongs in the org."""
         [row] = self.database.rows("""
             select p.* from warehouse.position p join warehouse.account a on a.account_id = p.account_id
             where a.is_counted and p.price_usd > 2 order by p.position_key limit 1
@@ -119,7 +119,7 @@ class Crm:
 
 @pytest.fixture(scope="session")
 def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Name of a database in which one day of six households is loaded: the template of each test's own."""
+    """Name of a database with a loaded day of six households: the template for each test's own."""
     name = "template_loaded"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template template_tributary")  # type: ignore[arg-type]
@@ -135,8 +135,8 @@ def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def database(postgres: Postgres, loaded: str) -> Iterator[Database]:
     """A database of the test's own with that day."""
-    with new_database(postgres, loaded) as made:
-        yield made
+    with new_database(postgres, loaded) as database:
+        yield database
 
 
 @pytest.fixture

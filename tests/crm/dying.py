@@ -1,7 +1,7 @@
 """A loader that dies, or stops, at a named point of a job: python -m tests.crm.dying JSON
 
 JSON: url, connection (url, login, password), work, point, job (which job of the run, from 1), signal, most_collected.
-Those of collections count sent calls, of few rows each; that of the Tasks raises Tasks instead of a sync.
+Points of collections count calls of few rows each; the Tasks' point raises Tasks instead of a sync.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from include.crm.sync.bulk import Bulk
 from include.warehouse import schema
 from tests.running_sandbox import LAST
 
-asked = json.loads(sys.argv[1])
+options = json.loads(sys.argv[1])
 calls = 0
 
 
 def die() -> None:
-    os.kill(os.getpid(), getattr(signal, asked["signal"]))
+    os.kill(os.getpid(), getattr(signal, options["signal"]))
 
 
 def die_after(owner: Any, name: str) -> None:
-    """Dies right after the call of `name` that belongs to the wanted job."""
+    """Die right after the call of `name` that belongs to the selected job."""
     work: Callable[..., Any] = getattr(owner, name)
 
     def last(*args: Any, **kwargs: Any) -> Any:
         global calls
         result = work(*args, **kwargs)
         calls += 1
-        if calls == asked["job"]:
+        if calls == options["job"]:
             die()
         return result
 
@@ -53,7 +53,7 @@ def die_inside_upload() -> None:
     def half(self: Bulk, job_id: str, file: Path) -> None:
         global calls
         calls += 1
-        if calls < asked["job"]:
+        if calls < options["job"]:
             return whole(self, job_id, file)
         content = file.read_bytes()
 
@@ -70,21 +70,21 @@ def die_inside_upload() -> None:
 
 
 def die_inside_results() -> None:
-    """Dies when the first of a job's three files is read."""
+    """Die when the first of a job's three files is read."""
     read = results._read_one
 
     def first(db: Any, bulk: Bulk, key_field: str, job: Any, which: Any) -> None:
         global calls
         read(db, bulk, key_field, job, which)
         calls += which == "successfulResults"
-        if calls == asked["job"]:
+        if calls == options["job"]:
             die()
 
     results._read_one = first
 
 
 def die_after_call(is_answered: bool) -> None:
-    """Dies when Salesforce has done what the wanted call of collections asks, before or after its answer is read."""
+    """Die once Salesforce has processed the selected call of collections, before or after its response is read."""
     collections.COLLECTION_ROWS, collections.CALL_COLLECTIONS = 10, 1
     if is_answered:
         die_after(collections, "_read_responses")
@@ -93,11 +93,11 @@ def die_after_call(is_answered: bool) -> None:
 
     def last(self: SalesforceSession, method: str, path: str, **options: Any) -> Any:
         global calls
-        answer = whole(self, method, path, **options)
+        response = whole(self, method, path, **options)
         calls += path == "/composite"
-        if calls == asked["job"]:
+        if calls == options["job"]:
             die()
-        return answer
+        return response
 
     SalesforceSession._send = last  # type: ignore[method-assign]
 
@@ -123,16 +123,16 @@ POINTS: dict[str, Callable[[], None]] = {
 
 
 def run() -> None:
-    where, engine = asked["connection"], schema.engine(asked["url"])
+    where, engine = options["connection"], schema.engine(options["url"])
     connection = Connection(where["url"], where["login"], where["password"], {"grant": "client_credentials"})
-    settings = Settings("sample", most_collected=asked["most_collected"], few=1_000_000)
+    settings = Settings("sample", most_collected=options["most_collected"], few=1_000_000)
     org = Org(engine, connection, settings)
-    if asked["point"].startswith("Task"):
+    if options["point"].startswith("Task"):
         tasks.sync(org, SyncRun("killed", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
     else:
-        load.sync(org, SyncRun("killed", LAST), Path(asked["work"]))
+        load.sync(org, SyncRun("killed", LAST), Path(options["work"]))
 
 
 if __name__ == "__main__":
-    POINTS[asked["point"]]()
+    POINTS[options["point"]]()
     run()

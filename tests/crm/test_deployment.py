@@ -1,4 +1,4 @@
-"""What a firm deploys to its org is generated from the mappings, and the generated files are committed."""
+"""The metadata that a firm deploys is generated from the mappings, and the generated files are committed."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def test_committed_files_are_the_generated_ones() -> None:
 
 
 def test_every_other_field_is_listed_as_handwritten() -> None:
-    found = {path.relative_to(ROOT).as_posix() for path in (ROOT / METADATA).glob("objects/*/fields/*.xml")}
-    assert found - render().keys() == {locate(field) for field in HANDWRITTEN}
+    files = {path.relative_to(ROOT).as_posix() for path in (ROOT / METADATA).glob("objects/*/fields/*.xml")}
+    assert files - render().keys() == {locate(field) for field in HANDWRITTEN}

@@ -1,4 +1,4 @@
-"""A dry run says what a sync would do, who is who and findings included, and changes no row."""
+"""A dry run reports the changes of a sync, identity and findings included, and changes no row."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ EASY = Policy.of(
 
 
 def checksums(database: Database) -> dict[str, Any]:
-    """Every table with its rows and a hash of them."""
+    """Count and hash the rows of every table."""
     tables = database.rows("""
         select format('%I.%I', table_schema, table_name) as name from information_schema.tables
         where table_schema in ('control', 'warehouse', 'mart') and table_type = 'BASE TABLE' order by 1
     """)
-    found = {}
+    sums = {}
     for name in (row["name"] for row in tables):
         query = f"select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) as hash from {name} t"
-        found[name] = tuple(database.rows(query)[0].values())
-    return found
+        sums[name] = tuple(database.rows(query)[0].values())
+    return sums
 
 
 def rehearse_all(crm: Crm, **options: Any) -> Preview:
     return rehearse(crm.engine, VENDORS, IdentityPolicy(), EASY, crm.settings, "dry", LAST, 20, **options)
 
 
-def make_a_couple_one(database: Database) -> None:
-    """Gives two records of persons the same tax id, so that who is who would change."""
+def duplicate_a_person(database: Database) -> None:
+    """Add a copy of a person at another vendor, with the same tax id, so that identity would change."""
     database.do("""
         insert into warehouse.source_key (entity, vendor, source_key) values ('person', 'emoney', 'twin');
         insert into warehouse.person (person_id, vendor, person_key, first_name, last_name, name, birth_date, tax_id_hash, valid_from,
@@ -50,19 +50,19 @@ def make_a_couple_one(database: Database) -> None:
 
 
 def test_a_dry_run_leaves_every_table_as_it_was(crm: Crm) -> None:
-    make_a_couple_one(crm.database)
+    duplicate_a_person(crm.database)
     before = checksums(crm.database)
 
     shown = rehearse_all(crm)
 
     assert checksums(crm.database) == before
     assert len(before) > 40
-    assert shown.deltas["finding"].new > 0  # of findings that are not there
+    assert shown.deltas["finding"].new > 0  # of findings that do not exist yet
     assert crm.database.value("select count(*) from control.finding") == 0
 
 
 def test_a_dry_run_shows_who_is_who_as_it_would_be(crm: Crm) -> None:
-    make_a_couple_one(crm.database)
+    duplicate_a_person(crm.database)
     as_it_is = preview(crm.engine, crm.settings).deltas["person"].new
 
     assert rehearse_all(crm).deltas["person"].new < as_it_is
@@ -74,7 +74,7 @@ def test_what_fails_in_a_dry_run_leaves_nothing_either(crm: Crm, monkeypatch: py
     def fail(*_: Any, **__: Any) -> Preview:
         raise RuntimeError
 
-    make_a_couple_one(crm.database)
+    duplicate_a_person(crm.database)
     before = checksums(crm.database)
     monkeypatch.setattr(dry_run, "preview_within", fail)
 

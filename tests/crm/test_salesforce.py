@@ -1,4 +1,4 @@
-"""The session: both ways to log in, a token that dies, an org that is full or not there, calls that are noted."""
+"""The session: both ways to log in, expired tokens, exhausted limits, an unreachable org, logged calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def open_session(crm: Crm, connection: Connection | None = None, patience_s: flo
 
 
 def with_key(crm: Crm, login: str = USER) -> Connection:
-    """A connection by JWT, whose public key the org knows."""
+    """Connect by JWT, with a public key that the org knows."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

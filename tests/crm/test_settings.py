@@ -1,4 +1,4 @@
-"""What a firm chooses: read from the connection as texts, refused in words where it makes no sense, and really used."""
+"""A firm's settings: read from the connection as texts, rejected with a message if invalid, and applied."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ def test_nonsense_is_refused_by_the_name_of_the_setting(name: str, value: object
 def test_an_object_of_its_own_key_field_is_named_by_it_everywhere() -> None:
     settings = Settings("sample", key_fields={"Account": OTHER}, has_transactions=True)
 
-    for wanted in objects(settings):
-        assert wanted.key_field == (OTHER if wanted.sobject == "Account" else "Tributary_Key__c")
-        for field in wanted.fields:
+    for mapping in objects(settings):
+        assert mapping.key_field == (OTHER if mapping.sobject == "Account" else "Tributary_Key__c")
+        for field in mapping.fields:
             relationship, _, parent_key = field.name.partition(".")
             if parent_key.endswith("__c"):
                 is_account = relationship.removesuffix("__r").removeprefix("FinServ__") in (
@@ -135,10 +135,10 @@ def test_a_field_of_its_own_is_read_back_by_it(crm: Crm) -> None:
     crm.settings = replace(crm.settings, key_fields={"Account": OTHER, ACCOUNTS: OTHER})
     counts = crm.sync()
 
-    found = read_back(crm.org, "read", lambda _: None)
+    differences = read_back(crm.org, "read", lambda _: None)
 
-    assert {entity: each.read for entity, each in found.items()} == {e: c.created for e, c in counts.items()}
-    assert all(each.is_as_believed for each in found.values())
+    assert {entity: each.read for entity, each in differences.items()} == {e: c.created for e, c in counts.items()}
+    assert all(each.is_as_believed for each in differences.values())
 
 
 def test_a_person_account_names_its_contact_half_by_the_contacts_field(crm: Crm) -> None:

@@ -1,4 +1,4 @@
-"""Tasks for advisors: one a finding that asks for one, whatever dies; closed with its finding, never a person's to undo."""
+"""Tasks for advisors: one per finding of a rule with a task, also after crashes; closed with its finding."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from tests.conftest import Database
 from tests.crm.conftest import ACCOUNTS, API, Crm
 from tests.running_sandbox import LAST, run_sandbox
 
-ASKED = {"negative_cash": TaskSpec("Cover negative cash", 1), "household_aum_moved": TaskSpec("Review a large move", 2)}
+SPECS = {"negative_cash": TaskSpec("Cover negative cash", 1), "household_aum_moved": TaskSpec("Review a large move", 2)}
 COLLECTION = f"{API}/composite/sobjects"
 
 
 @pytest.fixture
 def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
-    """The loaded day, and an org that holds it."""
+    """An org that holds the loaded day."""
     with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        made = Crm(database, sandbox, tmp_path / "work")
-        made.settings = Settings("sample", few=1_000_000)
-        made.sync()
-        yield made
-        made.engine.dispose()
+        crm = Crm(database, sandbox, tmp_path / "work")
+        crm.settings = Settings("sample", few=1_000_000)
+        crm.sync()
+        yield crm
+        crm.engine.dispose()
 
 
 def raise_tasks(crm: Crm, run_id: str = "tasks") -> Counts:
-    return tasks.sync(crm.org, SyncRun(run_id, LAST), ASKED)
+    return tasks.sync(crm.org, SyncRun(run_id, LAST), SPECS)
 
 
 def find(crm: Crm, rule: str = "negative_cash", entity: str = "account", nth: int = 0, **values: Any) -> int:
-    """Opens a finding about the nth account or household; returns its id."""
+    """Insert an open finding about the nth account or household; return its id."""
     subject = crm.database.value(
         f"select {entity}_id from warehouse.{entity} order by {entity}_key offset :nth limit 1", nth=nth
     )
@@ -49,7 +49,7 @@ def find(crm: Crm, rule: str = "negative_cash", entity: str = "account", nth: in
         "rule": rule, "entity": entity, "subject": subject, "severity": "critical", "details": "Cash is -12.00 dollars",
         "representative": None, "day": LAST,
     } | values  # fmt: skip
-    found: int = crm.database.value(
+    finding_id: int = crm.database.value(
         """
         insert into control.finding (vendor, rule, subject_entity, subject_id, representative_id, severity, measure,
                                      details, business_date_opened, opened_run_id, business_date_seen, seen_run_id)
@@ -58,7 +58,7 @@ def find(crm: Crm, rule: str = "negative_cash", entity: str = "account", nth: in
         """,
         **finding,
     )
-    return found
+    return finding_id
 
 
 def close(crm: Crm, finding: int) -> None:
@@ -71,11 +71,11 @@ def close(crm: Crm, finding: int) -> None:
 
 
 def read_tasks(crm: Crm) -> dict[str, dict[str, Any]]:
-    """The org's Tasks by our key, of which each has one."""
+    """Read the org's Tasks by our key."""
     lines = crm.http.get("/salesforce/_admin/records/Task").content.splitlines()
-    found = {record["Tributary_Key__c"]: record for record in map(orjson.loads, lines)}
-    assert len(found) == len(lines), "two Tasks of one finding"
-    return found
+    by_key = {record["Tributary_Key__c"]: record for record in map(orjson.loads, lines)}
+    assert len(by_key) == len(lines), "two Tasks of one finding"
+    return by_key
 
 
 def task(crm: Crm, finding: int) -> dict[str, Any]:
@@ -83,19 +83,19 @@ def task(crm: Crm, finding: int) -> dict[str, Any]:
 
 
 def edit(crm: Crm, finding: int, **values: object) -> None:
-    answer = crm.http.patch(f"/salesforce/_admin/records/Task/{task(crm, finding)['Id']}", json=values)
-    assert answer.status_code == 200, answer.text
+    response = crm.http.patch(f"/salesforce/_admin/records/Task/{task(crm, finding)['Id']}", json=values)
+    assert response.status_code == 200, response.text
 
 
 def test_each_open_finding_of_a_rule_with_a_task_has_one(crm: Crm) -> None:
-    asking, also = find(crm), find(crm, "household_aum_moved", "household")
+    first, second = find(crm), find(crm, "household_aum_moved", "household")
     find(crm, "excess_cash")
     close(crm, find(crm, nth=1))
 
     counts = raise_tasks(crm)
 
     assert (counts.sent, counts.created, counts.updated, counts.failed) == (2, 2, 0, 0)
-    assert set(read_tasks(crm)) == {f"sample:orion:finding:{id}" for id in (asking, also)}
+    assert set(read_tasks(crm)) == {f"sample:orion:finding:{id}" for id in (first, second)}
 
 
 def test_a_task_has_subject_description_record_and_due_date(crm: Crm) -> None:
@@ -103,10 +103,10 @@ def test_a_task_has_subject_description_record_and_due_date(crm: Crm) -> None:
 
     raise_tasks(crm)
 
-    made = task(crm, finding)
-    assert (made["Subject"], made["Description"]) == ("Cover negative cash", "Cash is -12.00 dollars")
-    assert (made["Status"], made["Priority"]) == ("Not Started", "High")
-    assert made["ActivityDate"] == "2026-11-20"
+    record = task(crm, finding)
+    assert (record["Subject"], record["Description"]) == ("Cover negative cash", "Cash is -12.00 dollars")
+    assert (record["Status"], record["Priority"]) == ("Not Started", "High")
+    assert record["ActivityDate"] == "2026-11-20"
 
 
 @pytest.mark.parametrize(("severity", "priority"), [("critical", "High"), ("warning", "Normal"), ("info", "Normal")])
@@ -130,7 +130,7 @@ def test_a_task_hangs_on_the_record_that_it_is_about(crm: Crm, entity: str, sobj
 
 def test_a_task_is_the_representatives_whatever_the_case_of_the_address(crm: Crm) -> None:
     [row] = crm.database.rows("select * from warehouse.representative order by representative_id limit 1")
-    answer = crm.http.post(
+    response = crm.http.post(
         "/salesforce/_admin/consumers", json={"client_id": "nobody", "username": "Pat.Sample@tributary.example"}
     )
     crm.database.do(
@@ -141,7 +141,7 @@ def test_a_task_is_the_representatives_whatever_the_case_of_the_address(crm: Crm
 
     raise_tasks(crm)
 
-    assert task(crm, finding)["OwnerId"] == answer.json()["user_id"]
+    assert task(crm, finding)["OwnerId"] == response.json()["user_id"]
 
 
 def test_a_task_of_a_representative_whom_salesforce_does_not_know_is_the_load_users(crm: Crm) -> None:
@@ -175,17 +175,17 @@ def test_more_tasks_than_a_call_takes_are_all_made_once(crm: Crm, monkeypatch: p
     assert len(read_tasks(crm)) == 8
 
 
-def lose_the_answer(crm: Crm) -> None:
-    """Raises Tasks that Salesforce makes, and whose answer nobody gets."""
+def lose_the_response(crm: Crm) -> None:
+    """Raise Tasks that Salesforce creates, but lose the response."""
     crm.fault("body_cut", COLLECTION, times=1)
     with pytest.raises(TargetUnavailable):
         raise_tasks(crm, "lost")
     assert read_tasks(crm)
 
 
-def test_a_task_whose_answer_was_lost_is_not_made_again(crm: Crm) -> None:
+def test_a_task_whose_response_was_lost_is_not_created_again(crm: Crm) -> None:
     finding = find(crm)
-    lose_the_answer(crm)
+    lose_the_response(crm)
 
     counts = raise_tasks(crm, "again")
 
@@ -196,9 +196,9 @@ def test_a_task_whose_answer_was_lost_is_not_made_again(crm: Crm) -> None:
     assert raise_tasks(crm, "fourth").updated == 1
 
 
-def test_a_task_whose_answer_was_lost_closes_with_its_finding(crm: Crm) -> None:
+def test_a_task_whose_response_was_lost_closes_with_its_finding(crm: Crm) -> None:
     finding = find(crm)
-    lose_the_answer(crm)
+    lose_the_response(crm)
     close(crm, finding)
 
     raise_tasks(crm, "again")
@@ -229,7 +229,7 @@ def test_a_task_closes_with_its_finding(crm: Crm) -> None:
     assert raise_tasks(crm, "third").sent == 0
 
 
-def test_a_closing_whose_answer_was_lost_is_done_all_the_same(crm: Crm) -> None:
+def test_a_closing_whose_response_was_lost_is_recorded(crm: Crm) -> None:
     finding = find(crm)
     raise_tasks(crm)
     close(crm, finding)
@@ -294,7 +294,7 @@ def test_every_call_is_a_ledger_row_that_balances(crm: Crm) -> None:
 
 
 def refuse(crm: Crm, nth: int = 0) -> int:
-    """Opens a finding whose Task Salesforce refuses: what it is about has another kind of id there."""
+    """Insert a finding whose Task Salesforce rejects, because its record's id has the wrong prefix."""
     finding = find(crm, nth=nth)
     crm.database.do(
         "update control.crm_state set salesforce_id = '00Tno' where external_key = 'sample:orion:account:' ||"
@@ -305,7 +305,7 @@ def refuse(crm: Crm, nth: int = 0) -> int:
 
 
 def accept_tasks(crm: Crm) -> None:
-    """Lets Salesforce take what it refused."""
+    """Correct the ids, so that Salesforce accepts the rejected Tasks."""
     ids = {key: record["Id"] for key, record in crm.records(ACCOUNTS).items()}
     for key, salesforce_id in ids.items():
         crm.database.do(
@@ -319,9 +319,9 @@ def test_a_rejected_task_becomes_a_dead_letter_and_blocks_no_other(crm: Crm) -> 
     with pytest.raises(RowsFailed, match="rows=1"):
         raise_tasks(crm)
 
-    [letter] = crm.dead_letters()
-    assert (letter["table_name"], letter["row_key"]) == ("Task", f"sample:orion:finding:{refused}")
-    assert "WhatId" in letter["reasons"][0]
+    [dead_letter] = crm.dead_letters()
+    assert (dead_letter["table_name"], dead_letter["row_key"]) == ("Task", f"sample:orion:finding:{refused}")
+    assert "WhatId" in dead_letter["reasons"][0]
     assert set(read_tasks(crm)) == {f"sample:orion:finding:{other}"}
     [row] = crm.database.rows("select * from control.ledger where entity = 'task'")
     assert (row["sent"], row["created"], row["failed"], row["dead"]) == (2, 1, 1, 1)
@@ -341,7 +341,7 @@ def test_a_rejected_task_is_retried_the_next_day_with_one_dead_letter(crm: Crm) 
     with pytest.raises(RowsFailed):
         raise_tasks(crm, "next day")
 
-    assert [letter["run_id"] for letter in crm.dead_letters()] == ["next day"]
+    assert [dead_letter["run_id"] for dead_letter in crm.dead_letters()] == ["next day"]
 
 
 def test_the_dead_letter_of_a_rejected_task_closes_when_it_is_created(crm: Crm) -> None:
@@ -368,7 +368,7 @@ def test_the_dead_letter_of_a_rejected_task_closes_with_its_finding(crm: Crm) ->
     assert crm.dead_letters() == []
 
 
-def test_a_second_attempt_of_a_run_is_accounted_for_too(crm: Crm) -> None:
+def test_a_second_attempt_of_a_run_is_also_accounted_for(crm: Crm) -> None:
     first = refuse(crm)
     with pytest.raises(RowsFailed):
         raise_tasks(crm)
@@ -378,7 +378,7 @@ def test_a_second_attempt_of_a_run_is_accounted_for_too(crm: Crm) -> None:
         raise_tasks(crm)
 
     keys = {f"sample:orion:finding:{id}" for id in (first, other)}
-    assert {letter["row_key"] for letter in crm.dead_letters()} == keys
+    assert {dead_letter["row_key"] for dead_letter in crm.dead_letters()} == keys
     assert (
         crm.database.value("select sum(sent) || ' ' || sum(failed) from control.ledger where entity = 'task'") == "2 2"
     )

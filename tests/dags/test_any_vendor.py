@@ -1,4 +1,4 @@
-"""The DAG of each vendor under a real Airflow: what the sandbox states is in the warehouse after a run."""
+"""The DAG of each vendor under a real Airflow: after a run the warehouse equals the sandbox."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from include.contract import Vendor
 from tests.conftest import Firm
 from tests.dags.airflow_home import connections, environment, prepare, run, said, whole_run
-from tests.integration.stated import stated
+from tests.integration.both_sides import read_both_sides
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long]
 
@@ -27,7 +27,7 @@ def test_a_run_loads_what_the_vendor_states(
     state, tasks = said(run(environ, whole_run(vendor.name)), "RUN").split(" ", 1)
 
     assert state == "success", tasks
-    theirs, ours = stated(firm)
+    theirs, ours = read_both_sides(firm)
     assert ours == theirs
     assert len(ours) > 0
     assert not alerts.exists()

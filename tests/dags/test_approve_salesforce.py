@@ -1,4 +1,4 @@
-"""The alert of an approval that is required: once a run, however often its task is tried."""
+"""The alert of a required approval: sent once per run, however often its task is retried."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ for run_id, ids in (("manual__1+00:00", [3, 4]), ("manual__1+00:00", [3, 4]), ("
 
 
 def test_an_approval_that_is_required_alerts_once(tmp_path: Path, database: Database) -> None:
-    known = {
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    environ = environment(tmp_path / "airflow", known, tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", definitions, tmp_path / "docs")
     environ["AIRFLOW__API__BASE_URL"] = "https://airflow.example"
 
     run(environ, _ALERT)

@@ -1,4 +1,4 @@
-"""Canaries: secrets and sensitive values are planted, whole runs are made, good and bad, and then they are looked for."""
+"""Canaries: after good and bad runs, no planted secret or sensitive value is in any file, table or alert."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.dags.airflow_home import run, whole_run
 pytestmark = pytest.mark.airflow
 
 
-def _texts(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file below a folder, Parquet as the text of its rows."""
+def _read_files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Read every file below a folder, Parquet as the text of its rows."""
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             content = path.read_bytes()
@@ -25,7 +25,7 @@ def _texts(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield path.name, content
 
 
-def _rows(firm: Firm) -> Iterator[tuple[str, bytes]]:
+def _read_tables(firm: Firm) -> Iterator[tuple[str, bytes]]:
     tables = firm.database.rows(
         "select table_schema || '.' || table_name as name from information_schema.tables "
         "where table_schema in ('control', 'warehouse', 'mart')"
@@ -47,7 +47,7 @@ def test_no_secret_and_no_sensitive_value_is_written_anywhere(
     secrets = {"only for tests", today.connection.password, today.connection.extra["client_secret"]}
     canaries = {text.encode() for text in numbers | {n.replace("-", "") for n in numbers} | accounts | secrets}
 
-    # Rows of every kind die, and then a whole run fails, so that dead letters, logs and an alert are among the finds.
+    # Rows of every kind die, and then a whole run fails, so that dead letters, logs and an alert are searched too.
     for route in ("registrations", "accounts", "assets"):
         today.sandbox.fault("poison", f"portfolio/{route}", field="isActive", value="poison", share=0.004, seed=3)
     run(airflow, whole_run("orion"))
@@ -60,9 +60,9 @@ def test_no_secret_and_no_sensitive_value_is_written_anywhere(
     assert "vendor=orion table=clients" in alert
 
     places = {"staging", "docs", "airflow", "alerts.jsonl"}
-    looked = [*_rows(today)]
-    looked += [found for place in places for found in _texts(tmp_path / place)]
-    looked.append(("alerts", alert.encode()))
-    assert len(looked) > 100
-    found = {(name, canary) for name, content in looked for canary in canaries if canary in content}
-    assert found == set()
+    contents = [*_read_tables(today)]
+    contents += [leaks for place in places for leaks in _read_files(tmp_path / place)]
+    contents.append(("alerts", alert.encode()))
+    assert len(contents) > 100
+    leaks = {(name, canary) for name, content in contents for canary in canaries if canary in content}
+    assert leaks == set()

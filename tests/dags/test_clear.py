@@ -1,4 +1,4 @@
-"""Clear, as the UI, the REST API and the command line do it, of a run of every DAG whose deadline has not passed."""
+"""Clear a run of every DAG before its deadline, as the UI, the REST API and the command line do."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Cleared:
     dag_ids: list[str]
 
     def fail_all(self) -> dict[str, datetime]:
-        """Makes every run a failed one; returns when each was queued."""
+        """Set every run to failed; return when each was queued."""
         runs = {dag_id: self.api._call("PATCH", self._run(dag_id), json={"state": "failed"}) for dag_id in self.dag_ids}
         return {dag_id: datetime.fromisoformat(each["queued_at"]) for dag_id, each in runs.items()}
 
     def check(self, queued_before: dict[str, datetime]) -> None:
-        """Every run waits again, and its deadline counts from now."""
+        """Check that every run is queued again, with its deadline counted from now."""
         for dag_id in self.dag_ids:
             cleared = self.api._call("GET", self._run(dag_id))
             assert cleared["state"] == "queued", dag_id
@@ -55,15 +55,15 @@ class Cleared:
             assert len(due) == (dag_id in WITH_DEADLINE), dag_id
             for each in due:
                 assert not each["missed"]
-                # Airflow notes the time of the clearing twice, some milliseconds apart.
+                # Airflow records the time of the clearing twice, some milliseconds apart.
                 moved = datetime.fromisoformat(each["deadline_time"]) - queued_at
                 assert abs(moved - timedelta(hours=HOURS)) < timedelta(seconds=1), dag_id
 
     def deadlines(self, dag_id: str) -> list[dict[str, Any]]:
-        """The deadlines of a DAG's run, as its page shows them."""
-        answer = self.api._session.get(f"{self.api.url}/ui/{self._run(dag_id)}/deadlines", timeout=30)
-        answer.raise_for_status()
-        return list(answer.json()["deadlines"])
+        """Read the deadlines of a DAG's run, as its page shows them."""
+        response = self.api._session.get(f"{self.api.url}/ui/{self._run(dag_id)}/deadlines", timeout=30)
+        response.raise_for_status()
+        return list(response.json()["deadlines"])
 
     def _run(self, dag_id: str) -> str:
         return f"dags/{dag_id}/dagRuns/{RUN}"

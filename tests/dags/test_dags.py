@@ -1,4 +1,4 @@
-"""The DAGs under a real Airflow: they import, and whole runs end in a warehouse and a CRM that hold the day."""
+"""The DAGs under a real Airflow: they import, and whole runs bring the day into the warehouse and the CRM."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_run_with_dead_rows_warns_once_and_the_digest_reports_them(
 ) -> None:
     today.sandbox.fault("poison", "portfolio/registrations", field="isActive", value="poison", share=0.02, seed=3)
     output = run(airflow, whole_run("orion", "daily_digest", "daily_digest"))
-    assert [told.split(" ")[0] for told in read_lines(output, "RUN")] == ["success"] * 3
+    assert [line.split(" ")[0] for line in read_lines(output, "RUN")] == ["success"] * 3
     warning, *digests = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text().splitlines()]
     assert warning["title"] == "Warning: Orion Advisor"
     assert "New dead letters:\n- orion.registrations: " in warning["body"]

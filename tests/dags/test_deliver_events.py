@@ -1,4 +1,4 @@
-"""The DAG that tells subscribers: events reach a receiver, and people are told of one that can't be reached."""
+"""The DAG that delivers events: they reach a receiver, and an unreachable subscriber causes an alert."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture
 def house(tmp_path: Path, database: Database, receiver: Receiver, airflow_database: Path) -> Iterator[dict[str, str]]:  # noqa: F811
-    """An Airflow with one subscriber that listens, and one that nobody made a connection for."""
-    known = {
+    """An Airflow with one subscriber that listens, and one without a connection."""
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts.jsonl'}"}),
         "hub": json.dumps(
@@ -30,7 +30,7 @@ def house(tmp_path: Path, database: Database, receiver: Receiver, airflow_databa
             }
         ),
     }
-    environ = environment(tmp_path / "airflow", known, tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", definitions, tmp_path / "docs")
     environ["AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS"] = "hub forgotten"
     prepare(environ, airflow_database)
     return environ
@@ -75,11 +75,11 @@ def test_events_are_delivered_and_resent_by_form_and_failures_alert_once(
 ) -> None:
     happen(database, "before")
     deliver(house)
-    assert receiver.got == []
+    assert receiver.calls == []
     [alert] = (tmp_path / "alerts.jsonl").read_text().splitlines()
     assert "forgotten: unreadable: there is no such connection" in json.loads(alert)["body"]
 
     happen(database, "after")
     deliver(house, subscriber="hub", enable=True, since="2026-01-01T00:00:00Z", types="tributary.load.*")
-    assert sorted((got.path, got.subject) for got in receiver.got) == [("/hook/", "after"), ("/hook/", "before")]
+    assert sorted((call.path, call.subject) for call in receiver.calls) == [("/hook/", "after"), ("/hook/", "before")]
     assert len((tmp_path / "alerts.jsonl").read_text().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The DAG that drains the inbox, under a real Airflow: a delivery becomes an envelope, and its documents are kept."""
+"""The DAG that drains the inbox, under a real Airflow: a delivery becomes an envelope, and its documents are stored."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ pytestmark = pytest.mark.airflow
 
 def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, str], today: Firm) -> None:
     vendor = next(each for each in VENDORS if each.webhook is not None and each.webhook.row)
-    known = connect(today.sandbox, vendor)
+    connection = connect(today.sandbox, vendor)
     airflow[f"AIRFLOW_CONN_{vendor.name.upper()}"] = json.dumps(
-        {"conn_type": "http", "host": known.url, "extra": dict(known.extra)}
+        {"conn_type": "http", "host": connection.url, "extra": dict(connection.extra)}
     )
     household = today.sandbox.rows("Portfolio/Clients")[0]["id"]
-    told = today.sandbox.admin(f"{vendor.name}/send", household=household)
-    while told["status"] != "completed":
-        told = today.sandbox.admin(f"{vendor.name}/sign", envelope_id=told["envelopeId"])
-    # A body without its data: the vendor is asked for it.
+    sent = today.sandbox.admin(f"{vendor.name}/send", household=household)
+    while sent["status"] != "completed":
+        sent = today.sandbox.admin(f"{vendor.name}/sign", envelope_id=sent["envelopeId"])
+    # A body without data, so that the envelope is requested from the vendor.
     body = {
         "event": "envelope-completed",
         "generatedDateTime": "2026-11-20T15:00:00Z",
-        "data": {"envelopeId": told["envelopeId"]},
+        "data": {"envelopeId": sent["envelopeId"]},
     }
     inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
 
-    drained, kept = read_lines(run(airflow, whole_run("drain_inbox", "store_documents")), "RUN")
+    drained, stored = read_lines(run(airflow, whole_run("drain_inbox", "store_documents")), "RUN")
 
     state, tasks = drained.split(" ", 1)
     assert state == "success", tasks
     ended = dict.fromkeys(["find_waiting", "drain[0]", "send_envelopes", "ended"], "success")
     assert json.loads(tasks) == ended
     [envelope] = today.database.rows("select * from warehouse.envelope where recorded_to is null")
-    assert (envelope["envelope_key"], envelope["status"]) == (told["envelopeId"], "completed")
-    assert kept.startswith("success")
+    assert (envelope["envelope_key"], envelope["status"]) == (sent["envelopeId"], "completed")
+    assert stored.startswith("success")
     kinds = today.database.rows("select kind from control.document order by kind")
     assert [row["kind"] for row in kinds] == sorted(each.kind for each in vendor.documents)
     assert today.database.value("select count(*) from control.inbox where processed_at is null") == 0

@@ -1,4 +1,4 @@
-"""What forms reject before there is a run, through Airflow's own API, which its pages use; and what they say."""
+"""Forms reject invalid values before a run starts, through the API that Airflow's pages use; and their descriptions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def api(tmp_path_factory: pytest.TempPathFactory, airflow_database: Path) -> Ite
         yield api
 
 
-def filled_in(dag_id: str, day: str | None) -> dict[str, Any]:
+def fill_form(dag_id: str, day: str | None) -> dict[str, Any]:
     return {"business_date": day} | ({"keys": ["1"]} if dag_id.endswith("_on_demand") else {})
 
 
@@ -54,7 +54,7 @@ def filled_in(dag_id: str, day: str | None) -> dict[str, Any]:
 def test_an_invalid_date_starts_no_run_and_the_form_shows_the_reason(api: AirflowApi, day: str, why: str) -> None:
     for dag_id in DATED:
         with pytest.raises(ConfigurationError) as error:
-            api.trigger(dag_id, filled_in(dag_id, day))
+            api.trigger(dag_id, fill_form(dag_id, day))
         assert error.value.facts["status"] == 400
         assert why in str(error.value)
         assert api.runs(dag_id) == []
@@ -74,16 +74,16 @@ def test_a_session_and_an_empty_date_start_a_run(api: AirflowApi) -> None:
     closed = business_dates.latest_closed(datetime.now(UTC)).isoformat()
     for dag_id in DATED:
         for day in ("2026-11-20", closed, None):
-            api.trigger(dag_id, filled_in(dag_id, day))
+            api.trigger(dag_id, fill_form(dag_id, day))
         assert len(api.runs(dag_id)) == 3
 
 
-def form(api: AirflowApi, dag_id: str) -> dict[str, Any]:
+def read_form(api: AirflowApi, dag_id: str) -> dict[str, Any]:
     return dict(api._call("GET", f"dags/{dag_id}/details")["params"])
 
 
 def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) -> None:
-    descriptions = {vendor.name: form(api, vendor.name)["tables"]["description"] for vendor in VENDORS}
+    descriptions = {vendor.name: read_form(api, vendor.name)["tables"]["description"] for vendor in VENDORS}
     assert "omits representatives, clients, registrations: Orion Advisor can't return them" in descriptions["orion"]
     assert "eMoney Advisor can't return past days" in descriptions["emoney"]
     for vendor in VENDORS:
@@ -98,7 +98,7 @@ def test_a_form_names_the_tables_that_a_past_date_leaves_out(api: AirflowApi) ->
     [("docusign", "Envelopes"), ("adobe_sign", "Agreements"), ("emoney", "Clients"), ("moneyguidepro", "Households")],
 )
 def test_an_on_demand_form_names_the_vendors_key_table(api: AirflowApi, vendor_name: str, title: str) -> None:
-    keys = form(api, f"{vendor_name}_on_demand")["keys"]
+    keys = read_form(api, f"{vendor_name}_on_demand")["keys"]
     assert keys["schema"]["title"] == title
     assert title.lower() in keys["description"]
     dag = api._call("GET", f"dags/{vendor_name}_on_demand")
@@ -106,12 +106,12 @@ def test_an_on_demand_form_names_the_vendors_key_table(api: AirflowApi, vendor_n
 
 
 def test_only_a_vendor_with_a_closing_offers_to_wait_for_it(api: AirflowApi) -> None:
-    offered = {dag_id for dag_id in DATED if "wait" in form(api, dag_id)}
+    offered = {dag_id for dag_id in DATED if "wait" in read_form(api, dag_id)}
     assert offered == {dag_id for dag_id in DATED if dag_id in {v.name for v in VENDORS} and named(dag_id).closed}
 
 
 def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_those(api: AirflowApi) -> None:
-    table = form(api, "replay_dead_letters")["table"]
+    table = read_form(api, "replay_dead_letters")["table"]
     tables = [(vendor, each) for vendor in VENDORS for each in vendor.requested_tables]
     assert table["schema"]["enum"] == [f"{vendor.name}.{each.name}" for vendor, each in tables if not each.parent]
     nested = [(vendor, each) for vendor, each in tables if each.parent]

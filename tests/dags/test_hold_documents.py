@@ -1,4 +1,4 @@
-"""The form by which a person holds the documents of an envelope."""
+"""The form that places a retention hold on an envelope's documents."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ print("HELD", json.dumps([hold(envelope="e1"), hold(envelope="e2"), hold(envelop
 """
 
 
-def test_documents_are_held_or_held_no_more_and_a_hold_of_nothing_is_no_success(
-    tmp_path: Path, database: Database
-) -> None:
+def test_documents_are_held_or_released_and_an_empty_hold_fails(tmp_path: Path, database: Database) -> None:
     database.do(
         "insert into control.document (vendor, envelope_key, kind, content_hash, bytes, retain_until, held_for)"
         " select 'docusign', envelope, kind, repeat('a', 64), 1, '2033-01-01', held_for"
@@ -45,8 +43,8 @@ def test_documents_are_held_or_held_no_more_and_a_hold_of_nothing_is_no_success(
 
     assert (first, ended) == (2, 2)
     assert "No document of this envelope is stored" in nothing
-    held = database.rows("select envelope_key as key, held_for, held_by from control.document order by 1")
-    assert [tuple(row.values()) for row in held] == [
+    holds = database.rows("select envelope_key as key, held_for, held_by from control.document order by 1")
+    assert [tuple(row.values()) for row in holds] == [
         *[("e1", "a dispute", "counsel")] * 2,
         *[("e3", None, "counsel")] * 2,
     ]

@@ -1,4 +1,4 @@
-"""A mapped task of a vendor's run shows its table: from its start, not only once it is over, so that an alert of it can name the table."""
+"""A mapped task of a vendor's run shows its table from its start, so that an alert can name the table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TABLES = ["representatives", "clients"]
 
 
 def read_names(airflow: dict[str, str]) -> dict[tuple[str, int], tuple[str, str | None]]:
-    """State and shown name of each mapped task, by task and index."""
+    """Read the state and the rendered name of each mapped task, by task and index."""
     uri = f"file:{Path(airflow['AIRFLOW_HOME']) / 'airflow.db'}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
         rows = connection.execute(

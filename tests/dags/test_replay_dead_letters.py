@@ -1,4 +1,4 @@
-"""The form by which an operator discards dead letters, run by a real Airflow; replays are in `test_replay` and `test_replay_command`."""
+"""The form that discards dead letters, under a real Airflow; replays are in `test_replay` and `test_replay_command`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.airflow
 
 
 def discard(airflow: dict[str, str], **form: Any) -> tuple[str, dict[str, str], str]:
-    """Runs the DAG; returns its state, those of its tasks, and all that it printed."""
+    """Run the DAG; return its state, its tasks' states, and its output."""
     output = run(airflow, whole_run("replay_dead_letters", action="discard", **form))
     state, tasks = said(output, "RUN").split(" ", 1)
     return state, json.loads(tasks), output
@@ -27,7 +27,7 @@ def test_dead_letters_are_discarded_by_the_form(airflow: dict[str, str], today: 
         " describes) select 'r', 'emoney', 'plans', '2026-11-20', 'stage', n, '{}', 'p', 'part', n,"
         ' \'[{"entity": "plan", "key": "p"}]\' from generate_series(1, 3) n'
     )
-    letters = "select status, discard_reason, discarded_by from control.dead_letter order by dead_letter_id"
+    query = "select status, discard_reason, discarded_by from control.dead_letter order by dead_letter_id"
 
     for refused in ({"dead_letters": [1, 2], "dry_run": False}, {"reason": "closed", "dry_run": False}):
         state, tasks, _ = discard(airflow, **refused)
@@ -35,7 +35,7 @@ def test_dead_letters_are_discarded_by_the_form(airflow: dict[str, str], today: 
     state, tasks, output = discard(airflow, dead_letters=[1, 2, 3], reason="closed")
     assert "Dry run, nothing was discarded. 3 dead letters:" in output
     assert "emoney: plan p, 2026-11-20" in output
-    assert {row["status"] for row in today.database.rows(letters)} == {"open"}
+    assert {row["status"] for row in today.database.rows(query)} == {"open"}
 
     state, tasks, output = discard(airflow, dead_letters=[1, 2], reason="closed", dry_run=False)
 
@@ -45,7 +45,7 @@ def test_dead_letters_are_discarded_by_the_form(airflow: dict[str, str], today: 
         "replay": "skipped", "has_landed": "skipped", "notify_warehouse_updated": "skipped",
     }  # fmt: skip
     assert "Released, so that the next run may withdraw it: 0" in output
-    assert [tuple(row.values()) for row in today.database.rows(letters)] == [
+    assert [tuple(row.values()) for row in today.database.rows(query)] == [
         *[("discarded", "closed", "dag_test")] * 2,
         ("open", None, None),
     ]

@@ -1,4 +1,4 @@
-"""The DAG that writes to Salesforce, where it must not write: a dry run, a pause, and a day that is not reconciled."""
+"""Cases in which the Salesforce DAG must not write: a dry run, a pause, and a day that is not reconciled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.airflow
 
 @pytest.fixture
 def loaded(today: Firm) -> Firm:
-    """A firm whose day is in the warehouse, and nothing of it in Salesforce."""
+    """A firm whose day is in the warehouse and not in Salesforce."""
     today.now = datetime.now(UTC)
     today.day(business_dates.latest_closed(today.now))
     return today

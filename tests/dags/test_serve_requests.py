@@ -1,4 +1,4 @@
-"""What callers asked for is started once, by a real Airflow, and its end is noticed."""
+"""A caller's request starts one run in a real Airflow, and the run's end is recorded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.dags.airflow_home import run, said
 
 pytestmark = pytest.mark.airflow
 
-# Every DAG is stored, as Airflow's own processor would; then this one runs as often as it is asked to, and in between Airflow's
-# word for a run may be another.
+# Every DAG is stored, as Airflow's processor would; then this one runs repeatedly, and in between
+# the state of a run in Airflow may change.
 _SERVE = """
 import json
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
@@ -46,8 +46,8 @@ print("SERVED", json.dumps([states, found]))
 
 
 def serve(airflow: dict[str, str], *ends: str) -> tuple[list[Any], list[Any]]:
-    states, found = json.loads(said(run(airflow, _SERVE.format(ends=["", *ends])), "SERVED"))
-    return states, found
+    states, runs = json.loads(said(run(airflow, _SERVE.format(ends=["", *ends])), "SERVED"))
+    return states, runs
 
 
 def request_run(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
@@ -61,23 +61,23 @@ def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_a
 ) -> None:
     day = request_run(today.engine, "run", "orion", tables=["accounts"], wait=False)
     client = request_run(today.engine, "run", "emoney", keys=["a-client"])
-    letters = {"table": "orion.accounts", "business_date": "2026-11-23", "dead_letters": [7], "dry_run": True}
-    replay = request_run(today.engine, "replay", "orion", **letters)
+    params = {"table": "orion.accounts", "business_date": "2026-11-23", "dead_letters": [7], "dry_run": True}
+    replay = request_run(today.engine, "replay", "orion", **params)
     unknown = request_run(today.engine, "run", "nobody")
 
-    states, found = serve(airflow, "running", "success")
+    states, runs = serve(airflow, "running", "success")
 
-    conf = {run_id: (dag_id, conf) for dag_id, run_id, conf in found}
+    conf = {run_id: (dag_id, conf) for dag_id, run_id, conf in runs}
     assert conf == {
         f"api__{day}": ("orion", {"tables": ["accounts"], "wait": False}),
         f"api__{client}": ("emoney_on_demand", {"keys": ["a-client"]}),
-        f"api__{replay}": ("replay_dead_letters", letters),
+        f"api__{replay}": ("replay_dead_letters", params),
     }
     first, *later = [tasks for _, tasks in states]
     assert [first[f"start[{n}]"] for n in range(4)] == ["success", "success", "success", "failed"]
     assert all(tasks["record_states"] == "success" for tasks in (first, *later))
-    known = today.database.rows("select cast(request_id as text) as id, state, tries from control.request")
-    assert {(row["id"], row["state"], row["tries"]) for row in known} == {
+    requests = today.database.rows("select cast(request_id as text) as id, state, tries from control.request")
+    assert {(row["id"], row["state"], row["tries"]) for row in requests} == {
         (day, "succeeded", 1),
         (client, "succeeded", 1),
         (replay, "succeeded", 1),
@@ -89,10 +89,10 @@ def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_a
 def test_request_whose_run_is_there_is_not_started_again(airflow: dict[str, str], today: Firm) -> None:
     request_run(today.engine, "run", "orion", tables=["accounts"], wait=False)
     serve(airflow)
-    # The task that starts it was killed before anybody noted that it had.
+    # The task that starts the run was killed before it recorded the start.
     today.database.do("update control.request set state = 'waiting'")
-    states, found = serve(airflow, "failed")
-    assert len(found) == 1
+    states, runs = serve(airflow, "failed")
+    assert len(runs) == 1
     assert states[0][1]["start[0]"] == "skipped"
     [request] = today.database.rows("select * from control.request")
     assert (request["state"], bool(request["detail"])) == ("failed", True)

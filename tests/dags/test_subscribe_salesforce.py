@@ -1,4 +1,4 @@
-"""The trigger listens in a real Airflow, and the DAG beside it tells people when a topic is not heard."""
+"""The trigger listens in a real Airflow, and its DAG alerts when a topic has no subscription."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ print("HEARD", json.dumps(asyncio.run(listen())))
 
 @pytest.fixture
 def configured(airflow: dict[str, str], today: Firm) -> dict[str, str]:
-    """An Airflow whose Salesforce says where its events are."""
-    known = json.loads(airflow["AIRFLOW_CONN_SALESFORCE"])
-    known["extra"]["pubsub"] = today.sandbox.http.get("/_sandbox/connections").json()["salesforce"]["extra"]["pubsub"]
+    """An Airflow whose Salesforce connection names the event endpoint."""
+    connection = json.loads(airflow["AIRFLOW_CONN_SALESFORCE"])
+    connection["extra"]["pubsub"] = today.sandbox.http.get("/_sandbox/connections").json()["salesforce"]["extra"][
+        "pubsub"
+    ]
     return airflow | {
-        "AIRFLOW_CONN_SALESFORCE": json.dumps(known),
+        "AIRFLOW_CONN_SALESFORCE": json.dumps(connection),
         "PYTHONPATH": f"{airflow['PYTHONPATH']}/plugins:{airflow['PYTHONPATH']}",
     }
 

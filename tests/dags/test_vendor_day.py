@@ -1,4 +1,4 @@
-"""The DAG of every vendor: what each has, and how it takes what a person asks for."""
+"""The DAG of every vendor: its tasks, and how it handles an operator's parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.dags.airflow_home import ROOT, environment, run, said
 
 pytestmark = pytest.mark.airflow
 
-# No connection is there: whoever asks a vendor anything fails.
+# There are no connections, so any request to a vendor fails.
 _LOOK = """
 import json
 from types import SimpleNamespace as Thing
@@ -110,7 +110,7 @@ def test_every_task_is_tried_again_and_pulls_share_the_vendors_pool(parsed: dict
 
 
 @each_vendor
-def test_a_pull_may_take_as_long_as_the_vendors_limits_need_and_goes_on_after_that(
+def test_a_pull_may_take_as_long_as_the_vendors_limits_need_and_resumes_after_that(
     parsed: dict[str, Any], name: str
 ) -> None:
     two_thousand = max((2000 / (calls * 0.8) for calls in named(name).budget.calls_per_hour.values()), default=0)
@@ -119,7 +119,9 @@ def test_a_pull_may_take_as_long_as_the_vendors_limits_need_and_goes_on_after_th
 
 
 @each_vendor
-def test_one_run_a_backfills_too_leaves_slots_of_the_vendors_pool_to_another(parsed: dict[str, Any], name: str) -> None:
+def test_one_run_also_of_a_backfill_leaves_slots_of_the_vendors_pool_to_another(
+    parsed: dict[str, Any], name: str
+) -> None:
     [slots] = re.findall(r'pools set "\$\{vendor\}_api" (\d+)', (ROOT / "docker" / "init.sh").read_text())
     assert parsed[name]["pulls"] < int(slots)
 

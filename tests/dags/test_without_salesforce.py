@@ -1,4 +1,4 @@
-"""A firm without Salesforce: what would be done there is skipped; no run fails, and nothing alerts."""
+"""A firm without Salesforce: its tasks are skipped, no run fails, and no alert is sent."""
 
 from __future__ import annotations
 

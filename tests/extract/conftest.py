@@ -1,4 +1,4 @@
-"""A database that the tests of a module share: their runs have names of their own."""
+"""A database that the tests of a module share; each test names its own run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer, Listener, Puller, listen
 from tests.extract.fan_out_firm import VENDOR, Serve
+from tests.extract.vendor_server import Answer, Listener, Puller, listen
 
 
 @pytest.fixture(scope="module")

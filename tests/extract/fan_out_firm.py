@@ -1,4 +1,4 @@
-"""Clients, and what is asked for of each of them."""
+"""Clients, and the table that is requested per client."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from include.contract import (
     sensitive,
 )
 from include.extract.source import Keys
-from tests.extract.answering import Answer, Listener, Puller, RecordedCall, Reply, vendor_of
+from tests.extract.vendor_server import Answer, Listener, Puller, RecordedCall, Reply, vendor_of
 
 CLIENTS = Table(
     "clients", "clients", ("client_id",),
@@ -46,9 +46,9 @@ def client_of(path: str) -> str:
     return path.split("/")[2]
 
 
-def accounts(asked: RecordedCall) -> Reply:
-    """Two accounts for every client."""
-    client = client_of(asked.path)
+def accounts(call: RecordedCall) -> Reply:
+    """Reply with two accounts for every client."""
+    client = client_of(call.path)
     return Reply([account(f"{client}-{n}", n) for n in range(2)])
 
 

@@ -56,5 +56,5 @@ def row(number: int = 1, **fields: Any) -> dict[str, Any]:
 
 
 def values(page: Page, name: str) -> list[Any]:
-    found: list[Any] = page.rows.column(name).to_pylist()
-    return found
+    cells: list[Any] = page.rows.column(name).to_pylist()
+    return cells

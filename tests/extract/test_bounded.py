@@ -20,7 +20,7 @@ from include.contract import INTEGER, Limits, SessionToken, Table, column
 from include.errors import LimitExceeded, VendorUnavailable
 from include.extract.bounded import BoundedAdapter, TooSlow
 from include.extract.login import LoginContext, log_in
-from tests.extract.answering import Reply, listen, open_session, vendor_of
+from tests.extract.vendor_server import Reply, listen, open_session, vendor_of
 
 TABLE = Table("things", "things", ("id",), (column("id", "id", INTEGER),))
 QUICK = Limits(response_seconds=0.5)
@@ -115,18 +115,18 @@ def test_body_larger_than_allowed_is_an_error_that_is_not_retried(engine: sa.Eng
     limits = Limits(received_bytes=10_000, expanded_bytes=10_000)
     content = gzip.compress(b" " * 20_000) if encoding == "gzip" else b" " * 20_000
     vendor = vendor_of(TABLE, limits=limits)
-    with listen(lambda asked: Reply(content=content, headers={"Content-Encoding": encoding})) as listener:
+    with listen(lambda call: Reply(content=content, headers={"Content-Encoding": encoding})) as listener:
         with open_session(engine, vendor, listener.url, 5) as session, pytest.raises(LimitExceeded) as raised:
             session.get("things", {}, bytes)
     assert "larger than 10,000 bytes" in str(raised.value)
     assert raised.value.facts["vendor"] == "somebody"
-    assert len(listener.asked) == 1
+    assert len(listener.calls) == 1
 
 
 def test_body_within_the_bounds_is_read_whole(engine: sa.Engine) -> None:
     content = b" " * 9_999
     vendor = vendor_of(TABLE, limits=Limits(received_bytes=10_000, expanded_bytes=10_000))
-    with listen(lambda asked: Reply(content=gzip.compress(content), headers={"Content-Encoding": "gzip"})) as listener:
+    with listen(lambda call: Reply(content=gzip.compress(content), headers={"Content-Encoding": "gzip"})) as listener:
         with open_session(engine, vendor, listener.url) as session:
             assert session.get("things", {}, bytes) == content
 
@@ -134,7 +134,7 @@ def test_body_within_the_bounds_is_read_whole(engine: sa.Engine) -> None:
 def test_bomb_is_not_expanded_beyond_the_bound(engine: sa.Engine) -> None:
     bomb = gzip.compress(b" " * 2**27)  # 128 MiB in 130 KB
     vendor = vendor_of(TABLE, limits=Limits(expanded_bytes=2**20))
-    with listen(lambda asked: Reply(content=bomb, headers={"Content-Encoding": "gzip"})) as listener:
+    with listen(lambda call: Reply(content=bomb, headers={"Content-Encoding": "gzip"})) as listener:
         with open_session(engine, vendor, listener.url) as session:
             tracemalloc.start()
             try:
@@ -158,7 +158,7 @@ def test_token_endpoint_is_bounded_like_any_other() -> None:
 
 
 def test_no_thread_outlives_a_response(engine: sa.Engine) -> None:
-    with listen(lambda asked: Reply([])) as listener, open_session(engine, vendor_of(TABLE), listener.url) as session:
+    with listen(lambda call: Reply([])) as listener, open_session(engine, vendor_of(TABLE), listener.url) as session:
         for _ in range(20):
             session.get("things", {}, bytes)
         time.sleep(0.1)

@@ -27,12 +27,12 @@ from tests.conftest import Database
 
 PROBE = Probe("Accounts", {"$orderby": "Day"}, "day", tolerated=2, top="$top")
 VENDOR = Vendor("somebody", "Somebody", "", Basic(), (), (), "0 6 * * *", Budget(60_000, 100), closed=PROBE)
-Ask = Callable[..., date | None]
+ReadClosedDay = Callable[..., date | None]
 
 
 @contextmanager
 def serve(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """A vendor that answers the first `$top` of these rows."""
+    """Serve the first `$top` of these rows."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -58,16 +58,16 @@ def serve(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 @pytest.fixture
-def ask(database: Database) -> Iterator[Ask]:
+def read_day(database: Database) -> Iterator[ReadClosedDay]:
     engine = schema.engine(database.url())
 
-    def asked(days: list[str | None], vendor: Vendor = VENDOR) -> date | None:
+    def read(days: list[str | None], vendor: Vendor = VENDOR) -> date | None:
         with serve([{"id": n, "day": day} for n, day in enumerate(days)]) as url:
             budget, calls = RateBudget(engine, vendor.name, vendor.budget), CallLog(engine, vendor.name, "", "a run")
             with VendorSession(vendor, Connection(url, "a", "b", {}), budget, calls, patience_s=0.1) as session:
                 return read_closed_day(vendor, session)
 
-    yield asked
+    yield read
     engine.dispose()
 
 
@@ -83,26 +83,28 @@ def ask(database: Database) -> Iterator[Ask]:
         ([], None),
     ],
 )
-def test_as_many_accounts_as_are_tolerated_may_lag(ask: Ask, days: list[str | None], closed: date | None) -> None:
-    assert ask(days) == closed
+def test_as_many_accounts_as_are_tolerated_may_lag(
+    read_day: ReadClosedDay, days: list[str | None], closed: date | None
+) -> None:
+    assert read_day(days) == closed
 
 
-def test_one_account_holds_the_firm_up_where_none_is_tolerated(ask: Ask) -> None:
+def test_one_account_holds_the_firm_up_where_none_is_tolerated(read_day: ReadClosedDay) -> None:
     strict = replace(VENDOR, closed=replace(PROBE, tolerated=0))
-    assert ask(["2019-03-01", "2026-11-20"], strict) == date(2019, 3, 1)
+    assert read_day(["2019-03-01", "2026-11-20"], strict) == date(2019, 3, 1)
 
 
-def test_accounts_that_lag_are_logged(ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+def test_accounts_that_lag_are_logged(read_day: ReadClosedDay, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "include.extract.closed")
-    ask(["2019-03-01", "2026-11-19", "2026-11-20"])
+    read_day(["2019-03-01", "2026-11-19", "2026-11-20"])
     assert caplog.messages == ["somebody has closed 2026-11-20 except for 2 accounts: 0 (2019-03-01), 1 (2026-11-19)"]
 
 
-def test_response_with_an_invalid_date_is_retried(ask: Ask) -> None:
+def test_response_with_an_invalid_date_is_retried(read_day: ReadClosedDay) -> None:
     with pytest.raises(VendorUnavailable, match=r"no valid date.*vendor=somebody path=Accounts"):
-        ask(["soon"])
+        read_day(["soon"])
 
 
-def test_undeclared_closed_day_request_is_a_configuration_error(ask: Ask) -> None:
+def test_undeclared_closed_day_request_is_a_configuration_error(read_day: ReadClosedDay) -> None:
     with pytest.raises(ConfigurationError, match="declares no request"):
-        ask([], replace(VENDOR, closed=None))
+        read_day([], replace(VENDOR, closed=None))

@@ -1,4 +1,4 @@
-"""Values as they were read to the types of their columns: dates and times, and what nobody may see."""
+"""Values as read to the types of their columns: dates, times and sensitive values."""
 
 from __future__ import annotations
 

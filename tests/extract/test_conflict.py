@@ -1,4 +1,4 @@
-"""Two rows of one answer with one key: a duplicate where they are equal, else both are dead letters; the sums hold."""
+"""Two rows of one response with the same key: a duplicate if equal, else both are dead letters; the sums balance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from include.extract.page import PageReader
 from include.extract.paging import ordered_pages
 from include.extract.pull import Span, stage
 from include.staging.partitions import Partition, Staging
-from tests.extract.answering import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
+from tests.extract.vendor_server import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",
@@ -56,16 +56,16 @@ def row(id_: int, amount: str = "1.00", label: str = "x", ssn: str | None = None
     return {"id": id_, "amount": amount, "label": label, "ssn": ssn}
 
 
-def answered(asked: RecordedCall, rows: list[Row]) -> Reply:
-    """Rows as each way of paging asks for them."""
-    if asked.method == "POST":
+def reply_with(call: RecordedCall, rows: list[Row]) -> Reply:
+    """Reply with the rows that a call selects, whatever its way of paging."""
+    if call.method == "POST":
         return Reply({"jobId": 1}, status=201)
-    if asked.path.endswith("/1"):
+    if call.path.endswith("/1"):
         return Reply({"status": "Complete"})
-    if asked.path.endswith("/file"):
+    if call.path.endswith("/file"):
         lines = ["id,amount,label,ssn", *(",".join(str(cell or "") for cell in each.values()) for each in rows)]
         return Reply(kind="text/csv", content="\n".join([*lines, ""]).encode())
-    params = {name: int(text) for name, text in asked.params.items() if text.isdigit()}
+    params = {name: int(text) for name, text in call.params.items() if text.isdigit()}
     if "$skip" in params:
         return Reply(rows[params["$skip"] :][: params["$top"]])
     if "page" in params:
@@ -80,11 +80,11 @@ def table_of(shape: Shape) -> Table:
 
 
 @pytest.fixture
-def listening(engine: sa.Engine, tmp_path: Path) -> Iterator[Any]:
+def start_puller(engine: sa.Engine, tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as running:
 
         def start(rows: list[Row], shape: Shape, *maps: EntityMap) -> Puller:
-            listener = running.enter_context(listen(lambda asked: answered(asked, rows)))
+            listener = running.enter_context(listen(lambda call: reply_with(call, rows)))
             vendor = vendor_of(table_of(shape), maps=maps)
             return Puller(engine, vendor, listener.url, tmp_path, speed=1000)
 
@@ -96,20 +96,25 @@ def dead_letters(partition: Partition) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
-def test_rows_that_share_a_key_and_differ_are_dead_letters_that_name_the_fields(listening: Any, shape: Shape) -> None:
-    puller = listening([row(1), row(2, "10.01", "a"), row(2, "99.99", "b"), row(3)], shape)
+def test_rows_that_share_a_key_and_differ_are_dead_letters_that_name_the_fields(
+    start_puller: Any, shape: Shape
+) -> None:
+    puller = start_puller([row(1), row(2, "10.01", "a"), row(2, "99.99", "b"), row(3)], shape)
     partition = puller.pull(table_of(shape))
     manifest = partition.manifest
     assert (manifest.staged, manifest.dead, str(manifest.money)) == (2, 2, "2.00")
     assert manifest.fetched == manifest.staged + manifest.duplicate + manifest.dead
-    for letter, amount in zip(dead_letters(partition), (10.01, 99.99), strict=True):
-        assert (letter["key"], letter["row"]["amount"]) == ("2", amount)
-        assert letter["reasons"] == ["amount: differs among rows of this key", "label: differs among rows of this key"]
+    for dead_letter, amount in zip(dead_letters(partition), (10.01, 99.99), strict=True):
+        assert (dead_letter["key"], dead_letter["row"]["amount"]) == ("2", amount)
+        assert dead_letter["reasons"] == [
+            "amount: differs among rows of this key",
+            "label: differs among rows of this key",
+        ]
 
 
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
-def test_rows_that_share_a_key_and_do_not_differ_are_one_row(listening: Any, shape: Shape) -> None:
-    puller = listening([row(1), row(2), row(2), row(3)], shape)
+def test_rows_that_share_a_key_and_do_not_differ_are_one_row(start_puller: Any, shape: Shape) -> None:
+    puller = start_puller([row(1), row(2), row(2), row(3)], shape)
     manifest = puller.pull(table_of(shape)).manifest
     assert (manifest.staged, manifest.dead) == (3, 0)
     assert manifest.duplicate >= 1
@@ -123,9 +128,9 @@ def test_sensitive_field_that_differs_is_named_and_its_value_kept_nowhere() -> N
     assert not [dead for dead in page.dead if SSN in dead.raw or "6789" in dead.raw]
 
 
-def test_lots_of_a_holding_have_one_key_and_all_stay(listening: Any) -> None:
+def test_lots_of_a_holding_have_one_key_and_all_stay(start_puller: Any) -> None:
     lots = EntityMap("position", "rows", {}, merged=True, summed=("quantity",))
-    puller = listening([row(1, "1.00"), row(1, "2.00"), row(1, "2.00")], REPORT, lots)
+    puller = start_puller([row(1, "1.00"), row(1, "2.00"), row(1, "2.00")], REPORT, lots)
     manifest = puller.pull(table_of(REPORT)).manifest
     assert (manifest.staged, manifest.dead, manifest.duplicate) == (3, 0, 0)
 

@@ -1,4 +1,4 @@
-"""A CSV file to typed rows: ornaments of numbers go, every digit stays, and one bad cell costs one row."""
+"""A CSV file to typed rows: ornaments of numbers are removed, every digit stays, and one bad cell costs one row."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from include.errors import SchemaDrift, VendorUnavailable
 from include.extract import csv_page
 from include.extract.csv_page import CsvReader
 from include.extract.page import DeadRow, Page, PageReader
-from tests.extract.answering import REDACTOR
+from tests.extract.vendor_server import REDACTOR
 
 TABLE = Table(
     "rows", "reports", ("row_id",), dates="us",
@@ -54,7 +54,7 @@ def pages_of(content: bytes, reader: CsvReader | None = None) -> list[Page]:
 
 
 def read(*lines: str, header: str = HEADER) -> tuple[list[dict[str, Any]], list[DeadRow]]:
-    """Good rows and dead ones of a file of these lines."""
+    """Read a file of these lines; return its good and its dead rows."""
     pages = pages_of("\n".join((header, *lines, "")).encode())
     return [row for page in pages for row in page.rows.to_pylist()], [dead for page in pages for dead in page.dead]
 
@@ -67,9 +67,9 @@ def amounts(*cells: str) -> list[Decimal | None]:
 
 def archive(*files: bytes) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
         for n, content in enumerate(files):
-            made.writestr(f"{n}.csv", content)
+            zipped.writestr(f"{n}.csv", content)
     return buffer.getvalue()
 
 
@@ -106,9 +106,9 @@ def test_ornaments_of_a_number_go(cell: str, amount: str) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(-(10**18), 10**18).map(lambda n: Decimal(n).scaleb(-2)), min_size=1, max_size=8))
-def test_money_with_thousands_commas_comes_back_to_the_cent(wanted: list[Decimal]) -> None:
-    assert amounts(*(f"{each:,.2f}" for each in wanted)) == wanted
-    assert amounts(*(f"(${-each:,.2f})" if each < 0 else f"${each:,.2f}" for each in wanted)) == wanted
+def test_money_with_thousands_commas_comes_back_to_the_cent(expected: list[Decimal]) -> None:
+    assert amounts(*(f"{each:,.2f}" for each in expected)) == expected
+    assert amounts(*(f"(${-each:,.2f})" if each < 0 else f"${each:,.2f}" for each in expected)) == expected
 
 
 NUMBERS = st.one_of(
@@ -125,7 +125,7 @@ def ascii_digits(text: str) -> list[str]:
 @settings(deadline=None)
 @given(st.lists(st.tuples(NUMBERS, FLAGS), min_size=1, max_size=5))
 def test_bad_neighbour_changes_nothing_of_a_row(cells: list[tuple[str, str]]) -> None:
-    """What is read alone is read the same where one row of the file is bad, and so every row is looked at."""
+    """One bad row makes the reader parse row by row; the good rows must read the same as in a clean file."""
     lines = [f"{n},{number},,,{flag},,,," for n, (number, flag) in enumerate(cells)]
     for line in lines:
         alone, dead_alone = read(line)

@@ -14,24 +14,24 @@ import sqlalchemy as sa
 from include.contract import FanOut, Limits, Linked, Offset, Table
 from include.errors import LimitExceeded
 from include.extract.shapes import most_rows
-from tests.extract.answering import Answer, Puller, RecordedCall, Reply, listen, vendor_of
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS
 from tests.extract.test_shapes import CURSOR, NUMBERED, POSITIONED, rows_of
+from tests.extract.vendor_server import Answer, Puller, RecordedCall, Reply, listen, vendor_of
 
 OFFSET = replace(NUMBERED, shape=Offset("id"))
 
 
 def endless() -> Answer:
-    """New rows with each call, and always a next page."""
+    """Reply with new rows to each call, and always with a next page."""
     pages = itertools.count()
 
-    def answer(asked: RecordedCall) -> Reply:
-        if "$skip" in asked.params:
-            first, size = int(asked.params["$skip"]), int(asked.params["$top"])
+    def answer(call: RecordedCall) -> Reply:
+        if "$skip" in call.params:
+            first, size = int(call.params["$skip"]), int(call.params["$top"])
             return Reply(rows_of(*range(first, first + size)))
         page = next(pages)
         rows = rows_of(*range(page * 3, page * 3 + 3))
-        if "page" in asked.params:
+        if "page" in call.params:
             return Reply(rows)
         return Reply({"items": rows, "next": f"/rows?p={page}", "page": {"nextCursor": f"c{page}"}})
 
@@ -59,7 +59,7 @@ def test_pages_that_bring_new_rows_without_end_stop_at_the_limit(puller: Puller,
 def test_pages_of_one_call_of_a_fan_out_stop_at_the_limit_of_a_response(engine: sa.Engine, tmp_path: Path) -> None:
     pages = itertools.count()
 
-    def answer(asked: RecordedCall) -> Reply:
+    def answer(call: RecordedCall) -> Reply:
         page = next(pages)
         return Reply({"items": [{"id": f"a{page}", "value": {"amount": 1}}], "next": f"c{page}"})
 

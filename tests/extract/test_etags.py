@@ -1,4 +1,4 @@
-"""What has an ETag is asked for on condition that it has changed, where nothing speaks against it."""
+"""Conditional requests: a response with an ETag is requested with `If-None-Match`, except where that is unsafe."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from include.contract import STRING, FanOut, Linked, Table, column
 from include.control.answers import Answers
 from include.errors import ConfigurationError
 from tests.conftest import Database
-from tests.extract.answering import Puller, RecordedCall, Reply
 from tests.extract.fan_out_firm import ACCOUNTS, Serve, account, client_of, clients
+from tests.extract.vendor_server import Puller, RecordedCall, Reply
 
 CONDITIONAL = replace(ACCOUNTS, shape=FanOut("clients", is_conditional=True))
 
 
 class Changing:
-    """A vendor whose answers have ETags; tired of questions, it says that nothing has changed."""
+    """A vendor whose responses have ETags; while `is_tired`, it replies 304 to each condition, changed or not."""
 
     def __init__(self) -> None:
         self.worth = {"a": 1, "b": 1}
@@ -28,13 +28,13 @@ class Changing:
         self.failures = 0
         self.is_tired = False
 
-    def __call__(self, asked: RecordedCall) -> Reply:
-        client = client_of(asked.path)
+    def __call__(self, call: RecordedCall) -> Reply:
+        client = client_of(call.path)
         etag = f'W/"{self.worth[client]}"'
         if self.failures:
             self.failures -= 1
             return Reply(status=503)
-        condition = asked.headers.get("If-None-Match")
+        condition = call.headers.get("If-None-Match")
         if condition and (self.is_tired or condition == etag):
             self.unchanged.append(client)
             return Reply(status=304, content=b"")
@@ -54,12 +54,12 @@ def changing(serve: Serve, shared_database: Database) -> tuple[Puller, Changing]
     puller, _ = serve(vendor)
     assert worths(puller, "before") == {"a": 1, "b": 1}
     vendor.sent.clear()
-    rest(shared_database)
+    let_an_hour_pass(shared_database)
     return puller, vendor
 
 
-def rest(database: Database) -> None:
-    """Lets so much time pass that nothing was asked for lately."""
+def let_an_hour_pass(database: Database) -> None:
+    """Age all stored requests by an hour, so that none counts as recent."""
     database.do("update control.known_answer set requested_at = requested_at - interval '1 hour'")
 
 
@@ -69,13 +69,13 @@ def test_what_has_not_changed_is_not_sent_again(changing: tuple[Puller, Changing
     assert worths(puller, "second") == {"a": 1, "b": 2}
     assert (vendor.sent, vendor.unchanged) == (["b"], ["a"])
     vendor.unchanged.clear()
-    rest(shared_database)
+    let_an_hour_pass(shared_database)
     assert worths(puller, "third") == {"a": 1, "b": 2}
     assert (vendor.sent, sorted(vendor.unchanged)) == (["b"], ["a", "b"])
 
 
 def test_recent_response_is_requested_without_a_condition(changing: tuple[Puller, Changing]) -> None:
-    """A vendor that is asked too often may say that nothing has changed, though it has."""
+    """A vendor under load may reply 304 although the data has changed."""
     puller, vendor = changing
     worths(puller, "second")
     vendor.unchanged.clear()
@@ -89,11 +89,11 @@ def test_a_try_after_a_failed_one_has_no_condition(changing: tuple[Puller, Chang
     puller, vendor = changing
     vendor.failures, vendor.is_tired = 1, True
     vendor.worth |= {"a": 2, "b": 2}
-    told = worths(replace(puller, patience_s=5.0), "second")
-    assert sorted(told.values()) == [1, 2]  # of two first tries one failed; the other was told that nothing has changed
+    result = worths(replace(puller, patience_s=5.0), "second")
+    assert sorted(result.values()) == [1, 2]  # one of the two first tries failed; the other got a 304
 
 
-def test_a_run_that_goes_on_where_it_stopped_has_no_condition(changing: tuple[Puller, Changing]) -> None:
+def test_a_run_that_resumes_where_it_stopped_has_no_condition(changing: tuple[Puller, Changing]) -> None:
     puller, vendor = changing
     stopped = replace(puller, run_id=f"{puller.run_id} stopped")
     stopped.answers(CONDITIONAL).keep("a", b"[]")
@@ -109,7 +109,7 @@ def test_special_pull_requests_without_a_condition_and_stores_etags(
     vendor.worth["a"] = 2
     assert worths(puller, "news", is_routine=False) == {"a": 2, "b": 1}
     assert (sorted(vendor.sent), vendor.unchanged) == (["a", "b"], [])
-    rest(shared_database)
+    let_an_hour_pass(shared_database)
     assert worths(puller, "routine") == {"a": 2, "b": 1}
     assert sorted(vendor.unchanged) == ["a", "b"]
 
@@ -127,23 +127,23 @@ def test_unchanged_response_that_is_not_stored_is_requested_again(
     puller, vendor = changing
     take = Answers.take_etags
 
-    def request_and_forget(self: Answers, wanted: Collection[str]) -> dict[str, str]:
-        told = take(self, wanted)
+    def request_and_forget(self: Answers, keys: Collection[str]) -> dict[str, str]:
+        etags = take(self, keys)
         with self.engine.begin() as connection:
             connection.execute(sa.text("delete from control.known_answer"))
-        return told
+        return etags
 
     monkeypatch.setattr(Answers, "take_etags", request_and_forget)
     assert worths(puller, "second") == {"a": 1, "b": 1}
     assert (sorted(vendor.sent), sorted(vendor.unchanged)) == (["a", "b"], ["a", "b"])
 
 
-def test_unchanged_without_a_condition_is_no_answer(serve: Serve) -> None:
-    puller, _ = serve(lambda asked: Reply(status=304, content=b""))
+def test_304_without_a_condition_is_an_error(serve: Serve) -> None:
+    puller, _ = serve(lambda call: Reply(status=304, content=b""))
     with pytest.raises(ConfigurationError, match="304"):
         worths(puller, "first", is_routine=False)
 
 
-def test_an_answer_of_several_pages_has_no_etag() -> None:
+def test_a_response_of_several_pages_has_no_etag() -> None:
     with pytest.raises(ValueError, match="pages"):
         FanOut("clients", pages=Linked("next", "size"), is_conditional=True)

@@ -1,4 +1,4 @@
-"""One call for each row of another table: what was answered is kept at once, hidden, and asked for once."""
+"""One call per row of another table: each response is stored at once, redacted, and requested once."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, NUMBER, VENDOR, Serve, account, accounts, client_of, clients
+from tests.extract.vendor_server import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 
 
 def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
@@ -48,7 +48,7 @@ def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
     return {row["request_key"]: bytes(row["rows"]) for row in rows}
 
 
-# --- asking ---
+# --- requests ---
 
 
 def test_every_key_is_requested_once_and_rows_have_their_key(serve: Serve) -> None:
@@ -62,7 +62,7 @@ def test_every_key_is_requested_once_and_rows_have_their_key(serve: Serve) -> No
 
 
 def test_keys_are_one_path_segment(serve: Serve) -> None:
-    puller, listener = serve(lambda asked: Reply([]))
+    puller, listener = serve(lambda call: Reply([]))
     puller.rows(ACCOUNTS, keys=clients("a/b", "é ?"))
     assert sorted(listener.paths) == ["/clients/%C3%A9%20%3F/accounts", "/clients/a%2Fb/accounts"]
 
@@ -75,10 +75,10 @@ def test_several_keys_make_one_path_and_one_carried_row(serve: Serve) -> None:
             column("client_id", "@client_id", STRING),
         ),
     )  # fmt: skip
-    puller, listener = serve(lambda asked: Reply({"id": "g"}))
+    puller, listener = serve(lambda call: Reply({"id": "g"}))
     rows = puller.rows(table, keys=[{"client_id": "c", "plan_id": "p"}, {"client_id": "c", "plan_id": "q"}])
     assert rows == [{"goal_id": "g", "plan_id": plan, "client_id": "c"} for plan in "pq"]
-    assert {(call.path, call.params["all"]) for call in listener.asked} == {
+    assert {(call.path, call.params["all"]) for call in listener.calls} == {
         ("/clients/c/plans/p/goals", "1"), ("/clients/c/plans/q/goals", "1"),
     }  # fmt: skip
 
@@ -87,30 +87,28 @@ def test_keys_with_equal_concatenations_are_all_requested(serve: Serve) -> None:
     table = replace(ACCOUNTS, path="clients/{client_id}/{kind}")
     puller, listener = serve(accounts)
     puller.rows(table, keys=[{"client_id": "a/b", "kind": "c"}, {"client_id": "a", "kind": "b/c"}])
-    assert len(listener.asked) == 2
+    assert len(listener.calls) == 2
 
 
 def test_rows_are_taken_out_of_their_envelope_and_made_flat_with_exact_money(serve: Serve) -> None:
     body = b'{"data":[{"id":"1","value":{"amount":90071992547409.93}}],"count":1}'
-    puller, _ = serve(lambda asked: Reply(content=body))
+    puller, _ = serve(lambda call: Reply(content=body))
     [row] = puller.rows(replace(ACCOUNTS, rows="data"), keys=clients("a"))
     assert row["worth_usd"] == Decimal("90071992547409.93")
 
 
 @pytest.mark.parametrize("status", [404, 409])
 def test_status_for_no_data_is_no_error_and_is_not_requested_again(serve: Serve, status: int) -> None:
-    puller, listener = serve(
-        lambda asked: Reply({}, status=status) if client_of(asked.path) == "b" else accounts(asked)
-    )
+    puller, listener = serve(lambda call: Reply({}, status=status) if client_of(call.path) == "b" else accounts(call))
     table = replace(ACCOUNTS, shape=FanOut("clients", missing=(404, 409)))
     for _ in range(2):
         rows = puller.rows(table, keys=clients("a", "b", "c"))
         assert {row["client_id"] for row in rows} == {"a", "c"}
-    assert len(listener.asked) == 3
+    assert len(listener.calls) == 3
 
 
 def test_status_that_is_not_named_is_an_error(serve: Serve) -> None:
-    puller, _ = serve(lambda asked: Reply({}, status=409))
+    puller, _ = serve(lambda call: Reply({}, status=409))
     with pytest.raises(ConfigurationError, match="status=409"):
         puller.rows(ACCOUNTS, keys=clients("a"))
 
@@ -118,13 +116,13 @@ def test_status_that_is_not_named_is_an_error(serve: Serve) -> None:
 def test_as_many_calls_run_at_once_as_the_vendor_s_connections(serve: Serve) -> None:
     together = threading.Barrier(VENDOR.connections)
 
-    def answer(asked: RecordedCall) -> Reply:
+    def answer(call: RecordedCall) -> Reply:
         together.wait(10)
-        return accounts(asked)
+        return accounts(call)
 
     puller, listener = serve(answer)
     assert len(puller.rows(ACCOUNTS, keys=clients(*"abcdef"))) == 12
-    assert len(listener.asked) == 6
+    assert len(listener.calls) == 6
 
 
 def test_calls_of_a_narrower_bucket_wait_for_it(serve: Serve, shared_database: Database) -> None:
@@ -139,28 +137,28 @@ def test_calls_of_a_narrower_bucket_wait_for_it(serve: Serve, shared_database: D
 
 
 def test_row_that_two_calls_give_is_staged_once_and_counted(serve: Serve) -> None:
-    puller, _ = serve(lambda asked: Reply([account("shared", 5), account(client_of(asked.path), 1)]))
+    puller, _ = serve(lambda call: Reply([account("shared", 5), account(client_of(call.path), 1)]))
     manifest = puller.pull(ACCOUNTS, keys=clients("a", "b")).manifest
     assert (manifest.fetched, manifest.staged, manifest.duplicate, manifest.dead) == (4, 3, 1, 0)
     assert manifest.money == Decimal("7.00")
 
 
 def test_bad_row_is_one_dead_letter(serve: Serve) -> None:
-    puller, _ = serve(lambda asked: Reply([account("x", 1), {"id": "y", "value": {"amount": "N/A"}}, 7]))
+    puller, _ = serve(lambda call: Reply([account("x", 1), {"id": "y", "value": {"amount": "N/A"}}, 7]))
     partition = puller.pull(ACCOUNTS, keys=clients("a"))
-    letters = [json.loads(line) for line in partition.read_dead_lines()]
-    assert [letter["reasons"] for letter in letters] == [
+    dead_letters = [json.loads(line) for line in partition.read_dead_lines()]
+    assert [each["reasons"] for each in dead_letters] == [
         ["value.amount: not decimal(20,2): A/A"], ["the row is not an object"],
     ]  # fmt: skip
 
 
-def test_field_that_is_gone_from_every_answer_is_drift(serve: Serve) -> None:
-    puller, _ = serve(lambda asked: Reply([{"accountId": "x"}]))
+def test_field_missing_from_every_response_is_drift(serve: Serve) -> None:
+    puller, _ = serve(lambda call: Reply([{"accountId": "x"}]))
     with pytest.raises(SchemaDrift, match=r"fields=\S*\bid\b\S* undeclared=accountId"):
         puller.pull(ACCOUNTS, keys=clients("a"))
 
 
-# --- on somebody's behalf, page after page ---
+# --- one list per user, page by page ---
 
 AGREEMENTS = Table(
     "agreements", "agreements", ("agreement_id",), rows="items", has_objects=True, page_rows=2, params={"state": "open"},
@@ -174,10 +172,10 @@ USERS = Table("users", "users", ("email",), (column("email", "email", STRING, re
 LISTS = {"ann@firm.example": ["a1", "a2", "a3"], "bo@firm.example": [], "cy@firm.example": ["a4", "a5"]}
 
 
-def listed(asked: RecordedCall) -> Reply:
-    """One page of the list of whoever the call is made for; a cursor is the place of the next row, and good for one list."""
-    ids = LISTS[asked.headers["x-api-user"].removeprefix("email:")]
-    size, place = int(asked.params["pageSize"]), int(asked.params.get("cursor", "0"))
+def agreements(call: RecordedCall) -> Reply:
+    """Reply with one page of the list of the user in `x-api-user`; a cursor is the position of that list's next row."""
+    ids = LISTS[call.headers["x-api-user"].removeprefix("email:")]
+    size, place = int(call.params["pageSize"]), int(call.params.get("cursor", "0"))
     page = {"nextCursor": str(place + size)} if place + size < len(ids) else {}
     rows = [{"id": id_, "ssn": "900-00-0001", "secret": "s3cret"} for id_ in ids[place : place + size]]
     return Reply({"page": page, "items": rows})
@@ -188,17 +186,17 @@ def users(*emails: str) -> list[Keys]:
 
 
 def test_pages_of_every_list_are_read_with_its_own_header_to_the_end(serve: Serve) -> None:
-    puller, listener = serve(listed)
+    puller, listener = serve(agreements)
     rows = puller.rows(AGREEMENTS, keys=users())
     assert [(row["email"], row["agreement_id"]) for row in rows] == [
         (e, id_) for e, ids in LISTS.items() for id_ in ids
     ]
-    asked = Counter((call.headers["x-api-user"], call.params.get("cursor")) for call in listener.asked)
-    assert asked == {
+    requests = Counter((call.headers["x-api-user"], call.params.get("cursor")) for call in listener.calls)
+    assert requests == {
         ("email:ann@firm.example", None): 1, ("email:ann@firm.example", "2"): 1,
         ("email:bo@firm.example", None): 1, ("email:cy@firm.example", None): 1,
     }  # fmt: skip
-    assert {(call.path, call.params["state"], call.params["pageSize"]) for call in listener.asked} == {
+    assert {(call.path, call.params["state"], call.params["pageSize"]) for call in listener.calls} == {
         ("/agreements", "open", "2")
     }
 
@@ -206,23 +204,23 @@ def test_pages_of_every_list_are_read_with_its_own_header_to_the_end(serve: Serv
 def test_list_is_kept_when_its_last_page_is_read_and_not_before(serve: Serve, shared_database: Database) -> None:
     failing = {"2"}
 
-    def answer(asked: RecordedCall) -> Reply:
-        return Reply(None, 400) if asked.params.get("cursor") in failing else listed(asked)
+    def answer(call: RecordedCall) -> Reply:
+        return Reply(None, 400) if call.params.get("cursor") in failing else agreements(call)
 
     puller, listener = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
     with pytest.raises(ConfigurationError):
         puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
     assert list(read_stored_responses(shared_database, puller.run_id)) == ["cy%40firm.example"]
     failing.clear()
-    listener.asked.clear()
+    listener.calls.clear()
     rows = puller.rows(AGREEMENTS, keys=users("cy@firm.example", "ann@firm.example"))
     assert sorted(row["agreement_id"] for row in rows) == ["a1", "a2", "a3", "a4", "a5"]
-    assert {call.headers["x-api-user"] for call in listener.asked} == {"email:ann@firm.example"}
+    assert {call.headers["x-api-user"] for call in listener.calls} == {"email:ann@firm.example"}
 
 
 def test_no_page_keeps_what_is_sensitive_or_left_behind(serve: Serve, shared_database: Database) -> None:
-    def answer(asked: RecordedCall) -> Reply:
-        return Reply(None, 400) if asked.headers["x-api-user"] == "email:bo@firm.example" else listed(asked)
+    def answer(call: RecordedCall) -> Reply:
+        return Reply(None, 400) if call.headers["x-api-user"] == "email:bo@firm.example" else agreements(call)
 
     puller, _ = serve(answer, vendor=vendor_of(USERS, AGREEMENTS, connections=1))
     with pytest.raises(ConfigurationError):
@@ -237,43 +235,43 @@ def test_no_page_keeps_what_is_sensitive_or_left_behind(serve: Serve, shared_dat
 def test_page_cycle_of_one_list_is_reported(serve: Serve, back_to: str) -> None:
     following = {"": "x", "x": "y", "y": back_to}
     puller, listener = serve(
-        lambda asked: Reply({"page": {"nextCursor": following[asked.params.get("cursor", "")]}, "items": []})
+        lambda call: Reply({"page": {"nextCursor": following[call.params.get("cursor", "")]}, "items": []})
     )
     with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=agreements"):
         puller.rows(AGREEMENTS, keys=users("ann@firm.example"))
-    assert len(listener.asked) <= 4
+    assert len(listener.calls) <= 4
 
 
 def test_user_without_a_list_is_no_error_and_hides_no_other_user(serve: Serve) -> None:
-    def answer(asked: RecordedCall) -> Reply:
-        return Reply(None, 404) if asked.headers["x-api-user"] == "email:ann@firm.example" else listed(asked)
+    def answer(call: RecordedCall) -> Reply:
+        return Reply(None, 404) if call.headers["x-api-user"] == "email:ann@firm.example" else agreements(call)
 
     puller, _ = serve(answer)
     assert [row["agreement_id"] for row in puller.rows(AGREEMENTS, keys=users())] == ["a4", "a5"]
 
 
-# --- what is kept ---
+# --- stored responses ---
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.text("ab/%: ", min_size=1), st.integers(-2, 2)), max_size=5, unique=True))
 def test_different_keys_are_kept_under_different_names(
-    engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, wanted: list[tuple[str, int]]
+    engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, int]]
 ) -> None:
     table = replace(ACCOUNTS, path="clients/{client_id}/{kind}")
     folder = tmp_path_factory.mktemp("staging")
-    with listen(lambda asked: Reply([])) as listener:
+    with listen(lambda call: Reply([])) as listener:
         puller = Puller(engine, VENDOR, listener.url, folder, folder.name)
-        puller.rows(table, keys=[{"client_id": client, "kind": str(kind)} for client, kind in wanted])
-        assert len(listener.asked) == len(wanted)
-    assert len(puller.answers(table).known()) == len(wanted)
+        puller.rows(table, keys=[{"client_id": client, "kind": str(kind)} for client, kind in pairs])
+        assert len(listener.calls) == len(pairs)
+    assert len(puller.answers(table).known()) == len(pairs)
 
 
 def test_error_keeps_responses_and_the_retry_requests_the_rest(serve: Serve, shared_database: Database) -> None:
     is_well = False
 
-    def answer(asked: RecordedCall) -> Reply:
-        return accounts(asked) if is_well or client_of(asked.path) != "d" else Reply({}, status=500)
+    def answer(call: RecordedCall) -> Reply:
+        return accounts(call) if is_well or client_of(call.path) != "d" else Reply({}, status=500)
 
     puller, listener = serve(answer)
     with pytest.raises(VendorUnavailable, match="status=500"):
@@ -282,22 +280,22 @@ def test_error_keeps_responses_and_the_retry_requests_the_rest(serve: Serve, sha
     assert answered >= set("abc")
     assert "d" not in answered
     assert not list(puller.folder.rglob("manifest.json"))
-    asked_before, is_well = len(listener.asked), True
+    asked_before, is_well = len(listener.calls), True
     rows = puller.rows(ACCOUNTS, keys=clients(*"abcdefgh"))
     assert {client_of(path) for path in listener.paths[asked_before:]} == set("abcdefgh") - answered
     assert [row["account_id"] for row in rows] == [f"{id_}-{n}" for id_ in "abcdefgh" for n in range(2)]
 
 
 def test_permanent_error_stops_waiting_calls(serve: Serve) -> None:
-    puller, listener = serve(lambda asked: Reply({}, status=403), patience_s=20)
+    puller, listener = serve(lambda call: Reply({}, status=403), patience_s=20)
     with pytest.raises(AuthenticationError):
         puller.rows(ACCOUNTS, keys=clients(*(str(n) for n in range(200))))
-    assert len(listener.asked) < 50
+    assert len(listener.calls) < 50
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("fan-out")]
 
 
 def pull_accounts(url: str, database_url: str, folder: str, run_id: str) -> None:
-    """Pulls the accounts of twenty clients, in a process of its own."""
+    """Pull the accounts of twenty clients, in a process of its own."""
     engine = schema.engine(database_url)
     Puller(engine, VENDOR, url, Path(folder), run_id).pull(ACCOUNTS, keys=clients(*TWENTY))
 
@@ -308,12 +306,12 @@ TWENTY = [f"c{n:02}" for n in range(20)]
 def test_killed_fan_out_requests_only_missing_keys(serve: Serve, shared_database: Database, tmp_path: Path) -> None:
     times, is_held, release = Counter[str](), threading.Event(), threading.Event()
 
-    def answer(asked: RecordedCall) -> Reply:
-        times[client_of(asked.path)] += 1
-        if client_of(asked.path) >= "c07" and not release.is_set():
+    def answer(call: RecordedCall) -> Reply:
+        times[client_of(call.path)] += 1
+        if client_of(call.path) >= "c07" and not release.is_set():
             is_held.set()
             release.wait(30)
-        return accounts(asked)
+        return accounts(call)
 
     puller, listener = serve(answer)
     process = multiprocessing.get_context("spawn").Process(
@@ -331,7 +329,7 @@ def test_killed_fan_out_requests_only_missing_keys(serve: Serve, shared_database
     assert answered == set(TWENTY[:7])
     assert not list(tmp_path.rglob("manifest.json"))
 
-    asked_before = len(listener.asked)
+    asked_before = len(listener.calls)
     manifest = puller.pull(ACCOUNTS, keys=clients(*TWENTY)).manifest
     assert sorted(client_of(path) for path in listener.paths[asked_before:]) == TWENTY[7:]
     assert [times[client] for client in TWENTY[:7]] == [1] * 7
@@ -350,10 +348,10 @@ def test_another_run_requests_again(serve: Serve) -> None:
     puller, listener = serve(accounts)
     puller.rows(ACCOUNTS, keys=clients("a", "b"))
     replace(puller, run_id=f"{puller.run_id} again").rows(ACCOUNTS, keys=clients("a", "b"))
-    assert len(listener.asked) == 4
+    assert len(listener.calls) == 4
 
 
-# --- nothing sensitive is kept in clear ---
+# --- no sensitive value is stored in clear ---
 
 
 @pytest.mark.parametrize(
@@ -370,7 +368,7 @@ def test_another_run_requests_again(serve: Serve) -> None:
     ids=["text", "object", "list", "undeclared", "ignored", "in what is ignored", "in an undeclared object"],
 )
 def test_answers_table_contains_no_clear_value(serve: Serve, shared_database: Database, row: dict[str, Any]) -> None:
-    puller, _ = serve(lambda asked: Reply([row]))
+    puller, _ = serve(lambda call: Reply([row]))
     puller.rows(ACCOUNTS, keys=clients("a"))
     [rows] = read_stored_responses(shared_database, puller.run_id).values()
     assert NUMBER.encode() not in rows
@@ -383,18 +381,18 @@ def test_hidden_value_is_staged_as_if_it_had_never_been_text(serve: Serve) -> No
 
 
 def test_undeclared_field_is_reported_without_its_value(serve: Serve) -> None:
-    puller, _ = serve(lambda asked: Reply([account("x", 1) | {"brandNew": "value"}]))
+    puller, _ = serve(lambda call: Reply([account("x", 1) | {"brandNew": "value"}]))
     assert puller.pull(ACCOUNTS, keys=clients("a")).manifest.undeclared == ("brandNew",)
 
 
 # --- the whole step ---
 
 
-def test_answers_are_forgotten_when_the_partition_is_complete(
+def test_responses_are_deleted_when_the_partition_is_complete(
     serve: Serve, shared_database: Database, engine: sa.Engine, tmp_path: Path
 ) -> None:
-    def answer(asked: RecordedCall) -> Reply:
-        return Reply([{"id": id_} for id_ in "ab"]) if asked.path == "/clients" else accounts(asked)
+    def answer(call: RecordedCall) -> Reply:
+        return Reply([{"id": id_} for id_ in "ab"]) if call.path == "/clients" else accounts(call)
 
     vendor: Vendor = replace(VENDOR, tables=(replace(CLIENTS, omits_nulls=True), ACCOUNTS))
     _, listener = serve(answer)

@@ -1,4 +1,4 @@
-"""Which calls a fan-out makes: one for each row of the other table, or for what people chose."""
+"""Which calls a fan-out makes: one per row of the parent table, or one per selected key."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from include.extract.fan_out import list_keys
 from include.staging.files import PartWriter
 from include.staging.partitions import Manifest, Partition, Staging
 from include.staging.reference import partition_path
-from tests.extract.answering import DAY, NOW
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, clients
+from tests.extract.vendor_server import DAY, NOW
 
 
 @pytest.fixture

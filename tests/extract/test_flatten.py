@@ -30,17 +30,17 @@ VALUES = st.recursive(
 ROWS = st.lists(st.dictionaries(NAMES, VALUES, max_size=4), max_size=4)
 
 
-def flattened(body: bytes | str, **options: Any) -> Any:
+def flatten_body(body: bytes | str, **options: Any) -> Any:
     text = body if isinstance(body, bytes) else body.encode()
     return json.loads(flatten(text, "somebody", "rows", **options), parse_float=Decimal)
 
 
 def leaves(row: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """What a row must become, said another way."""
-    found: dict[str, Any] = {}
+    """Flatten a row by an independent and plain implementation."""
+    flat: dict[str, Any] = {}
     for name, value in row.items():
-        found |= leaves(value, f"{path}{name}.") if isinstance(value, dict) else {f"{path}{name}": value}
-    return found
+        flat |= leaves(value, f"{path}{name}.") if isinstance(value, dict) else {f"{path}{name}": value}
+    return flat
 
 
 # --- flat rows ---
@@ -49,13 +49,13 @@ def leaves(row: dict[str, Any], path: str = "") -> dict[str, Any]:
 @settings(deadline=None)
 @given(ROWS)
 def test_every_leaf_is_found_under_its_path_with_every_digit(rows: list[dict[str, Any]]) -> None:
-    for row, flat in zip(rows, flattened(dump(rows)), strict=True):
+    for row, flat in zip(rows, flatten_body(dump(rows)), strict=True):
         expected = leaves(row)
         assert flat.keys() == expected.keys()
         for name, value in expected.items():
-            got = load(flat[name]) if isinstance(value, list) else flat[name]
-            assert got == value
-            assert isinstance(got, bool) == isinstance(value, bool)
+            actual = load(flat[name]) if isinstance(value, list) else flat[name]
+            assert actual == value
+            assert isinstance(actual, bool) == isinstance(value, bool)
 
 
 @pytest.mark.parametrize(
@@ -80,20 +80,20 @@ def test_flat_money_reaches_staging_exactly() -> None:
 
 
 def test_list_is_the_text_of_its_json() -> None:
-    [row] = flattened('[{"links":[{"type":"a","weight":1.10},null,"é"],"none":[]}]')
+    [row] = flatten_body('[{"links":[{"type":"a","weight":1.10},null,"é"],"none":[]}]')
     assert row == {"links": '[{"type":"a","weight":1.10},null,"é"]', "none": "[]"}
 
 
 def test_null_object_is_null_under_its_own_name_and_an_empty_one_is_nothing() -> None:
-    assert flattened('[{"id":1,"spouse":null,"address":{}}]') == [{"id": 1, "spouse": None}]
+    assert flatten_body('[{"id":1,"spouse":null,"address":{}}]') == [{"id": 1, "spouse": None}]
 
 
 def test_one_object_is_one_row() -> None:
-    assert flattened('{"id":1,"a":{"b":2}}') == [{"id": 1, "a.b": 2}]
+    assert flatten_body('{"id":1,"a":{"b":2}}') == [{"id": 1, "a.b": 2}]
 
 
 def test_fields_are_added_to_every_row_and_none_of_the_vendor_s_replaces_them() -> None:
-    rows = flattened('[{"id":1},{"id":2,"@requested_at":"yesterday"}]', added={"@requested_at": "now"})
+    rows = flatten_body('[{"id":1},{"id":2,"@requested_at":"yesterday"}]', added={"@requested_at": "now"})
     assert rows == [{"id": 1, "@requested_at": "now"}, {"id": 2, "@requested_at": "now"}]
 
 
@@ -104,7 +104,7 @@ def test_change_sees_flat_rows_with_what_was_added() -> None:
         seen.append(dict(row))
         row["a.number"] = "hidden"
 
-    rows = flattened('[{"a":{"number":"4711"}}]', added={"@x": "1"}, change=change)
+    rows = flatten_body('[{"a":{"number":"4711"}}]', added={"@x": "1"}, change=change)
     assert seen == [{"a.number": "4711", "@x": "1"}]
     assert rows == [{"a.number": "hidden", "@x": "1"}]
 
@@ -157,7 +157,7 @@ def test_bare_array_needs_no_envelope() -> None:
     assert unwrap(TABLE, b' [{"id":1}]', "somebody") == b' [{"id":1}]'
 
 
-def test_table_without_an_envelope_takes_the_answer_as_it_is() -> None:
+def test_table_without_an_envelope_takes_the_response_as_it_is() -> None:
     plain = Table("rows", "rows", ("row_id",), TABLE.columns)
     assert unwrap(plain, b'{"data":[1]}', "somebody") == b'{"data":[1]}'
 
@@ -178,7 +178,7 @@ def test_unreadable_envelope_is_requested_again(body: bytes) -> None:
 @given(ROWS, st.dictionaries(NAMES, VALUES, max_size=3))
 def test_rows_in_an_envelope_are_those_without_one(rows: list[dict[str, Any]], beside: dict[str, Any]) -> None:
     body = dump(beside | {"data": rows})
-    assert flattened(unwrap(TABLE, body, "somebody")) == flattened(dump(rows))
+    assert flatten_body(unwrap(TABLE, body, "somebody")) == flatten_body(dump(rows))
 
 
 def test_texts_of_a_nested_list_come_to_staging_as_json() -> None:
@@ -197,6 +197,6 @@ def test_too_deeply_nested_list_is_requested_again(depth: int) -> None:
 
 
 def test_half_a_surrogate_pair_costs_no_row_but_its_own_character() -> None:
-    assert flattened(r'[{"id":1,"a":{"name":"x\ud800y"},"b":["\udfff"]},{"id":2}]') == [
+    assert flatten_body(r'[{"id":1,"a":{"name":"x\ud800y"},"b":["\udfff"]},{"id":2}]') == [
         {"id": 1, "a.name": "x?y", "b": '["?"]'}, {"id": 2},
     ]  # fmt: skip

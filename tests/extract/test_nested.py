@@ -21,7 +21,7 @@ from include.sensitive import Redactor
 from include.staging.files import PartWriter
 from include.staging.partitions import Manifest, Partition, Staging
 from include.staging.reference import partition_path
-from tests.extract.answering import DAY, NOW
+from tests.extract.vendor_server import DAY, NOW
 
 HOUSES = Table(
     "houses", "houses", ("house_id",),
@@ -42,7 +42,7 @@ Stage = Callable[..., str]
 
 @pytest.fixture
 def stage_houses(tmp_path: Path) -> Stage:
-    """Stages houses, a part for each list of `(id, text of people)`."""
+    """Stage houses, a part for each list of `(id, text of people)`."""
 
     def stage(*parts: Iterable[tuple[int, str | None]]) -> Partition:
         path = partition_path("somebody", "houses", DAY, "pull")
@@ -70,7 +70,7 @@ def rows(parent: Partition, table: Table = PEOPLE) -> list[dict[str, Any]]:
 
 
 def read(path: Partition, table: Table = PEOPLE) -> tuple[list[dict[str, Any]], list[DeadRow]]:
-    """Good rows as they are staged, and dead ones."""
+    """Read the good rows as they are staged, and the dead ones."""
     pages = [PageReader(table, Redactor(b"only for tests")).read(piece) for piece in pieces(path, table)]
     return [row for page in pages for row in page.rows.to_pylist()], [dead for page in pages for dead in page.dead]
 
@@ -153,13 +153,13 @@ def test_row_without_a_text_on_its_path_is_a_dead_letter(stage_houses: Stage) ->
     categories = [{"name": "x", "topics": [{"name": None, "items": [{"name": "Rent"}]}]}]
     good, dead = read(stage_houses([(1, json.dumps(categories))]), GOALS)
     assert good == []
-    assert [letter.reasons for letter in dead] == [("^name: missing",)]
+    assert [dead_letter.reasons for dead_letter in dead] == [("^name: missing",)]
 
 
 def test_texts_of_one_row_are_not_those_of_the_next(stage_houses: Stage) -> None:
     categories = [{"topics": [{"name": "a", "items": [{"name": "1"}]}, {"items": [{"name": "2"}]}]}]
-    found = rows(stage_houses([(1, json.dumps(categories))]), GOALS)
-    assert [row.get("^name") for row in found] == ["a", None]
+    goals = rows(stage_houses([(1, json.dumps(categories))]), GOALS)
+    assert [row.get("^name") for row in goals] == ["a", None]
 
 
 def test_numbers_on_the_path_are_accepted_and_flags_or_lists_are_not(stage_houses: Stage) -> None:
@@ -201,7 +201,7 @@ EVERYBODY = Table(
 
 @pytest.fixture
 def stage_rooms(tmp_path: Path) -> Stage:
-    """Stages rooms of `(id, text of signers, text of witnesses)`."""
+    """Stage rooms of `(id, text of signers, text of witnesses)`."""
 
     def stage(*rooms: tuple[int, str | None, str | None]) -> Partition:
         path = partition_path("somebody", "rooms", DAY, "pull")
@@ -239,7 +239,7 @@ def test_object_that_is_skipped_is_not_in_the_rows(stage_rooms: Stage) -> None:
     assert [set(row) for row in rows(path, table)] == [{"id", "@house_id", "@in"}]
 
 
-# --- a list that is none ---
+# --- values that are not lists ---
 
 
 @pytest.mark.parametrize(

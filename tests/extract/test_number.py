@@ -1,4 +1,4 @@
-"""A number in US notation is read as it is written, any other is refused; the noise of doubles is rounded, a surplus is not."""
+"""US notation is read exactly, any other is rejected; floating-point noise is rounded, surplus digits are not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from include.contract import INTEGER, MONEY, QUANTITY, Table, column
 from include.extract.csv_page import CsvReader
 from include.extract.number import read_texts, shape
 from include.extract.page import DeadRow, Page, PageReader
-from tests.extract.answering import REDACTOR
+from tests.extract.vendor_server import REDACTOR
 
 TABLE = Table(
     "rows", "reports", ("row_id",),
@@ -45,7 +45,7 @@ def read_json(field: str, texts: list[str]) -> list[Page]:
 
 
 def values(pages: list[Page], field: str) -> Read:
-    """The value of each row that lives, by its id."""
+    """Return the value of each good row, by its id."""
     return {
         row["row_id"]: row[FIELDS[field]]
         for page in pages
@@ -59,7 +59,7 @@ def dead(pages: list[Page]) -> list[DeadRow]:
 
 
 def us_reading(text: str) -> Decimal | None:
-    """What a US reader makes of a text: written back by Python, with or without commas, it is the same."""
+    """Read a text as a US reader would: Python writes the value back as the same text, with or without commas."""
     bare = text.strip()
     is_negative = "(" in bare or "-" in bare
     if ("(" in bare and "-" in bare) or bare.count("$") > 1:
@@ -106,7 +106,7 @@ def grouped(digits: str, mark: str) -> str:
 
 
 def corpus() -> list[str]:
-    """Every sign and currency, inside and outside of each other, in every locale that has one."""
+    """List texts of numbers in every locale: each sign and currency, in each order."""
     texts = [
         f"{grouped(whole, group)}{point}{fraction}" if fraction else grouped(whole, group)
         for whole, fraction, group, point in itertools.product(AMOUNTS, FRACTIONS, GROUPS, POINTS)
@@ -126,10 +126,10 @@ def corpus() -> list[str]:
 def test_text_of_any_locale_is_read_as_in_the_us_or_refused(field: str, target: pa.DataType) -> None:
     texts = corpus()
     assert len(texts) > 15_000
-    found = dict(zip(texts, read_texts(pa.array(texts), target).to_pylist(), strict=True))
-    wrong = {text: value for text, value in found.items() if value is not None and value != us_reading(text)}
+    readings = dict(zip(texts, read_texts(pa.array(texts), target).to_pylist(), strict=True))
+    wrong = {text: value for text, value in readings.items() if value is not None and value != us_reading(text)}
     assert wrong == {}
-    refused = [text for text, value in found.items() if value is None and us_reading(text) is not None]
+    refused = [text for text, value in readings.items() if value is None and us_reading(text) is not None]
     assert all(field == "amount" and len(text.rstrip(") ").rpartition(".")[2]) > 2 for text in refused)
 
 
@@ -138,9 +138,9 @@ def test_text_of_any_locale_is_read_as_in_the_us_or_refused(field: str, target: 
 def test_row_lives_with_the_us_reading_or_dies_with_the_shape_of_its_text(field: str, read: Reader) -> None:
     texts = corpus()[::31]
     pages = read(field, texts)
-    found = values(pages, field)
-    assert {texts[n]: value for n, value in found.items() if value != us_reading(texts[n])} == {}
-    assert len(found) + len(dead(pages)) == len(texts)
+    readings = values(pages, field)
+    assert {texts[n]: value for n, value in readings.items() if value != us_reading(texts[n])} == {}
+    assert len(readings) + len(dead(pages)) == len(texts)
     for row in dead(pages):
         text = texts[int(str(row.key))]
         [reason] = row.reasons
@@ -151,8 +151,8 @@ def test_row_lives_with_the_us_reading_or_dies_with_the_shape_of_its_text(field:
 @given(st.lists(st.text("0123456789.,$()- %+E'", min_size=1, max_size=12), min_size=1, max_size=12))
 def test_any_text_is_read_as_in_the_us_or_refused(texts: list[str]) -> None:
     for field, read in itertools.product(FIELDS, (read_report, read_json)):
-        found = values(read(field, texts), field)
-        assert {texts[n]: value for n, value in found.items() if value != us_reading(texts[n])} == {}
+        readings = values(read(field, texts), field)
+        assert {texts[n]: value for n, value in readings.items() if value != us_reading(texts[n])} == {}
 
 
 @settings(deadline=None)
@@ -233,10 +233,10 @@ def test_double_a_few_steps_beside_a_declared_value_is_that_value(steps: list[tu
 def test_number_is_changed_by_no_more_than_noise_where_no_rounding_is_declared(numbers: list[Decimal]) -> None:
     body = "[" + ",".join(f'{{"id":{n},"units":{number:f}}}' for n, number in enumerate(numbers)) + "]"
     pages = [PageReader(TABLE, REDACTOR).read(body.encode())]
-    found = values(pages, "units")
+    readings = values(pages, "units")
     for n, number in enumerate(numbers):
         is_noise = abs(round(number, 8) - number) <= abs(number) * Decimal("1e-12")
-        assert found.get(n) == (round(number, 8) if is_noise else None)
+        assert readings.get(n) == (round(number, 8) if is_noise else None)
 
 
 def test_page_of_noise_alone_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ def test_page_of_noise_alone_is_read_at_once(monkeypatch: pytest.MonkeyPatch) ->
     body = json.dumps([{"id": n, "amount": n / 100 + 1e-12, "units": n / 7} for n in range(1, 100)])
     exact = body.replace('"units"', '"other"')
     with pytest.raises(AssertionError):
-        PageReader(TABLE, REDACTOR).read(exact.encode())  # a field that is not declared: the check itself works
+        PageReader(TABLE, REDACTOR).read(exact.encode())  # an undeclared field is detected, so the check itself works
     noisy = json.dumps([{"id": n, "amount": n / 100 + 1e-12, "units": n / 10 + 1e-14} for n in range(1, 100)])
     assert PageReader(TABLE, REDACTOR).read(noisy.encode()).rows.num_rows == 99
 
@@ -257,9 +257,9 @@ def test_page_of_noise_alone_is_read_at_once(monkeypatch: pytest.MonkeyPatch) ->
 
 @given(st.text(max_size=60))
 def test_shape_contains_no_letter_or_digit_of_its_text(text: str) -> None:
-    made = shape(text)
-    assert len(made) <= 27
-    assert made == "blank" or not {c for c in made if c.isalnum()} - set("9aA")
+    pattern = shape(text)
+    assert len(pattern) <= 27
+    assert pattern == "blank" or not {c for c in pattern if c.isalnum()} - set("9aA")
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def test_every_value_comes_back_as_it_was_written(rows: list[tuple[Any, ...]]) -
         for n, amount, units, name, active in rows
     ]
     page = read("[" + ",".join(texts) + "]")
-    got = page.rows.select(["row_id", "amount_usd", "quantity", "name", "is_active"]).to_pylist()
-    assert [tuple(each.values()) for each in got] == rows
+    columns = page.rows.select(["row_id", "amount_usd", "quantity", "name", "is_active"]).to_pylist()
+    assert [tuple(each.values()) for each in columns] == rows
     assert page.dead == ()
 
 
@@ -203,7 +203,7 @@ POISON = [(field, text) for field, texts in BAD.items() for text in texts]
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.none() | st.sampled_from(POISON), max_size=60))
 def test_exactly_the_poisoned_rows_die(poison: list[tuple[str, str] | None]) -> None:
-    """Each good cell is unlike the others, so that one that is kept where it must not be is found."""
+    """Each good cell is unlike the others, so a value that is stored in the wrong place is detected."""
     texts = []
     for number, bad in enumerate(poison):
         cells = {
@@ -225,9 +225,9 @@ def test_exactly_the_poisoned_rows_die(poison: list[tuple[str, str] | None]) -> 
         assert SSN not in each.raw
         assert not {"987-65-4321", "4711"} & set(each.raw.split('"'))
         assert '"leftBehind"' not in each.raw
-        kept = json.loads(each.raw, parse_float=Decimal, parse_int=Decimal)
+        raw = json.loads(each.raw, parse_float=Decimal, parse_int=Decimal)
         if field == "amount":
-            assert kept["amount"] == json.loads(text, parse_int=Decimal)
+            assert raw["amount"] == json.loads(text, parse_int=Decimal)
         else:
             assert '"amount":12.30' in each.raw
         if field != "units":
@@ -235,7 +235,7 @@ def test_exactly_the_poisoned_rows_die(poison: list[tuple[str, str] | None]) -> 
         assert json.loads(each.line())["key"] == str(number)
 
 
-# --- what is no page ---
+# --- bodies that are not pages ---
 
 
 @pytest.mark.parametrize(

@@ -29,17 +29,17 @@ def read_all(fetch: Fetch, connections: int = 1) -> list[Window]:
     return list(ordered_pages(fetch, "row_id", PAGE_ROWS, connections, "somebody", "rows"))
 
 
-def given_rows(windows: list[Window]) -> Counter[int]:
-    """How often each row, good or dead, was given."""
+def count_rows(windows: list[Window]) -> Counter[int]:
+    """Count how often each row, good or dead, was returned."""
     good = [n for w in windows for n in w.page.rows.column("row_id").to_pylist()]
     return Counter(good + [int(str(dead.key)) for w in windows for dead in w.page.dead])
 
 
 @dataclass
 class Moving:
-    """A vendor's list, ordered by id, of which rows go and to which rows come before each of 60 reads after the first.
+    """A vendor's list, ordered by id; before each of 60 reads after the first, some rows are removed and some added.
 
-    It gives at most `cap` rows at once, however many are asked for.
+    It returns at most `cap` rows at once, however many are requested.
     """
 
     ids: list[int]
@@ -81,7 +81,9 @@ class Moving:
     st.integers(0, 2**32),
     st.sampled_from([1, 4]),
 )
-@example(rows=30, gone=10, come=0, cap=PAGE_ROWS, seed=0, connections=4)  # all of them go before the second page
+@example(
+    rows=30, gone=10, come=0, cap=PAGE_ROWS, seed=0, connections=4
+)  # all of them are removed before the second page
 @example(rows=400, gone=3, come=3, cap=PAGE_ROWS // 2, seed=0, connections=4)
 def test_every_row_that_is_there_throughout_is_given_once(
     rows: int, gone: int, come: int, cap: int, seed: int, connections: int
@@ -90,12 +92,12 @@ def test_every_row_that_is_there_throughout_is_given_once(
     try:
         windows = read_all(moving.fetch, connections)
     except PagingUnstable:
-        # Only where all that a page holds can be gone before the next one is read.
+        # Only where all rows of a page can be removed before the next page is read.
         assert min(cap, len(moving.ids)) <= gone + OVERLAP
         return
-    got = given_rows(windows)
-    assert moving.throughout <= set(got)
-    assert set(got.values()) <= {1}
+    counts = count_rows(windows)
+    assert moving.throughout <= set(counts)
+    assert set(counts.values()) <= {1}
     for w in windows:
         assert w.fetched == w.page.rows.num_rows + len(w.page.dead) + w.duplicate
 
@@ -105,7 +107,7 @@ def test_every_row_that_is_there_throughout_is_given_once(
 def test_short_pages_are_read_to_the_end(cap: int, rows: int) -> None:
     ids = list(range(rows))
     windows = read_all(lambda skip, top: page_of(ids[skip : skip + min(top, cap)], {5, 6}), 4)
-    assert given_rows(windows) == Counter(ids)
+    assert count_rows(windows) == Counter(ids)
 
 
 def test_one_row_per_page_is_reported() -> None:
@@ -115,21 +117,21 @@ def test_one_row_per_page_is_reported() -> None:
 
 @pytest.mark.parametrize(("rows", "calls"), [(0, 1), (1, 3), (2, 2), (PAGE_ROWS - 1, 2), (PAGE_ROWS + 5, 3)])
 def test_end_of_a_table_costs_one_more_call(rows: int, calls: int) -> None:
-    ids, asked = list(range(rows)), Counter[int]()
+    ids, fetches = list(range(rows)), Counter[int]()
 
     def fetch(skip: int, top: int) -> Page:
-        asked[skip] += 1
+        fetches[skip] += 1
         return page_of(ids[skip : skip + top])
 
     read_all(fetch)
-    assert asked.total() == calls
+    assert fetches.total() == calls
 
 
 def test_rows_whose_key_cannot_be_read_do_not_hide_the_end() -> None:
     rows = [DeadRow(None, ("id: missing",), f"{{{n}}}") for n in range(2 * OVERLAP)]
 
     def fetch(skip: int, top: int) -> Page:
-        """Five good rows, then twenty whose key can't be read."""
+        """Return five good rows, then twenty whose key can't be read."""
         return replace(page_of(list(range(5))[skip : skip + top]), dead=tuple(rows[max(0, skip - 5) :]))
 
     windows = read_all(fetch)
@@ -153,7 +155,7 @@ def test_rows_that_go_all_at_once_are_looked_for_further_back() -> None:
             del ids[: 3 * PAGE_ROWS]
         return page
 
-    assert set(given_rows(read_all(fetch))) >= set(ids)
+    assert set(count_rows(read_all(fetch))) >= set(ids)
 
 
 def test_row_is_not_given_again_whether_it_was_good_or_dead_before() -> None:
@@ -165,7 +167,7 @@ def test_row_is_not_given_again_whether_it_was_good_or_dead_before() -> None:
         return page_of(ids[skip : skip + top], set(range(25, 30)) if reads == 1 else set(range(20, 25)))
 
     windows = read_all(fetch)
-    assert set(given_rows(windows).values()) == {1}
+    assert set(count_rows(windows).values()) == {1}
     assert {d.key for w in windows for d in w.page.dead} == {str(n) for n in range(25, 30)}
 
 
@@ -188,7 +190,7 @@ def test_list_of_which_everything_goes_ends() -> None:
         ids.clear()
         return page
 
-    assert sorted(given_rows(read_all(fetch))) == list(range(PAGE_ROWS))
+    assert sorted(count_rows(read_all(fetch))) == list(range(PAGE_ROWS))
 
 
 def test_pages_that_never_reach_the_first_are_reported() -> None:

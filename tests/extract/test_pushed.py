@@ -1,4 +1,4 @@
-"""What is told of pushed rows at once agrees with what becomes of them, for every table and field."""
+"""The faults that a push reports at once agree with the rows' later outcome, for every table and field."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = [f"{vendor.name}.{table.name}" for vendor, table in TABLES]
 VALUES: list[Any] = [..., None, 7, 1.5, "x", "12", "2026-11-20", True, [], {}, [{"a": 1}], 2**63, 2**70]
 
 
-def flattened(table: Table, row: dict[str, Any]) -> dict[str, Any]:
+def flatten(table: Table, row: dict[str, Any]) -> dict[str, Any]:
     row = flatten_row(row, table.skipped) if table.has_objects else dict(row)
     expand(table, row)
     return row
@@ -30,13 +30,13 @@ def flattened(table: Table, row: dict[str, Any]) -> dict[str, Any]:
 
 def read(vendor: Vendor, table: Table, rows: list[dict[str, Any]]) -> Page:
     reader = WholeRowReader(table, Redactor(b"only for tests"), vendor.sentinels, vendor.zone, vendor.name)
-    return reader.read(json.dumps([flattened(table, row) for row in rows]).encode())
+    return reader.read(json.dumps([flatten(table, row) for row in rows]).encode())
 
 
 @pytest.mark.parametrize(("vendor", "table"), TABLES, ids=NAMES)
 def test_whole_row_is_accepted_and_read(vendor: Vendor, table: Table) -> None:
     row = whole_row(table)
-    assert find_faults(table, flattened(table, row)) == []
+    assert find_faults(table, flatten(table, row)) == []
     page = read(vendor, table, [row])
     assert (page.rows.num_rows, page.dead, page.undeclared) == (1, (), frozenset())
 
@@ -48,7 +48,7 @@ def test_row_that_is_rejected_at_once_is_dead_with_the_same_fields(vendor: Vendo
     rows = [whole_row(table, **{col.source: value}) for col in columns]
     dead = {each.place: each for each in read(vendor, table, rows).dead}
     for place, row in enumerate(rows):
-        faults = find_faults(table, flattened(table, row))
+        faults = find_faults(table, flatten(table, row))
         fields = {fault.partition(": ")[0] for fault in faults}
         if faults:
             assert fields <= {reason.partition(": ")[0] for reason in dead[place].reasons}, columns[place].source
@@ -69,7 +69,7 @@ def test_object_that_is_null_states_its_fields() -> None:
     vendor, table = next((v, t) for v, t in TABLES if any("." in c.source for c in stated_columns(t)))
     within = next(col.source for col in stated_columns(table) if "." in col.source).partition(".")[0]
     row = whole_row(table) | {within: None}
-    assert find_faults(table, flattened(table, row)) == []
+    assert find_faults(table, flatten(table, row)) == []
     page = read(vendor, table, [row])
     assert (page.rows.num_rows, page.undeclared) == (1, frozenset())
-    assert find_faults(table, flattened(table, {name: row[name] for name in row if name != within})) != []
+    assert find_faults(table, flatten(table, {name: row[name] for name in row if name != within})) != []

@@ -29,7 +29,7 @@ from include.contract import (
 )
 from include.staging import files
 from include.staging.partitions import Partition
-from tests.extract.answering import Puller, RecordedCall, Reply, listen, vendor_of
+from tests.extract.vendor_server import Puller, RecordedCall, Reply, listen, vendor_of
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",
@@ -55,12 +55,12 @@ def row(id_: int, amount: str = "1.00", label: str = "x", edited: str | None = N
     return {"id": id_, "amount": amount, "label": label, "editedDate": edited}
 
 
-def paged(shape: Shape, *pages: list[Row]) -> Callable[[RecordedCall], Reply]:
-    """These pages, then none, in the way that a shape asks for them; of `Offset`, each starts with the last row of the one before."""
+def serve_pages(shape: Shape, *pages: list[Row]) -> Callable[[RecordedCall], Reply]:
+    """Serve these pages, then none, as a shape requests them; with `Offset`, a page starts with the last row of the previous one."""
     starts = [sum(len(page) for page in pages[:n]) for n in range(len(pages))]
 
-    def answer(asked: RecordedCall) -> Reply:
-        params = asked.params
+    def answer(call: RecordedCall) -> Reply:
+        params = call.params
         if "$skip" in params:
             skip = int(params["$skip"])
             served = [
@@ -99,12 +99,12 @@ def dead_letters(partition: Partition) -> list[Row]:
     return [json.loads(line) for line in partition.read_dead_lines()]
 
 
-def staged(partition: Partition) -> list[Row]:
+def read_staged(partition: Partition) -> list[Row]:
     return [row for _, rows in partition.rows() for row in rows.to_pylist()]
 
 
 def check_sums(partition: Partition) -> None:
-    manifest, rows = partition.manifest, staged(partition)
+    manifest, rows = partition.manifest, read_staged(partition)
     assert manifest.fetched == manifest.staged + manifest.duplicate + manifest.dead
     assert (manifest.staged, manifest.dead) == (len(rows), len(dead_letters(partition)))
     assert manifest.money == sum(row["amount_usd"] for row in rows)
@@ -112,7 +112,7 @@ def check_sums(partition: Partition) -> None:
 
 
 def pages(shape: Shape, second: Row) -> list[list[Row]]:
-    """Two pages that both hold row 29."""
+    """Return two pages that both hold row 29."""
     first = [row(n, "5.00", "a") if n == 29 else row(n) for n in range(30)]
     overlap = first[20:29] if isinstance(shape, Offset) else []
     return [first, [*overlap, second, *(row(n) for n in range(30, 40))]]
@@ -125,22 +125,22 @@ def test_rows_of_two_pages_that_share_a_key_and_differ_are_dead_letters(
 ) -> None:
     monkeypatch.setattr(files, "ROWS_A_PART", part_rows)
     table = table_of(shape)
-    puller = start(paged(shape, *pages(shape, row(29, "7.00", "b"))), table)
+    puller = start(serve_pages(shape, *pages(shape, row(29, "7.00", "b"))), table)
     partition = puller.pull(table)
     assert [(each["key"], each["row"]["amount"], each["reasons"]) for each in dead_letters(partition)] == [
         ("29", 5.0, DIFFERS),
         ("29", 7.0, DIFFERS),
     ]
-    assert [each["row_id"] for each in staged(partition)] == [n for n in range(40) if n != 29]
+    assert [each["row_id"] for each in read_staged(partition)] == [n for n in range(40) if n != 29]
     check_sums(partition)
 
 
 @pytest.mark.parametrize("shape", PAGED, ids=lambda shape: type(shape).__name__)
 def test_rows_of_two_pages_that_are_equal_are_one_row(start: Start, shape: Shape) -> None:
     table = table_of(shape)
-    puller = start(paged(shape, *pages(shape, row(29, "5.00", "a"))), table)
+    puller = start(serve_pages(shape, *pages(shape, row(29, "5.00", "a"))), table)
     partition = puller.pull(table)
-    assert [each["row_id"] for each in staged(partition)] == list(range(40))
+    assert [each["row_id"] for each in read_staged(partition)] == list(range(40))
     assert partition.manifest.duplicate >= 1
     check_sums(partition)
 
@@ -153,10 +153,10 @@ def test_of_a_row_that_is_edited_between_two_pages_the_newer_state_counts(
     table = table_of(shape, version="edited_at")
     before, after = pages(shape, row(29, "7.00", "b", f"2026-11-20T15:00:0{second}Z"))
     before[29]["editedDate"] = f"2026-11-20T15:00:0{first}Z"
-    puller = start(paged(shape, before, after), table)
+    puller = start(serve_pages(shape, before, after), table)
     partition = puller.pull(table)
-    assert [str(each["amount_usd"]) for each in staged(partition) if each["row_id"] == 29] == [amount]
-    assert sorted(each["row_id"] for each in staged(partition)) == list(range(40))
+    assert [str(each["amount_usd"]) for each in read_staged(partition) if each["row_id"] == 29] == [amount]
+    assert sorted(each["row_id"] for each in read_staged(partition)) == list(range(40))
     assert not dead_letters(partition)
     check_sums(partition)
 
@@ -167,7 +167,7 @@ def test_rows_that_differ_and_of_which_none_is_newer_are_dead_letters(start: Sta
     table = table_of(shape, version="edited_at")
     before, after = pages(shape, row(29, "7.00", "b", edited))
     before[29]["editedDate"] = edited
-    puller = start(paged(shape, before, after), table)
+    puller = start(serve_pages(shape, before, after), table)
     partition = puller.pull(table)
     assert [each["reasons"] for each in dead_letters(partition)] == [DIFFERS, DIFFERS]
     check_sums(partition)
@@ -178,7 +178,7 @@ def test_row_that_differs_from_two_rows_of_another_page_dies_with_them(start: St
     table = table_of(shape, version="edited_at")
     edited = [row(29, f"{n}.00", edited=f"2026-11-20T15:00:0{n}Z") for n in (6, 7)]
     before, after = pages(shape, row(50))
-    puller = start(paged(shape, before, [*after, *edited]), table)
+    puller = start(serve_pages(shape, before, [*after, *edited]), table)
     partition = puller.pull(table)
     assert sorted(each["row"]["amount"] for each in dead_letters(partition)) == [5.0, 6.0, 7.0]
     check_sums(partition)
@@ -188,10 +188,10 @@ def test_of_several_states_of_a_row_each_is_one_dead_letter(start: Start) -> Non
     shape = Positioned("start", "count")
     table = table_of(shape)
     many = [[row(1, f"{n % 3}.00"), row(100 + n)] for n in range(12)]
-    puller = start(paged(shape, *many), table)
+    puller = start(serve_pages(shape, *many), table)
     partition = puller.pull(table)
     assert [each["row"]["amount"] for each in dead_letters(partition)] == [0.0, 1.0, 2.0]
-    assert len(staged(partition)) == 12
+    assert len(read_staged(partition)) == 12
     check_sums(partition)
 
 
@@ -200,8 +200,8 @@ def fan_out(start: Start, first: list[Row], second: list[Row], **headers: str) -
         table_of(FanOut("parents", headers=headers)),
         path="parents/{parent}", columns=(*TABLE.columns, PARENT, REQUESTED_AT),
     )  # fmt: skip
-    answers = {"/parents/p1": first, "/parents/p2": second}
-    puller = start(lambda asked: Reply(answers[asked.path]), PARENTS, table)
+    rows_of_path = {"/parents/p1": first, "/parents/p2": second}
+    puller = start(lambda call: Reply(rows_of_path[call.path]), PARENTS, table)
     return puller, puller.pull(table, keys=[{"parent": "p1"}, {"parent": "p2"}])
 
 
@@ -210,27 +210,27 @@ def test_rows_of_a_fan_out_that_share_a_key_and_differ_are_dead_letters(start: S
     rows = [row(1), row(2, "5.00", "a")], [row(2, "7.00", "b"), row(3)]
     _, partition = fan_out(start, *([*rows[0], *rows[1]], []) if is_one_answer else rows)
     assert [each["reasons"] for each in dead_letters(partition)] == [DIFFERS, DIFFERS]
-    assert [each["row_id"] for each in staged(partition)] == [1, 3]
+    assert [each["row_id"] for each in read_staged(partition)] == [1, 3]
     check_sums(partition)
 
 
 def test_row_that_two_parents_show_alike_is_a_duplicate_whenever_it_was_requested(start: Start) -> None:
     _, partition = fan_out(start, [row(1), row(2)], [row(2), row(3)])
-    assert [each["row_id"] for each in staged(partition)] == [1, 2, 3]
+    assert [each["row_id"] for each in read_staged(partition)] == [1, 2, 3]
     assert partition.manifest.duplicate == 1
     check_sums(partition)
 
 
 def test_what_two_users_see_of_a_row_is_no_conflict(start: Start) -> None:
     _, partition = fan_out(start, [row(1, label="to sign")], [row(1, label="signed")], user="{parent}")
-    assert [each["name"] for each in staged(partition)] == ["to sign"]
+    assert [each["name"] for each in read_staged(partition)] == ["to sign"]
     check_sums(partition)
 
 
 def test_what_one_user_sees_twice_and_differs_is_a_dead_letter(start: Start) -> None:
     _, partition = fan_out(start, [row(1, label="to sign"), row(1, label="signed")], [row(2)], user="{parent}")
     assert len(dead_letters(partition)) == 2
-    assert [each["row_id"] for each in staged(partition)] == [2]
+    assert [each["row_id"] for each in read_staged(partition)] == [2]
     check_sums(partition)
 
 
@@ -240,8 +240,8 @@ def test_nested_rows_that_share_a_key_and_differ_are_dead_letters(start: Start, 
     lists = [[*rows[0], *rows[1]], []] if is_one_parent else rows
     table = replace(table_of(Nested("parents", ("list",))), columns=(*TABLE.columns, PARENT))
     parents = [{"id": f"p{n}", "list": json.dumps(each)} for n, each in enumerate(lists)]
-    puller = start(lambda asked: Reply(parents), PARENTS, table)
+    puller = start(lambda call: Reply(parents), PARENTS, table)
     partition = puller.pull(table, parent=puller.pull(PARENTS))
     assert [each["reasons"] for each in dead_letters(partition)] == [DIFFERS, DIFFERS]
-    assert [each["row_id"] for each in staged(partition)] == [1, 3]
+    assert [each["row_id"] for each in read_staged(partition)] == [1, 3]
     check_sums(partition)

@@ -1,4 +1,4 @@
-"""A report is ordered, waited for and downloaded; what can go wrong on the way is told as what it is."""
+"""A report is ordered, polled and downloaded; each failure on the way has its own error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from include.contract import BOOLEAN, INTEGER, MONEY, STRING, Limits, Report, Table, column, sensitive
 from include.errors import AuthenticationError, ConfigurationError, LimitExceeded, SchemaDrift, VendorUnavailable
-from tests.extract.answering import Listener, Puller, RecordedCall, Reply, listen, vendor_of
+from tests.extract.vendor_server import Listener, Puller, RecordedCall, Reply, listen, vendor_of
 
 SHAPE = Report(
     {"report": "Holdings"}, "jobId", "status", "Complete", ("Failed",), poll_seconds=0.6, deadline_seconds=30
@@ -41,7 +41,7 @@ SPEED = 60
 
 
 class Office:
-    """A vendor that makes one report: it says `states` one after the other, and then the last one for ever."""
+    """A vendor that makes one report: it returns `states` one after the other, then repeats the last one."""
 
     def __init__(self, states: tuple[str, ...] = ("Complete",), file: Reply | bytes = PLAIN) -> None:
         self.states, self.files = (
@@ -50,10 +50,10 @@ class Office:
         )
         self.order: Any = {"jobId": 7}
 
-    def __call__(self, asked: RecordedCall) -> Reply:
-        if asked.method == "POST":
+    def __call__(self, call: RecordedCall) -> Reply:
+        if call.method == "POST":
             return Reply(self.order, status=201)
-        if asked.path.endswith("/file"):
+        if call.path.endswith("/file"):
             return self.files.pop(0) if len(self.files) > 1 else self.files[0]
         return Reply({"status": self.states.pop(0) if len(self.states) > 1 else self.states[0]})
 
@@ -75,8 +75,8 @@ def serve(engine: sa.Engine, tmp_path: Path) -> Iterator[Serve]:
 
 def archive(content: bytes) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("holdings.csv", content)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("holdings.csv", content)
     return buffer.getvalue()
 
 
@@ -90,14 +90,14 @@ def test_report_is_ordered_with_its_dates_waited_for_and_downloaded(serve: Serve
     assert [(row["row_id"], row["worth_usd"], row["is_open"]) for row in rows] == [
         (1, Decimal("1234.50"), True), (2, Decimal("-0.50"), False),
     ]  # fmt: skip
-    assert [(call.method, call.path) for call in listener.asked] == [
+    assert [(call.method, call.path) for call in listener.calls] == [
         ("POST", "/reports"), *[("GET", "/reports/7")] * 3, ("GET", "/reports/7/file"),
     ]  # fmt: skip
-    assert json.loads(listener.asked[0].body) == {"report": "Holdings", "asOf": "11/20/2026"}
-    assert listener.asked[-1].headers["Accept"] == "*/*"
+    assert json.loads(listener.calls[0].body) == {"report": "Holdings", "asOf": "11/20/2026"}
+    assert listener.calls[-1].headers["Accept"] == "*/*"
 
 
-def test_wait_between_two_questions_is_the_vendor_s(serve: Serve) -> None:
+def test_wait_between_two_requests_is_the_vendor_s(serve: Serve) -> None:
     puller, _ = serve(Office(("Running", "Running", "Running", "Complete")))
     slow = replace(TABLE, shape=replace(SHAPE, poll_seconds=6))
     started = time.monotonic()
@@ -121,20 +121,20 @@ def test_report_that_is_never_ready_ends_with_its_deadline(serve: Serve) -> None
     assert 10 <= listener.paths.count("/reports/7") <= 55
 
 
-@pytest.mark.parametrize("answer", [{}, [], {"job": 7}, None])
-def test_order_that_names_no_job_is_an_unusable_answer(serve: Serve, answer: object) -> None:
+@pytest.mark.parametrize("body", [{}, [], {"job": 7}, None])
+def test_order_that_names_no_job_is_an_unusable_response(serve: Serve, body: object) -> None:
     office = Office()
-    office.order = answer
+    office.order = body
     puller, _ = serve(office)
     with pytest.raises(VendorUnavailable, match=r"lacks a field of the report job.*field=jobId"):
         puller.rows(TABLE)
 
 
 def test_job_terms_come_from_the_declaration(serve: Serve) -> None:
-    def answer(asked: RecordedCall) -> Reply:
-        if asked.method == "POST":
+    def answer(call: RecordedCall) -> Reply:
+        if call.method == "POST":
             return Reply({"id": "a-b"}, status=202)
-        return Reply(kind="text/csv", content=PLAIN) if asked.path.endswith("/file") else Reply({"state": "done"})
+        return Reply(kind="text/csv", content=PLAIN) if call.path.endswith("/file") else Reply({"state": "done"})
 
     puller, listener = serve(answer)  # type: ignore[arg-type]
     shape = replace(SHAPE, job="id", state="state", done="done", failed=("broken",))
@@ -163,7 +163,7 @@ def test_file_that_is_cut_short_is_downloaded_again(serve: Serve) -> None:
     puller, listener = serve(office, patience_s=20)
     assert len(puller.rows(TABLE)) == 2
     assert listener.paths.count("/reports/7/file") == 3
-    assert [call.method for call in listener.asked].count("POST") == 1
+    assert [call.method for call in listener.calls].count("POST") == 1
 
 
 def test_permanently_truncated_file_is_reported_and_not_staged(serve: Serve, tmp_path: Path) -> None:
@@ -197,10 +197,10 @@ def test_bad_number_is_one_dead_letter_and_the_rest_is_staged(serve: Serve) -> N
     manifest = partition.manifest
     assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (3, 2, 1, 0)
     assert manifest.money == Decimal("1001.00")
-    [letter] = partition.read_dead_lines()
-    assert json.loads(letter)["key"] == "2"
-    assert json.loads(letter)["reasons"] == ["Market Value: not decimal(20,2): A/A"]
-    assert b"123-45-6789" not in letter
+    [line] = partition.read_dead_lines()
+    assert json.loads(line)["key"] == "2"
+    assert json.loads(line)["reasons"] == ["Market Value: not decimal(20,2): A/A"]
+    assert b"123-45-6789" not in line
 
 
 def test_renamed_column_is_drift_that_names_both(serve: Serve) -> None:
@@ -225,7 +225,7 @@ def test_report_without_a_row_is_no_drift(serve: Serve) -> None:
 
 @pytest.mark.parametrize(("status", "error"), [(404, ConfigurationError), (403, AuthenticationError)])
 def test_order_that_is_refused_is_tried_once(serve: Serve, status: int, error: type[Exception]) -> None:
-    puller, listener = serve(lambda asked: Reply({}, status=status), patience_s=20)  # type: ignore[arg-type]
+    puller, listener = serve(lambda call: Reply({}, status=status), patience_s=20)  # type: ignore[arg-type]
     with pytest.raises(error, match="path=reports"):
         puller.rows(TABLE)
-    assert len(listener.asked) == 1
+    assert len(listener.calls) == 1

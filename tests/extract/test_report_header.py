@@ -14,7 +14,7 @@ from include.contract import BOOLEAN, DATE, INTEGER, TIMESTAMP, Report, Table, V
 from include.errors import SchemaDrift
 from include.extract.csv_page import CsvReader
 from include.vendors import VENDORS
-from tests.extract.answering import REDACTOR
+from tests.extract.vendor_server import REDACTOR
 
 REPORTS = [(vendor, table) for vendor in VENDORS for table in vendor.tables if isinstance(table.shape, Report)]
 CELLS = {BOOLEAN: "true", DATE: "11/20/2026", INTEGER: "{n}", TIMESTAMP: "2026-11-20T10:00:00Z"}
@@ -26,7 +26,7 @@ def cell(type_: str, n: int) -> str:
 
 
 def lines_of(table: Table) -> list[list[str]]:
-    """A header and five rows."""
+    """Return a header and five rows."""
     rows = [[cell(col.type, n) for col in table.columns] for n in range(1, 6)]
     return [[col.source for col in table.columns], *rows]
 
@@ -44,7 +44,7 @@ def read(vendor: Vendor, table: Table, text: str) -> tuple[list[dict[str, Any]],
 
 
 def changed(table: Table) -> Iterator[tuple[str, str]]:
-    """Ways in which a report may come, by name."""
+    """Return the layouts in which a report may arrive, by name."""
     header, *rows = lines = lines_of(table)
     plain = written(lines)
     for place, name in enumerate(header):
@@ -108,7 +108,7 @@ def changed(table: Table) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("vendor", "table"), REPORTS, ids=lambda each: each.name)
 def test_report_gives_the_same_rows_however_it_is_laid_out_or_is_drift(vendor: Vendor, table: Table) -> None:
-    """A column that may be missing is null in each row; a line that is no row is a dead letter."""
+    """An optional column that is missing is null in each row; a line that is not a row is a dead letter."""
     expected, _ = read(vendor, table, written(lines_of(table)))
     assert len(expected) == 5
     cases, refused = list(changed(table)), dict[str, str]()

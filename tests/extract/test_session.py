@@ -42,29 +42,29 @@ from tests.running_sandbox import NOW, Sandbox, run_sandbox
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A sandbox whose limits nobody meets: the same thing is asked for many times here."""
+    """A sandbox without effective limits, because these tests repeat the same request many times."""
     with run_sandbox(tmp_path_factory.mktemp("sandbox"), households=3, pace=1e6) as sandbox:
         yield sandbox
 
 
 def plainest(vendor: Vendor) -> Table:
-    """A table that one call brings something of."""
+    """Return a table of which a single call returns rows."""
     return next(t for t in vendor.tables if not t.parent and not isinstance(t.shape, Report))
 
 
 SLOWLY = [VENDORS[0].name, *(pytest.param(vendor.name, marks=pytest.mark.long) for vendor in VENDORS[1:])]
-"""Every vendor; where a test waits for seconds, all but one when there is time."""
+"""Every vendor; in tests that wait for seconds, all except one are long."""
 
 OPENED = [vendor.name for vendor in VENDORS if not isinstance(vendor.login, Basic)]
-"""Vendors at which a session is opened by a call of its own."""
+"""Vendors with a login call."""
 CALLS = {Impersonation: 2, AccessPoint: 2}
-"""Calls that a login makes, where they are not one: it also asks for the account's place."""
+"""Calls per login where there are several, because the login also requests the account's URL."""
 SLOWLY_OPENED = [OPENED[0], *(pytest.param(name, marks=pytest.mark.long) for name in OPENED[1:])]
 
 
 @dataclass
 class Caller:
-    """Opens sessions with one vendor and asks for one short list."""
+    """Opens sessions with one vendor and requests one short list."""
 
     vendor: Vendor
     sandbox: Sandbox
@@ -83,7 +83,7 @@ class Caller:
 
     @property
     def question(self) -> Request:
-        """The first page, where the vendor is asked on somebody's behalf of the first grant."""
+        """The request for the first page, with the first grant where the vendor needs one."""
         grants = sorted(json.loads(self.connection.extra.get("grants", "{}")))
         return Request(self.path, self.table.params, grant=grants[0] if grants else "")
 
@@ -100,45 +100,45 @@ class Caller:
         self._fault(self.route, kind, options)
 
     def fault_login(self, kind: str, **options: object) -> None:
-        """A fault on the call that opens a session."""
-        told = urlsplit(self.connection.extra.get("token_url", "")).path
-        self._fault(told or f"/{self.vendor.name}/*token*", kind, options)
+        """Add a fault to the call that opens a session."""
+        path = urlsplit(self.connection.extra.get("token_url", "")).path
+        self._fault(path or f"/{self.vendor.name}/*token*", kind, options)
 
     def _fault(self, route: str, kind: str, options: dict[str, object]) -> None:
-        answer = self.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
-        assert answer.status_code == 200
+        response = self.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
+        assert response.status_code == 200
 
     def send_request(self, session: VendorSession, read: Callable[[bytes], bytes] = bytes, **changed: Any) -> bytes:
-        answer = session.request(replace(self.question, **changed), read)
-        assert answer is not None
-        return answer
+        body = session.request(replace(self.question, **changed), read)
+        assert body is not None
+        return body
 
     def calls(self) -> tuple[int, int]:
-        """How often the list was asked for, and how often anything else was: the login."""
+        """Count the requests for the list, and all others (the login)."""
         report = self.sandbox.http.get("/_sandbox/calls").json()
-        asked = report["routes"].get(name_route(self.route), {"count": 0})["count"]
-        return asked, report["total"] - asked
+        requests = report["routes"].get(name_route(self.route), {"count": 0})["count"]
+        return requests, report["total"] - requests
 
 
 @pytest.fixture
 def caller(running: Sandbox, vendor: Vendor, shared_database: Database) -> Iterator[Caller]:
     running.http.delete("/_sandbox/faults")
     running.admin("clock", now=NOW.isoformat())
-    known = connect(running, vendor)
-    place = place_of(vendor, known)
+    base = connect(running, vendor)
+    place = place_of(vendor, base)
     database, engine = shared_database, schema.engine(shared_database.url())
     database.do("delete from control.api_call")
     database.do("delete from control.rate_budget")
     quick = replace(vendor, budget=replace(vendor.budget, calls_per_minute=60_000, burst=1000))
     running.http.delete("/_sandbox/calls")
 
-    def open_session(connection: Connection = known, patience_s: float = 20.0) -> VendorSession:
+    def open_session(connection: Connection = base, patience_s: float = 20.0) -> VendorSession:
         budget = RateBudget(engine, vendor.name, quick.budget)
         log = CallLog(engine, vendor.name, plainest(vendor).name, "a run")
         grants = Grants.of(engine, vendor.name, KEYRING.sealer, connection.extra)
         return VendorSession(quick, connection, budget, log, grants, patience_s=patience_s)
 
-    yield Caller(vendor, running, database, known, place, open_session)
+    yield Caller(vendor, running, database, base, place, open_session)
     running.http.delete("/_sandbox/faults")
     engine.dispose()
 
@@ -161,9 +161,9 @@ def test_token_that_died_is_renewed_once_however_many_threads_find_out(caller: C
         caller.send_request(session)
         caller.sandbox.admin("clock", advance_seconds=11 * 3600)
         assert all(threads.map(send_request, [session] * 6))
-    asked, logins = caller.calls()
+    requests, logins = caller.calls()
     assert logins == 2 * caller.logins
-    assert 8 <= asked <= 13
+    assert 8 <= requests <= 13
 
 
 @pytest.mark.parametrize("vendor", OPENED, indirect=True)
@@ -175,23 +175,23 @@ def test_token_refused_as_soon_as_it_was_given_is_an_authentication_error(caller
 
 
 NO_CREDENTIAL = ("token_url", "private_key", "grants", "auth_host", "account_id", "connect_hmac_key")
-"""Entries of a connection that a vendor does not refuse with a status; those of a login alone are tried where it is."""
+"""Fields of a connection that a vendor does not reject with a status; fields of the login are tested in `test_login`."""
 
 
 def test_each_wrong_credential_is_refused_and_tried_once(caller: Caller) -> None:
-    known = caller.connection
-    entries = [name for name in known.extra if name not in NO_CREDENTIAL]
-    wrongs = [replace(known, extra=known.extra | {name: "wrong"}) for name in entries]
-    wrongs += [replace(known, **{name: "wrong"}) for name in ("login", "password") if known.login]
+    connection = caller.connection
+    entries = [name for name in connection.extra if name not in NO_CREDENTIAL]
+    wrongs = [replace(connection, extra=connection.extra | {name: "wrong"}) for name in entries]
+    wrongs += [replace(connection, **{name: "wrong"}) for name in ("login", "password") if connection.login]
     assert len(wrongs) >= 2
     for wrong in wrongs:
         caller.sandbox.http.delete("/_sandbox/calls")
         with caller.open(wrong) as session, pytest.raises(AuthenticationError, match="refuse"):
             caller.send_request(session)
-        asked, logins = caller.calls()
-        assert asked <= 2
+        requests, logins = caller.calls()
+        assert requests <= 2
         assert logins <= 2 * caller.logins
-        if caller.logins and not asked:
+        if caller.logins and not requests:
             assert logins == 1
 
 
@@ -334,7 +334,7 @@ def test_patience_ends_with_the_last_cause(
     ):
         caller.send_request(session)
     assert time.monotonic() - started < 2.5
-    if isinstance(error_info.value, VendorUnavailable):  # alerts tell since when, and how often
+    if isinstance(error_info.value, VendorUnavailable):  # alerts report since when, and how often
         assert error_info.value.failing_since is not None
         assert error_info.value.tries > 1
 
@@ -427,9 +427,9 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
 
 
 @pytest.mark.parametrize("vendor", OPENED, indirect=True)
-def test_refused_login_is_a_row_too(caller: Caller) -> None:
-    known = caller.connection.extra
-    extra = known | {name: "wrong" for name in ("client_id", "integration_key") if name in known}
+def test_refused_login_is_also_a_row(caller: Caller) -> None:
+    fields = caller.connection.extra
+    extra = fields | {name: "wrong" for name in ("client_id", "integration_key") if name in fields}
     with caller.open(replace(caller.connection, extra=extra)) as session, pytest.raises(AuthenticationError) as error:
         caller.send_request(session)
     rows = caller.database.rows("select path, status from control.api_call")
@@ -438,12 +438,16 @@ def test_refused_login_is_a_row_too(caller: Caller) -> None:
 
 def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    told: list[str] = []
-    known = caller.connection
-    pair = f"{known.login}:{known.password}"
-    secrets = [known.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()] if known.login else []
-    secrets += [value for name, value in known.extra.items() if value and re.search("secret|key|refresh_token", name)]
-    secrets += json.loads(known.extra.get("grants", "{}")).values()
+    texts: list[str] = []
+    connection = caller.connection
+    pair = f"{connection.login}:{connection.password}"
+    secrets = (
+        [connection.password, "wr0ng-secret", base64.b64encode(pair.encode()).decode()] if connection.login else []
+    )
+    secrets += [
+        value for name, value in connection.extra.items() if value and re.search("secret|key|refresh_token", name)
+    ]
+    secrets += json.loads(connection.extra.get("grants", "{}")).values()
     kinds = ["server_error", "connection_reset", "body_cut", "html_page", "too_many_requests"]
     for kind in kinds + ["token_expired"] * bool(caller.logins):
         caller.sandbox.http.delete("/_sandbox/faults")
@@ -453,16 +457,16 @@ def test_no_error_and_no_log_holds_a_secret(caller: Caller, caplog: pytest.LogCa
                 caller.send_request(session)
             [token] = session._tokens._known.values()
             secrets += [value.split()[-1] for value in token.headers.values()]
-        told.append(_whole_story(error.value))
-        told.append(f"{session!r} {token!r} {known!r}")
+        texts.append(_whole_story(error.value))
+        texts.append(f"{session!r} {token!r} {connection!r}")
     caller.sandbox.http.delete("/_sandbox/faults")
     spoilt = {"client_secret": "wr0ng-secret", "client_id": "no", "user_id": "nobody"}
-    wrong = replace(known, password="wr0ng-secret", extra=known.extra | spoilt)
+    wrong = replace(connection, password="wr0ng-secret", extra=connection.extra | spoilt)
     with caller.open(wrong) as session:
         with pytest.raises(AuthenticationError) as error_info:
             caller.send_request(session)
-        told.append(_whole_story(error_info.value))
-    text = "\n".join([*told, caplog.text])
+        texts.append(_whole_story(error_info.value))
+    text = "\n".join([*texts, caplog.text])
     assert "try 1 failed" in text
     assert len(secrets) > 5
     assert [secret for secret in secrets if secret in text] == []

@@ -1,4 +1,4 @@
-"""Days that are wrong, for the tests that follow them."""
+"""Wrong days of a firm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEFORE = date(2026, 11, 19)
 
 @pytest.fixture
 def start_wrong_day(start_firm: Callable[..., Firm]) -> Callable[[Vendor], WrongDay]:
-    """Starts a firm on a Monday after two good days."""
+    """Starts firms on a Monday after two good days."""
 
     def start(vendor: Vendor) -> WrongDay:
         firm = start_firm(vendor, households=12)

@@ -1,4 +1,4 @@
-"""A vendor's day whose rows are reshaped between its answer and its checks: rows gone, codes renamed, values in another column or row."""
+"""Changes to a vendor's staged rows before validation: removed rows, renamed codes, values in another column or row."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.conftest import Firm
 
 Reshape = Callable[[pa.Table], pa.Table]
 FEWEST = 10
-"""Rows below which a few that are wrong can't be told from a few that changed."""
+"""With fewer rows, a few wrong ones can't be distinguished from a few changed ones."""
 
 
 def read_rows(table: Table, partition: Partition) -> pa.Table:
-    """All rows of a partition."""
+    """Read all rows of a partition."""
     none = staged_schema(table).empty_table()
     return pa.concat_tables([none, *(part for _, part in partition.rows())])
 
 
 def write_rows(firm: Firm, table: Table, like: Partition, rows: pa.Table, run: Run) -> Partition:
-    """Stages rows as a pull of their own, like another partition."""
+    """Stage rows as a pull of their own, like another partition."""
     manifest = replace(like.manifest, pull_id=f"{like.manifest.pull_id[:-8]}{secrets.token_hex(4)}")
     folder = firm.site.staging.folder(manifest.path)
     writer = PartWriter(folder, rows.schema)
@@ -47,7 +47,7 @@ def write_rows(firm: Firm, table: Table, like: Partition, rows: pa.Table, run: R
 
 
 def change(name: str, make: Callable[[pa.Array], pa.Array]) -> Reshape:
-    """Reshapes one column."""
+    """Reshape one column."""
 
     def reshape(rows: pa.Table) -> pa.Table:
         values = make(rows.column(name).combine_chunks()).cast(rows.schema.field(name).type)
@@ -57,7 +57,7 @@ def change(name: str, make: Callable[[pa.Array], pa.Array]) -> Reshape:
 
 
 def swap(one: str, other: str) -> Reshape:
-    """Has two columns hold each other's values."""
+    """Swap the values of two columns."""
 
     def reshape(rows: pa.Table) -> pa.Table:
         ones, others = rows.column(one), rows.column(other)
@@ -68,7 +68,7 @@ def swap(one: str, other: str) -> Reshape:
 
 
 def multiply(factor: Decimal, *names: str) -> Reshape:
-    """Multiplies some columns."""
+    """Multiply some columns."""
 
     def reshape(rows: pa.Table) -> pa.Table:
         for name in names:
@@ -82,12 +82,12 @@ def multiply(factor: Decimal, *names: str) -> Reshape:
 
 
 def shift_dates(name: str, days: int) -> Reshape:
-    """Has a column of dates hold other days."""
+    """Shift a column of dates."""
     return change(name, lambda each: pc.add(each.cast(pa.timestamp("s")), timedelta(days)))
 
 
 def double(key: str) -> Reshape:
-    """Has every row twice: the copy has a key of its own."""
+    """Duplicate every row; the copy has a key of its own."""
 
     def reshape(rows: pa.Table) -> pa.Table:
         ids = rows.column(key)
@@ -99,12 +99,12 @@ def double(key: str) -> Reshape:
 
 
 def rename(code: str) -> Callable[[pa.Array], pa.Array]:
-    """Renames a code."""
+    """Rename a code."""
     return lambda values: pc.if_else(pc.fill_null(pc.equal(values, code), False), f"{code} (new)", values)
 
 
 def own(table: Table) -> list[Column]:
-    """Columns that the vendor states of a row, beside its key and its day."""
+    """List the vendor's own columns of a row, without its key and its day."""
     return [
         col
         for col in table.columns
@@ -113,14 +113,14 @@ def own(table: Table) -> list[Column]:
 
 
 def commonest(values: pa.ChunkedArray) -> tuple[str, int, int]:
-    """The value that most rows have, how many do, and how many different values there are."""
+    """Return the most frequent value, its count, and the number of different values."""
     counted = pc.value_counts(values.combine_chunks().drop_null()).to_pylist()
     most = max(counted, key=lambda each: each["counts"], default={"values": "", "counts": 0})
     return most["values"], most["counts"], len(counted)
 
 
 def list_missing(rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
-    """Rows that vanish."""
+    """List reshapes that remove rows."""
     if rows.num_rows:
         yield "empty", lambda table: table.slice(0, 0)
     if rows.num_rows >= FEWEST:
@@ -128,7 +128,7 @@ def list_missing(rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
 
 
 def list_renamed(table: Table, rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
-    """Fields whose values vanish with their name, and codes of a quarter of the rows or more."""
+    """List reshapes that null a column, or rename a code of at least a quarter of the rows."""
     for col in own(table):
         values = rows.column(col.name)
         if pc.count(pc.drop_null(values)).as_py() >= FEWEST and not col.required:
@@ -140,7 +140,7 @@ def list_renamed(table: Table, rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
 
 
 def list_shifted(table: Table, rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
-    """Values of the column beside, dates of the day after, and the values of another row."""
+    """List reshapes that take values of the neighboring column, the next day's date, or another row."""
     columns = [col for col in own(table) if col.name in rows.column_names]
     for one, other in pairwise(columns):
         types = [rows.schema.field(col.name).type for col in (one, other)]
@@ -153,7 +153,7 @@ def list_shifted(table: Table, rows: pa.Table) -> Iterator[tuple[str, Reshape]]:
 
 
 def differ(rows: pa.Table, one: str, other: str) -> bool:
-    """Whether two columns both have values, and clearly other ones, in enough rows."""
+    """Whether two columns both have values, clearly different ones, in enough rows."""
     pairs = [
         (a, b)
         for a, b in zip(rows[one].to_pylist(), rows[other].to_pylist(), strict=True)

@@ -1,4 +1,4 @@
-"""A change too great to be made unasked: a real scheduler lets a question wait, people are alerted, and the answer counts."""
+"""A change that requires approval, under a real scheduler: the request waits, users are alerted, and the decision applies."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from tests.running_sandbox import Sandbox, run_sandbox
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 DAG = "salesforce"
-ASKING, ASK = "approve_salesforce", "decide"
+APPROVAL_DAG, DECISION = "approve_salesforce", "decide"
 APP = {"client_id": "tributary", "client_secret": "sandbox-only", "username": "load@tributary.example"}
-# Airflow 3.3.2 takes a task that is answered while its asking process ends for one that was killed, and asks again later.
+# If a decision arrives while the requesting process ends, Airflow 3.3.2 considers the task killed and requests it again.
 READING_S = 2
 OBJECTS = ("Account", "FinServ__FinancialAccount__c", "FinServ__FinancialHolding__c")
 
 
 @dataclass
 class ApprovalRun:
-    """Airflow with the project's DAGs, a day in the warehouse, and a firm that lets five records change unasked."""
+    """Airflow with the project's DAGs, a day in the warehouse, and a firm whose limit without approval is five records."""
 
     api: AirflowApi
     sandbox: Sandbox
@@ -43,28 +43,28 @@ class ApprovalRun:
     alerts: Path
 
     def request_approval(self) -> tuple[str, str]:
-        """Starts a run with a change that nobody has approved; returns its id, and the question's once it waits."""
+        """Start a run with an unapproved change; return its id, and that of the approval's run once it waits."""
         self.database.do("update warehouse.position set quantity = quantity * 2 where recorded_to is null")
-        before = {each["dag_run_id"] for each in self.api.runs(ASKING)}
+        before = {each["dag_run_id"] for each in self.api.runs(APPROVAL_DAG)}
         run_id = self.api.trigger(DAG)
         self.api.wait_run(DAG, run_id, START_S)
-        [question] = [each["dag_run_id"] for each in self.api.runs(ASKING) if each["dag_run_id"] not in before]
-        wait_until(lambda: self.api.task_states(ASKING, question).get(ASK) == "awaiting_input", START_S)
+        [approval_id] = [each["dag_run_id"] for each in self.api.runs(APPROVAL_DAG) if each["dag_run_id"] not in before]
+        wait_until(lambda: self.api.task_states(APPROVAL_DAG, approval_id).get(DECISION) == "awaiting_input", START_S)
         time.sleep(READING_S)
-        return run_id, question
+        return run_id, approval_id
 
-    def question(self, run_id: str) -> dict[str, Any]:
-        """What a person reads."""
-        return self.api._call("GET", f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails")
+    def read_request(self, run_id: str) -> dict[str, Any]:
+        """Read the approval request as a user sees it."""
+        return self.api._call("GET", f"dags/{APPROVAL_DAG}/dagRuns/{run_id}/taskInstances/{DECISION}/-1/hitlDetails")
 
-    def answer(self, run_id: str, option: str, reason: str) -> None:
-        """Answers as the button in Airflow's pages does, and waits until that is kept."""
-        path = f"dags/{ASKING}/dagRuns/{run_id}/taskInstances/{ASK}/-1/hitlDetails"
+    def decide(self, run_id: str, option: str, reason: str) -> None:
+        """Decide as the button in Airflow's pages does, and wait until the decision is stored."""
+        path = f"dags/{APPROVAL_DAG}/dagRuns/{run_id}/taskInstances/{DECISION}/-1/hitlDetails"
         self.api._call("PATCH", path, json={"chosen_options": [option], "params_input": {"reason": reason}})
-        assert self.api.wait_run(ASKING, run_id, START_S) == "success"
+        assert self.api.wait_run(APPROVAL_DAG, run_id, START_S) == "success"
 
     def follow(self, before: set[str]) -> str:
-        """Waits for the sync that an approval starts; returns its id."""
+        """Wait for the sync that an approval starts; return its id."""
         [run_id] = {each["dag_run_id"] for each in self.api.runs(DAG)} - before
         assert self.api.wait_run(DAG, run_id, START_S) == "success"
         return run_id
@@ -73,11 +73,11 @@ class ApprovalRun:
         return {each["dag_run_id"] for each in self.api.runs(DAG)}
 
     def read_org(self) -> dict[str, str]:
-        """All that the org holds, as text."""
+        """Read all records of the org, as text."""
         return {name: self.sandbox.http.get(f"/salesforce/_admin/records/{name}").text for name in OBJECTS}
 
     def list_alerts(self, run_id: str) -> list[str]:
-        """Titles of the alerts about a run."""
+        """List the titles of the alerts about a run."""
         lines = self.alerts.read_text().splitlines() if self.alerts.exists() else []
         about = [line for line in map(json.loads, lines) if run_id in line["body"]]
         return [line["title"] for line in about]
@@ -102,17 +102,19 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
             "conn_type": "http", "host": sandbox.org_url, "login": APP["client_id"],
             "password": APP["client_secret"], "extra": {"grant": "client_credentials", "firm": "test", "few": 5},
         }  # fmt: skip
-        known = connections(folder, database, sandbox) | {DAG: json.dumps(salesforce)}
+        definitions = connections(folder, database, sandbox) | {DAG: json.dumps(salesforce)}
         port = find_free_port()
-        settings = airflow.environment(folder / "home", postgres.url("airflow_approval"), port, ROOT, connections=known)
-        # No run by schedule: it would wait for an answer, and ours behind it.
+        settings = airflow.environment(
+            folder / "home", postgres.url("airflow_approval"), port, ROOT, connections=definitions
+        )
+        # No scheduled run: it would wait for a decision, and block ours.
         settings |= {"TRIBUTARY_GO_LIVE": (now + timedelta(days=1)).isoformat()}
         settings |= {"TRIBUTARY_DATA_DOCS": str(folder / "docs"), "TRIBUTARY_WORK": str(folder / "work")}
         try:
             airflow.start(settings, processes)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
-            for dag_id in (DAG, ASKING):
+            for dag_id in (DAG, APPROVAL_DAG):
                 api.wait_dag(dag_id)
                 api.unpause(dag_id)
             yield ApprovalRun(api, sandbox, database, folder / "alerts.jsonl")
@@ -122,16 +124,16 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_what_is_approved_is_sent(approval_run: ApprovalRun) -> None:
     before = approval_run.read_org()
-    _, question = approval_run.request_approval()
+    _, approval_id = approval_run.request_approval()
 
     assert approval_run.read_org() == before
-    assert approval_run.list_alerts(question) == ["Approval required: Salesforce"]
-    asked = approval_run.question(question)
-    assert "position: " in asked["body"]
-    assert "/data-docs/salesforce-" in asked["body"]
+    assert approval_run.list_alerts(approval_id) == ["Approval required: Salesforce"]
+    details = approval_run.read_request(approval_id)
+    assert "position: " in details["body"]
+    assert "/data-docs/salesforce-" in details["body"]
 
     runs = approval_run.runs()
-    approval_run.answer(question, "Approve", "")
+    approval_run.decide(approval_id, "Approve", "")
     run_id = approval_run.follow(runs)
 
     sent = (
@@ -143,8 +145,8 @@ def test_what_is_approved_is_sent(approval_run: ApprovalRun) -> None:
 
 def test_rejected_changes_are_not_sent_and_not_requested_again(approval_run: ApprovalRun) -> None:
     before = approval_run.read_org()
-    run_id, question = approval_run.request_approval()
-    approval_run.answer(question, "Reject", "The vendor sent shares twice")
+    run_id, approval_id = approval_run.request_approval()
+    approval_run.decide(approval_id, "Reject", "The vendor sent shares twice")
 
     states = approval_run.api.task_states(DAG, run_id)
     assert (states["send_changes"], states["raise_tasks"]) == ("failed", "upstream_failed")
@@ -153,17 +155,17 @@ def test_rejected_changes_are_not_sent_and_not_requested_again(approval_run: App
     assert approval_run.api.wait_run(DAG, again, START_S) == "failed"
     assert approval_run.api.task_states(DAG, again)["request_approval"] == "skipped"
     assert approval_run.list_alerts(run_id) == approval_run.list_alerts(again) == []
-    kept = approval_run.database.rows("select reason, decided_by from control.crm_question where not is_approved")
-    assert {tuple(row.values()) for row in kept} == {("The vendor sent shares twice", "admin")}
+    decisions = approval_run.database.rows("select reason, decided_by from control.crm_question where not is_approved")
+    assert {tuple(row.values()) for row in decisions} == {("The vendor sent shares twice", "admin")}
 
 
-def test_an_approval_does_not_lift_a_pause_that_came_while_the_question_waited(approval_run: ApprovalRun) -> None:
+def test_an_approval_does_not_lift_a_pause_that_came_while_the_request_waited(approval_run: ApprovalRun) -> None:
     before = approval_run.read_org()
-    _, question = approval_run.request_approval()
+    _, approval_id = approval_run.request_approval()
     approval_run.api._call("POST", "variables", json={"key": "tributary_crm_paused", "value": "true"})
     try:
         runs = approval_run.runs()
-        approval_run.answer(question, "Approve", "")
+        approval_run.decide(approval_id, "Approve", "")
         approval_run.follow(runs)
     finally:
         approval_run.api._session.delete(

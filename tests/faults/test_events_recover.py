@@ -1,4 +1,4 @@
-"""Webhooks into a real Airflow whose triggerer is killed, and whose PostgreSQL is: what the vendor says is known in the end."""
+"""Webhooks into a real Airflow whose triggerer or PostgreSQL is killed: every event is processed in the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from local.postgres import Postgres
 from local.processes import Processes, find_free_port
 from tests.conftest import PASSWORDS, Database, Firm, connect
 from tests.faults.test_scheduled_kills import ROOT, connections, wait_until
-from tests.integration.desk import states, truth
+from tests.integration.desk import pull_truth, read_states
 from tests.running_sandbox import Sandbox, run_sandbox
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
@@ -36,7 +36,7 @@ PATIENCE_S = 180
 
 @dataclass
 class WebhookRun:
-    """Airflow that hears a vendor's webhooks, with one PostgreSQL server for its own state and for the warehouse."""
+    """Airflow that receives a vendor's webhooks, with one PostgreSQL server for its own state and the warehouse."""
 
     server: Postgres
     processes: Processes
@@ -57,14 +57,14 @@ class WebhookRun:
             pass
 
     def await_state(self, envelope: str, status: str) -> float:
-        """Seconds until the warehouse knows that an envelope is in that state."""
-        asked = "select max(status) from warehouse.envelope where recorded_to is null and envelope_key = :key"
+        """Wait until an envelope has this status in the warehouse; return the seconds."""
+        query = "select max(status) from warehouse.envelope where recorded_to is null and envelope_key = :key"
         started = time.monotonic()
-        wait_until(lambda: self.firm.database.value(asked, key=envelope) == status, PATIENCE_S)
+        wait_until(lambda: self.firm.database.value(query, key=envelope) == status, PATIENCE_S)
         return time.monotonic() - started
 
     def await_rest(self) -> None:
-        """Waits until nothing waits, and nobody is at work; and not just before the sweep, which would do a bell's work."""
+        """Wait until no event is pending and no run is active, and not just before the sweep, which would hide a lost notification."""
         wait_until(
             lambda: not self.count_waiting() and not self.active_runs() and datetime.now(UTC).minute % 10 < 7,
             PATIENCE_S + 180,
@@ -83,7 +83,7 @@ class WebhookRun:
         return self.api._pages("dags/drain_inbox/dagRuns", "dag_runs")
 
     def revive(self) -> None:
-        """Starts what has died, as the host's supervisor does, until everything is well."""
+        """Restart dead processes, as the host's supervisor does, until all are healthy."""
         end = time.monotonic() + PATIENCE_S
         while True:
             airflow.start(self.settings, self.processes)
@@ -99,7 +99,7 @@ class WebhookRun:
 def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun]:
     folder, now = tmp_path_factory.mktemp("hearing"), datetime.now(UTC)
     processes = Processes(folder / "state")
-    server = Postgres.start(folder / "postgres")  # durable, as a firm's is: what was acknowledged is kept
+    server = Postgres.start(folder / "postgres")  # durable, as in production: acknowledged data survives
     try:
         server.create_database("airflow")
         server.create_database("tributary")
@@ -107,13 +107,18 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
         database = Database(server.url("tributary"))
         schema.migrate(database.url("tributary_migrate"))
         with run_sandbox(folder / "sandbox", households=6, now=now) as sandbox:
-            port, known = find_free_port(), connect(sandbox, VENDOR)
-            conn = {"conn_type": "http", "host": known.url, "login": known.login, "password": known.password}
-            secret = {"conn_type": "generic", "password": known.extra["connect_hmac_key"]}
+            port, connection = find_free_port(), connect(sandbox, VENDOR)
+            conn = {
+                "conn_type": "http",
+                "host": connection.url,
+                "login": connection.login,
+                "password": connection.password,
+            }
+            secret = {"conn_type": "generic", "password": connection.extra["connect_hmac_key"]}
             settings = airflow.environment(
                 folder / "home", server.url("airflow"), port, ROOT,
                 connections=connections(folder, database, sandbox)
-                | {VENDOR.name: json.dumps(conn | {"extra": dict(known.extra)}), f"{VENDOR.name}_connect": json.dumps(secret)},
+                | {VENDOR.name: json.dumps(conn | {"extra": dict(connection.extra)}), f"{VENDOR.name}_connect": json.dumps(secret)},
                 variables={"tributary_crm_paused": "true"},
             )  # fmt: skip
             settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
@@ -126,7 +131,7 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
             here.api.ensure_pool(f"{VENDOR.name}_api", 4)
             here.api.wait_dag("drain_inbox")
             here.api.unpause("drain_inbox")
-            subscribe(VENDOR.login, known, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")
+            subscribe(VENDOR.login, connection, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")
             yield here
             firm.engine.dispose()
     finally:
@@ -135,9 +140,9 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
 
 
 def kill_whole(pid: int) -> None:
-    """Kills a process and all its children, at once."""
-    for each in (found := psutil.Process(pid), *found.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # its parent's end was its own
+    """Kill a process and all its children at once."""
+    for each in (parent := psutil.Process(pid), *parent.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it ended with its parent
             each.send_signal(signal.SIGKILL)
 
 
@@ -151,7 +156,9 @@ def test_what_came_while_the_triggerer_was_dead_is_known_when_it_lives_again(
     kill_whole(webhook_run.processes.start("triggerer", []))
     webhook_run.sign(envelope)
     webhook_run.do("quiet", timeout_seconds=20)
-    assert webhook_run.count_waiting() > 0  # the gateway goes on: what it acknowledged waits, and nobody hears the bell
+    assert (
+        webhook_run.count_waiting() > 0
+    )  # the gateway keeps running: acknowledged events wait, and no listener receives the notification
     webhook_run.revive()
 
     record_property("known_after_s", took := webhook_run.await_state(envelope, "completed"))
@@ -171,11 +178,11 @@ def test_what_came_while_postgresql_was_dead_is_known_when_it_lives_again(
     kill_whole(pid)
     webhook_run.sign(signed)
     webhook_run.do("decline", envelope_id=sent, reason="not mine")
-    time.sleep(3)  # the vendor's sender tries, and is answered that nobody can take it
+    time.sleep(3)  # the vendor's deliveries are rejected as unavailable
     assert webhook_run.do("quiet", timeout_seconds=0)["waiting"] > 0
     Postgres.start(webhook_run.server.data_dir, webhook_run.server.port)
     webhook_run.revive()
-    # The vendor would try again in some minutes, and our hourly run asks it to: as here.
+    # The vendor would retry after some minutes, and our hourly run requests redelivery, as here.
     assert republish(webhook_run.firm.vendor_run(webhook_run.firm.new_run())) > 0
 
     record_property("known_after_s", took := webhook_run.await_state(signed, "completed"))
@@ -185,9 +192,9 @@ def test_what_came_while_postgresql_was_dead_is_known_when_it_lives_again(
 
 def test_final_state_matches_the_vendor(webhook_run: WebhookRun, postgres: Postgres, tmp_path: Path) -> None:
     wait_until(lambda: not webhook_run.count_waiting(), PATIENCE_S)
-    brought = states(webhook_run.firm)
-    assert sorted(each["status"] for each in brought.values()) == ["completed", "completed", "declined"]
+    states = read_states(webhook_run.firm)
+    assert sorted(each["status"] for each in states.values()) == ["completed", "completed", "declined"]
     webhook_run.firm.now = max(webhook_run.firm.now, datetime.now(UTC))
-    with truth(webhook_run.firm, postgres, tmp_path) as expected:
-        assert brought == {name: expected[name] for name in brought}
+    with pull_truth(webhook_run.firm, postgres, tmp_path) as expected:
+        assert states == {name: expected[name] for name in states}
     assert webhook_run.firm.database.value("select count(*) from control.inbox where error is not null") == 0

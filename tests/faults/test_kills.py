@@ -1,6 +1,6 @@
 """A worker killed or stopped anywhere in a vendor-day: after the rerun nothing is lost, nothing is doubled.
 
-Every day here ends in the same rows as a day that nobody disturbed, history included, whichever key got which id.
+Every day here ends in the same rows as an undisturbed day, history included, apart from surrogate ids.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ MORE = {
     "all parts, no manifest": Hold(STAGE, "include.staging.partitions:Staging.seal", "before"),
     "manifest, no ledger": Hold(STAGE, "include.staging.partitions:Staging.seal"),
     "stage recorded, not committed": Hold(STAGE, "include.control.ledger:record"),
-    "staged, not told": Hold(STAGE, "include.pipeline.vendor_day:record_staged"),
+    "staged, not recorded": Hold(STAGE, "include.pipeline.vendor_day:record_staged"),
     "faults of some tables": Hold(VALIDATE, "include.staging.partitions:Partition.write_faults", call=2),
     "some tables recorded": Hold(VALIDATE, "include.control.dead_letters:insert", call=3),
     "letters not committed": Hold(VALIDATE, "include.control.dead_letters:insert", call=5),
-    "validated, not told": Hold(VALIDATE, "include.pipeline.vendor_day:validate"),
+    "validated, not reported": Hold(VALIDATE, "include.pipeline.vendor_day:validate"),
     "canonical parts, no manifest": Hold(TRANSFORM, "include.staging.files:PartWriter.flush", call=3),
     "one entity of two": Hold(TRANSFORM, "include.transform.entities:_produce"),
     "transformed, no ledger": Hold(TRANSFORM, "include.transform.entities:transform"),
     "transform recorded, not committed": Hold(TRANSFORM, "include.control.ledger:record", call=1),
-    "transformed, not told": Hold(TRANSFORM, "include.pipeline.vendor_day:transform"),
+    "transformed, not reported": Hold(TRANSFORM, "include.pipeline.vendor_day:transform"),
     "fences taken": Hold(LOAD, "include.control.writer:take_all"),
     "keys known, nothing loaded": Hold(LOAD, "include.warehouse.load:_add_source_keys"),
     "before COPY": Hold(LOAD, "include.warehouse.load:copy_in", "before", within=ROWS),
@@ -92,7 +92,7 @@ def world(
 
 
 def close(world: World, day: date) -> None:
-    """A vendor that closes its day in the night has closed this one."""
+    """Close this day at the vendor, if it closes days at night."""
     if closes_at_night(world.vendor.name):
         world.sandbox.admin(f"{world.vendor.name}/closed_through", date=str(day))
 
@@ -108,8 +108,8 @@ def start(world: World) -> Iterator[Callable[[str], Day]]:
         yield start
 
 
-def placed(hold: Hold, vendor: Vendor) -> Hold:
-    """The same place in another vendor's day: at its own tables, and at the first call of what is called less often there."""
+def adapt_hold(hold: Hold, vendor: Vendor) -> Hold:
+    """Move a hold to the same place in another vendor's day: its own tables, and the first call if there are few."""
     if vendor.name == "orion":
         return hold
     matter = matter_of(vendor.name)
@@ -119,7 +119,7 @@ def placed(hold: Hold, vendor: Vendor) -> Hold:
 
 
 def kill_and_rerun(day: Day, hold: Hold) -> None:
-    hold = placed(hold, day.world.vendor)
+    hold = adapt_hold(hold, day.world.vendor)
     with Worker(day.work, hold) as victim:
         victim.wait_held()
         assert hold.step not in victim.done
@@ -136,7 +136,7 @@ OTHERS = [
 @pytest.mark.parametrize(
     "hold",
     [
-        pytest.param(QUICK["between two pages"], id="asked", marks=pytest.mark.long),
+        pytest.param(QUICK["between two pages"], id="between two pages", marks=pytest.mark.long),
         pytest.param(QUICK["merged, fences not checked"], id="merged"),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_day_of_any_vendor_killed_and_run_again_is_as_if_undisturbed(start: Ca
     day.check()
 
 
-NOT_EVERYWHERE = {"in the middle of a page"}  # a report's file is no page
+NOT_EVERYWHERE = {"in the middle of a page"}  # a report's file is not a page
 
 
 @pytest.mark.long
@@ -179,8 +179,8 @@ def test_killed_anywhere_and_run_again_is_as_if_undisturbed(
 
 
 @contextlib.contextmanager
-def row_locked(day: Day) -> Iterator[None]:
-    """Somebody holds one of the positions that the corrections change, so that the load stops while it closes them."""
+def lock_row(day: Day) -> Iterator[None]:
+    """Lock a position that the corrections change, so that the load stops while it closes them."""
     with psycopg.connect(day.database.admin_url) as connection:
         changed = """
             select p.position_key from warehouse.position p join warehouse.security s using (security_id)
@@ -193,8 +193,8 @@ def row_locked(day: Day) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def key_taken(day: Day) -> Iterator[None]:
-    """Somebody is about to insert one of the positions, so that the load stops at the unique index."""
+def take_key(day: Day) -> Iterator[None]:
+    """Insert one of the positions without a commit, so that the load stops at the unique index."""
     key = str(day.world.sandbox.rows("Portfolio/Assets", asOfDate=str(LAST))[100]["id"])
     with psycopg.connect(day.database.admin_url) as connection:
         connection.execute("select warehouse.ensure_month(%s)", [LAST])
@@ -207,20 +207,20 @@ def key_taken(day: Day) -> Iterator[None]:
 
 
 def wait_blocked(day: Day, statement: str) -> int:
-    """Waits until a loader's statement waits for a lock; returns its session's process id."""
+    """Wait until a loader's statement waits for a lock; return its session's process id."""
     query = """
         select pid from pg_stat_activity where usename = 'tributary_load' and datname = current_database()
         and wait_event_type = 'Lock' and query ~* :statement
     """
     for _ in range(600):
-        if found := day.database.rows(query, statement=statement):
-            return int(found[0]["pid"])
+        if rows := day.database.rows(query, statement=statement):
+            return int(rows[0]["pid"])
         time.sleep(0.05)
-    raise AssertionError("nobody waits for the lock")
+    raise AssertionError("no session waits for the lock")
 
 
-CHANGE = pytest.param("again", row_locked, "^(merge into|update) warehouse.position", id="changing")
-INSERT = pytest.param("first", key_taken, "^insert into warehouse.position", id="inserting", marks=pytest.mark.long)
+CHANGE = pytest.param("again", lock_row, "^(merge into|update) warehouse.position", id="changing")
+INSERT = pytest.param("first", take_key, "^insert into warehouse.position", id="inserting", marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize(("place", "locked", "statement"), [CHANGE, INSERT])
@@ -233,15 +233,15 @@ def test_killed_while_the_database_works_and_run_again_is_as_if_undisturbed(
             victim = running.enter_context(Worker(day.work))
             orphan = wait_blocked(day, statement)
             victim.kill()
-            # Its session does not know yet; the rerun ends it, and then waits for the lock itself.
+            # The orphaned session is still open; the rerun ends it, and then waits for the lock itself.
             assert day.database.value("select count(*) from pg_stat_activity where pid = :pid", pid=orphan) == 1
             rerun = running.enter_context(Worker(victim.rest()))
-            assert wait_gone(day, orphan)
+            assert wait_until_ended(day, orphan)
         assert rerun.finish() == 0, rerun.error
     day.check()
 
 
-def wait_gone(day: Day, pid: int) -> bool:
+def wait_until_ended(day: Day, pid: int) -> bool:
     for _ in range(200):
         if not day.database.value("select count(*) from pg_stat_activity where pid = :pid", pid=pid):
             return True

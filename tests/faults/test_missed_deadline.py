@@ -1,4 +1,4 @@
-"""A run that takes longer than its deadline: a real scheduler notices, a real triggerer tells people, and the run goes on."""
+"""A run that misses its deadline: a real scheduler notices, a real triggerer sends an alert, and the run continues."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from tests.running_sandbox import Sandbox, run_sandbox
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
 VENDOR = VENDORS[0]
-DEADLINE_S = 20  # a refused run has failed by then
+DEADLINE_S = 20  # a rejected run has failed by then
 MISSED = f"Deadline missed: {VENDOR.title} loaded within {DEADLINE_S / 3600:g} hours: {VENDOR.name}"
 
 
 @dataclass
 class Hurried:
-    """Airflow with the project's DAGs, whose runs have no more than `DEADLINE_S` seconds."""
+    """Airflow with the project's DAGs, whose runs have a deadline of `DEADLINE_S` seconds."""
 
     api: AirflowApi
     sandbox: Sandbox
     alerts: Path
 
     def deadline(self, run_id: str) -> str:
-        """When a run is due."""
+        """Read a run's deadline."""
         return str(self._deadline(run_id)["deadline_time"])
 
     def is_missed(self, run_id: str) -> bool:
@@ -48,16 +48,16 @@ class Hurried:
 
     def _deadline(self, run_id: str) -> dict[str, Any]:
         path = f"{self.api.url}/ui/dags/{VENDOR.name}/dagRuns/{quote(run_id)}/deadlines"
-        answer = self.api._session.get(path, timeout=30)
-        answer.raise_for_status()
-        [found] = answer.json()["deadlines"]
-        return dict(found)
+        response = self.api._session.get(path, timeout=30)
+        response.raise_for_status()
+        [deadline] = response.json()["deadlines"]
+        return dict(deadline)
 
     def read_alerts(self, run_id: str) -> dict[str, str]:
-        """The alerts about a run so far: title -> body."""
+        """Read the alerts about a run so far: title -> body."""
         lines = self.alerts.read_text().splitlines() if self.alerts.exists() else []
         about = [line for line in map(json.loads, lines) if f"Run: {run_id}" in line["body"].splitlines()]
-        assert len({line["title"] for line in about}) == len(about), "told twice"
+        assert len({line["title"] for line in about}) == len(about), "alerted twice"
         return {line["title"]: line["body"] for line in about}
 
 
@@ -72,8 +72,10 @@ def hurried(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
     processes = Processes(folder / "state")
     with run_sandbox(folder / "sandbox", households=10, now=now) as sandbox:
         port = find_free_port()
-        known = connections(folder, database, sandbox)
-        settings = airflow.environment(folder / "home", postgres.url("airflow_deadline"), port, ROOT, connections=known)
+        definitions = connections(folder, database, sandbox)
+        settings = airflow.environment(
+            folder / "home", postgres.url("airflow_deadline"), port, ROOT, connections=definitions
+        )
         settings |= {
             "TRIBUTARY_GO_LIVE": now.isoformat(),
             "TRIBUTARY_DATA_DOCS": str(folder / "docs"),
@@ -101,7 +103,7 @@ def test_a_missed_deadline_alerts_once_with_a_link_and_the_run_continues(hurried
     assert hurried.read_alerts(run_id)[MISSED].endswith(f"Link: {hurried.api.url}/dags/{VENDOR.name}/runs/{run_id}")
 
 
-def test_a_failed_run_misses_its_deadline_too(hurried: Hurried) -> None:
+def test_a_failed_run_also_misses_its_deadline(hurried: Hurried) -> None:
     hurried.sandbox.fault("field_renamed", "portfolio/clients", field="name", to="title")
     run_id = hurried.api.trigger(VENDOR.name, {"tables": ["clients"]})
     assert hurried.api.wait_run(VENDOR.name, run_id, START_S) == "failed"

@@ -37,7 +37,7 @@ START_S = 300
 
 @dataclass
 class Scheduled:
-    """Airflow with the project's DAGs, a sandbox of ten households, and a warehouse between them."""
+    """Airflow with the project's DAGs, a sandbox of ten households, and a warehouse."""
 
     api: AirflowApi
     processes: Processes
@@ -47,13 +47,13 @@ class Scheduled:
     alerts: Path
 
     def task(self, run_id: str, task_id: str) -> dict[str, Any]:
-        """The task instance of the assets' pull or load, as Airflow tells it."""
+        """Read the task instance of the assets' pull or load from Airflow."""
         instances = self.api._pages(f"dags/orion/dagRuns/{run_id}/taskInstances", "task_instances")
-        found = (t for t in instances if (t["task_id"], t["map_index"]) == (task_id, ASSETS))
-        return next(found, {"id": "", "state": None, "try_number": 0})
+        matches = (t for t in instances if (t["task_id"], t["map_index"]) == (task_id, ASSETS))
+        return next(matches, {"id": "", "state": None, "try_number": 0})
 
     def kill(self, run_id: str, task_id: str) -> float:
-        """Kills the process that runs a task; returns the seconds until Airflow notices."""
+        """Kill the process that runs a task; return the seconds until Airflow notices."""
         title = f"airflow worker -- {self.task(run_id, task_id)['id']}"
         scheduler = psutil.Process(self.processes.start("scheduler", []))
         [running] = [child for child in scheduler.children(recursive=True) if title_of(child) == title]
@@ -63,7 +63,7 @@ class Scheduled:
         return time.monotonic() - killed
 
     def check(self, run_id: str) -> None:
-        """Facts are what the vendor states; the run loaded each entity once, and all of the ledger balances."""
+        """Check the facts against the vendor, that the run loaded each entity once, and that the ledger balances."""
         positions = self.database.rows(
             "select position_key, quantity, market_value_usd from warehouse.position where recorded_to is null"
         )
@@ -114,7 +114,7 @@ def scheduled(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def title_of(process: psutil.Process) -> str:
-    """What a process calls itself; nothing for one that has just ended."""
+    """Return a process's title; empty if it has just ended."""
     try:
         return "".join(process.cmdline()[:1])
     except psutil.Error:
@@ -122,20 +122,20 @@ def title_of(process: psutil.Process) -> str:
 
 
 def connections(folder: Path, database: Database, sandbox: Sandbox) -> dict[str, str]:
-    known = connect(sandbox)
-    given: dict[str, dict[str, Any]] = {
+    connection = connect(sandbox)
+    definitions: dict[str, dict[str, Any]] = {
         "orion": {
             "conn_type": "http",
-            "host": known.url,
-            "login": known.login,
-            "password": known.password,
-            "extra": dict(known.extra),
+            "host": connection.url,
+            "login": connection.login,
+            "password": connection.password,
+            "extra": dict(connection.extra),
         },
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(folder / "staging")}},
         "tributary_keys": {"conn_type": "generic", "password": write_keyring()},
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
     }
-    return {"tributary_db": database.url(), **{name: json.dumps(values) for name, values in given.items()}}
+    return {"tributary_db": database.url(), **{name: json.dumps(values) for name, values in definitions.items()}}
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
@@ -148,12 +148,14 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
 def test_a_killed_pull_is_tried_again_and_the_day_completes(
     scheduled: Scheduled, record_property: Callable[[str, object], None]
 ) -> None:
-    held = scheduled.sandbox.fault("latency", seconds=60, times=1)
+    fault_id = scheduled.sandbox.fault("latency", seconds=60, times=1)
     run_id = scheduled.api.trigger("orion")
     faults = "/_sandbox/faults"
-    wait_until(lambda: any(f["hits"] for f in scheduled.sandbox.http.get(faults).json() if f["id"] == held), START_S)
-    record_property("noticed_after_s", noticed := scheduled.kill(run_id, "pull"))
-    print(f"pull: noticed after {noticed:.1f} s")
+    wait_until(
+        lambda: any(f["hits"] for f in scheduled.sandbox.http.get(faults).json() if f["id"] == fault_id), START_S
+    )
+    record_property("noticed_after_s", seconds := scheduled.kill(run_id, "pull"))
+    print(f"pull: noticed after {seconds:.1f} s")
     assert scheduled.api.wait_run("orion", run_id, START_S) == "success"
     assert scheduled.task(run_id, "pull")["try_number"] == 2
     scheduled.check(run_id)
@@ -175,8 +177,8 @@ def test_a_killed_load_is_tried_again_and_the_day_completes(
         connection.execute("lock table warehouse.position in share row exclusive mode")
         run_id = scheduled.api.trigger("orion")
         wait_until(lambda: scheduled.database.value(waiting) == 1, START_S)
-        record_property("noticed_after_s", noticed := scheduled.kill(run_id, "publish"))
-        print(f"load: noticed after {noticed:.1f} s")
+        record_property("noticed_after_s", seconds := scheduled.kill(run_id, "publish"))
+        print(f"load: noticed after {seconds:.1f} s")
     assert scheduled.api.wait_run("orion", run_id, START_S) == "success"
     assert scheduled.task(run_id, "publish")["try_number"] == 2
     scheduled.check(run_id)

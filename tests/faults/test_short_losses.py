@@ -1,4 +1,4 @@
-"""Airflow without its database or a worker for some seconds, while a task runs: the run ends well by itself."""
+"""Airflow loses its database or a worker for some seconds while a task runs: the run succeeds by itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
 
 CLIENTS = {"tables": ["clients"], "wait": False}
 NOTICED_S = 70
-"""A minute, and some seconds of a busy machine."""
+"""A minute, plus some seconds on a busy machine."""
 
 
 @dataclass
@@ -42,26 +42,26 @@ class Lossy:
     alerts: Path
 
     def start_pull(self, latency_s: float) -> str:
-        """Starts a run whose pull waits for the vendor when this returns."""
-        held = self.sandbox.fault("latency", "portfolio/clients", seconds=latency_s, times=1)
+        """Start a run; return once its pull waits for the vendor."""
+        fault_id = self.sandbox.fault("latency", "portfolio/clients", seconds=latency_s, times=1)
         run_id = self.api.trigger("orion", CLIENTS)
         faults = "/_sandbox/faults"
 
         def is_held() -> bool:
             states = self.api.task_states("orion", run_id)
             assert "failed" not in states.values(), states
-            return any(each["hits"] for each in self.sandbox.http.get(faults).json() if each["id"] == held)
+            return any(each["hits"] for each in self.sandbox.http.get(faults).json() if each["id"] == fault_id)
 
         wait_until(is_held, START_S)
         return run_id
 
     def pull(self, run_id: str) -> dict[str, Any]:
-        """The task instance of the pull."""
+        """Read the task instance of the pull."""
         instances = self.api._pages(f"dags/orion/dagRuns/{run_id}/taskInstances", "task_instances")
         return next(t for t in instances if t["task_id"] == "pull")
 
     def check(self, run_id: str) -> None:
-        """Waits for the run; it ends well, and alerts of nothing."""
+        """Wait for the run; check that it succeeds without an alert."""
         state = self.api.wait_run("orion", run_id, START_S)
         assert state == "success", self.api.task_states("orion", run_id)
         assert not self.alerts.exists(), self.alerts.read_text()
@@ -79,8 +79,8 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
         schema.create_roles(database.admin_url, PASSWORDS)
         schema.migrate(database.url("tributary_migrate"))
         port = find_free_port()
-        known = connections(folder, database, sandbox)
-        settings = airflow.environment(folder / "home", postgres.url("airflow"), port, ROOT, connections=known)
+        definitions = connections(folder, database, sandbox)
+        settings = airflow.environment(folder / "home", postgres.url("airflow"), port, ROOT, connections=definitions)
         settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
         try:
             airflow.start(settings, processes)

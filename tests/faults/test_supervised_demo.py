@@ -1,4 +1,4 @@
-"""A failed day of the demo ends with its reason, and `stop` ends everything. That components may die at any time is shown by tests.chaos."""
+"""A failed day of the demo ends with its reason, and `stop` ends everything. tests.chaos covers components that die at any time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Demo, Place
         demo.remove()
 
 
-def test_a_failed_day_ends_with_the_reason_and_the_rest_goes_on(demo: tuple[Demo, Place]) -> None:
+def test_a_failed_day_ends_with_the_reason_and_the_rest_continues(demo: tuple[Demo, Place]) -> None:
     _, place = demo
     lines: list[str] = []
     fault = {
@@ -44,7 +44,7 @@ def test_a_failed_day_ends_with_the_reason_and_the_rest_goes_on(demo: tuple[Demo
     assert outcomes["tamarac"].state == outcomes["salesforce"].state == "success"
 
 
-def test_dags_that_answer_are_unpaused_although_the_command_ends_early(demo: tuple[Demo, Place]) -> None:
+def test_event_driven_dags_are_unpaused_although_the_command_ends_early(demo: tuple[Demo, Place]) -> None:
     _, place = demo
 
     def interrupt(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Every fault that the sandbox knows, in a whole day: it recovers and is right, or it tells why and changes nothing."""
+"""Every fault of the sandbox in a whole day: the day recovers with correct data, or fails with a reason and changes nothing."""
 
 from __future__ import annotations
 
@@ -48,27 +48,29 @@ from tests.running_sandbox import LAST, run_sandbox
 
 
 def paged(vendor: Vendor, rows: int) -> Vendor:
-    """The vendor, asked for pages of so many rows."""
+    """Return the vendor, with pages of this many rows."""
     tables = tuple(replace(table, page_rows=rows) for table in vendor.tables)
     return replace(vendor, tables=tables, limits=Limits(expanded_bytes=2**25))
 
 
-STRUCK = {"docusign": "envelopes", "adobe_sign": "agreement_details"}
+TARGETS = {"docusign": "envelopes", "adobe_sign": "agreement_details"}
 PAGE_ROWS = {"orion": 60, "adobe_sign": 2}
 
 
-def struck(vendor: Vendor) -> Table:
-    """The table that the faults lie on: the one that the day's money is in, or its main matter, or else the first."""
-    main = STRUCK.get(vendor.name, vendor.tables[0].name)
+def find_target(vendor: Vendor) -> Table:
+    """Return the table that gets the faults: the one with the day's money, else its main table, else the first."""
+    main = TARGETS.get(vendor.name, vendor.tables[0].name)
     return next((table for table in vendor.tables if table.agrees), vendor.table(main))
 
 
-def all_struck(vendor: Vendor) -> list[Table]:
-    """That table, and one above it whose rows come in pages on behalf of somebody."""
+def find_targets(vendor: Vendor) -> list[Table]:
+    """Return that table, and its parent if the parent is a paged fan-out."""
     over = [
-        t for t in vendor.tables if isinstance(t.shape, FanOut) and t.shape.pages and t.name == struck(vendor).parent
+        t
+        for t in vendor.tables
+        if isinstance(t.shape, FanOut) and t.shape.pages and t.name == find_target(vendor).parent
     ]
-    return [struck(vendor), *over]
+    return [find_target(vendor), *over]
 
 
 def is_paged(table: Table) -> bool:
@@ -77,7 +79,7 @@ def is_paged(table: Table) -> bool:
 
 
 def path_of(table: Table, key: str) -> str:
-    """The table's path, with `key` for what stands in it."""
+    """Return the table's path, with `key` in place of its variables."""
     return re.sub(r"{\w+}", key, table.path)
 
 
@@ -91,17 +93,17 @@ def money_source(table: Table) -> str:
 
 def add_fault(firm: Firm, table: Table, kind: str, **options: Any) -> None:
     route = f"{place_of(firm.vendor, firm.connection)}/{path_of(table, '*')}"
-    if isinstance(table.shape, Report):  # its order, its state and its file; rows are of one report
+    if isinstance(table.shape, Report):  # a report has an order, a state and a file; its rows are in the file
         of_one = f"/{table.shape.order['report']}"
         route += of_one + "/file" if kind in (*ROWS, "zip_cut") else of_one if kind == "report_failed" else "*"
-    if not is_paged(table):  # one call brings it all
+    if not is_paged(table):  # one call returns all rows
         options.pop("after", None)
-    answer = firm.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
-    assert answer.status_code == 200, answer.text
+    response = firm.sandbox.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
+    assert response.status_code == 200, response.text
 
 
 def warehouse(firm: Firm) -> dict[str, Any]:
-    """Every table of the warehouse: how many rows, and a sum over what they hold."""
+    """Count and hash the rows of every warehouse table."""
     names = firm.database.rows(
         "select c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where n.nspname = 'warehouse' and c.relkind in ('r', 'p') and not c.relispartition"
@@ -115,7 +117,7 @@ def warehouse(firm: Firm) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def load_firm(vendor: Vendor, postgres: Postgres, folder: Path) -> Iterator[Firm]:
-    """A firm whose day is in the warehouse, pulled in many pages."""
+    """Start a firm and load its day, pulled in many pages."""
     with new_database(postgres) as database, run_sandbox(folder / "sandbox", households=12) as sandbox:
         firm = Firm(paged(vendor, PAGE_ROWS.get(vendor.name, 10)), sandbox, database, folder)
         firm.day()
@@ -125,7 +127,7 @@ def load_firm(vendor: Vendor, postgres: Postgres, folder: Path) -> Iterator[Firm
 
 @pytest.fixture(scope="module")
 def load_once(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Firm]]:
-    """Gives the one such firm of each vendor."""
+    """Loads a firm per vendor, once."""
     with contextlib.ExitStack() as running:
 
         @functools.cache
@@ -137,7 +139,7 @@ def load_once(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def loaded(request: pytest.FixtureRequest, load_once: Callable[[str], Firm]) -> Firm:
-    """The vendor's firm; each test leaves it as it was."""
+    """The vendor's firm, reset for each test."""
     return load_once(request.param)
 
 
@@ -155,18 +157,18 @@ def firm_in(loaded: Firm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Firm]:
 
 
 def run_again(firm: Firm) -> None:
-    """The day again, of the table that is struck and what it needs: parents, and what its maps look into."""
-    wanted, left = set[str](), [struck(firm.vendor).name]
-    while left:
-        wanted.add(name := left.pop())
+    """Run the day again for the target table, its parents, and the tables that its maps read."""
+    tables, pending = set[str](), [find_target(firm.vendor).name]
+    while pending:
+        tables.add(name := pending.pop())
         beside = [other for m in firm.vendor.maps if m.table == name for other in m.beside]
         table = firm.vendor.table(name)
-        left += {*table.references.values(), *beside, *([table.parent] if table.parent else [])} - wanted
-    firm.day(LAST, *wanted, full_refresh=True)
+        pending += {*table.references.values(), *beside, *([table.parent] if table.parent else [])} - tables
+    firm.day(LAST, *tables, full_refresh=True)
 
 
 QUICK = ("body cut",)
-"""Faults of the road that every vendor meets in every run of the tests; the others it meets when there is time."""
+"""Transport faults that every test run covers for every vendor; the others are long tests."""
 ALWAYS = (
     *QUICK,
     "500 for ever",
@@ -175,15 +177,15 @@ ALWAYS = (
     "rows come while paging",
     "rows vanish for ever",
 )
-"""Those that the first vendor meets."""
+"""Faults that the first vendor always gets."""
 BETWEEN_PAGES = ("token dies between pages", "rows come while paging")
-"""Those that a table meets whose pages are like none of the first vendors'."""
+"""Faults for tables whose paging differs from the first vendor's."""
 
 
 def cases(faults: Mapping[str, tuple[Any, ...]]) -> Any:
-    """Each vendor with each fault that it can have."""
-    found = []
-    tables = [(vendor, table) for vendor in VENDORS for table in all_struck(vendor)]
+    """Parametrize each vendor with each fault that applies to it."""
+    params = []
+    tables = [(vendor, table) for vendor in VENDORS for table in find_targets(vendor)]
     for (vendor, table), name in itertools.product(tables, faults):
         kind = faults[name][0]
         can = {
@@ -199,12 +201,12 @@ def cases(faults: Mapping[str, tuple[Any, ...]]) -> Any:
         always = (*QUICK, *BETWEEN_PAGES) if has_own_pages else QUICK
         is_long = is_of_the_road and name not in (ALWAYS if vendor is VENDORS[0] else always)
         if can:
-            found.append(pytest.param(vendor.name, table.name, name, marks=[pytest.mark.long] if is_long else []))
-    return pytest.mark.parametrize(("loaded", "table", "fault"), found, indirect=["loaded"])
+            params.append(pytest.param(vendor.name, table.name, name, marks=[pytest.mark.long] if is_long else []))
+    return pytest.mark.parametrize(("loaded", "table", "fault"), params, indirect=["loaded"])
 
 
 def every(*names: str) -> Any:
-    """Each vendor, or those of these names."""
+    """Parametrize over all vendors, or over these."""
     return pytest.mark.parametrize("loaded", names or [vendor.name for vendor in VENDORS], indirect=True)
 
 
@@ -237,15 +239,15 @@ def test_day_recovers_and_holds_every_row(firm_in: Firm, table: str, fault: str)
     assert warehouse(firm_in) == before
 
 
-# A vendor's own cursor, or an order in which rows only join, is trusted to know where the next page begins.
-SHIFTED = [vendor.name for vendor in VENDORS if isinstance(struck(vendor).shape, (Offset, Numbered))]
+# A vendor's own cursor, or an append-only order, determines reliably where the next page begins.
+SHIFTED = [vendor.name for vendor in VENDORS if isinstance(find_target(vendor).shape, (Offset, Numbered))]
 
 
 @every(*SHIFTED)
 def test_rows_removed_while_paging_lose_no_other_row(firm_in: Firm) -> None:
-    """The sandbox leaves out the first rows before a later page: those that the earlier page has brought."""
+    """The sandbox omits the first rows before a later page: those that an earlier page contained."""
     before = warehouse(firm_in)
-    add_fault(firm_in, struck(firm_in.vendor), "rows_removed", times=2, count=7)
+    add_fault(firm_in, find_target(firm_in.vendor), "rows_removed", times=2, count=7)
     run_again(firm_in)
     assert warehouse(firm_in) == before
 
@@ -300,12 +302,12 @@ def test_every_fault_of_the_sandbox_is_tried_here() -> None:
 @pytest.mark.others_long
 @every()
 def test_new_field_is_reported_and_the_day_is_loaded(firm_in: Firm) -> None:
-    table, before = struck(firm_in.vendor), warehouse(firm_in)
+    table, before = find_target(firm_in.vendor), warehouse(firm_in)
     add_fault(firm_in, table, "field_added", field="brandNewField")
     run_again(firm_in)
     assert warehouse(firm_in) == before
-    asked = "select vendor, table_name from control.drift where field = 'brandNewField'"
-    assert firm_in.database.rows(asked) == [{"vendor": firm_in.vendor.name, "table_name": table.name}]
+    query = "select vendor, table_name from control.drift where field = 'brandNewField'"
+    assert firm_in.database.rows(query) == [{"vendor": firm_in.vendor.name, "table_name": table.name}]
     reported = rf"- {firm_in.vendor.name}\.{table.name}: .*\bbrandNewField\b"
     assert re.search(reported, write_digest(firm_in.site.engine, firm_in.clock()))
 
@@ -314,8 +316,8 @@ def an_optional_field(table: Table) -> str:
     return next(c.source for c in table.columns if not c.required)
 
 
-STATES_ALL = [vendor.name for vendor in VENDORS if not struck(vendor).omits_nulls]
-"""Vendors that name a field also where it is null, so that one that is missing is known to be."""
+STATES_ALL = [vendor.name for vendor in VENDORS if not find_target(vendor).omits_nulls]
+"""Vendors that send null fields, so that a missing field is detected."""
 
 
 @pytest.mark.others_long
@@ -325,7 +327,7 @@ STATES_ALL = [vendor.name for vendor in VENDORS if not struck(vendor).omits_null
     indirect=["loaded"],
 )
 def test_field_that_is_renamed_stops_the_day(firm_in: Firm, which: Callable[[Table], str]) -> None:
-    table, before = struck(firm_in.vendor), warehouse(firm_in)
+    table, before = find_target(firm_in.vendor), warehouse(firm_in)
     add_fault(firm_in, table, "field_renamed", field=which(table), to="nowCalledThis")
     with pytest.raises(SchemaDrift) as error:
         run_again(firm_in)
@@ -337,7 +339,7 @@ def test_field_that_is_renamed_stops_the_day(firm_in: Firm, which: Callable[[Tab
 
 @every("orion")
 def test_field_that_is_retyped_beyond_reading_stops_the_day(firm_in: Firm) -> None:
-    table, before = struck(firm_in.vendor), warehouse(firm_in)
+    table, before = find_target(firm_in.vendor), warehouse(firm_in)
     field = next(c for c in table.columns if c.type == "string" and c.kind == "value")
     add_fault(firm_in, table, "field_retyped", field=field.source)
     with pytest.raises(DataQualityError, match=rf"{table.name}: .*dead_ratio.*{field.source}: not string.*vendor="):
@@ -348,7 +350,7 @@ def test_field_that_is_retyped_beyond_reading_stops_the_day(firm_in: Firm) -> No
 @every("orion")
 def test_number_that_is_sent_as_text_is_read_exactly(firm_in: Firm) -> None:
     before = warehouse(firm_in)
-    add_fault(firm_in, struck(firm_in.vendor), "field_retyped", field=money_source(struck(firm_in.vendor)))
+    add_fault(firm_in, find_target(firm_in.vendor), "field_retyped", field=money_source(find_target(firm_in.vendor)))
     run_again(firm_in)
     assert warehouse(firm_in) == before
 
@@ -357,8 +359,8 @@ def test_number_that_is_sent_as_text_is_read_exactly(firm_in: Firm) -> None:
 
 
 def loaded_keys(firm: Firm) -> dict[str, Any]:
-    """What the struck table brought: open rows by the vendor's key, with their money where the entity has some."""
-    maps = (m for m in firm.vendor.maps if m.table == struck(firm.vendor).name)
+    """Read the target table's open rows by the vendor's key, with their money if the entity has any."""
+    maps = (m for m in firm.vendor.maps if m.table == find_target(firm.vendor).name)
     entity = min(maps, key=lambda m: (not canonical.named(m.entity).money, m.split is not None)).entity
     money = canonical.named(entity).money or "null"
     rows = firm.database.rows(
@@ -372,7 +374,7 @@ def read_dead_letters(firm: Firm) -> list[str | None]:
 
 
 def a_field_to_spoil(table: Table) -> str:
-    """One that is no text, so that a text in it can't be read, and not the key."""
+    """Choose a field that is neither a text nor the key, so that a text in it is unreadable."""
     return next(
         c.source
         for c in table.columns
@@ -380,16 +382,16 @@ def a_field_to_spoil(table: Table) -> str:
     )
 
 
-# Pages without an order are swept until two sweeps agree, and this fault draws other rows in each.
-AGREEING = [vendor.name for vendor in VENDORS if not isinstance(struck(vendor).shape, Numbered)]
+# Unordered pages are swept until two sweeps agree, and this fault draws different rows in each.
+AGREEING = [vendor.name for vendor in VENDORS if not isinstance(find_target(vendor).shape, Numbered)]
 
 
 @pytest.mark.parametrize("vendor", AGREEING, indirect=True)
 def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
     start_firm: Callable[..., Firm], vendor: Vendor
 ) -> None:
-    firm = start_firm(vendor, households=30 if struck(vendor).agrees else 150)
-    table = struck(vendor)
+    firm = start_firm(vendor, households=30 if find_target(vendor).agrees else 150)
+    table = find_target(vendor)
     add_fault(firm, table, "poison", share=0.015, seed=38, field=a_field_to_spoil(table), value="N/A")
     run_again(firm)
     dead, some = read_dead_letters(firm), loaded_keys(firm)
@@ -401,7 +403,7 @@ def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
         assert set(whole) - set(some) == set(dead)
     else:
         assert 0 < len(set(whole) - set(some)) <= len(dead)
-    # Where rows are added up, one that died is missing in a sum of others.
+    # Where rows are summed, a dead row is missing from a sum.
     changed = sum(whole[key] != money for key, money in some.items())
     assert changed <= (len(dead) if any(m.summed for m in vendor.maps) else 0)
 
@@ -411,8 +413,8 @@ def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
 def test_poison_in_any_field_is_accounted_for_or_stops_the_day(
     start_firm: Callable[..., Firm], vendor: Vendor, seed: int
 ) -> None:
-    firm = start_firm(vendor, households=12 if struck(vendor).agrees else 200)
-    table, before = struck(vendor), warehouse(firm)
+    firm = start_firm(vendor, households=12 if find_target(vendor).agrees else 200)
+    table, before = find_target(vendor), warehouse(firm)
     add_fault(firm, table, "poison", share=0.015, seed=seed)
     stopped = ""
     try:

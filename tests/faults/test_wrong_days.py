@@ -1,4 +1,4 @@
-"""Days that are consistent in themselves and still wrong: stopped before anything is loaded, with a message that says by how much."""
+"""Days that are consistent in themselves and still wrong: stopped before any load, with the difference in the message."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def money_tables(vendor: Vendor) -> list[Table]:
 
 
 def scale(firm: Firm, table: Table, factor: float) -> None:
-    """Has the vendor state every amount and every price of a table multiplied."""
+    """Make the vendor multiply every amount and price of a table."""
     route = f"{place_of(firm.vendor, firm.connection)}/{path_of(table, '*')}"
     if isinstance(table.shape, Report):
         route += f"/{table.shape.order['report']}/file"
     fields = [c.source for c in table.columns if c.name in (table.money, "price_usd")]
     fault = {"route": route, "kind": "field_scaled", "field": fields, "factor": factor}
-    answer = firm.sandbox.http.post("/_sandbox/faults", json=fault)
-    assert answer.status_code == 200, answer.text
+    response = firm.sandbox.http.post("/_sandbox/faults", json=fault)
+    assert response.status_code == 200, response.text
 
 
 moneyed = pytest.mark.parametrize("vendor", [each.name for each in VENDORS if money_tables(each)], indirect=True)
@@ -88,7 +88,7 @@ def test_day_whose_money_is_zeroed_may_be_accepted(start_firm: Callable[..., Fir
 
 
 READ_BY_NOTHING = {("orion", "accounts", "last_position_date by a day")}
-"""A date that moves every day, and that no map reads."""
+"""A date that changes every day and that no map reads."""
 
 MAY_BE_EMPTY = {
     "orion": {"transactions": "an edit window"},
@@ -125,7 +125,7 @@ def test_rows_codes_and_columns_of_any_table_that_are_wrong_are_over_a_bound(
             e.column: e.kwargs.get("max_value") for e in read_suite(vendor.name, table.name) if e.level == "batch"
         }
         for kind, what, reshape in day.cases(table):
-            partition = day.reshaped(table, reshape)[table.name]
+            partition = day.reshape(table, reshape)[table.name]
             partition.write_faults(FAULTS.empty_table())
             measures = match(vendor, table, partition, earlier).measures
             tried += 1
@@ -137,7 +137,7 @@ def test_rows_codes_and_columns_of_any_table_that_are_wrong_are_over_a_bound(
 
 
 def is_bounded(vendor: Vendor, table: Table, what: str) -> bool:
-    """Whether a date by a day is refused by the bound of its rows, or read by nothing."""
+    """Whether a date shifted by a day is rejected by its rows' bound, or not used at all."""
     row = {
         each.column: each.kwargs.get("max_value") for each in read_suite(vendor.name, table.name) if each.level == "row"
     }
@@ -146,7 +146,7 @@ def is_bounded(vendor: Vendor, table: Table, what: str) -> bool:
 
 
 def field_to_rename(day: WrongDay, table: Table) -> str:
-    """A field that most rows have and that none need have; empty where there is none, or too few rows."""
+    """Return an optional field that most rows have; empty if there is none, or too few rows."""
     rows = read_rows(table, day.partitions[table.name])
     usual = (c for c in own(table) if not c.required and "." not in c.source)
     full = (c.source for c in usual if rows.num_rows - rows.column(c.name).null_count >= FEWEST)
@@ -178,14 +178,14 @@ def test_wrong_day_leaves_the_last_good_day_in_force_everywhere_and_the_correcte
                             firm.vendor_run(run), list((day.partitions | {table.name: partition}).values())
                         )
             good.crm.no_faults()
-    assert renamed or vendor.name in ("docusign", "adobe_sign"), "their whole lists are short"
+    assert renamed or vendor.name in ("docusign", "adobe_sign"), "the full lists are short"
     for table in (table for table in vendor.requested_tables if lists_all(vendor, table)):
         firsts = {kind: (what, reshape) for kind, what, reshape in reversed(list(day.cases(table)))}
         for kind, (what, reshape) in firsts.items():
             with pytest.raises(
                 DataQualityError, match=f"failed validation and is not loaded: .*{table.name}: "
             ) as error:
-                vendor_day.validate(firm.vendor_run(run), list(day.reshaped(table, reshape).values()))
+                vendor_day.validate(firm.vendor_run(run), list(day.reshape(table, reshape).values()))
             log.info("%s %s %s, %s: %s", vendor.name, table.name, kind, what, error.value)
             good.check_rejected(run, "validate", f"{table.name}: ")
     good.check_salesforce()

@@ -30,14 +30,14 @@ WITH_TRADES = [vendor.name for vendor in VENDORS if any(m.entity == "transaction
 with_trades = pytest.mark.parametrize("vendor", WITH_TRADES, indirect=True)
 
 
-def trades_of(vendor: Vendor) -> tuple[Table, str]:
-    """A vendor's table of transactions, and its column of codes."""
-    [found] = [(vendor.table(m.table), str(m.columns["type_code"])) for m in vendor.maps if m.entity == "transaction"]
-    return found
+def find_trades(vendor: Vendor) -> tuple[Table, str]:
+    """Return a vendor's table of transactions, and its column of codes."""
+    [pair] = [(vendor.table(m.table), str(m.columns["type_code"])) for m in vendor.maps if m.entity == "transaction"]
+    return pair
 
 
 def of_since(since: date, reshape: Reshape) -> Reshape:
-    """Reshapes only transactions that are newer than a day."""
+    """Reshape only transactions that are newer than a day."""
 
     def only(rows: pa.Table) -> pa.Table:
         is_since = pc.fill_null(pc.greater(rows["trade_date"], pa.scalar(since)), False)
@@ -47,7 +47,7 @@ def of_since(since: date, reshape: Reshape) -> Reshape:
 
 
 def wrong_trades(table: Table, code: str, since: date) -> dict[str, Reshape]:
-    """Wrong days of a table of transactions with its column of codes; of some, only what is newer than a day is wrong."""
+    """List wrong days of a table of transactions; some of them change only rows newer than a day."""
     [key] = table.key
 
     def double_third(rows: pa.Table) -> pa.Table:
@@ -79,10 +79,10 @@ def test_day_of_wrong_transactions_leaves_the_last_good_day_in_force_and_the_cor
     firm, run = day.firm, day.run
     crm = Crm(firm.database, firm.sandbox, firm.folder / "crm", settings=replace(BULK, has_transactions=True))
     good = LastGoodDay(firm, crm, LAST)
-    table, code = trades_of(vendor)
+    table, code = find_trades(vendor)
     vendor_day.validate(firm.vendor_run(run), list(day.partitions.values()))
     for what, reshape in wrong_trades(table, code, LAST).items():
-        partitions = day.reshaped(table, reshape)
+        partitions = day.reshape(table, reshape)
         try:
             day.publish({each.name: partitions[each.name] for each in vendor.requested_tables if each.money})
         except (DataQualityError, BalanceError) as error:
@@ -102,16 +102,16 @@ def test_first_day_whose_transactions_contradict_each_other_or_themselves_is_rej
     firm = start_firm(vendor, households=3)
     run = firm.new_run(LAST)
     day = WrongDay(firm, run, firm.stage(run))
-    table, _ = trades_of(vendor)
+    table, _ = find_trades(vendor)
     wrong = [(double(*table.key), "repeated_ratio"), (swap("quantity", "amount_usd"), "mispriced_ratio")]
     wrong += [(multiply(Decimal(factor), "amount_usd"), "mispriced_ratio") for factor in ("2", "0.5", "0")]
     for reshape, measure in wrong:
         with pytest.raises(DataQualityError, match=f"{table.name}: [^;]*{measure}"):
-            day.publish(day.reshaped(table, reshape))
+            day.publish(day.reshape(table, reshape))
     firm.day(LAST)
 
 
 @with_trades
 def test_suite_of_transactions_bounds_what_the_roll_forward_can_not_see(vendor: Vendor) -> None:
-    table, _ = trades_of(vendor)
+    table, _ = find_trades(vendor)
     assert {*POSTED} <= {each.column for each in read_suite(vendor.name, table.name) if each.level == "batch"}

@@ -1,4 +1,4 @@
-"""A day that is wrong after good ones: what analysts, operators and Salesforce see while it is rejected, and once it is corrected."""
+"""A wrong day after good ones: what analysts, operators and Salesforce see while it is rejected and once it is corrected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MONEY = {
         join mart.plan_freshness n on n.household_id = p.household_id and n.vendor = p.vendor and n.is_leading
         join warehouse.source_key k on k.id = p.household_id and k.entity = 'household' where p.vendor = :vendor""",
 }  # fmt: skip
-"""What Salesforce shows of money: SQL over the warehouse with none of the loader's."""
+"""The expected money in Salesforce: SQL over the warehouse, independent of the loader."""
 
 
 @dataclass
@@ -50,19 +50,19 @@ class WrongDay:
     run: Run
     partitions: dict[str, Partition]
 
-    def reshaped(self, table: Table, reshape: Reshape) -> dict[str, Partition]:
-        """The day's partitions, with the rows of one table reshaped."""
+    def reshape(self, table: Table, reshape: Reshape) -> dict[str, Partition]:
+        """Return the day's partitions, with the rows of one table reshaped."""
         partition = self.partitions[table.name]
         rows = reshape(read_rows(table, partition))
         return self.partitions | {table.name: write_rows(self.firm, table, partition, rows, self.run)}
 
     def publish(self, partitions: dict[str, Partition]) -> None:
-        """Do the rest of the day."""
+        """Run the rest of the day."""
         vendor_day.validate(self.firm.vendor_run(self.run), list(partitions.values()))
         self.firm.publish(self.run, partitions)
 
     def cases(self, table: Table) -> Iterator[tuple[str, str, Reshape]]:
-        """Kinds of wrong days of a table, what of it is wrong, and how."""
+        """List kinds of wrong days of a table: what is wrong, and how."""
         rows = read_rows(table, self.partitions[table.name])
         yield from (("missing", *case) for case in list_missing(rows))
         yield from (("renamed", *case) for case in list_renamed(table, rows))
@@ -71,7 +71,7 @@ class WrongDay:
 
 @dataclass
 class LastGoodDay:
-    """What the last good day of a firm looks like in the warehouse, in the marts and in Salesforce, which was brought in step.
+    """The last good day of a firm in the warehouse, the marts and Salesforce, which are in sync.
 
     Attributes:
         day: Its business date.
@@ -90,7 +90,7 @@ class LastGoodDay:
         self._check_money(self.day)
 
     def check_rejected(self, run: Run, step: str, reason: str = "") -> None:
-        """Of a rejected day nothing is visible but that it was rejected, where, and why."""
+        """Check that a rejected day shows nothing except the rejection, its place and its reason."""
         assert warehouse(self.firm) == self._warehouse
         assert self._read_marts() == self._marts
         [force] = self._find_in_force()
@@ -115,19 +115,19 @@ class LastGoodDay:
         assert line in write_digest(self.firm.site.engine, self.firm.clock())
 
     def check_salesforce(self) -> None:
-        """A sync sends nothing, and Salesforce holds the last good day."""
+        """Check that a sync sends nothing, and that Salesforce holds the last good day."""
         assert self.crm.sent() == {}
         assert self._read_org() == self._org
 
     def check_corrected(self, day: date) -> None:
-        """The corrected day is in force everywhere, and in Salesforce after a sync."""
+        """Check that the corrected day is in force everywhere, and in Salesforce after a sync."""
         [force] = self._find_in_force()
         assert (force["business_date"], force["rejected_date"]) == (day, None)
         assert "rejected" not in self._find_states(day)
         assert "Rejected" not in write_digest(self.firm.site.engine, self.firm.clock())
         self.crm.sync()
         self._check_money(day)
-        if any(self._org.values()):  # of envelopes without a household, Salesforce has nothing
+        if any(self._org.values()):  # Salesforce has no envelopes without a household
             assert self._read_org() != self._org
         assert self.crm.sent() == {}
 
@@ -150,7 +150,7 @@ class LastGoodDay:
         }
 
     def _read_org(self) -> dict[str, bytes]:
-        """Every record of the objects that we send, as the org holds them."""
+        """Read every record of the objects that we send."""
         names = {each.sobject for each in objects(self.crm.settings)}
         return {name: self.crm.http.get(f"/salesforce/_admin/records/{name}").content for name in names}
 
@@ -158,7 +158,7 @@ class LastGoodDay:
         return self._rows("select * from mart.day_in_force where vendor = :vendor")
 
     def _find_states(self, day: date) -> set[str]:
-        """What marts say of a vendor's day."""
+        """Read the state of a vendor's day in the marts."""
         rows = self._rows(
             "select state from mart.completeness where vendor = :vendor and business_date = :day", day=day
         )

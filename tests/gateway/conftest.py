@@ -1,4 +1,4 @@
-"""A gateway that really listens, on a real database."""
+"""A gateway that listens on a port, on a real database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEYRINGS = {"docusign": Keyring.of(KEY), "adobe_sign": Keyring.of(CLIENT_ID, "12
 SIGNED, ECHOED = "/docusign", "/adobe-sign"
 EVENT = b'{"event":"envelope-completed","retryCount":0,"data":{"envelopeId":"e1"}}'
 WINDOW = "year"
-"""Of rate limits in tests. Windows start with the clock's, so a minute could end, and free a request, within a test."""
+"""Window of rate limits in tests. Windows are aligned with the clock, so a minute could end, and allow a request, in a test."""
 WINDOW_S = 31_536_000
 NOTICE = b'{"event": "AGREEMENT_CREATED", "webhookNotificationId": "n1", "agreement": {"id": "a1"}}'
 
@@ -42,7 +42,7 @@ def sign(body: bytes, key: str = KEY) -> str:
 
 @dataclass
 class Gateway:
-    """A caller of one running gateway, and what it put into the inbox."""
+    """A caller of one running gateway, and the inbox."""
 
     http: httpx.Client
     database: Database
@@ -61,11 +61,11 @@ class Gateway:
         return self.database.rows("select * from control.inbox order by inbox_id")
 
 
-def read_problem(answer: httpx.Response, status: int) -> str:
-    """The reason of a refusal, which has the form of RFC 9457."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
+def read_problem(response: httpx.Response, status: int) -> str:
+    """Check that a response is a problem (RFC 9457) with this status; return its detail."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
     assert (body["type"], body["status"]) == ("about:blank", status)
     assert body["title"]
     return str(body["detail"])
@@ -75,9 +75,9 @@ def read_problem(answer: httpx.Response, status: int) -> str:
 def run_gateway(
     database: Database, url: str | None = None, senders: Sequence[Sender] = SENDERS, **keyrings: Keyring
 ) -> Iterator[Gateway]:
-    known = KEYRINGS | keyrings
+    all_keyrings = KEYRINGS | keyrings
     engine = schema.engine(url or database.url("tributary_gateway"))
-    app = create_app(lambda: engine, senders, lambda sender: known[sender.name])
+    app = create_app(lambda: engine, senders, lambda sender: all_keyrings[sender.name])
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -86,9 +86,9 @@ def run_gateway(
     thread.start()
     place = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        # A server ends a connection that was idle for seconds, as on a busy machine: a request may meet that end.
+        # On a busy machine a kept-alive connection may idle so long that the server closes it just as a request starts.
         with httpx.Client(base_url=place, timeout=20, limits=httpx.Limits(max_keepalive_connections=0)) as http:
-            yield Gateway(http, database, known)
+            yield Gateway(http, database, all_keyrings)
     finally:
         server.should_exit = True
         thread.join(10)
@@ -112,14 +112,14 @@ def gateway(database: Database) -> Iterator[Gateway]:
 
 @pytest.fixture
 def run(database: Database) -> Iterator[Callable[..., Gateway]]:
-    """Runs gateways with settings of the test's own."""
+    """Runs gateways with the test's own settings."""
     with contextlib.ExitStack() as running:
         yield lambda *args, **options: running.enter_context(run_gateway(database, *args, **options))
 
 
 @pytest.fixture
 def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
-    """What the bell has said since it was last asked."""
+    """Reads the notifications since the last read."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute("listen tributary_inbox")
         yield lambda: [notification.payload for notification in listening.notifies(timeout=0.5)]
@@ -132,6 +132,6 @@ def engine(database: Database) -> Iterator[sa.Engine]:
     opened.dispose()
 
 
-def slowed(rate: str) -> list[Sender]:
-    """The senders, each allowed no more than so much."""
+def limit_rate(rate: str) -> list[Sender]:
+    """Return the senders, each with this rate limit."""
     return [replace(sender, rate=rate) for sender in SENDERS]

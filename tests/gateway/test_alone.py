@@ -77,10 +77,10 @@ def test_gateway_by_itself_listens_to_this_machine_only_and_as_a_role_that_reads
     process, url = alone
     assert post(url, KEY) == 200
     assert {each.laddr.ip for each in process.net_connections("tcp") if each.status == "LISTEN"} == {"127.0.0.1"}
-    asked = (
+    query = (
         "select distinct usename from pg_stat_activity where application_name = 'tributary' and usename like '%gateway'"
     )
-    assert database.value(asked) == "tributary_gateway"
+    assert database.value(query) == "tributary_gateway"
 
 
 def test_gateway_by_itself_is_healthy_without_a_login_whatever_its_database_does(
@@ -108,7 +108,7 @@ def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         ({}, DATABASE),
         ({DATABASE: "host=db password=s3cret"}, DATABASE),
@@ -118,12 +118,12 @@ def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
         ({DATABASE: "postgresql://a:s3cret@db/x", "ADOBE_SIGN_WEBHOOK_NETWORKS": "everywhere"}, "everywhere"),
     ],
 )
-def test_unreadable_setting_is_reported_at_start(settings: dict[str, str], told: str) -> None:
+def test_unreadable_setting_is_reported_at_start(settings: dict[str, str], expected: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIBUTARY")} | settings
     command = [sys.executable, "-m", "include.gateway"]
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 1
-    assert told in ended.stderr
+    assert expected in ended.stderr
     assert "s3cret" not in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
 

@@ -1,6 +1,6 @@
-"""Connections that never become a call, over real sockets: what they may take, and a good call beside them.
+"""Connections that never complete a request, over real sockets: their limits, and that good calls still succeed.
 
-Addresses of 127.0.0.0/8 are as many callers.
+Each address of 127.0.0.0/8 acts as a caller of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LONG = 64 * 1024
 
 @pytest.fixture(scope="module")
 def port(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a gateway's process, that trusts a proxy on 127.0.0.9."""
+    """The port of a gateway in its own process, which trusts a proxy on 127.0.0.9."""
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(KEY)
     port = find_free_port()
@@ -62,12 +62,12 @@ def connect(port: int, source: str = "127.0.0.2", sent: bytes = HEAD) -> socket.
 
 
 def call(port: int, source: str = "127.0.0.3") -> tuple[int, float]:
-    """Status of a good call, and how long it took."""
+    """Make a good call; return its status and duration in seconds."""
     started = time.monotonic()
     with httpx.Client(transport=httpx.HTTPTransport(local_address=source), timeout=20) as http:
         headers = {"X-DocuSign-Signature-1": sign(EVENT)}
-        answer = http.post(f"http://127.0.0.1:{port}/webhooks/docusign", content=EVENT, headers=headers)
-    return answer.status_code, time.monotonic() - started
+        response = http.post(f"http://127.0.0.1:{port}/webhooks/docusign", content=EVENT, headers=headers)
+    return response.status_code, time.monotonic() - started
 
 
 def is_open(connection: socket.socket) -> bool:
@@ -81,7 +81,7 @@ def is_open(connection: socket.socket) -> bool:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """What is answered until the connection ends."""
+    """Read until the connection ends."""
     parts = []
     with contextlib.suppress(ConnectionError):
         while part := connection.recv(65536):
@@ -89,9 +89,9 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def problem(answer: bytes) -> int:
-    """The status of an answer that is one problem detail."""
-    head, _, body = answer.partition(b"\r\n\r\n")
+def read_status(response: bytes) -> int:
+    """Check that a raw response is one problem; return its status."""
+    head, _, body = response.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head
     assert head.count(b"HTTP/1.1") == 1
     parsed = json.loads(body)
@@ -146,31 +146,31 @@ def test_what_never_ends_is_cut_at_the_bound(port: int, start: bytes) -> None:
             connection.sendall(b"x" * 65536)
             sent += 65536
             assert call(port)[0] == 200
-    assert sent < 10_000_000  # what the kernel's buffers take on the way
+    assert sent < 10_000_000  # what the kernel's buffers hold
 
 
-def test_header_that_is_too_long_is_answered_so(port: int) -> None:
+def test_header_that_is_too_long_is_rejected(port: int) -> None:
     with connect(port, sent=HEAD + b"X-Long: " + b"x" * LONG) as connection:
-        assert problem(read_all(connection)) == 431
+        assert read_status(read_all(connection)) == 431
 
 
 @pytest.mark.parametrize("value", [b"x" * LONG, b"x\r\nX-More: y" * 8000], ids=["one", "many"])
 def test_headers_that_are_whole_and_too_large_are_refused(port: int, value: bytes) -> None:
     with connect(port, sent=HEAD + b"X-Long: " + value + b"\r\n\r\n") as connection:
-        assert problem(read_all(connection)) == 431
+        assert read_status(read_all(connection)) == 431
 
 
 def test_large_body_is_no_header(port: int) -> None:
     body = b'{"a":"%s"}' % (b"x" * 1_000_000)
     headers = {"X-DocuSign-Signature-1": sign(body), "Transfer-Encoding": "chunked"}
     parts = (body[start : start + 1000] for start in range(0, len(body), 1000))
-    answer = httpx.post(f"http://127.0.0.1:{port}/webhooks/docusign", content=parts, headers=headers, timeout=20)
-    assert answer.status_code == 200
+    response = httpx.post(f"http://127.0.0.1:{port}/webhooks/docusign", content=parts, headers=headers, timeout=20)
+    assert response.status_code == 200
 
 
-def test_what_is_no_http_is_answered_by_a_problem(port: int) -> None:
+def test_invalid_http_gets_a_problem(port: int) -> None:
     with connect(port, sent=b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx") as connection:
-        assert problem(read_all(connection)) == 400
+        assert read_status(read_all(connection)) == 400
 
 
 # --- slow ---
@@ -178,7 +178,7 @@ def test_what_is_no_http_is_answered_by_a_problem(port: int) -> None:
 
 @contextlib.contextmanager
 def serve(limits: Limits, app: Callable[..., object]) -> Iterator[int]:
-    """The port of a server with bounds of the test's own."""
+    """Serve an app with these limits; yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     http = bound(limits, "127.0.0.9")
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, http=http, ws="none"))  # type: ignore[arg-type]
@@ -194,14 +194,14 @@ def serve(limits: Limits, app: Callable[..., object]) -> Iterator[int]:
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app that answers at once, without reading."""
+    """Respond at once, without reading the body."""
     assert scope["type"] != "lifespan"
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
 async def pour(scope: Scope, receive: Receive, send: Send) -> None:
-    """An app with more to say than a connection holds."""
+    """Respond with more than a connection buffers."""
     assert scope["type"] != "lifespan"
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100000000")]})
     for _ in range(100):
@@ -209,7 +209,7 @@ async def pour(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def drip(connection: socket.socket, part: bytes) -> float:
-    """Sends a little now and then until the connection is closed; returns how long it took."""
+    """Send a part at intervals until the connection is closed; return how long that took."""
     started = time.monotonic()
     with contextlib.suppress(ConnectionError):
         while time.monotonic() - started < 10:
@@ -225,7 +225,7 @@ def test_headers_that_come_slowly_are_cut_after_their_time_with_the_reason() -> 
     with serve(SHORT, answer) as port, connect(port) as connection:
         assert drip(connection, b"X: y\r\n") < 3
     with serve(SHORT, answer) as port, connect(port) as connection:
-        assert problem(read_all(connection)) == 408
+        assert read_status(read_all(connection)) == 408
 
 
 def test_silent_connection_is_closed_after_its_timeout() -> None:
@@ -240,7 +240,7 @@ def test_second_call_s_headers_have_the_same_time() -> None:
         assert drip(connection, b"X: y\r\n") < 3
 
 
-def test_body_that_comes_on_after_the_answer_is_cut() -> None:
+def test_body_that_continues_after_the_response_is_cut() -> None:
     with serve(SHORT, answer) as port, connect(port, sent=HEAD + b"Content-Length: 1000000\r\n\r\n") as connection:
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         assert drip(connection, b"x") < 3
@@ -287,6 +287,6 @@ def test_new_connection_is_refused_where_every_place_serves_a_call() -> None:
     with serve(Limits(most_each=1), pour) as port, connect(port, sent=HEAD + b"Content-Length: 0\r\n\r\n") as busy:
         assert busy.recv(12) == b"HTTP/1.1 200"
         with connect(port, sent=b"") as connection:
-            assert problem(read_all(connection)) == 503
+            assert read_status(read_all(connection)) == 503
         with connect(port, "127.0.0.9", HEAD + b"Content-Length: 0\r\n\r\n") as of_proxy:
             assert of_proxy.recv(12) == b"HTTP/1.1 200"

@@ -1,4 +1,4 @@
-"""A storm of webhooks, with the gateway killed in the middle of it: every event has one effect, whatever came when and how often."""
+"""A storm of webhooks during which the gateway is killed: each event has one effect, whatever the order and the repeats."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ START = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Database]:
-    """A database of the test's own: one storm's envelopes are not another's."""
-    with new_database(postgres) as made:
-        yield made
+    """A database of the test's own, so that storms do not share envelopes."""
+    with new_database(postgres) as database:
+        yield database
 
 
 class Gateway:
-    """The gateway as a process of its own, which can be killed, and comes back at the same place."""
+    """The gateway as a process of its own, which can be killed and restarted on the same port."""
 
     def __init__(self, database: Database) -> None:
         self.port = find_free_port()
@@ -71,7 +71,7 @@ def running(database: Database) -> Iterator[Gateway]:
 
 
 def draw_lives(events: int, seed: int) -> tuple[list[bytes], dict[str, str]]:
-    """Messages of made-up lives of envelopes, so many in all, and how each envelope ends."""
+    """Draw this many messages of invented envelopes; return them and each envelope's final status."""
     draw, bodies, ends = random.Random(seed), list[bytes](), dict[str, str]()
     for number in itertools.count():
         at = START + timedelta(minutes=number)
@@ -91,10 +91,10 @@ def draw_lives(events: int, seed: int) -> tuple[list[bytes], dict[str, str]]:
         for n, step in enumerate(steps):
             when = at + timedelta(seconds=n + 1)
             try:
-                told = step(envelope, when)
+                events_sent = step(envelope, when)
             except life.Impossible:
-                continue  # not this one's turn
-            for event, recipient in told:
+                continue  # the step is impossible in this state
+            for event, recipient in events_sent:
                 stamp = when.strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
                 bodies.append(write_message(envelope, event, generated_at=stamp, recipient_id=recipient))
                 ends[envelope["envelopeId"]] = envelope["status"]
@@ -103,8 +103,8 @@ def draw_lives(events: int, seed: int) -> tuple[list[bytes], dict[str, str]]:
     raise AssertionError
 
 
-def storm(gateway: Gateway, bodies: list[bytes], seed: int) -> None:
-    """Sends every message many times, in no order, from many senders at once, each again until it is acknowledged."""
+def send_storm(gateway: Gateway, bodies: list[bytes], seed: int) -> None:
+    """Send every message many times, shuffled, from many threads, retrying each until it is acknowledged."""
     copies = bodies * COPIES
     random.Random(seed).shuffle(copies)
     local, deadline = threading.local(), time.monotonic() + 240
@@ -114,21 +114,21 @@ def storm(gateway: Gateway, bodies: list[bytes], seed: int) -> None:
             local.http = requests.Session()
         while time.monotonic() < deadline:
             try:
-                answer = local.http.post(gateway.url, data=body, headers=sign(body, [KEY]), timeout=30)
+                response = local.http.post(gateway.url, data=body, headers=sign(body, [KEY]), timeout=30)
             except requests.RequestException:
                 time.sleep(0.2)
                 continue
-            if answer.status_code == 200:
+            if response.status_code == 200:
                 return
-            assert answer.status_code in (429, 503), answer.text
+            assert response.status_code in (429, 503), response.text
             time.sleep(0.2)
         raise TimeoutError
 
     with ThreadPoolExecutor(SENDERS) as senders:
         sending = [senders.submit(send, body) for body in copies]
-        for share in (3, 2):  # after a third, and half-way through what is left
-            wanted = sum(each.done() for each in sending) + len([e for e in sending if not e.done()]) // share
-            while sum(each.done() for each in sending) < wanted:
+        for share in (3, 2):  # after a third, and after half of the rest
+            expected = sum(each.done() for each in sending) + len([e for e in sending if not e.done()]) // share
+            while sum(each.done() for each in sending) < expected:
                 time.sleep(0.05)
             gateway.kill()
             gateway.start()
@@ -143,16 +143,16 @@ def test_after_a_storm_every_event_has_one_effect_and_every_envelope_ends_as_it_
     bodies, ends = draw_lives(events, seed=events)
     box = Inbox(database, tmp_path)
     with running(database) as gateway:
-        storm(gateway, bodies, seed=events)
+        send_storm(gateway, bodies, seed=events)
 
-        assert box.drain() == events  # no event is missing, and none is there twice
+        assert box.drain() == events  # each event is stored exactly once
 
-    held = database.rows("select envelope_key, status from warehouse.envelope where recorded_to is null")
+    envelopes = database.rows("select envelope_key, status from warehouse.envelope where recorded_to is null")
     theirs = {"created": "draft", "signed": "delivered"}
-    assert {row["envelope_key"]: row["status"] for row in held} == {
+    assert {row["envelope_key"]: row["status"] for row in envelopes} == {
         name: theirs.get(status, status) for name, status in ends.items()
     }
-    assert len(held) == len(ends)
+    assert len(envelopes) == len(ends)
     assert database.value("select sum(copies) from control.inbox") >= events * COPIES
     assert box.errors() == [None] * events
     assert database.value("select count(*) from control.dead_letter") == 0

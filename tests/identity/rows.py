@@ -1,4 +1,4 @@
-"""Records of persons, written as rows; what a row leaves out is null."""
+"""Records of persons, written as rows; an omitted field is null."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ BEA: Row = {**ADAM, "first_name": "Beatrice", "birth_date": date(1953, 10, 2), "
 
 
 def persons(*rows: Row) -> pa.Table:
-    """Records 1, 2, ..., each of another vendor unless it says so."""
-    made = [{"record_id": at, "vendor": f"vendor {at}", **row} for at, row in enumerate(rows, start=1)]
-    return pa.Table.from_pylist(made, schema=PERSONS)
+    """Build the records 1, 2, ..., each of its own vendor unless the row names one."""
+    records = [{"record_id": at, "vendor": f"vendor {at}", **row} for at, row in enumerate(rows, start=1)]
+    return pa.Table.from_pylist(records, schema=PERSONS)
 
 
-def decisions(*said: tuple[int, int, bool]) -> pa.Table:
-    return pa.Table.from_pylist([dict(zip(DECISIONS.names, each, strict=True)) for each in said], schema=DECISIONS)
+def decisions(*rows: tuple[int, int, bool]) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(DECISIONS.names, each, strict=True)) for each in rows], schema=DECISIONS)
 
 
 def people(linked: Linked) -> dict[int, int]:
-    """Record -> person."""
+    """Map each record to its person."""
     return dict(zip(*(column.to_pylist() for column in linked.clusters.columns), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Copies of accounts in other vendors."""
+"""The same account at several vendors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields in one plain form."""
+"""Normalized fields."""
 
 from __future__ import annotations
 

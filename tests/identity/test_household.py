@@ -14,24 +14,24 @@ from tests.identity.rows import persons
 ON = date(2026, 11, 20)
 
 
-def linked(*rows: tuple[str, str, int] | tuple[str, str, int, dict[str, Any]]) -> dict[tuple[str, str], int]:
-    """(vendor, household) -> id, of rows (vendor, household, person and more)."""
-    made = [{"vendor": row[0], "household": row[1], **(row[3] if len(row) == 4 else {})} for row in rows]
+def link_rows(*rows: tuple[str, str, int] | tuple[str, str, int, dict[str, Any]]) -> dict[tuple[str, str], int]:
+    """Link rows of (vendor, household, person, more fields); map (vendor, household) to its id."""
+    records = [{"vendor": row[0], "household": row[1], **(row[3] if len(row) == 4 else {})} for row in rows]
     clusters = [{"record_id": at, "person_id": row[2]} for at, row in enumerate(rows, start=1)]
-    table = link_households(persons(*made), pa.Table.from_pylist(clusters, schema=CLUSTERS), ON)
+    table = link_households(persons(*records), pa.Table.from_pylist(clusters, schema=CLUSTERS), ON)
     return {(row["vendor"], row["household"]): row["household_id"] for row in table.to_pylist()}
 
 
 def test_households_with_the_same_couple_are_one() -> None:
-    assert linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("b", "y", 2)) == {("a", "x"): 1, ("b", "y"): 1}
+    assert link_rows(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("b", "y", 2)) == {("a", "x"): 1, ("b", "y"): 1}
 
 
 def test_one_spouse_alone_is_in_the_couples_household() -> None:
-    assert linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 2)) == {("a", "x"): 1, ("b", "y"): 1}
+    assert link_rows(("a", "x", 1), ("a", "x", 2), ("b", "y", 2)) == {("a", "x"): 1, ("b", "y"): 1}
 
 
 def test_half_the_adults_are_not_most() -> None:
-    assert linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("b", "y", 3)) == {("a", "x"): 1, ("b", "y"): 3}
+    assert link_rows(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("b", "y", 3)) == {("a", "x"): 1, ("b", "y"): 3}
 
 
 def test_minors_do_not_tie_their_parents_households_together() -> None:
@@ -44,55 +44,55 @@ def test_minors_do_not_tie_their_parents_households_together() -> None:
         ("b", "y", 8, child),
         ("b", "y", 9, child),
     ]
-    assert linked(*rows) == {("a", "x"): 1, ("b", "y"): 4}
+    assert link_rows(*rows) == {("a", "x"): 1, ("b", "y"): 4}
 
 
-def with_parents(*own: tuple[int, dict[str, Any]]) -> bool:
-    """Whether a household with these people is that of parents and their grown son."""
+def is_linked_with_parents(*own: tuple[int, dict[str, Any]]) -> bool:
+    """Whether a household with these people is linked with that of parents and their grown son."""
     listed = [
         ("a", "x", n, {"birth_date": date(year, 5, 5), "postal_code": "68102"})
         for n, year in ((1, 1950), (2, 1952), (3, 1985))
     ]
-    found = linked(*listed, *(("b", "y", *each) for each in own))
-    return found["a", "x"] == found["b", "y"]
+    ids = link_rows(*listed, *(("b", "y", *each) for each in own))
+    return ids["a", "x"] == ids["b", "y"]
 
 
 def test_grown_son_does_not_tie_his_household_to_his_parents() -> None:
     son = {"birth_date": date(1985, 5, 5), "postal_code": "68102"}
-    assert with_parents((3, son))
-    assert not with_parents((3, {**son, "postal_code": "80202-0001"}))
-    assert not with_parents((3, son), (9, {"birth_date": date(2015, 5, 5)}))
-    assert not with_parents((3, son), (4, {}))
+    assert is_linked_with_parents((3, son))
+    assert not is_linked_with_parents((3, {**son, "postal_code": "80202-0001"}))
+    assert not is_linked_with_parents((3, son), (9, {"birth_date": date(2015, 5, 5)}))
+    assert not is_linked_with_parents((3, son), (4, {}))
 
 
-def test_parent_alone_is_in_the_household_that_lists_the_son_too() -> None:
+def test_parent_alone_is_in_the_household_that_also_lists_the_son() -> None:
     father = {"birth_date": date(1950, 5, 5), "postal_code": "80202"}
-    assert with_parents((1, father))
-    assert with_parents((1, father), (9, {"birth_date": date(2015, 5, 5)}))
+    assert is_linked_with_parents((1, father))
+    assert is_linked_with_parents((1, father), (9, {"birth_date": date(2015, 5, 5)}))
 
 
 def test_birth_date_in_the_future_makes_no_minor_of_an_adult() -> None:
     typed_wrong = {"birth_date": date(2062, 5, 5)}
-    found = linked(("a", "x", 1), ("a", "x", 2, typed_wrong), ("b", "y", 1), ("b", "y", 3, typed_wrong))
-    assert found == {("a", "x"): 1, ("b", "y"): 3}
+    ids = link_rows(("a", "x", 1), ("a", "x", 2, typed_wrong), ("b", "y", 1), ("b", "y", 3, typed_wrong))
+    assert ids == {("a", "x"): 1, ("b", "y"): 3}
 
 
 def test_younger_spouse_is_no_grown_child() -> None:
     husband, wife = {"birth_date": date(1945, 5, 5)}, {"birth_date": date(1962, 5, 5), "postal_code": "68102"}
-    found = linked(("a", "x", 1, husband), ("a", "x", 2, wife), ("b", "y", 2, {**wife, "postal_code": "80202"}))
-    assert found["a", "x"] == found["b", "y"]
+    ids = link_rows(("a", "x", 1, husband), ("a", "x", 2, wife), ("b", "y", 2, {**wife, "postal_code": "80202"}))
+    assert ids["a", "x"] == ids["b", "y"]
 
 
 def test_two_households_of_one_vendor_stay_two() -> None:
-    found = linked(("a", "x", 1), ("a", "z", 1), ("b", "y", 1))
-    assert found["a", "x"] != found["a", "z"]
+    ids = link_rows(("a", "x", 1), ("a", "z", 1), ("b", "y", 1))
+    assert ids["a", "x"] != ids["a", "z"]
 
 
 def test_one_person_does_not_tie_two_couples_together() -> None:
-    found = linked(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("c", "z", 1), ("c", "z", 3))
-    assert found["a", "x"] != found["c", "z"]
+    ids = link_rows(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("c", "z", 1), ("c", "z", 3))
+    assert ids["a", "x"] != ids["c", "z"]
 
 
 def test_cross_reference_makes_one_household_of_two_without_shared_people() -> None:
     key = {"strong_keys": ["a:household:x"]}
-    assert linked(("a", "x", 1), ("b", "y", 2, key)) == {("a", "x"): 1, ("b", "y"): 1}
+    assert link_rows(("a", "x", 1), ("b", "y", 2, key)) == {("a", "x"): 1, ("b", "y"): 1}

@@ -114,15 +114,15 @@ def test_father_and_son_are_two_people_though_a_third_record_fits_both() -> None
 
 def test_two_members_of_one_vendors_household_are_two_people() -> None:
     bare = {**ADAM, "birth_date": None, "email": None, "vendor": "portfolio", "household": "17"}
-    found = link(persons(bare, bare))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons(bare, bare))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
 
 
 def test_twins_in_one_vendors_household_are_two_people_though_their_names_are_close() -> None:
     vendor = {"vendor": "portfolio", "household": "17", "email": None}
-    found = link(persons({**ADAM, **vendor, "first_name": "Jean"}, {**ADAM, **vendor, "first_name": "Jeane"}))
-    assert people(found) == {1: 1, 2: 2}
+    result = link(persons({**ADAM, **vendor, "first_name": "Jean"}, {**ADAM, **vendor, "first_name": "Jeane"}))
+    assert people(result) == {1: 1, 2: 2}
 
 
 def test_person_whom_a_vendor_lists_twice_is_one_by_birth_date_and_name() -> None:
@@ -133,24 +133,24 @@ def test_person_whom_a_vendor_lists_twice_is_one_by_birth_date_and_name() -> Non
 def test_no_chain_joins_two_members_of_one_vendors_household() -> None:
     vendor = {"vendor": "portfolio", "household": "17"}
     rows = [{**ADAM, **vendor}, {**ADAM, **vendor, "birth_date": None, "email": None}, ADAM]
-    found = link(persons(*rows))
-    assert people(found) == {1: 1, 2: 2, 3: 1}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons(*rows))
+    assert people(result) == {1: 1, 2: 2, 3: 1}
+    assert pairs(result.review) == {(1, 2)}
 
 
 def test_initial_in_a_house_may_be_anybodys() -> None:
     shared = {"email": "thespecimens@mail.example", "birth_date": None}
-    found = link(persons({**ADAM, **shared}, {**ADAM, **shared, "first_name": "A."}))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons({**ADAM, **shared}, {**ADAM, **shared, "first_name": "A."}))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
 
 
 def test_record_that_fits_father_and_son_is_nobodys_and_goes_to_review() -> None:
     son = {**ADAM, "birth_date": date(1981, 7, 2), "email": None}
     either = {**ADAM, "birth_date": None, "email": None}
-    found = link(persons({**ADAM, "email": None}, son, either))
-    assert people(found) == {1: 1, 2: 2, 3: 3}
-    assert pairs(found.review) >= {(1, 3), (2, 3)}
+    result = link(persons({**ADAM, "email": None}, son, either))
+    assert people(result) == {1: 1, 2: 2, 3: 3}
+    assert pairs(result.review) >= {(1, 3), (2, 3)}
 
 
 def test_twins_are_two_people() -> None:
@@ -168,9 +168,9 @@ def test_twins_are_two_people() -> None:
 )
 def test_twins_whom_two_vendors_list_are_two_however_close_their_names(name: str, twin: str) -> None:
     rows = [{**ADAM, "first_name": name}, {**ADAM, "first_name": twin}, {**ADAM, "first_name": f"{name}q"}]
-    found = link(persons(*rows[:2]))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons(*rows[:2]))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
     assert people(link(persons(rows[0], rows[2]))) == {1: 1, 2: 1}
 
 
@@ -189,16 +189,16 @@ def test_names_that_many_have_are_two_however_close() -> None:
 
 def test_other_middle_name_may_be_the_sons() -> None:
     bare = {**ADAM, "birth_date": None, "email": None}
-    found = link(persons({**bare, "first_name": "Adam G."}, {**bare, "first_name": "Adam F."}))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons({**bare, "first_name": "Adam G."}, {**bare, "first_name": "Adam F."}))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
 
 
 def test_name_alone_is_not_enough() -> None:
     name = {"first_name": "Zebulon", "last_name": "Quillfeather"}
-    found = link(persons(name, name))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons(name, name))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
 
 
 def test_nickname_maiden_name_and_typing_error_are_bridged() -> None:
@@ -219,18 +219,18 @@ def test_nickname_maiden_name_and_typing_error_are_bridged() -> None:
 
 def test_person_level_key_links_records_with_little_other_evidence() -> None:
     key = {"strong_keys": ["crm:person:17"]}
-    found = link(persons({"first_name": "Adam", **key}, {"last_name": "Specimen", **key}))
-    assert people(found) == {1: 1, 2: 1}
-    assert found.links["how"].to_pylist() == ["key"]
+    result = link(persons({"first_name": "Adam", **key}, {"last_name": "Specimen", **key}))
+    assert people(result) == {1: 1, 2: 1}
+    assert result.links["how"].to_pylist() == ["key"]
 
 
 def test_two_keys_of_one_system_are_two_people_whom_nothing_personal_makes_one() -> None:
     bare = {**ADAM, "birth_date": None, "email": None}
     keys = [{"strong_keys": ["crm:person:17"]}, {"strong_keys": ["crm:person:18"]}]
-    found = link(persons(*({**bare, **key} for key in keys)))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
-    assert found.review["differed"].to_pylist() == [["cross reference"]]
+    result = link(persons(*({**bare, **key} for key in keys)))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
+    assert result.review["differed"].to_pylist() == [["cross reference"]]
     assert people(link(persons(*({**ADAM, **key} for key in keys)))) == {1: 1, 2: 1}
 
 
@@ -248,23 +248,23 @@ def test_household_level_key_links_no_persons() -> None:
 @pytest.mark.parametrize("field", ["household_email", "email"])
 def test_household_email_counts_as_home_evidence_only(field: str) -> None:
     home = {"first_name": "Zebulon", "last_name": "Quillfeather", "household_email": "us@mail.example"}
-    found = link(persons(home, {**home, "household_email": None, field: "Us@mail.example"}))
-    assert people(found) == {1: 1, 2: 1}
-    assert found.links["agreed"].to_pylist() == [["first name", "last name", "home (e-mail)"]]
+    result = link(persons(home, {**home, "household_email": None, field: "Us@mail.example"}))
+    assert people(result) == {1: 1, 2: 1}
+    assert result.links["agreed"].to_pylist() == [["first name", "last name", "home (e-mail)"]]
     spouse = {**home, "first_name": "Beatrice", "household_email": None, field: "us@mail.example"}
     assert people(link(persons(home, spouse))) == {1: 1, 2: 2}
 
 
 def test_number_of_the_head_typed_for_the_spouse_does_not_make_one_person_of_two() -> None:
     number = {"tax_id_hash": HASH, "tax_id_last4": "1234"}
-    found = link(persons({**ADAM, **number}, {**BEA, **number}))
-    assert people(found) == {1: 1, 2: 2}
+    result = link(persons({**ADAM, **number}, {**BEA, **number}))
+    assert people(result) == {1: 1, 2: 2}
 
 
 def test_different_tax_ids_are_two_people_however_alike() -> None:
-    found = link(persons({**ADAM, "tax_id_hash": HASH}, {**ADAM, "tax_id_hash": OTHER_HASH}))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons({**ADAM, "tax_id_hash": HASH}, {**ADAM, "tax_id_hash": OTHER_HASH}))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
 
 
 @pytest.mark.parametrize(
@@ -272,9 +272,9 @@ def test_different_tax_ids_are_two_people_however_alike() -> None:
     [date(1, 1, 1), date(1899, 12, 30), date(1900, 1, 1), date(1970, 1, 1), date(2026, 11, 21), date(9999, 12, 31)],
 )
 def test_birth_date_that_is_nobodys_keeps_no_records_apart(nobodys: date) -> None:
-    found = link(persons(ADAM, {**ADAM, "birth_date": nobodys}), on=date(2026, 11, 20))
-    assert people(found) == {1: 1, 2: 1}
-    assert found.links["differed"].to_pylist() == [[]]
+    result = link(persons(ADAM, {**ADAM, "birth_date": nobodys}), on=date(2026, 11, 20))
+    assert people(result) == {1: 1, 2: 1}
+    assert result.links["differed"].to_pylist() == [[]]
 
 
 def test_ends_of_tax_ids_that_differ_are_two_people_though_one_has_no_more_than_the_end() -> None:
@@ -285,9 +285,9 @@ def test_ends_of_tax_ids_that_differ_are_two_people_though_one_has_no_more_than_
 
 def test_birth_date_that_is_only_close_needs_more_than_name_and_zip() -> None:
     name = {"first_name": "Zebulon", "last_name": "Quillfeather", "postal_code": "68102"}
-    found = link(persons({**name, "birth_date": date(1998, 9, 24)}, {**name, "birth_date": date(1997, 9, 24)}))
-    assert people(found) == {1: 1, 2: 2}
-    assert pairs(found.review) == {(1, 2)}
+    result = link(persons({**name, "birth_date": date(1998, 9, 24)}, {**name, "birth_date": date(1997, 9, 24)}))
+    assert people(result) == {1: 1, 2: 2}
+    assert pairs(result.review) == {(1, 2)}
 
 
 def test_last_four_and_a_close_birth_date_do_not_link_two_last_names() -> None:
@@ -322,36 +322,36 @@ def test_joint_record_links_two_people() -> None:
 def test_joint_record_of_two_people_of_one_name_is_two_people() -> None:
     bare = {**ADAM, "email": None}
     joint = {**bare, "first_name": None, "name": "Adam & Adam Specimen"}
-    found = link(persons(joint, bare, bare))
-    assert people(found)[1] != people(found)[-1]
-    assert all(left != -right for left, right in pairs(found.review))
+    result = link(persons(joint, bare, bare))
+    assert people(result)[1] != people(result)[-1]
+    assert all(left != -right for left, right in pairs(result.review))
 
 
 def test_persons_yes_is_a_link_against_all_evidence() -> None:
     rows = persons({**ADAM, "tax_id_hash": HASH}, {**BEA, "tax_id_hash": OTHER_HASH})
-    found = link(rows, decisions((1, 2, True)))
-    assert people(found) == {1: 1, 2: 1}
-    assert found.links.to_pylist()[0]["how"] == "person"
+    result = link(rows, decisions((1, 2, True)))
+    assert people(result) == {1: 1, 2: 1}
+    assert result.links.to_pylist()[0]["how"] == "person"
 
 
 def test_persons_yes_against_a_birth_date_takes_no_link_apart() -> None:
-    """What the third record says against the first is between those two: the second record fits the first as before."""
+    """The third record contradicts only the first; the second still matches the first."""
     rows = persons({**ADAM, "tax_id_hash": HASH}, ADAM, {**ADAM, "email": None, "birth_date": date(1972, 6, 30)})
-    found = link(rows, decisions((2, 3, True)))
-    assert people(found) == {1: 1, 2: 1, 3: 1}
-    assert (1, 2) in pairs(found.links)
+    result = link(rows, decisions((2, 3, True)))
+    assert people(result) == {1: 1, 2: 1, 3: 1}
+    assert (1, 2) in pairs(result.links)
 
 
 def test_persons_yes_never_makes_the_machine_tie_two_tax_ids() -> None:
-    """Whom of the two the record without one belongs to was said; that all three are one was not, and is asked."""
+    """The decision assigns the record without a tax id to one of the two; it does not say that all three are one."""
     rows = persons({**ADAM, "tax_id_hash": HASH}, ADAM, {**ADAM, "email": None, "tax_id_hash": OTHER_HASH})
-    found = link(rows, decisions((2, 3, True)))
-    assert people(found) == {1: 1, 2: 2, 3: 2}
-    assert pairs(found.review)
+    result = link(rows, decisions((2, 3, True)))
+    assert people(result) == {1: 1, 2: 2, 3: 2}
+    assert pairs(result.review)
 
 
 def test_confirmed_match_identifies_a_record_without_data() -> None:
-    """A bare record that a person gives to the son is the father's no more, however well it fits him."""
+    """A manual match moves a bare record to the son's cluster, however well it matches the father."""
     bare = {**ADAM, "birth_date": None}
     rows = persons(ADAM, {**ADAM, "birth_date": date(1981, 7, 2), "email": None}, bare)
     assert people(link(rows)) == {1: 1, 2: 2, 3: 1}
@@ -365,11 +365,11 @@ def test_confirmed_link_is_stored_once_with_its_reasons() -> None:
 
 
 def test_rejected_link_is_separated_and_not_queued_again() -> None:
-    found = link(persons(ADAM, ADAM, ADAM), decisions((1, 2, False)))
-    who = people(found)
+    result = link(persons(ADAM, ADAM, ADAM), decisions((1, 2, False)))
+    who = people(result)
     assert who[1] != who[2]
-    assert (1, 2) not in pairs(found.review)
-    assert (1, 2) not in pairs(found.links)
+    assert (1, 2) not in pairs(result.review)
+    assert (1, 2) not in pairs(result.links)
 
 
 def test_rejected_pair_is_not_queued_again() -> None:
@@ -377,7 +377,7 @@ def test_rejected_pair_is_not_queued_again() -> None:
     assert pairs(link(rows, decisions((2, 1, False))).review) == set()
 
 
-def test_decision_on_records_that_are_gone_is_passed_over() -> None:
+def test_decision_on_missing_records_is_ignored() -> None:
     assert people(link(persons(ADAM), decisions((1, 99, True), (98, 99, False)))) == {1: 1}
 
 
@@ -396,5 +396,5 @@ def test_known_ids_are_kept() -> None:
 
 
 def test_nothing_links_to_nothing() -> None:
-    found = link(persons())
-    assert (len(found.clusters), len(found.links), len(found.review)) == (0, 0, 0)
+    result = link(persons())
+    assert (len(result.clusters), len(result.links), len(result.review)) == (0, 0, 0)

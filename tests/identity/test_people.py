@@ -1,4 +1,4 @@
-"""Ids of people from one time to the next."""
+"""Ids of people from run to run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from include.identity.record import KNOWN
 
 
 def named(groups: list[list[int]], before: list[list[int]]) -> dict[int, int]:
-    """Record -> person, after people were `before` (each named by its smallest record)."""
+    """Map each record to its person, given the people `before` (each named by its smallest record)."""
     ids = by_rank(np.array([record for group in groups for record in group], dtype=np.int64))
     place = {record: at for at, record in enumerate(ids.tolist())}
     first = {record: min(map(place.__getitem__, group)) for group in groups for record in group}
     roots = np.array([first[record] for record in ids.tolist()], dtype=np.int64)
-    known = [{"record_id": record, "person_id": min(group)} for group in before for record in group]
-    table = name(ids, roots, pa.Table.from_pylist(known, schema=KNOWN))
+    clusters = [{"record_id": record, "person_id": min(group)} for group in before for record in group]
+    table = name(ids, roots, pa.Table.from_pylist(clusters, schema=KNOWN))
     return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Thresholds are read from configuration, and nonsense is refused in words."""
+"""Thresholds are read from configuration; an invalid value is rejected with a message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_firm_sets_thresholds_and_no_more_than_those() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("config", "words"),
     [
         ({"link_score": "high"}, "link_score must be a number"),
         ({"link_score": True}, "link_score must be a number"),
@@ -34,6 +34,6 @@ def test_a_firm_sets_thresholds_and_no_more_than_those() -> None:
         ({"review_ratio": 5}, "review_ratio is 5.0, not above 0 and up to 1"),
     ],
 )
-def test_nonsense_is_named(said: dict[str, Any], words: str) -> None:
+def test_nonsense_is_named(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
-        Policy.of(said)
+        Policy.of(config)

@@ -1,4 +1,4 @@
-"""Which securities are one: by number, never by symbol alone; and which stay the vendors' own."""
+"""Which securities of several vendors are linked: by identifier, never by symbol alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ APPLE, APPLE_ISIN, OTHER = "037833100", "US0378331005", "594918104"
 
 
 def securities(*rows: dict[str, Any]) -> pa.Table:
-    """Securities with the ids 1, 2, ..., each of a vendor of its own."""
+    """Build securities with the ids 1, 2, ..., each of a vendor of its own."""
     named = [{"security_id": n, "vendor": f"v{n}"} | row for n, row in enumerate(rows, 1)]
     return pa.Table.from_pylist(named, schema=SECURITIES)
 

@@ -1,6 +1,6 @@
-"""What Salesforce must hold, worked out anew: SQL over the warehouse with none of the loader's, and what was held before.
+"""The expected records in Salesforce, computed independently of the loader: SQL over the warehouse, and the day before.
 
-A record that left the warehouse stays in Salesforce, so the truth of a day needs that of the day before.
+A record that left the warehouse stays in Salesforce, so a day's truth depends on that of the day before.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _SQL = {
 
 
 class _Left:
-    """A value that is not known today: the field keeps what it showed."""
+    """A value that is unknown today: the field keeps its previous value."""
 
 
 LEFT = _Left()
@@ -65,7 +65,7 @@ LEFT = _Left()
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of record: where it is, which fields are written once, and what becomes of one that is gone."""
+    """One kind of record: its object, the fields that are written once, and the fields of a record that has left."""
 
     sobject: str
     entity: str
@@ -90,43 +90,43 @@ KINDS = {
 
 
 def expect(database: Database, day: date, before: Mapping[str, Records]) -> dict[str, Records]:
-    """What Salesforce must hold after `day`, by kind and key, given what it had to hold before."""
-    found = {name: database.rows(_filled(name), day=day) for name in _SQL}
+    """Return the expected records after `day`, by kind and key, given those `before`."""
+    rows_of = {name: database.rows(_fill(name), day=day) for name in _SQL}
     fresh: dict[str, Records] = {
-        "household": {_key("household", r["household_key"]): _household(r) for r in found["household"]},
-        "person": {_key("person", r["person_key"]): _person(r) for r in found["person"]},
-        "contact": {_key("person", r["person_key"]): _contact(r) for r in found["person"]},
-        "membership": dict(_membership(r) for r in found["person"] if r["house"]),
-        "security": dict(_securities(found["security"])),
-        "account": {_key("account", r["account_key"]): _account(r) for r in found["account"]},
-        "position": {_key("position", r["position_key"]): _position(r) for r in found["position"] if _counts(r)},
+        "household": {_key("household", r["household_key"]): _household(r) for r in rows_of["household"]},
+        "person": {_key("person", r["person_key"]): _person(r) for r in rows_of["person"]},
+        "contact": {_key("person", r["person_key"]): _contact(r) for r in rows_of["person"]},
+        "membership": dict(_membership(r) for r in rows_of["person"] if r["house"]),
+        "security": dict(_securities(rows_of["security"])),
+        "account": {_key("account", r["account_key"]): _account(r) for r in rows_of["account"]},
+        "position": {_key("position", r["position_key"]): _position(r) for r in rows_of["position"] if _counts(r)},
         "transaction": {
             _key("transaction", r["transaction_key"]): _transaction(r)
-            for r in found["transaction"]
+            for r in rows_of["transaction"]
             if _is_shown(r, day) or _key("transaction", r["transaction_key"]) in before.get("transaction", {})
         },
         "finding": {
             key: _alert(r)
-            for r in found["finding"]
+            for r in rows_of["finding"]
             if (key := _key("finding", r["finding_id"])) in before.get("finding", {}) or r["closed_at"] is None
         },
     }
     return {name: _roll(KINDS[name], before.get(name, {}), now) for name, now in fresh.items()}
 
 
-def changed(before: Records, after: Records) -> set[str]:
-    """Keys of records that are new or differ."""
+def find_changed(before: Records, after: Records) -> set[str]:
+    """Return the keys of records that are new or differ."""
     return {key for key, record in after.items() if before.get(key) != record}
 
 
-def expect_tasks(database: Database, day: date, asked: Mapping[str, str], before: Records) -> Records:
-    """The Tasks: one for a finding of a rule that asks for it (rule -> subject), completed once the finding is closed."""
+def expect_tasks(database: Database, day: date, subjects: Mapping[str, str], before: Records) -> Records:
+    """Return the expected Tasks: one per finding of a rule in `subjects`, completed once the finding is closed."""
     tasks = dict(before)
-    for row in database.rows(_filled("finding"), day=day):
+    for row in database.rows(_fill("finding"), day=day):
         key = _key("finding", row["finding_id"])
-        if row["rule"] in asked and row["closed_at"] is None and key not in tasks:
+        if row["rule"] in subjects and row["closed_at"] is None and key not in tasks:
             tasks[key] = {
-                "Subject": asked[row["rule"]],
+                "Subject": subjects[row["rule"]],
                 "Status": "Not Started",
                 "Priority": "High" if row["severity"] == "critical" else "Normal",
                 "What": _key(row["subject_entity"], row["subject_key"]),
@@ -140,13 +140,13 @@ def _roll(kind: Kind, before: Records, now: Records) -> Records:
     rolled = {key: record | kind.gone for key, record in before.items() if key not in now}
     for key, record in now.items():
         known = before.get(key, {})
-        kept = {name: known[name] for name in kind.once if known}
+        written_once = {name: known[name] for name in kind.once if known}
         left = {name: known.get(name) for name, value in record.items() if value is LEFT}
-        rolled[key] = record | kept | left
+        rolled[key] = record | written_once | left
     return rolled
 
 
-def _filled(name: str) -> str:
+def _fill(name: str) -> str:
     return _SQL[name].format(**{alias: _NOW.format(alias) for alias in "hpsao"})
 
 
@@ -175,7 +175,7 @@ def _counts(row: Record) -> bool:
 
 
 def _is_shown(row: Record, day: date) -> bool:
-    """Whether a trade of the last weeks was posted, if only once: it stays shown when it grows old."""
+    """Whether a trade belongs in Salesforce: posted at least once in the last weeks; it stays when it gets older."""
     is_new = day - timedelta(days=WINDOW_DAYS) <= row["trade_date"] <= day
     return is_new and _counts(row) and row["status"] in ("posted", "reversed")
 
@@ -220,7 +220,7 @@ def _membership(row: Record) -> tuple[str, Record]:
 
 
 def _securities(rows: list[Record]) -> Iterator[tuple[str, Record]]:
-    """A name is unique, whatever its case: the first security to bear it keeps it bare."""
+    """Return securities with unique names (ignoring case); the first one keeps the plain name."""
     taken: set[str] = set()
     for row in rows:
         name = _text(row["name"], 150)
@@ -259,7 +259,7 @@ def _account(row: Record) -> Record:
 
 
 def _worth(row: Record, value: Decimal | None) -> Any:
-    """A parent of sleeves shows nothing, a closed account that nobody values zero."""
+    """Return an account's value: none for a parent of sleeves, zero for a closed account without a value."""
     if row["is_counted"] is False or value is not None:
         return None if row["is_counted"] is False else value
     return Decimal(0) if row["is_active"] is False else LEFT

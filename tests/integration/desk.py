@@ -1,4 +1,4 @@
-"""People at an e-signature vendor's, whose webhooks come to our gateway; what we know then, and what the vendor says."""
+"""Users of an e-signature vendor whose webhooks reach our gateway; the resulting states, and those that the vendor states."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SIGNING = [vendor for vendor in VENDORS if vendor.webhook is not None]
 
 
 class Desk:
-    """People at a vendor's, and our gateway, which may be away."""
+    """Users of a vendor, and our gateway, which may be down."""
 
     def __init__(self, firm: Firm) -> None:
         self.firm, self.name, self.port = firm, firm.vendor.name, find_free_port()
@@ -40,8 +40,8 @@ class Desk:
         self.open()
 
     def keyring(self, sender: Sender) -> Keyring:
-        known = self.firm.connection.extra
-        return Keyring.of(known.get("connect_hmac_key", known.get("client_id", "")), "127.0.0.0/8")
+        extra = self.firm.connection.extra
+        return Keyring.of(extra.get("connect_hmac_key", extra.get("client_id", "")), "127.0.0.0/8")
 
     def open(self) -> None:
         app = create_app(lambda: self._engine, SENDERS, self.keyring)
@@ -69,12 +69,12 @@ class Desk:
         with requests.Session() as http:
             token = log_in(self.firm.vendor.login, LoginContext(http, self.firm.connection, (5, 20)))
             events = {"includeDetailedInfo": True}
-            wanted = {
+            webhook = {
                 "name": "Tributary", "scope": "ACCOUNT", "state": "ACTIVE", "webhookUrlInfo": {"url": self.url},
                 "webhookSubscriptionEvents": ["AGREEMENT_ALL"],
                 "webhookConditionalParams": {"webhookAgreementEvents": events},
             }  # fmt: skip
-            http.post(f"{token.url}/webhooks", json=wanted, headers=token.headers, timeout=20).raise_for_status()
+            http.post(f"{token.url}/webhooks", json=webhook, headers=token.headers, timeout=20).raise_for_status()
 
     def do(self, kind: str, **values: Any) -> dict[str, Any]:
         return self.firm.sandbox.admin(f"{self.name}/{kind}", **values)
@@ -102,7 +102,7 @@ class Desk:
 
 
 @contextmanager
-def at(firm: Firm) -> Iterator[Desk]:
+def open_desk(firm: Firm) -> Iterator[Desk]:
     desk = Desk(firm)
     try:
         desk.subscribe()
@@ -111,8 +111,8 @@ def at(firm: Firm) -> Iterator[Desk]:
         desk.end()
 
 
-def live(desk: Desk, seed: int, envelopes: int = 4) -> None:
-    """Envelopes are sent; some are signed by all, some by one, some refused, and some wait."""
+def play_envelopes(desk: Desk, seed: int, envelopes: int = 4) -> None:
+    """Send envelopes; some are signed by all, some by one, some declined, and some wait."""
     draw = random.Random(seed)
     households = [row["id"] for row in desk.firm.sandbox.rows("Portfolio/Clients")]
     for n in range(envelopes):
@@ -123,27 +123,27 @@ def live(desk: Desk, seed: int, envelopes: int = 4) -> None:
             desk.sign(name)
 
 
-def states(firm: Firm) -> dict[str, dict[str, Any]]:
-    """Every envelope that is known, with its recipients as they are now, without when and by which run it was written."""
-    held: dict[str, dict[str, Any]] = {}
+def read_states(firm: Firm) -> dict[str, dict[str, Any]]:
+    """Read every envelope with its current recipients, without times and runs of writing."""
+    envelopes: dict[str, dict[str, Any]] = {}
     for row in firm.database.rows("select * from warehouse.envelope where recorded_to is null"):
-        held[row["envelope_key"]] = {
+        envelopes[row["envelope_key"]] = {
             k: v for k, v in row.items() if k not in ("recorded_from", "recorded_to", "source_run_id")
         }
     for row in firm.database.rows(
         "select r.envelope_key, r.envelope_recipient_key, r.status, r.signed_at from warehouse.envelope_recipient r"
         " where recorded_to is null order by 2"
     ):
-        held[row["envelope_key"]].setdefault("recipients", []).append(tuple(row.values()))
-    return held
+        envelopes[row["envelope_key"]].setdefault("recipients", []).append(tuple(row.values()))
+    return envelopes
 
 
 @contextmanager
-def truth(firm: Firm, postgres: Postgres, folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
-    """What the vendor says of all envelopes when it is asked."""
+def pull_truth(firm: Firm, postgres: Postgres, folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
+    """Pull all envelopes of the vendor into a database of their own; yield their states."""
     with new_database(postgres) as database:
         other = Firm(firm.vendor, firm.sandbox, database, folder / "truth")
         other.now, other._started = firm.now, firm._started
         other.day(firm.now.date())
-        yield states(other)
+        yield read_states(other)
         other.engine.dispose()

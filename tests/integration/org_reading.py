@@ -1,4 +1,4 @@
-"""An org read by Bulk queries over HTTP, with none of the loader's code; and how a record differs from what it must be."""
+"""Reading an org by Bulk queries over HTTP, without the loader's code, and comparing records with the expected ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _API = "/services/data/v66.0"
 
 
 class Org:
-    """The org as the user of a connected app sees it; `log_in` once the clock was set."""
+    """The org as the user of a connected app sees it; call `log_in` once the clock is set."""
 
     def __init__(self, url: str, client_id: str, secret: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=20)
@@ -32,11 +32,11 @@ class Org:
         self._http.headers["Authorization"] = f"Bearer {token}"
 
     def read(self, sobject: str, fields: Sequence[str], where: str) -> list[dict[str, str]]:
-        """All live records that `where` holds of; every value is text, null is empty."""
-        asked = {"operation": "query", "query": f"SELECT {', '.join(fields)} FROM {sobject} WHERE {where}"}
-        answer = self._http.post(f"{_API}/jobs/query", json=asked)
-        assert answer.status_code == 200, answer.text
-        job = f"{_API}/jobs/query/{answer.json()['id']}"
+        """Read all live records that match `where`; every value is text, null is empty."""
+        query = {"operation": "query", "query": f"SELECT {', '.join(fields)} FROM {sobject} WHERE {where}"}
+        response = self._http.post(f"{_API}/jobs/query", json=query)
+        assert response.status_code == 200, response.text
+        job = f"{_API}/jobs/query/{response.json()['id']}"
         until = time.monotonic() + 20
         while (state := self._http.get(job).json()["state"]) != "JobComplete":
             assert state in ("UploadComplete", "InProgress"), state
@@ -51,30 +51,30 @@ class Org:
         return rows
 
     def read_ours(self, sobject: str, fields: Sequence[str], prefix: str) -> dict[str, dict[str, str]]:
-        """Records whose key begins with `prefix`, by key; with `Id` and `SystemModstamp`."""
+        """Read the records whose key begins with `prefix`, by key; with `Id` and `SystemModstamp`."""
         rows = self.read(sobject, ["Id", KEY, "SystemModstamp", *fields], f"{KEY} LIKE '{prefix}:%'")
-        found = {row[KEY]: row for row in rows}
-        assert len(found) == len(rows), "two records have one key"
-        return found
+        by_key = {row[KEY]: row for row in rows}
+        assert len(by_key) == len(rows), "two records have one key"
+        return by_key
 
 
-def differences(wanted: Records, held: dict[str, dict[str, str]]) -> list[tuple[str, str, Any, Any]]:
-    """Key, field, what it must be and what it is, for every field that differs; a record too many or too few at a time."""
-    missing = [(key, "record", "there", "missing") for key in wanted.keys() - held.keys()]
-    extra = [(key, "record", "none", "there") for key in held.keys() - wanted.keys()]
+def find_differences(expected: Records, actual: dict[str, dict[str, str]]) -> list[tuple[str, str, Any, Any]]:
+    """List (key, field, expected, actual) for every field that differs, and for missing and extra records."""
+    missing = [(key, "record", "there", "missing") for key in expected.keys() - actual.keys()]
+    extra = [(key, "record", "none", "there") for key in actual.keys() - expected.keys()]
     return [
         *missing,
         *extra,
-        *(one for key in wanted.keys() & held.keys() for one in _fields(key, wanted[key], held[key])),
+        *(one for key in expected.keys() & actual.keys() for one in _fields(key, expected[key], actual[key])),
     ]
 
 
-def _fields(key: str, wanted: Record, held: dict[str, str]) -> list[tuple[str, str, Any, Any]]:
-    return [(key, name, value, held[name]) for name, value in wanted.items() if _read(held[name], value) != value]
+def _fields(key: str, expected: Record, actual: dict[str, str]) -> list[tuple[str, str, Any, Any]]:
+    return [(key, name, value, actual[name]) for name, value in expected.items() if _read(actual[name], value) != value]
 
 
 def _read(text: str, like: Any) -> Any:
-    """A text as a value of the type of another; null and what can't be read stay apart from every value."""
+    """Convert a text to the type of another value; null and unreadable texts equal no value."""
     if text == "":
         return None
     if isinstance(like, bool):

@@ -1,4 +1,4 @@
-"""Rows of a staged partition made unreadable: each in some of its fields, so that the rest of it can still be read."""
+"""Making rows of a staged partition unreadable, each in some fields; the other fields stay readable."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def spoil(firm: Firm, table: Table, partition: Partition, choose: Choose) -> Par
 
 
 def run_spoilt(firm: Firm, run: Run, target: str, choose: Choose, *, rows_only: bool) -> int:
-    """Run a day with spoilt rows of one table; returns how many.
+    """Run a day with spoilt rows of one table; return their number.
 
     Args:
-        firm: Whose.
-        run: For which day.
+        firm: The firm.
+        run: The run of the day.
         target: The table; empty for none.
-        choose: Which rows of it.
-        rows_only: Leaves out that they are a large share of so small a firm's.
+        choose: Selects the rows.
+        rows_only: Skip the check of the dead ratio, which so small a firm exceeds.
     """
     partitions, dead, vendor_run = {}, 0, firm.vendor_run(run)
     for name in (name for stage in firm.vendor.stages for name in stage):

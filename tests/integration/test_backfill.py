@@ -1,4 +1,4 @@
-"""Days backfilled, three at a time, against a truth that was worked out by other means: a week, and when there is time twenty."""
+"""Backfilled days, three at a time, against a truth computed independently: a week, or twenty days in the long tests."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ _TODAY = [
 @pytest.fixture(scope="module", params=[WEEK, pytest.param(MONTH, marks=pytest.mark.long)], ids=["week", "month"])
 def days(request: pytest.FixtureRequest) -> list[date]:
     """The days to backfill."""
-    wanted: list[date] = request.param
-    return wanted
+    days: list[date] = request.param
+    return days
 
 
 @pytest.fixture(scope="module", params=HISTORIC)
 def firm(
     request: pytest.FixtureRequest, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory, days: list[date]
 ) -> Iterator[Firm]:
-    """A firm of its own for these days, whose present day is loaded; the tests share it."""
+    """A firm for these days, whose current day is loaded; the tests share it."""
     vendor = named(request.param)
     folder = tmp_path_factory.mktemp(vendor.name)
     with new_database(postgres) as database, run_sandbox(folder / "sandbox") as sandbox:
-        made = Firm(vendor, sandbox, database, folder)
-        made.day(LAST)
-        yield made
-        made.engine.dispose()
+        firm = Firm(vendor, sandbox, database, folder)
+        firm.day(LAST)
+        yield firm
+        firm.engine.dispose()
 
 
 @dataclass
 class Backfill:
-    """What came of the days: how today looked before, and the counts of each day's loads."""
+    """The result of the backfill: today's content before it, and the counts of each day's loads."""
 
     firm: Firm
     days: list[date]
@@ -77,7 +77,7 @@ def look_at_today(firm: Firm) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def backfill(firm: Firm, days: list[date]) -> Backfill:
-    """The days in no order, three at a time."""
+    """The days, shuffled, three at a time."""
     today = look_at_today(firm)
     runs = {day: firm.new_run(day) for day in days[::3] + days[1::3] + days[2::3]}
     with ThreadPoolExecutor(3) as pool:
@@ -96,7 +96,7 @@ def again(backfill: Backfill) -> dict[date, dict[str, Counts]]:
 
 holding = pytest.mark.parametrize("firm", HOLDING, indirect=True)
 by_truth = pytest.mark.parametrize("firm", ["orion"], indirect=True)
-"""Compared with what was worked out anew, from the objects of the vendor that can be exported."""
+"""Compared with an independent computation, from the vendor's exported objects."""
 
 HELD = (
     "select business_date, position_key, quantity, market_value_usd from warehouse.position"
@@ -130,7 +130,7 @@ def test_today_is_as_it_was(backfill: Backfill) -> None:
 def test_positions_are_what_the_transactions_come_to_and_their_prices(backfill: Backfill) -> None:
     database, vendor = backfill.firm.database, backfill.firm.vendor.name
     days = " where business_date in (select business_date from warehouse.position)"
-    assert truth.differences(
+    assert truth.find_differences(
         database, HELD, f"select business_date, asset, units, dollars from truth.holding {days}", vendor=vendor
     ) == []  # fmt: skip
 
@@ -139,7 +139,7 @@ def test_positions_are_what_the_transactions_come_to_and_their_prices(backfill: 
 def test_positions_are_what_the_vendor_states(backfill: Backfill) -> None:
     database, vendor = backfill.firm.database, backfill.firm.vendor.name
     days = " where business_date in (select business_date from warehouse.position)"
-    assert truth.differences(
+    assert truth.find_differences(
         database, HELD, f"select business_date, asset, units, dollars from truth.stated {days}", vendor=vendor
     ) == []  # fmt: skip
 
@@ -157,7 +157,7 @@ def test_transactions_are_those_of_the_vendor_each_once(backfill: Backfill) -> N
         " where recorded_to is null and vendor = :vendor"
     )
     theirs = f"select id, trade_date, units, dollars, {OUR_FLOW} from truth.trade"
-    assert truth.differences(backfill.firm.database, ours, theirs, vendor=backfill.firm.vendor.name) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs, vendor=backfill.firm.vendor.name) == []
 
 
 @by_truth
@@ -185,7 +185,7 @@ def test_transactions_are_those_of_the_vendor_each_once(backfill: Backfill) -> N
 def test_assets_under_management_to_the_cent(backfill: Backfill, ours: str, theirs: str) -> None:
     days = "where business_date in (select business_date from warehouse.position)"
     theirs = f"select * from ({theirs}) t {days}"
-    assert truth.differences(backfill.firm.database, ours, theirs) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs) == []
 
 
 @by_truth
@@ -200,7 +200,7 @@ def test_flows_to_the_cent(backfill: Backfill) -> None:
         " from truth.trade join truth.owner using (account) where not is_parent and status = 'Complete'"
         " and flow in ('Contribution', 'Distribution') group by 1, 2"
     )
-    assert truth.differences(backfill.firm.database, ours, theirs) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs) == []
 
 
 @by_truth
@@ -211,11 +211,11 @@ def test_openings_and_closings(backfill: Backfill) -> None:
         " where day is not null group by 1"
     )
     ours = "select day, opened, closed from mart.openings_and_closings"
-    assert truth.differences(backfill.firm.database, ours, theirs) == []
+    assert truth.find_differences(backfill.firm.database, ours, theirs) == []
 
 
 def test_days_were_loaded_at_the_same_time(backfill: Backfill) -> None:
-    """Else the tests above say nothing of three at a time."""
+    """Otherwise the tests above do not cover concurrent days."""
     overlaps = backfill.firm.database.value("""
         with run as (select run_id, min(recorded_at) as began, max(recorded_at) as ended from control.ledger group by 1)
         select count(*) from run a join run b on a.run_id < b.run_id and a.began < b.ended and b.began < a.ended
@@ -236,7 +236,7 @@ def test_the_second_time_changes_nothing(backfill: Backfill, again: dict[date, d
 
 
 def test_nothing_was_ever_written_twice(backfill: Backfill, again: dict[date, dict[str, Counts]]) -> None:
-    """No correction came, so no row was ever closed: one version per real change is one version here."""
+    """Without corrections no row is closed: there is one version per real change."""
     for table in sorted({entity_map.entity for entity_map in backfill.firm.vendor.maps}):
         assert (
             backfill.firm.database.value(f"select count(*) from warehouse.{table} where recorded_to is not null") == 0
@@ -272,11 +272,11 @@ def test_a_price_corrected_later_is_known_before_and_after(
     firm.sandbox.admin("orion/correct_price", product_id=int(product), date=str(day), price=123.4567)
     truth.export(firm, backfill.days[0], LAST)
     loads = run_day(firm, day, firm.new_run(day))
-    held = firm.database.value("select count(*) from truth.assets where doc->>'productId' = :product"
+    rows_stated = firm.database.value("select count(*) from truth.assets where doc->>'productId' = :product"
                                " and doc->>'asOfDate' like :day", product=product, day=f"{day}%")  # fmt: skip
-    assert 0 < loads["position"].updated <= held
+    assert 0 < loads["position"].updated <= rows_stated
     assert loads["position"].inserted == loads["position"].withdrawn == 0
     now = "infinity"
-    assert truth.differences(firm.database, aum, stated.format("truth.counted"), day=day, at=now) == []
-    assert truth.differences(firm.database, aum, stated.format("truth.before"), day=day, at=known_before) == []
-    assert truth.differences(firm.database, aum, stated.format("truth.before"), day=day, at=now) != []
+    assert truth.find_differences(firm.database, aum, stated.format("truth.counted"), day=day, at=now) == []
+    assert truth.find_differences(firm.database, aum, stated.format("truth.before"), day=day, at=known_before) == []
+    assert truth.find_differences(firm.database, aum, stated.format("truth.before"), day=day, at=now) != []

@@ -1,7 +1,7 @@
-"""A firm's days with trades, moves, closings and corrections: after each, Salesforce is what the warehouse is.
+"""A firm's days with trades, moves, closings and corrections: after each, Salesforce equals the warehouse.
 
-Five days, and when there is time twenty. What must be there is worked out by `crm_truth`, what is there is read by
-`org_reading`; which rows were sent, the org's own stamps tell.
+Five days, or twenty in the long tests. `crm_truth` computes the expected records, `org_reading` reads the actual ones;
+the org's own timestamps show which rows were sent.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from include.vendors import named
 from local.postgres import Postgres
 from tests.conftest import Firm, new_database
 from tests.crm.conftest import SECRET, Crm
-from tests.integration.crm_truth import KINDS, PREFIX, Records, changed, expect, expect_tasks
-from tests.integration.org_reading import Org, differences
+from tests.integration.crm_truth import KINDS, PREFIX, Records, expect, expect_tasks, find_changed
+from tests.integration.org_reading import Org, find_differences
 from tests.running_sandbox import run_sandbox
 
 pytestmark = pytest.mark.timeout(900)
@@ -39,21 +39,21 @@ WEEK = MONTH[-6:]
 assert (len(MONTH), len(WEEK)) == (21, 6)
 
 SETTINGS = Settings("sample", has_transactions=True, few=1_000_000)
-# Tight, so that a small firm has findings that open and close.
+# Tight thresholds, so that a small firm has findings that open and close.
 POLICY = Policy.of({"aum_move_percent": 1, "aum_move_floor_usd": 1000, "large_flow_floor_usd": 500, "large_flow_percent": 1,
                     "excess_cash_floor_usd": 1000, "excess_cash_percent": 3, "flow_review_days": 3})  # fmt: skip
-ASKED = {rule.name: tasks.TaskSpec(rule.task_subject, rule.due_days) for rule in RULES if rule.task_subject}
+SPECS = {rule.name: tasks.TaskSpec(rule.task_subject, rule.due_days) for rule in RULES if rule.task_subject}
 NAMES = ['The "Sample", Renamed', "Sämple Ægir 家", "  Sample of spaces  ", "O'Sample; 100%", "Sample " * 28, "x,\ty"]
 
 
 @dataclass
 class Step:
-    """One sync and what was seen after it."""
+    """One sync and its observed result."""
 
     day: date
-    wanted: dict[str, Records]
+    expected: dict[str, Records]
     differing: dict[str, Any]
-    changed: dict[str, set[str]]
+    find_changed: dict[str, set[str]]
     moved: dict[str, set[str]]
     counts: dict[str, Counts]
     differing_tasks: list[Any]
@@ -79,61 +79,61 @@ class Month:
         self.org.log_in()
 
     def run(self, day: date, most_collected: int) -> None:
-        """A whole evening: the vendor's day, the rules, the records, the Tasks; then a look at all of it."""
+        """Run an evening: the vendor's day, the rules, the records, the Tasks; then compare all of it."""
         self.firm.day(day)
         evaluate_all(self.firm.engine, POLICY, f"rules-{len(self.steps)}")
         counts = self.crm.sync(business_date=day, settings=replace(SETTINGS, most_collected=most_collected))
-        subjects = {name: asked.subject for name, asked in ASKED.items()}
-        tasks.sync(replace(self.crm.org, settings=SETTINGS), SyncRun(f"tasks-{len(self.steps)}", day), ASKED)
-        wanted = expect(self.firm.database, day, self.known)
+        subjects = {name: spec.subject for name, spec in SPECS.items()}
+        tasks.sync(replace(self.crm.org, settings=SETTINGS), SyncRun(f"tasks-{len(self.steps)}", day), SPECS)
+        expected = expect(self.firm.database, day, self.known)
         self.known_tasks = expect_tasks(self.firm.database, day, subjects, self.known_tasks)
-        differing, moved, ids = self.look(wanted)
-        fresh = {name: changed(self.known.get(name, {}), records) for name, records in wanted.items()}
-        self.known = wanted
-        self.steps.append(Step(day, wanted, differing, fresh, moved, counts, self.look_at_tasks(ids)))
+        differing, moved, ids = self.look(expected)
+        fresh = {name: find_changed(self.known.get(name, {}), records) for name, records in expected.items()}
+        self.known = expected
+        self.steps.append(Step(day, expected, differing, fresh, moved, counts, self.look_at_tasks(ids)))
 
-    def look(self, wanted: dict[str, Records]) -> tuple[dict[str, Any], dict[str, set[str]], dict[str, str]]:
-        """What differs by kind, which records were written since the last look, and every record's id by key."""
+    def look(self, expected: dict[str, Records]) -> tuple[dict[str, Any], dict[str, set[str]], dict[str, str]]:
+        """Return the differences by kind, the records written since the last look, and every record's id by key."""
         differing: dict[str, Any] = {}
         moved: dict[str, set[str]] = {}
         ids: dict[str, str] = {}
         for name, kind in KINDS.items():
-            fields = next((list(record) for record in wanted[name].values()), [])
-            held = self.org.read_ours(kind.sobject, fields, f"{PREFIX}:{kind.entity}")
-            if found := differences(wanted[name], held):
-                differing[name] = found
-            before, self.stamps[name] = self.stamps.get(name, {}), {k: r["SystemModstamp"] for k, r in held.items()}
+            fields = next((list(record) for record in expected[name].values()), [])
+            records = self.org.read_ours(kind.sobject, fields, f"{PREFIX}:{kind.entity}")
+            if differing_fields := find_differences(expected[name], records):
+                differing[name] = differing_fields
+            before, self.stamps[name] = self.stamps.get(name, {}), {k: r["SystemModstamp"] for k, r in records.items()}
             moved[name] = {key for key, stamp in self.stamps[name].items() if before.get(key) != stamp}
-            ids |= {key: row["Id"] for key, row in held.items() if name != "contact"}
+            ids |= {key: row["Id"] for key, row in records.items() if name != "contact"}
         return differing, moved, ids
 
     def look_at_tasks(self, ids: dict[str, str]) -> list[Any]:
-        held = self.org.read_ours("Task", ["Subject", "Status", "Priority", "WhatId"], f"{PREFIX}:finding")
-        wanted = {
+        records = self.org.read_ours("Task", ["Subject", "Status", "Priority", "WhatId"], f"{PREFIX}:finding")
+        expected = {
             key: {name: value for name, value in task.items() if name != "What"} | {"WhatId": ids.get(task["What"])}
             for key, task in self.known_tasks.items()
         }
-        return differences(wanted, held)
+        return find_differences(expected, records)
 
     def stated_positions(self, day: date) -> set[str]:
-        """Keys of what the vendor stated on a day, even with no units."""
+        """Return the keys of positions that the vendor stated on a day, even without units."""
         return {f"{PREFIX}:position:{key}" for key in self.firm.held(day)}
 
-    def seen(self, kind: str, name: str) -> list[list[Any]]:
-        """Every value that a field had in turn, of each record in which it changed after the first step."""
+    def list_values(self, kind: str, name: str) -> list[list[Any]]:
+        """Return a field's values in order, for each record in which it changed after the first step."""
         values = (
-            [s.wanted[kind][key].get(name) for s in self.steps if key in s.wanted[kind]] for key in self.known[kind]
+            [s.expected[kind][key].get(name) for s in self.steps if key in s.expected[kind]] for key in self.known[kind]
         )
         return [each for each in values if any(value != each[0] for value in each)]
 
 
 def distinct(values: list[Any]) -> list[Any]:
-    """Values without those that repeat the one before."""
+    """Remove values that repeat the previous one."""
     return [value for value, before in zip(values, [object(), *values], strict=False) if value != before]
 
 
 def edit(month: Month, day: date, number: int) -> None:
-    """What people do in the vendor's system on one day."""
+    """Make a day's edits in the vendor's system."""
     accounts = month.firm.sandbox.rows("Portfolio/Accounts")
     live = [account for account in accounts if account["isActive"] and account["sleeveType"] == "None"]
     correct_trades(month, {account["id"] for account in live}, number)
@@ -143,14 +143,14 @@ def edit(month: Month, day: date, number: int) -> None:
 
 
 def correct_trades(month: Month, live: set[int], number: int) -> None:
-    """Takes back the latest buy, corrects the next, and takes back one that is all that a holding ever had."""
+    """Reverse the latest buy, correct the next one, and reverse the only buy of a holding."""
     sandbox, used = month.firm.sandbox, month.used
     trades = sorted(sandbox.rows("Portfolio/Transactions"), key=lambda t: (t["transDate"], t["id"]), reverse=True)
     trades = [t for t in trades if t["status"] == "Complete"]
     buys = [t for t in trades if t["typeCode"] == "BUY" and t["accountId"] in live]
     reverse, correct = [t["id"] for t in buys if t["id"] not in used][:2]
     counts = Counter(t["assetId"] for t in trades)
-    # Without it the vendor states no such holding any more, not even an empty one.
+    # Without that buy the vendor no longer states the holding, not even an empty one.
     only = [t["id"] for t in buys if counts[t["assetId"]] == 1 and t["id"] not in (reverse, correct)]
     for each in [reverse, *only[:1]]:
         sandbox.admin("orion/reverse_transaction", transaction_id=each)
@@ -159,7 +159,7 @@ def correct_trades(month: Month, live: set[int], number: int) -> None:
 
 
 def move_and_close(month: Month, live: list[dict[str, Any]], day: date, number: int) -> None:
-    """Moves an account to another household, and on every other day closes one."""
+    """Move an account to another household, and on every other day close one."""
     sandbox = month.firm.sandbox
     moved, closed = [account for account in live if account["id"] not in month.used][:2]
     homes = [r for r in sandbox.rows("Portfolio/Registrations") if r["clientId"] != moved["clientId"]]
@@ -172,7 +172,7 @@ def move_and_close(month: Month, live: list[dict[str, Any]], day: date, number: 
 
 
 def describe_anew(month: Month, account: int, number: int) -> None:
-    """Renames a household, a person and an account; a person leaves a household and comes back; a phone is new."""
+    """Rename a household, a person and an account; a person leaves a household and returns; a phone is new."""
     clients = month.firm.sandbox.rows("Portfolio/Clients")
     persons = month.firm.sandbox.rows("Portfolio/Registrations")
     renamed = clients[number % len(clients)]["id"]
@@ -189,8 +189,8 @@ def set_fields(month: Month, table: str, row: int, **values: Any) -> None:
 
 
 def correct_price(month: Month, day: date, number: int) -> None:
-    held = month.firm.sandbox.rows("Portfolio/Assets", asOfDate=str(day))
-    products = sorted({a["productId"] for a in held if a["ticker"] and not a["isCustodialCash"]})
+    assets = month.firm.sandbox.rows("Portfolio/Assets", asOfDate=str(day))
+    products = sorted({a["productId"] for a in assets if a["ticker"] and not a["isCustodialCash"]})
     month.firm.sandbox.admin(
         "orion/correct_price", product_id=products[number % len(products)], date=str(day), price=f"{20 + number}.1235"
     )
@@ -201,7 +201,7 @@ def evening(day: date) -> datetime:
 
 
 def run_days(month: Month, days: list[date]) -> None:
-    """A first load, then days with edits; on some, a price is corrected when the whole day was sent already."""
+    """Run a first load, then days with edits; on some, a price is corrected after the day was sent."""
     for number, day in enumerate(days):
         month.set_clock(evening(day))
         if number:
@@ -225,9 +225,9 @@ def month(
         firm.site = replace(firm.site, speed=1000.0)
         crm = Crm(database, sandbox, folder / "work")
         org = Org(sandbox.org_url, "tributary", SECRET)
-        made = Month(firm, crm, org)
-        run_days(made, days)
-        yield made
+        month = Month(firm, crm, org)
+        run_days(month, days)
+        yield month
         org.close()
         crm.engine.dispose()
         firm.engine.dispose()
@@ -249,7 +249,7 @@ def test_each_day_exactly_the_changed_records_were_sent(month: Month) -> None:
 def test_each_changed_record_was_sent_once_and_taken(month: Month) -> None:
     for step in month.steps:
         assert {name: counts.sent for name, counts in step.counts.items()} == {
-            "goal": 0, "envelope": 0, **{n: len(k) for n, k in step.changed.items()},  # this firm has no planner, and signs nothing
+            "goal": 0, "envelope": 0, **{n: len(k) for n, k in step.changed.items()},  # this firm has no planning or e-signature vendor
         }  # fmt: skip
         assert all(c.created + c.updated == c.sent for c in step.counts.values())
 
@@ -260,21 +260,21 @@ def test_every_finding_with_a_task_has_one_each_day(month: Month) -> None:
 
 
 def test_all_that_the_days_are_for_was_seen(month: Month) -> None:
-    """Else the tests above say little: each kind of change reached Salesforce, by both ways."""
-    assert month.seen("position", "FinServ__Shares__c")
+    """Otherwise the tests above prove little: each kind of change reached Salesforce, by bulk jobs and by collections."""
+    assert month.list_values("position", "FinServ__Shares__c")
     gone = month.known["position"].keys() - month.stated_positions(month.steps[-1].day)
     assert gone
     assert {month.known["position"][key]["FinServ__Shares__c"] for key in gone} == {0}
-    assert month.seen("account", "FinServ__Status__c")
-    assert month.seen("account", "FinServ__Household__r.Tributary_Key__c")
-    assert month.seen("position", "FinServ__Household__r.Tributary_Key__c")
-    assert len(month.seen("household", "Name")) >= 4
-    assert month.seen("contact", "LastName")
-    assert [True, False, True] in [distinct(values)[:3] for values in month.seen("membership", "IsActive")]
-    assert month.seen("transaction", "FinServ__TransactionStatus__c")
-    assert month.seen("transaction", "FinServ__Amount__c")
-    assert month.seen("finding", "FinServ__Active__c")
-    assert all(step.changed["position"] < step.wanted["position"].keys() for step in month.steps[1:])
+    assert month.list_values("account", "FinServ__Status__c")
+    assert month.list_values("account", "FinServ__Household__r.Tributary_Key__c")
+    assert month.list_values("position", "FinServ__Household__r.Tributary_Key__c")
+    assert len(month.list_values("household", "Name")) >= 4
+    assert month.list_values("contact", "LastName")
+    assert [True, False, True] in [distinct(values)[:3] for values in month.list_values("membership", "IsActive")]
+    assert month.list_values("transaction", "FinServ__TransactionStatus__c")
+    assert month.list_values("transaction", "FinServ__Amount__c")
+    assert month.list_values("finding", "FinServ__Active__c")
+    assert all(step.changed["position"] < step.expected["position"].keys() for step in month.steps[1:])
     ways = month.crm.database.rows("select distinct sent_by from control.crm_job order by 1")
     assert [row["sent_by"] for row in ways] == ["bulk", "collections"]
 
@@ -291,7 +291,7 @@ def test_an_open_finding_of_an_account_is_shown_at_the_household_that_has_the_ac
 def test_what_is_written_once_stays_the_firms(month: Month) -> None:
     phones = month.crm.database.value("select count(*) from warehouse.household where phone like '555-01%'")
     assert phones >= len({step.day for step in month.steps}) - 1
-    assert month.seen("household", "Phone") == month.seen("household", "FinServ__ClientCategory__c") == []
+    assert month.list_values("household", "Phone") == month.list_values("household", "FinServ__ClientCategory__c") == []
 
 
 def test_nothing_became_a_dead_letter(month: Month) -> None:
@@ -307,6 +307,6 @@ def test_a_second_sync_sends_nothing(month: Month) -> None:
 
 def test_a_read_back_finds_everything_as_it_is_believed(month: Month) -> None:
     month.set_clock(evening(month.steps[-1].day) + timedelta(hours=3))
-    found = read_back(replace(month.crm.org, settings=SETTINGS), "read-back", lambda line: None)
-    known = {name: Found(read=len(records)) for name, records in month.known.items()}
-    assert found == known | {"goal": Found(read=0), "envelope": Found(read=0)}
+    differences = read_back(replace(month.crm.org, settings=SETTINGS), "read-back", lambda line: None)
+    expected = {name: Found(read=len(records)) for name, records in month.known.items()}
+    assert differences == expected | {"goal": Found(read=0), "envelope": Found(read=0)}

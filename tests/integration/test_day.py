@@ -10,14 +10,14 @@ import pytest
 from include import canonical
 from include.contract import FanOut, Vendor
 from tests.conftest import Firm, holding
-from tests.integration.stated import stated
+from tests.integration.both_sides import read_both_sides
 from tests.running_sandbox import LAST, NOW
 
 BEFORE = date(2026, 11, 19)
 
 
 def is_drawn(vendor: Vendor, table_name: str) -> bool:
-    """Whether the vendor computes the table's answers anew for every call, and so never quite the same."""
+    """Whether the vendor computes the table's values anew for every call, so that they always differ."""
     table = vendor.table(table_name)
     shape = table.shape
     return (isinstance(shape, FanOut) and bool(shape.bucket)) or (bool(table.parent) and is_drawn(vendor, table.parent))
@@ -25,7 +25,7 @@ def is_drawn(vendor: Vendor, table_name: str) -> bool:
 
 def test_a_day_holds_what_the_vendor_states(firm: Firm) -> None:
     firm.day()
-    theirs, ours = stated(firm)
+    theirs, ours = read_both_sides(firm)
     assert len(theirs) >= 10
     assert ours == theirs
 
@@ -44,8 +44,8 @@ def test_the_same_day_twice_changes_nothing(firm: Firm) -> None:
 def test_every_step_of_a_day_is_in_the_ledger(firm: Firm) -> None:
     firm.day()
     steps = firm.database.rows("select stage, count(*) as rows from control.ledger group by 1")
-    asked = {table.name for table in firm.vendor.requested_tables}
-    tables, entities = len(asked), sum(each.table in asked for each in firm.vendor.maps)
+    requested = {table.name for table in firm.vendor.requested_tables}
+    tables, entities = len(requested), sum(each.table in requested for each in firm.vendor.maps)
     assert {s["stage"]: s["rows"] for s in steps} == {
         "stage": tables, "validate": tables, "transform": entities, "load": entities,
     }  # fmt: skip
@@ -68,21 +68,21 @@ def test_consecutive_days_roll_forward(start_firm: Callable[..., Firm], vendor: 
 @holding
 def test_every_table_of_money_has_its_control_total_at_every_step(firm: Firm) -> None:
     firm.day()
-    known = {each.entity for each in firm.vendor.maps if canonical.named(each.entity).money}
+    with_money = {each.entity for each in firm.vendor.maps if canonical.named(each.entity).money}
     steps = firm.database.rows(
-        "select entity, stage, money_in from control.ledger where entity = any(:known)", known=list(known)
+        "select entity, stage, money_in from control.ledger where entity = any(:known)", known=list(with_money)
     )
     assert {(step["entity"], step["stage"]) for step in steps if step["money_in"] is not None} == {
-        (entity, stage) for entity in known for stage in ("transform", "load")
+        (entity, stage) for entity in with_money for stage in ("transform", "load")
     }
 
 
 @holding
 def test_a_position_has_its_cost(firm: Firm) -> None:
     firm.day()
-    held = "select count(*) from warehouse.position where recorded_to is null and cost_basis_usd"
-    assert firm.database.value(f"{held} > 0") > 10
-    assert firm.database.value(f"{held} is null") == 0
+    query = "select count(*) from warehouse.position where recorded_to is null and cost_basis_usd"
+    assert firm.database.value(f"{query} > 0") > 10
+    assert firm.database.value(f"{query} is null") == 0
 
 
 @holding

@@ -1,4 +1,4 @@
-"""A row that can't be read takes nothing with it: what it may describe is neither withdrawn nor closed, whatever its fault."""
+"""An unreadable row affects no other: the facts and versions that it may describe are neither withdrawn nor closed."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_unreadable_rows_take_no_good_position_out(start_firm: Callable[..., Fir
     assert (lacks["dead_letters"], lacks["dead_money_usd"]) == (len(dead), stage["dead_money_usd"])
 
 
-def described_rows(
+def find_described_keys(
     firm: Firm, table: Table, partitions: dict[str, Partition], rows: pa.Table, number: int
 ) -> dict[str, set[tuple[str, str | None]]]:
-    """What one row describes: the canonical keys, with their parents, that come of it alone, by entity; not what it only names."""
+    """Return the canonical keys, with parents, that one row alone produces, by entity; not those that it only names."""
     manifest = partitions[table.name].manifest
     manifest = replace(manifest, pull_id=f"{manifest.pull_id}-only-{number}")
     folder = firm.site.staging.folder(manifest.path)
@@ -66,7 +66,7 @@ def described_rows(
     single = firm.site.staging.seal(replace(manifest, parts=tuple(writer.parts), staged=1, fetched=1, dead=0))
     folder.write("dead.jsonl", b"")
     single.write_faults(FAULTS.empty_table())
-    made: dict[str, set[tuple[str, str | None]]] = {}
+    keys: dict[str, set[tuple[str, str | None]]] = {}
     only_named = {each.entity for each in firm.vendor.maps if each.table == table.name and each.is_partial}
     for result in entities.transform(firm.vendor, single, partitions.get):
         entity = canonical.named(result.entity)
@@ -74,8 +74,8 @@ def described_rows(
             continue
         for part in entities.Canonical(single, entity.name).rows():
             parents = part.column(f"{entity.parent}_key").to_pylist() if entity.parent else [None] * part.num_rows
-            made.setdefault(entity.name, set()).update(zip(part.column(entity.key).to_pylist(), parents, strict=True))
-    return made
+            keys.setdefault(entity.name, set()).update(zip(part.column(entity.key).to_pylist(), parents, strict=True))
+    return keys
 
 
 def covers(describes: tuple[dict[str, str], ...], entity: str, key: str, parent: str | None) -> bool:
@@ -92,10 +92,10 @@ def covers(describes: tuple[dict[str, str], ...], entity: str, key: str, parent:
     return False
 
 
-def dead_letter_of(
+def make_dead_letter(
     firm: Firm, table: Table, partition: Partition, row: dict[str, Any], column: str | None
 ) -> DeadLetter:
-    """The dead letter of a row of which one field holds what can't be read; without a column, of one that is no object."""
+    """Build the dead letter of a row with one unreadable field; without a column, of a row that is not an object."""
     raw = {col.source: row[col.name] for col in table.columns if col.kind == "value" and row[col.name] is not None}
     if column is None:
         line = {"key": None, "reasons": ["the row is not an object"], "row": None}
@@ -105,12 +105,12 @@ def dead_letter_of(
     manifest = replace(partition.manifest, pull_id=f"{partition.manifest.pull_id}-dead-{column}")
     single = firm.site.staging.seal(manifest)
     single.folder.write("dead.jsonl", dump(line) + b"\n")
-    [letter] = read_unreadable_dead_letters(firm.vendor, table, single)
-    return letter
+    [dead_letter] = read_unreadable_dead_letters(firm.vendor, table, single)
+    return dead_letter
 
 
 def test_whatever_field_is_unreadable_its_row_protects_what_it_describes(firm: Firm) -> None:
-    """Every field of some rows of every table: unreadable on the wire."""
+    """Makes each field of some rows of every table unreadable on the wire."""
     partitions = firm.stage(firm.new_run())
     for partition in partitions.values():
         partition.write_faults(FAULTS.empty_table())
@@ -120,12 +120,12 @@ def test_whatever_field_is_unreadable_its_row_protects_what_it_describes(firm: F
         parts = [rows for _, rows in partition.rows()]
         rows = pa.concat_tables([staged_schema(table).empty_table(), *parts])
         for number in random.Random(1).sample(range(rows.num_rows), min(3, rows.num_rows)):
-            expected = described_rows(firm, table, partitions, rows, number)
+            expected = find_described_keys(firm, table, partitions, rows, number)
             [row] = rows.slice(number, 1).to_pylist()
             for column in [*(col.name for col in table.columns if col.kind == "value"), None]:
-                letter = dead_letter_of(firm, table, partition, row, column)
-                for entity, made in expected.items():
-                    for key, parent in made:
-                        assert covers(letter.describes, entity, key, parent), (name, column, entity, key)
+                dead_letter = make_dead_letter(firm, table, partition, row, column)
+                for entity, keys in expected.items():
+                    for key, parent in keys:
+                        assert covers(dead_letter.describes, entity, key, parent), (name, column, entity, key)
                         cases += 1
     assert cases > 10

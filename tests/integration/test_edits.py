@@ -1,4 +1,4 @@
-"""What people change in the vendor's system between two days ends in the right state, and the next day still rolls."""
+"""Edits in the vendor's system between two days end in the right state, and the next day reconciles."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Edited:
 
 
 def edit(firm: Firm) -> dict[str, Any]:
-    """Makes one edit of each kind, to different accounts and households."""
+    """Make one edit of each kind, to different accounts and households."""
     sandbox = firm.sandbox
     accounts = [a for a in sandbox.rows("Portfolio/Accounts") if a["isActive"] and a["sleeveType"] == "None"]
     buys = [t for t in sandbox.rows("Portfolio/Transactions") if (t["typeCode"], t["status"]) == ("BUY", "Complete")]
@@ -65,7 +65,7 @@ def edited(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with new_database(postgres) as database, run_sandbox(folder / "sandbox") as sandbox:
         firm = Firm(named("orion"), sandbox, database, folder)
         firm.day(LAST)
-        # Closed through Monday, so that there is a Monday to close an account on.
+        # Monday is closed at the vendor, so that an account can close on it.
         sandbox.admin("clock", now=f"{MONDAY}T23:00:00Z")
         firm.now = datetime.fromisoformat(f"{MONDAY}T23:00:00Z")
         sandbox.log_in()
@@ -96,7 +96,7 @@ def test_a_corrected_trade_keeps_both_states(edited: Edited) -> None:
 
 
 def test_the_units_of_the_day_reconcile_with_what_became_known(edited: Edited) -> None:
-    """Trades of weeks ago were reversed and corrected: the roll-forward knows that it learned of them since Friday."""
+    """Trades of weeks ago were reversed and corrected; the roll-forward counts them as recorded since Friday."""
     checks = edited.rows("select * from control.reconciliation where business_date = :day", day=MONDAY)
     assert {c["check_name"]: (c["breaks"], c["explained"], c["is_passed"]) for c in checks} == {
         "control total": (0, 0, True),
@@ -108,7 +108,7 @@ def test_the_units_of_the_day_reconcile_with_what_became_known(edited: Edited) -
 def test_positions_of_the_day_are_what_the_transactions_come_to(edited: Edited) -> None:
     ours = "select position_key, quantity, market_value_usd from warehouse.position where business_date = :day and recorded_to is null"
     theirs = "select asset, units, dollars from truth.holding where business_date = :day"
-    assert truth.differences(edited.firm.database, ours, theirs, day=MONDAY) == []
+    assert truth.find_differences(edited.firm.database, ours, theirs, day=MONDAY) == []
 
 
 def test_a_moved_account_counts_for_the_old_household_before_and_the_new_one_after(edited: Edited) -> None:
@@ -143,13 +143,13 @@ def test_a_closed_account_is_empty_and_has_a_finding(edited: Edited) -> None:
         key=str(edited.closed["id"]),
     )
     assert account == {"status": "Closed", "is_active": False, "close_date": MONDAY}
-    held = edited.rows(
+    positions = edited.rows(
         "select distinct quantity from warehouse.position join warehouse.source_key on id = account_id"
         " where source_key = :key and business_date = :day and recorded_to is null",
         key=str(edited.closed["id"]),
         day=MONDAY,
     )
-    assert [row["quantity"] for row in held] == [0]
+    assert [row["quantity"] for row in positions] == [0]
     assert edited.firm.database.value("select closed from mart.openings_and_closings where day = :day", day=MONDAY) == 1
 
 
@@ -179,4 +179,4 @@ def test_assets_under_management_of_the_day_to_the_cent(edited: Edited) -> None:
         " join warehouse.source_key k on k.id = household_id where business_date = :day"
     )
     theirs = "select household, name, sum(dollars) from truth.counted where business_date = :day group by 1, 2"
-    assert truth.differences(edited.firm.database, ours, theirs, day=MONDAY) == []
+    assert truth.find_differences(edited.firm.database, ours, theirs, day=MONDAY) == []

@@ -1,4 +1,4 @@
-"""An account that a planner lists again under a masked number is one account, and counts once."""
+"""An account that a planner also lists, under a masked number, counts once."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from include.vendors.emoney import EMONEY
 from include.vendors.orion import ORION
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.vendors.answered import DAY, Answers, changed, goldens, run_day
+from tests.vendors.golden_day import DAY, Responses, change_response, goldens, run_day
 
 MANAGED = {"number": "01763734", "custodian": "Pershing", "currentValue": 716541.83}
-"""Of the first account of Orion's goldens."""
+"""The number of the first account in Orion's goldens."""
 
 
 REST = ("x3734", "Ending in 3734", "*3734", "XXXX-3734", "••••3734")
 
 
-def planner(number: str) -> Answers:
-    """The goldens' planner, whose first client is Orion's, with one account; its number stands there as written."""
+def planner(number: str) -> Responses:
+    """Return the planner's goldens with Orion's client as the first one, with one account of this number."""
 
     def be_orion_s(rows: list[Any]) -> None:
         rows[0] |= {"dateOfBirth": "1967-01-01", "email": "gus.example.1001@example.org", "spouse": None}
 
-    def list_one(held: dict[str, Any]) -> None:
-        [first, *others] = held
+    def list_one(body: dict[str, Any]) -> None:
+        [first, *others] = body
         one = {"accountNumber": number, "institution": MANAGED["custodian"], "value": MANAGED["currentValue"]}
-        held[first] = [held[first][0] | one]
+        body[first] = [body[first][0] | one]
         for path in others:
-            held[path] = []
+            body[path] = []
 
-    return changed(changed(goldens(EMONEY), "clients", be_orion_s), "accounts", list_one)
+    return change_response(change_response(goldens(EMONEY), "clients", be_orion_s), "accounts", list_one)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def planner(number: str) -> Answers:
 )
 def test_held_away_copy_counts_once(database: Database, tmp_path: Path, number: str) -> None:
     engine = schema.engine(database.url())
-    for vendor, answers in ((ORION, goldens(ORION)), (EMONEY, planner(number))):
-        run_day(engine, tmp_path / vendor.name, vendor, answers).load()
+    for vendor, responses in ((ORION, goldens(ORION)), (EMONEY, planner(number))):
+        run_day(engine, tmp_path / vendor.name, vendor, responses).load()
     resolve(engine, (ORION, EMONEY), "run", DAY)
     engine.dispose()
     household = "household_name like '%Example%'"

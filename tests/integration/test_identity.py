@@ -1,4 +1,4 @@
-"""Who is who, from all vendors' days to one household: linked, decided on by people, followed by everything downstream."""
+"""Identity across all vendors' days: records are linked, users decide, and everything downstream follows."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Known:
     """A database of all vendors' days, resolved.
 
     Attributes:
-        before: Whom each record was of before the last vendor was added: (entity, id) -> identity_id.
-        held_away: Truth: a planner's account -> the account of the firm that it lists again.
+        before: Identities before the last vendor was added: (entity, id) -> identity_id.
+        held_away: Truth: a planner's account -> the firm's account that it duplicates.
     """
 
     database: Database
@@ -54,7 +54,7 @@ class Known:
 
 
 class Firms(contextlib.AbstractContextManager["Firms"]):
-    """What is done with a database once all days are loaded."""
+    """Operations on a database with all days loaded."""
 
     def __init__(self, database: Database) -> None:
         self.database, self.engine = database, schema.engine(database.url())
@@ -124,7 +124,7 @@ def known(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
             before = firms.whole()
             load(last)
             firms.resolve("second")
-        database.do("analyze")  # as the server does by itself, sooner or later
+        database.do("analyze")  # as the server does by itself in time
         yield Known(database, before, _held_away(state))
 
 
@@ -142,11 +142,11 @@ def _held_away(state: Path) -> dict[tuple[str, str], str]:
 
 @pytest.fixture
 def firms(known: Known, postgres: Postgres) -> Iterator[Firms]:
-    """The same database again, of the test's own."""
+    """A copy of that database of the test's own."""
     known.database.close()
     source = known.database.admin_url.rsplit("/", 1)[1]
-    with new_database(postgres, source) as database, Firms(database) as made:
-        yield made
+    with new_database(postgres, source) as database, Firms(database) as firms:
+        yield firms
 
 
 def test_a_household_of_all_vendors_is_one(firms: Firms) -> None:
@@ -174,7 +174,7 @@ def test_a_vendor_more_leaves_ids_as_they_are_or_joins_two(firms: Firms, known: 
     after = firms.whole()
     assert len(known.before) > 50
     moved = {key: after.get(key) for key, before in known.before.items() if after.get(key) != before}
-    assert all(moved.values())  # nobody was taken out of where it was
+    assert all(moved.values())  # no record left its identity
     known_ids = set(known.before.values()) | {key[1] for key in known.before}
     joined = {before: after.get(("person", before)) for key, before in known.before.items() if key in moved}
     assert all(now == joined[known.before[key]] and now in known_ids for key, now in moved.items())
@@ -197,9 +197,9 @@ def test_the_same_data_again_is_not_even_linked(firms: Firms) -> None:
 def test_linking_the_same_data_again_finds_the_same(firms: Firms) -> None:
     before, links = firms.whole(), firms.links("person")
     firms.database.do("delete from control.identity_run")
-    found = firms.resolve()
-    assert found is not None
-    assert found.changed == 0
+    result = firms.resolve()
+    assert result is not None
+    assert result.changed == 0
     assert (firms.whole(), firms.links("person")) == (before, links)
 
 
@@ -215,7 +215,7 @@ def test_people_decided_to_be_the_same_are_linked_in_the_next_run(firms: Firms) 
 
 
 def test_households_and_net_worth_follow_the_people(firms: Firms) -> None:
-    """A typing error kept one adult of two apart, and so the household, and so its accounts: counted twice until then."""
+    """A typing error kept one adult unlinked, so the household and its accounts counted twice until the decision."""
     pair = next(p for p in firms.waiting("person") if firms.household(p.left.id) != firms.household(p.right.id))
     ours, theirs = firms.household(pair.left.id), firms.household(pair.right.id)
     doubtful = {p.right.id for p in firms.waiting("account")}
@@ -224,9 +224,9 @@ def test_households_and_net_worth_follow_the_people(firms: Firms) -> None:
     firms.decide("person", pair.left.id, pair.right.id, True)
     firms.resolve()
     assert firms.household(pair.left.id) == firms.household(pair.right.id) == min(ours, theirs)
-    found = doubtful - {p.right.id for p in firms.waiting("account")}
-    assert found
-    assert firms.worth(ours) == apart - sum(firms.value(copy) for copy in found)
+    copies = doubtful - {p.right.id for p in firms.waiting("account")}
+    assert copies
+    assert firms.worth(ours) == apart - sum(firms.value(copy) for copy in copies)
     after = preview(firms.engine, SETTINGS)
     for entity in ("person", "household"):
         assert after.deltas[entity].new == before.deltas[entity].new - 1
@@ -262,8 +262,8 @@ def _is_pair_alone(firms: Firms, link: decisions.Pair) -> bool:
 def test_copies_are_true_and_count_once(firms: Firms, known: Known) -> None:
     copies = firms.links("account")
     assert len(copies) > 20
-    told = {(copy.right.vendor, copy.right.key): copy.left.key for copy in copies}
-    assert told.items() <= known.held_away.items()
+    pairs = {(copy.right.vendor, copy.right.key): copy.left.key for copy in copies}
+    assert pairs.items() <= known.held_away.items()
     total = firms.database.value("select sum(net_worth_usd) from mart.net_worth")
     alone = firms.database.value(
         "select (select sum(v.market_value_usd) from warehouse.account_value v join warehouse.account a using (account_id)"
@@ -303,12 +303,12 @@ def test_net_worth_is_reported_as_known(firms: Firms) -> None:
 
 
 @pytest.mark.parametrize(
-    "word",
+    "decide",
     [lambda f, a, b, c: f.decide("person", a, c, False), lambda f, a, b, c: f.decide("person", c, a, False)],
     ids=["one way", "the other way"],
 )
 def test_a_decision_contradicting_other_decisions_is_rejected(
-    firms: Firms, word: Callable[[Firms, int, int, int], Decision]
+    firms: Firms, decide: Callable[[Firms, int, int, int], Decision]
 ) -> None:
     a, b, c = [
         row["person_id"]
@@ -317,7 +317,7 @@ def test_a_decision_contradicting_other_decisions_is_rejected(
     firms.decide("person", a, b, True)
     firms.decide("person", b, c, True)
     with pytest.raises(decisions.DecisionRefused, match="contradicts") as error:
-        word(firms, a, b, c)
+        decide(firms, a, b, c)
     assert error.value.known is not None
     assert {error.value.known.left, error.value.known.right} == {b, c}
 

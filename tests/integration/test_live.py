@@ -1,4 +1,4 @@
-"""Between the daily runs: what was edited meanwhile is there soon, and the day is none the worse for it."""
+"""Polls between the daily runs: edits arrive soon, and the daily run still gives the same result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from include.crm.sync.readiness import find_unsettled
 from include.pipeline.incremental import edited_tables, pull_edits, republish
 from include.vendors import VENDORS
 from tests.conftest import Firm
-from tests.integration.test_webhooks import at, live
+from tests.integration.desk import open_desk, play_envelopes
 from tests.running_sandbox import LAST, NOW
 
 LIVE = [vendor for vendor in VENDORS if vendor.live]
@@ -24,12 +24,12 @@ MORNING = NOW + timedelta(days=2, hours=15)
 
 @pytest.fixture
 def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
-    """A firm whose Friday is in, on Monday morning."""
-    made = start_firm(vendor, households=8)
-    made.day()
-    made.turn_to(MORNING)
-    made.sandbox.log_in()
-    return made
+    """A firm with Friday loaded, on Monday morning."""
+    firm = start_firm(vendor, households=8)
+    firm.day()
+    firm.turn_to(MORNING)
+    firm.sandbox.log_in()
+    return firm
 
 
 def look(firm: Firm) -> int:
@@ -37,7 +37,7 @@ def look(firm: Firm) -> int:
 
 
 def correct(firm: Firm) -> dict[str, Any]:
-    """Corrects a trade of last week; returns it as it was."""
+    """Correct a trade of last week; return its previous state."""
     buys = [
         t for t in firm.sandbox.rows("Portfolio/Transactions") if (t["typeCode"], t["status"]) == ("BUY", "Complete")
     ]
@@ -120,10 +120,10 @@ AGAIN = [vendor for vendor in VENDORS if vendor.webhook is not None and vendor.w
 @pytest.mark.parametrize("vendor", AGAIN, ids=lambda vendor: vendor.name)
 def test_what_the_vendor_could_not_deliver_is_delivered_again(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
     firm = start_firm(vendor, households=6)
-    with at(firm) as desk:
+    with open_desk(firm) as desk:
         desk.do("retries", seconds=[])
         desk.close()
-        live(desk, seed=5, envelopes=2)
+        play_envelopes(desk, seed=5, envelopes=2)
         desk.quiet()
         desk.open()
         assert desk.drain() == 0

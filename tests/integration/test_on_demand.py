@@ -1,4 +1,4 @@
-"""One client asked for by somebody who waits: only that client, with the age of what is shown, and nobody else is touched."""
+"""An on-demand refresh of one client: only that client's rows change, and their age is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PLANNING = [name for name in KEYED if name not in SIGNING]
 
 
 def request_refresh(firm: Firm, *keys: str) -> dict[str, str]:
-    """A run for single clients, or envelopes; returns its partitions."""
+    """Run a refresh for single clients, or envelopes; return its partitions."""
     tables = keep_keyed(firm.vendor, [table.name for table in firm.vendor.requested_tables])
     run = firm.new_run(LAST, on_demand=True, keys=keys)
     partitions = firm.stage(run, *tables)
@@ -37,13 +37,13 @@ def request_refresh(firm: Firm, *keys: str) -> dict[str, str]:
 
 
 def households(firm: Firm) -> list[str]:
-    """Clients who have a plan."""
+    """List the clients that have a plan."""
     query = "select distinct source_key as key from warehouse.plan join warehouse.source_key on id = household_id order by 1"
     return [row["key"] for row in firm.database.rows(query)]
 
 
 def envelopes(firm: Firm) -> list[str]:
-    """Keys of envelopes that have not come to their end, as one asks for them: with whoever sent it, where that is needed."""
+    """List the request keys of open envelopes: with the sender, where the vendor needs it."""
     query = "select envelope_key as key, sender_email from warehouse.envelope where recorded_to is null"
     rows = firm.database.rows(f"{query} and status in ('sent', 'delivered') order by 1")
     keyed = firm.vendor.table(firm.vendor.keyed) if firm.vendor.keyed else None
@@ -51,27 +51,27 @@ def envelopes(firm: Firm) -> list[str]:
 
 
 def read_requested_keys(firm: Firm) -> set[str]:
-    """Whom the second run asked for: in the paths of its calls, or in what it was answered where they are a parameter."""
+    """Read the keys that the second run requested: from its paths, or from the responses where keys are parameters."""
     query = "select distinct split_part(path, '/', 2) as key from control.api_call where run_id = 'run-2' and path like '%/%'"
     return {row["key"] for row in firm.database.rows(query)}
 
 
-def staged_keys(firm: Firm, partitions: dict[str, Partition]) -> set[str]:
-    """Keys of the rows that were answered to a question in which they were named."""
-    found = set[str]()
+def read_staged_keys(firm: Firm, partitions: dict[str, Partition]) -> set[str]:
+    """Read the keys of staged rows that were requested by key."""
+    keys = set[str]()
     for table in firm.vendor.requested_tables:
         if table.selected:
             [key] = table.key
-            found |= {row[key] for _, part in partitions[table.name].rows() for row in part.to_pylist()}
-    return found
+            keys |= {row[key] for _, part in partitions[table.name].rows() for row in part.to_pylist()}
+    return keys
 
 
-def others(firm: Firm, key: str) -> dict[str, Any]:
-    """Every row of the warehouse but those of one client."""
+def read_others(firm: Firm, key: str) -> dict[str, Any]:
+    """Read every row of the warehouse except those of one client."""
     plans = "select plan_key as key from warehouse.plan join warehouse.source_key on id = household_id where source_key = :key"
     theirs = [key, *(row["key"] for row in firm.database.rows(plans, key=key))]
-    found = contents(firm.database, firm.vendor)
-    return {name: [row for row in rows if not any(t in str(row) for t in theirs)] for name, rows in found.items()}
+    tables = contents(firm.database, firm.vendor)
+    return {name: [row for row in rows if not any(t in str(row) for t in theirs)] for name, rows in tables.items()}
 
 
 @pytest.mark.parametrize("vendor", KEYED, indirect=True)
@@ -79,16 +79,16 @@ def test_only_the_selected_client_is_requested_and_changed(firm: Firm) -> None:
     firm.day()
     chosen = (envelopes if firm.vendor.name in SIGNING else households)(firm)[0]
     key = chosen.split("|")[0]
-    before = others(firm, key)
+    before = read_others(firm, key)
     firm.sandbox.http.delete("/_sandbox/calls")
     partitions = request_refresh(firm, chosen)
-    assert read_requested_keys(firm) | staged_keys(firm, partitions) == {key}
-    assert others(firm, key) == before
+    assert read_requested_keys(firm) | read_staged_keys(firm, partitions) == {key}
+    assert read_others(firm, key) == before
     assert firm.database.value("select count(*) from control.absence") == 0
 
 
 def void(firm: Firm, key: str) -> None:
-    """Takes an envelope back, at the vendor."""
+    """Void an envelope at the vendor."""
     if firm.vendor.name == "docusign":
         firm.sandbox.admin("docusign/void", envelope_id=key, reason="Sample")
     else:
@@ -104,12 +104,12 @@ def test_requested_clients_are_current_and_all_others_unchanged(firm: Firm) -> N
         void(firm, key)
     request_refresh(firm, *chosen[:2])
     query = "select envelope_key as key, status from warehouse.envelope where recorded_to is null and envelope_key = any(:keys)"
-    known = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
-    assert [known[key] == "voided" for key in keys] == [True, True, False]
+    statuses = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
+    assert [statuses[key] == "voided" for key in keys] == [True, True, False]
 
 
 @pytest.mark.parametrize("vendor", PLANNING, indirect=True)
-def test_the_freshness_of_the_answer_is_recorded(firm: Firm) -> None:
+def test_the_freshness_of_the_response_is_recorded(firm: Firm) -> None:
     firm.day()
     key = households(firm)[0]
     firm.turn_to(NOW + timedelta(days=1))
@@ -147,6 +147,6 @@ def test_clients_load_during_a_days_load_without_rejection(firm: Firm) -> None:
                 time.sleep(0.05)
         connection.rollback()
     for (run, partitions), load in zip(staged, loads, strict=True):
-        # Where two meet at a row, one of them tries again; nobody is refused for good.
+        # If two runs conflict on a row, one of them retries; both succeed.
         assert isinstance(load.exception(), TargetUnavailable | None)
         assert "plan_result" in vendor_day.load(firm.vendor_run(run), partitions[table])

@@ -1,4 +1,4 @@
-"""What only a past date tells of stays out of Salesforce until the vendor names it today."""
+"""Records known only from a past date stay out of Salesforce until the vendor lists them today."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GONE_ACCOUNT, GONE_SECURITY = 2, 777
 
 
 class Data:
-    """A folder of Orion's objects, with one household and what a test gives it."""
+    """A folder of Orion's objects, with one household and a test's accounts."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "orion"
@@ -38,17 +38,17 @@ class Data:
         every = dict.fromkeys(column.source for column in ORION.table(table).columns)
         (self._folder / f"{table}.jsonl").write_text("".join(json.dumps(every | row) + "\n" for row in rows))
 
-    def hold(self, *held: tuple[int, int, date]) -> None:
-        """Accounts, each with one security, on days."""
+    def hold(self, *accounts: tuple[int, int, date]) -> None:
+        """Write accounts, each with one security, on days."""
         self.put("accounts", *({
             "id": account, "name": f"Sample {account}", "number": f"9900{account:05d}", "isActive": True, "currentValue": 100,
             "cashBalance": 0, "registrationId": 1, "clientId": 1, "representativeId": 1, "sleeveType": "None",
             "lastPositionDate": midnight(LAST), "asOfDate": str(day),
-        } for account, _, day in held))  # fmt: skip
+        } for account, _, day in accounts))  # fmt: skip
         self.put("assets", *({
             "id": account * 10, "accountId": account, "productId": security, "name": f"Security {security}", "isActive": True,
             "currentShares": 10, "currentPrice": 10, "currentValue": 100, "assetClass": "Equity", "asOfDate": midnight(day),
-        } for account, security, day in held))  # fmt: skip
+        } for account, security, day in accounts))  # fmt: skip
 
 
 def midnight(day: date) -> str:
@@ -57,23 +57,23 @@ def midnight(day: date) -> str:
 
 @pytest.fixture
 def firm(tmp_path: Path, database: Database) -> Iterator[Firm]:
-    """A firm of which an account and a security are there on the past date, not on the last, and again on the next."""
+    """A firm with an account and a security that exist on the past date, not on the last, and again on the next."""
     gone = GONE_ACCOUNT, GONE_SECURITY
     Data(tmp_path / "data").hold(
         (1, 701, PAST), (*gone, PAST), (1, 701, LAST), (1, 701, NEXT.date()), (*gone, NEXT.date())
     )
     with run_sandbox(tmp_path / "vendor", data=tmp_path / "data") as sandbox:
         sandbox.admin("orion/closed_through", date=str(LAST))
-        made = Firm(ORION, sandbox, database, tmp_path)
-        yield made
-        made.engine.dispose()
+        firm = Firm(ORION, sandbox, database, tmp_path)
+        yield firm
+        firm.engine.dispose()
 
 
 @pytest.fixture
 def org(firm: Firm) -> Iterator[Crm]:
-    made = Crm(firm.database, firm.sandbox, firm.folder / "work")
-    yield made
-    made.engine.dispose()
+    org = Crm(firm.database, firm.sandbox, firm.folder / "work")
+    yield org
+    org.engine.dispose()
 
 
 def test_a_backfill_sends_nothing(firm: Firm, org: Crm) -> None:
@@ -84,7 +84,7 @@ def test_a_backfill_sends_nothing(firm: Firm, org: Crm) -> None:
     assert len(org.records(ACCOUNTS)) == len(org.records(SECURITIES)) == 1
 
 
-def test_history_shows_what_is_gone(firm: Firm) -> None:
+def test_history_shows_closed_accounts(firm: Firm) -> None:
     firm.day()
     firm.day(PAST)
     aum = firm.database.rows("select business_date, aum_usd, accounts from mart.aum_by_household order by 1")
@@ -94,7 +94,7 @@ def test_history_shows_what_is_gone(firm: Firm) -> None:
     ]
 
 
-def test_what_is_gone_is_not_absent_of_today(firm: Firm) -> None:
+def test_what_was_missing_already_is_not_absent_of_today(firm: Firm) -> None:
     firm.day(PAST)
     firm.day()
     assert firm.database.rows("select * from control.absence") == []

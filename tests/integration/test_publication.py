@@ -1,4 +1,4 @@
-"""A day becomes visible as a whole, and only when it reconciles: what is rejected leaves the last good day in force."""
+"""A day becomes visible as a whole, and only if it reconciles; a rejected day leaves the last good one in force."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
 
 
 def read_published(firm: Firm) -> dict[str, Any]:
-    """What analysts see of money."""
+    """Read the money that analysts see."""
     marts = ("aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "openings_and_closings")
     return {mart: firm.database.rows(f"select * from mart.{mart} order by 1, 2") for mart in marts}
 
@@ -47,7 +47,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
     [late] = firm.database.rows(
         "select position_key, account_id, quantity from warehouse.position where recorded_to is null order by 1 limit 1"
     )
-    firm.database.do(  # a trade that the vendor's positions do not show
+    firm.database.do(  # a trade that the vendor's positions do not reflect
         """
         insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, position_key, trade_date, status,
                                            quantity, amount_usd, recorded_from, source_run_id)
@@ -86,7 +86,7 @@ def test_rejected_day_is_nowhere_and_the_corrected_day_loads(firm: Firm) -> None
 
 
 def test_day_that_does_not_add_up_loads_once_an_operator_accepts_it_and_the_next_one_starts_from_it(firm: Firm) -> None:
-    """The vendor adjusted a position without a transaction, and never corrects it."""
+    """The vendor adjusted a position without a transaction and never corrects it."""
     firm.database.do("""
         update warehouse.position set quantity = quantity + 7 where position_key = (select min(position_key) from warehouse.position)
     """)

@@ -31,7 +31,7 @@ group by 1 having count(distinct vendor) > 1
 
 @dataclass
 class Story:
-    """What was so before securities were identified, and after."""
+    """The state before and after securities were identified."""
 
     crm: Crm
     values: list[dict[str, Any]]
@@ -59,10 +59,10 @@ def story(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         crm.engine.dispose()
 
 
-def shared(story: Story) -> list[dict[str, Any]]:
-    found = story.crm.database.rows(SHARED)
-    assert len(found) > 20
-    return found
+def read_shared(story: Story) -> list[dict[str, Any]]:
+    rows = story.crm.database.rows(SHARED)
+    assert len(rows) > 20
+    return rows
 
 
 def test_every_shared_cusip_is_one_security(story: Story) -> None:
@@ -70,8 +70,10 @@ def test_every_shared_cusip_is_one_security(story: Story) -> None:
         "select cusip, count(distinct identity_id) as securities from warehouse.known_security where cusip is not null group by 1"
     )
     assert {row["securities"] for row in rows} == {1}
-    known = {row["identity_id"] for row in story.crm.database.rows("select identity_id from warehouse.known_security")}
-    assert {row["survivor"] for row in shared(story)} <= known
+    identities = {
+        row["identity_id"] for row in story.crm.database.rows("select identity_id from warehouse.known_security")
+    }
+    assert {row["survivor"] for row in read_shared(story)} <= identities
 
 
 def test_the_holding_mart_shows_one_id_for_both_vendors(story: Story) -> None:
@@ -93,15 +95,15 @@ def test_cash_stays_the_vendors_own(story: Story) -> None:
     cash = story.crm.database.rows(
         "select distinct security_id, vendor from warehouse.position where is_cash and recorded_to is null"
     )
-    known = story.crm.database.rows("select id from warehouse.identity where entity = 'security'")
+    identities = story.crm.database.rows("select id from warehouse.identity where entity = 'security'")
     assert {row["vendor"] for row in cash} == {"orion", "tamarac"}
-    assert not {row["security_id"] for row in cash} & {row["id"] for row in known}
+    assert not {row["security_id"] for row in cash} & {row["id"] for row in identities}
 
 
 def test_every_holding_in_salesforce_references_its_securitys_representative(story: Story) -> None:
     keys = {record["Id"]: key for key, record in story.crm.records(SECURITIES).items()}
     named_keys = {keys[record["FinServ__Securities__c"]] for record in story.crm.records(HOLDINGS).values()}
-    for row in shared(story):
+    for row in read_shared(story):
         survivor, *others = (f"sample:{key}" for key in row["keys"])
         assert not named_keys & set(others)
         assert survivor in named_keys or not any(key in named_keys for key in others)
@@ -115,17 +117,17 @@ def test_the_second_record_stays_in_salesforce_as_it_was(story: Story) -> None:
 def test_an_administrator_may_delete_the_second_records_and_nothing_comes_back(story: Story) -> None:
     crm = story.crm
     superseded = crm.database.rows("select * from control.crm_superseded order by external_key")
-    second = {f"sample:{key}": f"sample:{row['keys'][0]}" for row in shared(story) for key in row["keys"][1:]}
+    second = {f"sample:{key}": f"sample:{row['keys'][0]}" for row in read_shared(story) for key in row["keys"][1:]}
     assert {row["external_key"]: row["stands_for_it"] for row in superseded} == second
     assert {row["sobject"] for row in superseded} == {SECURITIES}
     for row in superseded:
         assert crm.http.delete(f"/salesforce/_admin/records/{SECURITIES}/{row['salesforce_id']}").is_success
 
-    crm.settings = replace(crm.settings, few=0)  # so many at once would otherwise be a question
-    found = read_back(crm.org, "cleaned", lambda _: None)
+    crm.settings = replace(crm.settings, few=0)  # so many changes would otherwise require approval
+    differences = read_back(crm.org, "cleaned", lambda _: None)
     crm.settings = replace(crm.settings, few=1_000_000)
 
-    assert found["security"].is_as_believed
+    assert differences["security"].is_as_believed
     assert crm.database.value("select count(*) from control.crm_superseded") == 0
     assert crm.sent() == {}
     cusips = [cusip for record in crm.records(SECURITIES).values() if (cusip := record.get("FinServ__CUSIP__c"))]
@@ -141,4 +143,4 @@ def test_a_new_org_has_one_record_for_each_cusip(story: Story, tmp_path: Path) -
         assert not org.dead_letters()
         org.engine.dispose()
     assert len(set(cusips)) == len(cusips)
-    assert {row["cusip"] for row in shared(story)} <= set(cusips)
+    assert {row["cusip"] for row in read_shared(story)} <= set(cusips)

@@ -1,4 +1,4 @@
-"""A day of which some rows of one table can't be read leaves warehouse and Salesforce as they were, for every vendor, table and field."""
+"""A day with unreadable rows of one table leaves warehouse and Salesforce unchanged, for every vendor, table and field."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tests.integration.spoiling import run_spoilt
 
 TIMES = {"recorded_from", "recorded_to", "source_run_id"}
 COMPUTED = {"probability_ratio", "computed_at"}
-"""A vendor that computes anew whenever it is asked gives another result: compared is whether there is one."""
+"""Values that a vendor computes anew for every call; only their presence is compared."""
 
 
-def stored(firm: Firm) -> dict[str, set[tuple[Any, ...]]]:
-    """What is in force in the warehouse, without when and by whom it was written, and what is noted as absent."""
-    found = {}
+def read_warehouse(firm: Firm) -> dict[str, set[tuple[Any, ...]]]:
+    """Read the open rows of the warehouse, without times and runs of writing, and the absent keys."""
+    facts = {}
     for entity in canonical.ENTITIES:
         rows = firm.database.rows(f"select * from warehouse.{entity.name} where recorded_to is null")
-        found[entity.name] = {
+        facts[entity.name] = {
             tuple((k, v is None if k in COMPUTED else v) for k, v in row.items() if k not in TIMES) for row in rows
         }
     absent = firm.database.rows("select vendor, entity, source_key from control.absence")
-    return found | {"absence": {tuple(row.items()) for row in absent}}
+    return facts | {"absence": {tuple(row.items()) for row in absent}}
 
 
 def spoilt_day(firm: Firm, target: str, seed: int) -> int:
-    """Run the day again with spoilt rows of one table, each in another field; returns how many."""
+    """Run the day again with spoilt rows of one table, each in another field; return their number."""
     columns = [col.name for col in firm.vendor.table(target).columns if col.kind == "value"]
 
     def choose(rows: pa.Table) -> dict[int, list[str]]:
@@ -49,16 +49,16 @@ FIELDS = ("__c", "__r", "Name")
 SIMULATED = {"Tributary_Plan_Success__c", "Tributary_Success__c", "Tributary_Computed_On__c"}
 
 
-def in_salesforce(crm: Crm) -> dict[str, dict[str, dict[str, Any]]]:
-    """What the org holds, by object and record, without what it writes itself and what vendors compute anew."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in dict.fromkeys(wanted.sobject for wanted in objects(crm.settings)):
+def read_org(crm: Crm) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read the org's records by object and id, without fields that the org writes or vendors compute anew."""
+    records: dict[str, dict[str, dict[str, Any]]] = {}
+    for name in dict.fromkeys(mapping.sobject for mapping in objects(crm.settings)):
         lines = crm.http.get(f"/salesforce/_admin/records/{name}").content.splitlines()
-        found[name] = {
+        records[name] = {
             record["Id"]: {f: v is None if f in SIMULATED else v for f, v in record.items() if f.endswith(FIELDS)}
             for record in map(load, lines)
         }
-    return found
+    return records
 
 
 @pytest.mark.long
@@ -67,16 +67,16 @@ def test_a_spoilt_day_changes_nothing_that_is_stored_and_nothing_in_salesforce(f
     firm.day()
     crm = Crm(firm.database, firm.sandbox, tmp_path / "work")
     crm.sync()
-    before, sent_before = stored(firm), in_salesforce(crm)
+    before, sent_before = read_warehouse(firm), read_org(crm)
     assert any(sent_before.values())
     for seed, table in enumerate(firm.vendor.requested_tables):
         assert spoilt_day(firm, table.name, seed), table.name
-        after = stored(firm)
+        after = read_warehouse(firm)
         changed = {
             name: (before[name] - rows, rows - before[name]) for name, rows in after.items() if rows != before[name]
         }
         assert not changed, table.name
         crm.sync()
-        for name, records in in_salesforce(crm).items():
+        for name, records in read_org(crm).items():
             assert records == sent_before[name], (table.name, name)
     crm.engine.dispose()

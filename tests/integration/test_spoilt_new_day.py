@@ -1,4 +1,4 @@
-"""A new day of which a row can't be read: it loads without a wrong number, or it is rejected; it loads where the row says whose it is."""
+"""A new day with an unreadable row loads without a wrong number, or is rejected; it loads if the row names its account."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ Copy = Callable[[], Firm]
 
 @pytest.fixture
 def vendor(request: pytest.FixtureRequest) -> Vendor:
-    """Tamarac, whose positions are sums of several rows, where a test names no other."""
+    """Tamarac by default, whose positions are sums of several rows."""
     return named(getattr(request, "param", "tamarac"))
 
 
 @pytest.fixture
 def day_before(start_firm: Callable[..., Firm], vendor: Vendor, postgres: Postgres) -> Iterator[Copy]:
-    """Gives firms whose day before is loaded, each with a database of its own."""
+    """Creates firms with the previous day loaded, each with a database of its own."""
     first = start_firm(vendor, households=6)
     first.turn_to(NOW - timedelta(days=1))
     first.day(BEFORE)
@@ -66,13 +66,13 @@ def run_day(
     *columns: str,
     rows_only: bool = False,
 ) -> None:
-    """Run the day with one spoilt row of a table; `rows_only` leaves out that it is a large share of so small a firm's."""
+    """Run the day with one spoilt row of a table; `rows_only` skips the dead ratio, which so small a firm exceeds."""
     run_spoilt(firm, firm.new_run(), target, lambda rows: {choose(rows): columns}, rows_only=rows_only)
 
 
-def money(firm: Firm) -> dict[str, dict[str, tuple[Any, ...]]]:
-    """What is in force of the day, by entity and key."""
-    wanted = {
+def read_money(firm: Firm) -> dict[str, dict[str, tuple[Any, ...]]]:
+    """Read the day's open rows by entity and key."""
+    selections = {
         "position": "position_key as key, quantity, market_value_usd",
         "account_value": "account_value_key as key, market_value_usd, cash_usd",
         "transaction": "transaction_key as key, quantity, amount_usd, status",
@@ -86,12 +86,12 @@ def money(firm: Firm) -> dict[str, dict[str, tuple[Any, ...]]]:
                 **({} if entity == "transaction" else {"day": LAST}),
             )
         }
-        for entity, columns in wanted.items()
+        for entity, columns in selections.items()
     }
 
 
 def feeding(vendor: Vendor) -> list[Table]:
-    """Tables that numbers of a day are made of."""
+    """List the tables from which a day's numbers are computed."""
     names = {each.table for each in vendor.maps if each.entity in MADE_OF}
     return [table for table in vendor.requested_tables if table.name in names]
 
@@ -100,10 +100,10 @@ def feeding(vendor: Vendor) -> list[Table]:
 @holding
 @pytest.mark.timeout(1800)
 def test_a_new_day_with_a_dead_row_has_no_wrong_number(day_before: Copy) -> None:
-    """Every field of every table that money or quantities come from, one row each."""
+    """Spoils each field of every table of money or quantities, one row each."""
     clean = day_before()
     run_day(clean)
-    expected, loaded, rejected = money(clean), 0, set()
+    expected, loaded, rejected = read_money(clean), 0, set()
     for table in feeding(clean.vendor):
         for number, column in enumerate(col.name for col in table.columns if col.kind == "value"):
             firm = day_before()
@@ -112,19 +112,19 @@ def test_a_new_day_with_a_dead_row_has_no_wrong_number(day_before: Copy) -> None
             except BalanceError:
                 rejected.add((table.name, column))
                 continue
-            for entity, rows in money(firm).items():
+            for entity, rows in read_money(firm).items():
                 wrong = {key: row for key, row in rows.items() if row != expected[entity].get(key)}
                 assert not wrong, (table.name, column, entity)
             assert firm.database.value("select count(*) from control.dead_letter where status = 'open'") == 1
             loaded += 1
     assert loaded > 30
-    # What is added up of rows is wrong without one of them, and nothing else says whose that one is.
+    # A sum is wrong without one of its rows, and only the unreadable field names the row's account.
     sums = {each.table for each in clean.vendor.maps if each.summed}
     assert rejected == {(name, clean.vendor.table(name).agrees[0]) for name in sums}  # type: ignore[index]
 
 
 def _of_two_lots(rows: pa.Table) -> int:
-    """A lot of a security that its account holds in several."""
+    """Choose a lot of a security of which the account has several lots."""
     keys = pc.binary_join_element_wise(
         rows["account_id"], pc.coalesce(rows["cusip"], rows["symbol"], rows["description"]), ":"
     )
@@ -153,9 +153,9 @@ def test_a_dead_lot_that_names_its_account_alone_holds_that_account_back_and_the
         "select state, dead_letters, held_back_usd from mart.completeness where mart = 'aum_by_household' and business_date = :day",
         day=LAST,
     )
-    [letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
+    [dead_letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
     missing = sum((row[1] for key, row in whole.items() if key.startswith(f"{account}:")), Decimal(0))
-    assert lacks == {"state": "explained", "dead_letters": 1, "held_back_usd": missing - letter["money_usd"]}
+    assert lacks == {"state": "explained", "dead_letters": 1, "held_back_usd": missing - dead_letter["money_usd"]}
 
 
 def test_what_is_held_back_of_a_new_day_is_not_sold_in_salesforce(day_before: Copy, tmp_path: Path) -> None:
@@ -179,13 +179,13 @@ def test_what_is_held_back_of_a_new_day_is_not_sold_in_salesforce(day_before: Co
 
 
 def find_dividend(rows: pa.Table) -> int:
-    """A row of the day itself that moves cash alone."""
+    """Choose a row of the day itself that moves cash alone."""
     is_of_today = pc.and_(pc.equal(rows["trade_date"], pa.scalar(LAST)), pc.equal(rows["quantity"], pa.scalar(0)))
     return int(pc.index(pc.and_(is_of_today, pc.is_valid(rows["amount_usd"])), True).as_py())
 
 
 def find_trade(rows: pa.Table) -> int:
-    """A row of the day itself that moves a security and cash."""
+    """Choose a row of the day itself that moves a security and cash."""
     is_of_today = pc.and_(pc.equal(rows["trade_date"], pa.scalar(LAST)), pc.not_equal(rows["quantity"], pa.scalar(0)))
     is_trade = pc.and_(pc.is_in(rows["type"], value_set=pa.array(["Buy", "Sell"])), pc.equal(rows["status"], "Posted"))
     return int(pc.index(pc.and_(is_of_today, is_trade), True).as_py())
@@ -197,8 +197,8 @@ def test_a_dead_dividend_explains_the_break_in_cash(day_before: Copy) -> None:
     run_day(firm, "transactions", find_dividend, "status")
 
     [off] = firm.database.rows("select position_key, difference from control.roll_forward_break")
-    [letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
-    assert (off["position_key"].partition(":")[2], off["difference"]) == ("CASH", letter["money_usd"])
+    [dead_letter] = firm.database.rows("select money_usd from control.dead_letter where status = 'open'")
+    assert (off["position_key"].partition(":")[2], off["difference"]) == ("CASH", dead_letter["money_usd"])
 
 
 @pytest.mark.parametrize("column", ["status", "account_id", "cusip", "trade_date", "quantity", "amount_usd"])

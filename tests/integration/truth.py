@@ -1,4 +1,4 @@
-"""What the warehouse must hold, worked out anew: SQL over the sandbox's exported objects, with none of our code.
+"""The expected content of the warehouse, computed independently: SQL over the sandbox's exported objects.
 
 Positions come from the transactions alone, summed by day with their signs, and the day's prices; so they agree with the
 vendor's own positions only if both are right.
@@ -57,7 +57,7 @@ join truth.household k using (household) where not o.is_parent;
 
 
 def export(firm: Firm, first: date, last: date) -> None:
-    """Copies the sandbox's objects of some days, as they are now, into tables `truth.<table>` of one JSON column."""
+    """Copy the sandbox's current objects of some days into tables `truth.<table>` of one JSON column."""
     with psycopg.connect(firm.database.admin_url) as connection:
         connection.execute("create schema if not exists truth")
         for table in _TABLES:
@@ -69,11 +69,11 @@ def export(firm: Firm, first: date, last: date) -> None:
                 for line in lines:
                     copy.write_row([line])
         connection.execute(_VIEWS)
-        connection.execute("analyze")  # as the database does by itself in its first minutes
+        connection.execute("analyze")  # as autovacuum does in the first minutes
 
 
-def differences(database: Database, ours: str, theirs: str, **values: Any) -> list[dict[str, Any]]:
-    """Rows of one query that the other does not have, both ways; the queries must give some rows."""
+def find_differences(database: Database, ours: str, theirs: str, **values: Any) -> list[dict[str, Any]]:
+    """Return the rows that only one of two queries has; each query must return rows."""
     assert database.value(f"select count(*) from ({theirs}) t", **values) > 0, "the truth is empty"
     return database.rows(
         f"select 'ours' as only, * from (({ours}) except all ({theirs})) a"

@@ -1,4 +1,4 @@
-"""What the tests of the local machine share."""
+"""Fixtures of the tests of the local tools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow on this machine: its settings, and a real bring-up that runs a toy DAG."""
+"""Local Airflow: its settings, and a real start that runs a toy DAG."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    """Airflow with the toy DAG, healthy and logged in to."""
+    """A healthy Airflow with the toy DAG, and a logged-in client."""
     with tempfile.TemporaryDirectory() as folder, Postgres.temporary() as postgres:
         root = Path(folder)
         for part in ("dags", "plugins"):

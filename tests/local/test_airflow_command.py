@@ -1,4 +1,4 @@
-"""Airflow's own command line beside the demo: in the environment of its processes, or not at all."""
+"""Airflow's command line beside the demo: it runs in the demo's environment, or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.processes import Processes
 
 @pytest.fixture
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A demo of which one process runs, that was started as the demo does."""
+    """A demo with one process, started as the demo starts it."""
     monkeypatch.setattr(demo, "STATE", tmp_path)
     settings = airflow.environment(tmp_path / "airflow", "postgresql://u:p@127.0.0.1:1/airflow", 4711, demo.ROOT)
     processes = Processes(tmp_path / "processes")

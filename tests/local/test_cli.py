@@ -1,4 +1,4 @@
-"""What the demo refuses before anything starts."""
+"""Commands that the demo rejects before anything starts."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ RUN = "manual__2026-11-27T05:21:48+00:00"
 
 
 @contextmanager
-def answering(*answers: int | None) -> Iterator[tuple[AirflowApi, list[dict[str, str]]]]:
-    """An API server that gives these statuses in turn, None for no answer within the time-out, and the bodies that it was sent."""
-    left, bodies = list(answers), []
+def serve_statuses(*statuses: int | None) -> Iterator[tuple[AirflowApi, list[dict[str, str]]]]:
+    """Serve these statuses in turn (None: no response within the time-out); yield a client and the received bodies."""
+    left, bodies = list(statuses), []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -46,18 +46,18 @@ def answering(*answers: int | None) -> Iterator[tuple[AirflowApi, list[dict[str,
 
 
 @pytest.mark.parametrize("first", [None, 500, 503])
-def test_a_run_is_started_once_although_the_first_call_was_not_answered(
+def test_a_run_is_started_once_although_the_first_call_got_no_response(
     first: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(airflow_api, "CALL_SECONDS", 0.3)
-    with answering(first, 409) as (api, bodies):
+    with serve_statuses(first, 409) as (api, bodies):
         run_id = api.trigger("orion")
     assert [body["dag_run_id"] for body in bodies] == [run_id, run_id]
 
 
-def test_a_call_that_is_never_answered_names_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_without_a_response_names_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(airflow_api, "PATIENCE_SECONDS", 0)
-    with answering(503) as (api, _), pytest.raises(TargetUnavailable, match="HTTP 503"):
+    with serve_statuses(503) as (api, _), pytest.raises(TargetUnavailable, match="HTTP 503"):
         api.trigger("orion")
 
 

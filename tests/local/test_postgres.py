@@ -1,4 +1,4 @@
-"""The local PostgreSQL server: it starts, is adopted, survives being killed, and asks for a password."""
+"""The local PostgreSQL server: it starts, is adopted, survives a kill, and requires a password."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A folder not made yet, whose server and data are gone after the test."""
+    """A folder that does not exist yet; its server and data are removed after the test."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "data"
@@ -88,13 +88,13 @@ def test_a_running_server_is_adopted(server: Postgres) -> None:
 
 def test_a_server_that_refuses_our_password_is_not_adopted(server: Postgres) -> None:
     passwords = server.data_dir / "passwords.json"
-    kept = passwords.read_text()
+    content = passwords.read_text()
     passwords.write_text('{"postgres": "wrong"}')
     try:
         with pytest.raises(ConfigurationError, match="rejected the login"):
             Postgres.start(server.data_dir)
     finally:
-        passwords.write_text(kept)
+        passwords.write_text(content)
 
 
 def test_without_room_in_memory_a_temporary_server_is_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Child processes: recorded, found by another command, and ended with their children and nobody else."""
+"""Child processes: recorded, found by another command, and ended with their children only."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture
 def stranger() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that we never recorded."""
+    """A process that was never recorded."""
     with subprocess.Popen(SLEEP, start_new_session=True) as process:
         yield process
         process.kill()

@@ -1,4 +1,4 @@
-"""Dead letters are sent again by one word, under a real scheduler; a dry run writes nothing."""
+"""The replay command under a real scheduler; a dry run writes nothing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_dead_letters_are_replayed_and_a_dry_run_writes_nothing(
     api = scheduled.api
     assert api.wait_run("orion", api.trigger("orion"), START_S) == "success"
     scheduled.sandbox.http.delete(f"/_sandbox/faults/{fault}").raise_for_status()
-    letters = "select count(*) from control.dead_letter where table_name = 'assets' and status = 'open'"
-    dead = scheduled.database.value(letters)
+    query = "select count(*) from control.dead_letter where table_name = 'assets' and status = 'open'"
+    dead = scheduled.database.value(query)
     assert dead > 0
     monkeypatch.setattr(demo.Demo, "reach", lambda self: api)
     api.wait_dag("replay_dead_letters")
@@ -36,7 +36,7 @@ def test_dead_letters_are_replayed_and_a_dry_run_writes_nothing(
     assert title.endswith("dry run, nothing was written")
     assert counts.split() == [str(n) for n in (dead, 0, dead, dead, 0)]
     assert scheduled.database.value("select count(*) from control.ledger") == steps
-    assert scheduled.database.value(letters) == dead
+    assert scheduled.database.value(query) == dead
 
     assert replay()[-1].split() == [str(n) for n in (dead, 0, dead, dead, 0)]
-    assert scheduled.database.value(letters) == 0
+    assert scheduled.database.value(query) == 0

@@ -1,4 +1,4 @@
-"""The reference page of the schema is the one that a migrated database gives."""
+"""The schema's reference page equals the one generated from a migrated database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor restarts what died, ends what a dead process left, and rests between restarts."""
+"""The supervisor restarts dead processes, ends their orphaned children, and waits between restarts."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_killed_postmaster_comes_back_at_its_port_although_a_session_was_busy(
     assert first is not None
     busy.pgconn.send_query(
         b"select count(*) from generate_series(1, 1000000000)"
-    )  # looks at nothing else until it ends
+    )  # the supervisor checks nothing else until it ends
     kill(first)
     wait_until(lambda: server.pid not in (None, first), 30)
     assert is_gone(backend)

@@ -1,4 +1,4 @@
-"""A receiver that really listens, verifies what it gets with the libraries that receivers use, and answers as it is told."""
+"""A receiver that listens on a port, verifies calls with the libraries that receivers use, and replies as a test directs."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ SECRET = "whsec_aW52ZW50ZWQtZm9yLXRoZXNlLXRlc3RzLW9ubHkh"
 LOAD = "tributary.load.committed"
 
 RESET, HANG, DRIP = "reset", "hang", "drip"
-Told = int | str | tuple[int, dict[str, str]]
-"""How to answer: a status, a status with headers, or one of the words above."""
+Reply = int | str | tuple[int, dict[str, str]]
+"""A status, a status with headers, or one of the behaviors above."""
 
 
 @dataclass(frozen=True)
 class ReceivedCall:
-    """One call: who sent which event, and what was answered."""
+    """A received event, and the reply."""
 
     path: str
     id: str
     type: str
     subject: str
     data: dict[str, Any]
-    told: Told
+    reply: Reply
 
     @property
     def is_accepted(self) -> bool:
-        return isinstance(self.told, int) and self.told < 300
+        return isinstance(self.reply, int) and self.reply < 300
 
 
 @dataclass
 class Receiver:
-    """What was received, in order; `choose` says how to answer."""
+    """Keeps received calls in order; `choose` returns the reply."""
 
     port: int = 0
     secret: str = SECRET
-    got: list[ReceivedCall] = field(default_factory=list)
+    calls: list[ReceivedCall] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
     heads: list[dict[str, str]] = field(default_factory=list)
     connections: int = 0
-    choose: Callable[[ReceivedCall], Told] = lambda _: 200
+    choose: Callable[[ReceivedCall], Reply] = lambda _: 200
     lock: threading.Lock = field(default_factory=threading.Lock)
     arrived: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
 
     def forget(self) -> None:
-        self.got.clear()
+        self.calls.clear()
         self.errors.clear()
         self.heads.clear()
         self.connections = 0
@@ -73,19 +73,19 @@ class Receiver:
         self.arrived.clear()
         self.release.clear()
 
-    def play(self, *plan: Told) -> None:
-        """Answers in turn, and well when the plan is at its end."""
-        answers = itertools.chain(plan, itertools.repeat(200))
-        self.choose = lambda _: next(answers)
+    def play(self, *plan: Reply) -> None:
+        """Reply with these in turn, then with 200."""
+        replies = itertools.chain(plan, itertools.repeat(200))
+        self.choose = lambda _: next(replies)
 
     def url(self, path: str = "/hook") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def accepted(self) -> list[ReceivedCall]:
-        return [each for each in self.got if each.is_accepted]
+        return [each for each in self.calls if each.is_accepted]
 
-    def take(self, path: str, headers: dict[str, str], body: bytes) -> Told:
-        """Checks a call as a careful receiver would; an answer of 400 tells of one that fails."""
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        """Verify a call as a careful receiver would; reply 400 to an invalid one."""
         try:
             self.heads.append({name.lower(): value for name, value in headers.items()})
             Webhook(self.secret).verify(body, headers)
@@ -96,10 +96,10 @@ class Receiver:
             assert isinstance(data, dict)
             with self.lock:
                 seen = ReceivedCall(path, event.get_id(), event.get_type(), event.get_subject() or "", data, 0)
-                told = self.choose(seen)
-                self.got.append(ReceivedCall(seen.path, seen.id, seen.type, seen.subject, seen.data, told))
+                reply = self.choose(seen)
+                self.calls.append(ReceivedCall(seen.path, seen.id, seen.type, seen.subject, seen.data, reply))
             self.arrived.set()
-            return told
+            return reply
         except Exception as error:
             self.errors.append(error)
             return 400
@@ -111,17 +111,17 @@ class _Server(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        told = self.receiver.take(self.path, dict(self.headers.items()), body)
-        self.close_connection = told in (RESET, HANG, DRIP)
-        if told == RESET:
+        reply = self.receiver.take(self.path, dict(self.headers.items()), body)
+        self.close_connection = reply in (RESET, HANG, DRIP)
+        if reply == RESET:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
-        elif told == HANG:
+        elif reply == HANG:
             self.receiver.release.wait(20)
-        elif told == DRIP:
+        elif reply == DRIP:
             self._drip()
         else:
-            status, headers = told if isinstance(told, tuple) else (told, {})
+            status, headers = reply if isinstance(reply, tuple) else (reply, {})
             self.send_response(int(status))
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -149,15 +149,15 @@ class _Server(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def listening() -> Iterator[Receiver]:
-    made = Receiver()
-    door = type("Door", (_Server,), {"receiver": made})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), door)
+    receiver = Receiver()
+    handler = type("Door", (_Server,), {"receiver": receiver})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = False
-    made.port = server.server_address[1]
+    receiver.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield made
-    made.release.set()
+    yield receiver
+    receiver.release.set()
     server.shutdown()
     server.server_close()
     thread.join(10)
@@ -166,7 +166,7 @@ def listening() -> Iterator[Receiver]:
 
 @pytest.fixture
 def receiver(listening: Receiver) -> Iterator[Receiver]:
-    """A receiver that has received nothing; at the end, all that it received was authentic and valid."""
+    """A receiver without calls; at the end, checks that all received calls were authentic and valid."""
     listening.forget()
     yield listening
     listening.release.set()
@@ -188,7 +188,7 @@ _WRITTEN = (
 
 @dataclass
 class Firm:
-    """A firm that tells events, with a clock that tests turn."""
+    """A firm that sends events, with a clock that tests set."""
 
     database: Database
     engine: sa.Engine
@@ -197,7 +197,7 @@ class Firm:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def do(self, statement: str, **values: Any) -> None:
-        """As the database's owner."""
+        """Execute a statement as the database's owner."""
         with self.owner.begin() as connection:
             connection.execute(sa.text(statement), values)
 
@@ -206,7 +206,7 @@ class Firm:
             return [dict(row) for row in connection.execute(sa.text(query), values).mappings()]
 
     def happen(self, *subjects: str, type: str = LOAD, vendor: str = "orion") -> None:
-        """Makes an event of each subject, in order; its data holds its place."""
+        """Insert an event for each subject, in order; its data holds its place."""
         for place, subject in enumerate(subjects):
             self.do(
                 "insert into control.outbox (type, vendor, subject, data)"
@@ -221,7 +221,7 @@ class Firm:
         self.now += timedelta(**how)
 
     def turn_to_next_try(self) -> None:
-        """Turns the clock to when the first delivery may be sent that nothing of its subject is before."""
+        """Set the clock to the time at which the next delivery is due."""
         self.now = max(
             self.now,
             self.rows("""
@@ -257,7 +257,7 @@ def subscribe(url: str, name: str = "hub", secrets: str = SECRET, **extra: str) 
 
 
 @pytest.fixture(scope="module")
-def opened(shared_database: Database) -> Iterator[Firm]:
+def shared_firm(shared_database: Database) -> Iterator[Firm]:
     engine, owner = schema.engine(shared_database.url()), schema.engine(shared_database.admin_url)
     yield Firm(shared_database, engine, owner)
     engine.dispose()
@@ -265,20 +265,20 @@ def opened(shared_database: Database) -> Iterator[Firm]:
 
 
 @pytest.fixture
-def quiet(opened: Firm) -> Firm:
-    """A firm that nobody listens to yet, and where nothing has happened."""
-    opened.forget()
-    opened.subscribers = []
-    return opened
+def quiet(shared_firm: Firm) -> Firm:
+    """A firm without subscribers and without events."""
+    shared_firm.forget()
+    shared_firm.subscribers = []
+    return shared_firm
 
 
 @pytest.fixture
 def firm(quiet: Firm, receiver: Receiver) -> Firm:
-    """A firm with one subscriber, which it has met."""
+    """A firm with one known subscriber."""
     quiet.subscribers = [subscribe(receiver.url())]
     quiet.deliver()
     return quiet
 
 
-def subjects(received: Sequence[ReceivedCall]) -> list[str]:
+def list_subjects(received: Sequence[ReceivedCall]) -> list[str]:
     return [each.subject for each in received]

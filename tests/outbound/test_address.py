@@ -1,4 +1,4 @@
-"""Events go to public addresses, and to networks that the operator named; to the very address that was checked."""
+"""Events go to public addresses and to the networks that the operator named, and to the checked address itself."""
 
 from __future__ import annotations
 
@@ -54,28 +54,28 @@ def test_host_with_one_address_that_is_not_public_is_refused() -> None:
 
 
 @pytest.fixture
-def answer_names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Stands in for the name server: says which addresses a name has, one list for each time it is asked; returns who was asked for."""
+def resolve_names(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Replaces name resolution: each lookup returns the next of these address lists; returns the hosts looked up."""
 
-    def answer(*answers: list[str]) -> list[str]:
-        asked: list[str] = []
+    def resolve(*address_lists: list[str]) -> list[str]:
+        hosts: list[str] = []
 
         def look_up(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
-            asked.append(host)
-            found = answers[min(len(asked), len(answers)) - 1]
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
+            hosts.append(host)
+            addresses = address_lists[min(len(hosts), len(address_lists)) - 1]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
-        return asked
+        return hosts
 
-    return answer
+    return resolve
 
 
-def test_call_goes_to_the_address_that_was_checked(receiver: Receiver, answer_names: Callable[..., list[str]]) -> None:
-    asked = answer_names(["127.0.0.1"], ["127.0.0.9"])
+def test_call_goes_to_the_address_that_was_checked(receiver: Receiver, resolve_names: Callable[..., list[str]]) -> None:
+    hosts = resolve_names(["127.0.0.1"], ["127.0.0.9"])
     with Sender() as sender:
         sender.post(f"http://hooks.example.com:{receiver.port}/", {}, b"{}", read_networks(HERE))
-    assert asked == ["hooks.example.com"]
+    assert hosts == ["hooks.example.com"]
     assert receiver.heads[0]["host"] == f"hooks.example.com:{receiver.port}"
     receiver.errors.clear()  # the call was not signed
 
@@ -89,9 +89,9 @@ def test_call_to_this_machine_is_refused_however_it_is_written(receiver: Receive
 
 
 def test_name_that_points_inside_after_it_was_checked_reaches_nothing(
-    quiet: Firm, receiver: Receiver, answer_names: Callable[..., list[str]]
+    quiet: Firm, receiver: Receiver, resolve_names: Callable[..., list[str]]
 ) -> None:
-    answer_names(["93.184.216.34"], ["93.184.216.34"], ["127.0.0.1"])
+    resolve_names(["93.184.216.34"], ["93.184.216.34"], ["127.0.0.1"])
     quiet.subscribers = [subscribe(f"https://hooks.example.com:{receiver.port}/", networks="")]
     quiet.deliver()
     quiet.happen("a")
@@ -102,9 +102,9 @@ def test_name_that_points_inside_after_it_was_checked_reaches_nothing(
 
 
 def test_subscriber_whose_name_points_inside_is_unreadable_and_its_events_wait(
-    quiet: Firm, answer_names: Callable[..., list[str]]
+    quiet: Firm, resolve_names: Callable[..., list[str]]
 ) -> None:
-    answer_names(["169.254.169.254"])
+    resolve_names(["169.254.169.254"])
     quiet.subscribers = [subscribe("https://hooks.example.com/", networks="")]
     quiet.deliver()
     state, reason = quiet.state()
@@ -125,10 +125,10 @@ def test_subscriber_whose_name_is_not_found_keeps_its_place(quiet: Firm, monkeyp
     assert quiet.state() == ("active", "")
 
 
-def test_second_address_is_tried_where_the_first_does_not_answer(
-    receiver: Receiver, answer_names: Callable[..., list[str]]
+def test_second_address_is_tried_where_the_first_does_not_respond(
+    receiver: Receiver, resolve_names: Callable[..., list[str]]
 ) -> None:
-    answer_names(["127.0.0.2", "127.0.0.1"])  # the receiver listens at one address only
+    resolve_names(["127.0.0.2", "127.0.0.1"])  # the receiver listens on one address only
     with Sender() as sender:
         answer = sender.post(f"http://hooks.example.com:{receiver.port}/", {}, b"{}", read_networks(HERE))
     assert answer.status == 400
@@ -140,15 +140,15 @@ def test_second_address_is_tried_where_the_first_does_not_answer(
 
 @pytest.fixture
 def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, list[str | None]]]:
-    """A port that speaks TLS as hooks.example.com, by a certificate that is trusted, and the names that it was asked for."""
+    """A TLS port with a trusted certificate of hooks.example.com, and the server names that clients request."""
     names: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(tmp_path, "hooks.example.com"))
+    context.load_cert_chain(_make_certificate(tmp_path, "hooks.example.com"))
     context.set_servername_callback(lambda _, name, __: names.append(name))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
     post._tls.cache_clear()
     listener = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=_answer, args=(listener, context))
+    thread = threading.Thread(target=_respond, args=(listener, context))
     thread.start()
     yield listener.getsockname()[1], names
     listener.shutdown(socket.SHUT_RDWR)
@@ -157,11 +157,11 @@ def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[in
     post._tls.cache_clear()
 
 
-def _certificate(folder: Path, name: str) -> Path:
+def _make_certificate(folder: Path, name: str) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(subject).issuer_name(subject).public_key(key.public_key()).serial_number(1)
         .not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
@@ -172,15 +172,15 @@ def _certificate(folder: Path, name: str) -> Path:
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path = folder / "certificate.pem"
-    path.write_bytes(secret + made.public_bytes(pem))
+    path.write_bytes(secret + certificate.public_bytes(pem))
     return path
 
 
-def _answer(listener: socket.socket, context: ssl.SSLContext) -> None:
+def _respond(listener: socket.socket, context: ssl.SSLContext) -> None:
     with contextlib.suppress(OSError):
         while True:
-            taken, _ = listener.accept()
-            with contextlib.suppress(OSError), context.wrap_socket(taken, server_side=True) as secured:
+            connection, _ = listener.accept()
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
                 request = b""
                 while not request.endswith(b"{}") and (
                     piece := secured.recv(65536)
@@ -190,10 +190,10 @@ def _answer(listener: socket.socket, context: ssl.SSLContext) -> None:
 
 
 def test_certificate_is_verified_by_name(
-    secure: tuple[int, list[str | None]], answer_names: Callable[..., list[str]]
+    secure: tuple[int, list[str | None]], resolve_names: Callable[..., list[str]]
 ) -> None:
     port, names = secure
-    answer_names(["127.0.0.1"])
+    resolve_names(["127.0.0.1"])
     with Sender() as sender:
         answers = [
             sender.post(f"https://{host}.example.com:{port}/", {}, b"{}", read_networks(HERE))

@@ -1,4 +1,4 @@
-"""At least once each, in order by subject, with patience, and an end to it."""
+"""Delivery: at least once per event, in order by subject, with retries up to a limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from include.outbound import post
 from include.outbound.deliver import FIRST_PAUSE, MOST_FAILURES, Counts, deliver
 from include.outbound.verdict import WAITS
 from include.warehouse import schema
-from tests.outbound.conftest import HANG, LOAD, RESET, SECRET, Firm, Receiver, Told, subjects, subscribe
+from tests.outbound.conftest import HANG, LOAD, RESET, SECRET, Firm, Receiver, Reply, list_subjects, subscribe
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +34,8 @@ happenings = st.lists(st.sampled_from("abc"), min_size=1, max_size=9)
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(happened=happenings, plan=plans)
-def test_whatever_a_receiver_answers_each_event_arrives_and_in_order_by_subject(
-    quiet: Firm, receiver: Receiver, happened: list[str], plan: list[Told]
+def test_whatever_a_receiver_replies_each_event_arrives_and_in_order_by_subject(
+    quiet: Firm, receiver: Receiver, happened: list[str], plan: list[Reply]
 ) -> None:
     quiet.forget()
     receiver.forget()
@@ -51,16 +51,16 @@ def test_whatever_a_receiver_answers_each_event_arrives_and_in_order_by_subject(
 
     rows = quiet.deliveries()
     assert [row["status"] for row in rows] == ["delivered"] * len(happened)
-    assert sum(row["tries"] for row in rows) == len(receiver.got)
+    assert sum(row["tries"] for row in rows) == len(receiver.calls)
     expected, arrived = defaultdict(list), defaultdict(list)
     for place, subject in enumerate(happened):
         expected[subject].append(place)
-    for got in receiver.accepted():
-        arrived[got.subject].append(got.data["place"])
+    for call in receiver.accepted():
+        arrived[call.subject].append(call.data["place"])
     assert arrived == expected
     for subject, places in expected.items():
-        tried = [got.data["place"] for got in receiver.got if got.subject == subject]
-        assert tried == sorted(tried), f"of {places}, one was tried before the one before it had arrived"
+        tried = [call.data["place"] for call in receiver.calls if call.subject == subject]
+        assert tried == sorted(tried), f"of {places}, one was tried before its predecessor had arrived"
 
 
 def test_two_deliverers_send_each_event_once_and_keep_the_order(firm: Firm, receiver: Receiver) -> None:
@@ -74,9 +74,9 @@ def test_two_deliverers_send_each_event_once_and_keep_the_order(firm: Firm, rece
     for engine in others:
         engine.dispose()
 
-    assert len(receiver.got) == len({got.id for got in receiver.got}) == 38
+    assert len(receiver.calls) == len({call.id for call in receiver.calls}) == 38
     for subject in "abcdef":
-        places = [got.data["place"] for got in receiver.got if got.subject == subject]
+        places = [call.data["place"] for call in receiver.calls if call.subject == subject]
         assert places == sorted(places)
 
 
@@ -101,24 +101,22 @@ def test_what_a_killed_deliverer_had_under_way_is_sent_again_under_the_same_id(f
     victim.wait(10)
     receiver.release.set()
 
-    firm.turn(minutes=1)  # it had a clock of its own
+    firm.turn(minutes=1)  # the killed deliverer used the real clock
     end = time.monotonic() + 20
-    while (
-        firm.deliveries("waiting") and time.monotonic() < end
-    ):  # until the database has seen that the connection is gone
+    while firm.deliveries("waiting") and time.monotonic() < end:  # until the database has noticed the closed connection
         firm.deliver()
 
-    first, again, last = receiver.got
+    first, again, last = receiver.calls
     assert first.id == again.id != last.id
-    assert [got.data["place"] for got in receiver.accepted()] == [0, 1]
+    assert [call.data["place"] for call in receiver.accepted()] == [0, 1]
     assert [row["status"] for row in firm.deliveries()] == ["delivered", "delivered"]
 
 
 def test_an_event_that_is_refused_holds_up_its_own_subject_only(firm: Firm, receiver: Receiver) -> None:
-    receiver.choose = lambda got: 500 if got.subject == "bad" else 200
+    receiver.choose = lambda call: 500 if call.subject == "bad" else 200
     firm.happen("bad", "good", "bad", "good", "fine")
     assert firm.deliver() == Counts(delivered=3, failed=1)
-    assert sorted(subjects(receiver.accepted())) == ["fine", "good", "good"]
+    assert sorted(list_subjects(receiver.accepted())) == ["fine", "good", "good"]
     assert [row["tries"] for row in firm.deliveries("waiting")] == [1, 0]
 
 
@@ -128,30 +126,30 @@ def test_a_slow_receiver_keeps_nothing_from_another(
     monkeypatch.setattr(post, "PATIENCE_S", 1.0)
     firm.subscribers.append(subscribe(receiver.url("/slow"), "slow"))
     firm.deliver()
-    receiver.choose = lambda got: HANG if got.path == "/slow" else 200
+    receiver.choose = lambda call: HANG if call.path == "/slow" else 200
     firm.happen(*"abcdefghij")
     counts = firm.deliver()
-    order = [got.path for got in receiver.got]
+    order = [call.path for call in receiver.calls]
     assert counts.delivered == 10
-    assert order[:14].count("/hook") == 10, "the quick one's events came first"
+    assert order[:14].count("/hook") == 10, "the quick receiver's events came first"
     assert {row["last_error"] for row in firm.deliveries("waiting")} <= {"TimeoutError", None}
 
 
 def test_an_event_is_given_up_after_the_last_try_and_the_next_of_its_subject_goes(
     firm: Firm, receiver: Receiver
 ) -> None:
-    receiver.choose = lambda got: 500 if got.subject == "a" and got.data["place"] == 0 else 200
+    receiver.choose = lambda call: 500 if call.subject == "a" and call.data["place"] == 0 else 200
     firm.happen("a", "a")
     for number in range(len(WAITS) + 1):
-        assert len(receiver.got) == number
-        firm.happen("alive")  # so that the receiver is not taken for one that is gone
+        assert len(receiver.calls) == number
+        firm.happen("alive")  # so that the receiver is not considered dead
         firm.deliver()
-        receiver.got = [got for got in receiver.got if got.subject == "a"]
+        receiver.calls = [call for call in receiver.calls if call.subject == "a"]
         if firm.deliveries("dead"):
             break
         firm.turn_to_next_try()
-    tried, last = receiver.got[:-1], receiver.got[-1]
-    assert (len(tried), len({got.id for got in tried})) == (len(WAITS) + 1, 1)
+    tried, last = receiver.calls[:-1], receiver.calls[-1]
+    assert (len(tried), len({call.id for call in tried})) == (len(WAITS) + 1, 1)
     assert last.is_accepted
     assert firm.state() == ("active", "")
     days = (firm.now - firm.deliveries("dead")[0]["tried_at"] + sum(WAITS, timedelta())) / timedelta(days=1)
@@ -174,13 +172,13 @@ def test_a_receiver_that_is_down_is_not_called_for_every_event(firm: Firm, recei
     receiver.choose = lambda _: 503
     firm.happen(*(f"s{n}" for n in range(40)))
     firm.deliver()
-    assert MOST_FAILURES <= len(receiver.got) < MOST_FAILURES + 4
+    assert MOST_FAILURES <= len(receiver.calls) < MOST_FAILURES + 4
     firm.deliver()
-    assert len(receiver.got) < MOST_FAILURES + 4
+    assert len(receiver.calls) < MOST_FAILURES + 4
     firm.turn(seconds=FIRST_PAUSE.total_seconds())
     receiver.choose = lambda _: 200
     firm.deliver()
-    assert len({got.subject for got in receiver.accepted()}) >= 31
+    assert len({call.subject for call in receiver.accepted()}) >= 31
 
 
 def test_a_receiver_that_is_gone_is_disabled_at_once_and_its_events_are_kept(firm: Firm, receiver: Receiver) -> None:
@@ -191,7 +189,7 @@ def test_a_receiver_that_is_gone_is_disabled_at_once_and_its_events_are_kept(fir
     firm.happen("b")
     firm.turn(days=1)
     assert firm.deliver() == Counts()
-    assert len(receiver.got) == 1
+    assert len(receiver.calls) == 1
     assert len(firm.deliveries("waiting")) == 3
 
 
@@ -241,8 +239,8 @@ def test_no_secret_and_no_address_is_in_the_database_or_in_a_log(
     receiver.play(500)
     firm.happen("a", "b", type=LOAD)
     firm.deliver()
-    held = str([firm.rows(f"select * from control.{t}") for t in ("outbox", "outbound_subscriber")])
-    told = held + str(firm.deliveries()) + caplog.text + repr(firm.subscribers)
-    assert len(receiver.got) == 2
-    assert "canary" not in told
-    assert SECRET[6:] not in told
+    tables = str([firm.rows(f"select * from control.{t}") for t in ("outbox", "outbound_subscriber")])
+    text = tables + str(firm.deliveries()) + caplog.text + repr(firm.subscribers)
+    assert len(receiver.calls) == 2
+    assert "canary" not in text
+    assert SECRET[6:] not in text

@@ -1,4 +1,4 @@
-"""Events are written with what they tell of, and never without it."""
+"""Events are written in the transaction of the change that they report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAY = date(2026, 11, 20)
 PULL = Pull("run-1", "orion", "assets", DAY, "pull-1", "current", datetime(2026, 11, 21, tzinfo=UTC))
 LOADED = Counts(produced=3, inserted=1, updated=2, money_in=Decimal("1234567.89"), money_out=Decimal("1234567.89"))
 NOBODY = pa.table({"subject_entity": pa.array([], pa.string()), "subject_id": pa.array([], pa.int64())})
-SAID = "Words about 12.5% of an invented fortune"
+DETAILS = "Words about 12.5% of an invented fortune"
 
 
 def load(firm: Firm) -> None:
@@ -40,26 +40,26 @@ def load(firm: Firm) -> None:
         ledger.record(connection, PULL, "load", LOADED, "position")
 
 
-def insert_dead_letters(firm: Firm, *letters: DeadLetter, stage: str = "stage") -> None:
+def insert_dead_letters(firm: Firm, *rows: DeadLetter, stage: str = "stage") -> None:
     with firm.engine.begin() as connection:
-        dead_letters.insert(connection, PULL, stage, "orion/assets/p1", letters, own_day=True)
+        dead_letters.insert(connection, PULL, stage, "orion/assets/p1", rows, own_day=True)
 
 
 def settle(firm: Firm, day: date, *subjects: int, measure: str = "4321.5") -> None:
     rows = [
         {"subject_entity": "account", "subject_id": each, "household_id": 5, "representative_id": 6,
-         "measure": Decimal(measure), "details": SAID} for each in subjects
+         "measure": Decimal(measure), "details": DETAILS} for each in subjects
     ]  # fmt: skip
-    found = pa.Table.from_pylist(rows, schema=FINDINGS)
-    found = found.append_column("rule", pa.array(["idle_cash"] * len(rows), pa.string()))
-    found = found.append_column("severity", pa.array(["warning"] * len(rows), pa.string()))
+    table = pa.Table.from_pylist(rows, schema=FINDINGS)
+    table = table.append_column("rule", pa.array(["idle_cash"] * len(rows), pa.string()))
+    table = table.append_column("severity", pa.array(["warning"] * len(rows), pa.string()))
     look = Look("orion", day, datetime.combine(day, datetime.min.time(), UTC), f"run-{day}")
     with firm.engine.begin() as connection:
-        findings.settle(connection, look, {"idle_cash": 0}, found, NOBODY)
+        findings.settle(connection, look, {"idle_cash": 0}, table, NOBODY)
 
 
-def know_envelope(firm: Firm, status: str, *, key: str = "e1", completed_at: datetime | None = None) -> None:
-    """Writes a state of an envelope as a load does: the state before closes, this one opens."""
+def write_envelope(firm: Firm, status: str, *, key: str = "e1", completed_at: datetime | None = None) -> None:
+    """Write a state of an envelope as a load does: close the previous state, open this one."""
     with firm.engine.begin() as connection:
         values = {"key": key, "status": status, "completed_at": completed_at}
         connection.execute(
@@ -80,7 +80,7 @@ def know_envelope(firm: Firm, status: str, *, key: str = "e1", completed_at: dat
 
 
 def read_events(firm: Firm, type: str = "") -> list[dict[str, Any]]:
-    """What the events of a type hold."""
+    """Read the content of events of a type."""
     return [{"subject": e["subject"], **e["data"]} for e in firm.events() if e["type"].endswith(type)]
 
 
@@ -142,7 +142,7 @@ def test_twenty_thousand_dead_letters_of_a_statement_are_one_event_per_partition
         ("p0", 10000, 20),
     ]
     quiet.do(statement)
-    assert len(read_events(quiet)) == 2, "letters that are there already are no news"
+    assert len(read_events(quiet)) == 2, "dead letters that exist already cause no event"
 
 
 def test_a_finding_is_published_when_it_opens_and_when_it_closes(quiet: Firm) -> None:
@@ -166,11 +166,11 @@ def test_a_finding_is_published_when_it_opens_and_when_it_closes(quiet: Firm) ->
 
 def test_an_envelope_is_published_once_when_completed(quiet: Firm) -> None:
     now = datetime.now(UTC)
-    know_envelope(quiet, "sent")
-    know_envelope(quiet, "delivered")
+    write_envelope(quiet, "sent")
+    write_envelope(quiet, "delivered")
     assert quiet.events() == []
-    know_envelope(quiet, "completed", completed_at=now - timedelta(days=400))
-    know_envelope(quiet, "completed", completed_at=now)
+    write_envelope(quiet, "completed", completed_at=now - timedelta(days=400))
+    write_envelope(quiet, "completed", completed_at=now)
     [event] = read_events(quiet)
     assert event == {
         "subject": "docusign/envelope/e1", "vendor": "docusign", "envelope_key": "e1", "sent_at": None,
@@ -181,13 +181,13 @@ def test_an_envelope_is_published_once_when_completed(quiet: Firm) -> None:
 
 def test_a_reopened_envelope_is_published_again(quiet: Firm) -> None:
     for status in ("sent", "completed", "sent", "completed"):
-        know_envelope(quiet, status, completed_at=datetime.now(UTC))
+        write_envelope(quiet, status, completed_at=datetime.now(UTC))
     assert len(read_events(quiet)) == 2
 
 
 def test_an_envelope_that_comes_completed_is_news_only_while_it_is_young(quiet: Firm) -> None:
-    know_envelope(quiet, "completed", key="young", completed_at=datetime.now(UTC) - timedelta(days=1))
-    know_envelope(quiet, "completed", key="old", completed_at=datetime.now(UTC) - timedelta(days=30))
+    write_envelope(quiet, "completed", key="young", completed_at=datetime.now(UTC) - timedelta(days=1))
+    write_envelope(quiet, "completed", key="old", completed_at=datetime.now(UTC) - timedelta(days=30))
     assert [event["envelope_key"] for event in read_events(quiet)] == ["young"]
 
 
@@ -208,7 +208,7 @@ def test_only_declared_types_are_published_without_names_or_texts(quiet: Firm) -
     insert_dead_letters(quiet, DeadLetter("KEY-1", ["missing"], "part-0", 0))
     settle(quiet, DAY, 1)
     settle(quiet, DAY + timedelta(days=3))
-    know_envelope(quiet, "completed", completed_at=datetime.now(UTC))
+    write_envelope(quiet, "completed", completed_at=datetime.now(UTC))
     mark_alerted(quiet.engine, [Late("orion", "assets", DAY, "load", datetime.now(UTC))])
     events = quiet.events()
     assert {event["type"] for event in events} == set(TYPES)
@@ -216,8 +216,8 @@ def test_only_declared_types_are_published_without_names_or_texts(quiet: Firm) -
     assert not [canary for canary in ("Invented", "invented", "Words", "4321", "KEY-1") if canary in text]
 
 
-def notifications(firm: Firm, act: Callable[[Firm], None], seconds: float) -> list[str]:
-    """Channels that were notified of what was done, within so long."""
+def read_notifications(firm: Firm, act: Callable[[Firm], None], seconds: float) -> list[str]:
+    """Act, and return the channels notified within this time."""
     with psycopg.connect(firm.database.url(), autocommit=True) as listening:
         listening.execute(f"listen {CHANNEL}")  # type: ignore[call-overload]
         act(firm)
@@ -227,8 +227,8 @@ def notifications(firm: Firm, act: Callable[[Firm], None], seconds: float) -> li
 def test_an_event_that_a_subscriber_wants_notifies_when_it_is_committed(quiet: Firm) -> None:
     quiet.subscribers = [subscribe("http://127.0.0.1:9/", types="tributary.load.committed", vendors="orion")]
     quiet.deliver()
-    assert notifications(quiet, load, 5) == [CHANNEL]
-    assert notifications(quiet, load, 0.2) == [], "the load is recorded already"
+    assert read_notifications(quiet, load, 5) == [CHANNEL]
+    assert read_notifications(quiet, load, 0.2) == [], "the load is recorded already"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_an_event_that_no_subscriber_wants_neither_notifies_nor_waits(
 ) -> None:
     quiet.subscribers = [] if filters is None else [subscribe("http://127.0.0.1:9/", **filters)]
     quiet.deliver()
-    assert notifications(quiet, load, 0.2) == []
+    assert read_notifications(quiet, load, 0.2) == []
     assert len(quiet.events()) == 1
     assert not is_waiting(quiet.engine, quiet.now)
     quiet.deliver()

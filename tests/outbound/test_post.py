@@ -1,4 +1,4 @@
-"""A call is over in time, and goes nowhere else."""
+"""A call ends in time, and follows no redirect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from include.outbound.message import Event, render, sign
 from include.outbound.post import Answer, Sender
 from include.version import VERSION
 from local.processes import find_free_port
-from tests.outbound.conftest import DRIP, HANG, HERE, LOAD, RESET, SECRET, Receiver, Told
+from tests.outbound.conftest import DRIP, HANG, HERE, LOAD, RESET, SECRET, Receiver, Reply
 
 EVENT = Event(
     "5b0f0f5e-0000-4000-8000-000000000001", LOAD, "orion/assets", datetime(2026, 11, 20, tzinfo=UTC), {"n": 1}
@@ -35,8 +35,13 @@ def send(sender: Sender, url: str, networks: str = HERE) -> Answer:
 
 def test_an_event_arrives_as_a_valid_and_signed_cloud_event(receiver: Receiver) -> None:
     assert call(receiver.url()) == Answer(200)
-    [got] = receiver.got
-    assert (got.id, got.type, got.subject, got.data) == (EVENT.event_id, LOAD, "orion/assets", {"n": 1})
+    [received] = receiver.calls
+    assert (received.id, received.type, received.subject, received.data) == (
+        EVENT.event_id,
+        LOAD,
+        "orion/assets",
+        {"n": 1},
+    )
 
 
 def test_a_body_is_the_same_each_time() -> None:
@@ -44,12 +49,12 @@ def test_a_body_is_the_same_each_time() -> None:
     assert b'"time":"2026-11-20T00:00:00Z"' in render(EVENT)
 
 
-@pytest.mark.parametrize("told", [HANG, DRIP])
+@pytest.mark.parametrize("reply", [HANG, DRIP])
 def test_a_receiver_that_does_not_come_to_an_end_is_left(
-    receiver: Receiver, told: Told, monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, reply: Reply, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(post, "PATIENCE_S", 0.5)
-    receiver.play(told)
+    receiver.play(reply)
     started = time.monotonic()
     answer = call(receiver.url())
     assert time.monotonic() - started < 2
@@ -59,10 +64,10 @@ def test_a_receiver_that_does_not_come_to_an_end_is_left(
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.play((307, {"location": receiver.url("/elsewhere")}))
     assert call(receiver.url()).status == 307
-    assert [got.path for got in receiver.got] == ["/hook"]
+    assert [received.path for received in receiver.calls] == ["/hook"]
 
 
-def test_a_connection_that_breaks_is_an_answer_without_status(receiver: Receiver) -> None:
+def test_a_connection_that_breaks_is_a_response_without_status(receiver: Receiver) -> None:
     receiver.play(RESET)
     answer = call(receiver.url())
     assert answer.status is None
@@ -78,7 +83,7 @@ def test_retry_after_is_read(receiver: Receiver) -> None:
 def test_events_of_one_receiver_share_a_connection(receiver: Receiver) -> None:
     with Sender() as sender:
         assert [send(sender, receiver.url()) for _ in range(20)] == [Answer(200)] * 20
-    assert (len(receiver.got), receiver.connections) == (20, 1)
+    assert (len(receiver.calls), receiver.connections) == (20, 1)
 
 
 def test_a_connection_that_the_receiver_closed_is_opened_anew(receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""What a connection may say of a subscriber."""
+"""A subscriber's settings in its connection."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ URL = "https://hooks.example.com/tributary/"
 
 
 def test_without_a_filter_it_wants_everything() -> None:
-    made = Subscriber.of("hub", URL, SECRET, {})
-    assert (made.url, made.types, made.vendors) == (URL, TYPES, ())
+    subscriber = Subscriber.of("hub", URL, SECRET, {})
+    assert (subscriber.url, subscriber.types, subscriber.vendors) == (URL, TYPES, ())
 
 
 def test_a_filter_names_types_by_pattern_and_vendors() -> None:
     extra = {"types": "tributary.finding.* tributary.load.committed", "vendors": "orion tamarac"}
-    made = Subscriber.of("hub", URL, SECRET, extra)
-    assert made.types == ("tributary.load.committed", "tributary.finding.opened", "tributary.finding.closed")
-    assert made.vendors == ("orion", "tamarac")
+    subscriber = Subscriber.of("hub", URL, SECRET, extra)
+    assert subscriber.types == ("tributary.load.committed", "tributary.finding.opened", "tributary.finding.closed")
+    assert subscriber.vendors == ("orion", "tamarac")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000/x", "http://localhost/x", "http://[::1]:80/x", "https://a"])
@@ -37,8 +37,8 @@ def test_an_address_that_is_not_public_is_refused_with_what_to_set(host: str) ->
 
 
 def test_an_address_of_a_network_that_the_operator_named_is_taken() -> None:
-    made = Subscriber.of("hub", "https://10.20.3.4/x", SECRET, {"networks": "192.168.0.0/16 10.20.0.0/16"})
-    assert [str(each) for each in made.networks] == ["192.168.0.0/16", "10.20.0.0/16"]
+    subscriber = Subscriber.of("hub", "https://10.20.3.4/x", SECRET, {"networks": "192.168.0.0/16 10.20.0.0/16"})
+    assert [str(each) for each in subscriber.networks] == ["192.168.0.0/16", "10.20.0.0/16"]
     with pytest.raises(ConfigurationError, match="networks"):
         Subscriber.of("hub", "https://10.21.3.4/x", SECRET, {"networks": "10.20.0.0/16"})
 

@@ -1,4 +1,4 @@
-"""A subscriber comes, changes, fails, is helped, and goes; and what people are told of it."""
+"""A subscriber's life: added, changed, disabled, re-enabled, removed; and the alerts about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from include.errors import ConfigurationError, TargetUnavailable
 from include.outbound import outbox
 from include.outbound.outbox import Trouble
-from tests.outbound.conftest import LOAD, Firm, Receiver, subjects, subscribe
+from tests.outbound.conftest import LOAD, Firm, Receiver, list_subjects, subscribe
 
 OPENED = "tributary.finding.opened"
 
@@ -21,7 +21,7 @@ def test_a_new_subscriber_gets_what_happens_after_it_was_first_seen(quiet: Firm,
     quiet.deliver()
     quiet.happen("after")
     quiet.deliver()
-    assert subjects(receiver.got) == ["after"]
+    assert list_subjects(receiver.calls) == ["after"]
 
 
 def test_a_filter_of_types_and_vendors_is_kept(firm: Firm, receiver: Receiver) -> None:
@@ -31,13 +31,13 @@ def test_a_filter_of_types_and_vendors_is_kept(firm: Firm, receiver: Receiver) -
     firm.happen("finding", type=OPENED)
     firm.happen("another vendor's", type=OPENED, vendor="tamarac")
     firm.deliver()
-    assert subjects(receiver.got) == ["finding"]
+    assert list_subjects(receiver.calls) == ["finding"]
 
 
 def test_each_subscriber_has_its_own_delivery_of_an_event(firm: Firm, receiver: Receiver) -> None:
     firm.subscribers.append(subscribe(receiver.url("/other"), "other"))
     firm.deliver()
-    receiver.choose = lambda got: 500 if got.path == "/other" else 200
+    receiver.choose = lambda call: 500 if call.path == "/other" else 200
     firm.happen("a")
     firm.deliver()
     assert [(row["subscriber"], row["status"]) for row in firm.deliveries()] == [
@@ -54,7 +54,7 @@ def test_a_subscriber_that_can_not_be_read_for_a_while_loses_nothing(firm: Firm,
     firm.deliver({"hub": "its secret is spoilt"})
     firm.subscribers = known
     firm.deliver()
-    assert subjects(receiver.got) == ["a"]
+    assert list_subjects(receiver.calls) == ["a"]
     assert firm.state() == ("active", "")
 
 
@@ -70,7 +70,7 @@ def test_a_subscriber_that_was_removed_gets_no_more(firm: Firm, receiver: Receiv
     assert not outbox.is_waiting(firm.engine, firm.now)
     firm.subscribers = known
     firm.deliver()
-    assert subjects(receiver.accepted()) == ["waiting"]
+    assert list_subjects(receiver.accepted()) == ["waiting"]
 
 
 def test_something_is_waiting_only_while_it_can_be_delivered(firm: Firm, receiver: Receiver) -> None:
@@ -96,12 +96,12 @@ def test_a_disabled_subscriber_that_is_enabled_gets_all_that_waited(firm: Firm, 
     assert outbox.enable(firm.engine, "hub", firm.now) == 3
     receiver.play()
     firm.deliver()
-    assert sorted(subjects(receiver.accepted())) == ["a", "a", "b"]
+    assert sorted(list_subjects(receiver.accepted())) == ["a", "a", "b"]
     with pytest.raises(ConfigurationError):
         outbox.enable(firm.engine, "nobody", firm.now)
 
 
-def ids(firm: Firm, *places: int) -> list[UUID]:
+def read_event_ids(firm: Firm, *places: int) -> list[UUID]:
     rows = firm.deliveries()
     return [rows[place]["event_id"] for place in places]
 
@@ -109,11 +109,11 @@ def ids(firm: Firm, *places: int) -> list[UUID]:
 def test_events_are_sent_again_by_id_under_the_same_id(firm: Firm, receiver: Receiver) -> None:
     firm.happen("a", "b", "c")
     firm.deliver()
-    wanted = ids(firm, 0, 2)
-    receiver.got.clear()
-    assert outbox.replay(firm.engine, "hub", firm.now, event_ids=wanted) == 2
+    event_ids = read_event_ids(firm, 0, 2)
+    receiver.calls.clear()
+    assert outbox.replay(firm.engine, "hub", firm.now, event_ids=event_ids) == 2
     firm.deliver()
-    assert {got.id for got in receiver.got} == {str(each) for each in wanted}
+    assert {call.id for call in receiver.calls} == {str(each) for each in event_ids}
     assert len(firm.deliveries()) == 3
 
 
@@ -123,11 +123,11 @@ def test_events_are_sent_again_by_time_and_type_in_their_order(firm: Firm, recei
     firm.happen("a", "a")
     firm.happen("finding", type=OPENED)
     firm.deliver()
-    receiver.got.clear()
+    receiver.calls.clear()
     since = old["occurred_at"] + timedelta(microseconds=1)
     assert outbox.replay(firm.engine, "hub", firm.now, since=since, types=[LOAD]) == 2
     firm.deliver()
-    assert [(got.subject, got.data["place"]) for got in receiver.got] == [("a", 0), ("a", 1)]
+    assert [(call.subject, call.data["place"]) for call in receiver.calls] == [("a", 0), ("a", 1)]
     assert outbox.replay(firm.engine, "hub", firm.now, since=since, until=since) == 0
 
 
@@ -137,17 +137,17 @@ def test_a_new_subscriber_can_have_what_was_before_it(quiet: Firm, receiver: Rec
     quiet.deliver()
     assert outbox.replay(quiet.engine, "hub", quiet.now, since=quiet.events()[0]["occurred_at"]) == 1
     quiet.deliver()
-    assert subjects(receiver.got) == ["before"]
+    assert list_subjects(receiver.calls) == ["before"]
 
 
 def test_given_up_events_are_sent_again_and_no_other(firm: Firm, receiver: Receiver) -> None:
     firm.happen("fine", "lost")
     firm.deliver()
-    receiver.got.clear()
+    receiver.calls.clear()
     firm.do("update control.outbound_delivery set status = 'dead', tries = 12 where subject = 'lost'")
     assert outbox.replay(firm.engine, "hub", firm.now, only_dead=True) == 1
     firm.deliver()
-    assert subjects(receiver.got) == ["lost"]
+    assert list_subjects(receiver.calls) == ["lost"]
     assert [row["status"] for row in firm.deliveries()] == ["delivered", "delivered"]
 
 
@@ -177,7 +177,7 @@ def test_each_failure_alerts_once(firm: Firm, receiver: Receiver) -> None:
 
 def test_a_failed_alert_is_sent_later(firm: Firm, receiver: Receiver) -> None:
     def fail(_: list[Trouble]) -> None:
-        raise TargetUnavailable("Not everybody was reached by the alert")
+        raise TargetUnavailable("Not all recipients of the alert were reached")
 
     receiver.play(410)
     firm.happen("a")

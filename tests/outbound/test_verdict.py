@@ -1,4 +1,4 @@
-"""What follows from an answer."""
+"""The verdict on a receiver's response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed documents: fetched once, kept by what they hold, and never twice."""
+"""Signed documents: downloaded once, stored under the hash of their content, never twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEW = 4
 
 @pytest.fixture
 def signed(start_firm: Callable[..., Firm], request: pytest.FixtureRequest) -> Firm:
-    """A firm whose vendor's envelopes are in the warehouse: a few of them completed."""
+    """A firm with a vendor's envelopes in the warehouse, a few of them completed."""
     firm = start_firm(request.param, households=12)
     firm.day()
     firm.database.do(
@@ -33,7 +33,7 @@ def signed(start_firm: Callable[..., Firm], request: pytest.FixtureRequest) -> F
 every = pytest.mark.parametrize("signed", SIGNING, ids=lambda vendor: vendor.name, indirect=True)
 
 
-def keep(firm: Firm) -> int:
+def store(firm: Firm) -> int:
     return documents.store_documents(firm.vendor_run(firm.new_run()))
 
 
@@ -45,7 +45,7 @@ def test_every_completed_envelope_gets_its_documents_once(signed: Firm) -> None:
     assert completed == FEW
     assert documents.is_lacking(signed.site.engine, signed.vendor)
 
-    assert [keep(signed), keep(signed)] == [completed * len(signed.vendor.documents), 0]
+    assert [store(signed), store(signed)] == [completed * len(signed.vendor.documents), 0]
 
     assert not documents.is_lacking(signed.site.engine, signed.vendor)
     for row in signed.database.rows("select * from control.document"):
@@ -56,7 +56,7 @@ def test_every_completed_envelope_gets_its_documents_once(signed: Firm) -> None:
 
 @every
 def test_a_document_is_kept_for_years_after_the_last_signature(signed: Firm) -> None:
-    keep(signed)
+    store(signed)
 
     for row in signed.database.rows(
         "select d.retain_until, e.completed_at from control.document d join warehouse.envelope e using (vendor, envelope_key)"
@@ -79,11 +79,11 @@ def test_a_vendor_that_goes_away_in_the_middle_loses_nothing(signed: Firm, monke
 
     monkeypatch.setattr(documents, "_fetch", fail)
     with pytest.raises(ConnectionResetError):
-        keep(signed)
+        store(signed)
     assert signed.database.value("select count(*) from control.document") == 3
     monkeypatch.setattr(documents, "_fetch", answered)
 
-    keep(signed)
+    store(signed)
 
     assert signed.database.value("select count(*) from control.document") == FEW * len(signed.vendor.documents)
 
@@ -94,7 +94,7 @@ def test_what_is_no_pdf_is_refused(signed: Firm) -> None:
     signed.vendor = replace(signed.vendor, documents=(table,))
 
     with pytest.raises(DataQualityError, match="not a PDF"):
-        keep(signed)
+        store(signed)
 
     assert signed.database.value("select count(*) from control.document") == 0
 
@@ -111,22 +111,22 @@ def test_a_document_that_was_altered_is_not_shown(start_firm: Callable[..., Firm
 
 @every
 def test_a_retention_hold_is_stored_and_no_loader_deletes_a_document(signed: Firm) -> None:
-    keep(signed)
+    store(signed)
     name = signed.database.value("select min(envelope_key) from control.document")
 
     assert documents.hold(signed.engine, signed.vendor.name, name, "counsel", "a dispute") == len(
         signed.vendor.documents
     )
 
-    held = signed.database.rows("select held_for, held_by from control.document where envelope_key = :name", name=name)
-    assert {(row["held_for"], row["held_by"]) for row in held} == {("a dispute", "counsel")}
+    holds = signed.database.rows("select held_for, held_by from control.document where envelope_key = :name", name=name)
+    assert {(row["held_for"], row["held_by"]) for row in holds} == {("a dispute", "counsel")}
     with signed.engine.connect() as db, pytest.raises(Exception, match="permission denied"):
         db.exec_driver_sql("delete from control.document")
 
 
 @every
 def test_a_document_that_cannot_be_had_stops_no_other_and_is_left_alone_for_a_while(signed: Firm) -> None:
-    # The vendor knows no such envelope.
+    # The vendor has no such envelope.
     signed.database.do(
         "insert into warehouse.envelope (vendor, envelope_key, status, is_final, sender_email, completed_at, recorded_from, source_run_id)"
         " values (:vendor, :key, 'completed', true, 'nobody@elsewhere.example', now(), now(), 1)",
@@ -134,7 +134,7 @@ def test_a_document_that_cannot_be_had_stops_no_other_and_is_left_alone_for_a_wh
         key="../nowhere?",
     )
 
-    assert keep(signed) == FEW * len(signed.vendor.documents)
+    assert store(signed) == FEW * len(signed.vendor.documents)
 
     tried = signed.database.rows("select envelope_key, tries, error from control.document_try")
     assert {(row["envelope_key"], row["tries"]) for row in tried} == {("../nowhere?", 1)}

@@ -1,4 +1,4 @@
-"""What webhooks brought, on its way from the inbox into the warehouse."""
+"""Webhook deliveries and pushed rows, from the inbox into the warehouse."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def moment(step: int) -> str:
 
 
 def body(envelope: str, life: tuple[str, ...], **changes: Any) -> dict[str, Any]:
-    """A message that says what became of an envelope last."""
+    """Build a message with an envelope's last state."""
     status, step = life[-1], len(life) - 1
     summary = {
         "envelopeId": envelope,
@@ -90,7 +90,7 @@ def body(envelope: str, life: tuple[str, ...], **changes: Any) -> dict[str, Any]
 
 
 class Inbox:
-    """A firm's database with an inbox, and the drain of it."""
+    """A firm's database with an inbox, and its drain."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
@@ -126,9 +126,9 @@ class Inbox:
 
 @pytest.fixture
 def box(database: Database, tmp_path: Path) -> Iterator[Inbox]:
-    made = Inbox(database, tmp_path)
-    yield made
-    made.engine.dispose()
+    box = Inbox(database, tmp_path)
+    yield box
+    box.engine.dispose()
 
 
 def test_a_delivery_becomes_an_envelope_with_its_recipients_and_its_history(box: Inbox) -> None:
@@ -171,15 +171,15 @@ LIVES = {
     "e3": ("created", "sent", "declined"),
     "e4": ("created", "sent", "delivered", "voided"),
 }
-TOLD = [body(name, life[:n]) for name, life in LIVES.items() for n in range(1, len(life) + 1)]
+MESSAGES = [body(name, life[:n]) for name, life in LIVES.items() for n in range(1, len(life) + 1)]
 
 
 @pytest.fixture(scope="module")
 def shared_box(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
     with new_database(postgres) as database:
-        made = Inbox(database, tmp_path_factory.mktemp("staging"))
-        yield made
-        made.engine.dispose()
+        box = Inbox(database, tmp_path_factory.mktemp("staging"))
+        yield box
+        box.engine.dispose()
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -190,11 +190,11 @@ def test_envelopes_end_in_their_final_state_for_any_order_and_repetition(
     for table in ("envelope", "envelope_recipient", "envelope_event"):
         shared_box.database.do(f"delete from warehouse.{table}")
     shared_box.database.do("delete from control.inbox")
-    told = TOLD * copies
-    random.Random(seed).shuffle(told)
-    size = -(-len(told) // batches)
-    for first in range(0, len(told), size):
-        shared_box.put(*told[first : first + size])
+    messages = MESSAGES * copies
+    random.Random(seed).shuffle(messages)
+    size = -(-len(messages) // batches)
+    for first in range(0, len(messages), size):
+        shared_box.put(*messages[first : first + size])
         shared_box.drain()
 
     assert shared_box.statuses() == {name: life[-1] for name, life in LIVES.items()}
@@ -208,7 +208,7 @@ def test_envelopes_end_in_their_final_state_for_any_order_and_repetition(
         "select count(*) from warehouse.envelope_event e where recorded_to is null and actor_name = 'Sam Sample'"
     )
     assert events == sum(len(life) for life in LIVES.values())
-    assert shared_box.database.value("select count(*) from control.inbox") == len(TOLD)
+    assert shared_box.database.value("select count(*) from control.inbox") == len(MESSAGES)
 
 
 def test_a_final_state_wins_over_a_newer_non_final_state(box: Inbox) -> None:
@@ -241,8 +241,11 @@ def test_an_unreadable_body_is_alerted_and_blocks_no_other(box: Inbox) -> None:
     assert broken == "envelopes: createdDateTime: not timestamp"
     assert fine is None
     assert nobody is not None
-    letters = box.database.rows("select table_name, row_key from control.dead_letter order by table_name")
-    assert [(each["table_name"], each["row_key"]) for each in letters] == [("deliveries", "3"), ("envelopes", "e1")]
+    dead_letters = box.database.rows("select table_name, row_key from control.dead_letter order by table_name")
+    assert [(each["table_name"], each["row_key"]) for each in dead_letters] == [
+        ("deliveries", "3"),
+        ("envelopes", "e1"),
+    ]
 
 
 def test_an_unknown_recipient_list_is_reported_as_drift(box: Inbox) -> None:
@@ -280,7 +283,7 @@ def test_a_field_with_an_invalid_name_is_reported_as_drift(box: Inbox) -> None:
 
 
 def test_a_delivery_rejected_by_the_warehouse_is_alerted_and_its_batch_is_loaded(box: Inbox) -> None:
-    # The event is a part of a key of ours: no index holds that, and nothing before the load knows.
+    # The event is part of our key, which gets too long for an index; only the load notices.
     box.put(*(body(f"e{n}", LIFE) for n in range(5)), body("e5", LIFE) | {"event": ENDLESS}, body("e6", LIFE))
 
     with pytest.raises(RowsFailed, match="1 of 7"):
@@ -309,7 +312,7 @@ def test_where_no_delivery_can_be_loaded_the_fault_is_ours_and_all_wait(
 
 
 def test_what_a_load_could_not_bring_waits_on_and_is_brought_once(box: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    box.put(*TOLD)
+    box.put(*MESSAGES)
     first = vendor_day.load
 
     def fails(*args: Any) -> Any:
@@ -321,24 +324,24 @@ def test_what_a_load_could_not_bring_waits_on_and_is_brought_once(box: Inbox, mo
     assert box.errors() == []
     monkeypatch.setattr(vendor_day, "load", first)
 
-    assert box.drain() == len(TOLD)
+    assert box.drain() == len(MESSAGES)
     assert box.statuses() == {name: life[-1] for name, life in LIVES.items()}
 
 
 def test_every_load_of_a_drain_balances_and_counts_pending_deliveries(box: Inbox) -> None:
-    box.put(*TOLD, *TOLD)
+    box.put(*MESSAGES, *MESSAGES)
     box.drain()
 
     staged = box.database.rows(
         "select table_name, fetched, staged, dead from control.ledger where stage = 'stage' order by table_name"
     )
     assert [tuple(row.values()) for row in staged] == [
-        ("deliveries", len(TOLD), len(TOLD), 0),
-        ("envelopes", len(TOLD), len(TOLD), 0),
-        ("recipients", 2 * len(TOLD), 2 * len(TOLD), 0),
+        ("deliveries", len(MESSAGES), len(MESSAGES), 0),
+        ("envelopes", len(MESSAGES), len(MESSAGES), 0),
+        ("recipients", 2 * len(MESSAGES), 2 * len(MESSAGES), 0),
     ]
     merged = box.database.value("select merged from control.ledger where stage = 'transform' and entity = 'envelope'")
-    assert merged == len(TOLD) - len(LIVES)
+    assert merged == len(MESSAGES) - len(LIVES)
 
 
 def test_states_are_case_insensitive(box: Inbox) -> None:
@@ -363,18 +366,24 @@ def test_a_future_event_is_a_dead_letter_and_alerted_with_its_delivery(box: Inbo
 def test_while_a_vendor_is_unreachable_dead_letters_are_recorded_and_alerted_once(box: Inbox) -> None:
     box.put(
         body("e1", LIFE, createdDateTime="on Friday"),
-        body("x" * 2_000, LIFE),  # no key: nothing tells that it is the same row again
+        body("x" * 2_000, LIFE),  # no key, so a repeat can't be recognized
         body("e2", LIFE),
-        {"event": "envelope-sent", "generatedDateTime": moment(0), "data": {"envelopeId": "e3"}},  # to be asked for
+        {
+            "event": "envelope-sent",
+            "generatedDateTime": moment(0),
+            "data": {"envelopeId": "e3"},
+        },  # to be requested from the vendor
     )
     for _ in range(4):
         with pytest.raises(ConfigurationError, match="lacks a credential"):
             box.drain()
 
-    told = "select sum((data->>'count')::int) from control.outbox where type = 'tributary.dead_letter.made'"
-    letters = box.database.rows("select table_name, row_key, status from control.dead_letter order by dead_letter_id")
-    assert box.database.value(told) == len(letters) == len({tuple(each.values()) for each in letters})
-    assert {each["status"] for each in letters} == {"open"}
+    query = "select sum((data->>'count')::int) from control.outbox where type = 'tributary.dead_letter.made'"
+    dead_letters = box.database.rows(
+        "select table_name, row_key, status from control.dead_letter order by dead_letter_id"
+    )
+    assert box.database.value(query) == len(dead_letters) == len({tuple(each.values()) for each in dead_letters})
+    assert {each["status"] for each in dead_letters} == {"open"}
     assert box.statuses() == {"e2": "completed"}
 
 
@@ -387,7 +396,7 @@ CLIENTS = [
 
 
 class Pushes(Inbox):
-    """The same, of rows that a caller pushed for a table of the portfolio system."""
+    """An inbox of rows that a caller pushed for a table of the portfolio system."""
 
     extra: Mapping[str, str] = {}
 
@@ -405,9 +414,9 @@ class Pushes(Inbox):
 
 @pytest.fixture
 def pushes(database: Database, tmp_path: Path) -> Iterator[Pushes]:
-    made = Pushes(database, tmp_path)
-    yield made
-    made.engine.dispose()
+    pushes = Pushes(database, tmp_path)
+    yield pushes
+    pushes.engine.dispose()
 
 
 def households(pushes: Pushes) -> list[tuple[str, str]]:
@@ -476,8 +485,8 @@ def test_a_pushed_number_in_another_notation_is_rejected_with_its_shape(pushes: 
     [row] = pushes.database.rows("select outcome from control.inbox")
     [rejected] = row["outcome"]["rejected"]
     assert rejected == {"row": 0, "reasons": [f"aum: not decimal(20,2): {shape}"]}
-    letters = pushes.database.rows("select row_key, status from control.dead_letter")
-    assert letters == [{"row_key": "901", "status": "open"}]
+    dead_letters = pushes.database.rows("select row_key, status from control.dead_letter")
+    assert dead_letters == [{"row_key": "901", "status": "open"}]
 
 
 def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pushes: Pushes) -> None:
@@ -493,8 +502,8 @@ def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pus
     assert outcome == {"outcome": {"rows": 3, "dead": 2}, "error": "clients: name: absent, and 1 more of 3"}
     assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
     assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
-    letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
-    assert [tuple(row.values()) for row in letters] == [("901", "open"), ("903", "open")]
+    dead_letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
+    assert [tuple(row.values()) for row in dead_letters] == [("901", "open"), ("903", "open")]
 
 
 def test_a_rejected_row_that_is_pushed_whole_is_loaded_and_its_dead_letter_closed(pushes: Pushes) -> None:

@@ -1,4 +1,4 @@
-"""What a run is about: its day, and the tables that the vendor can state for it."""
+"""A run's plan: its day, and the tables that the vendor can state for it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PAST = [table.name for table in VENDOR.tables if table.states_past]
 NOW = datetime(2026, 11, 27, 11, tzinfo=UTC)
 
 
-def params(**asked: Any) -> dict[str, Any]:
-    return {"business_date": None, "tables": ALL, "full_refresh": False, "on_demand": False} | asked
+def params(**changes: Any) -> dict[str, Any]:
+    return {"business_date": None, "tables": ALL, "full_refresh": False, "on_demand": False} | changes
 
 
 def test_without_a_date_a_run_is_about_the_last_session_closed_by_now() -> None:

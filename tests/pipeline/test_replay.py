@@ -1,4 +1,4 @@
-"""Dead letters sent again: the mended row lands once, and its letter closes with it."""
+"""Replay of dead letters: a fixed row is loaded once, and its dead letter closes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
     return start_firm()
 
 
-def _poisoned(firm: Firm) -> set[str]:
-    """Runs a day in which some assets can't be read; returns their keys."""
+def _run_poisoned_day(firm: Firm) -> set[str]:
+    """Run a day with some unreadable assets; return their keys."""
     fault = firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
     firm.day()
     firm.sandbox.http.delete(f"/_sandbox/faults/{fault}")
@@ -40,7 +40,7 @@ def _replay(firm: Firm, **options: object):  # type: ignore[no-untyped-def]
 
 
 def test_fixed_rows_are_loaded_once(firm: Firm) -> None:
-    keys = _poisoned(firm)
+    keys = _run_poisoned_day(firm)
     outcome = _replay(firm)
     assert (outcome.selected, outcome.landed, outcome.still_dead) == (len(keys), len(keys), 0)
     assert firm.database.rows(OPEN) == []
@@ -50,14 +50,14 @@ def test_fixed_rows_are_loaded_once(firm: Firm) -> None:
 
 
 def test_after_a_replay_the_day_is_as_if_nothing_had_died(firm: Firm) -> None:
-    _poisoned(firm)
+    _run_poisoned_day(firm)
     _replay(firm)
     truth = firm.sandbox.rows("Portfolio/Assets", asOfDate=str(LAST))
     assert firm.held() == {str(row["id"]): (row["currentShares"], row["currentValue"]) for row in truth}
 
 
 def test_a_dry_run_reports_and_changes_nothing(firm: Firm) -> None:
-    keys = _poisoned(firm)
+    keys = _run_poisoned_day(firm)
     before = firm.held()
     outcome = _replay(firm, is_dry=True)
     assert outcome.landed == len(keys)
@@ -66,14 +66,14 @@ def test_a_dry_run_reports_and_changes_nothing(firm: Firm) -> None:
 
 
 def test_only_the_selected_dead_letters_are_replayed(firm: Firm) -> None:
-    keys = _poisoned(firm)
+    keys = _run_poisoned_day(firm)
     [chosen] = firm.database.rows("select dead_letter_id, row_key from control.dead_letter order by 1 limit 1")
     assert _replay(firm, ids=[chosen["dead_letter_id"]]).landed == 1
     assert {row["row_key"] for row in firm.database.rows(OPEN)} == keys - {chosen["row_key"]}
 
 
 def test_a_row_that_is_still_invalid_has_one_open_dead_letter(firm: Firm) -> None:
-    keys = _poisoned(firm)
+    keys = _run_poisoned_day(firm)
     firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
     outcome = _replay(firm)
     assert (outcome.landed, outcome.still_dead) == (0, len(keys))
@@ -81,7 +81,7 @@ def test_a_row_that_is_still_invalid_has_one_open_dead_letter(firm: Firm) -> Non
 
 
 def test_rows_that_do_not_add_up_are_refused_and_the_day_stays_in_force(firm: Firm) -> None:
-    keys = _poisoned(firm)
+    keys = _run_poisoned_day(firm)
     before, in_force = firm.held(), firm.database.rows("select * from mart.day_in_force")
     firm.sandbox.fault("field_scaled", field=["currentValue"], factor=0.5)
     with pytest.raises(BalanceError, match=r"control total: .* breaks"):
@@ -92,7 +92,7 @@ def test_rows_that_do_not_add_up_are_refused_and_the_day_stays_in_force(firm: Fi
 
 
 def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
-    keys = _poisoned(firm)
+    keys = _run_poisoned_day(firm)
     _replay(firm)
     rows = firm.database.rows(
         "select stage, fetched, inserted from control.ledger where pulled = 'replay' and entity <> 'security'"
@@ -103,27 +103,27 @@ def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
 
 
 def test_closed_dead_letters_are_rejected_with_a_reason(firm: Firm) -> None:
-    _poisoned(firm)
+    _run_poisoned_day(firm)
     with pytest.raises(InputRejected, match=r"Some ids are not open dead letters.*ids=\[0\]"):
         _replay(firm, ids=[0])
 
 
 def test_a_dry_run_leaves_no_trace(firm: Firm) -> None:
-    _poisoned(firm)
-    known = "select count(*) from control.ledger", "select count(*) from control.dead_letter where status <> 'open'"
-    before = [firm.database.value(query) for query in known]
+    _run_poisoned_day(firm)
+    queries = "select count(*) from control.ledger", "select count(*) from control.dead_letter where status <> 'open'"
+    before = [firm.database.value(query) for query in queries]
     _replay(firm, is_dry=True)
-    assert [firm.database.value(query) for query in known] == before
+    assert [firm.database.value(query) for query in queries] == before
 
 
-def _set(firm: Firm, table: str, key: str, field: str, value: object) -> None:
+def _set_field(firm: Firm, table: str, key: str, field: str, value: object) -> None:
     firm.sandbox.admin("orion/set_fields", table=table, id=int(key), set={field: value})
 
 
 def _spoil_a_client(firm: Firm) -> str:
-    """Makes the flag of one client unreadable; returns its key."""
+    """Make the flag of one client unreadable; return its key."""
     key = str(next(row["id"] for row in firm.sandbox.rows("Portfolio/Clients") if row["isActive"]))
-    _set(firm, "clients", key, "isActive", "N/A")
+    _set_field(firm, "clients", key, "isActive", "N/A")
     return key
 
 
@@ -139,7 +139,7 @@ def test_a_description_that_died_on_an_earlier_day_lands_as_it_is_today(start_fi
     key = _spoil_a_client(firm)
     firm.day()
     _go_to_monday(firm)
-    _set(firm, "clients", key, "isActive", True)
+    _set_field(firm, "clients", key, "isActive", True)
     outcome = replay(firm.vendor_run(firm.new_run(LAST)), "clients")
     assert (outcome.selected, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
@@ -153,14 +153,14 @@ def test_a_transaction_that_died_on_an_earlier_day_lands(start_firm: Callable[..
     day = date(2026, 11, 19) if backfilled else LAST
     trades = firm.sandbox.rows("Portfolio/Transactions", startDate=str(day), endDate=str(day))
     key = str(trades[0]["id"])
-    _set(firm, "transactions", key, "transAmount", "N/A")
+    _set_field(firm, "transactions", key, "transAmount", "N/A")
     run = firm.new_run(day)
     partitions = firm.stage(run, "accounts", "transactions")
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=True)
     firm.publish(run, partitions)
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == [key]
     _go_to_monday(firm)
-    _set(firm, "transactions", key, "transAmount", float(trades[0]["transAmount"]))
+    _set_field(firm, "transactions", key, "transAmount", float(trades[0]["transAmount"]))
 
     outcome = replay(firm.vendor_run(firm.new_run(day)), "transactions")
 
@@ -173,14 +173,14 @@ def test_a_dead_letter_closes_when_a_later_day_loads_its_description(start_firm:
     firm = start_firm(households=60)
     key = _spoil_a_client(firm)
     firm.day()
-    _set(firm, "clients", key, "isActive", True)
+    _set_field(firm, "clients", key, "isActive", True)
     _go_to_monday(firm)
     firm.day(date(2026, 11, 23))
     assert firm.database.rows(OPEN) == []
 
 
 def test_a_dead_letter_closes_when_the_vendor_removes_its_row(firm: Firm) -> None:
-    _poisoned(firm)
+    _run_poisoned_day(firm)
     firm.database.do(
         "update control.dead_letter set row_key = 'gone' where row_key = (select min(row_key) from control.dead_letter)"
     )
@@ -189,7 +189,7 @@ def test_a_dead_letter_closes_when_the_vendor_removes_its_row(firm: Firm) -> Non
     assert firm.database.value("select status from control.dead_letter where row_key = 'gone'") == "superseded"
 
 
-def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[..., Firm]) -> None:
+def test_a_row_that_is_joined_with_another_table_is_also_loaded(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(named("tamarac"), households=240)
     firm.day(LAST, "clients", "households")
     key = firm.database.value("select min(household_key) from warehouse.household")
@@ -200,10 +200,10 @@ def test_a_row_that_is_read_beside_another_table_lands_too(start_firm: Callable[
     outcome = replay(firm.vendor_run(firm.new_run()), "households")
     assert (outcome.selected, outcome.landed) == (1, 1)
     assert firm.database.rows(OPEN) == []
-    known = (
+    query = (
         "select name from warehouse.household where household_key = :key and recorded_to is null and valid_to is null"
     )
-    assert firm.database.value(known, key=key) == "Mended Sample"
+    assert firm.database.value(query, key=key) == "Mended Sample"
 
 
 def test_rows_requested_one_by_one_are_rejected_with_a_reason(start_firm: Callable[..., Firm]) -> None:
@@ -233,7 +233,7 @@ def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], v
 
 
 def test_discarding_lets_the_next_run_withdraw_what_the_dead_letter_protected(firm: Firm) -> None:
-    """A transaction that the vendor spoilt and then removed: its window says nothing of it any more."""
+    """The vendor spoilt a transaction and then removed it, so its window no longer contains it."""
     firm.day()
     firm.database.do(
         "insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, position_key, trade_date, status, flow,"

@@ -1,4 +1,4 @@
-"""What the steps of a vendor's day read."""
+"""The partitions that the steps of a vendor's day read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an alert says: ours in full, of foreign errors no more than their class."""
+"""The text of an alert: our errors in full, foreign ones by class only."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ def test_a_missed_deadline_reports_progress_and_backfills_send_no_alert(tmp_path
             " 'current', now(), 1200 + :dead, 1200, :dead, 1200 - :dead, 1200 - :dead)",
             n=n, run="a_run", table=f"table {n // 2}", stage=stage, pull=f"pull {n}", dead=dead,
         )  # fmt: skip
-    known = {
-        "tributary_db": database.url("tributary_listener"),  # as the triggerer has it, which calls back
+    definitions = {
+        "tributary_db": database.url("tributary_listener"),  # as in the triggerer, which runs the callback
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    environ = environment(tmp_path, known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(tmp_path, definitions, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     run(environ, _SEND)
     [alert] = (tmp_path / "alerts").read_text().splitlines()
     assert "So far: 2 tables staged, 1 loaded; 2,400 rows, 3 dead letters" in json.loads(alert)["body"].splitlines()
@@ -130,11 +130,11 @@ for thread in each:
 
 
 def _alerting(folder: Path, database: Database, urls: str, role: str = "tributary_listener") -> dict[str, str]:
-    known = {
+    definitions = {
         "tributary_db": database.url(role),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": urls}),
     }
-    return environment(folder, known, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    return environment(folder, definitions, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
 
 
 def test_a_deadline_that_several_triggerers_notice_alerts_once(tmp_path: Path, database: Database) -> None:
@@ -206,7 +206,7 @@ def test_an_alert_goes_out_without_a_database(tmp_path: Path, database: Database
     assert len((tmp_path / "alerts").read_text().splitlines()) == 1
 
 
-# Always after the hour by which Orion and Tamarac are due, on the last of their days.
+# Always after the deadline of Orion and Tamarac, on the last of their days.
 _WATCH = """
 from datetime import UTC, datetime
 from airflow.dag_processing.dagbag import DagBag
@@ -227,12 +227,14 @@ def test_a_late_vendor_alerts_with_its_page_unless_it_has_no_connection(tmp_path
             " 'current', '2025-01-02', '2025-01-02')",
             vendor=vendor.name,
         )
-    known = {
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
         "orion": json.dumps({"conn_type": "http", "host": "https://orion.example"}),
     }
-    environ = environment(tmp_path / "home", known, tmp_path) | {"AIRFLOW__API__BASE_URL": "https://airflow.example/"}
+    environ = environment(tmp_path / "home", definitions, tmp_path) | {
+        "AIRFLOW__API__BASE_URL": "https://airflow.example/"
+    }
     run(environ, _WATCH)
     alerts = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
     assert [each["title"].split(",")[0] for each in alerts] == ["Late: Orion Advisor"]

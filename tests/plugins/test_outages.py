@@ -1,4 +1,4 @@
-"""A vendor that can't be reached: one alert for all tables after minutes, and one more when it is over."""
+"""An unreachable vendor: one alert for all tables after some minutes, and one when it is reachable again."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ print("RUN", run.state)
 
 
 def alerts_of_run(folder: Path, database: Database, airflow_database: Path, minutes: float) -> list[dict[str, Any]]:
-    """Runs a DAG of four pulls, of which three don't reach the vendor in two tries; returns the alerts."""
+    """Run a DAG of four pulls, three of which fail to reach the vendor twice; return the alerts."""
     (folder / "dags").mkdir()
     (folder / "dags" / "pulls.py").write_text(_DAG.replace("{minutes}", str(minutes)))
-    known = {
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{folder / 'alerts'}"}),
     }
-    environ = environment(folder / "home", known, folder)
+    environ = environment(folder / "home", definitions, folder)
     environ |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags")}
     prepare(environ, airflow_database)
     assert said(run(environ, _RUN), "RUN") == "success"
@@ -102,11 +102,11 @@ for index, table in enumerate(("accounts", "assets", "clients")):
 
 
 def test_tables_that_give_up_on_one_vendor_send_one_alert(tmp_path: Path, database: Database) -> None:
-    known = {
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    run(environment(tmp_path, known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _GIVE_UP)
+    run(environment(tmp_path, definitions, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _GIVE_UP)
     [alert] = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
     assert alert["title"] == "Failed: orion"
     assert alert["body"].startswith("Task: pull[accounts], try 5")

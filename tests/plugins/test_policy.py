@@ -1,4 +1,4 @@
-"""Which errors are tried again: those of a database, a network or an Airflow that was away for a moment, in every task of every DAG."""
+"""Errors that are retried in every task of every DAG: a database, a network or Airflow briefly unavailable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A warehouse of the module's own; each test is a vendor of its own in it."""
+"""A warehouse that a module's tests share; each test is a vendor of its own."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ FRIDAY, MONDAY, TUESDAY = date(2026, 11, 20), date(2026, 11, 23), date(2026, 11,
 
 
 class Ledgered(Loader):
-    """A vendor whose days are loaded entity by entity, and then reconciled as one run."""
+    """A vendor whose days are loaded entity by entity and then reconciled as one run."""
 
     def reconcile(
         self, day: date, *, is_passed: bool = True, checks: tuple[str, ...] = ("control total",), note: str = ""
     ) -> None:
-        """Makes all that was loaded of a day one run, `run <day>`, and writes what its reconciliation said."""
+        """Combine a day's loads into one run, `run <day>`, and record its reconciliation."""
         values = {"vendor": self.vendor.name, "day": day, "run_id": f"run {day}"}
         self.database.do(
             "update control.ledger set run_id = :run_id where vendor = :vendor and business_date = :day", **values
@@ -47,48 +47,48 @@ class Ledgered(Loader):
             )  # fmt: skip
 
     def day(self, day: date, values: dict[str, Any], cash: dict[str, Any] | None = None, **accounts: Any) -> None:
-        """Loads a whole day: accounts of household `h1` with their values, and one position in each.
+        """Load a whole day: accounts of household `h1` with their values, and one position in each.
 
         Args:
             day: The business date.
-            values: Account -> dollars, which its position is worth too.
+            values: Account -> dollars, also the value of its position.
             cash: Account -> dollars of cash.
-            accounts: Account -> what else is to be said of it.
+            accounts: Account -> its other fields.
         """
         self.load("household", [{"household_key": "h1", "name": "Sample", "representative_key": "r1"}], day)
         self.load("account", [ACCOUNT | {"account_key": a} | accounts.get(a, {}) for a in values], day)
         self.load("account_owner", [{"account_owner_key": f"{a}:h1", "account_key": a, "household_key": "h1",
                                      "share_ratio": Decimal(1)} for a in values], day)  # fmt: skip
         self.load("security", [{"security_key": "s1", "name": "Sample Fund", "security_type": "ETF"}], day)
-        held = {a: Decimal(v) for a, v in values.items() if v is not None}
+        worth = {a: Decimal(v) for a, v in values.items() if v is not None}
         self.load("account_value", [{"account_value_key": a, "account_key": a, "market_value_usd": v,
-                                     "cash_usd": Decimal((cash or {}).get(a, 0))} for a, v in held.items()], day)  # fmt: skip
+                                     "cash_usd": Decimal((cash or {}).get(a, 0))} for a, v in worth.items()], day)  # fmt: skip
         self.load("position", [{"position_key": f"p-{a}", "account_key": a, "security_key": "s1", "quantity": v,
-                                "market_value_usd": v, "is_cash": False} for a, v in held.items()], day)  # fmt: skip
+                                "market_value_usd": v, "is_cash": False} for a, v in worth.items()], day)  # fmt: skip
 
     def present(self) -> PresentDay:
-        """This vendor's present day."""
+        """Return this vendor's current day."""
         with self.engine.connect() as connection:
             [day] = [day for day in find_present_days(connection) if day.vendor == self.vendor.name]
         return day
 
     def snapshot(self) -> Snapshot:
-        """The snapshot of this vendor's present day."""
+        """Return the snapshot of this vendor's current day."""
         with self.engine.connect() as connection:
             return read_snapshot(connection, self.present())
 
     def evaluate(self, policy: Policy = Policy(), rules: Any = RULES, run_id: str = "rules") -> dict[str, Tally]:  # noqa: B008
-        """Runs the rules; returns what came of this vendor's, where anything did."""
+        """Run the rules; return this vendor's non-empty tallies."""
         tallies = evaluate_all(self.engine, policy, run_id, rules).get(self.vendor.name, {})
         return {rule: tally for rule, tally in tallies.items() if tally != Tally()}
 
     def findings(self, columns: str = "rule") -> list[tuple[Any, ...]]:
-        """Columns of this vendor's findings, in the order in which they were opened."""
+        """Read columns of this vendor's findings, in the order of opening."""
         query = f"select {columns} from control.finding where vendor = :vendor order by finding_id"
         return [tuple(row.values()) for row in self.rows(query)]
 
     def id_of(self, entity: str, key: str) -> int:
-        """Surrogate id of a key."""
+        """Return the surrogate id of a key."""
         with self.engine.connect() as connection:
             query = (
                 "select id from warehouse.source_key where entity = :entity and vendor = :vendor and source_key = :key"
@@ -105,16 +105,16 @@ ACCOUNT = {
 
 @pytest.fixture(scope="module")
 def new_vendor(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Ledgered]]:
-    """Gives vendors that nothing was loaded of."""
+    """Creates vendors without data."""
     folder: Path = tmp_path_factory.mktemp("staging")
-    numbers, made = itertools.count(1), list[Ledgered]()
+    numbers, vendors = itertools.count(1), list[Ledgered]()
 
     def make() -> Ledgered:
-        made.append(Ledgered(shared_database, folder, f"vendor{next(numbers)}"))
-        return made[-1]
+        vendors.append(Ledgered(shared_database, folder, f"vendor{next(numbers)}"))
+        return vendors[-1]
 
     yield make
-    for vendor in made:
+    for vendor in vendors:
         vendor.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""Small views, written as rows, and what each rule should find in one: in plain Python with exact decimals."""
+"""Small household views, written as rows, and each rule's expected findings, in plain Python with exact decimals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make_view(
     deals: Rows = (),
     day: date = DAY,
 ) -> HouseholdView:
-    """A view of four households; person 11 belongs to household 1, 12 to 2 and so on, unless it is said who there is."""
+    """Build a view of four households; by default person 11 belongs to household 1, 12 to 2 and so on."""
     born = people if people is not None else {10 + n: date(1960 + n, 5, 6) for n in range(1, 5)}
     homes = [{"household_id": n, "vendor": "v", "representative_id": 70 + n} for n in range(1, 5)]
     persons = [
@@ -64,7 +64,7 @@ def make_view(
 
 
 def expect(view: HouseholdView, policy: Policy) -> dict[tuple[str, int], Decimal]:
-    """Rule and subject -> measure."""
+    """Return the expected findings: (rule, subject) -> measure."""
     rules = (_misaligned, _questionnaires, _goals, _plans, _assets, _distributions, _beneficiaries)
     return {(rule, subject): measure for evaluate in rules for rule, subject, measure in evaluate(view, policy)}
 
@@ -140,13 +140,13 @@ def _assets(view: HouseholdView, policy: Policy) -> Measured:
 def _distributions(view: HouseholdView, policy: Policy) -> Measured:
     if not view.plans.num_rows:
         return
-    held: dict[int, Decimal] = defaultdict(Decimal)
+    balances: dict[int, Decimal] = defaultdict(Decimal)
     for row in view.retirement.to_pylist():
         if row["account_type"] in policy.rmd_account_types:
-            held[row["person_id"]] += row["market_value_usd"] or Decimal(0)
+            balances[row["person_id"]] += row["market_value_usd"] or Decimal(0)
     changed = _changed(view)
     for row in view.persons.to_pylist():
-        usd, born = held[row["person_id"]], row["birth_date"]
+        usd, born = balances[row["person_id"]], row["birth_date"]
         if usd <= 0 or born is None or first_year(born) > view.business_date.year:
             continue
         begins = date(first_year(born), 1, 1) - timedelta(days=policy.rmd_lead_days)
@@ -155,7 +155,7 @@ def _distributions(view: HouseholdView, policy: Policy) -> Measured:
 
 
 def first_year(born: date) -> int:
-    """The year in which somebody reaches the age of the law."""
+    """Return the year in which a person reaches the age of required distributions."""
     if born < date(1949, 7, 1):
         half = born.month + 6  # six months after the seventieth birthday
         return born.year + 70 + (1 if half > 12 else 0)

@@ -1,4 +1,4 @@
-"""What each rule should find, in plain Python with exact fractions: another way to the same measures."""
+"""Each rule's expected findings, computed independently in plain Python with exact fractions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CENT, TENTH = Decimal("0.01"), Decimal("0.1")
 
 
 def expect(snapshot: Snapshot, policy: Policy) -> Found:
-    """Rule and subject -> measure."""
+    """Return the expected findings: (rule, subject) -> measure."""
     return {(rule, subject): measure for rule, subject, measure in _all(Rows(snapshot), snapshot, policy)}
 
 
@@ -37,24 +37,24 @@ class Rows:
         self.securities = {row["security_id"]: row for row in snapshot.securities.to_pylist()}
 
     def of_households(self, values: dict[int, Decimal]) -> dict[int, Decimal]:
-        """Money of accounts by the shares of those who own them, rounded once."""
+        """Sum accounts' money by household, by the owners' shares, rounded once."""
         sums: dict[int, Fraction] = defaultdict(Fraction)
         for (account, household), share in self.shares.items():
             if account in values:
                 sums[household] += Fraction(values[account]) * share
-        return {household: rounded(value, CENT) for household, value in sums.items()}
+        return {household: round_to(value, CENT) for household, value in sums.items()}
 
     def value(self, column: str) -> dict[int, Decimal]:
         return {number: row[column] or Decimal(0) for number, row in self.accounts.items()}
 
 
-def rounded(value: Fraction, to: Decimal) -> Decimal:
+def round_to(value: Fraction, to: Decimal) -> Decimal:
     exact = Decimal(value.numerator) / Decimal(value.denominator)
     return exact.quantize(to, ROUND_HALF_EVEN)
 
 
 def share(part: Decimal, whole: Decimal) -> Decimal:
-    return rounded(Fraction(part) * 100 / Fraction(whole), TENTH)
+    return round_to(Fraction(part) * 100 / Fraction(whole), TENTH)
 
 
 def is_share(part: Decimal, whole: Decimal, percent: Decimal) -> bool:
@@ -83,7 +83,7 @@ def _of_accounts(rows: Rows, snapshot: Snapshot, policy: Policy) -> Iterator[tup
             yield "account_unfunded", number, Decimal(0)
         owned = sum((s for (account, _), s in rows.shares.items() if account == number), Fraction())
         if row["is_active"] and abs(owned - 1) > Fraction(policy.share_tolerance_ratio):
-            yield "account_unowned", number, rounded(owned, Decimal("0.0001"))
+            yield "account_unowned", number, round_to(owned, Decimal("0.0001"))
         if row["was_active"] and not row["is_active"]:
             yield "account_closed", number, row["before_usd"] or Decimal(0)
         if broken := sum(1 for b in snapshot.breaks.to_pylist() if b["account_id"] == number) if snapshot.breaks else 0:
@@ -118,7 +118,7 @@ def _concentrations(rows: Rows, policy: Policy) -> Iterator[tuple[str, int, Deci
         for (account, household), part in rows.shares.items():
             if account == row["account_id"]:
                 of_household[household, row["security_id"]] += Fraction(row["market_value_usd"]) * part
-    by_household = {key: rounded(value, CENT) for key, value in of_household.items()}
+    by_household = {key: round_to(value, CENT) for key, value in of_household.items()}
     yield from _largest(
         "account_concentration", of_account, rows.held, policy.account_concentration_floor_usd,
         policy.account_concentration_percent,

@@ -1,4 +1,4 @@
-"""Small snapshots, written as rows; what a row leaves out is plain."""
+"""Small snapshots, written as rows; omitted fields have defaults."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make_snapshot(
     before: date | None = BEFORE,
     absent: Mapping[int, date] | None = None,
 ) -> Snapshot:
-    """A snapshot whose accounts are owned by household 1 alone, unless owners are given."""
+    """Build a snapshot; by default household 1 owns all accounts."""
     rows = [_account(each) for each in accounts]
     shares = list(owners) or [{"account_id": row["account_id"], "household_id": 1} for row in rows]
     homes = sorted({owner["household_id"] for owner in shares if owner["household_id"] is not None})
@@ -54,7 +54,7 @@ def make_snapshot(
 
 
 def read_measures(table: pa.Table) -> dict[int, Decimal]:
-    """Measure by subject."""
+    """Map each subject to its measure."""
     rows = table.to_pylist()
     measures = {row["subject_id"]: row["measure"] for row in rows}
     assert len(measures) == len(rows), "a subject was found twice"

@@ -1,4 +1,4 @@
-"""A whole firm: two days from the vendor's sandbox, and what the rules say of them."""
+"""A whole firm: two days from the vendor's sandbox, and their findings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.rules.oracle import expect
 from tests.running_sandbox import LAST, run_sandbox
 
 MONDAY = date(2026, 11, 23)
-# Tight, so that a firm of forty households has something of everything.
+# Tight thresholds, so that a firm of forty households has findings of every rule.
 POLICY = Policy.of({"aum_move_percent": 1, "aum_move_floor_usd": 1000, "large_flow_floor_usd": 500, "large_flow_percent": 1,
                     "excess_cash_floor_usd": 1000, "excess_cash_percent": 3, "flow_review_days": 30})  # fmt: skip
 
@@ -79,14 +79,14 @@ def test_what_is_open_after_a_day_is_what_plain_python_finds_in_its_snapshot(eva
 
 
 def test_assets_are_those_of_the_marts(evaluated: Evaluated) -> None:
-    """The rules and the analysts speak of the same household and the same dollars."""
+    """Rules and marts report the same assets for each household."""
     snapshot = evaluated.snapshots[MONDAY]
     ours = snapshot.owned(snapshot.held, "held_usd")
     marts = evaluated.firm.database.rows(
         "select household_id, aum_usd from mart.aum_by_household where business_date = :day", day=MONDAY
     )
-    held = {row["household_id"]: row["held_usd"] for row in ours.to_pylist() if row["held_usd"]}
-    assert held == {row["household_id"]: row["aum_usd"] for row in marts if row["aum_usd"]}
+    held_usd = {row["household_id"]: row["held_usd"] for row in ours.to_pylist() if row["held_usd"]}
+    assert held_usd == {row["household_id"]: row["aum_usd"] for row in marts if row["aum_usd"]}
 
 
 def test_flows_are_those_of_the_marts(evaluated: Evaluated) -> None:
@@ -108,7 +108,7 @@ def test_a_closed_account_is_a_finding_for_its_representative(evaluated: Evaluat
         "representative_id": account["representative_id"],
     }  # fmt: skip
     assert row["details"].startswith(f"Closed on {MONDAY}. Value on {LAST}: $")
-    assert "account_closed" not in evaluated.tallies[LAST], "on the first day nobody can tell what was closed"
+    assert "account_closed" not in evaluated.tallies[LAST], "the first day has no earlier day to compare with"
 
 
 def test_a_sound_vendor_has_no_finding_about_data(evaluated: Evaluated) -> None:

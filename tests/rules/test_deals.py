@@ -1,4 +1,4 @@
-"""The rule about deals at its limits, and its words."""
+"""The rule about deals: its thresholds and its texts."""
 
 from __future__ import annotations
 

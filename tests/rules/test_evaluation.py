@@ -97,13 +97,13 @@ def test_a_dead_letter_closes_no_finding_of_its_account(firm: Ledgered) -> None:
 def test_a_rule_that_raises_fails_by_name_and_the_others_settle(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000}, {"a": -50})
     firm.reconcile(FRIDAY)
-    # A tolerance that no decimal of the rule can hold; `Policy.of` would have refused it.
+    # A threshold too large for the rule's decimals; `Policy.of` would reject it.
     policy = Policy(share_tolerance_ratio=Decimal("0.000000001"))
     with pytest.raises(
         FatalError, match=r"the findings of all others are settled \[rules=account_unowned \(Arrow"
     ) as error:
         firm.evaluate(policy)
-    assert error.value.__cause__ is None  # its words may quote a client's figures
+    assert error.value.__cause__ is None  # its text may quote a client's figures
     assert firm.findings() == [("negative_cash",)]
 
 

@@ -1,4 +1,4 @@
-"""Each rule on a table that one can check by hand."""
+"""Each rule on a table that can be checked by hand."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def security(number: int, title: str, **more: Any) -> dict[str, Any]:
         (540_000, 490_000, 0, "10.2"),
         (539_999, 490_000, 0, None),  # a dollar short of fifty thousand
         (1_300_000, 1_000_000, 300_000, None),  # a deposit explains it
-        (1_000_000, 1_000_000, -200_000, "20.0"),  # a withdrawal that nothing shows
+        (1_000_000, 1_000_000, -200_000, "20.0"),  # a withdrawal without a transaction
         (None, 1_000_000, 0, "-100.0"),
-        (1_000_000, None, 0, None),  # nothing before
+        (1_000_000, None, 0, None),  # no value before
     ],
 )
 def test_aum_move_is_net_of_flows_and_beyond_both_limits(now: Any, before: Any, flow: int, percent: str | None) -> None:

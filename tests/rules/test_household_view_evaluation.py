@@ -24,7 +24,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class Office:
-    """A portfolio system and a planner that know the same household, and a risk vendor that knows its person."""
+    """A portfolio system and a planner that share a household, and a risk vendor that shares its person."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database = database
@@ -38,7 +38,7 @@ class Office:
         self.join("person", self.risk, self.portfolio, "p1")
 
     def load_people(self, day: date) -> None:
-        """Everybody has p1; two have the household, which the portfolio system's Rep looks after."""
+        """Load p1 at all vendors, and at two of them the household, whose representative is the portfolio system's."""
         self.portfolio.load("representative", [{"representative_key": "r1", "name": "Rep Sample"}], day)
         for vendor in (self.portfolio, self.planner):
             home = {"household_key": "h1", "name": "Family Sample", "representative_key": "r1"}
@@ -49,7 +49,7 @@ class Office:
         self.risk.load("person", [{"person_key": "p1", "name": "Ada Sample"}], day)
 
     def join(self, entity: str, vendor: Ledgered, to: Ledgered, key: str, own_key: str = "") -> None:
-        """Says that a record of a vendor is one of another's."""
+        """Link a vendor's record to another vendor's."""
         of = "account" if entity == "outside_account" else entity
         self.database.do(
             """
@@ -60,7 +60,7 @@ class Office:
         )  # fmt: skip
 
     def plan(self, day: date, ratio: str, changed: date = date(2026, 6, 1), **more: Any) -> None:
-        """A base plan and what came of it on a day."""
+        """Load a base plan and its result on a day."""
         plan = {"plan_key": "n1", "household_key": "h1", "name": "Base", "is_base": True, "updated_on": changed}
         self.planner.load("plan", [plan | more], day)
         result = {"plan_result_key": f"n1:{day}", "plan_key": "n1", "household_key": "h1", "scenario": "current",
@@ -68,17 +68,17 @@ class Office:
         self.planner.load("plan_result", [result], day)
 
     def numbers(self, day: date, client: int, portfolio: int) -> None:
-        """Risk numbers of the person and of her portfolio."""
+        """Load the risk numbers of the person and of her portfolio."""
         dated = {"measured_on": day, "measured_at": NOON}
         self.risk.load("portfolio", [{"portfolio_key": "f1", "person_key": "p1", "portfolio_type": "current"}], day)
         self.risk.load(
             "client_risk", [{"client_risk_key": f"p1:{day}", "person_key": "p1", "risk_number": client} | dated], day
         )
-        told = {"portfolio_risk_key": f"f1:{day}", "portfolio_key": "f1", "risk_number": portfolio}
-        self.risk.load("portfolio_risk", [told | dated], day)
+        risk = {"portfolio_risk_key": f"f1:{day}", "portfolio_key": "f1", "risk_number": portfolio}
+        self.risk.load("portfolio_risk", [risk | dated], day)
 
     def evaluate(self, day: date, *, policy: Policy = Policy()) -> dict[str, Tally]:  # noqa: B008
-        """Reconciles the day of everybody and runs the rules; returns what came of the portfolio system's household."""
+        """Reconcile the day of all vendors and run the rules; return the tallies of the portfolio system."""
         for vendor in self.vendors:
             vendor.reconcile(day)
         tallies = evaluate_all(self.portfolio.engine, policy, "rules").get("pms", {})
@@ -91,9 +91,9 @@ class Office:
 
 @pytest.fixture
 def office(database: Database, tmp_path: Path) -> Iterator[Office]:
-    made = Office(database, tmp_path)
-    yield made
-    for vendor in made.vendors:
+    office = Office(database, tmp_path)
+    yield office
+    for vendor in office.vendors:
         vendor.engine.dispose()
 
 
@@ -171,8 +171,8 @@ def test_a_dead_letter_of_a_result_changes_no_finding_of_its_household(office: O
     office.plan(FRIDAY, "0.50")
     office.evaluate(FRIDAY)
     office.plan(MONDAY, "0.90")
-    letter = dead_letter("plan_result", "unknown:2026-11-23", parent="h1")
-    office.planner.load("plan_result", [], MONDAY, dead=[letter])
+    unreadable = dead_letter("plan_result", "unknown:2026-11-23", parent="h1")
+    office.planner.load("plan_result", [], MONDAY, dead=[unreadable])
     assert office.evaluate(MONDAY) == {}
     assert office.portfolio.findings(LIFE) == [("goal_at_risk", FRIDAY, None)]
 

@@ -1,4 +1,4 @@
-"""Each rule of planning and risk at its limits, and its words."""
+"""Each rule of planning and risk: its thresholds and its texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of the rules of planning and risk whatever the view."""
+"""Properties of the rules of planning and risk on any view."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ TYPES = st.sampled_from(["Traditional IRA", "Roth IRA", "401(K)", None])
 
 
 def rows(*key: str, **columns: st.SearchStrategy[Any]) -> st.SearchStrategy[list[dict[str, Any]]]:
-    """Rows of which no two have the same key."""
-    made = st.fixed_dictionaries(columns)
-    return st.lists(made, max_size=12, unique_by=lambda row: tuple(row[name] for name in key))
+    """Draw rows with unique keys."""
+    strategy = st.fixed_dictionaries(columns)
+    return st.lists(strategy, max_size=12, unique_by=lambda row: tuple(row[name] for name in key))
 
 
 @st.composite

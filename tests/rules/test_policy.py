@@ -1,4 +1,4 @@
-"""Thresholds are read from configuration, and nonsense is refused in words."""
+"""Thresholds are read from configuration; an invalid value is rejected with a message."""
 
 from __future__ import annotations
 

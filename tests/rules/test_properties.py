@@ -1,4 +1,4 @@
-"""What holds of the rules whatever the day: they find what plain Python finds, in any order, and more as limits fall."""
+"""Properties of the rules on any day: they agree with plain Python, in any row order, and find more as thresholds fall."""
 
 from __future__ import annotations
 

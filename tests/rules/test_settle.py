@@ -1,4 +1,4 @@
-"""The life of a finding: one record however often it is seen, closed with its cause, another when that is back."""
+"""The life of a finding: one record while its cause lasts, closed with it, and a new one if the cause returns."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_settling_the_same_again_writes_nothing(firm: Ledgered) -> None:
     assert firm.findings(EVERYTHING) == before
 
 
-def test_it_closes_when_its_cause_is_gone_and_another_opens_when_it_is_back(firm: Ledgered) -> None:
+def test_it_closes_when_its_cause_ends_and_another_opens_when_it_is_back(firm: Ledgered) -> None:
     settle(firm, look(firm, FRIDAY), finding(), finding(subject=2))
     assert settle(firm, look(firm, MONDAY, run_id="monday"), finding(subject=2)) == {
         "cash": Tally(found=1, seen=1, closed=1)
@@ -103,11 +103,11 @@ def test_what_a_later_look_at_the_same_day_lacks_was_a_mistake(firm: Ledgered) -
     ],
 )
 def test_only_significant_changes_are_reported_again(firm: Ledgered, change: dict[str, Any], is_changed: bool) -> None:
-    told = "household_id, representative_id, severity, measure, details, changed_at"
+    columns = "household_id, representative_id, severity, measure, details, changed_at"
     settle(firm, look(firm, FRIDAY), finding())
-    before = firm.findings(told)
+    before = firm.findings(columns)
     tally = settle(firm, look(firm, MONDAY), finding(**change))["cash"]
-    assert (tally.changed, firm.findings(told) != before) == (int(is_changed), is_changed)
+    assert (tally.changed, firm.findings(columns) != before) == (int(is_changed), is_changed)
     assert firm.findings("count(*) over ()") == [(1,)]
 
 
@@ -171,11 +171,11 @@ def test_nothing_remains_of_a_run_that_is_killed(firm: Ledgered) -> None:
 def test_two_runs_at_once_leave_one_record_and_the_later_look_wins(firm: Ledgered) -> None:
     later, older = look(firm, MONDAY, hour=7, run_id="later"), look(firm, MONDAY, hour=6, run_id="older")
     rows = [pa.Table.from_pylist([finding(subject=n)], schema=FOUND) for n in (1, 2)]
-    told: list[Any] = []
+    outcomes: list[Any] = []
 
     def settle_older() -> None:
         with firm.engine.begin() as connection:
-            told.append(findings.settle(connection, older, RULES, rows[1], SILENT.empty_table()))
+            outcomes.append(findings.settle(connection, older, RULES, rows[1], SILENT.empty_table()))
 
     with firm.engine.begin() as connection:
         findings.settle(connection, later, RULES, rows[0], SILENT.empty_table())
@@ -184,7 +184,7 @@ def test_two_runs_at_once_leave_one_record_and_the_later_look_wins(firm: Ledgere
         other.join(0.5)
         assert other.is_alive(), "the second run must wait for the first"
     other.join(20)
-    assert told == [{}]
+    assert outcomes == [{}]
     assert firm.findings("subject_id, opened_run_id") == [(1, "later")]
 
 

@@ -1,4 +1,4 @@
-"""The rules about signatures at their limits, and their words."""
+"""The rules about signatures: their thresholds and their texts."""
 
 from __future__ import annotations
 

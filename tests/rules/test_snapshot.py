@@ -1,4 +1,4 @@
-"""What a snapshot says of a loaded day."""
+"""The snapshot of a loaded day."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_only_the_open_version_of_a_corrected_position_counts(firm: Ledgered) ->
     assert firm.snapshot().accounts["market_value_usd"].to_pylist() == [Decimal(101)]
 
 
-def test_a_day_that_was_loaded_as_the_past_is_no_present_day(firm: Ledgered) -> None:
+def test_a_day_that_was_loaded_as_historical_is_no_current_day(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100})
     firm.load("position", [], MONDAY, pulled="historical")
     assert firm.present().business_date == FRIDAY

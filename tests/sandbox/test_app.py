@@ -26,10 +26,10 @@ def test_org_is_at_a_root_of_its_own(sandbox):
     host = sandbox.http.get("/_sandbox/connections").json()["salesforce"]["host"]
     app = {"client_id": "app", "client_secret": "s"}
     sandbox.http.post("/salesforce/_admin/consumers", json=app | {"username": "ada@sample-wealth.example"})
-    answer = httpx.post(f"{host}/services/oauth2/token", data=app | {"grant_type": "client_credentials"}).json()
-    assert urlsplit(answer["instance_url"]).path == ""
-    assert answer["instance_url"] == host == sandbox.org_url != sandbox.url
-    token = {"Authorization": f"Bearer {answer['access_token']}"}
+    login = httpx.post(f"{host}/services/oauth2/token", data=app | {"grant_type": "client_credentials"}).json()
+    assert urlsplit(login["instance_url"]).path == ""
+    assert login["instance_url"] == host == sandbox.org_url != sandbox.url
+    token = {"Authorization": f"Bearer {login['access_token']}"}
     assert httpx.get(f"{host}/services/data/v66.0/limits", headers=token).status_code == 200
     assert httpx.get(f"{sandbox.url}/salesforce/services/data/v66.0/limits", headers=token).status_code == 404
 
@@ -49,8 +49,8 @@ def test_state_of_another_firm_is_refused(start_sandbox):
 @pytest.fixture
 def rendered(tmp_path):
     folder = tmp_path / "pages"
-    wanted = ["--positions", "250", "--page", "100", "--overlap", "1", "--as-of", "2026-11-20"]
-    render.main([*wanted, "--out", str(folder)])
+    options = ["--positions", "250", "--page", "100", "--overlap", "1", "--as-of", "2026-11-20"]
+    render.main([*options, "--out", str(folder)])
     return folder
 
 
@@ -68,17 +68,17 @@ def test_rendered_pages_overlap_and_hold_every_position(rendered):
 
 def test_server_sends_rendered_pages_unchanged(start_sandbox, rendered):
     sandbox = start_sandbox()
-    asked = {"includeCostBasis": "true", "asOfDate": "2026-11-20", "_top": 100, "_skip": 99, "_orderby": "Id"}
-    own = sandbox.get("Portfolio/Assets", **asked).content
+    params = {"includeCostBasis": "true", "asOfDate": "2026-11-20", "_top": 100, "_skip": 99, "_orderby": "Id"}
+    own = sandbox.get("Portfolio/Assets", **params).content
     sandbox.admin("orion/rendered", folder=str(rendered))
-    assert sandbox.get("Portfolio/Assets", **asked).content == (rendered / "99.json").read_bytes() != own
-    assert len(sandbox.rows("Portfolio/Assets", **asked | {"_skip": 98})) == 100
-    assert {row["costBasis"] for row in sandbox.rows("Portfolio/Assets", **asked | {"includeCostBasis": "false"})} == {
+    assert sandbox.get("Portfolio/Assets", **params).content == (rendered / "99.json").read_bytes() != own
+    assert len(sandbox.rows("Portfolio/Assets", **params | {"_skip": 98})) == 100
+    assert {row["costBasis"] for row in sandbox.rows("Portfolio/Assets", **params | {"includeCostBasis": "false"})} == {
         None
     }
 
 
-def test_rendered_row_is_the_row_that_the_list_answers(start_sandbox, rendered, tmp_path):
+def test_rendered_row_is_the_row_that_the_list_returns(start_sandbox, rendered, tmp_path):
     import json
 
     row = json.loads((rendered / "0.json").read_text())[0]

@@ -1,4 +1,4 @@
-"""A partition exists when its manifest does, gives the same rows again, and tells when it was altered; disk or S3."""
+"""A partition exists once its manifest does, returns the same rows again, and detects changes; on disk or S3."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SSN = "123-45-6789"
 
 
 def start_s3() -> tuple[ThreadedMotoServer, dict[str, Any]]:
-    """An object store with one empty bucket, `staging`, that runs here and forgets everything; and its options."""
+    """Start a local in-memory object store with one empty bucket, `staging`; yield its options."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -89,7 +89,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def new_windows(reader: PageReader, pages: int, rows: int = 10) -> Iterator[Window]:
-    """Pages of rows; every seventh row can't be read."""
+    """Yield pages of rows; every seventh row is unreadable."""
     for page in range(pages):
         cells = []
         for n in range(page * rows, (page + 1) * rows):
@@ -160,9 +160,9 @@ def test_pull_that_fails_between_two_pages_leaves_no_manifest(staging: Staging, 
 
     with pytest.raises(VendorUnavailable):
         stage(VENDOR, TABLE, SPAN, windows(), reader, staging, STARTED)
-    found = staging._fs.find(staging._root)
-    assert [name for name in found if name.endswith(".parquet")]
-    assert not [name for name in found if name.endswith("manifest.json")]
+    paths = staging._fs.find(staging._root)
+    assert [name for name in paths if name.endswith(".parquet")]
+    assert not [name for name in paths if name.endswith("manifest.json")]
 
 
 @pytest.mark.parametrize("cut", [0, 20, -1])
@@ -203,7 +203,7 @@ def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3:
     assert not elsewhere._fs.exists("no-such-bucket")
 
 
-def test_object_store_that_does_not_answer_is_tried_again_later() -> None:
+def test_unresponsive_object_store_is_tried_again_later() -> None:
     server, options = start_s3()
     staging = Staging("s3://staging", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
     partition = stage_pages(staging, 1)
@@ -229,7 +229,7 @@ def test_object_store_that_does_not_answer_is_tried_again_later() -> None:
 def test_disk_error_is_reported_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[TributaryError]
 ) -> None:
-    """The tests may run as root, to whom no disk says no: the refusal is the file system's own, raised in its place."""
+    """Root may write anywhere and tests may run as root, so the file system's own error is raised artificially."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number), str(tmp_path))
@@ -257,7 +257,7 @@ def test_no_file_of_a_partition_holds_a_clear_sensitive_value(staging: Staging, 
         assert b"123456789" not in content
 
 
-def test_empty_answer_is_a_partition_without_parts(staging: Staging) -> None:
+def test_empty_response_is_a_partition_without_parts(staging: Staging) -> None:
     partition = stage_pages(staging, 0)
     assert partition.manifest.parts == ()
     assert list(partition.rows()) == []

@@ -34,7 +34,7 @@ def test_every_type_of_a_declared_key_is_tried() -> None:
 
 
 def write(value: Any) -> Any:
-    """A value as a vendor writes it in JSON."""
+    """Write a value as a vendor does in JSON."""
     return value.isoformat() if isinstance(value, date) else value
 
 

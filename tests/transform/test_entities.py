@@ -1,4 +1,4 @@
-"""Staged rows to canonical entities: what each map makes, and that every row is counted."""
+"""Staged rows to canonical entities: the result of each map, and that every row is counted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from include.staging.partitions import FAULTS, Manifest, Staging
 from include.staging.reference import partition_path
 from include.transform import entities
 from include.transform.entities import INCOMPLETE
-from tests.lives import LIVED, counting, states_of
+from tests.lives import LIVED, find_winner, states_of
 
 DAY = date(2026, 11, 20)
 HOLDINGS = Table(
@@ -155,27 +155,27 @@ class Staged:
 
 def test_columns_take_our_names_types_and_the_business_date(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(7, 3, "f1", Decimal("1.50"))])
-    [made] = staged.transform(POSITION)
+    [result] = staged.transform(POSITION)
     [row] = staged.rows("position")
     assert list(row) == list(canonical.named("position").columns)
     assert row == dict.fromkeys(row) | {
         "position_key": "7", "business_date": DAY, "account_key": "3", "security_key": "f1",
         "market_value_usd": Decimal("1.50"), "is_cash": False,
     }  # fmt: skip
-    assert (made.staged, made.produced, made.money_in, made.money) == (1, 1, Decimal("1.50"), Decimal("1.50"))
+    assert (result.staged, result.produced, result.money_in, result.money) == (1, 1, Decimal("1.50"), Decimal("1.50"))
 
 
 def test_what_several_rows_describe_is_made_once_by_the_first(tmp_path: Path) -> None:
     staged = Staged(
         tmp_path, [(1, 1, "b", None), (2, 1, "a", None), (3, 1, "b", None)], [(4, 1, "a", None), (5, 1, "c", None)]
     )
-    [made] = staged.transform(SECURITY)
+    [result] = staged.transform(SECURITY)
     assert [(row["security_key"], row["name"]) for row in staged.rows("security")] == [
         ("b", "B"),
         ("a", "A"),
         ("c", "C"),
     ]
-    assert (made.staged, made.produced, made.merged) == (5, 3, 2)
+    assert (result.staged, result.produced, result.merged) == (5, 3, 2)
 
 
 def test_rows_that_validation_refused_are_left_out(tmp_path: Path) -> None:
@@ -185,9 +185,9 @@ def test_rows_that_validation_refused_are_left_out(tmp_path: Path) -> None:
         [(3, 1, "a", Decimal(4))],
         refused=[(0, 0), (1, 0)],
     )
-    [made] = staged.transform(POSITION)
+    [result] = staged.transform(POSITION)
     assert [row["position_key"] for row in staged.rows("position")] == ["2"]
-    assert (made.staged, made.money) == (1, Decimal(2))
+    assert (result.staged, result.money) == (1, Decimal(2))
 
 
 def test_rows_that_a_rule_drops_are_counted_under_its_name(tmp_path: Path) -> None:
@@ -198,9 +198,9 @@ def test_rows_that_a_rule_drops_are_counted_under_its_name(tmp_path: Path) -> No
     staged = Staged(
         tmp_path, [(1, 1, None, Decimal(0)), (2, 1, "a", Decimal(0)), (3, 1, "a", None), (4, 1, "a", Decimal(1))]
     )
-    [made] = staged.transform(replace(POSITION, dropped=rules))
-    # The first rule takes a row that both would; what a rule can't answer stays.
-    assert dict(made.dropped) == {"without a fund": 1, "worth nothing": 1}
+    [result] = staged.transform(replace(POSITION, dropped=rules))
+    # If both rules match a row, the first counts it; a row for which a rule is null stays.
+    assert dict(result.dropped) == {"without a fund": 1, "worth nothing": 1}
     assert [row["position_key"] for row in staged.rows("position")] == ["3", "4"]
 
 
@@ -210,23 +210,27 @@ def test_money_that_is_derived_is_summed_as_it_is_read_of_what_went_in(tmp_path:
         columns=POSITION.columns | {"market_value_usd": derived(pc.negate, "worth_usd")},
         dropped={"account 9": derived(lambda a: pc.equal(a, 9), "account_id")},
     )
-    [made] = Staged(
+    [result] = Staged(
         tmp_path, [(1, 1, "a", Decimal("2.50")), (2, 9, "a", Decimal("0.10")), (3, 1, "a", None)]
     ).transform(negative)
-    assert (made.money_in, made.money_dropped, made.money) == (Decimal("-2.60"), Decimal("-0.10"), Decimal("-2.50"))
+    assert (result.money_in, result.money_dropped, result.money) == (
+        Decimal("-2.60"),
+        Decimal("-0.10"),
+        Decimal("-2.50"),
+    )
 
 
 def test_a_partition_without_rows_gives_none(tmp_path: Path) -> None:
     staged = Staged(tmp_path)
-    assert [(made.produced, made.parts) for made in staged.transform(POSITION, SECURITY)] == [(0, ()), (0, ())]
+    assert [(result.produced, result.parts) for result in staged.transform(POSITION, SECURITY)] == [(0, ()), (0, ())]
     assert staged.rows("position") == []
     assert staged.canonical("position").list_distinct("account_key").num_rows == 0
 
 
 def test_what_was_made_can_be_read_again(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 1, "a", Decimal("2.50")), (2, 1, "a", None)])
-    for made in staged.transform(POSITION, SECURITY):
-        assert staged.canonical(made.entity).result == made
+    for result in staged.transform(POSITION, SECURITY):
+        assert staged.canonical(result.entity).result == result
 
 
 def test_keys_of_all_parts_are_reported_once(tmp_path: Path) -> None:
@@ -261,27 +265,29 @@ def test_whatever_comes_adds_up_and_the_same_gives_the_same(
     refused = data.draw(st.sets(st.sampled_from(places))) if places else set()
     staged = Staged(tmp_path_factory.mktemp("staged"), *filled, refused=refused)
     odd = replace(POSITION, dropped={"account 9": derived(lambda a: pc.equal(a, 9), "account_id")})
-    for made in (first := staged.transform(odd, SECURITY)):
-        assert made.staged == len(places) - len(refused)
-        assert made.staged == made.produced + made.merged + sum(made.dropped.values())
-        assert len(staged.rows(made.entity)) == made.produced
+    for result in (first := staged.transform(odd, SECURITY)):
+        assert result.staged == len(places) - len(refused)
+        assert result.staged == result.produced + result.merged + sum(result.dropped.values())
+        assert len(staged.rows(result.entity)) == result.produced
     good = [row for n, part in enumerate(filled) for m, row in enumerate(part) if (n, m) not in refused]
-    whole, kept = (sum((row[3] or Decimal(0) for row in good if row[1] not in gone), Decimal(0)) for gone in ((), (9,)))
-    assert (first[0].money_in, first[0].money_dropped, first[0].money) == (whole, whole - kept, kept)
-    assert json.dumps([made.parts for made in staged.transform(odd, SECURITY)], default=str) == json.dumps(
-        [made.parts for made in first], default=str
+    whole, loaded = (
+        sum((row[3] or Decimal(0) for row in good if row[1] not in gone), Decimal(0)) for gone in ((), (9,))
+    )
+    assert (first[0].money_in, first[0].money_dropped, first[0].money) == (whole, whole - loaded, loaded)
+    assert json.dumps([result.parts for result in staged.transform(odd, SECURITY)], default=str) == json.dumps(
+        [result.parts for result in first], default=str
     )
 
 
-# --- rows made of staged rows ---
+# --- rows that are split ---
 
 
 def each_letter(rows: pa.Table) -> pa.Table:
-    """A row for each letter of a fund's name."""
+    """Split a row into one for each letter of its fund's name."""
     letters = [(n, row, letter) for n, row in enumerate(rows.to_pylist()) for letter in row["fund"] or ""]
-    held = [row | {"row": n, "letter": letter} for n, row, letter in letters]
+    split = [row | {"row": n, "letter": letter} for n, row, letter in letters]
     return pa.Table.from_pylist(
-        held, rows.schema.append(pa.field("letter", pa.string())).append(pa.field("row", pa.int64()))
+        split, rows.schema.append(pa.field("letter", pa.string())).append(pa.field("row", pa.int64()))
     )
 
 
@@ -296,17 +302,17 @@ LETTERS = EntityMap(
 
 def test_one_row_may_become_several(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 1, "ab", None), (2, 1, "c", None)], [(3, 1, "de", None)])
-    [made] = staged.transform(LETTERS)
+    [result] = staged.transform(LETTERS)
     assert [(row["account_key"], row["position_key"]) for row in staged.rows("position")] == [
         ("1", "a"), ("1", "b"), ("2", "c"), ("3", "d"), ("3", "e"),
     ]  # fmt: skip
-    assert (made.staged, made.split, made.produced) == (3, 2, 5)
+    assert (result.staged, result.split, result.produced) == (3, 2, 5)
 
 
 def test_row_in_which_there_is_nothing_is_counted_as_dropped(tmp_path: Path) -> None:
-    [made] = Staged(tmp_path, [(1, 1, "", None), (2, 1, None, None), (3, 1, "abc", None)]).transform(LETTERS)
-    assert dict(made.dropped) == {"nothing in it": 2}
-    assert (made.staged, made.split, made.produced) == (3, 2, 3)
+    [result] = Staged(tmp_path, [(1, 1, "", None), (2, 1, None, None), (3, 1, "abc", None)]).transform(LETTERS)
+    assert dict(result.dropped) == {"nothing in it": 2}
+    assert (result.staged, result.split, result.produced) == (3, 2, 3)
 
 
 def test_split_gets_the_columns_that_it_takes_and_no_others(tmp_path: Path) -> None:
@@ -322,22 +328,22 @@ def test_split_gets_the_columns_that_it_takes_and_no_others(tmp_path: Path) -> N
 
 def test_rule_drops_rows_that_a_split_made(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 1, "abc", None), (2, 1, "", None)])
-    [made] = staged.transform(
+    [result] = staged.transform(
         replace(LETTERS, dropped={"a b": derived(lambda letter: pc.equal(letter, "b"), "letter")})
     )
     assert [row["position_key"] for row in staged.rows("position")] == ["a", "c"]
-    assert dict(made.dropped) == {"nothing in it": 1, "a b": 1}
-    assert made.staged + made.split == made.produced + made.merged + sum(made.dropped.values())
+    assert dict(result.dropped) == {"nothing in it": 1, "a b": 1}
+    assert result.staged + result.split == result.produced + result.merged + sum(result.dropped.values())
 
 
-# --- rows with what other tables say ---
+# --- rows joined with other tables ---
 
 
 def with_owner(rows: pa.Table, funds: pa.Table) -> pa.Table:
-    """A holding with its fund's owner."""
+    """Join a holding with its fund's owner."""
     owners = dict(zip(funds["fund"].to_pylist(), funds["owner"].to_pylist(), strict=True))
-    held = rows.append_column("owner", pa.array([owners.get(fund) for fund in rows["fund"].to_pylist()], pa.string()))
-    return held.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    joined = rows.append_column("owner", pa.array([owners.get(fund) for fund in rows["fund"].to_pylist()], pa.string()))
+    return joined.append_column("row", pa.array(range(rows.num_rows), pa.int64()))
 
 
 OWNED = EntityMap(
@@ -362,54 +368,54 @@ FUND = replace(
 def test_row_is_read_beside_another_table_of_the_run(tmp_path: Path) -> None:
     funds = Staged(tmp_path, [("f1", "Ann", None)], [("f2", "Bob", None)], table=FUNDS)
     staged = Staged(tmp_path, [(1, 1, "f1", None)], [(2, 1, "f2", None), (3, 1, "gone", None)])
-    [made] = staged.transform(OWNED, funds=funds)
+    [result] = staged.transform(OWNED, funds=funds)
     assert [row["security_key"] for row in staged.rows("position")] == ["Ann", "Bob", None]
-    assert (made.staged, made.split, made.produced) == (3, 0, 3)
+    assert (result.staged, result.split, result.produced) == (3, 0, 3)
 
 
 def test_fact_is_held_back_while_its_other_row_is_a_dead_letter(tmp_path: Path) -> None:
     funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
     staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None), (4, 1, None, None)])
-    [made] = staged.transform(OWNED, funds=funds)
+    [result] = staged.transform(OWNED, funds=funds)
     assert [(row["position_key"], row["security_key"]) for row in staged.rows("position")] == [
         ("2", "Bob"),
         ("3", None),
         ("4", None),
     ]
-    assert dict(made.dropped) == {"nothing in it": 0, INCOMPLETE: 1}
-    assert made.staged + made.split == made.produced + made.merged + sum(made.dropped.values())
+    assert dict(result.dropped) == {"nothing in it": 0, INCOMPLETE: 1}
+    assert result.staged + result.split == result.produced + result.merged + sum(result.dropped.values())
 
 
-def test_description_goes_on_and_names_whom_a_dead_row_leaves_uncertain(tmp_path: Path) -> None:
+def test_description_is_loaded_and_names_whom_a_dead_row_leaves_uncertain(tmp_path: Path) -> None:
     funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
     staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None)])
-    [made] = staged.transform(FUND, funds=funds)
+    [result] = staged.transform(FUND, funds=funds)
     assert [(row["security_key"], row["name"]) for row in staged.rows("security")] == [
         ("f1", None),
         ("f2", "Bob"),
         ("gone", None),
     ]
-    assert made.uncertain == ("f1",)
+    assert result.uncertain == ("f1",)
 
 
 def test_dead_row_whose_key_cannot_be_read_leaves_all_uncertain_who_found_nothing(tmp_path: Path) -> None:
     funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], fault="fund", table=FUNDS)
     staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None), (3, 1, "gone", None), (4, 1, None, None)])
-    [made] = staged.transform(FUND, funds=funds)
-    assert made.uncertain == ("f1", "gone")
+    [result] = staged.transform(FUND, funds=funds)
+    assert result.uncertain == ("f1", "gone")
 
 
 def test_dead_row_that_may_concern_any_row_leaves_all_uncertain(tmp_path: Path) -> None:
     funds = Staged(tmp_path, [("f1", "Ann", None), ("f2", "Bob", None)], refused=[(0, 0)], table=FUNDS)
     staged = Staged(tmp_path, [(1, 1, "f1", None), (2, 1, "f2", None)])
-    [made] = staged.transform(replace(FUND, beside={"funds": Beside(("fund", "owner"))}), funds=funds)
-    assert made.uncertain == ("f1", "f2")
+    [result] = staged.transform(replace(FUND, beside={"funds": Beside(("fund", "owner"))}), funds=funds)
+    assert result.uncertain == ("f1", "f2")
 
 
 def test_other_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 1, "f1", None)])
-    [made] = staged.transform(OWNED, funds=Staged(tmp_path, table=FUNDS))
-    assert made.produced == 1
+    [result] = staged.transform(OWNED, funds=Staged(tmp_path, table=FUNDS))
+    assert result.produced == 1
 
 
 def test_other_table_that_was_not_pulled_is_a_configuration_error(tmp_path: Path) -> None:
@@ -422,10 +428,13 @@ def test_other_table_that_was_not_pulled_is_a_configuration_error(tmp_path: Path
 
 def test_rows_of_one_key_are_added_up_over_all_parts(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 7, "a", Decimal("1.10")), (2, 8, "b", Decimal(5))], [(3, 9, "a", Decimal("2.20"))])
-    [made] = staged.transform(LOTS)
+    [result] = staged.transform(LOTS)
     rows = [(row["position_key"], row["account_key"], row["market_value_usd"]) for row in staged.rows("position")]
-    assert rows == [("a", "7", Decimal("3.30")), ("b", "8", Decimal("5.00"))]  # all else is of the first
-    assert (made.staged, made.merged, made.produced) == (3, 1, 2)
+    assert rows == [
+        ("a", "7", Decimal("3.30")),
+        ("b", "8", Decimal("5.00")),
+    ]  # the other columns are those of the first row
+    assert (result.staged, result.merged, result.produced) == (3, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -442,20 +451,22 @@ def test_missing_amount_adds_nothing_and_nothing_but_missing_ones_is_missing(
 def test_rows_that_are_dropped_are_not_added(tmp_path: Path) -> None:
     staged = Staged(tmp_path, [(1, 1, "a", Decimal(1)), (2, 9, "a", Decimal(2))])
     odd = replace(LOTS, dropped={"account 9": derived(lambda a: pc.equal(a, 9), "account_id")})
-    [made] = staged.transform(odd)
+    [result] = staged.transform(odd)
     assert [row["market_value_usd"] for row in staged.rows("position")] == [Decimal(1)]
-    assert (made.merged, dict(made.dropped)) == (0, {"account 9": 1})
+    assert (result.merged, dict(result.dropped)) == (0, {"account 9": 1})
 
 
-@pytest.mark.parametrize(("fault", "kept"), [("worth_usd", ["b", "c"]), ("fund", ["c"]), ("account_id", ["b", "c"])])
-def test_sum_of_which_a_row_is_dead_is_held_back(tmp_path: Path, fault: str, kept: list[str]) -> None:
-    """A row whose key can't be read may belong to any sum of its account."""
+@pytest.mark.parametrize(
+    ("fault", "expected"), [("worth_usd", ["b", "c"]), ("fund", ["c"]), ("account_id", ["b", "c"])]
+)
+def test_sum_of_which_a_row_is_dead_is_held_back(tmp_path: Path, fault: str, expected: list[str]) -> None:
+    """A dead row whose key is unreadable may belong to any sum of its account."""
     rows = [(1, 7, "a", Decimal(1)), (2, 7, "a", Decimal(2)), (3, 7, "b", Decimal(4)), (4, 8, "c", Decimal(8))]
     staged = Staged(tmp_path, rows, refused=[(0, 1)], fault=fault)
-    [made] = staged.transform(LOTS)
-    assert [row["position_key"] for row in staged.rows("position")] == kept
-    assert dict(made.dropped) == {INCOMPLETE: 3 - len(kept)}
-    assert made.staged == made.produced + made.merged + sum(made.dropped.values())
+    [result] = staged.transform(LOTS)
+    assert [row["position_key"] for row in staged.rows("position")] == expected
+    assert dict(result.dropped) == {INCOMPLETE: 3 - len(expected)}
+    assert result.staged == result.produced + result.merged + sum(result.dropped.values())
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -464,13 +475,13 @@ def test_sum_of_all_is_the_sum_of_the_added_up(tmp_path_factory: pytest.TempPath
     filled = [[(n, *row) for n, row in enumerate(part)] for part in parts if part]
     rows = [row for part in filled for row in part]
     staged = Staged(tmp_path_factory.mktemp("lots"), *filled)
-    [made] = staged.transform(LOTS)
-    assert made.money == made.money_in == sum((row[3] or Decimal(0) for row in rows), Decimal(0))
+    [result] = staged.transform(LOTS)
+    assert result.money == result.money_in == sum((row[3] or Decimal(0) for row in rows), Decimal(0))
     assert {row["position_key"] for row in staged.rows("position")} == {row[2] for row in rows}
-    assert made.staged == len(rows) == made.produced + made.merged
+    assert result.staged == len(rows) == result.produced + result.merged
 
 
-# --- rows that are states of one life ---
+# --- rows that are states of one event ---
 
 BEGAN = datetime(2026, 11, 20, 9, tzinfo=UTC)
 
@@ -480,18 +491,18 @@ def hour(n: int | None) -> datetime | None:
 
 
 def newest(folder: Path, *parts: Iterable[tuple[str, int | None, bool, int | None]]) -> dict[str, int]:
-    """Which state counts of each life; states are `(life, hour of change, is an end, hour of reopening)`, numbered from 0."""
+    """Return the winning state of each life; states are `(life, hour of change, is final, hour of reopening)`, numbered from 0."""
     numbers = iter(range(99))
     rows = [
         [(next(numbers), life, ends, hour(reopened), hour(changed)) for life, changed, ends, reopened in part]
         for part in parts
     ]
     staged = Staged(folder, *rows, table=STATES)
-    [made] = staged.transform(LIVES)
-    found = {row["envelope_key"]: int(row["subject"]) for row in staged.rows("envelope")}
-    assert made.staged == sum(map(len, rows)) == made.produced + made.merged
-    assert made.produced == len(found)
-    return found
+    [result] = staged.transform(LIVES)
+    newest_states = {row["envelope_key"]: int(row["subject"]) for row in staged.rows("envelope")}
+    assert result.staged == sum(map(len, rows)) == result.produced + result.merged
+    assert result.produced == len(newest_states)
+    return newest_states
 
 
 def test_newest_state_counts_over_all_parts(tmp_path: Path) -> None:
@@ -511,7 +522,7 @@ def test_later_end_replaces_an_end(tmp_path: Path) -> None:
     assert newest(tmp_path, [("a", 2, True, None), ("a", 4, True, None), ("a", 3, False, None)]) == {"a": 1}
 
 
-def test_life_that_was_reopened_after_its_end_goes_on(tmp_path: Path) -> None:
+def test_life_that_was_reopened_after_its_end_is_open(tmp_path: Path) -> None:
     assert newest(tmp_path, [("a", 4, False, 3), ("a", 2, True, None), ("a", 1, False, None)]) == {"a": 0}
 
 
@@ -541,4 +552,4 @@ def test_order_in_which_states_of_a_life_come_changes_nothing(
     cut = data.draw(st.integers(0, len(states)))
     rows = [("a", *states[n]) for n in order]
     [place] = newest(tmp_path_factory.mktemp("lives"), *filter(None, [rows[:cut], rows[cut:]])).values()
-    assert order[place] == counting(states)
+    assert order[place] == find_winner(states)

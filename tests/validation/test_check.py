@@ -1,4 +1,4 @@
-"""Suites over a vendor-day: bad rows die by name, an unfit day stops, and money is compared as it is."""
+"""Suites over a vendor-day: bad rows become dead letters with reasons, an unfit day stops, money is compared exactly."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def batch(column: str, **kwargs: Any) -> dict[str, Any]:
 
 @dataclass
 class Day:
-    """A vendor-day of two tables, staged as a pull stages it, with suites of the test's own."""
+    """A vendor-day of two tables, staged as by a pull, with the test's own suites."""
 
     staging: Staging
     suites: Path
@@ -108,7 +108,7 @@ class Day:
         return validate_day(self.vendor, self.partitions, {"assets": self.recent}, **options)
 
     def read_rejected(self) -> dict[str, list[str]]:
-        """Key of each refused asset -> the expectations that it failed."""
+        """Map the key of each rejected asset to the expectations that it failed."""
         assert self.partitions is not None
         faults = self.partitions["assets"].faults.to_pylist()
         return {fault["row_key"]: fault["expectations"] for fault in faults}
@@ -432,11 +432,11 @@ NO_TICKER = row("expect_column_values_to_not_be_null", column="ticker")
 @pytest.mark.parametrize(
     ("spoilt", "off"),
     [
-        ({"accountId": 1}, 1),  # its own row was refused
-        ({"accountId": 1, "units": "N/A"}, 1),  # its own row could not be read
+        ({"accountId": 1}, 1),  # its own row was rejected
+        ({"accountId": 1, "units": "N/A"}, 1),  # its own row was unreadable
         ({"accountId": 3}, 2),  # a row of another account
         ({"accountId": 3, "units": "N/A"}, 2),
-        ({"accountId": None}, 1),  # nobody knows whose it was
+        ({"accountId": None}, 1),  # its account is unknown
         ({"accountId": "N/A"}, 1),
         ({"accountId": True}, 1),
         ({"accountId": 10**30}, 1),
@@ -446,7 +446,7 @@ def test_account_difference_is_explained_by_its_own_dead_letter(day: Day, spoilt
     day.suite(NO_TICKER, batch("accounts_off", max_value=0))
     day.stage(ACCOUNTS, [{"id": 1, "value": 10}, {"id": 2, "value": 5}, {"id": 3, "value": 0}])
     day.stage(ASSETS, [asset(1, amount=4, ticker="A"), asset(2, amount=6, **spoilt)])
-    # Account 2 is off too: it has no positions at all.
+    # Account 2 is also off: it has no positions at all.
     assert day.validate()["assets"].measures["accounts_off"] == off
 
 
@@ -551,7 +551,7 @@ def test_few_dead_rows_may_hold_much_of_the_money(day: Day) -> None:
     good = [asset(n, ticker="A", amount=100 * (-1) ** n) for n in range(8)]
     day.stage(ASSETS, [*good, asset(8, amount=-150), asset(9, ticker="A", amount="N/A")])
     outcome = day.validate()["assets"]
-    # 8 x 100 are good; 150 are dead, and an average row of 105.56, since its money can't be read.
+    # 8 x 100 are good; 150 are dead, plus an average row of 105.56 whose money is unreadable.
     assert outcome.measures["dead_money_ratio"] == pytest.approx((150 + 950 / 9) / (950 + 950 / 9))
     assert outcome.failed[0].endswith("expected at most 0.05 ($150.00 in 2 dead letters, 1 of them unreadable)")
     assert not day.validate(accept_unusual=True)["assets"].failed
@@ -640,9 +640,9 @@ def test_suite_that_rejects_every_row_is_named_and_limits_dead_letters(
     )
     assert (step["dead"], step["produced"], step["notes"]["dead_letters"]) == (step["staged"], 0, 100)
     assert partitions["assets"].faults.num_rows == step["dead"]
-    letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
-    assert [letter["row_number"] for letter in letters] == list(range(100))
-    assert {reason for letter in letters for reason in letter["reasons"]} == {
+    dead_letters = firm.database.rows("select row_number, reasons from control.dead_letter order by dead_letter_id")
+    assert [each["row_number"] for each in dead_letters] == list(range(100))
+    assert {reason for each in dead_letters for reason in each["reasons"]} == {
         f"{BETWEEN}(market_value_usd): at most -1000000"
     }
 

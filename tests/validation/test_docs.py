@@ -1,4 +1,4 @@
-"""Data Docs, built by Great Expectations itself from what validation left in the partitions."""
+"""Data Docs, built by Great Expectations from the validation results in the partitions."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ DEAD = {
 }
 
 
-def validated(
+def write_validated(
     staging: Staging, table: str = "accounts", day: int = 2, results: tuple[Any, ...] = (VALUE,)
 ) -> Partition:
-    """Leaves a partition with results, as validation does."""
+    """Write a partition with results, as validation does."""
     outcome = {"table": table, "staged": 1000, "refused": 5, "results": results, "measures": {"dead_ratio": 0.25}}
     manifest = Manifest(
         vendor="orion",
@@ -89,22 +89,22 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "docs"
 
 
-def results(root: Path) -> list[Path]:
+def list_results(root: Path) -> list[Path]:
     return sorted((root / "site" / "validations").rglob("*.html"))
 
 
 def test_an_earlier_run_stays_beside_a_later_one(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging, day=2)], "scheduled__monday")
-    index = docs.build(root, [validated(staging, day=3)], "scheduled__tuesday").read_text()
+    docs.build(root, [write_validated(staging, day=2)], "scheduled__monday")
+    index = docs.build(root, [write_validated(staging, day=3)], "scheduled__tuesday").read_text()
     assert index.index('id="scheduled__tuesday"') < index.index('id="scheduled__monday"')
-    assert len(results(root)) == 2
+    assert len(list_results(root)) == 2
 
 
 def test_every_link_of_the_index_leads_to_a_page(staging: Staging, root: Path) -> None:
     import re
     from urllib.parse import unquote
 
-    partitions = [validated(staging, table) for table in ("accounts", "clients")]
+    partitions = [write_validated(staging, table) for table in ("accounts", "clients")]
     index = docs.build(root, partitions, "scheduled__2026-11-02T22:00:00+00:00")
     links = {unquote(link) for link in re.findall(r'href="([^"]+)"', index.read_text())}
     assert len(links) == 5
@@ -112,8 +112,8 @@ def test_every_link_of_the_index_leads_to_a_page(staging: Staging, root: Path) -
 
 
 def test_a_failed_expectation_shows_its_notes_units_and_counts(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging, results=(BAD_VALUE,))], "run")
-    page = results(root)[0].read_text()
+    docs.build(root, [write_validated(staging, results=(BAD_VALUE,))], "run")
+    page = list_results(root)[0].read_text()
     for words in ("values must be greater than or equal to", "2500000", "A made-up account holds less.", "-17.5"):
         assert words in page
     assert "5 unexpected values found. 0.5% of 1000 total rows." in " ".join(page.split())
@@ -121,44 +121,46 @@ def test_a_failed_expectation_shows_its_notes_units_and_counts(staging: Staging,
 
 
 def test_a_batch_level_expectation_shows_the_measure_that_it_looked_at(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging, results=(DEAD,))], "run")
-    page = results(root)[0].read_text()
+    docs.build(root, [write_validated(staging, results=(DEAD,))], "run")
+    page = list_results(root)[0].read_text()
     assert "0.25" in page
     assert "The day stops before anything is loaded." in page
     assert "total rows" not in page
 
 
 def test_the_suite_has_its_page_with_its_notes(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging)], "run")
+    docs.build(root, [write_validated(staging)], "run")
     page = (root / "site" / "expectations" / "orion__accounts.html").read_text()
     assert "A made-up account holds less." in page
 
 
 def test_markup_in_a_vendors_value_is_shown_as_text(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging, results=(BAD_VALUE,))], "run")
-    page = results(root)[0].read_text()
+    docs.build(root, [write_validated(staging, results=(BAD_VALUE,))], "run")
+    page = list_results(root)[0].read_text()
     assert HOSTILE not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
 
 
 def test_pages_need_no_script_and_nothing_from_elsewhere(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging, results=(BAD_VALUE, DEAD))], "run")
+    docs.build(root, [write_validated(staging, results=(BAD_VALUE, DEAD))], "run")
     pages = [page.read_text() for page in (root / "site").rglob("*.html")]
     assert len(pages) == 3
     assert not [page for page in pages if "<script" in page or "://" in page]
 
 
 def test_the_same_run_again_changes_nothing(staging: Staging, root: Path) -> None:
-    partitions = [validated(staging)]
+    partitions = [write_validated(staging)]
     first = docs.build(root, partitions, "run").read_text()
     assert docs.build(root, partitions, "run").read_text() == first
-    assert len(results(root)) == 1
+    assert len(list_results(root)) == 1
 
 
 def test_a_table_that_was_not_validated_is_left_out(staging: Staging, root: Path) -> None:
-    partitions = [validated(staging), staging.seal(replace(validated(staging).manifest, table="clients"))]
+    partitions = [write_validated(staging), staging.seal(replace(write_validated(staging).manifest, table="clients"))]
     docs.build(root, partitions, "run")
-    assert [page.relative_to(root / "site" / "validations").parts[0] for page in results(root)] == ["orion__accounts"]
+    assert [page.relative_to(root / "site" / "validations").parts[0] for page in list_results(root)] == [
+        "orion__accounts"
+    ]
 
 
 def test_the_oldest_results_go_when_there_are_too_many(
@@ -166,21 +168,21 @@ def test_the_oldest_results_go_when_there_are_too_many(
 ) -> None:
     monkeypatch.setattr(docs, "KEPT", 2)
     for day in (4, 2, 3):
-        index = docs.build(root, [validated(staging, day=day)], f"run{day}").read_text()
+        index = docs.build(root, [write_validated(staging, day=day)], f"run{day}").read_text()
     assert [name for name in ("run2", "run3", "run4") if name in index] == ["run3", "run4"]
-    assert len(results(root)) == 2
+    assert len(list_results(root)) == 2
 
 
 def test_a_lost_page_is_made_again_from_its_result(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging, day=2)], "run2")
-    results(root)[0].unlink()
-    docs.build(root, [validated(staging, day=3)], "run3")
-    assert len(results(root)) == 2
+    docs.build(root, [write_validated(staging, day=2)], "run2")
+    list_results(root)[0].unlink()
+    docs.build(root, [write_validated(staging, day=3)], "run3")
+    assert len(list_results(root)) == 2
 
 
 @contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """No file may grow larger, as on a disk that is nearly full."""
+def limit_file_size(size: int) -> Iterator[None]:
+    """Limit the size of any file, as on a disk that is nearly full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -192,28 +194,28 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_page_that_cannot_be_written_is_an_error_the_site_stays_and_the_next_run_succeeds(
     staging: Staging, root: Path
 ) -> None:
-    before = docs.build(root, [validated(staging, day=2, results=(BAD_VALUE,))], "run2").read_text()
-    room = results(root)[0].stat().st_size - 100
-    partitions = [validated(staging, day=3, results=(BAD_VALUE,))]
-    with files_of_at_most(room), pytest.raises(FatalError, match="Data Docs could not be built completely"):
+    before = docs.build(root, [write_validated(staging, day=2, results=(BAD_VALUE,))], "run2").read_text()
+    room = list_results(root)[0].stat().st_size - 100
+    partitions = [write_validated(staging, day=3, results=(BAD_VALUE,))]
+    with limit_file_size(room), pytest.raises(FatalError, match="Data Docs could not be built completely"):
         docs.build(root, partitions, "run3")
     assert (root / "site" / "index.html").read_text() == before
     assert len(list(root.glob("site-*"))) == 1
-    docs.build(root, [validated(staging, day=4)], "run4")
-    assert len(results(root)) == 2
+    docs.build(root, [write_validated(staging, day=4)], "run4")
+    assert len(list_results(root)) == 2
 
 
 def test_a_run_may_be_called_profiling(staging: Staging, root: Path) -> None:
-    index = docs.build(root, [validated(staging)], "manual__profiling")
+    index = docs.build(root, [write_validated(staging)], "manual__profiling")
     assert 'id="manual__profiling"' in index.read_text()
 
 
 def test_a_page_that_is_being_read_outlives_the_next_build(staging: Staging, root: Path) -> None:
-    docs.build(root, [validated(staging, day=2)], "run2")
+    docs.build(root, [write_validated(staging, day=2)], "run2")
     reading = (root / "site").resolve() / "index.html"
-    docs.build(root, [validated(staging, day=3)], "run3")
+    docs.build(root, [write_validated(staging, day=3)], "run3")
     assert reading.exists()
-    docs.build(root, [validated(staging, day=4)], "run4")
+    docs.build(root, [write_validated(staging, day=4)], "run4")
     assert not reading.exists()
 
 
@@ -247,12 +249,12 @@ def start_builder(
 
 def test_two_processes_that_build_at_once_lose_nothing(staging: Staging, root: Path, tmp_path: Path) -> None:
     partitions = {
-        run: [validated(staging, table, day) for table in ("accounts", "clients", "assets")]
+        run: [write_validated(staging, table, day) for table in ("accounts", "clients", "assets")]
         for run, day in (("run2", 2), ("run3", 3))
     }
     builders = [start_builder(root, tmp_path / "staging", 4, run, partitions[run]) for run in partitions]
     assert [builder.wait(120) for builder in builders] == [0, 0]
-    assert len(results(root)) == 6
+    assert len(list_results(root)) == 6
     index = (root / "site" / "index.html").read_text()
     assert {run for run in partitions if f'id="{run}"' in index} == set(partitions)
     assert sorted(path.name.split("-")[0] for path in root.iterdir()) == [
@@ -266,15 +268,15 @@ def test_two_processes_that_build_at_once_lose_nothing(staging: Staging, root: P
 
 @pytest.mark.long
 def test_a_killed_build_leaves_the_pages_intact(staging: Staging, root: Path, tmp_path: Path) -> None:
-    docs.build(root, [validated(staging, day=2)], "run2")
+    docs.build(root, [write_validated(staging, day=2)], "run2")
     random = Random(7)
     for _ in range(2):
-        builder = start_builder(root, tmp_path / "staging", 1000, "run3", [validated(staging, day=3)])
+        builder = start_builder(root, tmp_path / "staging", 1000, "run3", [write_validated(staging, day=3)])
         while not list((root / "results").rglob("*run3*")):
             time.sleep(0.01)
         time.sleep(random.random() / 2)
         builder.kill()
         builder.wait()
-    docs.build(root, [validated(staging, day=4)], "run4")
-    assert len(results(root)) == 3
+    docs.build(root, [write_validated(staging, day=4)], "run4")
+    assert len(list_results(root)) == 3
     assert len(list(root.glob("site-*"))) == 2

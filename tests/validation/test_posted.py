@@ -1,4 +1,4 @@
-"""Posted transactions beside each other and beside those of the last loaded day."""
+"""Posted transactions compared with each other and with those of the last loaded day."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ Measure = Callable[..., Comparison]
 
 
 def trade(number: int, **fields: Any) -> Row:
-    """A purchase that no other one is like."""
+    """Build a purchase unlike any other."""
     usual = {
         "id": number, "account": 1, "security": "ACME", "tradedOn": str(THURSDAY), "type": "BUY", "status": "posted", "units": number,
         "price": 20, "amount": 20 * number, "editedOn": str(THURSDAY),
@@ -84,7 +84,7 @@ def trade(number: int, **fields: Any) -> Row:
 
 @pytest.fixture
 def measure(tmp_path: Path) -> Measure:
-    """Stages the trades of a day, and of the day before it if there was one, and measures the former."""
+    """Stages the trades of a day, and of an earlier day if there is one, and measures the later day."""
     staging = Staging(str(tmp_path / "staging"))
 
     def add(day: date, rows: Iterable[Row], table: Table = TRADES) -> Partition:
@@ -104,8 +104,8 @@ def measure(tmp_path: Path) -> Measure:
 
 
 def test_transactions_that_come_again_as_they_were_are_not_restated(measure: Measure) -> None:
-    found = measure([trade(n) for n in range(1, 60)], [trade(n) for n in range(1, 40)])
-    assert found.measures == {"restated_ratio": 0, "repeated_ratio": 0, "mispriced_ratio": 0}
+    result = measure([trade(n) for n in range(1, 60)], [trade(n) for n in range(1, 40)])
+    assert result.measures == {"restated_ratio": 0, "repeated_ratio": 0, "mispriced_ratio": 0}
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_transactions_that_come_again_as_they_were_are_not_restated(measure: Mea
 def test_transactions_that_come_again_as_others_are_restated_and_named(
     measure: Measure, field: str, value: Any, fact: str
 ) -> None:
-    found = measure([trade(n, **{field: value}) for n in range(20, 40)], [trade(n) for n in range(20, 40)])
-    assert found.measures["restated_ratio"] == pytest.approx((20 - 1 - 20**0.5 / 2) / 20)
-    assert found.details["restated_ratio"].startswith(
+    result = measure([trade(n, **{field: value}) for n in range(20, 40)], [trade(n) for n in range(20, 40)])
+    assert result.measures["restated_ratio"] == pytest.approx((20 - 1 - 20**0.5 / 2) / 20)
+    assert result.details["restated_ratio"].startswith(
         f"{fact}: 20 of 20 posted transactions differ from those of 2026-11-19: 20, 21, "
     )
 
@@ -149,9 +149,9 @@ def test_nothing_is_restated_on_a_first_day_or_after_a_declaration_changed(measu
 
 def test_transactions_that_come_twice_under_two_keys_are_repeated_whenever_they_were_edited(measure: Measure) -> None:
     rows = [trade(n) for n in range(1, 20)]
-    found = measure(rows + [row | {"id": 100 + row["id"], "editedOn": str(FRIDAY)} for row in rows])
-    assert found.measures["repeated_ratio"] == pytest.approx((38 - 1 - 38**0.5 / 2) / 38)
-    assert found.details["repeated_ratio"].startswith(
+    result = measure(rows + [row | {"id": 100 + row["id"], "editedOn": str(FRIDAY)} for row in rows])
+    assert result.measures["repeated_ratio"] == pytest.approx((38 - 1 - 38**0.5 / 2) / 38)
+    assert result.details["repeated_ratio"].startswith(
         "38 of 38 posted transactions equal another one but for the key: 1,"
     )
 
@@ -169,9 +169,9 @@ def test_pending_copies_are_not_counted(measure: Measure) -> None:
 
 def test_quantity_and_amount_that_are_swapped_are_found_by_the_price(measure: Measure) -> None:
     swapped = [trade(n, units=-20 * n, amount=n) for n in range(10, 30)]
-    found = measure([*swapped, trade(1, price=1, amount=1, type="CONTRIBUTION")])
-    assert found.measures["mispriced_ratio"] == pytest.approx((20 - 1 - 20**0.5 / 2) / 20)
-    assert found.details["mispriced_ratio"].startswith(
+    result = measure([*swapped, trade(1, price=1, amount=1, type="CONTRIBUTION")])
+    assert result.measures["mispriced_ratio"] == pytest.approx((20 - 1 - 20**0.5 / 2) / 20)
+    assert result.details["mispriced_ratio"].startswith(
         "in 20 of 20 posted transactions the price is quantity over amount: 10,"
     )
 
@@ -179,9 +179,9 @@ def test_quantity_and_amount_that_are_swapped_are_found_by_the_price(measure: Me
 @pytest.mark.parametrize("amount", [0, 6, 24], ids=["zeroed", "halved", "doubled"])
 def test_amounts_of_cash_that_are_not_its_units_are_mispriced(measure: Measure, amount: int) -> None:
     securities = [trade(n) for n in range(100, 200)]
-    found = measure([*securities, *(trade(n, units=12, price=1, amount=amount) for n in range(1, 21))])
-    assert found.measures["mispriced_ratio"] == pytest.approx((20 - 1 - 20**0.5 / 2) / 20)
-    assert found.details["mispriced_ratio"].startswith(
+    result = measure([*securities, *(trade(n, units=12, price=1, amount=amount) for n in range(1, 21))])
+    assert result.measures["mispriced_ratio"] == pytest.approx((20 - 1 - 20**0.5 / 2) / 20)
+    assert result.details["mispriced_ratio"].startswith(
         "in 20 of 20 posted transactions the price is 1, and quantity and amount differ: 1, 2,"
     )
 

@@ -1,4 +1,4 @@
-"""What a suite says can be shown in Data Docs, which take no bound that moves with the partition."""
+"""Every suite can be shown in Data Docs, which support no bound that depends on the partition."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from include.contract import Vendor
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import Answer
-from tests.vendors.answered import Answers, Day, run_day
+from tests.extract.vendor_server import Answer
+from tests.vendors.golden_day import Day, Responses, run_day
 
 Run = Callable[..., Day]
 
@@ -28,10 +28,10 @@ def engine(shared_database: Database) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def run(engine: sa.Engine, tmp_path: Path) -> Run:
-    """Runs days of one vendor, or of some of its tables, one after the other in folders of their own."""
+    """Runs days of a vendor or of some of its tables, each in a folder of its own."""
     folders = itertools.count()
 
-    def start(vendor: Vendor, answers: Answers | Answer, *tables: str, **options: Any) -> Day:
-        return run_day(engine, tmp_path / str(next(folders)), vendor, answers, *tables, **options)
+    def start(vendor: Vendor, responses: Responses | Answer, *tables: str, **options: Any) -> Day:
+        return run_day(engine, tmp_path / str(next(folders)), vendor, responses, *tables, **options)
 
     return start

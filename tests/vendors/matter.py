@@ -1,4 +1,4 @@
-"""What the tests need to know of a vendor: what it states, what users change there, and what a day is killed in.
+"""A vendor's test facts: the tables to compare, the edits to make, and the tables in which a day is killed.
 
 Each vendor declares one `Matter` in `tests/vendors/<name>/matter.py`, beside its goldens.
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tests.running_sandbox import Sandbox
 
 Stated = dict[str, tuple[Any, ...]]
-"""Key -> values that the vendor states."""
+"""Key -> the vendor's values."""
 Keys = Callable[..., list[str]]
 """Entity, vendor and an optional condition -> keys of open rows."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A change at the sandbox: `POST /_sandbox/<path>`."""
+    """An edit at the sandbox: `POST /_sandbox/<path>`."""
 
     path: str
     values: dict[str, Any] = field(default_factory=dict)
@@ -34,17 +34,17 @@ class Edit:
 
 @dataclass(frozen=True)
 class Matter:
-    """The tables of a vendor that tests compare, change and interrupt.
+    """The tables of a vendor that tests compare, edit and interrupt.
 
     Attributes:
         facts: The table with most of the day's work.
         people: A table of descriptions, whose changes are versions.
         events: A table of dated rows.
-        rows: Rows of a page and of a part, so few that there are several of each.
-        state: Requests what the vendor states by other means than ours.
-        query: Selects the same from the warehouse, the key first.
-        correct: Changes at the vendor what the database holds.
-        draw_edits: Draws what users change there before a day is pulled.
+        rows: Rows per page and per part; few, so that there are several of each.
+        state: Reads the vendor's values by other requests than the product's.
+        query: Selects the same values from the warehouse, the key first.
+        correct: Edits at the vendor a row that the database holds.
+        draw_edits: Draws the edits of users at the vendor before a day is pulled.
     """
 
     facts: str

@@ -1,4 +1,4 @@
-"""What only Adobe Sign needs: every user's own list, states told by events, agreements that end and go on again."""
+"""Adobe Sign's own code: one list per user, states from events, agreements that end and are reopened."""
 
 from __future__ import annotations
 
@@ -18,30 +18,34 @@ from include.vendors.adobe_sign.members import member_status
 from local.postgres import Postgres
 from sandbox.adobe_sign.agreements import ROLES
 from tests.conftest import Firm, new_database
-from tests.extract.answering import RecordedCall, Reply
+from tests.extract.vendor_server import RecordedCall, Reply
 from tests.running_sandbox import LAST, NOW, run_sandbox
-from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
 from tests.vendors.conftest import Run
+from tests.vendors.golden_day import Day, Responses, Row, change_response, goldens, reply_from, run_day
 
-GOLDEN = changed(goldens(ADOBE_SIGN), "agreement_events", lambda body: body["agreements/A2/events"]["events"].pop())
-"""Without the event that is a dead letter: while it is one, its agreement waits."""
+GOLDEN = change_response(
+    goldens(ADOBE_SIGN), "agreement_events", lambda body: body["agreements/A2/events"]["events"].pop()
+)
+"""The goldens without the dead event, because its agreement is held back while it is dead."""
 
 
 @pytest.fixture(scope="module")
-def agreed(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
-    """The goldens' day; nobody changes it."""
+def golden_day(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """A day of the unchanged goldens."""
     return run_day(engine, tmp_path_factory.mktemp("agreed"), ADOBE_SIGN, GOLDEN)
 
 
-def agreement(key: str, **fields: Any) -> Answers:
-    """The answers, where an agreement says this."""
-    return changed(GOLDEN, "agreement_details", lambda body: body[f"agreements/{key}"].update(fields))
+def agreement(key: str, **fields: Any) -> Responses:
+    """Return the goldens with these fields of one agreement."""
+    return change_response(GOLDEN, "agreement_details", lambda body: body[f"agreements/{key}"].update(fields))
 
 
-def happened(key: str, *events: tuple[str, str]) -> Answers:
-    """The answers, where this happened to an agreement: kinds and times."""
+def replace_events(key: str, *events: tuple[str, str]) -> Responses:
+    """Return the goldens with these events (kind and time) of one agreement."""
     rows = [{"type": kind, "date": at, "description": f"{kind} {n}"} for n, (kind, at) in enumerate(events)]
-    return changed(GOLDEN, "agreement_events", lambda body: body[f"agreements/{key}/events"].update(events=rows))
+    return change_response(
+        GOLDEN, "agreement_events", lambda body: body[f"agreements/{key}/events"].update(events=rows)
+    )
 
 
 def envelope(day: Day, key: str) -> Row:
@@ -58,7 +62,7 @@ def people(day: Day, key: str) -> dict[str, Row]:
 
 
 @pytest.mark.parametrize(
-    ("said", "ours"),
+    ("theirs", "ours"),
     [
         *((f"OUT_FOR_{what}", "sent") for what in OUT),
         *((word, "completed") for word in COMPLETED),
@@ -68,11 +72,11 @@ def people(day: Day, key: str) -> dict[str, Row]:
         ("SOMETHING_NEW", "other"),
     ],
 )
-def test_status_is_mapped_to_ours(run: Run, said: str, ours: str) -> None:
-    assert envelope(run(ADOBE_SIGN, agreement("A1", status=said)), "A1")["status"] == ours
+def test_status_is_mapped_to_ours(run: Run, theirs: str, ours: str) -> None:
+    assert envelope(run(ADOBE_SIGN, agreement("A1", status=theirs)), "A1")["status"] == ours
 
 
-def test_every_status_of_the_sandbox_is_known(agreed: Day) -> None:
+def test_every_status_of_the_sandbox_is_known(golden_day: Day) -> None:
     awaited = pa.array([role.awaited for role in ROLES.values()])
     done = pa.array([role.done for role in ROLES.values()])
     assert set(is_final(awaited).to_pylist()) == {False}
@@ -81,38 +85,40 @@ def test_every_status_of_the_sandbox_is_known(agreed: Day) -> None:
 
 def test_withdrawn_and_rejected_share_a_status_and_differ_by_events(run: Run) -> None:
     withdrawn = run(
-        ADOBE_SIGN, happened("A3", ("CREATED", "2026-11-10T09:00:00Z"), ("RECALLED", "2026-11-11T09:00:00Z"))
+        ADOBE_SIGN, replace_events("A3", ("CREATED", "2026-11-10T09:00:00Z"), ("RECALLED", "2026-11-11T09:00:00Z"))
     )
-    refused = run(ADOBE_SIGN, happened("A3", ("CREATED", "2026-11-10T09:00:00Z"), ("REJECTED", "2026-11-11T09:00:00Z")))
+    refused = run(
+        ADOBE_SIGN, replace_events("A3", ("CREATED", "2026-11-10T09:00:00Z"), ("REJECTED", "2026-11-11T09:00:00Z"))
+    )
     assert [envelope(day, "A3")["status"] for day in (withdrawn, refused)] == ["voided", "declined"]
     assert envelope(withdrawn, "A3")["ended_at"] == datetime(2026, 11, 11, 9, tzinfo=UTC)
 
 
-def test_agreement_that_ended_and_goes_on_was_reopened_when_it_changed_last(agreed: Day) -> None:
-    row = envelope(agreed, "A4")
+def test_agreement_that_ended_and_is_open_was_reopened_when_it_changed_last(golden_day: Day) -> None:
+    row = envelope(golden_day, "A4")
     assert (row["status"], row["is_final"], row["ended_at"]) == ("sent", False, None)
     assert row["reopened_at"] == row["changed_at"] == datetime(2026, 11, 2, 9, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("key", ["A1", "A2", "A3", "A5"])
-def test_agreement_that_goes_on_or_ended_for_the_first_time_was_not_reopened(agreed: Day, key: str) -> None:
-    assert envelope(agreed, key)["reopened_at"] is None
+def test_agreement_that_is_open_or_ended_for_the_first_time_was_not_reopened(golden_day: Day, key: str) -> None:
+    assert envelope(golden_day, key)["reopened_at"] is None
 
 
-def test_agreement_without_events_changed_when_created(agreed: Day) -> None:
-    row = envelope(agreed, "A5")
+def test_agreement_without_events_changed_when_created(golden_day: Day) -> None:
+    row = envelope(golden_day, "A5")
     assert (row["status"], row["changed_at"]) == ("draft", row["created_at"])
 
 
-def test_draft_has_no_members_or_events_and_affects_no_other(agreed: Day) -> None:
+def test_draft_has_no_members_or_events_and_affects_no_other(golden_day: Day) -> None:
     for table in ("members", "agreement_events"):
-        assert {row["agreement_id"] for row in agreed.staged(table)} == {"A1", "A2", "A3", "A4"}
+        assert {row["agreement_id"] for row in golden_day.staged(table)} == {"A1", "A2", "A3", "A4"}
 
 
-def test_status_in_the_list_is_the_caller_s_and_does_not_count(agreed: Day) -> None:
-    [listed] = [row for row in agreed.staged("agreements") if row["agreement_id"] == "A2"]
+def test_status_in_the_list_is_the_caller_s_and_does_not_count(golden_day: Day) -> None:
+    [listed] = [row for row in golden_day.staged("agreements") if row["agreement_id"] == "A2"]
     assert listed["status_to_user"] == "WAITING_FOR_MY_APPROVAL"
-    assert envelope(agreed, "A2")["status"] == "sent"
+    assert envelope(golden_day, "A2")["status"] == "sent"
 
 
 @pytest.mark.parametrize("written", ["2026-11-19T06:07:19-07:00", "2026-11-19T13:07:19Z"])
@@ -137,29 +143,31 @@ def test_purpose_is_the_name_up_to_its_first_dash(name: str | None, purpose: str
 # --- members ---
 
 
-def test_replaced_member_is_counted_and_dropped(agreed: Day) -> None:
-    assert set(people(agreed, "A2")) == {"A2:P2", "A2:P4"}
-    assert agreed.produced("participants", "envelope_recipient").dropped["replaced by another member"] == 1
+def test_replaced_member_is_counted_and_dropped(golden_day: Day) -> None:
+    assert set(people(golden_day, "A2")) == {"A2:P2", "A2:P4"}
+    assert golden_day.produced("participants", "envelope_recipient").dropped["replaced by another member"] == 1
 
 
-def test_member_carries_the_role_the_order_and_the_state_of_the_set(agreed: Day) -> None:
-    last = people(agreed, "A2")["A2:P4"]
+def test_member_carries_the_role_the_order_and_the_state_of_the_set(golden_day: Day) -> None:
+    last = people(golden_day, "A2")["A2:P4"]
     assert (last["role"], last["routing_order"], last["status"]) == ("signer", 2, "waiting")
-    assert {row["created_on"] for row in people(agreed, "A2").values()} == {envelope(agreed, "A2")["created_on"]}
+    assert {row["created_on"] for row in people(golden_day, "A2").values()} == {
+        envelope(golden_day, "A2")["created_on"]
+    }
 
 
-def test_member_action_time_comes_from_the_events(agreed: Day) -> None:
-    assert people(agreed, "A1")["A1:P1"]["signed_at"] == datetime(2026, 11, 18, 10, 30, tzinfo=UTC)
-    assert people(agreed, "A3")["A3:P5"]["declined_at"] == datetime(2026, 11, 11, 9, tzinfo=UTC)
+def test_member_action_time_comes_from_the_events(golden_day: Day) -> None:
+    assert people(golden_day, "A1")["A1:P1"]["signed_at"] == datetime(2026, 11, 18, 10, 30, tzinfo=UTC)
+    assert people(golden_day, "A3")["A3:P5"]["declined_at"] == datetime(2026, 11, 11, 9, tzinfo=UTC)
 
 
 def test_every_state_of_a_set_is_mapped() -> None:
-    said = ["COMPLETED", "NOT_YET_VISIBLE", "WAITING_FOR_MY_SIGNATURE", "CANCELLED", "EXPIRED", None]
-    assert member_status(pa.array(said)).to_pylist() == ["completed", "waiting", "sent", "other", "other", "sent"]
+    theirs = ["COMPLETED", "NOT_YET_VISIBLE", "WAITING_FOR_MY_SIGNATURE", "CANCELLED", "EXPIRED", None]
+    assert member_status(pa.array(theirs)).to_pylist() == ["completed", "waiting", "sent", "other", "other", "sent"]
 
 
-def test_password_of_a_member_is_left_behind(agreed: Day) -> None:
-    staged = [agreed.staged(table) for table in agreed.partitions]
+def test_password_of_a_member_is_left_behind(golden_day: Day) -> None:
+    staged = [golden_day.staged(table) for table in golden_day.partitions]
     assert "never kept" not in json.dumps(staged, default=str)
 
 
@@ -167,21 +175,21 @@ def test_password_of_a_member_is_left_behind(agreed: Day) -> None:
 
 
 class Users:
-    """A vendor of two users, each with a list in pages of one agreement, and one agreement that both see."""
+    """A vendor of two users; each has a list in pages of one agreement, and both lists share an agreement."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str, str]] = []
+        self.calls: list[tuple[str, str, str]] = []
         self.lists = {"ann@firm.example": ["A1", "A2"], "bo@firm.example": ["A2", "A3", "A4"]}
-        self.answer = answering(ADOBE_SIGN, GOLDEN)
+        self.answer = reply_from(ADOBE_SIGN, GOLDEN)
 
-    def __call__(self, asked: RecordedCall) -> Reply:
-        user = asked.headers.get("x-api-user", "").removeprefix("email:")
-        self.asked.append((asked.path, user, asked.params.get("cursor", "")))
-        if asked.path == "/users":
+    def __call__(self, call: RecordedCall) -> Reply:
+        user = call.headers.get("x-api-user", "").removeprefix("email:")
+        self.calls.append((call.path, user, call.params.get("cursor", "")))
+        if call.path == "/users":
             return Reply({"page": {}, "userInfoList": [{"id": f"U-{name}", "email": name} for name in self.lists]})
-        if asked.path != "/agreements":
-            return self.answer(asked)
-        place, ids = int(asked.params.get("cursor", "0")), self.lists[user]
+        if call.path != "/agreements":
+            return self.answer(call)
+        place, ids = int(call.params.get("cursor", "0")), self.lists[user]
         page = {"nextCursor": str(place + 1)} if place + 1 < len(ids) else {}
         return Reply({"page": page, "userAgreementList": [{"id": ids[place], "name": "Sample", "status": "SIGNED"}]})
 
@@ -189,7 +197,7 @@ class Users:
 def test_list_of_every_user_is_read_to_its_end_on_that_user_s_behalf(run: Run) -> None:
     users = Users()
     day = run(ADOBE_SIGN, users)
-    listed = sorted((user, cursor) for path, user, cursor in users.asked if path == "/agreements")
+    listed = sorted((user, cursor) for path, user, cursor in users.calls if path == "/agreements")
     assert listed == [
         *(("ann@firm.example", cursor) for cursor in ("", "1")),
         *(("bo@firm.example", cursor) for cursor in ("", "1", "2")),
@@ -201,9 +209,9 @@ def test_list_of_every_user_is_read_to_its_end_on_that_user_s_behalf(run: Run) -
 def test_agreement_of_two_users_is_requested_once_for_one_of_them(run: Run) -> None:
     users = Users()
     day = run(ADOBE_SIGN, users)
-    asked = [(path, user) for path, user, _ in users.asked if path.startswith("/agreements/A2")]
-    assert len(asked) == len({path for path, _ in asked}) == 3
-    assert len({user for _, user in asked}) == 1
+    calls = [(path, user) for path, user, _ in users.calls if path.startswith("/agreements/A2")]
+    assert len(calls) == len({path for path, _ in calls}) == 3
+    assert len({user for _, user in calls}) == 1
     assert {row["envelope_key"] for row in day.read_canonical("agreement_details", "envelope")} == {
         "A1",
         "A2",
@@ -212,7 +220,7 @@ def test_agreement_of_two_users_is_requested_once_for_one_of_them(run: Run) -> N
     }
 
 
-# --- what has come to its end ---
+# --- agreements that have ended ---
 
 
 @pytest.fixture(scope="module")
@@ -220,10 +228,10 @@ def firm(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A firm whose agreements are in the warehouse."""
     folder = tmp_path_factory.mktemp("firm")
     with new_database(postgres) as database, run_sandbox(folder / "sandbox", households=12) as sandbox:
-        made = Firm(ADOBE_SIGN, sandbox, database, folder)
-        made.day()
-        yield made
-        made.engine.dispose()
+        firm = Firm(ADOBE_SIGN, sandbox, database, folder)
+        firm.day()
+        yield firm
+        firm.engine.dispose()
 
 
 def keys(firm: Firm, where: str) -> set[str]:
@@ -232,13 +240,13 @@ def keys(firm: Firm, where: str) -> set[str]:
 
 
 def list_requested(firm: Firm) -> set[str]:
-    """Agreements that the newest run asked for, one by one."""
+    """Return the agreements that the newest run requested one by one."""
     query = "select distinct split_part(path, '/', 2) as key from control.api_call where path like 'agreements/%'"
     return {row["key"] for row in firm.database.rows(f"{query} and run_id = 'run-{firm._runs}'")}
 
 
 def request_agreement(firm: Firm, key: str) -> None:
-    """Asks for one agreement on its sender's behalf, as a webhook or a person lets it."""
+    """Request one agreement on its sender's behalf, as a webhook or an operator does."""
     sender = firm.database.value(
         "select sender_email from warehouse.envelope where envelope_key = :key and recorded_to is null", key=key
     )
@@ -267,12 +275,12 @@ def test_ended_agreement_is_requested_when_selected(firm: Firm) -> None:
     assert list_requested(firm) == {key}
 
 
-def test_agreement_that_expired_and_was_started_again_goes_on(firm: Firm) -> None:
+def test_agreement_that_expired_and_was_started_again_is_open(firm: Firm) -> None:
     key = min(keys(firm, "status = 'sent'"))
     firm.sandbox.admin("adobe_sign/expire", agreement_id=key)
     request_agreement(firm, key)
     assert key in keys(firm, "status = 'expired' and is_final")
     firm.turn_to(NOW + timedelta(hours=1))  # the vendor's times have no fractions
     firm.sandbox.admin("adobe_sign/restart", agreement_id=key)
-    firm.day()  # its webhook was lost: the user's list says that it goes on
+    firm.day()  # its webhook was lost; the user's list shows that it is open again
     assert key in keys(firm, "status = 'sent' and not is_final and reopened_at is not null")

@@ -1,4 +1,4 @@
-"""What only DocuSign needs: flags and numbers as texts, seven decimals, recipients in many arrays, custom fields."""
+"""DocuSign's own code: flags and numbers as texts, seven decimals, recipients in many arrays, custom fields."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from include.vendors.docusign.envelopes import ENVELOPES, ROLES
 from include.vendors.docusign.recipients import first_of, order_of
 from sandbox.docusign.life import KINDS
 from tests.conftest import Firm
-from tests.extract.answering import RecordedCall, Reply
+from tests.extract.vendor_server import RecordedCall, Reply
 from tests.running_sandbox import NOW
-from tests.vendors.answered import Answers, Day, Row, answering, changed, goldens, run_day
 from tests.vendors.conftest import Run
+from tests.vendors.golden_day import Day, Responses, Row, change_response, goldens, reply_from, run_day
 
 GOLDEN = goldens(DOCUSIGN)
 TABLES = ("envelopes", "recipients")
@@ -28,23 +28,23 @@ FIRST = "0a6633de-3dad-4d21-a3a2-000000000001"
 
 
 @pytest.fixture(scope="module")
-def signed(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
-    """The goldens' day; nobody changes it."""
+def golden_day(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """A day of the unchanged goldens."""
     return run_day(engine, tmp_path_factory.mktemp("signed"), DOCUSIGN, GOLDEN)
 
 
-def envelope(**fields: Any) -> Answers:
-    """The answers, where the first envelope says this."""
-    return changed(GOLDEN, "envelopes", lambda body: body["envelopes"][0].update(fields))
+def envelope(**fields: Any) -> Responses:
+    """Return the goldens with these fields of the first envelope."""
+    return change_response(GOLDEN, "envelopes", lambda body: body["envelopes"][0].update(fields))
 
 
-def recipients(**arrays: Any) -> Answers:
-    """The answers, where the first envelope has these recipients and no others."""
+def recipients(**arrays: Any) -> Responses:
+    """Return the goldens with these recipients of the first envelope."""
     return envelope(recipients=arrays)
 
 
-def fields(value: Any) -> Answers:
-    """The answers, where the first envelope has these text custom fields."""
+def fields(value: Any) -> Responses:
+    """Return the goldens with these text custom fields of the first envelope."""
     return envelope(customFields={"textCustomFields": value})
 
 
@@ -91,7 +91,7 @@ def test_empty_text_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "is_final"),
+    ("theirs", "status", "is_final"),
     [
         ("created", "draft", False),
         ("sent", "sent", False),
@@ -105,8 +105,8 @@ def test_empty_text_is_none() -> None:
         ("authoritativecopy", "other", False),
     ],
 )
-def test_status_is_mapped_and_marked_final(run: Run, said: str, status: str, is_final: bool) -> None:
-    day = run(DOCUSIGN, envelope(status=said), *TABLES)
+def test_status_is_mapped_and_marked_final(run: Run, theirs: str, status: str, is_final: bool) -> None:
+    day = run(DOCUSIGN, envelope(status=theirs), *TABLES)
     assert (first(day)["status"], first(day)["is_final"]) == (status, is_final)
     of = [row for row in day.read_canonical("recipients", "envelope_recipient") if row["envelope_key"] == FIRST]
     assert {row["is_final"] for row in of} == {is_final}
@@ -115,21 +115,23 @@ def test_status_is_mapped_and_marked_final(run: Run, said: str, status: str, is_
 def test_draft_has_no_stamp_but_that_of_its_creation(run: Run) -> None:
     draft = {"envelopeId": FIRST, "status": "created", "createdDateTime": "2026-11-16T14:00:00Z"}
     rows = [draft | {"lastModifiedDateTime": "2026-11-16T14:00:00Z"}]
-    day = run(DOCUSIGN, changed(GOLDEN, "envelopes", lambda body: body.update(envelopes=rows)), *TABLES)
+    day = run(DOCUSIGN, change_response(GOLDEN, "envelopes", lambda body: body.update(envelopes=rows)), *TABLES)
     assert [row["event"] for row in day.read_canonical("envelopes", "envelope_event")] == ["created"]
     assert (first(day)["status"], first(day)["sent_at"]) == ("draft", None)
 
 
 @pytest.mark.parametrize("stamp", ["declinedDateTime", "voidedDateTime", "deletedDateTime"])
 def test_end_that_is_no_completion_has_its_time(run: Run, stamp: str) -> None:
-    answers = envelope(completedDateTime=None, **{stamp: "2026-11-19T10:00:00Z"})
-    assert first(run(DOCUSIGN, answers, "envelopes"))["ended_at"] == datetime(2026, 11, 19, 10, tzinfo=UTC)
+    responses = envelope(completedDateTime=None, **{stamp: "2026-11-19T10:00:00Z"})
+    assert first(run(DOCUSIGN, responses, "envelopes"))["ended_at"] == datetime(2026, 11, 19, 10, tzinfo=UTC)
 
 
-def test_each_stamp_is_an_event(signed: Day) -> None:
-    events = [r["event"] for r in signed.read_canonical("envelopes", "envelope_event") if r["envelope_key"] == FIRST]
+def test_each_stamp_is_an_event(golden_day: Day) -> None:
+    events = [
+        r["event"] for r in golden_day.read_canonical("envelopes", "envelope_event") if r["envelope_key"] == FIRST
+    ]
     assert events == ["created", "sent", "delivered", "completed"]
-    acts = [(r["event"], r["actor_name"]) for r in signed.read_canonical("recipients", "envelope_event")]
+    acts = [(r["event"], r["actor_name"]) for r in golden_day.read_canonical("recipients", "envelope_event")]
     assert ("signed", "Ann Sample") in acts
     assert ("refused", "Bo Sample") in acts
 
@@ -168,8 +170,8 @@ def test_array_that_is_none_costs_no_envelope_and_no_other_recipient(run: Run, a
     assert len(day.dead("recipients")) + len(day.dead("envelopes")) >= 1
 
 
-def test_recipient_without_a_name_is_known_by_the_signer_s(signed: Day) -> None:
-    rows = {r["envelope_recipient_key"]: r for r in signed.read_canonical("recipients", "envelope_recipient")}
+def test_recipient_without_a_name_is_known_by_the_signer_s(golden_day: Day) -> None:
+    rows = {r["envelope_recipient_key"]: r for r in golden_day.read_canonical("recipients", "envelope_recipient")}
     assert (rows[f"{FIRST}:2"]["name"], rows[f"{FIRST}:2"]["email"]) == ("Bob Sample", None)
     assert (rows[f"{FIRST}:5"]["role"], rows[f"{FIRST}:5"]["name"]) == ("seal", None)
 
@@ -221,7 +223,7 @@ def test_number_where_a_list_is_due_is_a_dead_letter_of_its_envelope(run: Run) -
     assert {"key": FIRST, "reasons": ["customFields.textCustomFields: not string"]} in day.dead("envelopes")
 
 
-# --- what is asked for ---
+# --- requests ---
 
 
 def build_parameters(**span: Any) -> dict[str, str]:
@@ -252,23 +254,23 @@ def test_single_envelopes_are_requested_at_once_without_dates() -> None:
 
 
 def test_envelopes_come_with_recipients_and_custom_fields_in_one_list(run: Run) -> None:
-    """The vendor flags who asks for envelope after envelope."""
+    """The vendor flags callers that request envelopes one by one."""
     paths: list[str] = []
-    answer = answering(DOCUSIGN, GOLDEN)
+    respond = reply_from(DOCUSIGN, GOLDEN)
 
-    def answer_and_note(call: RecordedCall) -> Reply:
+    def record_and_respond(call: RecordedCall) -> Reply:
         paths.append(call.path)
         assert call.params["include"] == "recipients,custom_fields"
-        return answer(call)
+        return respond(call)
 
-    day = run(DOCUSIGN, answer_and_note, *TABLES)
+    day = run(DOCUSIGN, record_and_respond, *TABLES)
     assert set(paths) == {"/envelopes"}
     assert len(day.staged("recipients")) > 1
 
 
 @pytest.mark.parametrize("vendor", ["docusign"], indirect=True)
 def test_poll_finds_a_signature_that_changed_no_status(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
-    """The vendor finds envelopes by when their status changed: so the poll reaches far back."""
+    """The vendor selects envelopes by the time of their last status change, so the poll reaches far back."""
     firm = start_firm(vendor, households=3)
     people = [{"name": f"Sample {name}", "email": f"{name}@client.example"} for name in ("ann", "bo", "cy")]
     key = firm.sandbox.admin("docusign/send", signers=people)["envelopeId"]

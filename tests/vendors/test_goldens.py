@@ -1,7 +1,7 @@
-"""Goldens: what a vendor answers for each table, and beside it what it must become, staged and canonical.
+"""Goldens: a vendor's response for each table, and beside it the expected staged and canonical rows.
 
-A nested table has no answer of its own. An expected file that is missing is written, and the test fails until
-somebody has read it; none is ever overwritten.
+A nested table has no response of its own. A missing expected file is written, and the test fails, so that a
+developer reviews it; none is ever overwritten.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from include.contract import FanOut, Nested, Table, Vendor
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.vendors.answered import HERE, Day, goldens, run_day, written
+from tests.vendors.golden_day import HERE, Day, goldens, run_day, to_json
 
 CASES = [
     pytest.param(vendor, table, id=f"{vendor.name}-{table.name}")
@@ -37,8 +37,8 @@ def day_of(engine: sa.Engine, tmp_path_factory: pytest.TempPathFactory) -> Calla
     return functools.cache(lambda name: run_day(engine, folder, named(name), goldens(named(name))))
 
 
-def become(day: Day, table: Table) -> dict[str, Any]:
-    """What a table becomes: staged rows, rows that can't be read or are refused, and canonical rows by entity."""
+def collect_outcome(day: Day, table: Table) -> dict[str, Any]:
+    """Collect a table's staged rows, its unreadable or rejected rows, and its canonical rows by entity."""
     return {
         "staged": day.staged(table.name),
         "dead": day.dead(table.name),
@@ -53,23 +53,23 @@ def _text(value: object) -> str:
 @pytest.mark.parametrize(("vendor", "table"), CASES)
 def test_response_becomes_its_golden(vendor: Vendor, table: Table, day_of: Callable[[str], Day]) -> None:
     expected = HERE / vendor.name / f"{table.name}.expected.json"
-    became = _text(become(day_of(vendor.name), table))
+    actual = _text(collect_outcome(day_of(vendor.name), table))
     if not expected.exists():
-        expected.write_text(became)
+        expected.write_text(actual)
         pytest.fail(f"{expected.name} was missing, and is written: read it")
-    assert became == expected.read_text()
+    assert actual == expected.read_text()
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
 def test_every_file_has_a_table_and_every_requested_table_a_response(vendor: Vendor) -> None:
-    asked_for = {table.name for table in vendor.requested_tables if not isinstance(table.shape, Nested)}
-    assert goldens(vendor).keys() == asked_for
+    requested = {table.name for table in vendor.requested_tables if not isinstance(table.shape, Nested)}
+    assert goldens(vendor).keys() == requested
     expected = {path.name.removesuffix(".expected.json") for path in (HERE / vendor.name).glob("*.expected.json")}
     assert expected == {table.name for table in vendor.requested_tables}
 
 
-def stripped(table: Table, answer: bytes) -> bytes:
-    """The answer with nothing in its rows but what is required."""
+def keep_required(table: Table, body: bytes) -> bytes:
+    """Remove all optional values from a response."""
     required = {column.source for column in table.columns if column.required}
 
     def strip(value: Any) -> Any:
@@ -81,21 +81,21 @@ def stripped(table: Table, answer: bytes) -> bytes:
                     del row[name]
         return value
 
-    if answer.lstrip()[:1] not in (b"[", b"{"):
-        header, *lines = csv.reader(io.StringIO(answer.decode()))
+    if body.lstrip()[:1] not in (b"[", b"{"):
+        header, *lines = csv.reader(io.StringIO(body.decode()))
         cells = [[cell if name in required else "" for name, cell in zip(header, line, strict=True)] for line in lines]
         csv.writer(text := io.StringIO()).writerows([header, *cells])
         return text.getvalue().encode()
     if isinstance(table.shape, FanOut) and "{" in table.path:
-        return written({path: strip(each) for path, each in json.loads(answer).items()})
-    return written(strip(json.loads(answer)))
+        return to_json({path: strip(each) for path, each in json.loads(body).items()})
+    return to_json(strip(json.loads(body)))
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)
 def test_rows_that_state_only_what_is_required_are_loaded(vendor: Vendor, database: Database, tmp_path: Path) -> None:
-    answers = {name: stripped(vendor.table(name), answer) for name, answer in goldens(vendor).items()}
+    responses = {name: keep_required(vendor.table(name), body) for name, body in goldens(vendor).items()}
     engine = schema.engine(database.url())
-    day = run_day(engine, tmp_path, vendor, answers)
+    day = run_day(engine, tmp_path, vendor, responses)
     day.load()
     engine.dispose()
     assert any(day.staged(table.name) for table in vendor.requested_tables)

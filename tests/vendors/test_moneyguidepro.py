@@ -1,4 +1,4 @@
-"""What only MoneyGuidePro needs: numbers that are texts, results that may be missing or stale, goals that people read."""
+"""MoneyGuidePro's own code: numbers as texts, results that may be missing or stale, goals worded for people."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from include.vendors.arrays import ratio
 from include.vendors.moneyguidepro import MONEYGUIDEPRO
 from include.vendors.moneyguidepro.plans import amount, end_year, start_year
 from sandbox.moneyguidepro.goals import write_money
-from tests.vendors.answered import NOW, Answers, Day, changed, goldens, run_day
 from tests.vendors.conftest import Run
+from tests.vendors.golden_day import NOW, Day, Responses, change_response, goldens, run_day
 
 GOLDEN = goldens(MONEYGUIDEPRO)
 SUMMARY, METER = "Households/70001/PlanSummary", "Households/70001/MonteCarloMeter"
@@ -27,19 +27,19 @@ RESULTS = ("households", "meters", "plan_summaries", "goals")
 
 
 def regex_of(table: str, column: str) -> str:
-    [found] = [e for e in read_suite("moneyguidepro", table) if e.column == column and "regex" in e.kwargs]
-    pattern: str = found.kwargs["regex"]
+    [expectation] = [e for e in read_suite("moneyguidepro", table) if e.column == column and "regex" in e.kwargs]
+    pattern: str = expectation.kwargs["regex"]
     return pattern
 
 
 @pytest.fixture(scope="module")
-def planned(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
-    """The goldens' day; nobody changes it."""
+def golden_day(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
+    """A day of the unchanged goldens."""
     return run_day(engine, tmp_path_factory.mktemp("planned"), MONEYGUIDEPRO, GOLDEN)
 
 
-def summarised(change: Callable[[Any], object]) -> Answers:
-    return changed(GOLDEN, "plan_summaries", lambda held: change(held[SUMMARY]))
+def change_summary(change: Callable[[Any], object]) -> Responses:
+    return change_response(GOLDEN, "plan_summaries", lambda body: change(body[SUMMARY]))
 
 
 def current_of(day: Day, household: str = "70001") -> dict[str, Any]:
@@ -51,47 +51,53 @@ def current_of(day: Day, household: str = "70001") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("said", "stated"),
+    ("text", "stated"),
     [("82", "0.82"), ("82%", "0.82"), ("0", "0"), ("100%", "1"), ("7.25", "0.0725"), ("<50", None), (">99", None)],
 )
-def test_probability_is_read_from_its_text_and_the_text_is_kept(run: Run, said: str, stated: str | None) -> None:
+def test_probability_is_read_from_its_text_and_the_text_is_kept(run: Run, text: str, stated: str | None) -> None:
     day = run(
-        MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
+        MONEYGUIDEPRO,
+        change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess=text)),
+        *RESULTS,
     )
     [result] = day.read_canonical("meters", "plan_result")
     assert result["probability_ratio"] == (None if stated is None else Decimal(stated))
-    assert result["probability_text"] == said
+    assert result["probability_text"] == text
 
 
-def test_current_and_recommended_scenario_are_two_results(planned: Day) -> None:
-    [recommended] = planned.read_canonical("meters", "plan_result")
-    current = current_of(planned)
+def test_current_and_recommended_scenario_are_two_results(golden_day: Day) -> None:
+    [recommended] = golden_day.read_canonical("meters", "plan_result")
+    current = current_of(golden_day)
     assert (current["scenario"], current["probability_ratio"]) == ("current", Decimal("0.77"))
     assert (recommended["scenario"], recommended["probability_ratio"]) == ("recommended", Decimal("0.82"))
     assert current["plan_key"] == recommended["plan_key"]
     assert current["plan_result_key"] != recommended["plan_result_key"]
 
 
-def test_missing_recommended_scenario_is_missing_and_not_zero(planned: Day, run: Run) -> None:
-    assert "70002" not in {row["plan_key"] for row in planned.read_canonical("meters", "plan_result")}
-    assert planned.produced("meters", "plan_result").dropped["no recommended scenario"] == 1
+def test_missing_recommended_scenario_is_missing_and_not_zero(golden_day: Day, run: Run) -> None:
+    assert "70002" not in {row["plan_key"] for row in golden_day.read_canonical("meters", "plan_result")}
+    assert golden_day.produced("meters", "plan_result").dropped["no recommended scenario"] == 1
     zero = run(
-        MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess="0")), *RESULTS
+        MONEYGUIDEPRO,
+        change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess="0")),
+        *RESULTS,
     )
     assert [row["probability_ratio"] for row in zero.read_canonical("meters", "plan_result")] == [0]
 
 
-def test_household_without_a_plan_has_none(planned: Day) -> None:
-    assert {row["plan_key"] for row in planned.read_canonical("plan_summaries", "plan")} == {"70001", "70002"}
-    assert planned.produced("plan_summaries", "plan").dropped["no plan"] == 1
+def test_household_without_a_plan_has_none(golden_day: Day) -> None:
+    assert {row["plan_key"] for row in golden_day.read_canonical("plan_summaries", "plan")} == {"70001", "70002"}
+    assert golden_day.produced("plan_summaries", "plan").dropped["no plan"] == 1
 
 
 @pytest.mark.parametrize(
-    "said", ["ask your advisor", "82 percent", "1e2", "", "150%", "101", "-5", "0.82", "<0.5", "0.82%"]
+    "text", ["ask your advisor", "82 percent", "1e2", "", "150%", "101", "-5", "0.82", "<0.5", "0.82%"]
 )
-def test_unknown_probability_format_is_a_dead_letter(run: Run, said: str) -> None:
+def test_unknown_probability_format_is_a_dead_letter(run: Run, text: str) -> None:
     day = run(
-        MONEYGUIDEPRO, changed(GOLDEN, "meters", lambda held: held[METER].update(probabilityOfSuccess=said)), *RESULTS
+        MONEYGUIDEPRO,
+        change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess=text)),
+        *RESULTS,
     )
     assert {"key": "70001", "reasons": ["expect_column_values_to_match_regex(probability)"]} in day.dead("meters")
 
@@ -106,9 +112,9 @@ def test_any_percentage_becomes_its_ratio(percent: Decimal, sign: str) -> None:
 @given(st.one_of(st.from_regex(regex_of("meters", "probability")), st.text(max_size=8)))
 @example("150%")
 @example("999")
-def test_ratio_of_any_text_is_from_zero_to_one_or_missing(said: str) -> None:
-    [found] = ratio(pa.array([said])).to_pylist()
-    assert found is None or 0 <= found <= 1
+def test_ratio_of_any_text_is_from_zero_to_one_or_missing(text: str) -> None:
+    [value] = ratio(pa.array([text])).to_pylist()
+    assert value is None or 0 <= value <= 1
 
 
 @settings(max_examples=300, deadline=None)
@@ -122,7 +128,9 @@ def test_number_between_zero_and_one_may_be_a_fraction_and_is_no_percentage(numb
 
 @pytest.mark.parametrize("high", ["101", "0.9"])
 def test_target_range_that_is_no_percentage_is_missing(run: Run, high: str) -> None:
-    day = run(MONEYGUIDEPRO, summarised(lambda row: row["results"].update(monteCarloTargetRangeHigh=high)), *RESULTS)
+    day = run(
+        MONEYGUIDEPRO, change_summary(lambda row: row["results"].update(monteCarloTargetRangeHigh=high)), *RESULTS
+    )
     [plan] = [row for row in day.read_canonical("plan_summaries", "plan") if row["plan_key"] == "70001"]
     assert (plan["target_low_ratio"], plan["target_high_ratio"]) == (Decimal("0.75"), None)
 
@@ -135,17 +143,17 @@ def test_target_range_that_is_no_percentage_is_missing(run: Run, high: str) -> N
 )
 def test_result_on_positions_that_were_not_refreshed_is_stale(run: Run, status: str | None, stale: bool) -> None:
     refresh = None if status is None else {"status": status, "messages": []}
-    day = run(MONEYGUIDEPRO, summarised(lambda row: row.update(refreshPositionsResponse=refresh)), *RESULTS)
+    day = run(MONEYGUIDEPRO, change_summary(lambda row: row.update(refreshPositionsResponse=refresh)), *RESULTS)
     result = current_of(day)
     assert (result["is_stale"], result["probability_ratio"]) == (stale, Decimal("0.77"))
 
 
-def test_result_is_stamped_with_the_time_of_its_call(planned: Day) -> None:
-    assert {row["computed_at"] for row in planned.read_canonical("plan_summaries", "plan_result")} == {NOW}
+def test_result_is_stamped_with_the_time_of_its_call(golden_day: Day) -> None:
+    assert {row["computed_at"] for row in golden_day.read_canonical("plan_summaries", "plan_result")} == {NOW}
 
 
-def test_plan_is_dated_by_its_household(planned: Day) -> None:
-    dated = {row["plan_key"]: str(row["updated_on"]) for row in planned.read_canonical("plan_summaries", "plan")}
+def test_plan_is_dated_by_its_household(golden_day: Day) -> None:
+    dated = {row["plan_key"]: str(row["updated_on"]) for row in golden_day.read_canonical("plan_summaries", "plan")}
     assert dated == {"70001": "2026-11-16", "70002": "2026-01-05"}
 
 
@@ -181,8 +189,8 @@ def test_money_under_a_million_comes_back_to_the_dollar(dollars: Decimal, year: 
 @settings(max_examples=200, deadline=None)
 @given(st.decimals(1_000_000, 900_000_000, places=2), st.integers(2000, 2099))
 def test_millions_come_back_to_what_was_written(dollars: Decimal, year: int) -> None:
-    [found] = amount(pa.array([f"{write_money(dollars)} / yr from {year}"])).to_pylist()
-    assert abs(found - dollars) <= 5000  # a hundredth of a million is written
+    [usd] = amount(pa.array([f"{write_money(dollars)} / yr from {year}"])).to_pylist()
+    assert abs(usd - dollars) <= 5000  # the text is rounded to a hundredth of a million
 
 
 @settings(max_examples=500, deadline=None)
@@ -214,24 +222,28 @@ def test_any_text_is_read_or_gives_nothing(wording: str) -> None:
 )
 def test_goal_in_another_format_is_a_dead_letter(run: Run, wording: str) -> None:
     item = {"description": "Boat", "current": wording}
-    answers = summarised(lambda row: row["categories"][0]["topics"][1].update(items=[item]))
-    day = run(MONEYGUIDEPRO, answers, *RESULTS)
+    responses = change_summary(lambda row: row["categories"][0]["topics"][1].update(items=[item]))
+    day = run(MONEYGUIDEPRO, responses, *RESULTS)
     assert day.dead("goals") == [
         {"key": "70001:Other Goals:Boat:1", "reasons": ["expect_column_values_to_match_regex(wording)"]}
     ]
     assert "Boat" not in {row["name"] for row in day.read_canonical("goals", "goal")}
 
 
-def test_goal_is_known_by_its_household_topic_and_name(planned: Day) -> None:
-    living = [row["goal_key"] for row in planned.read_canonical("goals", "goal") if row["name"] == "Living Expense"]
+def test_goal_is_known_by_its_household_topic_and_name(golden_day: Day) -> None:
+    living = [row["goal_key"] for row in golden_day.read_canonical("goals", "goal") if row["name"] == "Living Expense"]
     assert living == ["70001:Retirement:Living Expense:1", "70002:Retirement:Living Expense:1"]
 
 
 def test_two_goals_of_one_name_are_two_in_any_order(run: Run) -> None:
     items = [{"description": "Car", "current": wording} for wording in ("$9,000 in 2030", "$41,000 in 2028")]
     days = [
-        run(MONEYGUIDEPRO, summarised(lambda row, i=told: row["categories"][0]["topics"][1].update(items=i)), *RESULTS)
-        for told in (items, items[::-1])
+        run(
+            MONEYGUIDEPRO,
+            change_summary(lambda row, i=order: row["categories"][0]["topics"][1].update(items=i)),
+            *RESULTS,
+        )
+        for order in (items, items[::-1])
     ]
     cars = [
         {row["goal_key"]: row["start_year"] for row in day.read_canonical("goals", "goal") if row["name"] == "Car"}
@@ -243,23 +255,25 @@ def test_two_goals_of_one_name_are_two_in_any_order(run: Run) -> None:
 # --- people, policies, assets ---
 
 
-def test_participants_are_persons_of_their_household(planned: Day) -> None:
-    people = {row["person_key"]: row for row in planned.read_canonical("participants", "person")}
+def test_participants_are_persons_of_their_household(golden_day: Day) -> None:
+    people = {row["person_key"]: row for row in golden_day.read_canonical("participants", "person")}
     assert [people[key]["household_key"] for key in ("140001", "140002")] == ["70001"] * 2
     assert people["140002"]["name"] == "Ada"  # without a last name
 
 
-def test_participant_is_known_elsewhere_by_the_household_s_key(planned: Day) -> None:
-    known = {row["person_key"]: row["cross_references"] for row in planned.read_canonical("participants", "person")}
-    assert known == {"140001": "orion:household:1001", "140002": "orion:household:1001", "140003": None}
+def test_participant_is_known_elsewhere_by_the_household_s_key(golden_day: Day) -> None:
+    references = {
+        row["person_key"]: row["cross_references"] for row in golden_day.read_canonical("participants", "person")
+    }
+    assert references == {"140001": "orion:household:1001", "140002": "orion:household:1001", "140003": None}
 
 
 @pytest.mark.parametrize(("listed", "count"), [([{"name": "Ada", "percent": 100.0}], 1), ([], 0), (None, None)])
 def test_beneficiaries_are_counted_and_an_unknown_number_is_not_zero(run: Run, listed: Any, count: int | None) -> None:
-    def change(held: Any) -> None:
-        held["Households/70001/InsurancePolicies"]["policies"][0]["beneficiaries"] = listed
+    def change(body: Any) -> None:
+        body["Households/70001/InsurancePolicies"]["policies"][0]["beneficiaries"] = listed
 
-    day = run(MONEYGUIDEPRO, changed(GOLDEN, "insurance_policies", change), "households", "insurance_policies")
+    day = run(MONEYGUIDEPRO, change_response(GOLDEN, "insurance_policies", change), "households", "insurance_policies")
     assert day.read_canonical("insurance_policies", "insurance_policy")[0]["beneficiaries"] == count
 
 
@@ -267,23 +281,23 @@ def test_two_policies_of_one_name_are_two_in_any_order(run: Run) -> None:
     days = []
     for order in (1, -1):
 
-        def change(held: Any, order: int = order) -> None:
-            policies = held["Households/70001/InsurancePolicies"]
+        def change(body: Any, order: int = order) -> None:
+            policies = body["Households/70001/InsurancePolicies"]
             policies["policies"] = [
                 policies["policies"][0] | {"name": "Term Life", "insuredName": insured, "deathBenefit": benefit}
                 for insured, benefit in [("Gus Example", 500_000), ("Ada Example", 250_000), ("Ada Example", 250_000)]
             ][::order]
 
-        answers = changed(GOLDEN, "insurance_policies", change)
-        day = run(MONEYGUIDEPRO, answers, "households", "insurance_policies")
-        made = day.read_canonical("insurance_policies", "insurance_policy")
-        days.append({row["insurance_policy_key"]: (row["insured_name"], row["death_benefit_usd"]) for row in made})
+        responses = change_response(GOLDEN, "insurance_policies", change)
+        day = run(MONEYGUIDEPRO, responses, "households", "insurance_policies")
+        rows = day.read_canonical("insurance_policies", "insurance_policy")
+        days.append({row["insurance_policy_key"]: (row["insured_name"], row["death_benefit_usd"]) for row in rows})
     ada, gus = ("Ada Example", Decimal(250_000)), ("Gus Example", Decimal(500_000))
     assert days == [{"70001:Term Life:1": ada, "70001:Term Life:2": ada, "70001:Term Life:3": gus}] * 2
 
 
-def test_account_number_of_an_asset_is_never_in_clear(planned: Day) -> None:
+def test_account_number_of_an_asset_is_never_in_clear(golden_day: Day) -> None:
     number = json.loads(GOLDEN["assets"])["Households/70001/Assets"][0]["accountNumber"]
     assert number not in str(
-        [planned.staged("assets"), planned.dead("assets"), planned.read_canonical("assets", "outside_account")]
+        [golden_day.staged("assets"), golden_day.dead("assets"), golden_day.read_canonical("assets", "outside_account")]
     )

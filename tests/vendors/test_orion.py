@@ -1,4 +1,4 @@
-"""What only Orion needs: its own words for what ours are, and that its suite knows the same ones."""
+"""Orion's own code: its words are mapped to ours, and its suite has the same words."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from include.vendors.orion import ORION
 from include.vendors.orion.positions import DIRECTIONS, FLOWS, STATUSES, flow, signed, status
 from sandbox.firm import holdings
 from tests.running_sandbox import LAST
-from tests.vendors.answered import changed, goldens
 from tests.vendors.conftest import Run
+from tests.vendors.golden_day import change_response, goldens
 
 
 def values_of(column: str) -> list[str]:
-    """The values that the suite of the transactions allows in a column."""
+    """Return the values that the suite of the transactions allows in a column."""
     [expectation] = [
         e
         for e in read_suite(ORION.name, "transactions")
@@ -101,21 +101,21 @@ OFFICE = ("representatives", "clients", "registrations", "accounts")
 
 @pytest.fixture
 def owners(run: Run) -> Callable[..., list[tuple[str, str, str, Decimal]]]:
-    """Who owns the first account, where its household has these registrations beside it: changes of the golden's first."""
+    """Finds the owners of the first account, given the other registrations of its household (changes of the first)."""
 
     def find(title: str, kind: str, *others: dict[str, Any]) -> list[tuple[str, str, str, Decimal]]:
-        def change(answer: Any) -> None:
-            first = answer[0] | {"name": title, "accountType": kind, "typeCode": None}
-            answer[:] = [
+        def change(rows: Any) -> None:
+            first = rows[0] | {"name": title, "accountType": kind, "typeCode": None}
+            rows[:] = [
                 first,
                 *(first | {"name": "x", "accountType": "IRA", "id": 30001 + n} | o for n, o in enumerate(others)),
             ]
 
-        day = run(ORION, changed(GOLDEN, "registrations", change), *OFFICE)
-        found = day.read_canonical("accounts", "account_owner")
+        day = run(ORION, change_response(GOLDEN, "registrations", change), *OFFICE)
+        owners = day.read_canonical("accounts", "account_owner")
         return [
             (row["account_owner_key"], row["person_key"], row["role"], row["share_ratio"])
-            for row in found
+            for row in owners
             if row["account_key"] == "300001"
         ]
 
@@ -176,9 +176,9 @@ def test_accounts_that_are_pulled_alone_keep_their_joint_owners(start_firm: Any)
 
 def test_transaction_names_its_security(run: Run) -> None:
     day = run(ORION, GOLDEN, "transactions")
-    found = {
+    securities = {
         row["security_key"]: (row["name"], row["ticker"], row["cusip"])
         for row in day.read_canonical("transactions", "security")
     }
-    assert found["111"] == ("Coca-Cola Co", "KO", "990111106")
-    assert len(found) == len({row["security_key"] for row in day.read_canonical("transactions", "transaction")})
+    assert securities["111"] == ("Coca-Cola Co", "KO", "990111106")
+    assert len(securities) == len({row["security_key"] for row in day.read_canonical("transactions", "transaction")})

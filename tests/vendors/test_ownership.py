@@ -1,4 +1,4 @@
-"""Shares of accounts: what several households, groups within groups and parts come to is never more than the whole."""
+"""Shares of accounts: several households, nested groups and parts never add up to more than the whole."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def test_nothing_is_owned_more_than_once(households: dict[str, Any], groups: dic
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PARTS, min_size=1, max_size=6))
 def test_shares_come_to_what_the_parts_do_and_at_most_to_the_whole(parts: list[Decimal]) -> None:
-    held = {household: [account("A", str(part))] for household, part in zip(HOUSEHOLDS, parts, strict=False)}
-    [shares] = shares_of(held, {}).values()
+    accounts = {household: [account("A", str(part))] for household, part in zip(HOUSEHOLDS, parts, strict=False)}
+    [shares] = shares_of(accounts, {}).values()
     assert sum(shares.values()) == min(sum(parts), ONE)
-    # Who states the same part has the same share, to the last digit that is left.
+    # Owners with the same stated part have the same share, up to rounding of the last digit.
     for one, part in zip(HOUSEHOLDS, parts, strict=False):
         for other, same in zip(HOUSEHOLDS, parts, strict=False):
             assert part != same or abs(shares[one] - shares[other]) <= Decimal("0.00000006")
@@ -74,7 +74,7 @@ def test_order_does_not_matter(households: dict[str, Any], groups: dict[str, Any
 @given(HELD, GROUPED)
 def test_repeated_membership_counts_once(households: dict[str, Any], groups: dict[str, Any]) -> None:
     def twice(edges: dict[str, Any]) -> dict[str, Any]:
-        return {name: [*held, *held] for name, held in edges.items()}
+        return {name: [*accounts, *accounts] for name, accounts in edges.items()}
 
     assert shares_of(twice(households), twice(groups)) == shares_of(households, groups)
 

@@ -1,4 +1,4 @@
-"""What only Tamarac needs: groups and parts to shares, lots added up, cash beside trades, what was entered late."""
+"""Tamarac's own code: groups and parts become shares, lots are summed, trades move cash, late entries arrive."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from include.vendors.tamarac import TAMARAC
 from include.vendors.tamarac.positions import CASH, FLOWS, STATUSES, TRANSACTIONS
 from sandbox.firm.market import SECURITIES
 from tests.conftest import Firm
-from tests.vendors.answered import DAY, Day, Row, changed, goldens, run_day, zipped
 from tests.vendors.conftest import Run
+from tests.vendors.golden_day import DAY, Day, Row, change_response, goldens, run_day, zip_report
 
 GOLDEN = goldens(TAMARAC)
-READABLE = changed(GOLDEN, "groups", lambda body: body["items"].pop())
-"""Without the group that is a dead letter, for it might own whatever is not owned whole."""
+READABLE = change_response(GOLDEN, "groups", lambda body: body["items"].pop())
+"""The goldens without the dead group, because it might own any account that is not owned completely."""
 OFFICE = ("clients", "households", "groups", "accounts")
 GROUPS = {"G10011", "G10012"}
 HEADER = dict.fromkeys(GOLDEN["holdings"].decode().splitlines()[0].split(","), "")
@@ -39,7 +39,7 @@ TRADE = {
 
 
 def csv(*rows: dict[str, str]) -> bytes:
-    """A report of these rows; every cell in quotes."""
+    """Write a report of these rows, with every cell quoted."""
     lines = [list(rows[0]), *([row[name] for name in rows[0]] for row in rows)]
     return "".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in lines).encode()
 
@@ -54,20 +54,20 @@ def trades(*rows: dict[str, str]) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def office(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Day:
-    """The goldens' day; nobody changes it."""
+    """A day of the unchanged goldens."""
     return run_day(engine, tmp_path_factory.mktemp("office"), TAMARAC, GOLDEN)
 
 
 @pytest.fixture
 def owners(run: Run) -> Callable[..., list[tuple[str, str, Decimal]]]:
-    """Who owns what of the accounts, where households hold this: household -> members."""
+    """Finds the owners of all accounts, given the members of each household."""
 
     def find(**members: list[Row]) -> list[tuple[str, str, Decimal]]:
-        def change(answer: Any) -> None:
-            for row in answer["items"]:
+        def change(body: Any) -> None:
+            for row in body["items"]:
                 row["members"] = members.get(row["householdId"], [])
 
-        day = run(TAMARAC, changed(READABLE, "households", change), *OFFICE)
+        day = run(TAMARAC, change_response(READABLE, "households", change), *OFFICE)
         return [
             (row["account_key"], row["household_key"], row["share_ratio"])
             for row in day.read_canonical("accounts", "account_owner")
@@ -87,8 +87,8 @@ def member(id_: str, **options: Any) -> Row:
     ("column", "ours"), [("status", set(STATUSES)), ("type", {"Buy", "Sell", *FLOWS})], ids=["status", "type"]
 )
 def test_suite_and_vendor_file_have_the_same_values(column: str, ours: set[str]) -> None:
-    found = [e for e in read_suite("tamarac", "transactions") if e.column == column and "value_set" in e.kwargs]
-    assert [set(e.kwargs["value_set"]) for e in found] == [ours]
+    expectations = [e for e in read_suite("tamarac", "transactions") if e.column == column and "value_set" in e.kwargs]
+    assert [set(e.kwargs["value_set"]) for e in expectations] == [ours]
 
 
 @pytest.mark.parametrize(("theirs", "ours"), list(STATUSES.items()))
@@ -101,10 +101,10 @@ def test_status_becomes_ours(run: Run, theirs: str, ours: str) -> None:
 
 
 def test_row_of_required_properties_alone_is_read_and_no_drift(run: Run) -> None:
-    def strip(answer: Any) -> None:
-        answer["items"] = [{"clientId": "C1", "lastName": "Sample"}]
+    def strip(body: Any) -> None:
+        body["items"] = [{"clientId": "C1", "lastName": "Sample"}]
 
-    day = run(TAMARAC, changed(GOLDEN, "clients", strip), "clients")
+    day = run(TAMARAC, change_response(GOLDEN, "clients", strip), "clients")
     [row] = day.staged("clients")
     assert {name for name, value in row.items() if value is not None} == {"client_id", "last_name"}
     assert day.partitions["clients"].manifest.undeclared == ()
@@ -144,27 +144,27 @@ def test_households_together_hold_what_the_accounts_are_worth_and_no_more(office
     assert sum(worth[row["account_key"]] * row["share_ratio"] for row in owned) == sum(worth.values()) - worth["TA600"]
 
 
-# --- who owns what ---
+# --- owners ---
 
 
 def test_nested_group_reaches_its_accounts(owners: Callable[..., Any]) -> None:
-    found = owners(H1001=[member("G10011")])
-    assert {("TA100", "H1001", 1), ("TA200", "H1001", 1)} <= set(found)
+    rows = owners(H1001=[member("G10011")])
+    assert {("TA100", "H1001", 1), ("TA200", "H1001", 1)} <= set(rows)
 
 
 def test_account_of_two_households_is_theirs_in_parts(owners: Callable[..., Any]) -> None:
-    found = owners(H1001=[member("TA300", ownershipPercent=60)], H1002=[member("TA300", ownershipPercent=40)])
-    assert {("TA300", "H1001", Decimal("0.6")), ("TA300", "H1002", Decimal("0.4"))} <= set(found)
+    rows = owners(H1001=[member("TA300", ownershipPercent=60)], H1002=[member("TA300", ownershipPercent=40)])
+    assert {("TA300", "H1001", Decimal("0.6")), ("TA300", "H1002", Decimal("0.4"))} <= set(rows)
 
 
 def test_account_that_two_households_claim_whole_is_owned_once(owners: Callable[..., Any]) -> None:
-    found = owners(H1001=[member("TA300")], H1002=[member("TA300")])
-    assert [row[1:] for row in found if row[0] == "TA300"] == [("H1001", Decimal("0.5")), ("H1002", Decimal("0.5"))]
+    rows = owners(H1001=[member("TA300")], H1002=[member("TA300")])
+    assert [row[1:] for row in rows if row[0] == "TA300"] == [("H1001", Decimal("0.5")), ("H1002", Decimal("0.5"))]
 
 
 def test_billing_group_owns_nothing(owners: Callable[..., Any]) -> None:
-    found = owners(H1002=[member("G10014")])
-    assert [row[1:] for row in found if row[0] == "TA400"] == [("H1003", 1)]  # its primary client's, all of it
+    rows = owners(H1002=[member("G10014")])
+    assert [row[1:] for row in rows if row[0] == "TA400"] == [("H1003", 1)]  # its primary client owns all of it
 
 
 def test_account_that_no_household_reaches_is_its_primary_client_s(owners: Callable[..., Any]) -> None:
@@ -179,14 +179,14 @@ def test_account_without_household_has_no_owner_and_is_counted(office: Day) -> N
 def test_share_that_cannot_be_read_is_the_household_s_dead_letter(run: Run) -> None:
     odd: list[Any] = ["half", None, -10, 250, 0.5]
 
-    def change(answer: Any) -> None:
-        [first, *_] = answer["items"]
-        answer["items"] = [
+    def change(body: Any) -> None:
+        [first, *_] = body["items"]
+        body["items"] = [
             first | {"householdId": f"H{n}", "members": [member("TA100", ownershipPercent=share)]}
             for n, share in enumerate(odd)
         ] + [first | {"householdId": "H9", "members": [{"type": "Account"}]}, first]
 
-    day = run(TAMARAC, changed(GOLDEN, "households", change), *OFFICE)
+    day = run(TAMARAC, change_response(GOLDEN, "households", change), *OFFICE)
     assert {row["key"] for row in day.dead("households")} == {"H0", "H1", "H2", "H3", "H4", "H9"}
     assert {
         row["share_ratio"] for row in day.read_canonical("accounts", "account_owner") if row["account_key"] == "TA100"
@@ -194,15 +194,15 @@ def test_share_that_cannot_be_read_is_the_household_s_dead_letter(run: Run) -> N
 
 
 def test_joint_client_owns_the_account_without_a_share(run: Run) -> None:
-    def change(answer: Any) -> None:
-        answer["items"][0]["jointClientId"] = "C1001-1"
-        answer["items"][1]["jointClientId"] = "C1001-1"  # its primary client's own
-        answer["items"][2]["jointClientId"] = "C1002-0"
+    def change(body: Any) -> None:
+        body["items"][0]["jointClientId"] = "C1001-1"
+        body["items"][1]["jointClientId"] = "C1001-1"  # the account's own primary client
+        body["items"][2]["jointClientId"] = "C1002-0"
 
-    day = run(TAMARAC, changed(GOLDEN, "accounts", change), *OFFICE)
-    found = [row for row in day.read_canonical("accounts", "account_owner") if row["role"] == "joint"]
+    day = run(TAMARAC, change_response(GOLDEN, "accounts", change), *OFFICE)
+    rows = [row for row in day.read_canonical("accounts", "account_owner") if row["role"] == "joint"]
     assert [
-        (row["account_owner_key"], row["household_key"], row["person_key"], row["share_ratio"]) for row in found
+        (row["account_owner_key"], row["household_key"], row["person_key"], row["share_ratio"]) for row in rows
     ] == [
         ("TA100:joint:C1001-1", None, "C1001-1", 0),
         ("TA300:joint:C1002-0", None, "C1002-0", 0),
@@ -247,7 +247,7 @@ def test_every_lot_that_cannot_be_read_is_a_dead_letter(run: Run) -> None:
 
 
 def test_zipped_report_is_the_same_as_a_plain_one(run: Run, office: Day) -> None:
-    day = run(TAMARAC, GOLDEN | {"holdings": zipped(GOLDEN["holdings"])}, "holdings")
+    day = run(TAMARAC, GOLDEN | {"holdings": zip_report(GOLDEN["holdings"])}, "holdings")
     assert day.staged("holdings") == office.staged("holdings")
     assert day.dead("holdings") == office.dead("holdings")
 
@@ -270,9 +270,11 @@ def test_zipped_report_is_the_same_as_a_plain_one(run: Run, office: Day) -> None
 )
 def test_transaction_moves_its_security_and_its_cash(run: Run, cells: dict[str, str], moved: dict[str, str]) -> None:
     day = run(TAMARAC, trades(cells), "transactions")
-    made = day.read_canonical("transactions", "transaction")
-    assert {row["security_key"]: row["quantity"] for row in made} == {key: Decimal(q) for key, q in moved.items()}
-    assert [row["account_key"] for row in made] == ["TA100"] * len(moved)
+    transactions = day.read_canonical("transactions", "transaction")
+    assert {row["security_key"]: row["quantity"] for row in transactions} == {
+        key: Decimal(q) for key, q in moved.items()
+    }
+    assert [row["account_key"] for row in transactions] == ["TA100"] * len(moved)
 
 
 def test_amount_is_counted_once_although_cash_is_a_row_of_its_own(run: Run) -> None:
@@ -282,29 +284,29 @@ def test_amount_is_counted_once_although_cash_is_a_row_of_its_own(run: Run) -> N
     assert produced.money == Decimal("-3.50")
 
 
-def test_cash_of_a_reversed_trade_is_reversed_too(run: Run) -> None:
+def test_cash_of_a_reversed_trade_is_also_reversed(run: Run) -> None:
     day = run(TAMARAC, trades({"Status": "Reversed"}), "transactions")
     assert [row["status"] for row in day.read_canonical("transactions", "transaction")] == ["reversed"] * 2
 
 
 def test_transactions_are_requested_by_day_of_entry_in_new_york() -> None:
     since, now = datetime(2026, 11, 19, 2, tzinfo=UTC), datetime(2026, 11, 21, 2, tzinfo=UTC)
-    asked, window = request(TAMARAC, TRANSACTIONS, Span(DAY, edited_since=since), now)
-    # It is the 18th and the 20th there; two days are asked for again, and a day ahead.
-    assert asked == {"dateType": "Entry", "startDate": "2026-11-16", "endDate": "2026-11-21"}
+    params, window = request(TAMARAC, TRANSACTIONS, Span(DAY, edited_since=since), now)
+    # In New York it is the 18th and the 20th; the request adds two days before and one after.
+    assert params == {"dateType": "Entry", "startDate": "2026-11-16", "endDate": "2026-11-21"}
     assert window is not None
 
 
 def test_past_day_is_requested_by_day_of_trade() -> None:
     span = Span(date(2026, 11, 16), is_past=True, first_date=date(2026, 11, 14))
-    asked, window = request(TAMARAC, TRANSACTIONS, span, datetime(2026, 11, 21, tzinfo=UTC))
-    assert asked == {"dateType": "Trade", "startDate": "2026-11-14", "endDate": "2026-11-16"}
+    params, window = request(TAMARAC, TRANSACTIONS, span, datetime(2026, 11, 21, tzinfo=UTC))
+    assert params == {"dateType": "Trade", "startDate": "2026-11-14", "endDate": "2026-11-16"}
     assert window is None
 
 
 @pytest.fixture
 def vendor() -> Vendor:
-    """Tamarac alone for the firm below."""
+    """Tamarac, the only vendor of the firm below."""
     return replace(TAMARAC)
 
 
@@ -320,19 +322,21 @@ def test_trade_that_is_entered_late_arrives(firm: Firm) -> None:
     firm.sandbox.admin("tamarac/backdate_trade", account_id=account, symbol=symbol, **late)
     loaded = firm.day(DAY, "transactions")
     assert loaded["transaction"].inserted == 2  # the trade and its cash
-    found = "select quantity from warehouse.transaction where trade_date = '2026-10-15' and quantity in (3.25, -32.50)"
-    assert sorted(row["quantity"] for row in firm.database.rows(found)) == [Decimal("-32.50"), Decimal("3.25")]
+    late_rows = (
+        "select quantity from warehouse.transaction where trade_date = '2026-10-15' and quantity in (3.25, -32.50)"
+    )
+    assert sorted(row["quantity"] for row in firm.database.rows(late_rows)) == [Decimal("-32.50"), Decimal("3.25")]
 
 
-def test_answers_of_the_goldens_are_json_of_items() -> None:
+def test_responses_of_the_goldens_are_json_of_items() -> None:
     assert all(list(json.loads(GOLDEN[name])) == ["items"] for name in OFFICE)
 
 
 def test_transaction_that_names_no_security_is_of_cash(run: Run) -> None:
     day = run(TAMARAC, trades({"Type": "Fee", "Symbol": "", "Quantity": "0", "Amount": "-7.50"}), "transactions")
-    made = day.read_canonical("transactions", "transaction")
-    assert {row["position_key"] for row in made} == {f"TA100:{CASH}"}
-    assert sum(row["quantity"] for row in made) == Decimal("-7.50")
+    transactions = day.read_canonical("transactions", "transaction")
+    assert {row["position_key"] for row in transactions} == {f"TA100:{CASH}"}
+    assert sum(row["quantity"] for row in transactions) == Decimal("-7.50")
 
 
 @pytest.mark.parametrize(
@@ -358,7 +362,7 @@ def test_transaction_names_its_security(run: Run, cells: dict[str, str], securit
 def test_security_of_a_transaction_alone_is_known_and_one_that_is_held_is_not_overwritten(start_firm: Any) -> None:
     firm = start_firm(TAMARAC)
     firm.day(DAY)
-    held = "select security_key, name, asset_class from warehouse.security where recorded_to is null and asset_class is not null"
+    query = "select security_key, name, asset_class from warehouse.security where recorded_to is null and asset_class is not null"
     missing = """
         select count(*) from warehouse.transaction t where not exists (
             select from warehouse.security s where s.security_id = t.security_id and s.recorded_to is null)
@@ -366,7 +370,7 @@ def test_security_of_a_transaction_alone_is_known_and_one_that_is_held_is_not_ov
     alone = "select * from warehouse.security where recorded_to is null and asset_class is null"
     assert firm.database.value(missing) == 0
     assert firm.database.value("select count(*) from warehouse.transaction") > 0
-    before = firm.database.rows(f"{held} order by 1")
+    before = firm.database.rows(f"{query} order by 1")
     firm.day()
-    assert [row for row in firm.database.rows(f"{held} order by 1") if row in before] == before
+    assert [row for row in firm.database.rows(f"{query} order by 1") if row in before] == before
     assert all(row["ticker"] or row["cusip"] or row["name"] for row in firm.database.rows(alone))

@@ -1,4 +1,4 @@
-"""What a schema consists of, as the database's catalog says it: to compare two of them."""
+"""A schema's definition from the database's catalog, to compare two schemas."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ from pg_default_acl join ours on ours.oid = defaclnamespace
 
 
 def read_catalog(database: Database) -> set[tuple[str, str]]:
-    """Return every schema, relation, column, constraint, index, view, trigger, function and right, but for months of positions."""
+    """Return every schema, relation, column, constraint, index, view, trigger, function and right, except monthly partitions."""
     return {(row["what"], row["description"]) for row in database.rows(_CATALOG)}

@@ -1,4 +1,4 @@
-"""A warehouse for a whole module of tests; each test is a vendor of its own in it."""
+"""A warehouse that a module's tests share; each test is a vendor of its own."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def warehouse(shared_database: Database) -> Database:
 
 @pytest.fixture(scope="module")
 def new_loader(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Loader]]:
-    """Gives loaders, each of a vendor that nothing was loaded of."""
-    folder, numbers, made = tmp_path_factory.mktemp("staging"), itertools.count(1), list[Loader]()
+    """Creates loaders, each of a new vendor."""
+    folder, numbers, loaders = tmp_path_factory.mktemp("staging"), itertools.count(1), list[Loader]()
 
     def make() -> Loader:
-        for earlier in made:
-            earlier.engine.dispose()  # a property makes many; the server has connections for a hundred
+        for earlier in loaders:
+            earlier.engine.dispose()  # a property test creates many; the server has a hundred connections
         loader = Loader(warehouse, folder, f"vendor{next(numbers)}")
-        made.append(loader)
+        loaders.append(loader)
         return loader
 
     yield make
-    for loader in made:
+    for loader in loaders:
         loader.engine.dispose()
 
 
@@ -44,7 +44,7 @@ def loader(new_loader: Callable[[], Loader]) -> Loader:
 
 @pytest.fixture
 def empty(postgres: Postgres) -> Iterator[Database]:
-    """A database with nothing in it but its roles' rights."""
+    """A database that holds only the roles' rights."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     postgres.create_database(name)
     database = Database(postgres.url(name))

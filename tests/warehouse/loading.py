@@ -1,4 +1,4 @@
-"""Canonical rows of any vendor into the warehouse: staged, transformed and loaded by the product itself."""
+"""Canonical rows of an invented vendor, staged, transformed and loaded by the product."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NIGHT = datetime(2026, 11, 21, 6, tzinfo=UTC)
 
 
 def declare(name: str) -> Vendor:
-    """A vendor whose tables are our own entities, word for word."""
+    """Declare a vendor whose tables are our own entities, column by column."""
     return Vendor(
         name=name,
         title=name,
@@ -45,22 +45,22 @@ def declare(name: str) -> Vendor:
 
 
 def _table(entity: Entity) -> Table:
-    columns = {name: word for name, word in entity.columns.items() if name != "business_date"}
+    columns = {name: type_name for name, type_name in entity.columns.items() if name != "business_date"}
     return Table(
         entity.name,
         entity.name,
         (entity.key,),
-        tuple(column(name, name, word) for name, word in columns.items()),
+        tuple(column(name, name, type_name) for name, type_name in columns.items()),
         "snapshot" if entity.kind == "snapshot" else "full",
         money=entity.money,
     )
 
 
 class Loader:
-    """One vendor's loads, each a minute after the one before.
+    """One vendor's loads, each a minute after the previous one.
 
     Attributes:
-        pull: The last one.
+        pull: The last pull.
         partition: Its partition.
     """
 
@@ -80,10 +80,10 @@ class Loader:
         is_past: bool = False,
         dead: Iterable[str | DeadLetter] = (),
     ) -> None:
-        """Stages and transforms rows (what they leave out is null); those in `dead`, by key or as a letter, came unreadable."""
+        """Stage and transform rows (omitted fields are null); `dead` are unreadable rows, by key or as a dead letter."""
         self._pulls += 1
         declared = canonical.named(entity)
-        columns = {name: word for name, word in declared.columns.items() if name != "business_date"}
+        columns = {name: type_name for name, type_name in declared.columns.items() if name != "business_date"}
         at = _NIGHT + timedelta(minutes=self._pulls)
         self.pull = Pull(f"run-{self._pulls}", self.vendor.name, entity, day, f"pull-{self._pulls}", pulled, at)
         path = partition_path(self.vendor.name, entity, day, self.pull.pull_id)
@@ -94,32 +94,30 @@ class Loader:
         self.partition = self.staging.seal(self._manifest(writer, len(filled), is_past or pulled == "historical"))
         self.partition.write_faults(FAULTS.empty_table())
         entities.transform(self.vendor, self.partition)
-        letters = [
-            each if isinstance(each, DeadLetter) else dead_letter(entity, each, n) for n, each in enumerate(dead)
-        ]
+        unread = [each if isinstance(each, DeadLetter) else dead_letter(entity, each, n) for n, each in enumerate(dead)]
         with self.engine.begin() as connection:
-            dead_letters.insert(connection, self.pull, "stage", path, letters, own_day=True)
+            dead_letters.insert(connection, self.pull, "stage", path, unread, own_day=True)
 
     def load(self, entity: str, rows: Iterable[Mapping[str, Any]], day: date = DAY, **options: Any) -> Counts:
-        """Stages rows and loads them."""
+        """Stage and load rows."""
         self.stage(entity, rows, day, **options)
         return self.publish()
 
     def publish(self) -> Counts:
-        """Loads what was staged last."""
+        """Load the last staged partition."""
         counts = load(self.engine, self.vendor, {self.partition: self.pull})
         return counts[self.pull.table_name][self.pull.table_name]
 
     def now(self) -> datetime:
-        """The database's clock."""
+        """Read the database's clock."""
         [row] = self.rows("select clock_timestamp() as now")
         return row["now"]  # type: ignore[no-any-return]
 
     def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        """Asks the database; `:vendor` is this one."""
+        """Query the database; `:vendor` is this vendor."""
         with self.engine.connect() as connection:
-            found = connection.execute(sa.text(query), values | {"vendor": self.vendor.name})
-            return [dict(row) for row in found.mappings()]
+            result = connection.execute(sa.text(query), values | {"vendor": self.vendor.name})
+            return [dict(row) for row in result.mappings()]
 
     def _manifest(self, writer: PartWriter, rows: int, is_past: bool) -> Manifest:
         return Manifest(
@@ -130,13 +128,13 @@ class Loader:
 
 
 def dead_letter(entity: str, key: str | None, number: int = 0, **about: str) -> DeadLetter:
-    """The dead letter of a row of an entity's own table, of which the key can be read, or what is in `about`."""
+    """Build the dead letter of a row of an entity's own table, with its readable key and the fields in `about`."""
     describes = {"entity": entity} | ({} if key is None else {"key": key}) | about
     return DeadLetter(key, ["unreadable"], "dead.jsonl", number, describes=(describes,))
 
 
 def summarize(counts: Counts) -> dict[str, int]:
-    """The counts of a load that are not 0, without money and time."""
+    """Return the counts of a load that are not 0, without money and time."""
     names = ("inserted", "updated", "unchanged", "superseded", "withdrawn", "dead")
     return {name: getattr(counts, name) for name in names if getattr(counts, name)}
 
@@ -144,7 +142,7 @@ def summarize(counts: Counts) -> dict[str, int]:
 def position(
     key: str, quantity: int | str = 1, account: str = "a1", money: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """A position whose money is its quantity unless it is given."""
+    """Build a position; its money defaults to its quantity."""
     units = Decimal(quantity)
     worth = Decimal(money) if money is not None else units
     return {

@@ -1,4 +1,4 @@
-"""What a vendor's whole pull lacks is noted, and nothing of it is changed."""
+"""Soft deletes: keys missing from a full pull are recorded, and their rows stay unchanged."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ def load(loader: Loader, *keys: str, **options: object) -> None:
     loader.load("household", [{"household_key": key, "name": key} for key in keys], **options)
 
 
-def absent(loader: Loader) -> dict[str, object]:
+def read_absences(loader: Loader) -> dict[str, object]:
     rows = loader.rows("select source_key, absent_since from control.absence where vendor = :vendor order by 1")
     return {row["source_key"]: row["absent_since"] for row in rows}
 
 
-def described(loader: Loader) -> list[str]:
+def read_current_keys(loader: Loader) -> list[str]:
     query = "select household_key from warehouse.household where vendor = :vendor and valid_to is null and recorded_to is null"
     return sorted(row["household_key"] for row in loader.rows(query))
 
 
 def test_what_is_missing_is_noted_since_when_and_stays_described(loader: Loader) -> None:
     load(loader, "A", "B")
-    assert absent(loader) == {}
+    assert read_absences(loader) == {}
     load(loader, "A", day=NEXT)
     load(loader, "A", day=NEXT)
-    assert absent(loader) == {"B": NEXT}
-    assert described(loader) == ["A", "B"]
+    assert read_absences(loader) == {"B": NEXT}
+    assert read_current_keys(loader) == ["A", "B"]
 
 
 def test_what_comes_back_is_absent_no_more(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A")
     load(loader, "A", "B", day=NEXT)
-    assert absent(loader) == {}
+    assert read_absences(loader) == {}
 
 
 def test_rows_seen_after_the_pull_are_not_absent(loader: Loader) -> None:
@@ -41,27 +41,27 @@ def test_rows_seen_after_the_pull_are_not_absent(loader: Loader) -> None:
     load(loader, "B", pulled="selected")
     loader.pull, loader.partition = earlier
     loader.publish()
-    assert absent(loader) == {}
+    assert read_absences(loader) == {}
 
 
 def test_what_is_found_by_itself_is_absent_no_more(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A")
     load(loader, "B", pulled="selected")
-    assert absent(loader) == {}
+    assert read_absences(loader) == {}
 
 
 def test_a_row_that_can_not_be_read_is_not_absent(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A", dead=["B"])
-    assert absent(loader) == {}
+    assert read_absences(loader) == {}
 
 
 def test_a_past_day_or_a_replay_marks_nothing_as_absent(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A", pulled="historical", day=DAY)
     load(loader, "A", pulled="replay")
-    assert absent(loader) == {}
+    assert read_absences(loader) == {}
 
 
 def test_a_member_that_left_a_set_is_not_absent(loader: Loader) -> None:
@@ -69,4 +69,4 @@ def test_a_member_that_left_a_set_is_not_absent(loader: Loader) -> None:
         "account_owner", [{"account_owner_key": "a:1", "account_key": "a", "household_key": "1", "share_ratio": None}]
     )
     loader.load("account_owner", [], day=NEXT)
-    assert absent(loader) == {}
+    assert read_absences(loader) == {}

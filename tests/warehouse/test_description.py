@@ -1,4 +1,4 @@
-"""Descriptions: versions by day, each state as it was known, and nothing that a masked or past pull may overwrite."""
+"""Descriptions: versions by day, each state as known then; a masked value or a historical pull overwrites nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def person(key: str, name: str | None, last4: str | None, household: str | None)
 
 
 def versions(loader: Loader, at: datetime | None = None) -> dict[str, list[Version]]:
-    """Versions of every person as known at a time, or now, oldest first."""
+    """Read the versions of every person as known at a time, or now, oldest first."""
     rows = loader.rows(
         "select person_key, valid_from, valid_to, name, tax_id_last4, source_key from warehouse.person"
         " left join warehouse.source_key on id = household_id"
@@ -46,15 +46,15 @@ def versions(loader: Loader, at: datetime | None = None) -> dict[str, list[Versi
         " and (recorded_to is null or recorded_to > cast(:at as timestamptz)) order by valid_from",
         at=at,
     )
-    known: dict[str, list[Version]] = {}
+    by_person: dict[str, list[Version]] = {}
     for row in rows:
         state = (row["name"], row["tax_id_last4"], row["source_key"])
-        known.setdefault(row["person_key"], []).append((row["valid_from"], row["valid_to"], state))
-    return known
+        by_person.setdefault(row["person_key"], []).append((row["valid_from"], row["valid_to"], state))
+    return by_person
 
 
-class Book:
-    """What the warehouse must hold: the rule of a description, in plain Python."""
+class Model:
+    """The expected warehouse: the rule of a description, in plain Python."""
 
     def __init__(self) -> None:
         self.now: dict[str, list[Version]] = {}
@@ -63,13 +63,13 @@ class Book:
     def take(self, day: date, pulled: str, rows: dict[str, Person]) -> dict[str, int]:
         counts: dict[str, int] = {}
         for key, arrived in rows.items():
-            fate = self._take_one(day, pulled == "historical", key, arrived)
-            counts[fate] = counts.get(fate, 0) + 1
+            outcome = self._take_one(day, pulled == "historical", key, arrived)
+            counts[outcome] = counts.get(outcome, 0) + 1
         return counts
 
     def _take_one(self, day: date, is_past: bool, key: str, arrived: Person) -> str:
         if key not in self.now:
-            # A past pull was made on the evening of DAY, and says nothing of days before.
+            # A historical pull runs on the evening of DAY and knows nothing of earlier days.
             self.now[key] = [(DAY if is_past else day, None, arrived)]
             return "inserted"
         *ended, (first, _, stored) = self.now[key]
@@ -85,14 +85,14 @@ class Book:
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pulls=PULLS)
 def test_any_pulls_give_versions_without_gaps_and_a_whole_history(new_loader: Make, pulls: list[Any]) -> None:
-    loader, book = new_loader(), Book()
+    loader, model = new_loader(), Model()
     for day, pulled, rows in pulls:
-        expected = book.take(day, pulled, rows)
+        expected = model.take(day, pulled, rows)
         counts = loader.load("person", [person(key, *state) for key, state in rows.items()], day, pulled=pulled)
         assert summarize(counts) == expected
-        assert versions(loader) == book.now
-        book.then[loader.now()] = {key: list(known) for key, known in book.now.items()}
-    for at, known in book.then.items():
+        assert versions(loader) == model.now
+        model.then[loader.now()] = {key: list(known) for key, known in model.now.items()}
+    for at, known in model.then.items():
         assert versions(loader, at) == known
 
 
@@ -138,14 +138,14 @@ def test_what_is_absent_from_a_feed_stays(loader: Loader) -> None:
     assert versions(loader) == {"A": [(DAY, None, ADA)]}
 
 
-def test_a_past_pull_adds_only_who_was_never_seen(loader: Loader) -> None:
+def test_a_historical_pull_adds_only_unknown_people(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], DAY)
     counts = loader.load("person", [person("A", *EVA), person("B", *EVA)], BEFORE, pulled="historical")
     assert summarize(counts) == {"inserted": 1, "superseded": 1}
     assert versions(loader) == {"A": [(DAY, None, ADA)], "B": [(DAY, None, EVA)]}
 
 
-def test_whom_a_past_pull_added_the_run_of_the_same_day_may_change(loader: Loader) -> None:
+def test_a_person_whom_a_historical_pull_added_may_change_by_the_run_of_the_same_day(loader: Loader) -> None:
     loader.load("person", [person("A", *ADA)], BEFORE, pulled="historical")
     assert summarize(loader.load("person", [person("A", *EVA)], DAY)) == {"updated": 1}
     assert versions(loader) == {"A": [(DAY, None, EVA)]}
@@ -187,10 +187,10 @@ def owners(loader: Loader) -> dict[str, list[tuple[date, date | None]]]:
         "select account_owner_key, valid_from, valid_to from warehouse.account_owner"
         " where vendor = :vendor and recorded_to is null order by valid_from"
     )
-    known: dict[str, list[tuple[date, date | None]]] = {}
+    by_owner: dict[str, list[tuple[date, date | None]]] = {}
     for row in rows:
-        known.setdefault(row["account_owner_key"], []).append((row["valid_from"], row["valid_to"]))
-    return known
+        by_owner.setdefault(row["account_owner_key"], []).append((row["valid_from"], row["valid_to"]))
+    return by_owner
 
 
 def test_an_account_that_moves_leaves_its_household(loader: Loader) -> None:
@@ -213,7 +213,7 @@ def test_an_account_that_is_absent_keeps_its_owner(loader: Loader) -> None:
     assert owners(loader) == {"a1:h1": [(DAY, None)], "a2:h1": [(DAY, None)]}
 
 
-def test_a_past_pull_that_sees_a_move_first_leaves_it_to_the_present(loader: Loader) -> None:
+def test_a_historical_pull_that_sees_a_move_first_leaves_it_to_the_current_one(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1")], DAY)
     assert summarize(loader.load("account_owner", [owner("a1", "h2")], BEFORE, pulled="historical")) == {
         "superseded": 1
@@ -246,7 +246,7 @@ def test_a_replay_of_a_past_day_writes_no_past_version(loader: Loader) -> None:
 
 @pytest.fixture
 def two_versions(loader: Loader) -> Iterator[sa.Connection]:
-    """A person with a version of [DAY, NEXT) and one from NEXT on; what the test writes is undone."""
+    """A person with a version of [DAY, NEXT) and one from NEXT on; the test's writes are rolled back."""
     loader.load("person", [person("A", *ADA)], DAY)
     loader.load("person", [person("A", *EVA)], NEXT)
     with loader.engine.connect() as connection:
@@ -284,7 +284,7 @@ def test_the_database_refuses_versions_that_overlap(
 
 @pytest.fixture
 def naming(loader: Loader) -> Loader:
-    """The same vendor where its table of securities only names them: transactions do."""
+    """A vendor whose securities are only named, by its transactions."""
     maps = tuple(replace(each, is_partial=each.entity == "security") for each in loader.vendor.maps)
     loader.vendor = replace(loader.vendor, maps=maps)
     return loader

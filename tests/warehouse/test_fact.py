@@ -1,4 +1,4 @@
-"""Facts: whatever is loaded in whatever order, each key has one open row, and every earlier state can be told."""
+"""Facts: after any loads in any order, each key has one open row, and every earlier state can be queried."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
 from include.staging.partitions import Partition
 from include.warehouse import schema
 from include.warehouse.load import load
-from tests.lives import LIVED, State, counting, states_of
+from tests.lives import LIVED, State, find_winner, states_of
 from tests.warehouse.loading import DAY, NEXT, Loader, position, summarize
 
 KEYS = st.sampled_from("ABCD")
-# Some states share their money, some their units: only the whole tells them apart.
+# Some states share their money, some their units; only all fields together differ.
 HELD = st.tuples(st.sampled_from([None, 1, 2]), st.sampled_from(["a1", "a2"]), st.sampled_from(["0.00", "10.05"]))
 PULLED = st.sampled_from(["current", "historical", "replay"])
 SNAPSHOTS = st.lists(
@@ -37,7 +37,7 @@ Known = dict[str, tuple[Any, ...]]
 
 
 def read_positions(loader: Loader, at: datetime | None = None, day: date = DAY) -> Known:
-    """Positions of a day as known at a time, or now, with every field that the tests vary."""
+    """Read positions of a day as known at a time, or now, with every field that the tests vary."""
     rows = loader.rows(
         "select position_key, quantity, source_key as account, market_value_usd from warehouse.position"
         " join warehouse.source_key on id = account_id where position.vendor = :vendor and business_date = :day"
@@ -46,21 +46,21 @@ def read_positions(loader: Loader, at: datetime | None = None, day: date = DAY) 
         day=day,
         at=at,
     )
-    known = {r["position_key"]: (r["quantity"], r["account"], str(r["market_value_usd"])) for r in rows}
-    assert len(known) == len(rows), "a key has two rows at once"
-    return known
+    positions = {r["position_key"]: (r["quantity"], r["account"], str(r["market_value_usd"])) for r in rows}
+    assert len(positions) == len(rows), "a key has two rows at once"
+    return positions
 
 
 @dataclass
-class Book:
-    """What the warehouse must hold: the rule of a snapshot, in plain Python."""
+class Model:
+    """The expected warehouse: the rule of a snapshot, in plain Python."""
 
     now: Known = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     then: dict[datetime, Known] = field(default_factory=dict)
 
     def take(self, rows: Known, dead: set[str], is_whole: bool) -> dict[str, int]:
-        # A whole snapshot says anew which rows are dead.
+        # A full snapshot replaces the set of dead rows.
         self.dead = dead | (set() if is_whole else self.dead)
         gone = self.now.keys() - rows.keys() - self.dead if is_whole else set()
         self.dead -= rows.keys()
@@ -74,7 +74,7 @@ class Book:
         return {name: count for name, count in counts.items() if count}
 
 
-def load_held(loader: Loader, rows: Mapping[str, tuple[Any, str, str]], **options: Any) -> Counts:
+def load_positions(loader: Loader, rows: Mapping[str, tuple[Any, str, str]], **options: Any) -> Counts:
     return loader.load(
         "position",
         [
@@ -88,16 +88,16 @@ def load_held(loader: Loader, rows: Mapping[str, tuple[Any, str, str]], **option
 @QUICK
 @given(snapshots=SNAPSHOTS)
 def test_any_snapshots_leave_one_open_row_a_key_and_a_whole_history(new_loader: Make, snapshots: list[Any]) -> None:
-    loader, book = new_loader(), Book()
+    loader, model = new_loader(), Model()
     for pulled, rows, dead in snapshots:
         dead -= rows.keys()
-        expected = book.take(rows, dead, pulled != "replay")
-        assert summarize(load_held(loader, rows, pulled=pulled, dead=dead)) == expected
-        assert read_positions(loader) == book.now
-        book.then[loader.now()] = dict(book.now)
-    for at, known in book.then.items():
+        expected = model.take(rows, dead, pulled != "replay")
+        assert summarize(load_positions(loader, rows, pulled=pulled, dead=dead)) == expected
+        assert read_positions(loader) == model.now
+        model.then[loader.now()] = dict(model.now)
+    for at, known in model.then.items():
         assert read_positions(loader, at) == known
-    again = load_held(loader, rows, pulled="replay")
+    again = load_positions(loader, rows, pulled="replay")
     assert summarize(again) == ({"unchanged": len(rows)} if rows else {})
 
 
@@ -118,19 +118,19 @@ def transaction(key: str, hours: int | None, trade_date: date, status: str, amou
     }  # fmt: skip
 
 
-def happened(loader: Loader, at: datetime | None = None) -> Known:
+def read_transactions(loader: Loader, at: datetime | None = None) -> Known:
     rows = loader.rows(
         "select transaction_key, edited_at, trade_date, status, amount_usd from warehouse.transaction"
         " where vendor = :vendor and recorded_from <= coalesce(cast(:at as timestamptz), 'infinity')"
         " and (recorded_to is null or recorded_to > cast(:at as timestamptz))",
         at=at,
     )
-    known = {}
+    transactions = {}
     for row in rows:
         hours = row["edited_at"] and int((row["edited_at"] - EDITED).total_seconds() // 3600)
-        known[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
-    assert len(known) == len(rows), "a key has two rows at once"
-    return known
+        transactions[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
+    assert len(transactions) == len(rows), "a key has two rows at once"
+    return transactions
 
 
 def is_older(state: tuple[Any, ...], stored: tuple[Any, ...]) -> bool:
@@ -159,10 +159,10 @@ def test_any_pulls_of_events_keep_the_newest_state_and_a_whole_history(new_loade
         )
         assert summarize(counts) == {name: count for name, count in expected.items() if count}
         now |= {key: state for key, state in rows.items() if key not in older}
-        assert happened(loader) == now
+        assert read_transactions(loader) == now
         then[loader.now()] = dict(now)
     for at, states in then.items():
-        assert happened(loader, at) == states
+        assert read_transactions(loader, at) == states
 
 
 def envelope(state: State, key: str = "E") -> dict[str, Any]:
@@ -175,8 +175,8 @@ def envelope(state: State, key: str = "E") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def lived(loader: Loader) -> int:
-    """The hour of the state that the warehouse holds."""
+def read_newest_hour(loader: Loader) -> int:
+    """Return the hour of the state in the warehouse."""
     [row] = loader.rows("select subject from warehouse.envelope where vendor = :vendor and recorded_to is null")
     return int(row["subject"].removeprefix("state "))
 
@@ -191,13 +191,13 @@ def lived(loader: Loader) -> int:
         ([(2, True, None), (4, False, 3)], 4),
         ([(4, True, 3), (5, False, 3)], 4),
     ],
-    ids=["goes on", "late", "at once", "other end", "reopened", "reopened before"],
+    ids=["continues", "late", "at once", "other end", "reopened", "reopened before"],
 )
 def test_end_is_undone_by_nothing_but_a_later_reopening(loader: Loader, states: list[State], counts: int) -> None:
-    fates = [summarize(loader.load("envelope", [envelope(state)], pulled="selected")) for state in states]
-    assert lived(loader) == counts
-    assert fates[0] == {"inserted": 1}
-    assert fates[-1] == ({"updated": 1} if states[-1][0] == counts and len(states) == 2 and states[0][0] != counts
+    outcomes = [summarize(loader.load("envelope", [envelope(state)], pulled="selected")) for state in states]
+    assert read_newest_hour(loader) == counts
+    assert outcomes[0] == {"inserted": 1}
+    assert outcomes[-1] == ({"updated": 1} if states[-1][0] == counts and len(states) == 2 and states[0][0] != counts
                          else {"superseded": 1})  # fmt: skip
 
 
@@ -207,7 +207,7 @@ def test_states_of_a_life_one_after_the_other_leave_the_one_that_counts(new_load
     loader, states = new_loader(), states_of(life)
     for n, state in enumerate(states):
         loader.load("envelope", [envelope(state)], pulled="selected")
-        assert lived(loader) == states[counting(states[: n + 1])][0]
+        assert read_newest_hour(loader) == states[find_winner(states[: n + 1])][0]
 
 
 @QUICK
@@ -218,14 +218,14 @@ def test_states_of_a_life_in_any_order_leave_the_one_that_counts(
     loader, states = new_loader(), states_of(life)
     for n in data.draw(st.permutations(range(len(states)))):
         loader.load("envelope", [envelope(states[n])], pulled="selected")
-    assert lived(loader) == states[counting(states)][0]
+    assert read_newest_hour(loader) == states[find_winner(states)][0]
 
 
 def test_an_event_may_change_its_trade_date(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
     counts = loader.load("transaction", [transaction("T", 1, date(2026, 11, 18), "posted", "1.00")], NEXT)
     assert summarize(counts) == {"updated": 1}
-    assert happened(loader) == {"T": (1, date(2026, 11, 18), "posted", "1.00")}
+    assert read_transactions(loader) == {"T": (1, date(2026, 11, 18), "posted", "1.00")}
     assert (
         len(loader.rows("select from warehouse.transaction where vendor = :vendor and trade_date = :day", day=DAY)) == 1
     )
@@ -234,7 +234,7 @@ def test_an_event_may_change_its_trade_date(loader: Loader) -> None:
 def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
     assert summarize(loader.load("transaction", [], NEXT)) == {}
-    assert happened(loader).keys() == {"T"}
+    assert read_transactions(loader).keys() == {"T"}
 
 
 def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loader) -> None:
@@ -259,28 +259,28 @@ def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loa
         publish(loader.engine, *older)
     assert summarize(came[0]) == {"updated": 1}
     assert summarize(publish(loader.engine, *older)) == {"superseded": 1}
-    assert happened(loader) == {"T": (2, DAY, "posted", "2.00")}
+    assert read_transactions(loader) == {"T": (2, DAY, "posted", "2.00")}
     other.dispose()
 
 
 def test_days_do_not_touch_each_other(loader: Loader) -> None:
-    load_held(loader, {"A": (1, "a1", "1.00")})
-    load_held(loader, {"B": (2, "a1", "2.00")}, day=NEXT)
-    load_held(loader, {}, day=NEXT)
+    load_positions(loader, {"A": (1, "a1", "1.00")})
+    load_positions(loader, {"B": (2, "a1", "2.00")}, day=NEXT)
+    load_positions(loader, {}, day=NEXT)
     assert read_positions(loader).keys() == {"A"}
     assert read_positions(loader, day=NEXT) == {}
 
 
 def test_vendors_do_not_touch_each_other(new_loader: Make) -> None:
     one, other = new_loader(), new_loader()
-    load_held(one, {"A": (1, "a1", "1.00")})
-    load_held(other, {"A": (2, "a1", "2.00")})
-    load_held(other, {})
+    load_positions(one, {"A": (1, "a1", "1.00")})
+    load_positions(other, {"A": (2, "a1", "2.00")})
+    load_positions(other, {})
     assert read_positions(one) == {"A": (1, "a1", "1.00")}
 
 
 def test_the_same_pull_is_loaded_once(loader: Loader) -> None:
-    first = load_held(loader, {"A": (1, "a1", "1.00")})
+    first = load_positions(loader, {"A": (1, "a1", "1.00")})
     again = loader.publish()
     assert (summarize(again), again.money_out) == (summarize(first), Decimal("1.00"))
     [row] = loader.rows("select count(*) as rows from warehouse.position where vendor = :vendor")
@@ -290,7 +290,7 @@ def test_the_same_pull_is_loaded_once(loader: Loader) -> None:
 def test_a_pull_older_than_the_loaded_one_is_refused(loader: Loader) -> None:
     loader.stage("position", [position("A", 1)])
     late = (loader.pull, loader.partition)
-    load_held(loader, {"A": (2, "a1", "2.00")})
+    load_positions(loader, {"A": (2, "a1", "2.00")})
     loader.pull, loader.partition = late
     with pytest.raises(WriterSuperseded, match="newer"):
         loader.publish()
@@ -317,7 +317,7 @@ def test_money_is_exact_beyond_what_a_float_holds(loader: Loader) -> None:
 
 
 def test_many_rows_load_as_few_do(loader: Loader) -> None:
-    """Beyond some thousands of rows the database is told to plan otherwise."""
+    """Above some thousands of rows the load uses another query plan."""
     rows = [position(f"P{n}", n % 97, account=f"a{n // 10}") for n in range(12_000)]
     assert summarize(loader.load("position", rows)) == {"inserted": 12_000}
     rows[5]["quantity"] += 1

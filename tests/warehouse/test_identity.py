@@ -1,4 +1,4 @@
-"""Who is who in the warehouse: views that show each person and household as one, by the vendor whose word counts first."""
+"""Identity in the warehouse: views show each person and household once, with the preferred vendor's values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Firm:
         loader.load(entity, rows, day)
 
     def people(self, vendor: str, *people: Mapping[str, Any], day: date = DAY) -> None:
-        """Loads people, each with the household's key where it has one."""
+        """Load people."""
         rows = [{"person_key": f"p{n}"} | dict(person) for n, person in enumerate(people, 1)]
         self.load(vendor, "person", *rows, day=day)
 
@@ -56,17 +56,17 @@ class Firm:
 
 @pytest.fixture
 def firm(database: Database, tmp_path: Path) -> Iterator[Firm]:
-    made = Firm(database, tmp_path)
-    yield made
-    made.close()
+    firm = Firm(database, tmp_path)
+    yield firm
+    firm.close()
 
 
 def test_a_person_of_two_vendors_is_shown_once(firm: Firm) -> None:
     firm.people("alpha", JOHN, MARY)
     firm.people("beta", JOHN)
-    found = firm.resolve()
-    assert found is not None
-    assert (found.records, found.people, found.changed) == (3, 2, 1)
+    result = firm.resolve()
+    assert result is not None
+    assert (result.records, result.people, result.changed) == (3, 2, 1)
     assert [(p["vendor"], p["first_name"]) for p in firm.known()] == [("alpha", "John"), ("alpha", "Mary")]
 
 
@@ -74,9 +74,9 @@ def test_father_and_son_are_two_though_their_household_has_one_email(firm: Firm)
     firm.load("alpha", "household", {"household_key": "h1", "name": "Sampleton", "email": "us@example.org"} | HOME)
     bare = {"first_name": "John", "last_name": "Sampleton", "household_key": "h1"}
     firm.people("alpha", bare, bare)
-    found = firm.resolve()
-    assert found is not None
-    assert (found.people, found.review, found.left_over) == (2, 1, 0)
+    result = firm.resolve()
+    assert result is not None
+    assert (result.people, result.review, result.left_over) == (2, 1, 0)
 
 
 def test_another_threshold_counts_from_the_next_run_on(firm: Firm) -> None:
@@ -84,9 +84,9 @@ def test_another_threshold_counts_from_the_next_run_on(firm: Firm) -> None:
     firm.people("beta", JOHN)
     firm.resolve()
     assert firm.resolve("r2") is None
-    found = firm.resolve("r3", Policy(link_score=40.0))
-    assert found is not None
-    assert (found.people, found.review) == (2, 1)
+    result = firm.resolve("r3", Policy(link_score=40.0))
+    assert result is not None
+    assert (result.people, result.review) == (2, 1)
 
 
 def test_before_the_first_run_each_record_represents_itself(firm: Firm) -> None:
@@ -133,7 +133,7 @@ def test_a_name_is_taken_whole_from_one_vendor(firm: Firm) -> None:
     firm.people("beta", JOHN | {"name": "John Q. Sampleton"})
     firm.ranks = {"alpha": {"": 1}, "beta": {"": 2}}
     ids = [row["person_id"] for row in firm.database.rows("select person_id from warehouse.person")]
-    decisions.decide(firm.engine, "person", *ids, True, "Asked the advisor", "ursula")  # an initial alone is too little
+    decisions.decide(firm.engine, "person", *ids, True, "Asked the advisor", "ursula")  # an initial alone is not enough
     firm.resolve()
     [john] = firm.known()
     assert (john["name"], john["first_name"]) == ("J Sampleton", None)
@@ -215,22 +215,24 @@ def test_one_of_many_concurrent_decisions_is_recorded_and_the_others_are_rejecte
 
     def decide(number: int) -> str:
         try:
-            kept = decisions.decide(firm.engine, "person", left, right, number % 2 == 0, "At once", f"person {number}")
+            decision = decisions.decide(
+                firm.engine, "person", left, right, number % 2 == 0, "At once", f"person {number}"
+            )
         except decisions.DecisionRefused as refused:
             return refused.known.decided_by if refused.known else ""
-        return kept.decided_by
+        return decision.decided_by
 
     with ThreadPoolExecutor(8) as people:
         outcomes = set(people.map(decide, range(8)))
-    [kept] = firm.database.rows("select decided_by from control.identity_decision")
-    assert outcomes == {kept["decided_by"]}
+    [recorded] = firm.database.rows("select decided_by from control.identity_decision")
+    assert outcomes == {recorded["decided_by"]}
 
 
 APPLE = {"security_key": "s1", "cusip": "037833100", "ticker": "AAPL"}
 
 
 def load_position(firm: Firm, vendor: str, security: Mapping[str, Any], money: str) -> None:
-    """An account with one position, in a household of its own."""
+    """Load an account with one position, in a household of its own."""
     firm.load(vendor, "household", {"household_key": "h1", "name": "Sampleton"})
     firm.load(vendor, "account", {"account_key": "a1", "is_counted": True})
     firm.load(
@@ -253,10 +255,10 @@ def test_a_cusip_of_two_vendors_is_one_security_and_its_facts_stay_as_they_are(f
     load_position(firm, "beta", APPLE | {"security_key": "s1", "name": "APPLE", "asset_class": "Stocks"}, "20.02")
     facts = firm.database.rows("select * from warehouse.position order by vendor")
 
-    found = firm.resolve()
+    result = firm.resolve()
 
-    assert found is not None
-    assert (found.securities, found.conflicts) == (1, 0)
+    assert result is not None
+    assert (result.securities, result.conflicts) == (1, 0)
     first, second = (row["security_id"] for row in facts)
     [shown] = firm.known("known_security")
     assert (shown["identity_id"], shown["vendor"], shown["name"], shown["asset_class"]) == (
@@ -265,10 +267,10 @@ def test_a_cusip_of_two_vendors_is_one_security_and_its_facts_stay_as_they_are(f
         "Apple Inc",
         "US Equity",
     )
-    held = firm.database.rows(
+    holdings = firm.database.rows(
         "select vendor, security_id, own_security_id from mart.holding_as_known('infinity') order by 1"
     )
-    assert [tuple(row.values()) for row in held] == [("alpha", first, first), ("beta", first, second)]
+    assert [tuple(row.values()) for row in holdings] == [("alpha", first, first), ("beta", first, second)]
     assert firm.database.rows("select * from warehouse.position order by vendor") == facts
     [of_class] = firm.database.rows("select asset_class, aum_usd from mart.aum_by_asset_class")
     assert (of_class["asset_class"], of_class["aum_usd"]) == ("US Equity", Decimal("30.03"))
@@ -296,17 +298,17 @@ def test_what_the_first_vendor_does_not_know_of_a_security_the_other_adds(firm: 
 def test_a_security_of_two_kinds_stays_two_and_is_kept_as_a_conflict_until_the_vendors_agree(firm: Firm) -> None:
     firm.load("alpha", "security", APPLE | {"security_type": "Common Stock"})
     firm.load("beta", "security", APPLE | {"security_type": "Option"})
-    found = firm.resolve()
-    assert found is not None
-    assert (found.securities, found.conflicts) == (0, 1)
+    result = firm.resolve()
+    assert result is not None
+    assert (result.securities, result.conflicts) == (0, 1)
     [conflict] = firm.database.rows("select * from control.security_conflict")
     assert (conflict["number"], conflict["kinds"]) == ("037833100", ["alpha: Common Stock", "beta: Option"])
 
     firm.load("beta", "security", APPLE | {"security_type": "Equity"}, day=NEXT)
-    found = firm.resolve("later")
+    result = firm.resolve("later")
 
-    assert found is not None
-    assert (found.securities, found.conflicts) == (1, 0)
+    assert result is not None
+    assert (result.securities, result.conflicts) == (1, 0)
     assert not firm.database.rows("select * from control.security_conflict")
 
 

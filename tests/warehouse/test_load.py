@@ -1,4 +1,4 @@
-"""A load is all or nothing, and of several at once one wins."""
+"""A load is atomic, and one of several concurrent loads wins."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.warehouse.loading import DAY, NEXT, Loader, declare, position, summar
 TABLES = ("warehouse.position", "warehouse.account", "warehouse.person", "control.ledger")
 
 
-def stored(loader: Loader) -> list[list[dict[str, Any]]]:
+def read_tables(loader: Loader) -> list[list[dict[str, Any]]]:
     return [loader.rows(f"select * from {table} where vendor = :vendor") for table in TABLES]
 
 
 def falsify(loader: Loader, **values: Any) -> None:
-    """Lets the transformed partition claim something else."""
+    """Overwrite values in the manifest of the transformed partition."""
     folder = loader.partition.folder.below(f"canonical/{loader.pull.table_name}")
     manifest = json.loads(folder.read("manifest.json"))
     folder.write("manifest.json", json.dumps(manifest | values).encode())
@@ -37,12 +37,12 @@ def falsify(loader: Loader, **values: Any) -> None:
 @pytest.mark.parametrize("claim", [{"money": "3.01"}, {"money": "2.99"}, {"produced": 3}, {"produced": 1}])
 def test_what_does_not_balance_commits_nothing(loader: Loader, claim: dict[str, Any]) -> None:
     loader.load("position", [position("A", 7)])
-    before = stored(loader)
+    before = read_tables(loader)
     loader.stage("position", [position("A", 1), position("B", 2)])
     falsify(loader, **claim)
     with pytest.raises(BalanceError):
         loader.publish()
-    assert stored(loader) == before
+    assert read_tables(loader) == before
     falsify(loader, money="3.00", produced=2)
     assert summarize(loader.publish()) == {"inserted": 1, "updated": 1}
 
@@ -56,7 +56,7 @@ def test_a_key_that_no_index_can_hold_is_refused_for_good(loader: Loader) -> Non
 
 
 def test_money_that_is_changed_in_the_database_meanwhile_stops_the_load(loader: Loader) -> None:
-    """The sum is taken from what is stored, not from what was sent."""
+    """The sum is computed from the stored rows, not from the rows sent."""
     loader.database.do(
         "create function warehouse.skim() returns trigger language plpgsql as"
         " $$ begin new.market_value_usd := new.market_value_usd - 0.01; return new; end $$"
@@ -74,7 +74,7 @@ def test_money_that_is_changed_in_the_database_meanwhile_stops_the_load(loader: 
 
 
 def test_a_load_that_is_taken_over_half_way_changes_nothing(loader: Loader) -> None:
-    """The newer writer comes while the older one has its rows in, and has not committed."""
+    """The newer writer starts after the older one has written its rows and before it commits."""
     loader.stage("position", [position("A", 1)])
     older = (loader.pull, loader.partition)
     loader.stage("position", [position("A", 2)])
@@ -94,9 +94,9 @@ def test_a_load_that_is_taken_over_half_way_changes_nothing(loader: Loader) -> N
 
 
 def test_a_load_whose_session_can_not_be_ended_finds_out_before_it_commits(loader: Loader) -> None:
-    """Whoever takes over may not see the older session; its fence alone says that it must stop."""
+    """The new writer may not see the older session; then the fence alone must stop it."""
     loader.stage("position", [position("A", 1)])
-    before = stored(loader)
+    before = read_tables(loader)
 
     @sa.event.listens_for(loader.engine, "after_cursor_execute")
     def overtake(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
@@ -106,11 +106,11 @@ def test_a_load_whose_session_can_not_be_ended_finds_out_before_it_commits(loade
     with pytest.raises(WriterSuperseded):
         loader.publish()
     sa.event.remove(loader.engine, "after_cursor_execute", overtake)
-    assert stored(loader)[0] == before[0] == []
+    assert read_tables(loader)[0] == before[0] == []
 
 
 def load_elsewhere(url: str, folder: str, vendor: str, pull: Pull, path: str) -> str:
-    """Loads in a process of its own; returns what came of it."""
+    """Load in a process of its own; return "loaded" or the name of the error."""
     engine = schema.engine(url)
     try:
         load(engine, declare(vendor), {Staging(folder).open(path): pull})
@@ -133,15 +133,15 @@ def test_of_two_processes_with_the_same_partition_one_wins(loader: Loader, tmp_p
                 pool.submit(load_elsewhere, loader.database.url(), str(tmp_path), loader.vendor.name, *pull)
                 for pull in pulls[:: 1 if turn % 2 else -1]
             ]
-            fates = [job.result(60) for job in jobs]
-            assert "loaded" in fates
-            assert set(fates) <= {"loaded", "WriterSuperseded", "TargetUnavailable"}
+            outcomes = [job.result(60) for job in jobs]
+            assert "loaded" in outcomes
+            assert set(outcomes) <= {"loaded", "WriterSuperseded", "TargetUnavailable"}
             open_rows = loader.rows(
                 "select count(*) as rows, count(distinct position_key) as keys, min(quantity), max(quantity)"
                 " from warehouse.position where vendor = :vendor and recorded_to is null"
             )[0]
             assert (open_rows["rows"], open_rows["keys"]) == (400, 400)
-            assert open_rows["min"] == open_rows["max"], "rows of both writers stand beside each other"
+            assert open_rows["min"] == open_rows["max"], "rows of both writers are open"
             last = loader.rows(
                 "select pull_id from control.ledger where vendor = :vendor and stage = 'load' order by extracted_at desc"
             )[0]
@@ -149,7 +149,7 @@ def test_of_two_processes_with_the_same_partition_one_wins(loader: Loader, tmp_p
 
 
 def test_every_entity_of_a_table_is_loaded_or_none(loader: Loader) -> None:
-    """Accounts give three entities in one load; here a table of two, of which the second does not balance."""
+    """A table may produce several entities in one load; here the second of two does not balance."""
     from dataclasses import replace
 
     maps = tuple(replace(m, table="position") if m.entity == "account" else m for m in loader.vendor.maps)
@@ -161,4 +161,4 @@ def test_every_entity_of_a_table_is_loaded_or_none(loader: Loader) -> None:
     falsify(loader, money="0.00")
     with pytest.raises(BalanceError):
         loader.publish()
-    assert stored(loader) == [[], [], [], []]
+    assert read_tables(loader) == [[], [], [], []]

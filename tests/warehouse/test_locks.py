@@ -1,4 +1,4 @@
-"""A load does not wait for readers, and one that waits in vain says for whom."""
+"""A load does not wait for readers, and a lock timeout names the holder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READ, LOAD = "tributary_read", "tributary_load"
 
 @pytest.fixture
 def impatient(database: Database) -> Iterator[sa.Engine]:
-    """An engine of the loading role that waits for a lock for a moment only."""
+    """An engine of the loading role with a lock timeout of 200 ms."""
     engine = schema.engine(database.url())
     sa.event.listen(engine, "connect", lambda connection, _: _shorten(connection))
     yield engine
@@ -115,7 +115,7 @@ def test_an_error_of_a_lock_names_who_holds_it_and_since_when(database: Database
     assert caught.value.facts == {"cause": "LockNotAvailable", "lock_holders": expected}
 
 
-def test_a_holder_of_a_month_alone_is_named_too(database: Database, impatient: sa.Engine) -> None:
+def test_a_holder_of_a_month_alone_is_also_named(database: Database, impatient: sa.Engine) -> None:
     first = coming_months(1)[0]
     with psycopg.connect(database.admin_url) as holder:
         holder.execute(f"lock table warehouse.position_{first:%Y_%m}")  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Marts: what analysts ask for, now and as it was known."""
+"""Marts: now and as known at a time."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def owner(account: str, household: str, share: str = "1") -> dict[str, Any]:
 
 @pytest.fixture
 def firm(loader: Loader) -> Loader:
-    """Two households under one representative; a parent account that is also shown as its two sleeves."""
+    """Two households under one representative; a parent account that is also listed as its two sleeves."""
     loader.load("representative", [{"representative_key": "r1", "name": "Rep Sample"}])
     loader.load(
         "household",
@@ -58,7 +58,7 @@ def firm(loader: Loader) -> Loader:
 
 
 def query_mart(loader: Loader, mart: str, columns: str, at: Any = "infinity") -> set[tuple[Any, ...]]:
-    """Rows of a mart about this vendor's things, as known at a time."""
+    """Return a mart's rows about this vendor, as known at a time."""
     mine = "select id from warehouse.source_key where vendor = :vendor"
     about = {
         "aum_by_household": "household_id",
@@ -132,7 +132,7 @@ def test_a_moved_account_counts_once_on_each_day(firm: Loader) -> None:
 
 
 def test_shares_keep_their_cents(firm: Loader) -> None:
-    """Each household's sum is rounded once; the sums of all households are within a cent a household of the whole."""
+    """Each household's sum is rounded once, so all sums together differ from the total by at most a cent per household."""
     firm.load("position", [position("J", 1, "joint", "0.01"), position("K", 1, "joint", "0.02")])
     assert {row[2] for row in query_mart(firm, "aum_by_household", HOUSEHOLDS)} == {Decimal("0.01"), Decimal("0.02")}
 

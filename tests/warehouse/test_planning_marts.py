@@ -1,4 +1,4 @@
-"""Marts of planning and risk: one row a household or person, whichever vendors speak of it, now and as it was known."""
+"""Marts of planning and risk: one row per household or person across vendors, now and as known at a time."""
 
 from __future__ import annotations
 
@@ -30,52 +30,52 @@ COMPUTED = {"computed_on": DAY, "computed_at": NOON, "scenario": "current"}
 
 
 class Office:
-    """A portfolio system, two planners and a risk vendor, which all know one household or its person."""
+    """A portfolio system, two planners and a risk vendor, which share one household or its person."""
 
     def __init__(self, new_loader: Callable[[], Loader]) -> None:
-        self.of = {word: new_loader() for word in ("pms", "first", "second", "risk")}
+        self.of = {vendor: new_loader() for vendor in ("pms", "first", "second", "risk")}
         self.of["pms"].load("representative", [{"representative_key": "r1", "name": "Rep Sample"}])
-        for word in ("pms", "first", "second"):
-            home = {"household_key": "h1", "name": f"Family {word}", "representative_key": "r1"}
-            self.of[word].load("household", [home])
-            self.of[word].load("person", [{"person_key": "p1", "name": f"Ada {word}", "household_key": "h1"}])
+        for vendor in ("pms", "first", "second"):
+            home = {"household_key": "h1", "name": f"Family {vendor}", "representative_key": "r1"}
+            self.of[vendor].load("household", [home])
+            self.of[vendor].load("person", [{"person_key": "p1", "name": f"Ada {vendor}", "household_key": "h1"}])
         self.of["risk"].load("person", [{"person_key": "p1", "name": "Ada Risk"}])
-        for rank, word in enumerate(self.of):
-            self.do("insert into control.survivorship values (:vendor, '', :rank)", word, rank=rank)
-        for word in ("first", "second"):
-            self.join("household", word, "h1")
-        for word in ("first", "second", "risk"):
-            self.join("person", word, "p1")
+        for rank, vendor in enumerate(self.of):
+            self.do("insert into control.survivorship values (:vendor, '', :rank)", vendor, rank=rank)
+        for vendor in ("first", "second"):
+            self.join("household", vendor, "h1")
+        for vendor in ("first", "second", "risk"):
+            self.join("person", vendor, "p1")
 
-    def do(self, statement: str, word: str = "pms", **values: Any) -> None:
-        self.of[word].database.do(statement, **({"vendor": self.of[word].vendor.name} | values))
+    def do(self, statement: str, vendor: str = "pms", **values: Any) -> None:
+        self.of[vendor].database.do(statement, **({"vendor": self.of[vendor].vendor.name} | values))
 
-    def id_of(self, word: str, entity: str, key: str) -> int:
+    def id_of(self, vendor: str, entity: str, key: str) -> int:
         query = "select id from warehouse.source_key where entity = :entity and vendor = :vendor and source_key = :key"
-        [row] = self.of[word].rows(query, entity=entity, key=key)
+        [row] = self.of[vendor].rows(query, entity=entity, key=key)
         return int(row["id"])
 
-    def join(self, entity: str, word: str, key: str, to: str = "") -> None:
-        """Says that a vendor's record is one of the portfolio system's."""
+    def join(self, entity: str, vendor: str, key: str, to: str = "") -> None:
+        """Link a vendor's record to one of the portfolio system's."""
         known_as = "account" if entity == "outside_account" else entity
         self.of["pms"].database.do(
             """
             insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id)
             values (:entity, :id, :other, now(), 'test')
             """,
-            entity=known_as, id=self.id_of(word, entity, key), other=self.id_of("pms", known_as, to or key),
+            entity=known_as, id=self.id_of(vendor, entity, key), other=self.id_of("pms", known_as, to or key),
         )  # fmt: skip
 
-    def plan(self, word: str, *plans: dict[str, Any], day: date = DAY) -> None:
+    def plan(self, vendor: str, *plans: dict[str, Any], day: date = DAY) -> None:
         rows = [{"household_key": "h1", "is_base": True, "name": "Base", "updated_on": DAY} | plan for plan in plans]
-        self.of[word].load("plan", rows, day)
+        self.of[vendor].load("plan", rows, day)
 
-    def result(self, word: str, *results: dict[str, Any], day: date = DAY) -> None:
+    def result(self, vendor: str, *results: dict[str, Any], day: date = DAY) -> None:
         rows = [COMPUTED | {"household_key": "h1", "plan_key": "n1", "is_stale": False} | row for row in results]
-        self.of[word].load("plan_result", rows, day)
+        self.of[vendor].load("plan_result", rows, day)
 
     def query_mart(self, mart: str, columns: str, at: Any = "infinity", where: str = "true") -> list[tuple[Any, ...]]:
-        """Rows of a mart about the household, as known at a time."""
+        """Return a mart's rows about the household, as known at a time."""
         about = "" if mart == "questionnaire_age" else " and household_id = :household"
         rows = self.of["pms"].rows(
             f"select {columns} from mart.{mart}_as_known(:at) where {where}{about} order by 1",
@@ -220,8 +220,8 @@ def test_the_last_completed_questionnaire_counts_that_is_neither_archived_nor_de
 
 def test_questionnaires_of_an_advisors_clients_are_counted_by_age(office: Office) -> None:
     office.of["risk"].load("person", [{"person_key": f"p{n}", "name": f"P{n}"} for n in (1, 2, 3)])
-    for word, key in (("risk", "p2"), ("risk", "p3")):
-        office.do("update warehouse.person set household_id = :home where person_id = :id", word,
+    for vendor, key in (("risk", "p2"), ("risk", "p3")):
+        office.do("update warehouse.person set household_id = :home where person_id = :id", vendor,
                   home=office.id_of("pms", "household", "h1"), id=office.id_of("risk", "person", key))  # fmt: skip
     fresh = (datetime.now(UTC).date() - timedelta(days=30)).isoformat()
     office.of["risk"].load(
@@ -259,8 +259,8 @@ def test_an_account_that_both_know_counts_once_and_by_its_share(office: Office) 
 
 
 def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
-    for word, usd in (("pms", 100_000), ("second", 99_000)):
-        vendor = office.of[word]
+    for name, usd in (("pms", 100_000), ("second", 99_000)):
+        vendor = office.of[name]
         vendor.load("account", [{"account_key": "a", "household_key": "h1", "is_counted": True}])
         vendor.load("account_owner", [{"account_owner_key": "a:1", "account_key": "a", "household_key": "h1",
                                        "share_ratio": Decimal(1)}])  # fmt: skip
@@ -274,7 +274,7 @@ def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
 
 
 def hold(vendor: Loader, day: date, **worth_usd: int) -> None:
-    """What a portfolio system manages for the household on a day; each account is known by its word."""
+    """Load the household's managed accounts and their values on a day."""
     vendor.load("account", [{"account_key": key, "household_key": "h1", "is_counted": True} for key in worth_usd], day)
     vendor.load(
         "account_owner",
@@ -292,7 +292,7 @@ def hold(vendor: Loader, day: date, **worth_usd: int) -> None:
 
 
 def list_outside(vendor: Loader, day: date, **worth_usd: int) -> None:
-    """What a planner lists for the household on a day."""
+    """Load the household's outside accounts and their values on a day."""
     vendor.load("outside_account", [{"outside_account_key": key, "household_key": "h1"} for key in worth_usd], day)
     vendor.load(
         "outside_value",

@@ -1,4 +1,4 @@
-"""Reconciliation: what does not add up is explained only by the dead letter of its own row."""
+"""Reconciliation: only the dead letter of a row explains that row's break."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def insert_dead_letters(
     row_date: date | None = None,
     **about: str,
 ) -> None:
-    """Makes dead letters of rows that came with the last pull of a table."""
+    """Insert dead letters of rows of a table's last pull."""
     loader.stage(table, [], day)
-    letters = [
+    rows = [
         replace(dead_letter(table, key, n, **about), money_usd=money, row_date=row_date) for n, key in enumerate(keys)
     ]
     with loader.engine.begin() as connection:
-        dead_letters.insert(connection, loader.pull, "stage", loader.partition.path, letters, own_day=False)
+        dead_letters.insert(connection, loader.pull, "stage", loader.partition.path, rows, own_day=False)
 
 
 def compare(loader: Loader, day: date = DAY) -> dict[str, Check]:
@@ -53,7 +53,7 @@ def compare(loader: Loader, day: date = DAY) -> dict[str, Check]:
 
 
 def check_day(loader: Loader, day: date, before: date, *, run: str = "run", accepted_by: str = "") -> list[Check]:
-    with loader.engine.begin() as connection:  # the loads of a day are one run's
+    with loader.engine.begin() as connection:  # a day's loads belong to one run
         one_run = sa.text("update control.ledger set run_id = business_date::text where vendor = :vendor")
         connection.execute(one_run, {"vendor": loader.vendor.name})
     with loader.engine.begin() as connection:
@@ -68,7 +68,7 @@ def summarize(check: Check) -> tuple[int, int, bool]:
 
 @pytest.fixture
 def friday(loader: Loader) -> Loader:
-    """Two accounts with two positions each, worth what is stated."""
+    """Two accounts with two positions each, whose sums equal the stated values."""
     loader.load("position", [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)])
     loader.load("account_value", [value("a1", "20.00"), value("a2", "20.00")])
     return loader
@@ -105,25 +105,25 @@ def test_a_dead_letter_without_details_explains_at_most_its_money(friday: Loader
     assert summarize(compare(friday, NEXT)["control total"]) == (1, explained, bool(explained))
 
 
-def add_up(loader: Loader) -> None:
-    """From now on, the vendor's positions are sums of several rows."""
+def declare_summed(loader: Loader) -> None:
+    """Declare the vendor's positions as sums of several rows."""
     maps = (replace(m, merged=True, summed=("quantity",)) if m.entity == "position" else m for m in loader.vendor.maps)
     loader.vendor = replace(loader.vendor, maps=tuple(maps))
 
 
 @pytest.mark.parametrize("parent", [{}, {"parent": "a9"}], ids=["no account", "an unknown account"])
 def test_a_dead_letter_of_a_summed_row_without_account_explains_nothing(friday: Loader, parent: dict[str, str]) -> None:
-    """The sum of the other rows is loaded: a wrong number, not a missing one."""
+    """The sum of the remaining rows is loaded, so the number is wrong, not missing."""
     friday.load("position", [position("a1-1", 4), position("a1-2", 10)], NEXT)
     friday.load("account_value", [value("a1", "20.00")], NEXT)
     insert_dead_letters(friday, "position", NEXT, None, **parent)
-    add_up(friday)
+    declare_summed(friday)
     checks = compare(friday, NEXT)
     assert summarize(checks["control total"]) == (1, 0, False)
     assert checks["roll-forward"].explained == 0
 
 
-def listed(check: Check) -> dict[str, bool]:
+def read_listed(check: Check) -> dict[str, bool]:
     return {row["position_key"]: row["is_explained"] for row in check.listed}
 
 
@@ -134,9 +134,9 @@ def test_positions_that_are_held_back_with_a_dead_row_of_their_account_are_expla
     insert_dead_letters(friday, "position", NEXT, None, parent="a1")
     insert_dead_letters(
         friday, "position", NEXT, None, parent="a2"
-    )  # what is loaded of an account is not explained by another row of it
-    add_up(friday)
-    assert listed(compare(friday, NEXT)["roll-forward"]) == {
+    )  # a dead letter of another row of the account explains no loaded row
+    declare_summed(friday)
+    assert read_listed(compare(friday, NEXT)["roll-forward"]) == {
         "a1-1": True, "a1-2": True, "a1-new": True, "a2-2": False,
     }  # fmt: skip
 
@@ -149,17 +149,17 @@ def test_an_account_that_is_held_back_a_second_day_may_trade_meanwhile_and_come_
     friday.load("position", [position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], TUESDAY)
     friday.load("transaction", [trade("t1", "a1-1", 2)], TUESDAY)
     insert_dead_letters(friday, "position", TUESDAY, None, parent="a1")
-    add_up(friday)
+    declare_summed(friday)
     [roll] = [each for each in check_day(friday, TUESDAY, NEXT) if each.name == "roll-forward"]
-    assert listed(roll) == {"a1-1": True}
+    assert read_listed(roll) == {"a1-1": True}
 
     wednesday = TUESDAY + timedelta(days=1)
     friday.vendor = replace(friday.vendor, maps=tuple(replace(m, merged=False, summed=()) for m in friday.vendor.maps))
     friday.load("position", [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)], wednesday)
     friday.load("transaction", [], wednesday)
-    add_up(friday)
+    declare_summed(friday)
     [roll] = [each for each in check_day(friday, wednesday, TUESDAY) if each.name == "roll-forward"]
-    assert listed(roll) == {"a1-1": True, "a1-2": True}
+    assert read_listed(roll) == {"a1-1": True, "a1-2": True}
 
 
 def test_a_dead_row_of_an_account_that_is_no_sum_explains_one_position_that_is_missing_and_none_that_differs(
@@ -196,34 +196,34 @@ def accepted(friday: Loader) -> Loader:
     friday.load("position", rows, NEXT)
     friday.load("account_value", [value("a1", "27.00"), value("a2", "20.00")], NEXT)
     friday.load("transaction", [], NEXT)
-    unseen = roll_of(check_day(friday, NEXT, DAY, accepted_by="operator"))
+    unseen = find_roll(check_day(friday, NEXT, DAY, accepted_by="operator"))
     assert not unseen.is_passed  # no run had reported it
-    assert roll_of(check_day(friday, NEXT, DAY, run="second", accepted_by="operator")).accepted_by == "operator"
+    assert find_roll(check_day(friday, NEXT, DAY, run="second", accepted_by="operator")).accepted_by == "operator"
     return friday
 
 
-def roll_of(checks: list[Check]) -> Check:
+def find_roll(checks: list[Check]) -> Check:
     return next(each for each in checks if each.name == "roll-forward")
 
 
 def test_what_an_operator_accepted_stays_accepted_for_its_day_and_nothing_else_does(accepted: Loader) -> None:
-    kept = accepted.rows(
+    accepted_rows = accepted.rows(
         "select accepted_by from control.reconciliation where run_id = 'second' and accepted_by is not null"
     )
-    assert kept == [{"accepted_by": "operator"}]
-    assert lacks(accepted, "aum_by_household", NEXT)["state"] == "accepted"
-    assert roll_of(check_day(accepted, NEXT, DAY, run="replay")).accepted_by == "operator"
+    assert accepted_rows == [{"accepted_by": "operator"}]
+    assert read_completeness(accepted, "aum_by_household", NEXT)["state"] == "accepted"
+    assert find_roll(check_day(accepted, NEXT, DAY, run="replay")).accepted_by == "operator"
 
     change = "update warehouse.position set quantity = {} where position_key = 'a1-1' and business_date = :day"
     for quantity, is_accepted in ((16, True), (18, False), (3, False), (17, True)):
         accepted.database.do(change.format(quantity), day=NEXT)
-        assert roll_of(check_day(accepted, NEXT, DAY, run=f"again-{quantity}")).is_passed is is_accepted, quantity
+        assert find_roll(check_day(accepted, NEXT, DAY, run=f"again-{quantity}")).is_passed is is_accepted, quantity
 
     accepted.database.do(
         "update warehouse.position set quantity = quantity + 1 where position_key = 'a2-1' and business_date = :day",
         day=NEXT,
     )
-    assert not roll_of(check_day(accepted, NEXT, DAY, run="other", accepted_by="operator")).is_passed
+    assert not find_roll(check_day(accepted, NEXT, DAY, run="other", accepted_by="operator")).is_passed
 
 
 @pytest.mark.parametrize(("quantity", "passed"), [(7, True), (6, False)])
@@ -236,7 +236,7 @@ def test_a_trade_that_comes_after_its_position_was_accepted_is_not_counted_twice
     accepted.load("transaction", [trade("late", "a1-1", quantity)], TUESDAY)  # dated Monday
     accepted.database.do("update control.ledger set run_id = 'second' where business_date = :day", day=NEXT)
     with accepted.engine.begin() as connection:
-        roll = roll_of(reconcile(connection, accepted.vendor, TUESDAY, NEXT))
+        roll = find_roll(reconcile(connection, accepted.vendor, TUESDAY, NEXT))
     assert roll.is_passed is passed
 
 
@@ -292,7 +292,7 @@ def test_after_a_missed_day_the_roll_forward_starts_at_the_last_loaded_one(
     rows[0] = position("a1-1", quantity)
     friday.load("transaction", [], DAY)
     friday.load("position", rows, TUESDAY)
-    friday.load("transaction", [trade("t1", "a1-1", 2)], TUESDAY)  # of Monday, which was not loaded
+    friday.load("transaction", [trade("t1", "a1-1", 2)], TUESDAY)  # Monday's, which was not loaded
     [check] = [check for check in check_day(friday, TUESDAY, before=NEXT) if check.name == "roll-forward"]
     assert summarize(check) == (breaks, 0, not breaks)
     if breaks:
@@ -321,7 +321,7 @@ def test_a_broken_check_fails_with_its_reason(loader: Loader) -> None:
         stop_if_broken("v", DAY, list(compare(loader).values()))
 
 
-def lacks(loader: Loader, mart: str, day: date) -> dict[str, Any]:
+def read_completeness(loader: Loader, mart: str, day: date) -> dict[str, Any]:
     query = "select state, dead_letters, dead_money_usd from mart.completeness where mart = :mart and business_date = :day and vendor = :vendor"
     [row] = loader.rows(query, mart=mart, day=day)
     return row
@@ -331,7 +331,7 @@ def test_dead_transaction_of_a_day_that_was_never_loaded_is_missing_from_that_da
     sunday = DAY - timedelta(days=5)
     friday.load("transaction", [])
     insert_dead_letters(friday, "transaction", DAY, "t9", money=Decimal("3700000.00"), row_date=sunday)
-    assert lacks(friday, "net_flows", sunday) == {
+    assert read_completeness(friday, "net_flows", sunday) == {
         "state": "not loaded", "dead_letters": 1, "dead_money_usd": Decimal("3700000.00"),
     }  # fmt: skip
 
@@ -345,4 +345,8 @@ def test_dead_transaction_of_a_day_to_come_makes_no_row_of_a_mart(friday: Loader
 @pytest.mark.parametrize("mart", ["net_worth", "plan_assets"])
 def test_what_a_dead_account_states_is_missing_from_the_marts_of_account_values(friday: Loader, mart: str) -> None:
     insert_dead_letters(friday, "account_value", DAY, "a3", money=Decimal("12.50"))
-    assert lacks(friday, mart, DAY) == {"state": "not compared", "dead_letters": 1, "dead_money_usd": Decimal("12.50")}
+    assert read_completeness(friday, mart, DAY) == {
+        "state": "not compared",
+        "dead_letters": 1,
+        "dead_money_usd": Decimal("12.50"),
+    }

@@ -1,4 +1,4 @@
-"""The database itself: its tables are those that the entities declare, and each role can do its own work only."""
+"""The schema: tables match the declared entities, and each role has only the rights it needs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ _PLAIN = {
 _KNOWN = {"recorded_from": "timestamp with time zone", "recorded_to": "timestamp with time zone"}
 
 
-def declared(entity: Entity) -> dict[str, str]:
-    """Columns of the warehouse table that an entity asks for, with their types."""
+def expected_columns(entity: Entity) -> dict[str, str]:
+    """Return the columns, with types, that an entity requires of its warehouse table."""
     columns = {entity.key: "text", "vendor": "text", "source_run_id": "bigint"} | _KNOWN
     columns |= {key.replace("_key", "_id"): "bigint" for key in entity.references}
-    columns |= {name: _PLAIN.get(word) or word.replace("decimal", "numeric") for name, word in entity.fields.items()}
+    columns |= {
+        name: _PLAIN.get(type_name) or type_name.replace("decimal", "numeric")
+        for name, type_name in entity.fields.items()
+    }
     if entity.kind == "description":
         return columns | {
             f"{entity.name}_id": "bigint",
@@ -38,17 +41,17 @@ def declared(entity: Entity) -> dict[str, str]:
 
 @pytest.mark.parametrize("entity", ENTITIES, ids=lambda entity: entity.name)
 def test_a_table_has_the_columns_that_its_entity_declares(warehouse: Database, entity: Entity) -> None:
-    found = warehouse.rows(
+    columns = warehouse.rows(
         "select attname, format_type(atttypid, atttypmod) as type from pg_attribute"
         " where attrelid = cast(:name as regclass) and attnum > 0 and not attisdropped",
         name=f"warehouse.{entity.name}",
     )
-    assert {row["attname"]: row["type"] for row in found} == declared(entity)
+    assert {row["attname"]: row["type"] for row in columns} == expected_columns(entity)
 
 
 @pytest.fixture(scope="module")
 def loaded(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A warehouse that holds one position; a copied database lacks the rights on the database itself."""
+    """A warehouse with one position; its roles are granted anew, because a copied database lacks them."""
     schema.create_roles(warehouse.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
     loader = Loader(warehouse, tmp_path_factory.mktemp("staging"), "loaded")
     loader.load("position", [position("p1")])
@@ -178,11 +181,11 @@ def test_no_transaction_lives_so_long_that_what_was_known_half_an_hour_ago_could
 
 def test_a_lost_server_is_noticed_within_its_timeout_or_a_minute(warehouse: Database) -> None:
     named = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
-    for asked, expected in (
+    for query, expected in (
         ("", named),
         ("?connect_timeout=3&keepalives_count=9", named | {"connect_timeout": "3", "keepalives_count": "9"}),
     ):
-        engine = schema.engine(warehouse.url() + asked)
+        engine = schema.engine(warehouse.url() + query)
         with engine.connect() as connection:
             assert expected.items() <= connection.connection.dbapi_connection.info.get_parameters().items()  # type: ignore[union-attr]
         engine.dispose()

@@ -1,4 +1,4 @@
-"""A database of an earlier released version, with data in it, becomes the same as a fresh one and keeps every row."""
+"""Upgrades: a released version's database with data becomes identical to a new one and keeps every row."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 RELEASED = Path(__file__).parent / "released_migrations.sha256"
 MIGRATE = "tributary_migrate"
 FIRST_RELEASE = "0012"
-"""Revision of the first release: the files up to it were never installed one by one."""
+"""Revision of the first release; its files were never installed one by one."""
 FILES = {path.name.partition("_")[0]: path for path in sorted(schema.FOLDER.glob("*.sql"))}
 REVISIONS = [revision for revision in FILES if revision >= FIRST_RELEASE]
 
@@ -82,11 +82,11 @@ insert into control.inbox (sender, body, content_hash, headers) values ('docusig
 insert into warehouse.source_key (entity, vendor, source_key) values ('plan', 'emoney', 'PL1')
 """
 DATA = {FIRST_RELEASE: A_DAY}
-"""Revision -> rows of tables and columns that exist since then."""
+"""Revision -> rows for its new tables and columns."""
 
 
 def migrate_to(database: Database, revision: str) -> None:
-    """Create the tables of a revision. Their views are not needed to load rows, and later versions drop those that they find."""
+    """Create the tables of a revision, without its views: loading does not need them, and upgrades drop them."""
     engine = schema.engine(database.url(MIGRATE))
     with engine.connect() as connection:
         config = Config()
@@ -106,7 +106,7 @@ def fill(database: Database, revision: str) -> None:
 
 
 def read_rows(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table that has any, as JSON."""
+    """Read every row of every non-empty table, as JSON."""
     tables = database.rows(
         "select oid::regclass::text as name from pg_class where relkind in ('r', 'p') and not relispartition"
         " and relnamespace::regnamespace::text in ('control', 'warehouse') and relname <> 'schema_version'"
@@ -115,11 +115,11 @@ def read_rows(database: Database) -> dict[str, list[dict[str, Any]]]:
         each["name"]: [row["row"] for row in database.rows(f"select to_jsonb(t) as row from {each['name']} t")]
         for each in tables
     }
-    return {name: found for name, found in rows.items() if found}
+    return {name: content for name, content in rows.items() if content}
 
 
 def check_kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> None:
-    """Each row is still there, with the values that it had; its table may have more columns."""
+    """Check that each row still exists with its values; its table may have more columns."""
     for table, rows in before.items():
         for row in rows:
             assert [row] == [
@@ -165,10 +165,10 @@ def test_a_schema_from_before_the_first_release_is_refused_and_left_as_it_is(emp
 
 def test_released_files_are_never_edited() -> None:
     released = {name: digest for digest, name in (line.split() for line in RELEASED.read_text().splitlines())}
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FILES.values()}
-    edited = [name for name, digest in released.items() if found.get(name) != digest]
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FILES.values()}
+    edited = [name for name, digest in released.items() if digests.get(name) != digest]
     assert not edited, "These files are released: restore them, and put the change into a new file"
-    new = " ".join(sorted(found.keys() - released.keys()))
+    new = " ".join(sorted(digests.keys() - released.keys()))
     assert not new, (
         "List the new file once it is final: "
         f"(cd {schema.FOLDER.relative_to(ROOT)} && sha256sum {new}) >> {RELEASED.relative_to(ROOT)}"
@@ -192,13 +192,13 @@ def test_views_and_mart_functions_are_in_the_files_of_their_names_alone() -> Non
 
 @pytest.fixture
 def changed(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Database:
-    """A database at the newest version, for which `mart.freshness` then has a file with another column."""
+    """A database at the newest version, whose file of `mart.freshness` then gains a column."""
     folder = shutil.copytree(marts.FOLDER, tmp_path / "marts")
     file = folder / "freshness.sql"
     text = file.read_text().replace("run_id text)", "run_id text, stage text)").replace("run_id\n", "run_id, stage\n")
     file.write_text(text)
     monkeypatch.setattr(marts, "FOLDER", folder)
-    schema.create_roles(database.admin_url, PASSWORDS)  # a copied database lacks the rights on the database itself
+    schema.create_roles(database.admin_url, PASSWORDS)  # a copied database lacks these rights
     return database
 
 

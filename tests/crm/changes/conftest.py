@@ -1,4 +1,4 @@
-"""An org that tells of its changes over gRPC, a subscriber that really listens, and the database that it writes."""
+"""An org that sends change events over gRPC, a real subscriber, and its database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ACCOUNTS, CONTACTS, DEALS, REFRESHES = (topic.name for topic in TOPICS)
 
 @dataclass
 class Subscription:
-    """An org in which a person works (`http`), and what is heard of it."""
+    """An org that a user edits (`http`), and the events that the subscriber receives."""
 
     database: Database
     sandbox: Sandbox
@@ -38,23 +38,23 @@ class Subscription:
 
     def __post_init__(self) -> None:
         self.engine = schema.engine(self.database.url())
-        self.listener = schema.engine(self.database.url("tributary_listener"))  # as the triggerer has it
+        self.listener = schema.engine(self.database.url("tributary_listener"))  # the triggerer's role
         self.admin("consumers", client_id="tributary", client_secret=SECRET, username="load@tributary.example")
         self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
         self.admin("change_data_capture", objects=OBJECTS)
-        known = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
-        extra = known["extra"] | {"grant": "client_credentials"}
-        self.connection = Connection(known["host"], "tributary", SECRET, extra)
+        connection = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
+        extra = connection["extra"] | {"grant": "client_credentials"}
+        self.connection = Connection(connection["host"], "tributary", SECRET, extra)
         self.http = httpx.Client(base_url=self.sandbox.org_url, headers=self.log_in("person"), timeout=20)
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Calls the API as a person; a session that the clock has ended is opened again."""
-        answer = self.http.request(method, f"{DATA}/{path}", **options)
-        if answer.status_code == 401:
+        """Call the API as a user; log in again if the session has expired."""
+        response = self.http.request(method, f"{DATA}/{path}", **options)
+        if response.status_code == 401:
             self.http.headers.update(self.log_in("person"))
-            answer = self.http.request(method, f"{DATA}/{path}", **options)
-        assert answer.is_success, answer.text
-        return answer
+            response = self.http.request(method, f"{DATA}/{path}", **options)
+        assert response.is_success, response.text
+        return response
 
     def log_in(self, name: str) -> dict[str, str]:
         form = {"grant_type": "client_credentials", "client_id": name, "client_secret": SECRET}
@@ -62,12 +62,14 @@ class Subscription:
         return {"Authorization": f"Bearer {token}"}
 
     def admin(self, path: str, **values: Any) -> None:
-        answer = self.sandbox.http.post(f"/salesforce/_admin/{path}", json=values)
-        assert answer.is_success, answer.text
+        response = self.sandbox.http.post(f"/salesforce/_admin/{path}", json=values)
+        assert response.is_success, response.text
 
     def fault(self, kind: str, topic: str, **options: Any) -> None:
-        answer = self.sandbox.http.post("/_sandbox/faults", json={"route": topic, "kind": kind, "times": 1, **options})
-        assert answer.status_code == 200, answer.text
+        response = self.sandbox.http.post(
+            "/_sandbox/faults", json={"route": topic, "kind": kind, "times": 1, **options}
+        )
+        assert response.status_code == 200, response.text
 
     def turn(self, **clock: Any) -> None:
         assert self.sandbox.http.post("/_sandbox/clock", json=clock).status_code == 200
@@ -111,7 +113,7 @@ class Subscription:
 
     @contextlib.contextmanager
     def listening(self, *names: str, is_ready: bool = True) -> Iterator[list[tuple[str, int]]]:
-        """Listens to topics (all by default) while the block runs; yields what is said. Leaving it is a kill."""
+        """Subscribe to topics (all by default) while the block runs; yield the received messages. Leaving it is a kill."""
         topics = [topic for topic in TOPICS if not names or topic.name in names]
         messages: list[tuple[str, int]] = []
         loop = asyncio.new_event_loop()
@@ -136,22 +138,22 @@ class Subscription:
             assert not thread.is_alive()
 
 
-def wait_for(ask: Callable[[], Any], seconds: float = 10) -> Any:
-    """What a question comes to be answered with, when that is true."""
+def wait_for(probe: Callable[[], Any], seconds: float = 10) -> Any:
+    """Call `probe` until its result is true; return the result."""
     until = time.monotonic() + seconds
-    while not (found := ask()):
-        assert time.monotonic() < until, "it did not come"
+    while not (result := probe()):
+        assert time.monotonic() < until, "no result in time"
         time.sleep(0.02)
-    return found
+    return result
 
 
 @pytest.fixture
 def subscription(database: Database, tmp_path: Path) -> Iterator[Subscription]:
-    """An org of the test's own whose signs of life come every third of a second, and an empty warehouse."""
+    """An org of the test's own with a keep-alive every third of a second, and an empty warehouse."""
     with run_sandbox(tmp_path / "sandbox", households=2) as sandbox:
-        made = Subscription(database, sandbox)
-        made.turn(rate=900.0)
-        yield made
-        made.http.close()
-        made.engine.dispose()
-        made.listener.dispose()
+        subscription = Subscription(database, sandbox)
+        subscription.turn(rate=900.0)
+        yield subscription
+        subscription.http.close()
+        subscription.engine.dispose()
+        subscription.listener.dispose()

@@ -1,4 +1,4 @@
-"""Deals: their stages as they went, whose they are, and the finding, Task and alert of one that nobody serves."""
+"""Deals: their stage history, their household, and the finding, Task and alert of an unserved one."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def deal(subscription: Subscription, record_id: str) -> dict[str, Any]:
 
 
 def win(subscription: Subscription, **values: Any) -> str:
-    """A deal that is won while we listen."""
+    """Make a deal and win it while subscribed; return its id."""
     with subscription.listening(DEALS):
-        made = subscription.make_deal(**values)
-        subscription.change("Opportunity", made, StageName="Closed Won")
-        wait_for(lambda: subscription.record(made).get("IsWon") if subscription.kinds(made) else None)
-    return made
+        deal_id = subscription.make_deal(**values)
+        subscription.change("Opportunity", deal_id, StageName="Closed Won")
+        wait_for(lambda: subscription.record(deal_id).get("IsWon") if subscription.kinds(deal_id) else None)
+    return deal_id
 
 
 def adopt_account(subscription: Subscription, entity: str, account: str) -> int:
-    """Makes an account of Salesforce one that we wrote for a household or person of the portfolio system; returns its household."""
+    """Record a Salesforce account as ours, of a household or person; return the household's id."""
     [row] = subscription.database.rows(
         f"select vendor, {entity}_key as key, household_id from warehouse.{entity} where household_id is not null"
         f" and recorded_to is null order by {entity}_key limit 1"
@@ -47,12 +47,12 @@ def adopt_account(subscription: Subscription, entity: str, account: str) -> int:
         " values ('Account', :key, '{}', :account, 'a test')",
         key=f"sample:{row['vendor']}:{entity}:{row['key']}", account=account,
     )  # fmt: skip
-    found: int = row["household_id"]
-    return found
+    household_id: int = row["household_id"]
+    return household_id
 
 
 def evaluate_deals(subscription: Subscription, days: int = 30) -> list[dict[str, Any]]:
-    """What the rule finds of deals that were won so many days before the day of the warehouse."""
+    """Evaluate the rule as if the deals had been won this many days before the warehouse's day."""
     subscription.database.do(
         "update warehouse.crm_change set committed_at = cast(:at as date) + (committed_at - date_trunc('day', committed_at))",
         at=LAST - timedelta(days=days),
@@ -63,32 +63,32 @@ def evaluate_deals(subscription: Subscription, days: int = 30) -> list[dict[str,
 
 def test_stages_are_kept_as_they_went(subscription: Subscription) -> None:
     with subscription.listening(DEALS):
-        made = subscription.make_deal()
+        deal_id = subscription.make_deal()
         for stage in ("Qualification", "Closed Won"):
-            subscription.change("Opportunity", made, StageName=stage, Amount=1250000.5)
-        wait_for(lambda: subscription.kinds(made).count("UPDATE") == 2 and subscription.record(made).get("IsWon"))
+            subscription.change("Opportunity", deal_id, StageName=stage, Amount=1250000.5)
+        wait_for(lambda: subscription.kinds(deal_id).count("UPDATE") == 2 and subscription.record(deal_id).get("IsWon"))
     rows = subscription.database.rows(
-        "select stage, since, until from mart.deal_stage where salesforce_id = :id order by since", id=made
+        "select stage, since, until from mart.deal_stage where salesforce_id = :id order by since", id=deal_id
     )
     assert [row["stage"] for row in rows] == ["Prospecting", "Qualification", "Closed Won"]
     assert [row["until"] for row in rows] == [*(row["since"] for row in rows[1:]), None]
-    now = deal(subscription, made)
+    now = deal(subscription, deal_id)
     assert (now["stage"], now["is_won"], str(now["amount"])) == ("Closed Won", True, "1250000.50")
 
 
 def test_of_a_deal_that_was_won_before_we_listened_the_close_date_counts(subscription: Subscription) -> None:
-    made = subscription.make_deal("Closed Won", CloseDate="2026-03-02")
+    deal_id = subscription.make_deal("Closed Won", CloseDate="2026-03-02")
     subscription.turn(advance_seconds=3 * 24 * 3600)
     with subscription.listening(DEALS):
-        assert str(deal(subscription, made)["won_on"]) == "2026-03-02"
+        assert str(deal(subscription, deal_id)["won_on"]) == "2026-03-02"
 
 
 def test_a_deleted_deal_is_none(subscription: Subscription) -> None:
     with subscription.listening(DEALS):
-        made = subscription.make_deal()
-        wait_for(lambda: subscription.kinds(made))
-        subscription.delete("Opportunity", made)
-        wait_for(lambda: "DELETE" in subscription.kinds(made))
+        deal_id = subscription.make_deal()
+        wait_for(lambda: subscription.kinds(deal_id))
+        subscription.delete("Opportunity", deal_id)
+        wait_for(lambda: "DELETE" in subscription.kinds(deal_id))
     assert subscription.database.rows("select * from mart.deal") == []
 
 
@@ -102,10 +102,10 @@ def test_a_deal_is_of_the_household_of_its_account(subscription: Subscription, e
 
 
 def test_a_deal_of_an_account_that_we_never_wrote_is_a_finding(subscription: Subscription) -> None:
-    made = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
+    deal_id = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
     [finding] = evaluate_deals(subscription, 30)
     assert (finding["vendor"], finding["subject_entity"], finding["household_id"]) == ("salesforce", "deal", None)
-    assert finding["subject_id"] == deal(subscription, made)["deal_id"]
+    assert finding["subject_id"] == deal(subscription, deal_id)["deal_id"]
     assert finding["measure"] == 30
 
 
@@ -118,13 +118,13 @@ def test_it_closes_when_the_household_is_served(subscription: Subscription) -> N
 
 
 def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(subscription: Subscription, tmp_path: Path) -> None:
-    made = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
+    deal_id = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
     evaluate_deals(subscription)
     org = Org(subscription.engine, subscription.connection, Settings("sample", few=1_000_000))
-    wanted = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}
-    counts = tasks.sync(org, SyncRun("tasks", LAST), wanted)
+    specs = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}
+    counts = tasks.sync(org, SyncRun("tasks", LAST), specs)
     [task] = map(orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/Task").content.splitlines())
-    assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, made, subscription.record(made)["OwnerId"])
+    assert (counts.created, task["WhatId"], task["OwnerId"]) == (1, deal_id, subscription.record(deal_id)["OwnerId"])
     load.sync(org, SyncRun("alerts", LAST), tmp_path / "work")
     [alert] = map(
         orjson.loads, subscription.sandbox.http.get("/salesforce/_admin/records/FinServ__Alert__c").content.splitlines()

@@ -12,14 +12,14 @@ from include.pipeline.refresh import plan_refresh
 from include.vendors import VENDORS
 from tests.crm.changes.conftest import REFRESHES, Subscription, wait_for
 
-# Vendors that can be asked for single clients, by their household.
-ASKED = [
+# Vendors that accept requests for single clients, by household.
+REFRESHABLE = [
     vendor.name for vendor in VENDORS if plan_refresh([Client(vendor.name, entity, "c1") for entity in ("household", "person")])
 ]  # fmt: skip
 
 
 def add_client(subscription: Subscription, name: str, key: str) -> str:
-    """A household of a vendor; returns our key of it."""
+    """Insert a vendor's household; return our key of it."""
     subscription.database.do(
         """
         with given as (
@@ -38,17 +38,17 @@ def requests(subscription: Subscription) -> list[dict[str, Any]]:
 
 
 def test_a_refresh_is_a_request_of_the_client(subscription: Subscription) -> None:
-    key = add_client(subscription, ASKED[0], "c1")
+    key = add_client(subscription, REFRESHABLE[0], "c1")
     with subscription.listening(REFRESHES):
         subscription.make("Tributary_Refresh__e", Client_Key__c=key)
         [request] = wait_for(lambda: requests(subscription))
     values = {name: request[name] for name in ("caller", "what", "vendor", "state")}
-    assert values == {"caller": "salesforce", "what": "run", "vendor": ASKED[0], "state": "waiting"}
+    assert values == {"caller": "salesforce", "what": "run", "vendor": REFRESHABLE[0], "state": "waiting"}
     assert (request["params"]["keys"], request["params"]["on_demand"]) == (["c1"], True)
 
 
 def test_a_repeated_event_requests_one_refresh(subscription: Subscription) -> None:
-    key = add_client(subscription, ASKED[0], "c1")
+    key = add_client(subscription, REFRESHABLE[0], "c1")
     with subscription.listening(REFRESHES):
         subscription.fault("pubsub_twice", REFRESHES)
         subscription.make("Tributary_Refresh__e", Client_Key__c=key)
@@ -75,7 +75,7 @@ def test_an_event_of_an_unknown_record_is_stored_without_a_request(subscription:
 
 
 def test_an_unreadable_event_is_stored_and_alerted_and_blocks_no_other(subscription: Subscription) -> None:
-    key = add_client(subscription, ASKED[0], "c1")
+    key = add_client(subscription, REFRESHABLE[0], "c1")
     with subscription.listening(REFRESHES):
         subscription.fault("pubsub_cut", REFRESHES)
         subscription.make("Tributary_Refresh__e", Client_Key__c=key)
@@ -83,12 +83,12 @@ def test_an_unreadable_event_is_stored_and_alerted_and_blocks_no_other(subscript
         assert requests(subscription) == []
         subscription.make("Tributary_Refresh__e", Client_Key__c=key)
         wait_for(lambda: requests(subscription))
-    [kept] = subscription.database.rows("select * from control.inbox")
-    assert (kept["sender"], bool(kept["event_id"]), kept["processed_at"] is None) == (REFRESHES, True, False)
-    assert "can't be decoded" in kept["error"]
-    assert bytes(kept["body"])
-    assert kept["headers"]["schema_id"]
-    assert store.find_unread(subscription.engine, [REFRESHES], 900) == {REFRESHES: [kept["inbox_id"]]}
+    [stored] = subscription.database.rows("select * from control.inbox")
+    assert (stored["sender"], bool(stored["event_id"]), stored["processed_at"] is None) == (REFRESHES, True, False)
+    assert "can't be decoded" in stored["error"]
+    assert bytes(stored["body"])
+    assert stored["headers"]["schema_id"]
+    assert store.find_unread(subscription.engine, [REFRESHES], 900) == {REFRESHES: [stored["inbox_id"]]}
     assert store.find_troubles(subscription.engine, [REFRESHES], 900) == {}
 
 
@@ -107,14 +107,14 @@ def test_the_records_of_a_client_are_those_of_all_vendors(subscription: Subscrip
         """
     )
     with subscription.engine.connect() as db:
-        found = [find_clients(db, key) for key in keys]
+        clients = [find_clients(db, key) for key in keys]
         assert find_clients(db, "no key of ours") == []
         assert db.execute(sa.text("select count(*) from control.request")).scalar() == 0
-    assert found == [[Client("one", "household", "c1"), Client("two", "household", "c1")]] * 2
+    assert clients == [[Client("one", "household", "c1"), Client("two", "household", "c1")]] * 2
 
 
 def test_only_the_named_vendor_is_refreshed() -> None:
     clients = [Client(vendor.name, entity, "c1") for vendor in VENDORS for entity in ("household", "person")]
-    assert list(plan_refresh(clients)) == ASKED
-    assert list(plan_refresh(clients, ASKED[-1])) == ASKED[-1:]
+    assert list(plan_refresh(clients)) == REFRESHABLE
+    assert list(plan_refresh(clients, REFRESHABLE[-1])) == REFRESHABLE[-1:]
     assert plan_refresh(clients, "nobody") == {}

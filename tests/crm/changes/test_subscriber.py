@@ -1,4 +1,4 @@
-"""What people change in Salesforce is in the warehouse, once, whatever happens on the way."""
+"""Each edit in Salesforce reaches the warehouse exactly once, whatever fails on the way."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_change_lands_with_its_new_values_and_what_was_cleared(subscription: S
     ]
 
 
-def test_making_and_deleting_land_too(subscription: Subscription) -> None:
+def test_creates_and_deletes_are_stored(subscription: Subscription) -> None:
     with subscription.listening(CONTACTS):
         contact = subscription.make("Contact", LastName="Sample", Birthdate="1961-05-06")
         wait_for(lambda: subscription.kinds(contact))
@@ -62,9 +62,9 @@ def test_an_own_load_is_ignored_and_advances_the_position(subscription: Subscrip
             "contentType": "CSV",
         }
         data = "/services/data/v66.0/jobs/ingest"
-        made = subscription.sandbox.org.post(data, json=job, headers=headers).json()
+        created = subscription.sandbox.org.post(data, json=job, headers=headers).json()
         rows = "Tributary_Key__c,Name,RecordType.DeveloperName\nsample:v:household:1,Sample,IndustriesHousehold\n"
-        url = f"{data}/{made['id']}"
+        url = f"{data}/{created['id']}"
         subscription.sandbox.org.put(f"{url}/batches", content=rows, headers=headers | {"Content-Type": "text/csv"})
         subscription.sandbox.org.patch(url, json={"state": "UploadComplete"}, headers=headers)
         wait_for(lambda: subscription.place(ACCOUNTS)["received_at"] not in (before, None))
@@ -278,12 +278,12 @@ def test_a_token_is_never_sent_in_clear_but_to_this_machine() -> None:
             _open(url)
 
 
-def test_asking_for_more_than_a_hundred_is_refused(subscription: Subscription) -> None:
+def test_requesting_more_than_a_hundred_events_is_refused(subscription: Subscription) -> None:
     import grpc
 
     ticket = subscription.log_in("person")["Authorization"].removeprefix("Bearer ")
     login = [("accesstoken", ticket), ("instanceurl", subscription.connection.url), ("tenantid", "00DHp0000000001AAA")]
-    ask = api.MESSAGES["FetchRequest"](topic_name=CONTACTS, num_requested=101)
+    request = api.MESSAGES["FetchRequest"](topic_name=CONTACTS, num_requested=101)
     with grpc.insecure_channel(subscription.connection.extra["pubsub"].removeprefix("http://")) as channel:
         call = channel.stream_stream(
             api.path_of("Subscribe"),
@@ -291,5 +291,5 @@ def test_asking_for_more_than_a_hundred_is_refused(subscription: Subscription) -
             response_deserializer=api.MESSAGES["FetchResponse"].FromString,
         )
         with pytest.raises(grpc.RpcError) as error:
-            next(call(iter([ask]), metadata=login))
+            next(call(iter([request]), metadata=login))
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -1,4 +1,4 @@
-"""Envelopes in Salesforce: shown at once, by a sync of their own that keeps out of the way of a whole one."""
+"""Envelopes in Salesforce: sent at once, by a sync of their own that does not interfere with a full one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACCOUNTS = "Account"
 
 @pytest.fixture
 def household(crm: Crm) -> str:
-    """The portfolio system's key of the first household, which the org holds."""
+    """The portfolio system's key of the first household in the org."""
     crm.sync()
     key: str = crm.database.value("select min(household_key) from warehouse.household")
     return key
@@ -27,26 +27,26 @@ def household(crm: Crm) -> str:
 
 @pytest.fixture
 def box(crm: Crm, tmp_path: Path) -> Iterator[Inbox]:
-    made = Inbox(crm.database, tmp_path / "inbox")
-    yield made
-    made.engine.dispose()
+    box = Inbox(crm.database, tmp_path / "inbox")
+    yield box
+    box.engine.dispose()
 
 
-def of(household: str, life: tuple[str, ...], name: str = "e1", **changes: Any) -> dict[str, Any]:
+def make_envelope(household: str, life: tuple[str, ...], name: str = "e1", **changes: Any) -> dict[str, Any]:
     fields = {"textCustomFields": [{"name": "Household", "value": f"orion:{household}"}]}
     return body(name, life, customFields=fields, **changes)
 
 
-def show(crm: Crm) -> dict[str, int]:
+def send_envelopes(crm: Crm) -> dict[str, int]:
     counts = crm.sync(only=("envelope",))
     return {entity: each.sent for entity, each in counts.items()}
 
 
 def test_an_envelope_is_shown_with_its_household_and_whom_it_waits_for(crm: Crm, box: Inbox, household: str) -> None:
-    box.put(of(household, LIFE[:2]))
+    box.put(make_envelope(household, LIFE[:2]))
     box.drain()
 
-    assert show(crm) == {"envelope": 1}
+    assert send_envelopes(crm) == {"envelope": 1}
 
     record = crm.records(ENVELOPES)["sample:docusign:envelope:e1"]
     assert record["Status__c"] == "Sent"
@@ -55,13 +55,13 @@ def test_an_envelope_is_shown_with_its_household_and_whom_it_waits_for(crm: Crm,
 
 
 def test_what_becomes_of_it_is_shown_and_the_same_again_sends_nothing(crm: Crm, box: Inbox, household: str) -> None:
-    box.put(of(household, LIFE[:2]))
+    box.put(make_envelope(household, LIFE[:2]))
     box.drain()
-    show(crm)
-    box.put(of(household, LIFE))
+    send_envelopes(crm)
+    box.put(make_envelope(household, LIFE))
     box.drain()
 
-    assert [show(crm), show(crm)] == [{"envelope": 1}, {"envelope": 0}]
+    assert [send_envelopes(crm), send_envelopes(crm)] == [{"envelope": 1}, {"envelope": 0}]
 
     [record] = crm.records(ENVELOPES).values()
     assert record["Status__c"] == "Completed"
@@ -70,10 +70,10 @@ def test_what_becomes_of_it_is_shown_and_the_same_again_sends_nothing(crm: Crm, 
 
 
 def test_an_envelope_without_a_known_household_is_not_sent(crm: Crm, box: Inbox, household: str) -> None:
-    box.put(of("no such household", LIFE), of(household, LIFE[:1], "draft"))
+    box.put(make_envelope("no such household", LIFE), make_envelope(household, LIFE[:1], "draft"))
     box.drain()
 
-    assert show(crm) == {"envelope": 0}
+    assert send_envelopes(crm) == {"envelope": 0}
 
 
 def test_the_signer_s_address_leads_to_the_household_where_the_sender_named_none(
@@ -88,7 +88,7 @@ def test_the_signer_s_address_leads_to_the_household_where_the_sender_named_none
     box.put(body("e1", LIFE, customFields={}))
     box.drain()
 
-    assert show(crm) == {"envelope": 1}
+    assert send_envelopes(crm) == {"envelope": 1}
 
 
 def test_a_small_sync_gives_way_to_a_whole_one(crm: Crm, household: str) -> None:
@@ -96,14 +96,14 @@ def test_a_small_sync_gives_way_to_a_whole_one(crm: Crm, household: str) -> None
         whole.execute(sa.text("select pg_advisory_lock_shared(7421, 1)"))
 
         with pytest.raises(SyncUnderWay, match="Another sync is under way"):
-            show(crm)
+            send_envelopes(crm)
         whole.invalidate()
 
-    assert show(crm) == {"envelope": 0}
+    assert send_envelopes(crm) == {"envelope": 0}
 
 
-def test_a_whole_sync_brings_envelopes_too(crm: Crm, box: Inbox, household: str) -> None:
-    box.put(of(household, LIFE))
+def test_a_full_sync_also_sends_envelopes(crm: Crm, box: Inbox, household: str) -> None:
+    box.put(make_envelope(household, LIFE))
     box.drain()
 
     assert crm.sent() == {"envelope": 1}
@@ -111,10 +111,10 @@ def test_a_whole_sync_brings_envelopes_too(crm: Crm, box: Inbox, household: str)
 
 def test_an_envelope_waits_for_its_household_and_goes_with_it(crm: Crm, box: Inbox) -> None:
     key = crm.database.value("select min(household_key) from warehouse.household")
-    box.put(of(key, LIFE))
+    box.put(make_envelope(key, LIFE))
     box.drain()
 
-    assert show(crm) == {"envelope": 0}
+    assert send_envelopes(crm) == {"envelope": 0}
     assert crm.dead_letters() == []
 
     assert crm.sync()["envelope"].created == 1

@@ -1,4 +1,4 @@
-"""Plans, goals and risk in Salesforce: of one household, whichever vendors speak of it."""
+"""Plans, goals and risk in Salesforce: one household across vendors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLLEGE = {"goal_key": "n1:2", "name": "College", "goal_type": "Education", "amo
 
 
 class Office:
-    """A planner and a risk vendor that know the first household of the portfolio system, and its eldest member."""
+    """A planner and a risk vendor that share the portfolio system's first household and its eldest member."""
 
     def __init__(self, crm: Crm, folder: Path) -> None:
         self.crm = crm
@@ -55,7 +55,7 @@ class Office:
     def plan(
         self, ratio: str, *goals: dict[str, Any], changed: date = date(2026, 3, 4), is_stale: bool = False
     ) -> None:
-        """The base plan, with its goals (each half paid for) and its probability, on balances that may be stale."""
+        """Load the base plan with its goals (each half funded) and its probability; its balances may be stale."""
         dated = {"scenario": "current", "computed_on": LAST, "computed_at": NOON}
         base = {"plan_key": "n1", "household_key": "h1", "name": "Base", "is_base": True, "updated_on": changed}
         self.planner.load("plan", [base], LAST)
@@ -89,11 +89,11 @@ class Office:
 
 @pytest.fixture
 def office(crm: Crm, tmp_path: Path) -> Iterator[Office]:
-    made = Office(crm, tmp_path / "staging")
-    made.plan("0.8125", COLLEGE)
-    made.numbers(45, 62)
-    yield made
-    for vendor in (made.planner, made.risk):
+    office = Office(crm, tmp_path / "staging")
+    office.plan("0.8125", COLLEGE)
+    office.numbers(45, 62)
+    yield office
+    for vendor in (office.planner, office.risk):
         vendor.engine.dispose()
 
 
@@ -169,9 +169,9 @@ def test_a_removed_goal_is_marked_and_kept(office: Office) -> None:
     office.crm.sync()
     office.plan("0.8125", travel)
     assert office.crm.sent() == {"goal": 1}
-    held = office.crm.records(GOALS)
-    assert {key[-1]: record["Tributary_Current__c"] for key, record in held.items()} == {"2": False, "3": True}
-    assert held["sample:plans:goal:n1:3"]["FinServ__TargetValue__c"] == "30000.0"
+    goals = office.crm.records(GOALS)
+    assert {key[-1]: record["Tributary_Current__c"] for key, record in goals.items()} == {"2": False, "3": True}
+    assert goals["sample:plans:goal:n1:3"]["FinServ__TargetValue__c"] == "30000.0"
 
 
 def test_a_long_key_of_a_planner_fits_the_field(office: Office) -> None:
@@ -187,8 +187,8 @@ def test_a_finding_about_a_person_is_an_alert_and_a_task_on_the_person(office: O
     office.crm.sync()
     alerts = [r for r in office.crm.records(ALERTS).values() if r["FinServ__Message__c"] == "risk misaligned"]
     assert [r["FinServ__Account__c"] for r in alerts] == [office.member()["Id"]]
-    asked = {rule.name: tasks.TaskSpec(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
-    tasks.sync(office.crm.org, SyncRun("tasks", LAST), asked)
+    specs = {rule.name: tasks.TaskSpec(rule.task_subject or "", rule.due_days) for rule in HOUSEHOLD_RULES}
+    tasks.sync(office.crm.org, SyncRun("tasks", LAST), specs)
     raised = {r["Subject"]: r for r in office.crm.records("Task").values()}
     task = raised["Review a portfolio that does not match the client's risk"]
     assert task["WhatId"] == office.member()["Id"]

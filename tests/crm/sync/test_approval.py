@@ -1,4 +1,4 @@
-"""Questions about large changes: each asked once, decided by a person, and the decision kept with its reason."""
+"""Approval of large changes: each is requested once, decided by a user, and stored with its reason."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.running_sandbox import run_sandbox
 
 @pytest.fixture
 def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
-    """An org that holds the day, of a firm that lets five records change unasked."""
+    """An org that holds the day, of a firm whose limit without approval is five changed records."""
     with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        made = Crm(database, sandbox, tmp_path / "work")
-        made.sync()
-        made.settings = Settings("sample", few=5)
-        yield made
-        made.engine.dispose()
+        crm = Crm(database, sandbox, tmp_path / "work")
+        crm.sync()
+        crm.settings = Settings("sample", few=5)
+        yield crm
+        crm.engine.dispose()
 
 
 def double_shares(crm: Crm) -> None:
@@ -42,7 +42,7 @@ def decide(crm: Crm, questions: list[approval.Question], is_approved: bool, reas
     assert approval.decide(crm.engine, ids, is_approved, reason, "ursula") == len(ids)
 
 
-def test_a_question_names_object_and_counts(crm: Crm) -> None:
+def test_an_approval_request_names_object_and_counts(crm: Crm) -> None:
     double_shares(crm)
 
     [question] = request_approval(crm)
@@ -70,7 +70,7 @@ def test_an_unanswered_approval_is_requested_again_after_a_day(crm: Crm) -> None
 def test_a_rejected_difference_is_not_requested_again_and_its_reason_is_stored(crm: Crm) -> None:
     double_shares(crm)
     decide(crm, request_approval(crm), False, "The vendor sent shares twice")
-    # Prices are no part of what was rejected: they change every day.
+    # Prices change every day, so they are not part of the rejected change.
     crm.database.do("update warehouse.position set price_usd = price_usd + 1")
 
     assert request_approval(crm) == []

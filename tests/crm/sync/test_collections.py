@@ -1,4 +1,4 @@
-"""A few changed rows by collections: the same records, the same accounting, and far fewer calls."""
+"""A few changed rows by collections: the same records and counts as with bulk jobs, with far fewer calls."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ COMPOSITE = f"{API}/composite"
 @pytest.fixture
 def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
     with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        made = Crm(database, sandbox, tmp_path / "work")
-        made.settings = Settings("sample", few=1_000_000)
-        yield made
-        made.engine.dispose()
+        crm = Crm(database, sandbox, tmp_path / "work")
+        crm.settings = Settings("sample", few=1_000_000)
+        yield crm
+        crm.engine.dispose()
 
 
 def calls(crm: Crm) -> dict[str, int]:
-    """Calls of the last run by what they asked for."""
+    """Count the last run's calls by endpoint."""
     return {
         row["path"].removeprefix("/services/data/v66.0"): row["calls"]
         for row in crm.database.rows("""
@@ -52,7 +52,7 @@ def test_a_first_load_by_collections_is_as_one_by_bulk_jobs(crm: Crm) -> None:
     crm.sync()
 
     def plain(records: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-        """Without what an org gives anew each time."""
+        """Remove the values that an org generates anew each time."""
         return {
             key: {n: v for n, v in r.items() if not n.endswith(("Id", "Date", "Modstamp")) and "__r" not in n
                   and not str(v).startswith(("001", "a0"))}
@@ -106,8 +106,8 @@ def test_null_clears_a_field_and_a_lookup(crm: Crm) -> None:
 
 def test_a_rejected_row_becomes_a_dead_letter(crm: Crm) -> None:
     refuse_a_household(crm)
-    [letter] = [letter for letter in crm.dead_letters() if ":household:" in letter["row_key"]]
-    assert letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
+    [dead_letter] = [dead_letter for dead_letter in crm.dead_letters() if ":household:" in dead_letter["row_key"]]
+    assert dead_letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
 
 
 def test_locked_rows_are_sent_again(crm: Crm) -> None:
@@ -131,7 +131,7 @@ def test_while_salesforce_is_down_nothing_is_lost(crm: Crm) -> None:
     assert crm.sent() == {"household": len(crm.records("Account", "household"))}
 
 
-def test_a_call_whose_answer_is_lost_is_made_again(crm: Crm) -> None:
+def test_a_call_whose_response_is_lost_is_repeated(crm: Crm) -> None:
     crm.fault("body_cut", COMPOSITE, times=1)
 
     counts = crm.sync()

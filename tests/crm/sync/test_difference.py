@@ -1,4 +1,4 @@
-"""The page of what a sync would change: whole, readable, and harmless whatever a record holds."""
+"""The page of a sync's changes: complete, readable, and escaped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DELTA = Delta(1200, 34, 5678, refused=9, held=100, notable=1234, closing=26)
 
 
 class Texts(HTMLParser):
-    """Tags and texts of a page."""
+    """Collects the tags and texts of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def test_a_page_that_is_written_while_the_site_is_built_is_in_the_new_site(tmp_p
         with docs.locked(tmp_path):
             fresh = docs._copy_site(tmp_path)
             writing = pool.submit(difference.write, tmp_path, "r", Preview({}, {}, []))
-            time.sleep(0.3)  # for a writer that does not wait
+            time.sleep(0.3)  # time for a writer that ignores the lock
             docs._swap(tmp_path, fresh)
         name = writing.result(10)
 

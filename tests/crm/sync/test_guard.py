@@ -1,4 +1,4 @@
-"""What asks a person first: a first load, a great change, many closings; and nothing is sent before the answer."""
+"""Changes that require approval: a first load, a large change, many closings; nothing is sent before it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def delta(new: int = 0, changed: int = 0, *, held: int, notable: int | None = No
 
 
 @pytest.mark.parametrize(
-    ("found", "asks"),
+    ("account_delta", "asks"),
     [
         pytest.param(delta(held=0), False, id="nothing at all"),
         pytest.param(delta(10, held=0), False, id="a first load of a few"),
@@ -42,8 +42,8 @@ def delta(new: int = 0, changed: int = 0, *, held: int, notable: int | None = No
         pytest.param(delta(changed=6, held=1000, closing=6), True, id="one closing more"),
     ],
 )
-def test_a_run_beyond_its_bounds_requires_approval(found: Delta, asks: bool) -> None:
-    assert bool(find_concerns({"account": found}, SETTINGS)) is asks
+def test_a_run_beyond_its_bounds_requires_approval(account_delta: Delta, asks: bool) -> None:
+    assert bool(find_concerns({"account": account_delta}, SETTINGS)) is asks
 
 
 def test_a_firm_can_require_approval_of_every_change() -> None:
@@ -54,13 +54,13 @@ def test_a_firm_can_require_approval_of_every_change() -> None:
 
 
 def test_an_approval_request_describes_its_changes() -> None:
-    found = {
+    deltas = {
         "household": delta(40, held=0),
         "account": delta(100, 300, held=1000, closing=26),
         "position": delta(changed=1, held=1000),
     }
 
-    assert find_concerns(found, SETTINGS) == [
+    assert find_concerns(deltas, SETTINGS) == [
         Concern("household", "change", 40, "household: a first load (40 new, 40 in all)"),
         Concern("account", "change", 400, "account: 40% of 1,000 records would change (100 new, 400 in all)"),
         Concern("account", "close", 26, "account: 26 accounts would close"),
@@ -99,18 +99,18 @@ def test_what_was_approved_may_happen_and_no_more(
 
 
 def test_only_what_was_not_approved_is_left() -> None:
-    found = find_unapproved([change(100), change(70, "position"), closing(26)], [change(100)], SETTINGS)
+    unapproved = find_unapproved([change(100), change(70, "position"), closing(26)], [change(100)], SETTINGS)
 
-    assert found == [change(70, "position"), closing(26)]
+    assert unapproved == [change(70, "position"), closing(26)]
 
 
 @pytest.fixture
 def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
     with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        made = Crm(database, sandbox, tmp_path / "work")
-        made.settings = Settings("sample", few=5)
-        yield made
-        made.engine.dispose()
+        crm = Crm(database, sandbox, tmp_path / "work")
+        crm.settings = Settings("sample", few=5)
+        yield crm
+        crm.engine.dispose()
 
 
 @pytest.fixture
@@ -133,37 +133,37 @@ def test_a_first_load_is_refused_and_nothing_sent(crm: Crm) -> None:
 
 
 def test_an_approved_first_load_goes(crm: Crm) -> None:
-    asked = concerns(crm)
+    approved = concerns(crm)
 
-    counts = crm.sync(approved=asked)
+    counts = crm.sync(approved=approved)
 
-    assert len(asked) == len([c for c in counts.values() if c.created])
+    assert len(approved) == len([c for c in counts.values() if c.created])
     assert all(c.created == c.sent for c in counts.values())
 
 
-def held_back(crm: Crm) -> dict[str, str]:
-    """What is held back, by object: the cause."""
+def read_held_back(crm: Crm) -> dict[str, str]:
+    """Read the objects that are held back, with the cause of each."""
     return {each.entity: each.cause for each in holding.read(crm.engine)}
 
 
 def test_an_object_that_was_not_approved_is_held_back_and_the_others_are_sent(crm: Crm) -> None:
-    asked = [concern for concern in concerns(crm) if concern.entity != "position"]
+    approved = [concern for concern in concerns(crm) if concern.entity != "position"]
 
-    counts = crm.sync(approved=asked)
+    counts = crm.sync(approved=approved)
 
     assert counts["account"].created == len(crm.records(ACCOUNTS)) > 0
     assert crm.records(HOLDINGS) == {}
-    assert held_back(crm) == {"position": "approval"}
+    assert read_held_back(crm) == {"position": "approval"}
 
 
 def test_records_wait_for_a_parent_that_was_not_approved(crm: Crm) -> None:
-    asked = [concern for concern in concerns(crm) if concern.entity != "account"]
+    approved = [concern for concern in concerns(crm) if concern.entity != "account"]
 
-    counts = crm.sync(approved=asked)
+    counts = crm.sync(approved=approved)
 
     assert counts["household"].created > 0
     assert crm.records(ACCOUNTS) == crm.records(HOLDINGS) == {}
-    assert held_back(crm) == {"account": "approval", "position": "parent"}
+    assert read_held_back(crm) == {"account": "approval", "position": "parent"}
     assert crm.dead_letters() == []
 
 
@@ -180,10 +180,14 @@ def test_holdings_of_accounts_without_an_approved_closing_keep_their_shares(load
         loaded_crm.records(ACCOUNTS)[f"sample:orion:account:{row['account_key']}"]["Id"]
         for row in loaded_crm.database.rows("select account_key from warehouse.account where close_date = '2026-11-20'")
     }
-    kept = {key for key in before if after[key]["FinServ__Shares__c"] == before[key]["FinServ__Shares__c"]}
-    assert kept == {key for key, record in after.items() if record["FinServ__FinancialAccount__c"] in closing} != set()
-    assert sent == len(after) - len(kept) > 0
-    assert held_back(loaded_crm) == {"account": "approval", "position": "parent"}
+    unchanged = {key for key in before if after[key]["FinServ__Shares__c"] == before[key]["FinServ__Shares__c"]}
+    assert (
+        unchanged
+        == {key for key, record in after.items() if record["FinServ__FinancialAccount__c"] in closing}
+        != set()
+    )
+    assert sent == len(after) - len(unchanged) > 0
+    assert read_held_back(loaded_crm) == {"account": "approval", "position": "parent"}
 
 
 def test_price_changes_of_all_holdings_need_no_approval(loaded_crm: Crm) -> None:
@@ -245,18 +249,18 @@ def test_closed_accounts_that_change_again_are_no_closings(loaded_crm: Crm) -> N
 def test_more_closings_than_approved_require_another_approval(loaded_crm: Crm) -> None:
     loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
     close_accounts(loaded_crm, 4)
-    asked = concerns(loaded_crm)
+    approved = concerns(loaded_crm)
     close_accounts(loaded_crm, 2)
 
     with pytest.raises(ApprovalNeeded, match="6 accounts would close"):
-        loaded_crm.sync(approved=asked)
+        loaded_crm.sync(approved=approved)
 
 
 def test_more_changes_than_approved_require_another_approval(crm: Crm) -> None:
-    asked = [replace(concern, records=concern.records - 6) for concern in concerns(crm)]
+    approved = [replace(concern, records=concern.records - 6) for concern in concerns(crm)]
 
     with pytest.raises(ApprovalNeeded):
-        crm.sync(approved=asked)
+        crm.sync(approved=approved)
 
     assert crm.records("Account") == {}
 
@@ -267,11 +271,11 @@ def test_a_preview_sends_no_request_to_salesforce(crm: Crm) -> None:
     assert crm.database.value("select count(*) from control.api_call where vendor = 'salesforce'") == 0
 
 
-def test_a_second_attempt_with_the_same_answer_requests_nothing(crm: Crm) -> None:
-    asked = concerns(crm)
-    crm.sync(approved=asked)
+def test_a_second_attempt_with_the_same_approval_sends_nothing(crm: Crm) -> None:
+    approved = concerns(crm)
+    crm.sync(approved=approved)
 
-    assert crm.sync(approved=asked)["position"].sent == 0
+    assert crm.sync(approved=approved)["position"].sent == 0
 
 
 def test_a_large_value_jump_requires_approval(loaded_crm: Crm) -> None:
@@ -283,7 +287,7 @@ def test_a_large_value_jump_requires_approval(loaded_crm: Crm) -> None:
         loaded_crm.sync()
 
 
-def test_a_day_of_the_market_is_no_question(loaded_crm: Crm) -> None:
+def test_a_market_move_requires_no_approval(loaded_crm: Crm) -> None:
     loaded_crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd * 0.93")
     loaded_crm.database.do("update warehouse.position set market_value_usd = market_value_usd * 0.93")
 

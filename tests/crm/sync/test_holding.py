@@ -1,4 +1,4 @@
-"""What may not go to Salesforce is held back alone: a vendor's rows, an object that fails, and what names either."""
+"""Rows that may not be sent are held back alone: a vendor's rows, a failing object, and rows that refer to either."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ GOAL = Held("goal", "failure", "BalanceError", 3, "why")
 @pytest.fixture
 def office(crm: Crm, tmp_path: Path) -> Iterator[Office]:
     """An org that holds the day of a portfolio system, a planner and a risk vendor."""
-    made = Office(crm, tmp_path / "staging")
-    made.plan("0.8125", COLLEGE)
-    made.numbers(45, 62)
+    office = Office(crm, tmp_path / "staging")
+    office.plan("0.8125", COLLEGE)
+    office.numbers(45, 62)
     crm.sync()
-    yield made
-    for vendor in (made.planner, made.risk):
+    yield office
+    for vendor in (office.planner, office.risk):
         vendor.engine.dispose()
 
 
 def read_held_back(crm: Crm) -> dict[tuple[str, str, str], int]:
-    """What the newest sync held back: records by object, cause and subject."""
+    """Read what the newest sync held back: records by object, cause and subject."""
     return {(each.entity, each.cause, each.subject): each.records for each in holding.read(crm.engine)}
 
 
-def keep(crm: Crm, *states: Held) -> None:
+def store(crm: Crm, *states: Held) -> None:
     with crm.engine.begin() as db:
         holding.store(db, states, "a-run")
 
 
-def alerted(crm: Crm, patience: timedelta = NOW) -> list[Held]:
-    """What is alerted now."""
+def collect_alerts(crm: Crm, patience: timedelta = NOW) -> list[Held]:
+    """Send due alerts; return their states."""
     late: list[Held] = []
-    holding.alert_late(crm.engine, patience, lambda found, _: late.extend(found))
+    holding.alert_late(crm.engine, patience, lambda states, _: late.extend(states))
     return late
 
 
@@ -124,7 +124,7 @@ def test_a_vendor_that_is_not_settled_stops_nothing_when_nothing_of_it_changed(o
 
 
 def get_stuck(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the next job, which carries holdings, not end; a few rows go by collections."""
+    """Make the next job, which carries holdings, hang; small changes are sent by collections."""
     crm.settings = replace(crm.settings, most_collected=10)
     monkeypatch.setattr(jobs, "LONGEST_STALL_S", 0.3)
     monkeypatch.setattr(jobs, "LONGEST_ADOPTED_STALL_S", 0.1)
@@ -153,9 +153,7 @@ def test_a_job_that_does_not_end_stops_its_object_alone(crm: Crm, monkeypatch: p
     assert read_held_back(crm) == {("position", "failure", "ObjectUnavailable"): len(crm.records(HOLDINGS))}
 
 
-def test_a_job_that_is_still_under_way_stops_its_object_alone_in_the_next_run_too(
-    crm: Crm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_still_under_way_stops_only_its_object_in_the_next_run(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     crm.sync()
     get_stuck(crm, monkeypatch)
     with pytest.raises(ObjectUnavailable):
@@ -231,7 +229,7 @@ def test_people_are_alerted_once_of_what_is_held_back(office: Office) -> None:
         with pytest.raises(HeldBack):
             crm.sync()
 
-    first, second = (alerted(crm) for _ in range(2))
+    first, second = (collect_alerts(crm) for _ in range(2))
 
     assert [(each.entity, each.subject, each.records) for each in first] == [("goal", "plans", 1)]
     assert first[0].since == crm.database.value(
@@ -247,16 +245,16 @@ def test_a_load_in_progress_sends_no_alert(office: Office) -> None:
     with pytest.raises(HeldBack):
         crm.sync()
 
-    assert alerted(crm, timedelta(hours=2)) == []
+    assert collect_alerts(crm, timedelta(hours=2)) == []
 
 
 def test_an_alert_of_what_is_held_back_that_fails_is_sent_by_the_next_try_and_is_the_same_alert(crm: Crm) -> None:
-    keep(crm, GOAL)
+    store(crm, GOAL)
     failed, sent = [], []
 
     def fail(_: list[Held], states: str) -> None:
         failed.append(states)
-        raise TargetUnavailable("Not everybody was reached")
+        raise TargetUnavailable("Not all recipients were reached")
 
     with pytest.raises(TargetUnavailable):
         holding.alert_late(crm.engine, NOW, fail)
@@ -269,7 +267,7 @@ def test_an_alert_of_what_is_held_back_that_fails_is_sent_by_the_next_try_and_is
 def test_a_state_that_ended_and_comes_again_is_alerted_again(crm: Crm) -> None:
     names = []
     for held_back in ([GOAL], [], [GOAL]):
-        keep(crm, *held_back)
+        store(crm, *held_back)
         holding.alert_late(crm.engine, NOW, lambda _, states: names.append(states))
 
     assert len(set(names)) == 2

@@ -1,4 +1,4 @@
-"""A loader that is killed or stopped at any point of a job: run again, nothing is lost and nothing doubled."""
+"""A loader that is killed or stopped at any point of a job: after a rerun nothing is lost and nothing doubled."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ OBJECTS = ("Account", SECURITIES, ACCOUNTS, HOLDINGS)
 
 @contextmanager
 def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Popen[str]]:
-    """A loader in a process of its own, which sends itself a signal at a point of its nth job."""
-    asked = {
+    """Run a loader in a process of its own, which sends itself a signal at a point of its nth job."""
+    options = {
         "url": crm.database.url(),
         "connection": {"url": crm.connection.url, "login": "tributary", "password": SECRET},
         "work": str(crm.work.with_name("other_work")),
@@ -57,7 +57,7 @@ def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Pope
         "signal": how,
         "most_collected": crm.settings.most_collected,
     }
-    command = [sys.executable, "-m", "tests.crm.dying", json.dumps(asked)]
+    command = [sys.executable, "-m", "tests.crm.dying", json.dumps(options)]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         yield child
@@ -74,20 +74,20 @@ def wait_until_stopped(child: subprocess.Popen[str]) -> None:
 
 
 def check_whole(crm: Crm) -> None:
-    """Salesforce holds every record once and as the last state says, and nothing is under way."""
-    wanted = {
+    """Check that Salesforce holds every record once, in its last state, and that no job is open."""
+    queries = {
         "Account": "select (select count(*) from warehouse.household) + (select count(*) from warehouse.person)",
         SECURITIES: "select count(*) from warehouse.security",
         ACCOUNTS: "select count(*) from warehouse.account",
         HOLDINGS: "select count(*) from warehouse.position join warehouse.account using (account_id) where is_counted",
     }
     for sobject in OBJECTS:
-        held = crm.records(sobject)
-        assert len(held) == crm.database.value(wanted[sobject])
+        records = crm.records(sobject)
+        assert len(records) == crm.database.value(queries[sobject])
         ids = crm.database.rows(
             "select external_key, salesforce_id from control.crm_state where sobject = :s", s=sobject
         )
-        assert {row["external_key"]: row["salesforce_id"] for row in ids} == {k: r["Id"] for k, r in held.items()}
+        assert {row["external_key"]: row["salesforce_id"] for row in ids} == {k: r["Id"] for k, r in records.items()}
     assert crm.database.value("select count(*) from control.crm_job where state in ('open', 'uploaded')") == 0
     assert crm.database.value("select count(*) from control.crm_sent") == 0
     closed = crm.database.value("select array_agg(job_id order by job_id) from control.crm_job where state = 'closed'")
@@ -101,7 +101,7 @@ QUICK_FEW = ("answers taken",)
 
 
 def _cases(points: Iterable[str], job: int = 7) -> list[Any]:
-    """All points, of which only the most telling are quick enough for every run of the tests."""
+    """List all points; only the most important ones run in the quick tests."""
     return [pytest.param(p, job, marks=() if p in QUICK and job == 7 else pytest.mark.long) for p in points]
 
 
@@ -203,12 +203,12 @@ def test_a_killed_load_by_collections_is_made_whole_by_the_next(crm: Crm, point:
 def test_rows_that_a_killed_load_sent_are_booked_by_the_next_as_what_they_are(crm: Crm) -> None:
     crm.settings = replace(crm.settings, most_collected=2000)
     kill(crm, "sent, answer not read", 1)
-    held = len(crm.records("Account"))
+    count = len(crm.records("Account"))
 
     counts = crm.sync()
 
-    assert held > 0
-    assert counts["household"].updated + counts["person"].updated == held
+    assert count > 0
+    assert counts["household"].updated + counts["person"].updated == count
     assert crm.database.value("select state from control.crm_job where run_id = 'killed'") == "abandoned"
     assert crm.database.value("select count(*) from control.ledger where run_id = 'killed'") == 0
     check_whole(crm)
@@ -272,6 +272,6 @@ def test_a_task_of_a_killed_run_is_one_and_ends_with_its_finding(crm: Crm, is_ov
 
     tasks.sync(crm.org, SyncRun("next", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
 
-    [held] = crm.records("Task").items()
-    assert held[0] == f"sample:orion:finding:{finding}"
-    assert held[1]["Status"] == ("Completed" if is_over else "Not Started")
+    [record] = crm.records("Task").items()
+    assert record[0] == f"sample:orion:finding:{finding}"
+    assert record[1]["Status"] == ("Completed" if is_over else "Not Started")

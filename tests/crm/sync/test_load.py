@@ -1,4 +1,4 @@
-"""The warehouse's present state into Salesforce: what is sent, what the org holds then, and what becomes of refusals."""
+"""The warehouse's current state into Salesforce: the rows sent, the org's records afterwards, and rejected rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_first_sync_creates_every_record_of_every_object_parents_first(crm: Cr
 def test_salesforce_holds_every_position_as_the_warehouse_does(crm: Crm) -> None:
     crm.sync()
 
-    wanted = {
+    expected = {
         f"sample:orion:position:{row['position_key']}": row
         for row in crm.database.rows("""
             select p.*, s.name, s.asset_class, a.account_key, s.security_key, h.household_key
@@ -53,10 +53,10 @@ def test_salesforce_holds_every_position_as_the_warehouse_does(crm: Crm) -> None
         """)
     }
     keys = {r["Id"]: key for name in ("Account", ACCOUNTS, SECURITIES) for key, r in crm.records(name).items()}
-    held = crm.records(HOLDINGS)
-    assert held.keys() == wanted.keys()
-    for key, row in wanted.items():
-        record = held[key]
+    records = crm.records(HOLDINGS)
+    assert records.keys() == expected.keys()
+    for key, row in expected.items():
+        record = records[key]
         assert Decimal(record["FinServ__Shares__c"]) == row["quantity"].quantize(Decimal("0.0001"))
         assert Decimal(record["FinServ__Price__c"]) == row["price_usd"].quantize(Decimal("0.0001"))
         assert Decimal(record["FinServ__MarketValue__c"]) == row["market_value_usd"]
@@ -78,10 +78,10 @@ def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
         left join warehouse.account_value v on v.account_id = a.account_id
     """)
     keys = {record["Id"]: key for key, record in crm.records("Account").items()}
-    held = crm.records(ACCOUNTS)
-    assert len(held) == len(rows)
+    records = crm.records(ACCOUNTS)
+    assert len(records) == len(rows)
     for row in rows:
-        record = held[f"sample:orion:account:{row['account_key']}"]
+        record = records[f"sample:orion:account:{row['account_key']}"]
         assert record["Name"] == row["name"].strip()
         assert keys[record["FinServ__PrimaryOwner__c"]] == f"sample:orion:person:{row['person_key']}"
         assert keys[record["FinServ__Household__c"]] == f"sample:orion:household:{row['household_key']}"
@@ -108,11 +108,11 @@ def test_who_owns_an_account_jointly_is_its_joint_owner(crm: Crm, persons: Any) 
         left join warehouse.person p on p.person_id = o.person_id
     """)
     keys = {record["Id"]: key for key, record in crm.records("Account").items()}
-    held = crm.records(ACCOUNTS)
-    assert len(held) == len(rows)
+    records = crm.records(ACCOUNTS)
+    assert len(records) == len(rows)
     assert len([row for row in rows if row["person_key"]]) >= 2
     for row in rows:
-        joint = held[f"sample:orion:account:{row['account_key']}"].get("FinServ__JointOwner__c")
+        joint = records[f"sample:orion:account:{row['account_key']}"].get("FinServ__JointOwner__c")
         assert keys.get(joint) == (row["person_key"] and f"sample:orion:person:{row['person_key']}")
 
 
@@ -292,14 +292,18 @@ def test_a_rejected_row_becomes_a_dead_letter_and_fails_the_sync(crm: Crm) -> No
     with pytest.raises(RowsFailed, match="'Account': 1"):
         crm.sync()
 
-    letters = {letter["row_key"]: letter for letter in crm.dead_letters() if letter["table_name"] == "Account"}
-    letter = letters[f"sample:orion:person:{person['person_key']}"]
-    assert letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
-    assert letter["vendor"] == "salesforce"
+    by_key = {
+        dead_letter["row_key"]: dead_letter
+        for dead_letter in crm.dead_letters()
+        if dead_letter["table_name"] == "Account"
+    }
+    dead_letter = by_key[f"sample:orion:person:{person['person_key']}"]
+    assert dead_letter["reasons"] == ["REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name"]
+    assert dead_letter["vendor"] == "salesforce"
     content = crm.database.value(
         "select payload from control.crm_sent where 'salesforce/' || job_id = :job and row_number = :row",
-        job=letter["partition"],
-        row=letter["row_number"],
+        job=dead_letter["partition"],
+        row=dead_letter["row_number"],
     )
     assert content["Name"] is None
     assert crm.database.value("select count(*) from control.crm_sent") == len(crm.dead_letters())
@@ -316,7 +320,9 @@ def test_everything_but_the_refused_row_and_its_children_is_loaded(crm: Crm) -> 
 
     accounts = crm.database.value("select count(*) from warehouse.account")
     assert len(crm.records(ACCOUNTS)) == accounts - owner["count"]
-    assert [letter["table_name"] for letter in crm.dead_letters() if letter["table_name"] == ACCOUNTS] == []
+    assert [
+        dead_letter["table_name"] for dead_letter in crm.dead_letters() if dead_letter["table_name"] == ACCOUNTS
+    ] == []
     waiting = {each.entity: each.records for each in holding.read(crm.engine) if each.cause == "parent"}
     assert waiting["account"] == owner["count"]
 
@@ -328,7 +334,10 @@ def test_a_dead_letter_holds_no_value_of_its_row(crm: Crm) -> None:
         crm.sync()
 
     reasons = [
-        reason for letter in crm.dead_letters() for reason in letter["reasons"] if letter["table_name"] == ACCOUNTS
+        reason
+        for dead_letter in crm.dead_letters()
+        for reason in dead_letter["reasons"]
+        if dead_letter["table_name"] == ACCOUNTS
     ]
     assert reasons
     assert all("0044" not in reason and "value not of required type: ..." in reason for reason in reasons)
@@ -344,7 +353,7 @@ def test_a_dead_letter_closes_when_its_row_is_accepted(crm: Crm) -> None:
     crm.sync()
 
     assert crm.dead_letters() == []
-    assert {letter["replayed_by"] for letter in crm.dead_letters("replayed")} == {"crm-2"}
+    assert {dead_letter["replayed_by"] for dead_letter in crm.dead_letters("replayed")} == {"crm-2"}
     assert crm.database.value("select count(*) from control.crm_sent") == 0
 
 
@@ -357,7 +366,7 @@ def refuse_a_household(crm: Crm) -> None:
 
 
 def read_household_dead_letters(crm: Crm) -> list[str]:
-    return [letter["run_id"] for letter in crm.dead_letters() if ":household:" in letter["row_key"]]
+    return [dead_letter["run_id"] for dead_letter in crm.dead_letters() if ":household:" in dead_letter["row_key"]]
 
 
 def test_what_was_refused_is_not_sent_again_as_it_is(crm: Crm) -> None:

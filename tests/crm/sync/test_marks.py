@@ -1,4 +1,4 @@
-"""An org that was restored from a backup is found by the next sync, and made whole by it."""
+"""The next sync detects an org that was restored from a backup, and repairs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.running_sandbox import run_sandbox
 
 
 def read_holdings(crm: Crm) -> dict[str, dict[str, Any]]:
-    """Holdings as an advisor sees them."""
+    """Read the holdings' fields that an advisor sees."""
     return {
         key: {name: record.get(name) for name in ("Name", "FinServ__Shares__c", "FinServ__Price__c")}
         for key, record in crm.records(HOLDINGS).items()

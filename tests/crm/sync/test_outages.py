@@ -1,4 +1,4 @@
-"""Salesforce that is away, full, or half done in the middle of a sync: told, and made whole by the next; nothing doubled."""
+"""Salesforce unavailable, at its limits, or interrupted during a sync: reported, completed by the next sync, nothing doubled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def choose(crm: Crm, way: int) -> None:
 
 
 def sync_until_done(crm: Crm, *, tries: int = 12) -> list[type[Exception]]:
-    """As Airflow does it; returns the errors on the way."""
+    """Retry a sync as Airflow does; return the errors on the way."""
     errors: list[type[Exception]] = []
     for _ in range(tries):
         try:

@@ -1,4 +1,4 @@
-"""What a sync would send, shown and not sent."""
+"""A preview shows the changes of a sync without sending them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do in Salesforce is found, and ends as the ownership of each field says."""
+"""Read-back: edits in Salesforce are detected, and resolved by the ownership of each field."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, Crm
 
 
 def read(crm: Crm, run_id: str = "read") -> dict[str, Found]:
-    """What differs, by entity."""
-    found = read_back(crm.org, run_id, lambda _: None)
-    return {entity: replace(each, read=0) for entity, each in found.items() if not each.is_as_believed}
+    """Read back; return the differences by entity."""
+    differences = read_back(crm.org, run_id, lambda _: None)
+    return {entity: replace(each, read=0) for entity, each in differences.items() if not each.is_as_believed}
 
 
 def first(crm: Crm, sobject: str, entity: str = "") -> tuple[str, str]:
-    """Key and id of a record."""
+    """Return the first record's key and id."""
     key, record = min(crm.records(sobject, entity).items())
     return key, record["Id"]
 
@@ -34,16 +34,16 @@ def notes(crm: Crm) -> list[tuple[str, str, list[str]]]:
 
 
 @pytest.mark.parametrize("persons", ["individuals", "person_accounts"])
-def test_after_a_sync_all_is_as_believed(crm: Crm, persons: str) -> None:
+def test_after_a_sync_nothing_differs(crm: Crm, persons: str) -> None:
     if persons == "person_accounts":
         crm.http.post("/salesforce/_admin/settings", json={"person_accounts": True})
     crm.settings = replace(crm.settings, persons=persons, has_transactions=True)
     counts = crm.sync()
 
-    found = read_back(crm.org, "read", lambda _: None)
+    differences = read_back(crm.org, "read", lambda _: None)
 
-    assert {entity: each.read for entity, each in found.items()} == {e: c.created for e, c in counts.items()}
-    assert all(each.is_as_believed for each in found.values())
+    assert {entity: each.read for entity, each in differences.items()} == {e: c.created for e, c in counts.items()}
+    assert all(each.is_as_believed for each in differences.values())
     assert crm.sent() == {}
 
 
@@ -139,13 +139,13 @@ def test_a_merged_household_is_found_with_what_it_went_into(crm: Crm) -> None:
     pair = {"master": master, "loser": loser}
     assert crm.http.post("/salesforce/_admin/records/Account/merge", json=pair).status_code == 204
 
-    found = read(crm)
+    differences = read(crm)
 
-    assert found["household"] == Found(0, merged=1)
+    assert differences["household"] == Found(0, merged=1)
     rows = crm.database.rows("select external_key, master_id from control.crm_difference where kind = 'merged'")
     assert [tuple(row.values()) for row in rows] == [(key, master)]
-    # What looked up to the merged one looks up to the other now: edited, by us to be set right once somebody has decided.
-    assert found["account"].edited > 0
+    # Records that referred to the merged one now refer to the master: edited, until an operator decides on the merge.
+    assert differences["account"].edited > 0
 
 
 def test_a_record_under_our_key_that_we_forgot_is_ours_again(crm: Crm) -> None:
@@ -168,7 +168,7 @@ def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> N
     assert read(crm) == {}
 
 
-def test_an_answer_that_is_not_whole_is_not_believed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_response_is_rejected(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     crm.sync()
     take = readback._copy_page
     monkeypatch.setattr(readback, "PAGE_ROWS", 5)

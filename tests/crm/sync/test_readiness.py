@@ -1,4 +1,4 @@
-"""Days of the warehouse that are not sent to Salesforce: past ones, and those that are not reconciled."""
+"""Days that are not sent to Salesforce: historical ones, and those that are not reconciled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How outgoing records are cut into the parts of a round."""
+"""How a round's outgoing records are split into parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.crm.conftest import Crm
 
 
 def count_jobs_of_an_account(crm: Crm) -> int:
-    """How many jobs carried the holdings of one account, at most."""
+    """Count the jobs with holdings of the same account, at most."""
     jobs: int = crm.database.value("""
         select max(jobs) from (
             select count(distinct job_id) as jobs from control.crm_state
@@ -40,5 +40,5 @@ def test_files_stay_below_the_limit_and_match_their_job_rows(crm: Crm, monkeypat
     assert {hashlib.sha256(file).hexdigest() for file in files} == hashes
     assert len(files) > 5
     assert count_jobs_of_an_account(crm) == 1
-    # A limit's worth, and the rest of the family that began below it.
+    # The limit, plus the rest of the family that began below it.
     assert max(map(len, files)) < 9_000 + 5_000

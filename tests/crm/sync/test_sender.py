@@ -1,4 +1,4 @@
-"""Rows that Salesforce did not take at first are sent again, and every job is accounted for."""
+"""Rows that Salesforce left unprocessed are sent again, and every job is accounted for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API over real HTTP, on a real database as its own role, with an identity provider on this machine."""
+"""The API over HTTP, on a database with the API's role, with a local identity provider."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ TABLES = "control.request, control.idempotency, control.api_key, control.inbox, 
 
 @dataclass
 class Provider:
-    """An identity provider: its signing keys by id, and an endpoint that shows the public ones."""
+    """An identity provider: its signing keys by id, and an endpoint that returns the public ones."""
 
     url: str = ""
     signing: dict[str, Any] = field(default_factory=dict)
-    asked: int = 0
+    requests: int = 0
     broken: bytes | None = None
 
     @property
     def jwks(self) -> list[dict[str, Any]]:
-        shown = []
+        keys = []
         for kid, key in self.signing.items():
             algorithm = (
                 jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
             )
-            shown.append(json.loads(algorithm.to_jwk(key.public_key())) | {"kid": kid, "use": "sig"})
-        return shown
+            keys.append(json.loads(algorithm.to_jwk(key.public_key())) | {"kid": kid, "use": "sig"})
+        return keys
 
     def token(self, scopes: str = " ".join(SCOPES), kid: str = "rsa", **claims: Any) -> str:
-        """A good token, but for what a test says otherwise; a claim of None is left out."""
+        """Issue a valid token, except for the claims that a test changes; a claim of None is left out."""
         key = self.signing[kid]
         algorithm = "RS256" if isinstance(key, rsa.RSAPrivateKey) else "ES256"
         return jwt.encode(self.claims(scopes, **claims), key, algorithm, headers={"kid": kid})
@@ -71,25 +71,25 @@ def signing() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def run_provider(signing: dict[str, Any]) -> Iterator[Provider]:
-    made = Provider(signing=dict(signing))
+    provider = Provider(signing=dict(signing))
 
-    class Answering(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            made.asked += 1
-            body = json.dumps({"keys": made.jwks}).encode() if made.broken is None else made.broken
+            provider.requests += 1
+            body = json.dumps({"keys": provider.jwks}).encode() if provider.broken is None else provider.broken
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}"
-    yield made
+    provider.url = f"http://127.0.0.1:{server.server_port}"
+    yield provider
     server.shutdown()
     server.server_close()
     thread.join(10)
@@ -97,7 +97,7 @@ def run_provider(signing: dict[str, Any]) -> Iterator[Provider]:
 
 @dataclass
 class Api:
-    """A caller of a running API; it has a token for everything unless a test says otherwise."""
+    """A caller of a running API; by default its token has every scope."""
 
     http: httpx.Client
     database: Database
@@ -118,18 +118,18 @@ class Api:
         return {"Authorization": f"Bearer {self.provider.token() if token is None else token}"}
 
 
-def read_body(answer: httpx.Response, status: int) -> Any:
-    """The body of an answer with a status."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    return answer.json()
+def read_body(response: httpx.Response, status: int) -> Any:
+    """Check a response's status; return its body."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    return response.json()
 
 
-def read_problem(answer: httpx.Response, status: int) -> str:
-    """The reason of a refusal, which has the form of RFC 9457."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
+def read_problem(response: httpx.Response, status: int) -> str:
+    """Check that a response is a problem (RFC 9457) with this status; return its detail."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
     assert (problem["type"], problem["status"]) == ("about:blank", status)
     return str(problem["detail"])
 
@@ -158,7 +158,7 @@ def run_api(database: Database, provider: Provider, url: str | None = None, **op
 
 @pytest.fixture
 def database(shared_database: Database) -> Database:
-    """A database in which nobody has asked for anything."""
+    """A database without requests."""
     shared_database.do(f"truncate {TABLES}")
     return shared_database
 
@@ -177,13 +177,13 @@ def shared_api(shared_database: Database, provider: Provider) -> Iterator[Api]:
 
 @pytest.fixture
 def api(shared_api: Api, database: Database) -> Api:
-    """An API that the module's tests share, on a database in which nobody has asked for anything."""
+    """An API that the module's tests share, on a database without requests."""
     return shared_api
 
 
 @pytest.fixture
 def run(database: Database, signing: dict[str, Any]) -> Iterator[Callable[..., Api]]:
-    """Runs an API with settings, and an identity provider, of the test's own."""
+    """Runs an API with the test's own settings and identity provider."""
     with contextlib.ExitStack() as running:
 
         def run_own(**options: Any) -> Api:
@@ -202,7 +202,7 @@ def owner(database: Database) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def engine(database: Database) -> Iterator[sa.Engine]:
-    """The database as Airflow's tasks have it."""
+    """An engine with the role of Airflow's tasks."""
     opened = schema.engine(database.url())
     yield opened
     opened.dispose()
@@ -210,5 +210,5 @@ def engine(database: Database) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def make_key(owner: sa.Engine) -> Callable[..., str]:
-    """Makes an API key."""
+    """Creates API keys."""
     return lambda caller="flow", scopes=tuple(SCOPES), days=1: keys.make(owner, caller, scopes, days)

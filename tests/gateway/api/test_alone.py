@@ -22,8 +22,8 @@ from tests.gateway.api.conftest import AUDIENCE, Provider
 ROOT = Path(__file__).parents[3]
 
 
-def answers(url: str, provider: Provider, key: str) -> list[int]:
-    """Statuses of: a token, a key, nobody, and the document."""
+def read_statuses(url: str, provider: Provider, key: str) -> list[int]:
+    """Return the statuses of four calls: with a token, with a key, without credentials, for the document."""
     calls = [("vendors", {"Authorization": f"Bearer {provider.token()}"}), ("findings", {"X-API-Key": key})]
     calls += [("vendors", {}), ("openapi.json", {})]
     return [requests.get(f"{url}/api/v1/{path}", headers=headers, timeout=20).status_code for path, headers in calls]
@@ -31,7 +31,7 @@ def answers(url: str, provider: Provider, key: str) -> list[int]:
 
 @pytest.fixture
 def alone(database: Database, provider: Provider) -> Iterator[str]:
-    """The address of a gateway that has a database for the API, too."""
+    """The URL of a gateway that also has a database for the API."""
     port = find_free_port()
     settings = {
         "TRIBUTARY_GATEWAY_DATABASE": database.url("tributary_gateway"), "TRIBUTARY_API_DATABASE": database.url("tributary_api"),
@@ -53,7 +53,7 @@ def alone(database: Database, provider: Provider) -> Iterator[str]:
 def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
     alone: str, provider: Provider, make_key: Callable[..., str], database: Database
 ) -> None:
-    assert answers(alone, provider, make_key()) == [200, 200, 401, 200]
+    assert read_statuses(alone, provider, make_key()) == [200, 200, 401, 200]
     assert requests.post(f"{alone}/webhooks/docusign", timeout=20).status_code == 404
     roles = database.rows("select distinct usename from pg_stat_activity where application_name = 'tributary'")
     assert "tributary_api" in {row["usename"] for row in roles}
@@ -69,10 +69,10 @@ def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
 )
 def test_invalid_setting_is_reported_at_start(settings: dict[str, str], message: str) -> None:
     good = "postgresql://a:b@127.0.0.1:1/x"
-    known = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good} | settings
+    environment = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good} | settings
     command = [sys.executable, "-m", "include.gateway"]
     ended = subprocess.run(
-        command, cwd=ROOT, env=os.environ | known, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
     assert message in ended.stderr
@@ -81,8 +81,8 @@ def test_invalid_setting_is_reported_at_start(settings: dict[str, str], message:
 
 
 @pytest.fixture
-def served(database: Database, provider: Provider, airflow_database: Path, tmp_path: Path) -> Iterator[str]:
-    """The address of an Airflow API server with this project's plugins."""
+def airflow_url(database: Database, provider: Provider, airflow_database: Path, tmp_path: Path) -> Iterator[str]:
+    """The URL of an Airflow API server with this project's plugins."""
     extra = {"issuer": provider.url, "audience": AUDIENCE, "jwks_url": provider.url}
     connections = {
         "tributary_db": database.url().replace("postgresql://", "postgres://"),
@@ -94,5 +94,7 @@ def served(database: Database, provider: Provider, airflow_database: Path, tmp_p
 
 @pytest.mark.airflow
 @pytest.mark.long
-def test_airflow_s_own_server_serves_the_api(served: str, provider: Provider, make_key: Callable[..., str]) -> None:
-    assert answers(served, provider, make_key()) == [200, 200, 401, 200]
+def test_airflow_s_own_server_serves_the_api(
+    airflow_url: str, provider: Provider, make_key: Callable[..., str]
+) -> None:
+    assert read_statuses(airflow_url, provider, make_key()) == [200, 200, 401, 200]

@@ -1,4 +1,4 @@
-"""Who is let in: tokens of the issuer for this API, and nothing that only looks like one."""
+"""Authentication: the issuer's tokens for this API are accepted, forged or unfit ones are not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PLACE = "/vendors"
 STRANGER = rsa.generate_private_key(65537, 2048)
 
 
-def unsigned(claims: dict[str, Any], **header: Any) -> str:
+def make_unsigned(claims: dict[str, Any], **header: Any) -> str:
     parts = [{"alg": "none", "typ": "JWT"} | header, claims]
     return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + "."
 
@@ -53,9 +53,9 @@ def test_scopes_are_read_where_providers_put_them(api: Api, claim: str) -> None:
     ids=str,
 )  # fmt: skip
 def test_token_that_is_not_for_us_and_now_is_refused(api: Api, claims: dict[str, Any]) -> None:
-    answer = api.get(PLACE, api.provider.token(**claims))
-    read_problem(answer, 401)
-    assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+    response = api.get(PLACE, api.provider.token(**claims))
+    read_problem(response, 401)
+    assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
 
 
 def test_expired_token_is_reported_as_expired(api: Api) -> None:
@@ -67,9 +67,9 @@ def test_a_clock_that_is_a_little_late_is_forgiven(api: Api) -> None:
 
 
 def test_forged_tokens_are_refused(api: Api) -> None:
-    claims, known = api.provider.claims(), api.provider.signing
+    claims, signing_keys = api.provider.claims(), api.provider.signing
     public = (
-        known["rsa"]
+        signing_keys["rsa"]
         .public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
@@ -78,16 +78,16 @@ def test_forged_tokens_are_refused(api: Api) -> None:
     forged = {
         "by a stranger under a known id": jwt.encode(claims, STRANGER, "RS256", headers={"kid": "rsa"}),
         "by a stranger under its own id": jwt.encode(claims, STRANGER, "RS256", headers={"kid": "mine"}),
-        "no id": jwt.encode(claims, known["rsa"], "RS256"),
-        "no algorithm": unsigned(claims, kid="rsa"),
-        "no algorithm, no id": unsigned(claims),
-        "none with a signature": unsigned(claims, kid="rsa") + signature,
+        "no id": jwt.encode(claims, signing_keys["rsa"], "RS256"),
+        "no algorithm": make_unsigned(claims, kid="rsa"),
+        "no algorithm, no id": make_unsigned(claims),
+        "none with a signature": make_unsigned(claims, kid="rsa") + signature,
         "the public key as a secret": _sign_with(public, claims),
-        "another algorithm of the same key": jwt.encode(claims, known["rsa"], "RS512", headers={"kid": "rsa"}),
+        "another algorithm of the same key": jwt.encode(claims, signing_keys["rsa"], "RS512", headers={"kid": "rsa"}),
         "another body": f"{head}.{other}.{signature}",
         "no signature": f"{head}.{body}.",
-        "another key's id": jwt.encode(claims, known["ec"], "ES256", headers={"kid": "rsa"}),
-        "an id that is none": jwt.encode(claims, known["rsa"], "RS256", headers={"kid": "../rsa"}),
+        "another key's id": jwt.encode(claims, signing_keys["ec"], "ES256", headers={"kid": "rsa"}),
+        "an id that is none": jwt.encode(claims, signing_keys["rsa"], "RS256", headers={"kid": "../rsa"}),
         "too long": api.provider.token(padding="x" * 9000),
         "nothing": "x",
     }
@@ -95,11 +95,11 @@ def test_forged_tokens_are_refused(api: Api) -> None:
 
 
 def _sign_with(secret: bytes, claims: dict[str, Any]) -> str:
-    """HS256 by hand: libraries refuse a public key as a secret."""
+    """Sign with HS256 by hand, because libraries reject a public key as a secret."""
     import hashlib
     import hmac
 
-    signed = unsigned(claims, alg="HS256", kid="rsa").rstrip(".")
+    signed = make_unsigned(claims, alg="HS256", kid="rsa").rstrip(".")
     mac = hmac.digest(secret, signed.encode(), hashlib.sha256)
     return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
@@ -123,9 +123,9 @@ def test_no_text_is_a_token(text: str) -> None:
     ids=str,
 )  # fmt: skip
 def test_request_without_token_or_key_is_rejected(api: Api, headers: dict[str, str]) -> None:
-    answer = api.http.get(PLACE, headers=headers)
-    read_problem(answer, 401)
-    assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="tributary"')
+    response = api.http.get(PLACE, headers=headers)
+    read_problem(response, 401)
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="tributary"')
 
 
 def test_who_gives_a_token_and_a_key_is_refused(api: Api, make_key: Callable[..., str]) -> None:
@@ -133,9 +133,9 @@ def test_who_gives_a_token_and_a_key_is_refused(api: Api, make_key: Callable[...
 
 
 def test_missing_scope_is_named(api: Api) -> None:
-    answer = api.get(PLACE, api.provider.token("findings:read other"))
-    assert "status:read" in read_problem(answer, 403)
-    assert 'error="insufficient_scope", scope="status:read"' in answer.headers["WWW-Authenticate"]
+    response = api.get(PLACE, api.provider.token("findings:read other"))
+    assert "status:read" in read_problem(response, 403)
+    assert 'error="insufficient_scope", scope="status:read"' in response.headers["WWW-Authenticate"]
 
 
 CALLS = [
@@ -162,7 +162,7 @@ def test_every_route_is_among_them(api: Api) -> None:
 def test_a_stranger_s_body_is_not_read(api: Api) -> None:
     def endless() -> Any:
         yield b"["
-        raise AssertionError("was read")
+        raise AssertionError("the body was read")
 
     with pytest.raises((httpx.HTTPError, AssertionError)):
         api.http.post("/runs", content=endless())
@@ -176,27 +176,27 @@ def test_keys_are_fetched_once_and_a_new_one_is_found(run: Run) -> None:
     api = run()
     for _ in range(3):
         assert api.get(PLACE).status_code == 200
-    assert api.provider.asked == 1
-    # Unknown ids must not make us ask for each: the next look is due half a minute after the last.
+    assert api.provider.requests == 1
+    # Unknown key ids must not cause a request each: the keys are read at most every half a minute.
     api.provider.signing["new"] = STRANGER
     assert [api.get(PLACE, api.provider.token(kid="new")).status_code for _ in range(3)] == [401] * 3
-    assert api.provider.asked == 1
+    assert api.provider.requests == 1
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}", b'{"keys": []}', b'{"keys": 7}', b'{"keys": [7]}', b"\xff"])
 def test_issuer_that_talks_nonsense_is_away_and_left_alone_for_a_while(run: Run, body: bytes) -> None:
     api = run()
     api.provider.broken = body
-    answers = [api.get(PLACE) for _ in range(3)]
-    assert [read_problem(answer, 503) for answer in answers]
-    assert int(answers[0].headers["Retry-After"]) > 0
-    assert api.provider.asked == 1
+    responses = [api.get(PLACE) for _ in range(3)]
+    assert [read_problem(response, 503) for response in responses]
+    assert int(responses[0].headers["Retry-After"]) > 0
+    assert api.provider.requests == 1
 
 
 @pytest.mark.parametrize(
     "broken", [b"<html>", b"[]", b'{"keys": [{"kty": "oct", "k": "eA", "kid": "x", "use": "enc"}]}']
 )
-def test_known_keys_go_on_while_the_issuer_has_no_answer_for_a_new_one(
+def test_known_keys_stay_valid_while_the_issuer_does_not_return_a_new_one(
     run: Run, monkeypatch: pytest.MonkeyPatch, broken: bytes
 ) -> None:
     api = run()
@@ -205,7 +205,7 @@ def test_known_keys_go_on_while_the_issuer_has_no_answer_for_a_new_one(
     monkeypatch.setattr(callers, "REFETCH_S", 0.0)
     assert [read_problem(api.get(PLACE, api.provider.token(kid="new")), 503) for _ in range(2)]
     assert api.get(PLACE).status_code == 200
-    assert api.provider.asked == 2
+    assert api.provider.requests == 2
 
 
 def test_key_is_let_in_while_the_issuer_is_away(run: Run, make_key: Callable[..., str]) -> None:
@@ -224,15 +224,15 @@ def test_settings_that_trust_any_caller_are_rejected(settings: tuple[str, str, s
         Settings(*settings)
 
 
-# --- how often ---
+# --- rate limits ---
 
 
 def test_each_caller_has_a_rate_of_its_own(run: Run) -> None:
     api = run(rate=f"3/{WINDOW}")
     assert [api.get(PLACE).status_code for _ in range(4)] == [200, 200, 200, 429]
-    answer = api.get(PLACE)
-    read_problem(answer, 429)
-    assert 0 < int(answer.headers["Retry-After"]) <= 2 * WINDOW_S
+    response = api.get(PLACE)
+    read_problem(response, 429)
+    assert 0 < int(response.headers["Retry-After"]) <= 2 * WINDOW_S
     assert api.get(PLACE, api.provider.token(sub="another")).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""The API under Schemathesis with its own document: no failure of ours, and no answer that the document does not know."""
+"""The API under Schemathesis with its own document: no server error, and no response that the document does not declare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.gateway.api.test_push import TABLE, VENDOR
 from tests.gateway.api.test_reading import die, find
 from tests.pushed_rows import whole_row
 
-# Of what is valid in form, much can't be had: a day that is no session, a letter that is not open, a table that there is not.
+# Many valid requests can't succeed: a day without a session, a dead letter that is not open, an unknown table.
 CONFIG = f"""
 [[operations]]
 include-operation-id = ["pushRecords", "getTable"]
@@ -29,7 +29,7 @@ api_key = "THE-KEY"
 positive_data_acceptance.expected-statuses = ["2xx", 404, 422]
 """
 
-# What is generated knows neither that a key is used once, nor which fields this table's rows need.
+# Generated requests reuse idempotency keys and lack the fields that this table's rows need.
 HOOKS = f"""
 import re, uuid
 import schemathesis
@@ -47,7 +47,7 @@ def before_call(context, case, kwargs):
 """
 
 
-def conform(api: Api, key: str, folder: Path, *options: str) -> str:
+def run_schemathesis(api: Api, key: str, folder: Path, *options: str) -> str:
     (folder / "schemathesis.toml").write_text(CONFIG.replace("THE-KEY", key))
     (folder / "never_the_same.py").write_text(HOOKS)
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "never_the_same", "PYTHONPATH": str(folder)}
@@ -71,8 +71,8 @@ def conform(api: Api, key: str, folder: Path, *options: str) -> str:
 
 
 @pytest.fixture
-def filled(api: Api) -> Api:
-    """An API that has something to tell."""
+def api_with_data(api: Api) -> Api:
+    """An API with findings and dead letters."""
     for number in range(3):
         find(api.database, number)
         die(api.database, number)
@@ -80,20 +80,20 @@ def filled(api: Api) -> Api:
 
 
 def check(api: Api, key: str, folder: Path, least: int, *options: str) -> None:
-    said = conform(api, key, folder, *options)
-    assert "Tested: 11" in said
-    assert int(re.search(r"(\d+) passed, \d+ skipped", said)[1]) >= least  # type: ignore[index]
-    # It got in, and what it asked for was kept.
-    assert "Authentication failed" not in said
+    output = run_schemathesis(api, key, folder, *options)
+    assert "Tested: 11" in output
+    assert int(re.search(r"(\d+) passed, \d+ skipped", output)[1]) >= least  # type: ignore[index]
+    # Authentication passed, and requests were stored.
+    assert "Authentication failed" not in output
     assert all(api.database.value(f"select count(*) from control.{name}") for name in ("request", "inbox"))
 
 
-def test_no_answer_is_a_failure_or_unknown_to_the_document(
-    filled: Api, tmp_path: Path, make_key: Callable[..., str]
+def test_no_response_is_a_failure_or_unknown_to_the_document(
+    api_with_data: Api, tmp_path: Path, make_key: Callable[..., str]
 ) -> None:
-    check(filled, make_key(), tmp_path, 300, "--max-examples", "5", "--phases", "examples,coverage,fuzzing")
+    check(api_with_data, make_key(), tmp_path, 300, "--max-examples", "5", "--phases", "examples,coverage,fuzzing")
 
 
 @pytest.mark.long
-def test_nor_is_any_of_thousands_in_any_order(filled: Api, tmp_path: Path, make_key: Callable[..., str]) -> None:
-    check(filled, make_key(), tmp_path, 1000, "--max-examples", "150")
+def test_nor_is_any_of_thousands_in_any_order(api_with_data: Api, tmp_path: Path, make_key: Callable[..., str]) -> None:
+    check(api_with_data, make_key(), tmp_path, 1000, "--max-examples", "150")

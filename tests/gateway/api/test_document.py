@@ -1,4 +1,4 @@
-"""The OpenAPI document: whole, in the version that programs import, and the one among the docs is the one that is served."""
+"""The OpenAPI document: complete, in a version that tools import, and the copy in the docs is the one that is served."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def nodes(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_document_among_the_docs_is_the_newest() -> None:
-    kept = (ROOT / "docs" / "reference" / "openapi.json").read_text()
-    assert kept == render(APP), "python -m include.gateway.api.document > docs/reference/openapi.json"
+    document_text = (ROOT / "docs" / "reference" / "openapi.json").read_text()
+    assert document_text == render(APP), "python -m include.gateway.api.document > docs/reference/openapi.json"
 
 
 def test_document_is_one_of_version_3_0(document: dict[str, Any]) -> None:
@@ -92,10 +92,10 @@ def test_every_decimal_has_a_unit(vendor: Vendor, table: Table) -> None:
 
 def test_fields_of_a_table_are_returned(api: Api) -> None:
     vendor, table = PUSHABLE["orion_assets"]
-    answer = read_body(api.get(f"/vendors/{vendor.name}/tables/{table.name}"), 200)
-    fields = {each["name"]: each for each in answer["fields"]}
+    body = read_body(api.get(f"/vendors/{vendor.name}/tables/{table.name}"), 200)
+    fields = {each["name"]: each for each in body["fields"]}
     assert list(fields) == [col.source for col in stated_columns(table)]
-    assert (answer["vendor"], answer["name"], answer["key_fields"]) == ("orion", "assets", ["id"])
+    assert (body["vendor"], body["name"], body["key_fields"]) == ("orion", "assets", ["id"])
     price = {"column": "price_usd", "type": "decimal(28,8)", "unit": "US dollars for one unit", "is_key": False}
     assert fields["currentPrice"].items() >= price.items()
     assert fields["id"].items() >= {"type": "integer", "is_nullable": False, "is_key": True}.items()
@@ -131,16 +131,16 @@ def test_a_program_that_takes_the_first_way_in_takes_the_token(document: dict[st
 
 def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
     for _, operation in operations(document):
-        for status, answer in operation["responses"].items():
+        for status, response in operation["responses"].items():
             kind = ["application/json"] if status < "300" else ["application/problem+json"]
             kind += ["text/plain"] if status == "400" else []
-            assert list(answer["content"]) == kind, (operation["operationId"], status)
+            assert list(response["content"]) == kind, (operation["operationId"], status)
 
 
 def test_document_is_public_and_contains_the_firms_settings(api: Api) -> None:
-    answer = api.http.get("/openapi.json")
-    assert answer.status_code == 200
-    assert answer.json()["paths"].keys() == build(APP, Settings())["paths"].keys()
+    response = api.http.get("/openapi.json")
+    assert response.status_code == 200
+    assert response.json()["paths"].keys() == build(APP, Settings())["paths"].keys()
     chosen = build(APP, Settings(token_url="https://id.example/token", url="https://t.example/api/v1"))
     assert chosen["servers"] == [{"url": "https://t.example/api/v1"}]
     flow = chosen["components"]["securitySchemes"]["oauth2"]["flows"]["clientCredentials"]

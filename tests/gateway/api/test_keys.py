@@ -1,4 +1,4 @@
-"""API keys: shown once, kept as a hash, with an end, and exchanged without a gap."""
+"""API keys: shown once, stored as a hash, expiring, and rotated without a gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Query parameters: none is ignored, of no route; one that does not fit is answered with how it is written."""
+"""Query parameters: no route ignores one; an invalid one is rejected with the expected form."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ def call(api: Api, route: APIRoute, query: str, **headers: str) -> Any:
     return api.http.request(method, f"{route.path.format(**HOLES)}?{query}", headers=sent, **body)
 
 
-def named(route: APIRoute) -> str:
+def name_of(route: APIRoute) -> str:
     return route.name
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=named)
+@pytest.mark.parametrize("route", ROUTES, ids=name_of)
 def test_unknown_query_parameter_is_named_beside_the_known_ones(api: Api, route: APIRoute) -> None:
-    known = [field.alias for field in route.dependant.query_params]
+    names = [field.alias for field in route.dependant.query_params]
     reason = read_problem(call(api, route, "vender=orion", **api.bearer()), 422)
-    assert reason == f"Unknown query parameter: vender; known: {', '.join(known) or 'none'}"
+    assert reason == f"Unknown query parameter: vender; known: {', '.join(names) or 'none'}"
 
 
-@pytest.mark.parametrize("route", [each for each in ROUTES if each.include_in_schema], ids=named)
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.include_in_schema], ids=name_of)
 def test_parameters_are_not_shown_to_unknown_callers(api: Api, route: APIRoute) -> None:
     read_problem(call(api, route, "vender=orion"), 401)
 
 
-@pytest.mark.parametrize("route", [each for each in ROUTES if each.dependant.query_params], ids=named)
+@pytest.mark.parametrize("route", [each for each in ROUTES if each.dependant.query_params], ids=name_of)
 def test_parameter_that_is_given_twice_is_rejected(api: Api, route: APIRoute) -> None:
     assert "more than once: limit" in read_problem(call(api, route, "limit=1&limit=2", **api.bearer()), 422)
 
@@ -56,8 +56,6 @@ def test_names_of_unknown_parameters_are_cut(api: Api) -> None:
         ("/dead-letters", "business_date=25.11.2026", "2026-11-25"),
     ],
 )
-def test_date_that_does_not_fit_is_answered_with_how_it_is_written(
-    api: Api, path: str, query: str, example: str
-) -> None:
+def test_invalid_date_is_rejected_with_the_expected_format(api: Api, path: str, query: str, example: str) -> None:
     reason = read_problem(api.http.get(f"{path}?{query}", headers=api.bearer()), 422)
     assert reason.split("must be a string like ")[1].split(": ")[0] == example

@@ -1,4 +1,4 @@
-"""Pushed records: into the inbox as they came, once an attempt, under a sender that no vendor has."""
+"""Pushed records: stored unchanged in the inbox, once per idempotency key, under a sender name that no vendor has."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.requ
 
 @pytest.fixture
 def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
-    """What the bell has said since it was last asked."""
+    """Reads the notifications since the last read."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute(f"listen {inbox.CHANNEL}".encode())
         yield lambda: [notification.payload for notification in listening.notifies(timeout=0.3)]
@@ -44,23 +44,23 @@ def read_stored(api: Api) -> list[dict[str, Any]]:
 
 
 def test_records_are_stored_byte_for_byte_and_notify(api: Api, notifications: Callable[[], list[str]]) -> None:
-    answer = read_body(api.post(PLACE, BODY), 202)
+    receipt = read_body(api.post(PLACE, BODY), 202)
     [row] = read_stored(api)
-    assert (row["sender"], bytes(row["body"]), row["event_id"]) == (SENDER, BODY, answer["id"])
+    assert (row["sender"], bytes(row["body"]), row["event_id"]) == (SENDER, BODY, receipt["id"])
     assert row["headers"] == {"caller": "token:mule"}
     assert notifications() == [SENDER]
 
 
 def test_push_status_is_returned(api: Api) -> None:
-    answer = read_body(api.post(PLACE, BODY), 202)
-    assert answer["status_url"] == f"/api/v1/pushes/{answer['id']}"
+    receipt = read_body(api.post(PLACE, BODY), 202)
+    assert receipt["status_url"] == f"/api/v1/pushes/{receipt['id']}"
     for statement, state in (
         ("select 1", "waiting"),
         ("update control.inbox set processed_at = now()", "processed"),
         ("update control.inbox set error = 'accounts: id is missing'", "error"),
     ):
         api.database.do(statement)
-        push = read_body(api.get(f"/pushes/{answer['id']}"), 200)
+        push = read_body(api.get(f"/pushes/{receipt['id']}"), 200)
         assert (push["state"], push["vendor"], push["table"]) == (state, VENDOR.name, TABLE.name)
     assert push["error"] == "accounts: id is missing"
 
@@ -76,8 +76,8 @@ def test_delivery_of_a_vendor_is_no_push(api: Api) -> None:
 
 def test_the_same_attempt_is_kept_once(api: Api, notifications: Callable[[], list[str]]) -> None:
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda _: read_body(api.post(PLACE, BODY, key="the-same-1"), 202)["id"], range(16)))
-    assert len(set(answers)) == len(read_stored(api)) == 1
+        ids = list(threads.map(lambda _: read_body(api.post(PLACE, BODY, key="the-same-1"), 202)["id"], range(16)))
+    assert len(set(ids)) == len(read_stored(api)) == 1
     assert notifications() == [SENDER]
 
 
@@ -130,10 +130,10 @@ def test_table_that_takes_no_records_is_not_found(api: Api, vendor: str, table: 
     read_problem(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
 
 
-ASKED = {f"{vendor.name}.{table.name}": (vendor, table) for vendor in VENDORS for table in vendor.requested_tables}
+REQUESTED = {f"{vendor.name}.{table.name}": (vendor, table) for vendor in VENDORS for table in vendor.requested_tables}
 
 
-@pytest.mark.parametrize(("vendor", "table"), ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize(("vendor", "table"), REQUESTED.values(), ids=REQUESTED)
 def test_what_vendors_lists_is_what_can_be_pushed(api: Api, vendor: Vendor, table: Table) -> None:
     [listed] = [each for v in read_body(api.get("/vendors"), 200)["items"] if v["name"] == vendor.name for each in v["tables"]
                 if each["name"] == table.name]  # fmt: skip
@@ -141,16 +141,16 @@ def test_what_vendors_lists_is_what_can_be_pushed(api: Api, vendor: Vendor, tabl
     assert status == (202 if listed["is_pushable"] else 404)
 
 
-# --- row by row ---
+# --- rejected rows ---
 
 
-def test_answer_names_each_rejected_row_and_its_fields_and_the_good_rows_are_kept(api: Api) -> None:
+def test_response_names_each_rejected_row_and_its_fields_and_the_good_rows_are_stored(api: Api) -> None:
     partial = {name: value for name, value in ROW.items() if name != OPTIONAL}
     body = json.dumps([partial, ROW, 7, ROW | {KEY: None}, ROW | {KEY: 2, OPTIONAL: {"a": 1}}])
-    answer = read_body(api.post(PLACE, body), 202)
-    assert answer["accepted"] == 1
+    receipt = read_body(api.post(PLACE, body), 202)
+    assert receipt["accepted"] == 1
     kind = next(col.type for col in TABLE.columns if col.source == OPTIONAL)
-    assert answer["rejected"] == [
+    assert receipt["rejected"] == [
         {"row": 0, "fields": [OPTIONAL], "reasons": [f"{OPTIONAL}: absent"]},
         {"row": 2, "fields": [], "reasons": ["the row is not an object"]},
         {"row": 3, "fields": [KEY], "reasons": [f"{KEY}: missing"]},
@@ -159,7 +159,7 @@ def test_answer_names_each_rejected_row_and_its_fields_and_the_good_rows_are_kep
     assert [bytes(row["body"]) for row in read_stored(api)] == [body.encode()]
 
 
-def test_same_attempt_is_answered_with_the_same_rows(api: Api) -> None:
+def test_same_attempt_returns_the_same_rows(api: Api) -> None:
     body = json.dumps([{KEY: 1}, ROW])
     first, second = (read_body(api.post(PLACE, body, key="the-same-1"), 202) for _ in range(2))
     assert first == second
@@ -167,18 +167,18 @@ def test_same_attempt_is_answered_with_the_same_rows(api: Api) -> None:
 
 
 def test_push_of_which_no_row_is_accepted_is_refused_with_its_rows_and_nothing_is_kept(api: Api) -> None:
-    answer = api.post(PLACE, [{KEY: 1}, {KEY: 2}])
-    assert "nothing was stored. Row 0: " in read_problem(answer, 422)
-    assert [each["row"] for each in answer.json()["rejected"]] == [0, 1]
-    assert OPTIONAL in answer.json()["rejected"][0]["fields"]
+    response = api.post(PLACE, [{KEY: 1}, {KEY: 2}])
+    assert "nothing was stored. Row 0: " in read_problem(response, 422)
+    assert [each["row"] for each in response.json()["rejected"]] == [0, 1]
+    assert OPTIONAL in response.json()["rejected"][0]["fields"]
     assert read_stored(api) == []
 
 
 def test_push_of_which_more_than_a_thousand_rows_are_rejected_is_refused_whole(api: Api) -> None:
     read_body(api.post(PLACE, [ROW, *[{KEY: 1}] * 1_000]), 202)
-    answer = api.post(PLACE, [ROW, *[{KEY: 1}] * 1_001])
-    assert "More than 1000 rows" in read_problem(answer, 422)
-    assert len(answer.json()["rejected"]) == 1_000
+    response = api.post(PLACE, [ROW, *[{KEY: 1}] * 1_001])
+    assert "More than 1000 rows" in read_problem(response, 422)
+    assert len(response.json()["rejected"]) == 1_000
     assert len(read_stored(api)) == 1
 
 
@@ -192,13 +192,13 @@ def test_push_of_which_more_than_a_thousand_rows_are_rejected_is_refused_whole(a
     ],
 )
 def test_outcome_of_each_row_is_returned(api: Api, error: str | None, outcome: Any, state: str) -> None:
-    answer = read_body(api.post(PLACE, BODY), 202)
+    receipt = read_body(api.post(PLACE, BODY), 202)
     api.database.do(
         "update control.inbox set processed_at = now(), error = :error, outcome = cast(:outcome as jsonb)",
         error=error,
         outcome=outcome and json.dumps(outcome),
     )
-    push = read_body(api.get(f"/pushes/{answer['id']}"), 200)
+    push = read_body(api.get(f"/pushes/{receipt['id']}"), 200)
     assert (push["state"], push["error"]) == (state, error)
     assert (push["rows"], push["dead"]) == ((outcome["rows"], outcome["dead"]) if outcome else (None, None))
     rejected = [(each["row"], each["fields"]) for each in push["rejected"]]

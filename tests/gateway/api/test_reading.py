@@ -1,4 +1,4 @@
-"""What callers may read: freshness against the ledger, findings and dead letters in pages."""
+"""Reads: freshness from the ledger, findings and dead letters in pages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def record(
             ledger.record(connection, of, "load", Counts(produced=rows, inserted=rows), "household")
 
 
-def fresh(engine: sa.Engine, now: datetime = MORNING) -> dict[str, Any]:
+def read_fresh(engine: sa.Engine, now: datetime = MORNING) -> dict[str, Any]:
     return next(each for each in read_freshness(engine, now) if (each["vendor"], each["table"]) == (VENDOR.name, TABLE))
 
 
@@ -46,43 +46,48 @@ def fresh(engine: sa.Engine, now: datetime = MORNING) -> dict[str, Any]:
 def test_newest_loaded_day_is_returned(engine: sa.Engine, database: Database) -> None:
     record(engine, DUE, rows=7, pull="p2")
     record(engine, previous(DUE), rows=9, pull="p1")
-    found = fresh(engine)
-    assert (found["business_date"], found["rows"], found["is_late"], found["due_date"]) == (DUE, 7, False, DUE)
+    freshness = read_fresh(engine)
+    assert (freshness["business_date"], freshness["rows"], freshness["is_late"], freshness["due_date"]) == (
+        DUE,
+        7,
+        False,
+        DUE,
+    )
 
 
 def test_day_that_is_staged_and_not_loaded_is_not_in(engine: sa.Engine, database: Database) -> None:
     record(engine, DUE, stage="stage")
-    found = fresh(engine)
-    assert (found["business_date"], found["is_late"]) == (None, True)
+    freshness = read_fresh(engine)
+    assert (freshness["business_date"], freshness["is_late"]) == (None, True)
 
 
 @pytest.mark.parametrize("pulled", ["selected", "pushed", "replay"])
 def test_some_rows_of_a_day_are_not_the_day(engine: sa.Engine, database: Database, pulled: str) -> None:
     record(engine, DUE, pulled)
-    assert fresh(engine)["business_date"] is None
+    assert read_fresh(engine)["business_date"] is None
 
 
 def test_before_it_is_due_nothing_is_late(engine: sa.Engine, database: Database) -> None:
-    due_at = fresh(engine)["due_at"]
-    assert not fresh(engine, due_at - timedelta(seconds=1))["is_late"]
-    assert fresh(engine, due_at)["is_late"]
+    due_at = read_fresh(engine)["due_at"]
+    assert not read_fresh(engine, due_at - timedelta(seconds=1))["is_late"]
+    assert read_fresh(engine, due_at)["is_late"]
 
 
 @pytest.mark.parametrize("hours", range(0, 24 * 9, 13))
 def test_late_matches_the_alerts(engine: sa.Engine, database: Database, hours: int) -> None:
     record(engine, DUE)
-    for vendor in VENDORS:  # nothing is due of one that was never pulled
+    for vendor in VENDORS:  # no data is due from a vendor that was never pulled
         with engine.begin() as connection:
             of = Pull("r0", vendor.name, "any", date(2025, 1, 2), "p0", "current", datetime(2025, 1, 2, tzinfo=UTC))
             ledger.record(connection, of, "stage", Counts())
     database.do("update control.ledger set recorded_at = '2025-01-02'")
     now = MORNING + timedelta(hours=hours)
     late = {(each["vendor"], each["table"]) for each in read_freshness(engine, now) if each["is_late"]}
-    found = [
+    alerts = [
         each for vendor in VENDORS for each in lateness.find_late(engine, vendor, now, MORNING - timedelta(days=90))
     ]
     mapped = {(vendor.name, entity.table) for vendor in VENDORS for entity in vendor.maps}
-    assert late == {(e.vendor, e.table) for e in found if (e.stage == "load") == ((e.vendor, e.table) in mapped)}
+    assert late == {(e.vendor, e.table) for e in alerts if (e.stage == "load") == ((e.vendor, e.table) in mapped)}
 
 
 def test_every_requested_table_is_listed_once(api: Api) -> None:
@@ -208,15 +213,15 @@ def test_dead_letters_are_filtered(api: Api, database: Database, params: dict[st
 
 def test_dead_letter_has_its_reason_but_no_content(api: Api, database: Database) -> None:
     die(database, 1)
-    [letter] = read_body(api.get("/dead-letters"), 200)["items"]
-    assert (letter["key"], letter["reasons"]) == ("k", ["a: is missing"])
-    assert not letter.keys() & {"partition", "part", "row_number", "content"}
+    [dead_letter] = read_body(api.get("/dead-letters"), 200)["items"]
+    assert (dead_letter["key"], dead_letter["reasons"]) == ("k", ["a: is missing"])
+    assert not dead_letter.keys() & {"partition", "part", "row_number", "content"}
 
 
 def test_crm_reason_is_returned_as_code_only(api: Api, database: Database) -> None:
     die(database, 1, stage="crm", reasons=["DUPLICATE_VALUE:Invented Person is there already", "an odd one"])
-    [letter] = read_body(api.get("/dead-letters"), 200)["items"]
-    assert letter["reasons"] == ["DUPLICATE_VALUE", "an odd one"]
+    [dead_letter] = read_body(api.get("/dead-letters"), 200)["items"]
+    assert dead_letter["reasons"] == ["DUPLICATE_VALUE", "an odd one"]
     with psycopg.connect(database.url("tributary_api")) as db, pytest.raises(psycopg.errors.InsufficientPrivilege):
         db.execute("select reasons from control.dead_letter")
 
@@ -227,11 +232,11 @@ def test_crm_reason_is_returned_as_code_only(api: Api, database: Database) -> No
      {"since": "2026-11-23T00:00:00"}, {"severity": "loud"}, {"household_id": 2**70}],
     ids=str,
 )  # fmt: skip
-def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str, Any]) -> None:
+def test_invalid_query_is_rejected(api: Api, params: dict[str, Any]) -> None:
     read_problem(api.get("/findings", **params), 422)
 
 
-# --- what is not there, and what is away ---
+# --- missing resources, and an unavailable database ---
 
 
 @pytest.mark.parametrize(
@@ -239,16 +244,16 @@ def test_question_that_can_not_be_meant_so_is_refused(api: Api, params: dict[str
     [("GET", "/nothing", 404), ("GET", "/runs/", 404), ("DELETE", "/runs", 405), ("PUT", "/findings", 405)],
 )
 def test_missing_resource_returns_a_problem(api: Api, method: str, path: str, status: int) -> None:
-    answer = api.http.request(method, path, headers=api.bearer())
-    read_problem(answer, status)
+    response = api.http.request(method, path, headers=api.bearer())
+    read_problem(response, status)
 
 
 def test_unavailable_database_is_reported_without_details(run: Callable[..., Api]) -> None:
     api = run(url="postgresql://tributary_api:only-for-tests@127.0.0.1:1/nowhere")
-    for answer in (api.get("/findings"), api.post("/runs", {"vendor": VENDOR.name}), api.get("/freshness")):
-        reason = read_problem(answer, 503)
+    for response in (api.get("/findings"), api.post("/runs", {"vendor": VENDOR.name}), api.get("/freshness")):
+        reason = read_problem(response, 503)
         assert "only-for-tests" not in reason
-        assert int(answer.headers["Retry-After"]) > 0
+        assert int(response.headers["Retry-After"]) > 0
 
 
 def test_rejected_method_lists_the_allowed_methods(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Runs and replays on demand: kept once, whoever asks again, and told of to the end."""
+"""Runs and replays on demand: a repeated request is stored once, and its status is returned until the run ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FANNED, FAN = next((each, table) for each in VENDORS for table in each.requested
 
 @pytest.fixture
 def notifications(database: Database) -> Iterator[Callable[[], list[str]]]:
-    """What the bell has said since it was last asked."""
+    """Reads the notifications since the last read."""
     with psycopg.connect(database.url(), autocommit=True) as listening:
         listening.execute(f"listen {request_queue.CHANNEL}".encode())
         yield lambda: [notification.payload for notification in listening.notifies(timeout=0.3)]
@@ -43,23 +43,23 @@ def pull(run_id: str, pull_id: str = "p1", day: date = DAY) -> Pull:
 
 def insert_dead_letters(engine: sa.Engine, *keys: str) -> list[int]:
     with engine.begin() as connection:
-        letters = [DeadLetter(key, ["name: is missing"], "dead.jsonl", n) for n, key in enumerate(keys)]
-        dead_letters.insert(connection, pull("r1"), "stage", "v/t/2026-11-23/p1", letters, own_day=False)
+        rows = [DeadLetter(key, ["name: is missing"], "dead.jsonl", n) for n, key in enumerate(keys)]
+        dead_letters.insert(connection, pull("r1"), "stage", "v/t/2026-11-23/p1", rows, own_day=False)
         return list(connection.scalars(sa.text("select dead_letter_id from control.dead_letter order by 1")))
 
 
-# --- asking ---
+# --- requests ---
 
 
 def test_run_request_is_stored_with_its_parameters_and_notifies(
     api: Api, notifications: Callable[[], list[str]], engine: sa.Engine
 ) -> None:
     day = latest_closed(datetime.now(UTC)).isoformat()
-    answer = read_body(api.post("/runs", ORDER | {"business_date": day, "wait": False}), 202)
-    assert answer["status_url"] == f"/api/v1/runs/{answer['id']}"
+    accepted = read_body(api.post("/runs", ORDER | {"business_date": day, "wait": False}), 202)
+    assert accepted["status_url"] == f"/api/v1/runs/{accepted['id']}"
     assert notifications() == ["run"]
     [request] = request_queue.take(engine)
-    assert (request.request_id, request.run_id) == (answer["id"], f"api__{answer['id']}")
+    assert (request.request_id, request.run_id) == (accepted["id"], f"api__{accepted['id']}")
     assert (request.what, request.vendor) == ("run", VENDOR.name)
     assert request.params == {
         "tables": [TABLE], "business_date": day, "full_refresh": False, "wait": False, "on_demand": True,
@@ -82,9 +82,9 @@ def test_single_clients_are_requested(api: Api, engine: sa.Engine) -> None:
 def test_only_vendors_with_client_refresh_accept_clients(api: Api, engine: sa.Engine) -> None:
     for vendor in read_body(api.get("/vendors"), 200)["items"]:
         takes = any(table["takes_clients"] for table in vendor["tables"])
-        key = "CBJCHBCAABAAv1|rep+sign@firm.example"  # of an agreement and on whose behalf it is asked for
-        answer = api.post("/runs", {"vendor": vendor["name"], "clients": [key]})
-        assert answer.status_code == (202 if takes else 422), vendor["name"]
+        key = "CBJCHBCAABAAv1|rep+sign@firm.example"  # an agreement and the user on whose behalf it is requested
+        response = api.post("/runs", {"vendor": vendor["name"], "clients": [key]})
+        assert response.status_code == (202 if takes else 422), vendor["name"]
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_body_that_is_too_large_is_refused(api: Api) -> None:
     read_problem(api.post("/runs", b" " * (256 * 1024 + 1)), 413)
 
 
-# --- once ---
+# --- idempotency ---
 
 
-def test_the_same_attempt_is_one_run_and_answered_the_same(api: Api, notifications: Callable[[], list[str]]) -> None:
+def test_the_same_attempt_is_one_run_with_the_same_response(api: Api, notifications: Callable[[], list[str]]) -> None:
     first = read_body(api.post("/runs", ORDER, key="the-same-1"), 202)
     api.database.do("update control.request set state = 'failed', ended_at = now()")
     assert read_body(api.post("/runs", ORDER, key="the-same-1"), 202) == first
@@ -135,7 +135,7 @@ def test_the_same_attempt_is_one_run_and_answered_the_same(api: Api, notificatio
     assert notifications() == ["run"]
 
 
-def test_attempt_that_could_not_be_had_today_is_answered_as_it_was(api: Api, engine: sa.Engine) -> None:
+def test_repeated_attempt_that_would_now_be_rejected_gets_its_first_response(api: Api, engine: sa.Engine) -> None:
     insert_dead_letters(engine, "k1")
     first = read_body(api.post("/dead-letters/replays", REPLAY, key="the-same-1"), 202)
     api.database.do("update control.dead_letter set status = 'replayed'")
@@ -157,19 +157,19 @@ def test_keys_of_two_callers_are_apart(api: Api, make_key: Callable[..., str]) -
 
 
 def test_attempts_at_once_are_one_run(api: Api, provider: Any, database: Database) -> None:
-    # Two processes know nothing of each other's calls.
+    # Two processes share only the database.
     with run_api(database, provider) as other, ThreadPoolExecutor(16) as threads:
-        answers = list(threads.map(lambda n: (api, other)[n % 2].post("/runs", ORDER, key="the-same-1"), range(40)))
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.json()["id"] for answer in answers}) == 1
+        responses = list(threads.map(lambda n: (api, other)[n % 2].post("/runs", ORDER, key="the-same-1"), range(40)))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.json()["id"] for response in responses}) == 1
     assert database.value("select count(*) from control.request") == 1
 
 
 def test_different_things_at_once_under_one_key_are_one_run(api: Api) -> None:
     orders = [ORDER | {"clients": []} if n % 2 else ORDER for n in range(20)]
     with ThreadPoolExecutor(10) as threads:
-        answers = list(threads.map(lambda order: api.post("/runs", order, key="the-same-1"), orders))
-    assert sorted(answer.status_code for answer in answers) == [202] * 10 + [422] * 10
+        responses = list(threads.map(lambda order: api.post("/runs", order, key="the-same-1"), orders))
+    assert sorted(response.status_code for response in responses) == [202] * 10 + [422] * 10
     assert api.database.value("select count(*) from control.request") == 1
 
 
@@ -219,7 +219,7 @@ def test_replay_of_a_fan_out_is_refused(api: Api) -> None:
     assert "start a run" in read_problem(api.post("/dead-letters/replays", order), 422)
 
 
-# --- what becomes of it ---
+# --- status ---
 
 
 def request_run(api: Api) -> str:
@@ -235,8 +235,8 @@ def test_state_follows_the_run(api: Api, engine: sa.Engine) -> None:
     assert request_queue.is_waiting(engine)
     assert state_of(api, run) == "waiting"
     [request] = request_queue.take(engine)
-    for said, state in (("queued", "started"), ("running", "started"), ("success", "succeeded")):
-        request_queue.settle(engine, request, said)
+    for run_state, state in (("queued", "started"), ("running", "started"), ("success", "succeeded")):
+        request_queue.settle(engine, request, run_state)
         assert state_of(api, run) == state
         assert not request_queue.is_waiting(engine)
     request_queue.settle(engine, request, "failed")
@@ -261,8 +261,8 @@ def test_started_or_ended_run_is_returned(api: Api, engine: sa.Engine) -> None:
 def test_failed_run_is_returned_as_failed(api: Api, engine: sa.Engine) -> None:
     run = request_run(api)
     request_queue.settle(engine, request_queue.take(engine)[0], "failed")
-    answer = read_body(api.get(f"/runs/{run}"), 200)
-    assert (answer["state"], bool(answer["detail"])) == ("failed", True)
+    body = read_body(api.get(f"/runs/{run}"), 200)
+    assert (body["state"], bool(body["detail"])) == ("failed", True)
 
 
 def test_request_that_can_not_be_started_is_given_up_after_some_tries(api: Api, engine: sa.Engine) -> None:

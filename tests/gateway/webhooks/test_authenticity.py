@@ -1,4 +1,4 @@
-"""Who is believed to be the sender, and who is not."""
+"""Which deliveries are accepted as the sender's."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def head(*headers: tuple[str, str], address: str = "203.0.113.7") -> Head:
     return Head(Headers(raw=raw), address)
 
 
-def is_believed(keys: str, *headers: tuple[str, str], body: bytes = BODY) -> bool:
-    given, keyring = head(*headers), Keyring.of(keys)
+def is_authentic(keys: str, *headers: tuple[str, str], body: bytes = BODY) -> bool:
+    request_head, keyring = head(*headers), Keyring.of(keys)
     try:
-        SIGNED.check_head(given, keyring)
-        SIGNED.check_body(given, body, keyring)
+        SIGNED.check_head(request_head, keyring)
+        SIGNED.check_body(request_head, body, keyring)
     except Refusal as refusal:
         return refusal.status != 401
     return True
@@ -41,24 +41,24 @@ def is_believed(keys: str, *headers: tuple[str, str], body: bytes = BODY) -> boo
 def test_signature_is_the_hmac_sha_256_of_the_raw_body_under_the_key_as_it_is_written() -> None:
     # RFC 4231, test case 2.
     digest = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
-    given = ("X-Signed-1", base64.b64encode(digest).decode())
-    assert is_believed("Jefe", given, body=b"what do ya want for nothing?")
+    signature = ("X-Signed-1", base64.b64encode(digest).decode())
+    assert is_authentic("Jefe", signature, body=b"what do ya want for nothing?")
 
 
 def test_signature_of_a_body_that_was_written_anew_is_not_its_own() -> None:
-    assert not is_believed(OLD, ("X-Signed-1", sign(BODY, OLD)), body=b'{"a": "\\u00e9"}')
+    assert not is_authentic(OLD, ("X-Signed-1", sign(BODY, OLD)), body=b'{"a": "\\u00e9"}')
 
 
 @pytest.mark.parametrize("keys", [OLD, f"{OLD} {NEW}", f"{NEW} {OLD}", f"{NEW}\n{OLD}\n"])
 def test_any_live_key_will_do(keys: str) -> None:
-    assert is_believed(keys, ("X-Signed-1", sign(BODY, OLD)))
+    assert is_authentic(keys, ("X-Signed-1", sign(BODY, OLD)))
 
 
 @pytest.mark.parametrize("place", [1, 2, 17, 100])
 def test_any_numbered_header_will_do(place: int) -> None:
     signatures = [(f"X-Signed-{n}", sign(BODY, f"retired-{n}")) for n in range(1, 101)]
     signatures[place - 1] = (f"X-SIGNED-{place}", sign(BODY, NEW))
-    assert is_believed(f"{OLD} {NEW}", *signatures)
+    assert is_authentic(f"{OLD} {NEW}", *signatures)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_any_numbered_header_will_do(place: int) -> None:
     ],
 )  # fmt: skip
 def test_anything_else_is_not_believed(header: tuple[str, str]) -> None:
-    assert not is_believed(OLD, header)
+    assert not is_authentic(OLD, header)
 
 
 def test_without_a_signature_a_call_is_refused_by_its_headers() -> None:
@@ -97,7 +97,7 @@ def test_each_signature_is_compared_with_each_key_in_constant_time(monkeypatch: 
 
     hmac_compare = hmac.compare_digest
     monkeypatch.setattr(hmac, "compare_digest", compare)
-    assert is_believed(f"{OLD} {NEW}", ("X-Signed-1", sign(BODY, OLD)), ("X-Signed-2", sign(BODY, NEW)))
+    assert is_authentic(f"{OLD} {NEW}", ("X-Signed-1", sign(BODY, OLD)), ("X-Signed-2", sign(BODY, NEW)))
     assert len(set(compared)) == len(compared) == 4
     compared.clear()
     ECHOED.check_head(head(("X-Client", "one-id")), KNOWN)
@@ -110,9 +110,9 @@ def test_each_signature_is_compared_with_each_key_in_constant_time(monkeypatch: 
 @pytest.mark.parametrize("address", ["203.0.113.1", "::ffff:203.0.113.9", "2001:db8::1"])
 @pytest.mark.parametrize("client", ["one-id", "another-id"])
 def test_known_id_from_a_known_network_is_believed_and_sent_back(address: str, client: str) -> None:
-    given = head(("x-CLIENT", client), address=address)
-    ECHOED.check_head(given, KNOWN)
-    assert ECHOED.answer(given) == {"X-Client": client}
+    signature = head(("x-CLIENT", client), address=address)
+    ECHOED.check_head(signature, KNOWN)
+    assert ECHOED.answer(signature) == {"X-Client": client}
 
 
 @pytest.mark.parametrize("address", ["198.51.100.1", "::ffff:198.51.100.1", "2001:db9::1", "::1", "", "testclient"])
@@ -144,7 +144,7 @@ def test_any_network_can_be_allowed_explicitly() -> None:
         ECHOED.check_head(head(("X-Client", "one-id"), address=address), anywhere)
 
 
-# --- what the firm knows ---
+# --- the firm's keys ---
 
 
 def test_nothing_shows_a_secret() -> None:

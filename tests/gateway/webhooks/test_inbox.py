@@ -1,4 +1,4 @@
-"""The inbox and its bell: what is the same is one, and whoever should hear of it does."""
+"""The inbox and its notifications: a repeated delivery is stored once, and listeners are notified."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Bell = Callable[[], list[str]]
 
 def test_delivery_that_comes_again_is_counted_and_not_doubled(gateway: Gateway) -> None:
     assert [gateway.send().json()["status"] for _ in range(3)] == ["kept", "known", "known"]
-    [kept] = gateway.read_stored()
-    assert kept["copies"] == 3
-    assert kept["last_seen_at"] > kept["received_at"]
+    [stored] = gateway.read_stored()
+    assert stored["copies"] == 3
+    assert stored["last_seen_at"] > stored["received_at"]
 
 
 def test_copies_at_once_are_one(gateway: Gateway) -> None:
     with ThreadPoolExecutor(16) as threads:
         statuses = list(threads.map(lambda _: gateway.send().json()["status"], range(48)))
     assert sorted(statuses) == ["kept"] + ["known"] * 47
-    assert [kept["copies"] for kept in gateway.read_stored()] == [48]
+    assert [stored["copies"] for stored in gateway.read_stored()] == [48]
 
 
 def test_deliveries_that_differ_in_the_attempt_alone_are_one(gateway: Gateway) -> None:
     bodies = [b'{"event":"a","retryCount":%d,"data":{"n":1.0}}' % attempt for attempt in (0, 1, 7)]
     assert [gateway.send(body).json()["status"] for body in bodies] == ["kept", "known", "known"]
-    assert [kept["body"] for kept in gateway.read_stored()] == [bodies[0]]
+    assert [stored["body"] for stored in gateway.read_stored()] == [bodies[0]]
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,20 @@ def test_deliveries_that_differ_in_anything_else_are_two(gateway: Gateway, other
 def test_senders_are_apart(gateway: Gateway) -> None:
     body = b'{"webhookNotificationId":"n1"}'
     assert [gateway.send(body).json(), gateway.notify(body).json()] == [{"status": "kept"}] * 2
-    assert [kept["sender"] for kept in gateway.read_stored()] == ["docusign", "adobe_sign"]
+    assert [stored["sender"] for stored in gateway.read_stored()] == ["docusign", "adobe_sign"]
 
 
-# --- the bell ---
+# --- notifications ---
 
 
 def test_notification_names_the_sender_after_the_commit(gateway: Gateway, database: Database) -> None:
     with psycopg.connect(database.url(), autocommit=True) as listening, ThreadPoolExecutor(1) as threads:
         listening.execute(f"listen {CHANNEL}".encode())
-        answer = threads.submit(gateway.notify)
+        response = threads.submit(gateway.notify)
         [notification] = listening.notifies(timeout=10, stop_after=1)
-        found = listening.execute("select body from control.inbox where processed_at is null").fetchall()
-        assert answer.result(10).status_code == 200
-    assert (notification.payload, found) == ("adobe_sign", [(NOTICE,)])
+        rows = listening.execute("select body from control.inbox where processed_at is null").fetchall()
+        assert response.result(10).status_code == 200
+    assert (notification.payload, rows) == ("adobe_sign", [(NOTICE,)])
 
 
 def test_copy_of_a_waiting_delivery_notifies_again(gateway: Gateway, notifications: Bell) -> None:
@@ -97,30 +97,28 @@ def test_refused_call_is_quiet(gateway: Gateway, notifications: Bell) -> None:
     assert notifications() == []
 
 
-# --- the database away ---
+# --- the database unavailable ---
 
 
 def test_unavailable_database_is_reported_and_the_sender_retries(run: Run) -> None:
     gateway = run(url="postgresql://tributary_gateway:only-for-tests@127.0.0.1:1/nowhere")
-    answer = gateway.send()
-    reason = read_problem(answer, 503)
-    assert int(answer.headers["Retry-After"]) > 0
+    response = gateway.send()
+    reason = read_problem(response, 503)
+    assert int(response.headers["Retry-After"]) > 0
     assert "only-for-tests" not in reason
     assert "127.0.0.1" not in reason
 
 
 @pytest.fixture
-def silent() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+def silent_port() -> Iterator[int]:
+    """A port that accepts connections and never sends a byte."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
-def test_database_that_does_not_answer_is_not_waited_for(
-    run: Run, silent: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unresponsive_database_is_not_waited_for(run: Run, silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "PATIENCE_S", 0.5)
-    url = f"postgresql://tributary_gateway:only-for-tests@127.0.0.1:{silent}/nowhere?connect_timeout=3"
+    url = f"postgresql://tributary_gateway:only-for-tests@127.0.0.1:{silent_port}/nowhere?connect_timeout=3"
     gateway = run(url=url)
     started = time.monotonic()
     read_problem(gateway.send(), 503)

@@ -1,4 +1,4 @@
-"""Data Docs and signed documents behind Airflow's log-in: a real API server, with this project's plugins."""
+"""Data Docs and signed documents behind Airflow's login: a real API server with this project's plugins."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Served:
         return requests.get(self.url + path, headers=headers, timeout=30)
 
     def get_raw(self, path: str) -> int:
-        """Sends a path as it stands, which `requests` would tidy up; returns the status."""
+        """Request a path unchanged (`requests` would normalize it); return the status."""
         connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=30)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {self.token}"})
-            answer = connection.getresponse()
-            assert SECRET not in answer.read().decode()
-            return answer.status
+            response = connection.getresponse()
+            assert SECRET not in response.read().decode()
+            return response.status
         finally:
             connection.close()
 
@@ -70,9 +70,9 @@ pytestmark = pytest.mark.airflow
 
 @pytest.mark.parametrize("path", ["/data-docs/", "/data-docs/index.html", "/data-docs/validations/no-such-page.html"])
 def test_without_a_login_nothing_is_shown(served: Served, path: str) -> None:
-    answer = served.get(path)
-    assert answer.status_code == 401
-    assert INDEX not in answer.text
+    response = served.get(path)
+    assert response.status_code == 401
+    assert INDEX not in response.text
 
 
 def test_a_wrong_token_is_refused(served: Served) -> None:
@@ -80,14 +80,14 @@ def test_a_wrong_token_is_refused(served: Served) -> None:
 
 
 def test_logged_in_users_see_the_index(served: Served) -> None:
-    answer = served.get("/data-docs/", served.token)
-    assert (answer.status_code, answer.text) == (200, INDEX)
-    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    response = served.get("/data-docs/", served.token)
+    assert (response.status_code, response.text) == (200, INDEX)
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
 
 
 def test_the_cookie_of_the_pages_log_in_is_enough(served: Served) -> None:
-    answer = requests.get(f"{served.url}/data-docs/", cookies={"_token": served.token}, timeout=30)
-    assert (answer.status_code, answer.text) == (200, INDEX)
+    response = requests.get(f"{served.url}/data-docs/", cookies={"_token": served.token}, timeout=30)
+    assert (response.status_code, response.text) == (200, INDEX)
 
 
 def test_a_page_whose_name_has_blanks_colons_and_plus_signs_is_found(served: Served) -> None:
@@ -149,9 +149,9 @@ def test_before_the_first_build_the_page_is_a_notice(served: Served) -> None:
     link = served.folder / "site"
     link.unlink()
     try:
-        answer = served.get("/data-docs/", served.token)
-        assert answer.status_code == 200
-        assert "Nothing has been validated yet" in answer.text
+        response = served.get("/data-docs/", served.token)
+        assert response.status_code == 200
+        assert "Nothing has been validated yet" in response.text
     finally:
         link.symlink_to("site-1")
 
@@ -161,28 +161,28 @@ def test_before_the_first_build_the_page_is_a_notice(served: Served) -> None:
 
 @pytest.fixture(scope="module")
 def signed(served: Served) -> str:
-    """Address of a document that is kept."""
+    """The path of a stored document."""
     return f"/documents/{documents.write(Staging(str(served.folder.parent / 'staging')), SIGNED)}"
 
 
-def test_who_answers_questions_about_clients_reads_what_they_signed(served: Served, signed: str) -> None:
-    answer = served.get(signed, served.token)
-    assert (answer.status_code, answer.content) == (200, SIGNED)
-    assert answer.headers["content-type"] == "application/pdf"
-    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+def test_reviewers_may_read_signed_documents(served: Served, signed: str) -> None:
+    response = served.get(signed, served.token)
+    assert (response.status_code, response.content) == (200, SIGNED)
+    assert response.headers["content-type"] == "application/pdf"
+    assert response.headers["content-security-policy"] == "default-src 'none'; sandbox"
 
 
-def test_who_only_looks_at_runs_reads_no_document(served: Served, signed: str) -> None:
-    answer = served.get(signed, served.viewer)
-    assert answer.status_code == 403
-    assert SIGNED not in answer.content
+def test_viewers_of_runs_may_read_no_document(served: Served, signed: str) -> None:
+    response = served.get(signed, served.viewer)
+    assert response.status_code == 403
+    assert SIGNED not in response.content
 
 
 def test_without_a_login_no_document_is_shown(served: Served, signed: str) -> None:
     for path in (signed, "/documents/" + "0" * 64):
-        answer = served.get(path)
-        assert answer.status_code == 401
-        assert SIGNED not in answer.content
+        response = served.get(path)
+        assert response.status_code == 401
+        assert SIGNED not in response.content
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "F" * 64, "0" * 63, "..%2f..%2fsecret.html", "openapi.json", "docs"])
@@ -194,5 +194,5 @@ def test_a_document_that_was_altered_is_not_shown(served: Served) -> None:
     staging = Staging(str(served.folder.parent / "staging"))
     name = documents.write(staging, b"%PDF-1.7 as it was kept")
     staging.folder(f"documents/{name[:2]}").write(f"{name}.pdf", b"%PDF-1.7 something else")
-    answer = served.get(f"/documents/{name}", served.token)
-    assert (answer.status_code, "altered" in answer.text) == (502, True)
+    response = served.get(f"/documents/{name}", served.token)
+    assert (response.status_code, "altered" in response.text) == (502, True)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.airflow
 def served(
     shared_database: Database, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The API server's address; it knows the secrets of one sender."""
+    """The API server's URL; it has the secrets of one sender."""
     connections = {
         "tributary_db": shared_database.url().replace("postgresql://", "postgres://"),
         "docusign_connect": json.dumps({"conn_type": "generic", "password": f"an-older-key= {KEY}"}),
@@ -31,23 +31,23 @@ def served(
 
 def test_signed_delivery_is_kept_without_a_log_in(served: str, shared_database: Database) -> None:
     headers = {"X-DocuSign-Signature-1": sign(EVENT)}
-    answer = requests.post(f"{served}/docusign", data=EVENT, headers=headers, timeout=30)
-    assert (answer.status_code, answer.json()) == (200, {"status": "kept"})
+    response = requests.post(f"{served}/docusign", data=EVENT, headers=headers, timeout=30)
+    assert (response.status_code, response.json()) == (200, {"status": "kept"})
     assert [bytes(row["body"]) for row in shared_database.rows("select body from control.inbox")] == [EVENT]
 
 
 def test_without_a_signature_nothing_is_kept(served: str, shared_database: Database) -> None:
     before = shared_database.value("select count(*) from control.inbox")
-    answer = requests.post(f"{served}/docusign", data=b"{}", timeout=30)
-    assert (answer.status_code, answer.headers["content-type"]) == (401, "application/problem+json")
+    response = requests.post(f"{served}/docusign", data=b"{}", timeout=30)
+    assert (response.status_code, response.headers["content-type"]) == (401, "application/problem+json")
     assert shared_database.value("select count(*) from control.inbox") == before
 
 
 def test_sender_without_a_connection_gets_404(served: str) -> None:
     headers = {"X-AdobeSign-ClientId": CLIENT_ID}
-    for answer in (
+    for response in (
         requests.post(f"{served}/adobe-sign", data=NOTICE, headers=headers, timeout=30),
         requests.get(f"{served}/adobe-sign", headers=headers, timeout=30),
     ):
-        assert answer.status_code == 404
-        assert "not configured" in answer.json()["detail"]
+        assert response.status_code == 404
+        assert "not configured" in response.json()["detail"]

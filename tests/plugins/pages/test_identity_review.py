@@ -1,4 +1,4 @@
-"""Who is who behind Airflow's log-in: a real API server with this project's plugins, on a real database."""
+"""The identity review behind Airflow's login: a real API server with this project's plugins, on a real database."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Served:
     def get(self, path: str, user: str | None = "admin", **options: Any) -> requests.Response:
         return requests.get(f"{self.url}/identity-review/{path}", headers=self.headers(user), timeout=30, **options)
 
-    def decide(self, user: str | None = "admin", **word: Any) -> requests.Response:
-        body = {"entity": "person", "is_same": True, "reason": "Asked the advisor"} | word
+    def decide(self, user: str | None = "admin", **decision: Any) -> requests.Response:
+        body = {"entity": "person", "is_same": True, "reason": "Asked the advisor"} | decision
         url = f"{self.url}/identity-review/api/decisions"
         return requests.post(url, json=body, headers=self.headers(user), timeout=30)
 
     def submit(
-        self, origin: str | None, site: str | None = None, user: str = "admin", **word: Any
+        self, origin: str | None, site: str | None = None, user: str = "admin", **decision: Any
     ) -> requests.Response:
-        """Sends the page's form with the log-in's cookie, as a browser does."""
+        """Submit the page's form with the login's cookie, as a browser does."""
         headers = {name: value for name, value in (("Origin", origin), ("Sec-Fetch-Site", site)) if value}
-        form = {"entity": "person", "is_same": "true", "reason": "Asked the advisor"} | word
+        form = {"entity": "person", "is_same": "true", "reason": "Asked the advisor"} | decision
         url, cookies = f"{self.url}/identity-review/decide", {"_token": self.tokens[user]}
         return requests.post(url, data=form, headers=headers, cookies=cookies, timeout=30, allow_redirects=False)
 
@@ -68,7 +68,7 @@ def served(
 
 
 def fill(database: Database) -> None:
-    """Made-up people 1 to 40; a pair (odd, even) in the queue each, and (2, 3), (4, 5), ... linked."""
+    """Insert invented people 1 to 40: pairs (odd, even) in the queue, and (2, 3), (4, 5), ... linked."""
     database.do(
         "insert into warehouse.person (person_id, vendor, person_key, name, birth_date, tax_id_hash, tax_id_last4, street,"
         " valid_from, recorded_from, source_run_id) select n, 'vendor' || n % 2, 'key-' || n, 'Pat Sample <b>' || n,"
@@ -87,16 +87,16 @@ def fill(database: Database) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_without_a_login_nothing_is_shown(served: Served, path: str) -> None:
-    answer = served.get(path, None)
-    assert answer.status_code == 401
-    assert "Sample" not in answer.text
+    response = served.get(path, None)
+    assert response.status_code == 401
+    assert "Sample" not in response.text
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_who_may_not_answer_the_questions_of_the_dag_sees_nothing(served: Served, path: str) -> None:
-    answer = served.get(path, "vera")
-    assert answer.status_code == 403
-    assert "Sample" not in answer.text
+def test_users_without_review_rights_see_nothing(served: Served, path: str) -> None:
+    response = served.get(path, "vera")
+    assert response.status_code == 403
+    assert "Sample" not in response.text
 
 
 @pytest.mark.parametrize("user", [None, "vera"])
@@ -106,13 +106,13 @@ def test_other_users_cannot_decide(served: Served, user: str | None) -> None:
 
 
 def test_the_queue_lists_pairs_with_evidence_likeliest_first(served: Served) -> None:
-    answer = served.get("api/queue", "ursula", params={"limit": 2}).json()
-    first, second = answer["pairs"]
+    body = served.get("api/queue", "ursula", params={"limit": 2}).json()
+    first, second = body["pairs"]
     assert (first["score"], first["agreed"], first["differed"]) == (3.99, ["last name"], ["birth date"])
     assert (first["left"]["vendor"], first["left"]["key"]) == ("vendor1", "key-1")
     assert first["right"]["facts"]["birth date"] == "1960-01-03"
     assert second["score"] < first["score"]
-    assert answer["total"] > 2
+    assert body["total"] > 2
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -123,24 +123,24 @@ def test_no_tax_id_is_shown(served: Served, path: str) -> None:
 
 
 def test_the_page_shows_both_records_side_by_side_and_runs_nothing_of_theirs(served: Served) -> None:
-    answer = served.get("")
-    assert "<b>" not in answer.text
-    assert "<tr><th>name</th>" in answer.text
-    assert "Pat Sample <b>1" in unescape(answer.text)
-    policy = answer.headers["content-security-policy"]
+    response = served.get("")
+    assert "<b>" not in response.text
+    assert "<tr><th>name</th>" in response.text
+    assert "Pat Sample <b>1" in unescape(response.text)
+    policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
     assert "form-action 'self'" in policy
-    assert answer.headers["cache-control"] == "private, no-store"
+    assert response.headers["cache-control"] == "private, no-store"
 
 
 def test_a_decision_is_kept_with_who_why_and_when_and_leaves_the_queue(served: Served) -> None:
     before = served.get("api/queue").json()["total"]
-    answer = served.decide("ursula", left=4, right=3, is_same=False, reason="  Twins  ")
-    assert answer.status_code == 200
-    [kept] = served.read_decisions(3, 4)
-    assert (kept["is_same"], kept["reason"], kept["decided_by"]) == (False, "Twins", "ursula")
-    assert answer.json()["decision_id"] == kept["decision_id"]
+    response = served.decide("ursula", left=4, right=3, is_same=False, reason="  Twins  ")
+    assert response.status_code == 200
+    [decision] = served.read_decisions(3, 4)
+    assert (decision["is_same"], decision["reason"], decision["decided_by"]) == (False, "Twins", "ursula")
+    assert response.json()["decision_id"] == decision["decision_id"]
     assert served.get("api/queue").json()["total"] == before - 1
     assert served.get("api/decisions").json()["decisions"][0]["reason"] == "Twins"
 
@@ -153,17 +153,17 @@ def test_a_repeated_decision_is_recorded_once(served: Served) -> None:
 
 def test_the_second_of_two_concurrent_decisions_is_rejected(served: Served) -> None:
     assert served.decide("ursula", left=7, right=8).status_code == 200
-    answer = served.decide("admin", left=7, right=8, is_same=False)
-    assert answer.status_code == 409
-    assert "ursula decided" in answer.json()["detail"]
-    assert answer.json()["known"]["is_same"] is True
+    response = served.decide("admin", left=7, right=8, is_same=False)
+    assert response.status_code == 409
+    assert "ursula decided" in response.json()["detail"]
+    assert response.json()["known"]["is_same"] is True
     assert len(served.read_decisions(7, 8)) == 1
 
 
 def test_a_user_who_saw_a_decision_may_replace_it(served: Served) -> None:
     seen = served.decide("ursula", left=9, right=10).json()["decision_id"]
     assert served.decide("admin", left=9, right=10, is_same=False, seen=seen).status_code == 200
-    assert [(kept["is_same"], kept["replaces"]) for kept in served.read_decisions(9, 10)] == [
+    assert [(decision["is_same"], decision["replaces"]) for decision in served.read_decisions(9, 10)] == [
         (True, None),
         (False, seen),
     ]
@@ -171,17 +171,17 @@ def test_a_user_who_saw_a_decision_may_replace_it(served: Served) -> None:
 
 def test_a_link_is_taken_apart_from_the_page_of_links(served: Served) -> None:
     assert served.get("api/links", params={"name": "sample <B>12"}).json()["total"] == 1
-    answer = served.submit(served.url, "same-origin", left="12", right="13", is_same="false", place="links")
-    assert (answer.status_code, answer.headers["location"].split("=")[0]) == (303, "links?recorded")
-    assert [kept["is_same"] for kept in served.read_decisions(12, 13)] == [False]
+    response = served.submit(served.url, "same-origin", left="12", right="13", is_same="false", place="links")
+    assert (response.status_code, response.headers["location"].split("=")[0]) == (303, "links?recorded")
+    assert [decision["is_same"] for decision in served.read_decisions(12, 13)] == [False]
     assert 'value="true">Same</button>' in served.get("links", params={"name": "sample <b>12"}).text
 
 
 def test_a_rejected_decision_is_explained_on_the_page(served: Served) -> None:
     served.decide("ursula", left=15, right=16)
-    answer = served.submit(served.url, "same-origin", left="15", right="16", is_same="false")
-    assert answer.status_code == 409
-    assert "The pair has changed: ursula decided" in answer.text
+    response = served.submit(served.url, "same-origin", left="15", right="16", is_same="false")
+    assert response.status_code == 409
+    assert "The pair has changed: ursula decided" in response.text
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_who_may_not_decide_may_not_by_a_form(served: Served) -> None:
 
 
 class Forms(HTMLParser):
-    """Whether the first button of each form that decides can be pressed: a browser submits it on Enter."""
+    """Collects whether each decision form's first button is enabled: a browser submits it on Enter."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -234,20 +234,20 @@ def undo(served: Served, decision_id: int, site: str = "same-origin", user: str 
 
 def test_a_decision_is_shown_with_names_and_undone_before_a_run_uses_it(served: Served) -> None:
     before = served.get("api/queue").json()["total"]
-    kept = served.decide(left=21, right=22).json()["decision_id"]
+    decision_id = served.decide(left=21, right=22).json()["decision_id"]
     page = unescape(served.get("decisions").text)
     assert "Pat Sample <b>21" in page
-    assert f'name="decision_id" value="{kept}"' in page
+    assert f'name="decision_id" value="{decision_id}"' in page
 
-    answer = undo(served, kept)
+    response = undo(served, decision_id)
 
-    assert (answer.status_code, answer.headers["location"]) == (303, f"decisions?undone={kept}")
+    assert (response.status_code, response.headers["location"]) == (303, f"decisions?undone={decision_id}")
     assert served.get("api/queue").json()["total"] == before
     assert [(row["is_withdrawn"], row["replaces"]) for row in served.read_decisions(21, 22)] == [
         (False, None),
-        (True, kept),
+        (True, decision_id),
     ]
-    assert f'name="decision_id" value="{kept}"' not in served.get("decisions").text
+    assert f'name="decision_id" value="{decision_id}"' not in served.get("decisions").text
     assert served.decide(left=21, right=22, is_same=False).status_code == 200
 
 
@@ -259,17 +259,17 @@ def test_an_undone_decision_has_the_one_before_it_count_again(served: Served) ->
 
 
 def test_what_a_run_has_used_is_not_undone(served: Served) -> None:
-    kept = served.decide(left=25, right=26).json()["decision_id"]
+    decision_id = served.decide(left=25, right=26).json()["decision_id"]
     served.database.do(
         "insert into control.identity_run (run_id, fingerprint, records, people, households, copies, review, changed, seconds)"
         " values ('used', '', 0, 0, 0, 0, 0, 0, 0)"
     )
     try:
-        answer = undo(served, kept)
+        response = undo(served, decision_id)
     finally:
         served.database.do("delete from control.identity_run")
-    assert answer.status_code == 409
-    assert "A run has used this decision" in answer.text
+    assert response.status_code == 409
+    assert "A run has used this decision" in response.text
     assert len(served.read_decisions(25, 26)) == 1
 
 
@@ -281,8 +281,8 @@ def test_an_older_decision_is_not_undone(served: Served) -> None:
 
 @pytest.mark.parametrize(("site", "user"), [("cross-site", "admin"), ("same-origin", "vera")])
 def test_a_foreign_page_or_person_undoes_nothing(served: Served, site: str, user: str) -> None:
-    kept = served.decide(left=29, right=30).json()["decision_id"]
-    assert undo(served, kept, site, user).status_code == 403
+    decision_id = served.decide(left=29, right=30).json()["decision_id"]
+    assert undo(served, decision_id, site, user).status_code == 403
     assert served.database.value("select is_same from control.identity_decision_in_force where left_id = 29") is True
 
 
@@ -300,8 +300,8 @@ def test_an_unclear_decision_is_rejected(served: Served, wrong: dict[str, Any]) 
 
 @pytest.mark.parametrize(("left", "right"), [(19, 999), (999, 998), (19, 19), (19, -19)])
 def test_a_decision_on_unknown_records_is_rejected(served: Served, left: int, right: int) -> None:
-    answer = served.decide(left=left, right=right)
-    assert (answer.status_code, answer.json()["known"]) == (409, None)
+    response = served.decide(left=left, right=right)
+    assert (response.status_code, response.json()["known"]) == (409, None)
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=201", "offset=-1", f"offset={2**40}", "name=%00"])

@@ -1,4 +1,4 @@
-"""The task that builds the pages of data quality: skipped where the run validated nothing, whatever an earlier run did."""
+"""The task that builds the data quality pages: skipped if this run validated nothing, whatever an earlier run did."""
 
 from __future__ import annotations
 

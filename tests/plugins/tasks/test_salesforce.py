@@ -1,4 +1,4 @@
-"""Alerts of the Salesforce sync's tasks: each state once; an alert that could not be sent is sent by the next try."""
+"""Alerts of the Salesforce sync's tasks: once per state; an alert that failed is sent by the next try."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ for _ in range(2):
 
 
 def report(folder: Path, database: Database, urls: str) -> list[str]:
-    """Run the task twice; returns the errors."""
-    known = {
+    """Run the task twice; return the errors."""
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": urls}),
     }
-    environ = environment(folder, known, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(folder, definitions, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     errors = {"ConfigurationError", "TargetUnavailable"}
     return [line for line in run(environ, _REPORT).splitlines() if line in errors]
 

@@ -1,4 +1,4 @@
-"""The warning of a run that left rows aside: once for the same content, again for other content of the same run."""
+"""The warning of a run with dead rows: once for the same content, again for other content of the same run."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ report_warnings.function("orion", run_id="a_run", dag_run=Thing(dag_id="orion"))
 
 
 def test_a_run_warns_once_of_the_same_rows_and_again_of_others(tmp_path: Path, database: Database) -> None:
-    known = {
+    definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    environ = environment(tmp_path, known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(tmp_path, definitions, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     die(database, "1", datetime.now(UTC), run="a_run")
     for _ in range(2):
         run(environ, _WARN)

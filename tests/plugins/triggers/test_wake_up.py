@@ -1,4 +1,4 @@
-"""The bell that wakes a DAG: it rings while something waits, soon after it came, also where a notification was lost."""
+"""The wake-up trigger: it emits an event soon after work arrives and while work waits, even if a notification was lost."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ async def listen():
         for question in wake_up.WAITING.values():
             print("WAITS", db.execute(question).fetchone()[0], flush=True)
     async for event in wake_up.WakeUp("tributary_inbox").run():
-        print("RING", flush=True)
+        print("EVENT", flush=True)
 
 asyncio.run(listen())
 """
 
 
 class Notifier:
-    """A listening bell in a process of Airflow's, and what rings it."""
+    """The trigger in a process as in Airflow, and a sender of deliveries."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
-        known = environment(folder, {"tributary_db": database.url("tributary_listener")}, folder)
-        known["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
+        environ = environment(folder, {"tributary_db": database.url("tributary_listener")}, folder)
+        environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LISTEN], env=known, cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _LISTEN], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
-        self._said: queue.Queue[str] = queue.Queue()
+        self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        self.waits = [self._said.get(timeout=60) for _ in range(3)]
+        self.waits = [self._lines.get(timeout=60) for _ in range(3)]
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            if line.startswith(("RING", "WAITS")):  # and no line of a log
-                self._said.put(line.strip())
+            if line.startswith(("EVENT", "WAITS")):  # skip lines of logs
+                self._lines.put(line.strip())
 
     def end(self) -> None:
         self._process.terminate()
@@ -70,23 +70,23 @@ class Notifier:
         inbox.receive(self.engine, Delivery("somebody", body, name, None, {}))
 
     def settle(self) -> None:
-        """Nothing waits any more, and what rang for it has been heard."""
+        """Mark all deliveries as processed, and consume the pending events."""
         self.database.do("update control.inbox set processed_at = clock_timestamp() where processed_at is null")
         while self.emits_within(POLL_S + 1):
             pass
 
     def emits_within(self, seconds: float) -> bool:
         try:
-            return self._said.get(timeout=seconds) == "RING"
+            return self._lines.get(timeout=seconds) == "EVENT"
         except queue.Empty:
             return False
 
 
 @pytest.fixture(scope="module")
 def listening(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notifier]:
-    made = Notifier(shared_database, tmp_path_factory.mktemp("bell"))
-    yield made
-    made.end()
+    notifier = Notifier(shared_database, tmp_path_factory.mktemp("trigger"))
+    yield notifier
+    notifier.end()
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_an_event_follows_a_delivery_soon_and_once_for_many(notifier: Notifier) 
     assert not notifier.emits_within(0.5)
 
 
-def test_it_goes_on_ringing_while_something_waits(notifier: Notifier) -> None:
+def test_it_keeps_emitting_while_work_waits(notifier: Notifier) -> None:
     notifier.deliver(b"nobody drains")
 
     assert notifier.emits_within(POLL_S)
@@ -125,7 +125,7 @@ def test_a_lost_notification_is_made_good_by_a_look(notifier: Notifier) -> None:
     assert notifier.emits_within(2 * POLL_S)
 
 
-def test_it_goes_on_when_its_connection_was_cut(notifier: Notifier) -> None:
+def test_it_resumes_when_its_connection_was_cut(notifier: Notifier) -> None:
     cut = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'tributary_listener'"
     assert notifier.database.rows(cut)
     notifier.deliver(b"after the cut")

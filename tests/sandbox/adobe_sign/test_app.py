@@ -30,9 +30,9 @@ class AdobeSign:
         return self.sandbox.http.get(API + path, headers=self.headers | acting | (headers or {}), params=params)
 
     def read(self, path: str, user: str | None = None, **params):
-        answer = self.get(path, user, **params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self.get(path, user, **params)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def users(self) -> list[str]:
         return [f"userid:{user['id']}" for user in self.read("/users")["userInfoList"]]
@@ -67,27 +67,27 @@ class AdobeSign:
 
 @pytest.fixture
 def shared(sandbox) -> AdobeSign:
-    """For reading alone."""
+    """A shared, read-only caller."""
     return AdobeSign(sandbox)
 
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory) -> Iterator[AdobeSign]:
-    """For tests that look at none but agreements of their own."""
+    """A shared caller for tests that use only agreements of their own."""
     with run_sandbox(tmp_path_factory.mktemp("lived"), households=4) as sandbox:
         yield AdobeSign(sandbox)
 
 
 @pytest.fixture
 def adobe(start_sandbox) -> AdobeSign:
-    """With the vendor's own limits."""
+    """A caller of a fresh sandbox with the vendor's own limits."""
     return AdobeSign(start_sandbox(households=4))
 
 
 def test_refresh_gives_an_access_token_of_an_hour_and_no_refresh_token(adobe):
-    answer = adobe.refresh().json()
-    assert set(answer) == {"access_token", "token_type", "expires_in"}
-    adobe.log_in(answer["access_token"])
+    token = adobe.refresh().json()
+    assert set(token) == {"access_token", "token_type", "expires_in"}
+    adobe.log_in(token["access_token"])
     assert adobe.get("/users").status_code == 200
     adobe.advance(3601)
     assert adobe.get("/users").json()["code"] == "INVALID_ACCESS_TOKEN"
@@ -143,8 +143,8 @@ def test_base_uris_are_the_sandbox_s_own(shared):
 
 def test_wrong_shard_is_an_error(shared):
     shared.fault("wrong_shard", "/agreements", times=1)
-    answer = shared.get("/agreements")
-    assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_API_ACCESS_POINT")
+    response = shared.get("/agreements")
+    assert (response.status_code, response.json()["code"]) == (401, "INVALID_API_ACCESS_POINT")
     assert shared.get("/agreements").status_code == 200
 
 
@@ -159,8 +159,8 @@ def test_wrong_shard_is_an_error(shared):
     ],
 )
 def test_call_for_an_unknown_user_is_rejected(shared, header, value, status, code):
-    answer = shared.get("/agreements", headers={header: value})
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    response = shared.get("/agreements", headers={header: value})
+    assert (response.status_code, response.json()["code"]) == (status, code)
 
 
 def test_every_user_sees_what_concerns_them_and_together_they_see_all(shared, tmp_path):
@@ -206,19 +206,19 @@ def test_status_in_the_list_is_relative_to_the_caller(lived):
 
 
 def test_pages_follow_each_other_and_the_last_has_no_cursor(shared):
-    found, cursor, pages = [], {}, 0
+    ids, cursor, pages = [], {}, 0
     while True:
         body = shared.read("/agreements", pageSize=7, **cursor)
-        found += [row["id"] for row in body["userAgreementList"]]
+        ids += [row["id"] for row in body["userAgreementList"]]
         pages += 1
         if "nextCursor" not in body["page"]:
             break
         cursor = {"cursor": body["page"]["nextCursor"]}
-    assert found == [row["id"] for row in shared.list()]
-    assert pages == -(-len(found) // 7)
+    assert ids == [row["id"] for row in shared.list()]
+    assert pages == -(-len(ids) // 7)
 
 
-def test_cursor_of_another_question_is_invalid(shared):
+def test_cursor_of_another_query_is_invalid(shared):
     administrator, other = shared.users()
     cursor = shared.read("/agreements", pageSize=1)["page"]["nextCursor"]
     for user, params in (
@@ -226,8 +226,8 @@ def test_cursor_of_another_question_is_invalid(shared):
         (administrator, {"externalId": "orion:1001"}),
         (None, {"showHiddenAgreements": True}),
     ):
-        answer = shared.get("/agreements", user, cursor=cursor, pageSize=1, **params)
-        assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_CURSOR")
+        response = shared.get("/agreements", user, cursor=cursor, pageSize=1, **params)
+        assert (response.status_code, response.json()["code"]) == (400, "INVALID_CURSOR")
     assert shared.get("/agreements", cursor="x").json()["code"] == "INVALID_CURSOR"
 
 
@@ -255,10 +255,10 @@ def test_fourth_identical_get_in_a_minute_is_too_many(adobe):
     administrator, other = adobe.users()
     for _ in range(3):
         adobe.list(administrator)
-    answer = adobe.get("/agreements", administrator, pageSize=500)
-    assert answer.status_code == 429
-    assert answer.headers["Retry-After"] == str(answer.json()["retryAfter"]) == "60"
-    assert answer.json()["code"] == "THROTTLING_TOO_MANY_REQUESTS"
+    response = adobe.get("/agreements", administrator, pageSize=500)
+    assert response.status_code == 429
+    assert response.headers["Retry-After"] == str(response.json()["retryAfter"]) == "60"
+    assert response.json()["code"] == "THROTTLING_TOO_MANY_REQUESTS"
     assert adobe.get("/agreements", other, pageSize=500).status_code == 200
     assert adobe.get("/agreements", administrator, pageSize=499).status_code == 200
 
@@ -277,16 +277,16 @@ def test_conditional_get_above_the_limit_is_304_even_if_all_has_changed(adobe):
     path = f"/agreements/{adobe.send()}"
     etag = adobe.get(path).headers["ETag"]
     adobe.edit("cancel", agreement_id=path.rpartition("/")[2])
-    asked = [adobe.get(path, headers={"If-None-Match": etag}).status_code for _ in range(4)]
-    assert asked == [200, 200, 304, 304]
+    statuses = [adobe.get(path, headers={"If-None-Match": etag}).status_code for _ in range(4)]
+    assert statuses == [200, 200, 304, 304]
 
 
 def test_high_load_returns_reason_and_retry_time(shared):
     shared.fault("high_load", "/users", times=1, retry_after=7)
-    answer = shared.get("/users")
-    assert (answer.status_code, answer.headers["X-Throttling-Reason"]) == (429, "high-system-load")
-    assert answer.json()["code"] == "THROTTLING_HIGH_SYSTEM_LOAD"
-    assert answer.headers["Retry-After"] == "7"
+    response = shared.get("/users")
+    assert (response.status_code, response.headers["X-Throttling-Reason"]) == (429, "high-system-load")
+    assert response.json()["code"] == "THROTTLING_HIGH_SYSTEM_LOAD"
+    assert response.headers["Retry-After"] == "7"
     shared.sandbox.admin("clock", advance_seconds=8)
     assert shared.get("/users").status_code == 200
 
@@ -305,12 +305,12 @@ def test_new_agreement_is_processed_for_a_while(adobe):
 def test_combined_document_is_the_same_pdf_every_time_and_in_base64(shared):
     id_ = shared.list()[0]["id"]
     pages = sum(each["numPages"] for each in shared.read(f"/agreements/{id_}/documents")["documents"])
-    answer = shared.get(f"/agreements/{id_}/combinedDocument")
-    assert answer.headers["Content-Type"] == "application/pdf"
-    assert answer.content.count(b"/Type /Page ") == pages
-    assert answer.content == shared.get(f"/agreements/{id_}/combinedDocument").content
+    response = shared.get(f"/agreements/{id_}/combinedDocument")
+    assert response.headers["Content-Type"] == "application/pdf"
+    assert response.content.count(b"/Type /Page ") == pages
+    assert response.content == shared.get(f"/agreements/{id_}/combinedDocument").content
     encoded = shared.get(f"/agreements/{id_}/combinedDocument", headers={"Accept": "application/pdf;encoding=base64"})
-    assert base64.b64decode(encoded.content, validate=True) == answer.content
+    assert base64.b64decode(encoded.content, validate=True) == response.content
     audited = shared.get(f"/agreements/{id_}/combinedDocument", attachAuditReport=True).content
     assert audited.count(b"/Type /Page ") == pages + 1
 
@@ -373,8 +373,8 @@ def test_impossible_edit_keeps_nothing(adobe, start_sandbox):
     adobe.refuse("frobnicate", agreement_id=adobe.send())
     adobe.refuse("send", household_id=1)
     adobe.refuse("disturb", drop=2)
-    kept = (adobe.sandbox, start_sandbox(households=4))
-    assert len({len(AdobeSign(each).list()) for each in kept}) == 1
+    sandboxes = (adobe.sandbox, start_sandbox(households=4))
+    assert len({len(AdobeSign(each).list()) for each in sandboxes}) == 1
 
 
 def test_draft_is_its_sender_s_alone_until_it_is_issued(lived):
@@ -414,8 +414,8 @@ def test_edited_library_document_stays_edited(adobe, start_sandbox):
     ],
 )
 def test_error_has_the_vendor_s_form(shared, path, params, status):
-    answer = shared.get(path, **params)
-    assert (answer.status_code, set(answer.json())) == (status, {"code", "message"})
+    response = shared.get(path, **params)
+    assert (response.status_code, set(response.json())) == (status, {"code", "message"})
 
 
 def test_row_faults_and_transport_faults_strike(shared):

@@ -20,7 +20,7 @@ RETRIES = 15
 
 
 class Receiver:
-    """Where notifications go. `mode` says how it answers: "header", "json", "silent", "wrong" or "error"."""
+    """The target of notifications. `mode` is its kind of response: "header", "json", "silent", "wrong" or "error"."""
 
     def __init__(self) -> None:
         self.mode, self.posts, self.bodies = "header", 0, list[bytes]()
@@ -45,11 +45,11 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, args=(0.01,)).start()
 
     def answer(self, call: BaseHTTPRequestHandler) -> None:
-        given = call.headers[HEADER]
-        body = json.dumps({"xAdobeSignClientId": given}).encode() if self.mode == "json" else b""
+        client_id = call.headers[HEADER]
+        body = json.dumps({"xAdobeSignClientId": client_id}).encode() if self.mode == "json" else b""
         call.send_response(500 if self.mode == "error" else 200)
         if self.mode in ("header", "error", "wrong"):
-            call.send_header(HEADER, "x" if self.mode == "wrong" else given)
+            call.send_header(HEADER, "x" if self.mode == "wrong" else client_id)
         call.send_header("Content-Length", str(len(body)))
         call.end_headers()
         call.wfile.write(body)
@@ -108,9 +108,9 @@ def test_webhook_needs_a_receiver_that_returns_the_application_id(sandbox, recei
 
 def test_id_may_come_back_in_json(adobe, receiver):
     receiver.mode = "json"
-    made = adobe.hook(receiver)
-    assert made.headers["Location"].endswith(f"{API}/webhooks/{made.json()['id']}")
-    assert adobe.read(f"/webhooks/{made.json()['id']}")["status"] == "ACTIVE"
+    response = adobe.hook(receiver)
+    assert response.headers["Location"].endswith(f"{API}/webhooks/{response.json()['id']}")
+    assert adobe.read(f"/webhooks/{response.json()['id']}")["status"] == "ACTIVE"
     adobe.send()
     assert adobe.quiet()["delivered"] == 2
 
@@ -188,8 +188,8 @@ def test_webhook_gives_up_at_the_fifteenth_retry_however_the_clock_is_set(adobe,
     receiver.mode = "error"
     adobe.send()
     for attempt in range(1, RETRIES + 2):
-        adobe.wait_for(lambda wanted=attempt: receiver.posts >= wanted)
-        adobe.wait_for(lambda wanted=attempt: adobe.quiet(0)["failed"] == wanted)
+        adobe.wait_for(lambda expected=attempt: receiver.posts >= expected)
+        adobe.wait_for(lambda expected=attempt: adobe.quiet(0)["failed"] == expected)
         adobe.advance(min(60 * 2 ** (attempt - 1), 12 * 3600) + 1)
     assert adobe.read(f"/webhooks/{id_}")["status"] == "INACTIVE"
     assert receiver.posts == 1 + RETRIES
@@ -240,11 +240,11 @@ def test_inactive_webhook_loses_what_waits(adobe, receiver):
 
 def test_change_needs_the_etag_of_what_is_changed(adobe, receiver):
     id_ = adobe.hook(receiver).json()["id"]
-    answer = adobe.get(f"/webhooks/{id_}")
-    renamed = answer.json() | {"name": "Theirs", "state": "ACTIVE"}
+    response = adobe.get(f"/webhooks/{id_}")
+    renamed = response.json() | {"name": "Theirs", "state": "ACTIVE"}
     assert adobe.change("PUT", id_, None, **renamed).json()["code"] == "MISSING_IF_MATCH_HEADER"
-    assert adobe.change("PUT", id_, answer.headers["ETag"], **renamed).status_code == 200
-    assert adobe.change("DELETE", id_, answer.headers["ETag"]).status_code == 412
+    assert adobe.change("PUT", id_, response.headers["ETag"], **renamed).status_code == 200
+    assert adobe.change("DELETE", id_, response.headers["ETag"]).status_code == 412
     assert adobe.change("DELETE", id_, adobe.get(f"/webhooks/{id_}").headers["ETag"]).status_code == 200
     assert adobe.get(f"/webhooks/{id_}").status_code == 404
 
@@ -284,8 +284,8 @@ def test_user_webhook_receives_events_of_its_user(adobe, receiver):
     ],
 )
 def test_impossible_webhook_is_refused(sandbox, receiver, changed, code):
-    answer = Hooked(sandbox).hook(receiver, **changed)
-    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    response = Hooked(sandbox).hook(receiver, **changed)
+    assert (response.status_code, response.json()["code"]) == (400, code)
 
 
 def test_two_webhooks_are_never_alike(adobe, receiver):

@@ -44,9 +44,13 @@ class DocuSign:
         self.root = f"/docusign/restapi/v2.1/accounts/{self.extra['account_id']}"
 
     def sign(self, key: str | None = None, **claims: Any) -> str:
-        known = {"iss": self.extra["integration_key"], "sub": self.extra["user_id"], "aud": self.extra["auth_host"]}
-        known |= {"exp": int(time.time()) + 300, "scope": "signature impersonation"}
-        return jwt.encode(known | claims, key or self.extra["private_key"], algorithm="RS256")
+        base_claims = {
+            "iss": self.extra["integration_key"],
+            "sub": self.extra["user_id"],
+            "aud": self.extra["auth_host"],
+        }
+        base_claims |= {"exp": int(time.time()) + 300, "scope": "signature impersonation"}
+        return jwt.encode(base_claims | claims, key or self.extra["private_key"], algorithm="RS256")
 
     def request_token(self, **changed: str) -> httpx.Response:
         return self.http.post("/docusign/oauth/token", data={"grant_type": GRANT, "assertion": self.sign()} | changed)
@@ -62,9 +66,9 @@ class DocuSign:
         return self.call("GET", path, params=params)
 
     def list(self, **params: Any) -> list[dict[str, Any]]:
-        answer = self.get("/envelopes", **{"from_date": SINCE, "count": 1000} | params)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["envelopes"]
+        response = self.get("/envelopes", **{"from_date": SINCE, "count": 1000} | params)
+        assert response.status_code == 200, response.text
+        return response.json()["envelopes"]
 
     def edit(self, kind: str, **values: Any) -> dict[str, Any]:
         return self.sandbox.admin(f"docusign/{kind}", **values)
@@ -76,12 +80,12 @@ class DocuSign:
         config = {"urlToPublishTo": url, "events": list(events), "allUsers": "true", "allowEnvelopePublish": "true"}
         config |= {"includeHMAC": "true", "requiresAcknowledgement": "true", "enableLog": "true"}
         config |= {"eventData": {"version": "restv2.1", "includeData": ["recipients", "custom_fields"]}}
-        answer = self.call("POST", "/connect", json=config | changed)
-        assert answer.status_code == 201, answer.text
-        return answer.json()
+        response = self.call("POST", "/connect", json=config | changed)
+        assert response.status_code == 201, response.text
+        return response.json()
 
     def tidy(self) -> "DocuSign":
-        """Make a used sandbox as good as new, but for the envelopes that were sent."""
+        """Reset a used sandbox, except for the envelopes that were sent."""
         self.http.delete("/_sandbox/faults")
         self.http.delete("/_sandbox/calls")
         self.sandbox.admin("clock", now=NOW.isoformat(), rate=1)
@@ -97,7 +101,7 @@ class DocuSign:
 
 
 class Listener:
-    """Keeps what Connect sends. `answer` says with which status a message is answered; None is no answer at all."""
+    """Keeps the messages of Connect. `answer` returns the status of the response; None closes without one."""
 
     def __init__(self, port: int = 0) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []

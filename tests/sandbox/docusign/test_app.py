@@ -48,9 +48,9 @@ def make_other_key() -> str:
 
 
 def test_token_is_given_for_a_signed_assertion_and_no_refresh_token_with_it(reader):
-    answer = reader.request_token().json()
-    assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
-    assert "refresh_token" not in answer
+    token = reader.request_token().json()
+    assert (token["token_type"], token["expires_in"]) == ("Bearer", 3600)
+    assert "refresh_token" not in token
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_token_is_given_for_a_signed_assertion_and_no_refresh_token_with_it(read
     ],
 )
 def test_assertion_with_a_wrong_claim_is_refused(reader, claims, description):
-    answer = reader.request_token(assertion=reader.sign(**claims))
-    assert (answer.status_code, answer.json()) == (
+    response = reader.request_token(assertion=reader.sign(**claims))
+    assert (response.status_code, response.json()) == (
         400,
         {"error": "invalid_grant", "error_description": description},
     )
 
 
 def test_assertion_signed_with_another_key_is_refused(reader):
-    answer = reader.request_token(assertion=reader.sign(make_other_key()))
-    assert answer.json()["error_description"] == "no_valid_keys_or_signatures"
+    response = reader.request_token(assertion=reader.sign(make_other_key()))
+    assert response.json()["error_description"] == "no_valid_keys_or_signatures"
 
 
 def test_both_scopes_and_consent_are_needed(docusign):
@@ -105,34 +105,36 @@ def test_token_ages_by_the_sandbox_s_clock(docusign):
 
 def test_calls_without_token_or_of_another_account_are_refused(reader):
     other = reader.root.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000/templates"
-    answer = reader.http.get(other, headers=reader.headers)
-    assert (answer.status_code, answer.json()["errorCode"]) == (401, "USER_DOES_NOT_BELONG_TO_SPECIFIED_ACCOUNT")
-    answer = reader.http.get(reader.root + "/templates", headers={"Authorization": ""})
-    assert (answer.status_code, answer.json()["errorCode"]) == (401, "PARTNER_AUTHENTICATION_FAILED")
+    response = reader.http.get(other, headers=reader.headers)
+    assert (response.status_code, response.json()["errorCode"]) == (401, "USER_DOES_NOT_BELONG_TO_SPECIFIED_ACCOUNT")
+    response = reader.http.get(reader.root + "/templates", headers={"Authorization": ""})
+    assert (response.status_code, response.json()["errorCode"]) == (401, "PARTNER_AUTHENTICATION_FAILED")
 
 
 # Lists
 
 
 def test_from_date_is_needed_unless_ids_are_given(reader):
-    answer = reader.get("/envelopes")
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, "INVALID_REQUEST_PARAMETER")
-    wanted = reader.list()[0]["envelopeId"]
-    assert [row["envelopeId"] for row in reader.get("/envelopes", envelope_ids=wanted).json()["envelopes"]] == [wanted]
+    response = reader.get("/envelopes")
+    assert (response.status_code, response.json()["errorCode"]) == (400, "INVALID_REQUEST_PARAMETER")
+    envelope_id = reader.list()[0]["envelopeId"]
+    assert [row["envelopeId"] for row in reader.get("/envelopes", envelope_ids=envelope_id).json()["envelopes"]] == [
+        envelope_id
+    ]
 
 
 def test_pages_contain_every_envelope_once_with_counts_as_text(reader):
-    whole, found, start = [row["envelopeId"] for row in reader.list()], [], 0
+    whole, ids, start = [row["envelopeId"] for row in reader.list()], [], 0
     while True:
         body = reader.get("/envelopes", from_date=SINCE, count=7, start_position=start).json()
-        found += [row["envelopeId"] for row in body["envelopes"]]
+        ids += [row["envelopeId"] for row in body["envelopes"]]
         assert body["totalSetSize"] == str(len(whole))
         assert int(body["endPosition"]) == start + int(body["resultSetSize"]) - 1
         if "nextUri" not in body:
             break
         start += 7
-    assert found == whole
-    assert len(set(found)) == len(found)
+    assert ids == whole
+    assert len(set(ids)) == len(ids)
 
 
 def test_default_page_is_a_hundred(start_sandbox):
@@ -150,7 +152,7 @@ def test_next_uri_is_relative_and_its_dates_have_lost_their_offset_and_fraction(
     assert following["startPosition"] == "3"
 
 
-def test_continuation_token_goes_on_with_the_same_question_alone(reader):
+def test_continuation_token_continues_the_same_query_only(reader):
     first = reader.get("/envelopes", from_date=SINCE, count=3).json()
     token = first["continuationToken"]
     following = reader.get("/envelopes", from_date=SINCE, count=3, continuation_token=token).json()
@@ -181,15 +183,15 @@ def test_period_is_that_of_the_stamp_that_goes_with_the_status(reader):
         ("completed", "completedDateTime"),
         ("voided", "voidedDateTime"),
     ):
-        found = reader.list(from_to_status=qualifier, from_date=since, to_date=until)
-        assert {row["envelopeId"] for row in found} == {
+        envelopes = reader.list(from_to_status=qualifier, from_date=since, to_date=until)
+        assert {row["envelopeId"] for row in envelopes} == {
             row["envelopeId"] for row in whole if since <= row.get(stamp, "") <= until
         }
 
 
 def test_delivered_selects_any_status_change_as_documented(reader):
-    asked = {"from_date": "2026-10-20T00:00:00Z", "to_date": "2026-11-05T00:00:00Z"}
-    assert reader.list(from_to_status="delivered", **asked) == reader.list(**asked)
+    period = {"from_date": "2026-10-20T00:00:00Z", "to_date": "2026-11-05T00:00:00Z"}
+    assert reader.list(from_to_status="delivered", **period) == reader.list(**period)
 
 
 def test_seventh_decimal_counts(reader):
@@ -207,8 +209,8 @@ def test_order_and_search_text_select(reader):
     field = {row["envelopeId"] for row in reader.list(custom_field="Household=orion:1001")}
     assert 0 < len(field) < len(whole)
     name = reader.list(include="recipients")[0]["recipients"]["signers"][0]["name"]
-    found = reader.list(search_text=name, include="recipients")
-    assert all(any(name in str(kind) for kind in row["recipients"].values()) for row in found)
+    envelopes = reader.list(search_text=name, include="recipients")
+    assert all(any(name in str(kind) for kind in row["recipients"].values()) for row in envelopes)
 
 
 def test_parts_are_returned_only_on_request(reader):
@@ -232,22 +234,22 @@ def test_parts_are_returned_only_on_request(reader):
     ],
 )
 def test_wrong_or_unknown_parameter_is_refused_in_docusign_s_form(reader, wrong):
-    answer = reader.get("/envelopes", **{"from_date": SINCE} | wrong)
-    assert (answer.status_code, set(answer.json())) == (400, {"errorCode", "message"})
+    response = reader.get("/envelopes", **{"from_date": SINCE} | wrong)
+    assert (response.status_code, set(response.json())) == (400, {"errorCode", "message"})
 
 
 def test_unknown_path_method_and_envelope_are_refused_in_docusign_s_form(reader):
-    for answer in (reader.get("/nothing"), reader.call("POST", "/templates"), reader.get("/envelopes/none")):
-        assert (answer.status_code in (404, 405), set(answer.json())) == (True, {"errorCode", "message"})
+    for response in (reader.get("/nothing"), reader.call("POST", "/templates"), reader.get("/envelopes/none")):
+        assert (response.status_code in (404, 405), set(response.json())) == (True, {"errorCode", "message"})
 
 
 def test_statuses_are_requested_by_ids_in_a_required_body(reader):
-    wanted = sorted(row["envelopeId"] for row in reader.list()[:2])
+    ids = sorted(row["envelopeId"] for row in reader.list()[:2])
     params = {"envelope_ids": "request_body"}
     assert reader.call("PUT", "/envelopes/status", params=params).json()["errorCode"] == "INVALID_REQUEST_BODY"
-    found = reader.call("PUT", "/envelopes/status", params=params, json={"envelopeIds": wanted}).json()["envelopes"]
-    assert sorted(row["envelopeId"] for row in found) == wanted
-    query = {"envelope_ids": ",".join(wanted)}
+    envelopes = reader.call("PUT", "/envelopes/status", params=params, json={"envelopeIds": ids}).json()["envelopes"]
+    assert sorted(row["envelopeId"] for row in envelopes) == ids
+    query = {"envelope_ids": ",".join(ids)}
     assert reader.call("PUT", "/envelopes/status", params=query, json={}).json()["totalSetSize"] == "2"
 
 
@@ -321,8 +323,8 @@ def is_pdf(content: bytes) -> bool:
     """Whether every offset of the cross-reference table points at its object."""
     start = int(re.search(rb"startxref\n(\d+)\n%%EOF\n$", content)[1])
     offsets = re.findall(rb"(\d{10}) 00000 n ", content[start:])
-    found = [content[int(offset) :].startswith(b"%d 0 obj\n" % n) for n, offset in enumerate(offsets, 1)]
-    return content.startswith(b"%PDF-1.") and bool(found) and all(found)
+    hits = [content[int(offset) :].startswith(b"%d 0 obj\n" % n) for n, offset in enumerate(offsets, 1)]
+    return content.startswith(b"%PDF-1.") and bool(hits) and all(hits)
 
 
 @given(st.lists(st.lists(st.text(), max_size=4), min_size=1, max_size=4))
@@ -337,11 +339,11 @@ def test_combined_has_all_documents_and_the_certificate_unless_it_is_not_wanted(
     id_ = reader.list(status="completed", from_to_status="completed")[0]["envelopeId"]
     listed = reader.get(f"/envelopes/{id_}/documents").json()["envelopeDocuments"]
     assert listed[-1]["documentId"] == "certificate"
-    answer = reader.get(f"/envelopes/{id_}/documents/combined")
-    assert answer.headers["Content-Type"] == "application/pdf"
-    assert answer.headers["Content-Disposition"] == 'file; filename="combined.pdf"; documentid="combined"'
-    assert is_pdf(answer.content)
-    assert answer.content.count(b"/Type /Page ") == len(listed)
+    response = reader.get(f"/envelopes/{id_}/documents/combined")
+    assert response.headers["Content-Type"] == "application/pdf"
+    assert response.headers["Content-Disposition"] == 'file; filename="combined.pdf"; documentid="combined"'
+    assert is_pdf(response.content)
+    assert response.content.count(b"/Type /Page ") == len(listed)
     bare = reader.get(f"/envelopes/{id_}/documents/combined", certificate="false").content
     assert bare.count(b"/Type /Page ") == len(listed) - 1
 
@@ -378,10 +380,10 @@ def test_every_response_has_rate_limits_and_a_trace(docusign):
 
 def test_burst_is_refused_by_its_code_and_is_over_after_thirty_seconds(docusign, monkeypatch):
     monkeypatch.setattr("sandbox.docusign.limits.BURST", 5)
-    answers = [docusign.get("/connect") for _ in range(6)]
-    assert [answer.status_code for answer in answers] == [200] * 5 + [400]
-    assert answers[5].json()["errorCode"] == "BURST_APIINVOCATION_LIMIT_EXCEEDED"
-    assert answers[5].headers["X-BurstLimit-Remaining"] == "0"
+    responses = [docusign.get("/connect") for _ in range(6)]
+    assert [response.status_code for response in responses] == [200] * 5 + [400]
+    assert responses[5].json()["errorCode"] == "BURST_APIINVOCATION_LIMIT_EXCEEDED"
+    assert responses[5].headers["X-BurstLimit-Remaining"] == "0"
     assert docusign.http.get("/_sandbox/calls").json()["violations"] == {"docusign_burst": 1}
     docusign.sandbox.admin("clock", advance_seconds=31)
     assert docusign.get("/connect").status_code == 200
@@ -403,8 +405,8 @@ def test_hour_s_calls_are_back_at_the_reset(docusign, monkeypatch):
 def test_limit_can_be_made_to_strike_with_either_status(docusign, status):
     fault = {"route": "/docusign/*", "kind": "hourly_limit", "times": 1, "status": status}
     docusign.http.post("/_sandbox/faults", json=fault)
-    answer = docusign.get("/connect")
-    assert (answer.status_code, answer.json()["errorCode"]) == (status, "HOURLY_APIINVOCATION_LIMIT_EXCEEDED")
+    response = docusign.get("/connect")
+    assert (response.status_code, response.json()["errorCode"]) == (status, "HOURLY_APIINVOCATION_LIMIT_EXCEEDED")
 
 
 def test_polling_an_envelope_is_flagged_first_and_refused_in_the_end(docusign):
@@ -420,9 +422,9 @@ def test_polling_an_envelope_is_flagged_first_and_refused_in_the_end(docusign):
 
 def test_downloads_of_an_unfinished_envelope_are_throttled(docusign):
     path = f"/envelopes/{docusign.send()}/documents/combined"
-    answers = [docusign.get(path) for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [200] * 3 + [400]
-    assert answers[3].json()["errorCode"] == "API_REQUEST_IS_THROTTLED"
+    responses = [docusign.get(path) for _ in range(4)]
+    assert [response.status_code for response in responses] == [200] * 3 + [400]
+    assert responses[3].json()["errorCode"] == "API_REQUEST_IS_THROTTLED"
 
 
 def test_transport_and_row_faults_strike(docusign):

@@ -1,4 +1,4 @@
-"""DocuSign's own client, unmodified, over TLS: it knows no other way to its login."""
+"""DocuSign's own client, unmodified, over TLS (its login supports nothing else)."""
 
 import pytest
 

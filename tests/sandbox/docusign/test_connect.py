@@ -57,9 +57,9 @@ def wait_until(is_true, seconds=5.0):
 
 
 def test_signature_is_that_of_rfc_4231():
-    known = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+    expected_digest = bytes.fromhex("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
     signed = sign(b"what do ya want for nothing?", ["Jefe"])
-    assert signed["X-DocuSign-Signature-1"] == base64.b64encode(known).decode()
+    assert signed["X-DocuSign-Signature-1"] == base64.b64encode(expected_digest).decode()
     assert sign(b"", []) == {}
 
 
@@ -171,15 +171,15 @@ def test_retries_end_and_republishing_sends_a_new_body(docusign, listener):
     id_ = docusign.send()
     assert wait(docusign) == {"sent": 3, "acknowledged": 0, "failed": 1, "lost": 0, "waiting": 0}
     listener.answer = lambda body: 200
-    answer = docusign.call("PUT", f"/connect/envelopes/{id_}/retry_queue")
-    assert answer.json()["retryQueue"][0]["envelopeId"] == id_
+    response = docusign.call("PUT", f"/connect/envelopes/{id_}/retry_queue")
+    assert response.json()["retryQueue"][0]["envelopeId"] == id_
     wait(docusign)
     first, last = read(listener)[0], read(listener)[-1]
     assert (first["event"], last["event"], last["retryCount"]) == ("envelope-sent", "envelope-sent", 0)
     assert last["generatedDateTime"] > first["generatedDateTime"]
 
 
-def test_envelope_that_did_not_fail_can_be_republished_too(docusign, listener):
+def test_envelope_that_did_not_fail_can_also_be_republished(docusign, listener):
     docusign.subscribe(listener.url, *SENT)
     ids = [docusign.send() for _ in range(2)]
     wait(docusign)
@@ -219,14 +219,14 @@ def test_gateway_that_dies_or_is_slow_has_not_acknowledged(docusign, listener):
     docusign.edit("retries", seconds=[0] * 5, ack_seconds=0.15)
     docusign.subscribe(listener.url, *SENT)
 
-    def answer(body):
+    def response(body):
         if len(listener.received) == 1:
-            return None  # the connection is closed without an answer
+            return None  # the connection is closed without a response
         if len(listener.received) == 2:
             time.sleep(0.3)
         return 200
 
-    listener.answer = answer
+    listener.answer = response
     docusign.send()
     assert wait(docusign) == {"sent": 3, "acknowledged": 1, "failed": 0, "lost": 0, "waiting": 0}
     assert [message["retryCount"] for message in read(listener)] == [0, 1, 2]
@@ -266,8 +266,8 @@ def test_configuration_is_made_changed_read_and_deleted(docusign):
 
 
 def test_publishing_is_off_unless_it_is_turned_on(docusign):
-    made = docusign.call("POST", "/connect", json={"urlToPublishTo": "https://hooks.example.com/", "events": []})
-    assert made.json()["allowEnvelopePublish"] == "false"
+    response = docusign.call("POST", "/connect", json={"urlToPublishTo": "https://hooks.example.com/", "events": []})
+    assert response.json()["allowEnvelopePublish"] == "false"
 
 
 @pytest.mark.parametrize(
@@ -284,16 +284,16 @@ def test_publishing_is_off_unless_it_is_turned_on(docusign):
     ],
 )
 def test_wrong_configuration_is_refused(docusign, changed):
-    answer = docusign.call("POST", "/connect", json={"urlToPublishTo": "https://a.example/", "events": []} | changed)
-    assert (answer.status_code, answer.json()["errorCode"]) == (400, "INVALID_CONNECT_CONFIGURATION")
+    response = docusign.call("POST", "/connect", json={"urlToPublishTo": "https://a.example/", "events": []} | changed)
+    assert (response.status_code, response.json()["errorCode"]) == (400, "INVALID_CONNECT_CONFIGURATION")
     assert docusign.get("/connect").json()["totalRecords"] == "0"
 
 
 def test_account_has_at_most_twenty_configurations(docusign):
     for _ in range(20):
         docusign.subscribe("https://hooks.example.com/", *SENT)
-    answer = docusign.call("POST", "/connect", json={"urlToPublishTo": "https://hooks.example.com/"})
-    assert answer.status_code == 400
+    response = docusign.call("POST", "/connect", json={"urlToPublishTo": "https://hooks.example.com/"})
+    assert response.status_code == 400
 
 
 def test_log_lists_deliveries_if_enabled(docusign, listener):

@@ -24,9 +24,9 @@ class EMoney:
         self.headers = {"apikey": self.key.api_key}
 
     def sign(self, **claims) -> str:
-        known = {"iss": self.key.client_id, "sub": self.key.client_id, "aud": self.sandbox.url + TOKEN}
-        known |= {"jti": str(uuid.uuid4()), "exp": int(time.time()) + 300}
-        return jwt.encode(known | claims, self.key.private_key, algorithm="RS256")
+        base_claims = {"iss": self.key.client_id, "sub": self.key.client_id, "aud": self.sandbox.url + TOKEN}
+        base_claims |= {"jti": str(uuid.uuid4()), "exp": int(time.time()) + 300}
+        return jwt.encode(base_claims | claims, self.key.private_key, algorithm="RS256")
 
     def request_token(self, assertion: str, **changed):
         form = {
@@ -45,9 +45,9 @@ class EMoney:
         return self.sandbox.http.get(API + path, params=params, headers=self.headers)
 
     def rows(self, path: str, **params):
-        answer = self.get(path, **params)
-        assert answer.status_code == 200, answer.text
-        return json.loads(answer.text, parse_float=Decimal)
+        response = self.get(path, **params)
+        assert response.status_code == 200, response.text
+        return json.loads(response.text, parse_float=Decimal)
 
     def find_planned(self) -> tuple[str, str]:
         """Return the path of a client and of a plan that can be calculated."""
@@ -65,8 +65,8 @@ def emoney(start_sandbox, tmp_path) -> EMoney:
 
 
 def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emoney):
-    answer = emoney.request_token(emoney.sign()).json()
-    assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
+    token = emoney.request_token(emoney.sign()).json()
+    assert (token["token_type"], token["expires_in"]) == ("Bearer", 3600)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emone
     ],
 )
 def test_assertion_with_a_wrong_claim_is_refused(emoney, claims):
-    answer = emoney.request_token(emoney.sign(**claims))
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
+    response = emoney.request_token(emoney.sign(**claims))
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_client")
 
 
 def test_assertion_is_good_once(emoney):
@@ -139,7 +139,7 @@ def test_undocumented_parameter_is_refused(emoney):
     assert emoney.get("clients", page=0).status_code == 400
 
 
-def test_answers_are_the_same_again_but_for_the_simulation(emoney):
+def test_responses_are_repeatable_except_the_simulation(emoney):
     client, plan = emoney.find_planned()
     for path in ("clients", f"{client}/plans", f"{client}/accounts", f"{plan}/expenses"):
         assert emoney.get(path).content == emoney.get(path).content
@@ -159,11 +159,11 @@ def test_goals_of_the_simulation_are_expenses_that_can_be_looked_up(emoney):
     for client in emoney.rows("clients"):
         for plan in emoney.rows(f"clients/{client['clientId']}/plans"):
             path = f"clients/{client['clientId']}/plans/{plan['planId']}"
-            wanted = {row["expenseId"] for row in emoney.rows(f"{path}/expenses") if row["isGoal"]}
-            answer = emoney.get(f"{path}/projection/montecarlo")
-            if wanted and answer.status_code == 200:
-                assert {goal["goalId"] for goal in answer.json()["otherGoals"]} == wanted
-                funding = emoney.rows(f"{path}/projection/goalfunding/{wanted.pop()}")
+            goal_ids = {row["expenseId"] for row in emoney.rows(f"{path}/expenses") if row["isGoal"]}
+            response = emoney.get(f"{path}/projection/montecarlo")
+            if goal_ids and response.status_code == 200:
+                assert {goal["goalId"] for goal in response.json()["otherGoals"]} == goal_ids
+                funding = emoney.rows(f"{path}/projection/goalfunding/{goal_ids.pop()}")
                 assert list(funding) == ["goalTotalFunding", "goalTotalExpense"]
                 return
 
@@ -175,11 +175,11 @@ def test_one_plan_of_a_client_is_the_base_plan(emoney):
     assert max(map(len, plans)) <= 3
 
 
-def test_plan_that_cannot_be_calculated_answers_409(emoney):
+def test_plan_that_cannot_be_calculated_returns_409(emoney):
     path = f"{emoney.find_planned()[1]}/projection/montecarlo"
     emoney.sandbox.http.post("/_sandbox/faults", json={"route": API + path, "kind": "not_calculated", "times": 1})
-    answer = emoney.get(path)
-    assert (answer.status_code, answer.json()) == (409, {"message": "plan may not be calculated yet"})
+    response = emoney.get(path)
+    assert (response.status_code, response.json()) == (409, {"message": "plan may not be calculated yet"})
 
 
 def test_results_drift_weekly_and_updates_show_when_a_plan_changed(emoney):
@@ -215,7 +215,7 @@ def test_sixty_calls_pass_in_a_minute_and_the_next_is_refused_and_reported(emone
     assert "Retry-After" not in emoney.get("clients").headers
 
 
-def test_simulations_are_limited_by_the_hour_too(emoney):
+def test_simulations_are_also_limited_by_the_hour(emoney):
     path = f"{emoney.find_planned()[1]}/projection/montecarlo"
     emoney.sandbox.http.delete("/_sandbox/calls")
     statuses = []
@@ -280,11 +280,11 @@ def test_row_faults_and_transport_faults_strike(emoney, path):
 def test_true_matches_name_the_owner_of_each_record(emoney, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = list_true_matches(World(tmp_path / "state", clock, households=40))
+    matches = list_true_matches(World(tmp_path / "state", clock, households=40))
     clients = {row["clientId"]: row for row in emoney.rows("clients")}
     orion = {f"household:{row['id']}": row for row in emoney.sandbox.rows("Portfolio/Clients")}
     firm = {f"account:{row['id']}": row["number"] for row in emoney.sandbox.rows("Portfolio/Accounts")}
-    households = {id_.partition(":")[2]: of for id_, of in known if of.startswith("household:")}
+    households = {id_.partition(":")[2]: of for id_, of in matches if of.startswith("household:")}
     assert set(households) == set(clients)
     assert "household:1001" in households.values()
     linked = [(row["externalId"], households[id_]) for id_, row in clients.items() if row["externalId"]]
@@ -294,7 +294,7 @@ def test_true_matches_name_the_owner_of_each_record(emoney, tmp_path):
     served = {
         a["accountId"]: a["accountNumber"] for id_ in list(clients)[:9] for a in emoney.rows(f"clients/{id_}/accounts")
     }
-    copies = [(id_.partition(":")[2], firm[of]) for id_, of in known if id_.startswith("accounts:")]
+    copies = [(id_.partition(":")[2], firm[of]) for id_, of in matches if id_.startswith("accounts:")]
     assert all(served[id_] in (number, None) for id_, number in copies if id_ in served)
 
 

@@ -1,10 +1,10 @@
-"""What people change in the vendor's system, and that it stays."""
+"""Edits in the vendor's system, and that they persist."""
 
 from decimal import Decimal
 
 
-def find(rows, **wanted):
-    return next(row for row in rows if all(row[key] == value for key, value in wanted.items()))
+def find(rows, **fields):
+    return next(row for row in rows if all(row[key] == value for key, value in fields.items()))
 
 
 def test_corrected_price_changes_that_day_alone(start_sandbox):

@@ -1,4 +1,4 @@
-"""The made-up firm: its books add up, whoever adds."""
+"""The invented firm: its books add up."""
 
 from collections import defaultdict
 from datetime import date, timedelta
@@ -35,11 +35,11 @@ def test_positions_roll_forward_on_twenty_consecutive_sessions(book):
     sessions = slice_sessions(date(2026, 10, 20), LAST)[-21:]
     assert len(sessions) == 21
     for before, day in pairwise(sessions):
-        held = {row["id"]: row["currentShares"] for row in read(book, "assets", before)}
+        shares_of = {row["id"]: row["currentShares"] for row in read(book, "assets", before)}
         after = {row["id"]: row["currentShares"] for row in read(book, "assets", day)}
         for asset, shares in after.items():
-            assert shares == held.get(asset, 0) + moved[asset, day.isoformat()], (asset, day)
-        assert held.keys() <= after.keys()
+            assert shares == shares_of.get(asset, 0) + moved[asset, day.isoformat()], (asset, day)
+        assert shares_of.keys() <= after.keys()
 
 
 def test_position_is_the_sum_of_every_trade_up_to_its_day(book):
@@ -73,11 +73,11 @@ def test_custodial_parent_holds_the_sum_of_its_sleeves(book):
         assert all(row["isSleeveAccount"] for row in sleeves)
         assert {row["registrationId"] for row in sleeves} == {parent["registrationId"]}
         for day in (date(2026, 9, 1), LAST):
-            held: dict[int, Decimal] = defaultdict(Decimal)
+            shares_of: dict[int, Decimal] = defaultdict(Decimal)
             for row in read(book, "assets", day):
                 sign = {parent["id"]: -1} | {sleeve["id"]: 1 for sleeve in sleeves}
-                held[row["productId"]] += sign.get(row["accountId"], 0) * row["currentShares"]
-            assert set(held.values()) == {0}
+                shares_of[row["productId"]] += sign.get(row["accountId"], 0) * row["currentShares"]
+            assert set(shares_of.values()) == {0}
 
 
 def test_closed_accounts_hold_nothing_from_that_day_on(book):
@@ -85,8 +85,8 @@ def test_closed_accounts_hold_nothing_from_that_day_on(book):
     assert closed
     for day in (date.fromisoformat(text) for text in set(closed.values())):
         ids = {key for key, text in closed.items() if text == day.isoformat()}
-        held = [row for row in read(book, "assets", day) if row["accountId"] in ids]
-        assert {row["currentShares"] for row in held} == {0}
+        positions = [row for row in read(book, "assets", day) if row["accountId"] in ids]
+        assert {row["currentShares"] for row in positions} == {0}
         eve = [row for row in read(book, "assets", day - timedelta(days=1)) if row["accountId"] in ids]
         assert sum(row["currentValue"] for row in eve) > 0
 

@@ -25,9 +25,9 @@ class MoneyGuidePro:
         return self.sandbox.http.get(API + path, auth=auth, headers=headers, params=params)
 
     def rows(self, path: str = "", **params):
-        answer = self.get(path, **params)
-        assert answer.status_code == 200, answer.text
-        return json.loads(answer.text, parse_float=Decimal)
+        response = self.get(path, **params)
+        assert response.status_code == 200, response.text
+        return json.loads(response.text, parse_float=Decimal)
 
     def each(self, part: str):
         return [self.rows(f"/{row['householdId']}/{part}") for row in self.rows()]
@@ -43,15 +43,15 @@ def planner(sandbox) -> MoneyGuidePro:
 
 @pytest.fixture
 def own_planner(start_sandbox) -> MoneyGuidePro:
-    """One whose records the test may change."""
+    """A caller of a fresh sandbox, whose records the test may change."""
     return MoneyGuidePro(start_sandbox())
 
 
 @pytest.mark.parametrize("wrong", [{"auth": (USER, "wrong")}, {"institution": "1"}, {"institution": ""}])
 def test_wrong_login_is_401_with_an_empty_body(planner, wrong):
     for path in ("", "/70001/Assets"):
-        answer = planner.get(path, **wrong)
-        assert (answer.status_code, answer.content) == (401, b"")
+        response = planner.get(path, **wrong)
+        assert (response.status_code, response.content) == (401, b"")
 
 
 def test_households_are_a_bare_array_with_couples_in_one_name(planner):
@@ -63,7 +63,7 @@ def test_households_are_a_bare_array_with_couples_in_one_name(planner):
     assert all(re.fullmatch(r"\d\d/\d\d/\d{4}", p["dob"]) for row in rows for p in row["participants"] if p["dob"])
 
 
-def test_answers_are_the_same_again(planner):
+def test_responses_are_repeatable(planner):
     for path in ("", "/70001/MonteCarloMeter", "/70001/PlanSummary", "/70001/Networth", "/70001/Assets"):
         assert planner.get(path).content == planner.get(path).content
 
@@ -75,8 +75,8 @@ def test_probability_is_a_text_of_several_forms_or_null_without_a_recommended_sc
     assert {re.sub(r"\d+", "n", text) for text in texts if text} == {"n", "n%", "<n"}
     assert [text is None for text in texts] == [s["results"]["recommended"] is None for s in summaries]
     assert 0.1 < texts.count(None) / len(texts) < 0.5
-    kept = next(s for s in summaries if s["results"]["recommended"])
-    assert kept["results"]["recommended"]["calculations"][0]["description"] == "Monte Carlo"
+    summary = next(s for s in summaries if s["results"]["recommended"])
+    assert summary["results"]["recommended"]["calculations"][0]["description"] == "Monte Carlo"
 
 
 def test_goals_are_texts_of_known_forms_but_for_a_few(start_sandbox):
@@ -144,11 +144,11 @@ def test_row_faults_and_transport_faults_strike(planner, part):
 
 
 def test_results_drift_with_the_business_date(own_planner):
-    found = []
+    results = []
     for day in ("2026-09-18", "2026-10-16", "2026-11-20"):
         own_planner.sandbox.admin("orion/closed_through", date=day)
-        found.append([s["results"]["current"] for s in own_planner.each("PlanSummary")])
-    assert found[0] != found[1] != found[2]
+        results.append([s["results"]["current"] for s in own_planner.each("PlanSummary")])
+    assert results[0] != results[1] != results[2]
 
 
 def test_changed_plan_and_edited_field_persist(own_planner, start_sandbox):
@@ -165,16 +165,16 @@ def test_true_matches_name_the_owner_of_each_record(planner, tmp_path):
     clock = Clock()
     clock.set(NOW)
     (tmp_path / "other").mkdir()
-    known = list_true_matches(World(tmp_path / "other", clock, households=40))
+    matches = list_true_matches(World(tmp_path / "other", clock, households=40))
     rows = planner.rows()
-    households = {id_: of for id_, of in known if id_.startswith("households:")}
+    households = {id_: of for id_, of in matches if id_.startswith("households:")}
     assert {f"households:{row['householdId']}" for row in rows} == set(households)
     linked = [row for row in rows if row["integrationKey"]]
     assert all(
         households[f"households:{r['householdId']}"] == r["integrationKey"].replace("orion", "household")
         for r in linked
     )
-    people = {id_ for id_, of in known if of.startswith("person:")}
+    people = {id_ for id_, of in matches if of.startswith("person:")}
     assert {f"participants:{p['participantId']}" for row in rows for p in row["participants"]} == people
 
 

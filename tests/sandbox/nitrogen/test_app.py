@@ -27,8 +27,8 @@ class Nitrogen:
 
     def log_in(self) -> "Nitrogen":
         for advisor, token in self.refresh_tokens.items():
-            answer = self.refresh(token).json()
-            self.refresh_tokens[advisor], self.tokens[advisor] = answer["refresh_token"], answer["access_token"]
+            tokens = self.refresh(token).json()
+            self.refresh_tokens[advisor], self.tokens[advisor] = tokens["refresh_token"], tokens["access_token"]
         return self
 
     def get(self, table: str, advisor: int = 8101, **params):
@@ -36,13 +36,13 @@ class Nitrogen:
         return self.sandbox.http.get(API + table, headers=headers, params=params)
 
     def rows(self, table: str, advisor: int | None = None):
-        found = []
+        rows = []
         for each in [advisor] if advisor else self.tokens:
-            answer = self.get(table, each)
-            assert answer.status_code == 200, answer.text
-            body = json.loads(answer.text, parse_float=Decimal)
-            found += body if table == "clients" else body["data"]
-        return found
+            response = self.get(table, each)
+            assert response.status_code == 200, response.text
+            body = json.loads(response.text, parse_float=Decimal)
+            rows += body if table == "clients" else body["data"]
+        return rows
 
     def fault(self, kind: str, path: str, **options) -> None:
         self.sandbox.http.post("/_sandbox/faults", json={"route": API + path, "kind": kind} | options)
@@ -59,9 +59,9 @@ def test_every_advisor_has_a_first_refresh_token(nitrogen):
 
 
 def test_refresh_gives_another_token_that_works_after_a_restart(nitrogen, start_sandbox):
-    answer = Nitrogen(start_sandbox()).refresh(nitrogen.refresh_tokens[8101])
-    assert answer.status_code == 200
-    assert set(answer.json()) == {"access_token", "refresh_token", "expires_in", "scopes"}
+    response = Nitrogen(start_sandbox()).refresh(nitrogen.refresh_tokens[8101])
+    assert response.status_code == 200
+    assert set(response.json()) == {"access_token", "refresh_token", "expires_in", "scopes"}
 
 
 def test_refresh_token_used_again_ends_the_grant_of_that_advisor_alone(nitrogen):
@@ -111,7 +111,7 @@ def test_envelopes_differ_as_they_do_in_life(nitrogen):
     assert list(nitrogen.get("portfolios").json()) == list(nitrogen.get("questionnaires").json()) == ["data"]
 
 
-def test_answers_are_the_same_again(nitrogen):
+def test_responses_are_repeatable(nitrogen):
     for table in ("clients", "portfolios", "questionnaires"):
         assert nitrogen.get(table).content == nitrogen.get(table).content
 
@@ -143,13 +143,13 @@ def test_couples_are_apart_or_in_one_name(start_sandbox):
 
 
 def test_analysis_changes_from_night_to_night(nitrogen):
-    found = []
+    nights = []
     for day in ("2026-11-18", "2026-11-20"):
         nitrogen.sandbox.admin("orion/closed_through", date=day)
         rows = nitrogen.rows("portfolios")
-        found.append([(row["analysis"] or {}).get("risk_number") for row in rows] + [row["total"] for row in rows])
-    assert found[0][: len(rows)] != found[1][: len(rows)]
-    assert found[0][len(rows) :] != found[1][len(rows) :]
+        nights.append([(row["analysis"] or {}).get("risk_number") for row in rows] + [row["total"] for row in rows])
+    assert nights[0][: len(rows)] != nights[1][: len(rows)]
+    assert nights[0][len(rows) :] != nights[1][len(rows) :]
 
 
 def test_questionnaires_come_with_time(nitrogen):
@@ -160,8 +160,8 @@ def test_questionnaires_come_with_time(nitrogen):
 
 def test_completed_questionnaire_sets_the_client_s_risk_number_for_good(nitrogen, start_sandbox):
     open_one = next(row for row in nitrogen.rows("questionnaires") if row["completed"] == "0")
-    wanted = {"questionnaire_id": open_one["id"], "client_id": open_one["client_id"], "risk_number": 77}
-    nitrogen.sandbox.admin("nitrogen/complete_questionnaire", **wanted)
+    completion = {"questionnaire_id": open_one["id"], "client_id": open_one["client_id"], "risk_number": 77}
+    nitrogen.sandbox.admin("nitrogen/complete_questionnaire", **completion)
     again = Nitrogen(start_sandbox())
     again.refresh_tokens = nitrogen.refresh_tokens
     again.log_in()
@@ -176,10 +176,10 @@ def test_impossible_risk_number_is_refused(nitrogen):
     assert nitrogen.sandbox.http.post("/_sandbox/nitrogen/complete_questionnaire", json=wrong).status_code == 400
 
 
-def test_answer_of_200_can_be_an_error(nitrogen):
+def test_response_of_200_can_be_an_error(nitrogen):
     nitrogen.fault("error_in_body", "clients", times=1)
-    answer = nitrogen.get("clients")
-    assert (answer.status_code, answer.json()["error"]) == (200, "server_error")
+    response = nitrogen.get("clients")
+    assert (response.status_code, response.json()["error"]) == (200, "server_error")
     assert nitrogen.get("clients").json()[0]["id"] == 500_001
 
 
@@ -205,14 +205,14 @@ def test_row_faults_and_transport_faults_strike(nitrogen, table):
 def test_true_matches_name_the_owner_of_each_client(nitrogen, tmp_path):
     clock = Clock()
     clock.set(NOW)
-    known = list_true_matches(World(tmp_path / "state", clock, households=40))
+    matches = list_true_matches(World(tmp_path / "state", clock, households=40))
     rows = nitrogen.rows("clients")
-    households = dict(pair for pair in known if pair[1].startswith("household:"))
+    households = dict(pair for pair in matches if pair[1].startswith("household:"))
     assert {f"clients:{row['id']}" for row in rows} == set(households)
     linked = [(row["id"], each["ex_id_1"]) for row in rows for each in row["integrations"]]
     assert all(households[f"clients:{id_}"] == f"household:{external}" for id_, external in linked)
     couples = [f"clients:{row['id']}" for row in rows if " & " in row["fname"]]
-    assert all(sum(id_ == couple and of.startswith("person:") for id_, of in known) == 2 for couple in couples)
+    assert all(sum(id_ == couple and of.startswith("person:") for id_, of in matches) == 2 for couple in couples)
 
 
 def test_own_data_is_served_instead(start_sandbox, tmp_path):

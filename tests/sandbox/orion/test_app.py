@@ -11,9 +11,9 @@ KEYS = {"client_id": PARTNERS[0].client_id, "client_secret": PARTNERS[0].client_
 
 
 def test_log_in_gives_a_token_for_ten_hours(sandbox):
-    answer = sandbox.http.get(TOKEN, auth=(USER, PASSWORD), headers=KEYS)
-    assert answer.status_code == 200
-    assert '"expires_in":36000.0' in answer.text
+    response = sandbox.http.get(TOKEN, auth=(USER, PASSWORD), headers=KEYS)
+    assert response.status_code == 200
+    assert '"expires_in":36000.0' in response.text
 
 
 @pytest.mark.parametrize(
@@ -26,15 +26,15 @@ def test_log_in_gives_a_token_for_ten_hours(sandbox):
     ],
 )
 def test_log_in_with_anything_wrong_is_401_with_an_empty_body(sandbox, user, password, headers):
-    answer = sandbox.http.get(TOKEN, auth=(user, password), headers=headers)
-    assert (answer.status_code, answer.content) == (401, b"")
-    assert answer.headers["X-OAS-CorrelationId"]
+    response = sandbox.http.get(TOKEN, auth=(user, password), headers=headers)
+    assert (response.status_code, response.content) == (401, b"")
+    assert response.headers["X-OAS-CorrelationId"]
 
 
 def test_call_without_a_session_is_401_with_an_empty_body(sandbox):
     sandbox.http.headers["Authorization"] = "Bearer something"
-    answer = sandbox.get("Portfolio/Clients")
-    assert (answer.status_code, answer.content) == (401, b"")
+    response = sandbox.get("Portfolio/Clients")
+    assert (response.status_code, response.content) == (401, b"")
 
 
 def test_token_expires_after_ten_hours_of_the_clock(sandbox):
@@ -108,9 +108,9 @@ def test_accounts_take_plain_top_and_skip_and_others_do_not(sandbox):
     ],
 )
 def test_undocumented_parameter_is_refused(sandbox, path, name):
-    answer = sandbox.http.get(f"/orion/api/v1/Portfolio/{path}", params={name: "1"})
-    assert answer.status_code == 400
-    assert name.lower() in answer.json()["message"]
+    response = sandbox.http.get(f"/orion/api/v1/Portfolio/{path}", params={name: "1"})
+    assert response.status_code == 400
+    assert name.lower() in response.json()["message"]
 
 
 def test_unknown_path_is_404(sandbox):

@@ -36,7 +36,7 @@ def exported(tmp_path):
     return tmp_path / "data"
 
 
-def test_exported_firm_is_served_with_the_same_answers(sandbox, start_sandbox, exported, tmp_path):
+def test_exported_firm_is_served_with_the_same_responses(sandbox, start_sandbox, exported, tmp_path):
     served = start_sandbox(tmp_path / "other", data=exported, households=1)
     for path in PATHS:
         url = f"/orion/api/v1/{path}"
@@ -46,13 +46,13 @@ def test_exported_firm_is_served_with_the_same_answers(sandbox, start_sandbox, e
 def test_additional_accounts_come_from_their_file(sandbox, start_sandbox, exported, tmp_path):
     served = start_sandbox(tmp_path / "other", data=exported, households=1)
     client = next(row for row in sandbox.rows("Portfolio/Clients") if row["additionalAccounts"])
-    asked = {"clientId": client["id"], "includeAdditionalAccounts": "true"}
-    assert served.rows("Portfolio/Accounts", **asked) == sandbox.rows("Portfolio/Accounts", **asked)
+    params = {"clientId": client["id"], "includeAdditionalAccounts": "true"}
+    assert served.rows("Portfolio/Accounts", **params) == sandbox.rows("Portfolio/Accounts", **params)
 
 
 def test_export_over_http_gives_the_lines_of_a_table(sandbox, exported):
-    answer = sandbox.http.get("/_sandbox/export?vendor=orion&table=assets&from=2026-11-18&to=2026-11-20")
-    assert answer.content == (exported / "orion" / "assets.jsonl").read_bytes()
+    response = sandbox.http.get("/_sandbox/export?vendor=orion&table=assets&from=2026-11-18&to=2026-11-20")
+    assert response.content == (exported / "orion" / "assets.jsonl").read_bytes()
 
 
 def write_folder(folder, **tables):
@@ -69,7 +69,7 @@ def test_every_digit_and_every_field_of_the_file_is_served(start_sandbox, tmp_pa
     assert served.get("Portfolio/Assets", includeCostBasis="true").text == f"[{line}]"
 
 
-def test_day_without_rows_is_answered_with_the_last_day_before_it(tmp_path):
+def test_day_without_rows_returns_the_last_day_before_it(tmp_path):
     lines = '{"id":1,"asOfDate":"2026-11-18"}\n{"id":2,"asOfDate":"2026-11-20"}\n'
     folder = write_folder(tmp_path, assets=lines)
     assert folder.find_rows("assets", date(2026, 11, 19)).as_dicts() == [{"id": 1, "asOfDate": "2026-11-18"}]
@@ -82,7 +82,7 @@ def test_absent_file_is_an_empty_table(tmp_path):
     assert all(folder.find_rows(table).values == [] for table in ORION_TABLES)
 
 
-ASKED = [
+QUERIES = [
     ("Portfolio/Representatives", {"isUsed": "true"}),
     ("Portfolio/Clients", {"isActive": "true", "hasValue": "true", "accountId": 1, "_orderby": "Id"}),
     ("Portfolio/Registrations", {"isActive": "true", "accountId": 1, "_orderby": "Id"}),
@@ -94,15 +94,15 @@ ASKED = [
 ]
 
 
-def test_table_without_a_file_answers_every_question_with_no_row(start_sandbox, tmp_path):
+def test_table_without_a_file_returns_no_row_for_every_query(start_sandbox, tmp_path):
     write_folder(tmp_path)
     served = start_sandbox(data=tmp_path)
-    assert {path: served.rows(path, **asked) for path, asked in ASKED} == {path: [] for path, _ in ASKED}
+    assert {path: served.rows(path, **params) for path, params in QUERIES} == {path: [] for path, _ in QUERIES}
 
 
-@pytest.mark.parametrize("told", ['"editedDate":null,', "", '"editedDate":"2026-11-20T10:00:00",'])
-def test_row_without_an_edit_time_is_served(start_sandbox, tmp_path, told):
-    line = f'{{"id":1,{told}"transDate":"2026-11-20"}}'
+@pytest.mark.parametrize("edited", ['"editedDate":null,', "", '"editedDate":"2026-11-20T10:00:00",'])
+def test_row_without_an_edit_time_is_served(start_sandbox, tmp_path, edited):
+    line = f'{{"id":1,{edited}"transDate":"2026-11-20"}}'
     write_folder(tmp_path, transactions=f"{line}\n")
     served = start_sandbox(data=tmp_path)
     bounds = {"editedStartDate": "2026-11-19", "editedEndDate": "2026-11-22"}

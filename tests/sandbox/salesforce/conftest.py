@@ -1,4 +1,4 @@
-"""An org that really listens, and callers of it."""
+"""An org that listens on a port, and its callers."""
 
 import contextlib
 import socket
@@ -32,7 +32,7 @@ KEY = "Tributary_Key__c"
 
 
 class ToSandbox(HTTPAdapter):
-    """Sends what a client means for any https host to the sandbox."""
+    """Routes a client's requests for any https host to the sandbox."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ class Server:
 
     def register(self, public_key: str) -> None:
         consumer = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "username": USERNAME}
-        answer = self.http.post("/_admin/consumers", json=consumer | {"public_key": public_key})
-        assert answer.status_code == 201, answer.text
+        response = self.http.post("/_admin/consumers", json=consumer | {"public_key": public_key})
+        assert response.status_code == 201, response.text
 
     def log_in(self) -> None:
         form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
@@ -76,46 +76,46 @@ class Server:
         return self.http.request(method, f"{DATA}{path}", **kwargs)
 
     def query(self, soql: str) -> list[dict[str, Any]]:
-        answer = self.call("GET", "/query", params={"q": soql})
-        assert answer.status_code == 200, answer.text
-        return answer.json()["records"]
+        response = self.call("GET", "/query", params={"q": soql})
+        assert response.status_code == 200, response.text
+        return response.json()["records"]
 
     def upsert(self, sobject: str, *records: dict[str, Any], key: str = KEY, all_or_none: bool = False) -> Any:
         body = {"allOrNone": all_or_none, "records": [{"attributes": {"type": sobject}} | r for r in records]}
-        answer = self.call("PATCH", f"/composite/sobjects/{sobject}/{key}", json=body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self.call("PATCH", f"/composite/sobjects/{sobject}/{key}", json=body)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def error(self, sobject: str, record: dict[str, Any], key: str = KEY) -> dict[str, Any]:
-        """The one error of a record that is refused."""
+        """Upsert a record that is rejected; return its one error."""
         results = self.upsert(sobject, record, key=key)[0]
         assert results["success"] is False, results
         return results["errors"][0]
 
     def add_person(self, key: str = "P1") -> str:
-        """A person's account; returns its id."""
+        """Add a person's account; return its id."""
         record = {KEY: key, "Name": "Ada Sample", "RecordType": {"DeveloperName": "IndustriesIndividual"}}
         return self.upsert("Account", record)[0]["id"]
 
     def add_account(self, key: str = "A1") -> str:
-        """A financial account of the person P1; returns its id."""
+        """Add a financial account of the person P1; return its id."""
         record = {KEY: key, "Name": "Sample IRA", "FinServ__PrimaryOwner__r": {KEY: "P1"}}
         return self.upsert(ACCOUNTS, record)[0]["id"]
 
     def load(self, sobject: str, text: str | bytes, upload: bool = True, **job: Any) -> str:
-        """Create an ingest job, upload, close it; returns its id."""
-        asked = {"object": sobject, "operation": "upsert", "externalIdFieldName": KEY, "contentType": "CSV"} | job
-        answer = self.call("POST", "/jobs/ingest", json={k: v for k, v in asked.items() if v is not None})
-        assert answer.status_code == 200, answer.text
-        job_id = answer.json()["id"]
+        """Create an ingest job, upload, close it; return its id."""
+        request = {"object": sobject, "operation": "upsert", "externalIdFieldName": KEY, "contentType": "CSV"} | job
+        response = self.call("POST", "/jobs/ingest", json={k: v for k, v in request.items() if v is not None})
+        assert response.status_code == 200, response.text
+        job_id = response.json()["id"]
         if upload:
-            put = self.http.put("/" + answer.json()["contentUrl"], content=text, headers={"Content-Type": "text/csv"})
+            put = self.http.put("/" + response.json()["contentUrl"], content=text, headers={"Content-Type": "text/csv"})
             assert (put.status_code, put.content) == (201, b"")
             assert self.call("PATCH", f"/jobs/ingest/{job_id}", json={"state": "UploadComplete"}).status_code == 200
         return job_id
 
     def wait(self, job_id: str, kind: str = "ingest", seconds: float = 60) -> dict[str, Any]:
-        """The job when it has ended."""
+        """Wait until a job has ended; return it."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             job = self.call("GET", f"/jobs/{kind}/{job_id}").json()
@@ -125,13 +125,13 @@ class Server:
         raise AssertionError(f"job {job_id} is still {job['state']}")
 
     def results(self, job_id: str, kind: str) -> str:
-        answer = self.call("GET", f"/jobs/ingest/{job_id}/{kind}/")
-        assert answer.status_code == 200, answer.text
-        return answer.content.decode()
+        response = self.call("GET", f"/jobs/ingest/{job_id}/{kind}/")
+        assert response.status_code == 200, response.text
+        return response.content.decode()
 
     def fault(self, kind: str, route: str = "*", **options: Any) -> None:
-        known = {name: options.pop(name) for name in ("seed", "times", "share", "after") if name in options}
-        self.faults.add(Fault(route, kind, options=options, **known))
+        common = {name: options.pop(name) for name in ("seed", "times", "share", "after") if name in options}
+        self.faults.add(Fault(route, kind, options=options, **common))
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +147,7 @@ def key_pair() -> tuple[str, str]:
 
 @contextlib.contextmanager
 def serve(app: ASGIApp) -> Iterator[str]:
-    """Run an application on a free port until the block ends; yields its URL."""
+    """Run an application on a free port until the block ends; yield its URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=60))
@@ -198,6 +198,6 @@ def org(start: Start) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def empty_org(tmp_path_factory: pytest.TempPathFactory, key_pair: tuple[str, str]) -> Iterator[Server]:
-    """An org of the module's tests, for calls that change nothing: those that are refused."""
+    """An org that a module's tests share, for calls that change nothing because they are rejected."""
     with run_org(tmp_path_factory.mktemp("empty-org"), key_pair) as server:
         yield server

@@ -1,4 +1,4 @@
-"""What a person does to the org's records behind the load's back."""
+"""Edits that an administrator makes to the org's records beside the load."""
 
 import json
 
@@ -24,8 +24,8 @@ def test_a_merge_moves_the_children_and_the_loser_is_gone(org):
     org.add_person("P1")
     loser, master = org.query("SELECT Id FROM Account")[0]["Id"], org.add_person("P2")
     org.add_account()
-    answer = org.http.post("/_admin/records/Account/merge", json={"master": master, "loser": loser})
-    assert answer.status_code == 204
+    response = org.http.post("/_admin/records/Account/merge", json={"master": master, "loser": loser})
+    assert response.status_code == 204
     assert [row["Id"] for row in org.query("SELECT Id FROM Account")] == [master]
     assert org.query(f"SELECT FinServ__PrimaryOwner__c FROM {ACCOUNTS}")[0]["FinServ__PrimaryOwner__c"] == master
 
@@ -41,15 +41,15 @@ def test_details_go_with_their_master(org):
 def test_an_owner_of_accounts_cannot_be_deleted(org):
     person = org.add_person()
     org.add_account()
-    answer = org.call("DELETE", f"/sobjects/Account/{person}")
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "DELETE_FAILED")
+    response = org.call("DELETE", f"/sobjects/Account/{person}")
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "DELETE_FAILED")
 
 
 def test_a_deleted_record_is_seen_by_query_all_only(org):
     person = org.add_person()
     org.call("DELETE", f"/sobjects/Account/{person}")
-    found = org.call("GET", "/queryAll", params={"q": "SELECT IsDeleted FROM Account"}).json()["records"]
-    assert [record["IsDeleted"] for record in found] == [True]
+    records = org.call("GET", "/queryAll", params={"q": "SELECT IsDeleted FROM Account"}).json()["records"]
+    assert [record["IsDeleted"] for record in records] == [True]
     assert org.query("SELECT Id FROM Account") == []
 
 

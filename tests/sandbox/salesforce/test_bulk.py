@@ -106,8 +106,8 @@ def test_a_second_upload_spoils_the_job(org):
     job_id = org.load("Account", b"", upload=False)
     for _ in range(2):
         org.call("PUT", f"/jobs/ingest/{job_id}/batches", content=persons(1))
-    answer = org.call("PATCH", f"/jobs/ingest/{job_id}", json={"state": "UploadComplete"})
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALIDJOB")
+    response = org.call("PATCH", f"/jobs/ingest/{job_id}", json={"state": "UploadComplete"})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALIDJOB")
 
 
 def test_an_upload_in_chunks_is_taken(org):
@@ -139,7 +139,7 @@ def test_delete_by_id(org):
     assert org.query("SELECT Id FROM Account") == []
 
 
-def test_a_job_that_a_restart_interrupts_goes_on_and_counts_each_row_once(start):
+def test_a_job_that_a_restart_interrupts_resumes_and_counts_each_row_once(start):
     with start() as first:
         first.fault("job_slow", seconds=30)
         job_id = first.load("Account", persons(10_050))
@@ -152,8 +152,8 @@ def test_a_job_that_a_restart_interrupts_goes_on_and_counts_each_row_once(start)
 
 def test_query_pages_can_be_read_again(org):
     org.wait(org.load("Account", persons(250)))
-    asked = {"operation": "query", "query": f"SELECT {KEY} FROM Account ORDER BY {KEY}"}
-    job_id = org.call("POST", "/jobs/query", json=asked).json()["id"]
+    request = {"operation": "query", "query": f"SELECT {KEY} FROM Account ORDER BY {KEY}"}
+    job_id = org.call("POST", "/jobs/query", json=request).json()["id"]
     assert org.wait(job_id, "query")["numberRecordsProcessed"] == 250
     first = org.call("GET", f"/jobs/query/{job_id}/results", params={"maxRecords": 200})
     params = {"maxRecords": 200, "locator": first.headers["Sforce-Locator"]}
@@ -163,8 +163,8 @@ def test_query_pages_can_be_read_again(org):
 
 
 def test_query_results_need_the_version_of_the_job(org):
-    asked = {"operation": "query", "query": "SELECT Id FROM Account"}
-    job_id = org.call("POST", "/jobs/query", json=asked).json()["id"]
+    request = {"operation": "query", "query": "SELECT Id FROM Account"}
+    job_id = org.call("POST", "/jobs/query", json=request).json()["id"]
     org.wait(job_id, "query")
     assert org.http.get(f"/services/data/v65.0/jobs/query/{job_id}/results").status_code == 409
 
@@ -187,14 +187,14 @@ def test_half_a_million_rows_take_a_minute_at_most(org):
     ],
 )
 def test_a_job_whose_values_are_no_texts_is_refused(org, job):
-    answer = org.call("POST", "/jobs/ingest", json=job)
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALIDJOB")
+    response = org.call("POST", "/jobs/ingest", json=job)
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALIDJOB")
 
 
 def test_a_query_job_with_an_unknown_delimiter_is_refused(org):
     job = {"operation": "query", "query": "SELECT Id FROM Account", "columnDelimiter": "SLASH"}
-    answer = org.call("POST", "/jobs/query", json=job)
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALIDJOB")
+    response = org.call("POST", "/jobs/query", json=job)
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALIDJOB")
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT", "DELETE"])

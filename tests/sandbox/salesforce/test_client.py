@@ -89,8 +89,8 @@ def test_a_bulk_upsert_of_a_csv_file_is_cut_into_jobs(client, tmp_path):
 
 def test_bulk_jobs_insert_then_update_then_delete(client):
     bulk = client.bulk2.Account
-    made = bulk.insert(records=persons(3), wait=0.1)[0]
-    ids = [row["sf__Id"] for row in rows_of(bulk.get_successful_records(made["job_id"]))]
+    job = bulk.insert(records=persons(3), wait=0.1)[0]
+    ids = [row["sf__Id"] for row in rows_of(bulk.get_successful_records(job["job_id"]))]
     bulk.update(records=[{"Id": record_id, "Name": "Ada Sample"} for record_id in ids], wait=0.1)
     assert {row["Name"] for row in client.query("SELECT Name FROM Account")["records"]} == {"Ada Sample"}
     bulk.delete(records=[{"Id": record_id} for record_id in ids], wait=0.1)
@@ -100,8 +100,8 @@ def test_bulk_jobs_insert_then_update_then_delete(client):
 def test_all_three_results_of_a_job_are_given_together(client):
     rows = [*persons(3), {KEY: "P9", "Name": "", "RecordType.DeveloperName": "IndustriesIndividual"}]
     job = client.bulk2.Account.upsert(records=rows, external_id_field=KEY, wait=0.1)[0]
-    found = client.bulk2.Account.get_all_ingest_records(job["job_id"])
-    counts = {kind: len(records) for kind, records in found.items()}
+    results = client.bulk2.Account.get_all_ingest_records(job["job_id"])
+    counts = {kind: len(records) for kind, records in results.items()}
     assert counts == {"successfulRecords": 3, "failedRecords": 1, "unprocessedRecords": 0}
 
 
@@ -129,11 +129,11 @@ def test_a_query_is_read_to_its_end_by_itself(client):
 
 
 def test_a_query_with_what_is_deleted_finds_it(client):
-    gone = client.Account.create({KEY: "P1", "Name": "Ada Sample"})["id"]
-    client.Account.delete(gone)
-    asked = "SELECT Id FROM Account WHERE IsDeleted = true"
-    found = client.query_all(asked, include_deleted=True)["records"]
-    assert [record["Id"] for record in found] == [gone]
+    record_id = client.Account.create({KEY: "P1", "Name": "Ada Sample"})["id"]
+    client.Account.delete(record_id)
+    soql = "SELECT Id FROM Account WHERE IsDeleted = true"
+    records = client.query_all(soql, include_deleted=True)["records"]
+    assert [record["Id"] for record in records] == [record_id]
 
 
 def test_a_bulk_query_is_downloaded_as_files(client, tmp_path):
@@ -158,7 +158,7 @@ def test_a_collection_is_inserted(client):
     assert [row["success"] for row in results] == [True, True, True]
 
 
-def test_a_collection_is_upserted_and_every_row_has_its_answer(client):
+def test_a_collection_is_upserted_and_every_row_has_its_result(client):
     client.Account.create({KEY: "P0", "Name": "Ada Sample"})
     rows = [{"attributes": {"type": "Account"}} | row for row in persons(3)]
     rows[2]["Name"] = ""
@@ -208,12 +208,12 @@ def test_it_finds_out_whose_token_it_has(client):
 
 
 def test_records_that_were_changed_or_deleted_are_listed(client):
-    kept, gone = (client.Account.create({KEY: f"P{i}", "Name": "Ada Sample"})["id"] for i in range(2))
-    client.Account.delete(gone)
+    updated_id, deleted_id = (client.Account.create({KEY: f"P{i}", "Name": "Ada Sample"})["id"] for i in range(2))
+    client.Account.delete(deleted_id)
     span = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(hours=1)
-    assert client.Account.updated(*span)["ids"] == [kept]
+    assert client.Account.updated(*span)["ids"] == [updated_id]
     deleted = client.Account.deleted(*span)
-    assert [record["id"] for record in deleted["deletedRecords"]] == [gone]
+    assert [record["id"] for record in deleted["deletedRecords"]] == [deleted_id]
     earlier = span[0] - timedelta(hours=2), span[0]
     assert client.Account.updated(*earlier)["ids"] == []
     with pytest.raises(SalesforceMalformedRequest, match="INVALID_REPLICATION_DATE"):

@@ -1,4 +1,4 @@
-"""Calls made of calls: composite, graph, batch, tree."""
+"""Composite calls: composite, graph, batch, tree."""
 
 import pytest
 
@@ -32,26 +32,26 @@ def count(org, sobject="Account"):
     ],
 )
 def test_composite_with_a_malformed_part_is_refused_as_a_whole(empty_org, parts):
-    answer = empty_org.call("POST", "/composite", json={"compositeRequest": parts})
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
+    response = empty_org.call("POST", "/composite", json={"compositeRequest": parts})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
 
 
 def test_an_address_that_is_none_refuses_its_part_alone(empty_org):
     parts = [part(ref="bad") | {"url": "http://["}, part(ref="good")]
-    answer = empty_org.call("POST", "/composite", json={"compositeRequest": parts}).json()
-    assert [each["httpStatusCode"] for each in answer["compositeResponse"]] == [400, 200]
+    body = empty_org.call("POST", "/composite", json={"compositeRequest": parts}).json()
+    assert [each["httpStatusCode"] for each in body["compositeResponse"]] == [400, 200]
 
 
 @pytest.mark.parametrize("path", ["/composite", "/composite/graph", "/composite/batch"])
 def test_a_call_of_calls_is_no_part_of_one(empty_org, path):
-    answer = empty_org.call("POST", "/composite", json={"compositeRequest": [part("POST", path)]}).json()
-    assert answer["compositeResponse"][0]["body"][0]["errorCode"] == "BAD_REQUEST"
+    body = empty_org.call("POST", "/composite", json={"compositeRequest": [part("POST", path)]}).json()
+    assert body["compositeResponse"][0]["body"][0]["errorCode"] == "BAD_REQUEST"
 
 
 def test_composite_returns_the_location_of_a_new_record(org):
-    [made] = org.call("POST", "/composite", json={"compositeRequest": [person("ada")]}).json()["compositeResponse"]
-    assert made["httpHeaders"] == {"Location": f"{DATA}/sobjects/Account/{made['body']['id']}"}
-    assert org.http.get(made["httpHeaders"]["Location"]).json()["Name"] == "Ada Sample"
+    [created] = org.call("POST", "/composite", json={"compositeRequest": [person("ada")]}).json()["compositeResponse"]
+    assert created["httpHeaders"] == {"Location": f"{DATA}/sobjects/Account/{created['body']['id']}"}
+    assert org.http.get(created["httpHeaders"]["Location"]).json()["Name"] == "Ada Sample"
 
 
 def test_each_graph_is_done_as_a_whole_or_not_at_all(org):
@@ -85,23 +85,23 @@ def test_a_malformed_graph_is_refused(empty_org, graphs):
 
 
 def batch(org, *parts, **options):
-    answer = org.call("POST", "/composite/batch", json={"batchRequests": list(parts)} | options)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = org.call("POST", "/composite/batch", json={"batchRequests": list(parts)} | options)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
 def test_the_parts_of_a_batch_know_nothing_of_each_other(org):
-    made = {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": "Ada Sample"}}
-    wrong = made | {"richInput": {}}
-    answer = batch(org, wrong, made, {"method": "GET", "url": "v66.0/query/?q=SELECT+Name+FROM+Account"})
-    assert answer["hasErrors"] is True
-    assert [each["statusCode"] for each in answer["results"]] == [400, 201, 200]
-    assert answer["results"][2]["result"]["records"][0]["Name"] == "Ada Sample"
+    create = {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": "Ada Sample"}}
+    wrong = create | {"richInput": {}}
+    body = batch(org, wrong, create, {"method": "GET", "url": "v66.0/query/?q=SELECT+Name+FROM+Account"})
+    assert body["hasErrors"] is True
+    assert [each["statusCode"] for each in body["results"]] == [400, 201, 200]
+    assert body["results"][2]["result"]["records"][0]["Name"] == "Ada Sample"
 
 
 def test_a_batch_that_halts_runs_nothing_after_an_error(org):
-    made = {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": "Ada Sample"}}
-    results = batch(org, made, {"method": "GET", "url": "v66.0/none"}, made, haltOnError=True)["results"]
+    create = {"method": "POST", "url": "v66.0/sobjects/Account", "richInput": {"Name": "Ada Sample"}}
+    results = batch(org, create, {"method": "GET", "url": "v66.0/none"}, create, haltOnError=True)["results"]
     assert [each["statusCode"] for each in results] == [201, 404, 412]
     assert results[2]["result"][0]["errorCode"] == "BATCH_PROCESSING_HALTED"
     assert count(org) == 1
@@ -121,9 +121,9 @@ def test_a_tree_makes_records_and_their_children(org):
     ada = record("Account", "ada", Name="Ada Sample", RecordType={"DeveloperName": "IndustriesIndividual"})
     ada["FinServ__FinancialAccountsPrimaryOwner__r"] = {"records": [owned]}
     ada["Contacts"] = {"records": [record("Contact", "son", LastName="Sample")]}
-    answer = org.call("POST", "/composite/tree/Account", json={"records": [ada]})
-    assert (answer.status_code, answer.json()["hasErrors"]) == (201, False)
-    ids = {each["referenceId"]: each["id"] for each in answer.json()["results"]}
+    response = org.call("POST", "/composite/tree/Account", json={"records": [ada]})
+    assert (response.status_code, response.json()["hasErrors"]) == (201, False)
+    ids = {each["referenceId"]: each["id"] for each in response.json()["results"]}
     assert ids.keys() == {"ada", "ira", "son"}
     account = org.call("GET", f"/sobjects/FinServ__FinancialAccount__c/{ids['ira']}").json()
     assert account["FinServ__PrimaryOwner__c"] == ids["ada"]
@@ -132,9 +132,9 @@ def test_a_tree_makes_records_and_their_children(org):
 
 def test_one_wrong_record_of_a_tree_keeps_all_out(org):
     ada = record("Account", "ada", Name="Ada Sample", Contacts={"records": [record("Contact", "son")]})
-    answer = org.call("POST", "/composite/tree/Account", json={"records": [ada, record("Account", "b", Name="Bo")]})
-    assert (answer.status_code, answer.json()["hasErrors"]) == (400, True)
-    [result] = answer.json()["results"]
+    response = org.call("POST", "/composite/tree/Account", json={"records": [ada, record("Account", "b", Name="Bo")]})
+    assert (response.status_code, response.json()["hasErrors"]) == (400, True)
+    [result] = response.json()["results"]
     assert (result["referenceId"], result["errors"][0]["statusCode"]) == ("son", "REQUIRED_FIELD_MISSING")
     assert count(org) == 0
 
@@ -151,5 +151,5 @@ def test_one_wrong_record_of_a_tree_keeps_all_out(org):
     ],
 )
 def test_a_malformed_tree_is_refused(empty_org, records, code):
-    answer = empty_org.call("POST", "/composite/tree/Account", json={"records": records})
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, code)
+    response = empty_org.call("POST", "/composite/tree/Account", json={"records": records})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, code)

@@ -45,7 +45,7 @@ def test_children_of_one_parent_in_two_batches_lock_each_other(org):
     assert keys(org.results(job_id, "failedResults")) == {f"A{i}" for i in range(10_000, 10_005)}
 
 
-def test_row_locks_hit_collections_too(org):
+def test_row_locks_also_hit_collections(org):
     org.fault("row_lock", "*/composite/sobjects/*")
     assert org.error("Account", {KEY: "P1", "Name": "Ada"})["statusCode"] == "UNABLE_TO_LOCK_ROW"
 
@@ -70,9 +70,9 @@ def test_a_slow_job_takes_its_time(org):
 
 def test_an_expired_token_is_refused_until_a_new_login(org):
     org.fault("token_expired", times=1)
-    answers = [org.call("GET", "/limits") for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [401, 401]
-    assert answers[0].json() == [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
+    responses = [org.call("GET", "/limits") for _ in range(2)]
+    assert [response.status_code for response in responses] == [401, 401]
+    assert responses[0].json() == [{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}]
     org.log_in()
     assert org.call("GET", "/limits").status_code == 200
 

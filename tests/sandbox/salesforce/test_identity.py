@@ -1,4 +1,4 @@
-"""What the org's own responses point to: the user of a token, the resources of the API, the addresses of an object."""
+"""URLs in the org's responses: a token's user, the API's resources, an object's addresses."""
 
 import httpx
 import pytest
@@ -25,7 +25,7 @@ def test_identity_url_returns_the_tokens_user(org, login, place):
     assert identity["urls"]["custom_domain"] == org.url
 
 
-def test_every_address_of_an_identity_answers(login):
+def test_every_address_of_an_identity_responds(login):
     urls = httpx.get(login["id"], headers=bearer(login)).json()["urls"]
     assert set(urls) == {"rest", "sobjects", "query", "custom_domain"}
     for name in ("rest", "sobjects"):
@@ -43,25 +43,25 @@ def test_userinfo_gives_the_claims_of_openid_connect(org, login):
 @pytest.mark.parametrize("path", ["id", "userinfo"])
 def test_who_has_no_token_is_refused_in_plain_text(org, login, path):
     url = login["id"] if path == "id" else f"{org.url}/services/oauth2/userinfo"
-    answer = httpx.get(url, headers={"Authorization": "Bearer wrong"})
-    assert (answer.status_code, answer.text) == (403, "Bad_OAuth_Token")
+    response = httpx.get(url, headers={"Authorization": "Bearer wrong"})
+    assert (response.status_code, response.text) == (403, "Bad_OAuth_Token")
 
 
 def test_a_user_of_another_org_is_not_found(org, login):
-    answer = org.http.get(f"/id/00DHp0000000002AAA/{login['id'][-18:]}")
-    assert (answer.status_code, answer.text) == (403, "Bad_Id")
+    response = org.http.get(f"/id/00DHp0000000002AAA/{login['id'][-18:]}")
+    assert (response.status_code, response.text) == (403, "Bad_Id")
 
 
 def test_a_revoked_token_is_worthless(org, login):
     form = {"token": login["access_token"]}
     assert org.http.post("/services/oauth2/revoke", data=form).status_code == 200
-    answer = httpx.get(f"{org.url}/services/data/v66.0/limits", headers=bearer(login))
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (401, "INVALID_SESSION_ID")
+    response = httpx.get(f"{org.url}/services/data/v66.0/limits", headers=bearer(login))
+    assert (response.status_code, response.json()[0]["errorCode"]) == (401, "INVALID_SESSION_ID")
     again = org.http.post("/services/oauth2/revoke", data=form)
     assert (again.status_code, again.json()["error"]) == (400, "invalid_token")
 
 
-def test_every_resource_of_a_version_answers(org, login):
+def test_every_resource_of_a_version_responds(org, login):
     versions = org.http.get("/services/data").json()
     resources = org.http.get(versions[-1]["url"]).json()
     assert resources.pop("identity") == login["id"]
@@ -70,17 +70,17 @@ def test_every_resource_of_a_version_answers(org, login):
     assert {"sobjects", "composite", "jobs", "limits"} <= set(resources)
 
 
-def test_every_address_of_an_object_answers(org):
+def test_every_address_of_an_object_responds(org):
     ada = org.add_person()
-    found = org.call("GET", "/sobjects/Account").json()["objectDescribe"]
-    assert found["name"] == "Account"
-    for url in found["urls"].values():
+    description = org.call("GET", "/sobjects/Account").json()["objectDescribe"]
+    assert description["name"] == "Account"
+    for url in description["urls"].values():
         assert org.http.get(url.replace("{ID}", ada)).status_code == 200
 
 
 def test_what_is_not_there_is_refused_as_salesforce_does(org):
-    answer = org.http.get("/services/Soap/u/66.0")
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (404, "NOT_FOUND")
+    response = org.http.get("/services/Soap/u/66.0")
+    assert (response.status_code, response.json()[0]["errorCode"]) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize("path", ["/services/oauth2/userinfo", "/services/oauth2/revoke", "/id/00DHp0000000001AAA/005"])
@@ -90,5 +90,5 @@ def test_an_unavailable_org_returns_no_identity(org, path):
 
 
 def test_a_version_cannot_be_changed(org):
-    answer = org.http.post("/services/data/v66.0")
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (405, "METHOD_NOT_ALLOWED")
+    response = org.http.post("/services/data/v66.0")
+    assert (response.status_code, response.json()[0]["errorCode"]) == (405, "METHOD_NOT_ALLOWED")

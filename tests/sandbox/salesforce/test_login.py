@@ -25,10 +25,10 @@ def post_jwt(org: Any, token: str) -> httpx.Response:
 
 
 def test_a_signed_assertion_gives_a_token_that_works(org):
-    answer = post_jwt(org, assertion(org.private_key)).json()
+    token = post_jwt(org, assertion(org.private_key)).json()
     limits = httpx.get(
-        f"{answer['instance_url']}/services/data/v66.0/limits",
-        headers={"Authorization": f"Bearer {answer['access_token']}"},
+        f"{token['instance_url']}/services/data/v66.0/limits",
+        headers={"Authorization": f"Bearer {token['access_token']}"},
     )
     assert limits.status_code == 200
 
@@ -47,16 +47,16 @@ def test_instance_url_is_the_orgs_own_address(org):
     ],
 )
 def test_a_wrong_claim_is_rejected_with_salesforces_message(org, claims, error, words):
-    answer = post_jwt(org, assertion(org.private_key, **claims))
-    assert (answer.status_code, answer.json()) == (400, {"error": error, "error_description": words})
+    response = post_jwt(org, assertion(org.private_key, **claims))
+    assert (response.status_code, response.json()) == (400, {"error": error, "error_description": words})
 
 
 def test_another_keys_signature_is_refused(org):
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    answer = post_jwt(org, assertion(other.decode()))
-    assert answer.json() == {"error": "invalid_grant", "error_description": "invalid assertion"}
+    response = post_jwt(org, assertion(other.decode()))
+    assert response.json() == {"error": "invalid_grant", "error_description": "invalid assertion"}
 
 
 @pytest.mark.parametrize("place", ["body", "header"])
@@ -64,21 +64,21 @@ def test_client_credentials_are_taken_from_body_and_header(org, place):
     form = {"grant_type": "client_credentials"}
     packed = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
     if place == "body":
-        answer = org.http.post(TOKEN, data=form | {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
+        response = org.http.post(TOKEN, data=form | {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET})
     else:
-        answer = org.http.post(TOKEN, data=form, headers={"Authorization": f"Basic {packed}"})
-    assert answer.json()["token_type"] == "Bearer"
+        response = org.http.post(TOKEN, data=form, headers={"Authorization": f"Basic {packed}"})
+    assert response.json()["token_type"] == "Bearer"
 
 
 def test_a_wrong_secret_is_refused(org):
     form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": "wrong"}
-    answer = org.http.post(TOKEN, data=form)
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
+    response = org.http.post(TOKEN, data=form)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_client")
 
 
 def test_a_call_without_a_token_is_refused(org):
-    answer = httpx.get(f"{org.url}/services/data/v66.0/limits")
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (401, "INVALID_SESSION_ID")
+    response = httpx.get(f"{org.url}/services/data/v66.0/limits")
+    assert (response.status_code, response.json()[0]["errorCode"]) == (401, "INVALID_SESSION_ID")
 
 
 def test_a_token_survives_a_restart(start):

@@ -1,4 +1,4 @@
-"""Describe and the deployable metadata are one thing."""
+"""Describe agrees with the deployable metadata."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +12,7 @@ SF = "{http://soap.sforce.com/2006/04/metadata}"
 
 
 def members(kind: str) -> set[str]:
-    """What package.xml names of a kind."""
+    """Return the members that package.xml lists of a kind."""
     types = ElementTree.parse(OURS / "package.xml").getroot().findall(f"{SF}types")
     return {
         item.text or "" for tag in types if tag.findtext(f"{SF}name") == kind for item in tag.findall(f"{SF}members")
@@ -20,7 +20,7 @@ def members(kind: str) -> set[str]:
 
 
 def read_granted_fields() -> dict[str, bool]:
-    """The fields that the permission set grants: whether they may be edited."""
+    """Return the fields that the permission set grants, and whether each may be edited."""
     root = ElementTree.parse(OURS / "permissionsets" / "Tributary_Load.permissionset-meta.xml").getroot()
     tags = root.findall(f"{SF}fieldPermissions")
     return {tag.findtext(f"{SF}field") or "": tag.findtext(f"{SF}editable") == "true" for tag in tags}
@@ -28,7 +28,7 @@ def read_granted_fields() -> dict[str, bool]:
 
 def test_the_permission_set_grants_only_fields_of_the_org():
     schema = load_schema()
-    # An address is granted as a whole; its parts are what records carry.
+    # The permission set grants an address as a whole; records carry its parts.
     fields = [name.replace("Address", "Street").split(".") for name in read_granted_fields()]
     assert [(name, field) for name, field in fields if field not in schema[name].fields] == []
 
@@ -44,7 +44,7 @@ def test_the_permission_set_grants_what_salesforce_lets_it_grant():
 
 
 def test_every_key_of_ours_may_be_written():
-    # Nobody is granted fields of a platform event: whoever reads the event reads them all.
+    # Fields of a platform event have no permissions: a subscriber of the event reads them all.
     keys = {name.replace("Activity.", "Task.") for name in members("CustomField") if "__e." not in name}
     assert keys <= {name for name, is_editable in read_granted_fields().items() if is_editable}
 
@@ -61,10 +61,10 @@ def test_our_keys_are_one_kind_of_field_but_for_tasks():
 
 def test_tasks_are_found_by_our_key_and_never_upserted(org):
     task = {"Subject": "Call Ada Sample", "Tributary_Key__c": "sample:finding:1", "Priority": "High"}
-    made = org.call("POST", "/sobjects/Task", json=task)
-    found = org.query("SELECT Id FROM Task WHERE Tributary_Key__c IN ('sample:finding:1', 'sample:finding:2')")
+    created = org.call("POST", "/sobjects/Task", json=task)
+    tasks = org.query("SELECT Id FROM Task WHERE Tributary_Key__c IN ('sample:finding:1', 'sample:finding:2')")
     upsert = org.call("PATCH", "/sobjects/Task/Tributary_Key__c/sample:finding:1", json={"Status": "Completed"})
-    assert [row["Id"] for row in found] == [made.json()["id"]]
+    assert [row["Id"] for row in tasks] == [created.json()["id"]]
     assert "does not match an External ID" in upsert.json()[0]["message"]
 
 

@@ -1,4 +1,4 @@
-"""An org that says no in the middle of a load: locks, allowances used up, sessions gone, down for an hour."""
+"""An org that rejects calls in the middle of a load: locks, exhausted limits, expired sessions, an hour of downtime."""
 
 import csv
 import io
@@ -15,8 +15,8 @@ def keys(text: str) -> set[str]:
     return {row[KEY] for row in csv.DictReader(io.StringIO(text))}
 
 
-def usage(answer) -> str:
-    return answer.headers["Sforce-Limit-Info"]
+def usage(response) -> str:
+    return response.headers["Sforce-Limit-Info"]
 
 
 def test_locks_on_a_third_of_the_rows_leave_the_others_of_a_job(org):
@@ -40,12 +40,12 @@ def test_locks_on_a_third_of_the_rows_leave_the_others_of_a_collection(org):
 
 def test_a_daily_limit_runs_out_as_the_org_reports(org):
     org.http.post("/_admin/limits", json={"DailyApiRequests": {"Max": 100_000, "Remaining": 3}})
-    answers = [org.call("GET", "/limits") for _ in range(4)]
-    assert [usage(answer) for answer in answers] == [
+    responses = [org.call("GET", "/limits") for _ in range(4)]
+    assert [usage(response) for response in responses] == [
         f"api-usage={used}/100000" for used in (99_998, 99_999, 100_000, 100_000)
     ]
-    assert [a.json()["DailyApiRequests"]["Remaining"] for a in answers[:3]] == [2, 1, 0]
-    assert (answers[3].status_code, answers[3].json()[0]["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
+    assert [a.json()["DailyApiRequests"]["Remaining"] for a in responses[:3]] == [2, 1, 0]
+    assert (responses[3].status_code, responses[3].json()[0]["errorCode"]) == (403, "REQUEST_LIMIT_EXCEEDED")
     org.http.post("/_admin/limits", json={"DailyApiRequests": 100_000})
     assert org.call("GET", "/limits").status_code == 200
 
@@ -59,7 +59,7 @@ def test_a_daily_limit_that_runs_out_stops_collections_between_two_calls(org):
     assert [row[KEY] for row in org.query(f"SELECT {KEY} FROM Account")] == ["P1"]
 
 
-def test_a_job_goes_on_while_the_calls_of_the_day_are_used_up(org):
+def test_a_job_continues_while_the_calls_of_the_day_are_used_up(org):
     org.fault("job_slow", JOBS, seconds=0.3)
     job_id = org.load("Account", persons(10))
     org.http.post("/_admin/limits", json={"DailyApiRequests": 0})
@@ -98,18 +98,18 @@ def test_a_session_that_ends_between_two_collections_writes_nothing(org):
     assert [row[KEY] for row in org.query(f"SELECT {KEY} FROM Account")] == ["P1"]
 
 
-def test_an_org_that_is_down_answers_nothing_until_it_is_up_again(org):
+def test_an_org_that_is_down_rejects_all_calls_until_it_is_up(org):
     org.fault("job_slow", JOBS, seconds=0.3)
     job_id = org.load("Account", persons(10))
     org.fault("unavailable", "*/services/*")
     form = {"grant_type": "client_credentials", "client_id": "3MVG9sample", "client_secret": "sample-secret"}
-    answers = [
+    responses = [
         org.http.post("/services/oauth2/token", data=form),
         org.call("GET", f"/jobs/ingest/{job_id}"),
         org.call("POST", "/jobs/query", json={"operation": "query", "query": "SELECT Id FROM Account"}),
         org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={}),
         org.call("GET", "/limits"),
     ]
-    assert {(a.status_code, a.json()[0]["errorCode"]) for a in answers} == {(503, "SERVER_UNAVAILABLE")}
+    assert {(a.status_code, a.json()[0]["errorCode"]) for a in responses} == {(503, "SERVER_UNAVAILABLE")}
     org.faults.clear()
     assert org.wait(job_id)["numberRecordsProcessed"] == 10

@@ -1,4 +1,4 @@
-"""Person accounts in the sandbox org: one human being, an account and a contact."""
+"""Person accounts in the sandbox org: one person is both an account and a contact."""
 
 import pytest
 
@@ -11,16 +11,16 @@ ADA = {KEY: "P1", PERSON_KEY: "P1", "FirstName": "Ada", "LastName": "Sample", **
 @pytest.fixture
 def persons(org):
     """The org, with person accounts."""
-    answer = org.http.post("/_admin/settings", json={"person_accounts": True})
-    assert answer.json() == {"person_accounts": True}
+    response = org.http.post("/_admin/settings", json={"person_accounts": True})
+    assert response.json() == {"person_accounts": True}
     return org
 
 
 def test_an_org_has_no_person_accounts_by_default(org):
     assert org.http.get("/_admin/settings").json() == {"person_accounts": False}
     records = [{"attributes": {"type": "Account"}, "LastName": "Sample"}]
-    answer = org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={"records": records})
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
+    response = org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={"records": records})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
 
 
 def test_person_accounts_stay_after_a_restart_and_cannot_be_disabled(start):
@@ -70,8 +70,8 @@ def test_what_a_person_account_does_not_take(persons, record, code, fields):
 
 
 def test_the_contacts_key_is_no_key_of_the_account(persons):
-    answer = persons.call("PATCH", f"/sobjects/Account/{PERSON_KEY}/P1", json={"LastName": "Sample"})
-    assert "does not match an External ID" in answer.json()[0]["message"]
+    response = persons.call("PATCH", f"/sobjects/Account/{PERSON_KEY}/P1", json={"LastName": "Sample"})
+    assert "does not match an External ID" in response.json()[0]["message"]
 
 
 def test_two_persons_cannot_have_one_contact_key(persons):
@@ -100,8 +100,8 @@ def test_a_person_joins_a_household_by_the_contacts_key(persons):
     persons.upsert("Account", ADA, household)
     member = {KEY: "M1", "Account": {KEY: "H1"}, "Contact": {KEY: "P1"}, "Roles": "Client"}
     assert persons.upsert(RELATIONS, member)[0]["success"]
-    found = persons.query(f"SELECT Account.Name, Contact.Name, IsDirect FROM {RELATIONS}")
-    assert [(r["Account"]["Name"], r["Contact"]["Name"], r["IsDirect"]) for r in found] == [
+    members = persons.query(f"SELECT Account.Name, Contact.Name, IsDirect FROM {RELATIONS}")
+    assert [(r["Account"]["Name"], r["Contact"]["Name"], r["IsDirect"]) for r in members] == [
         ("Sample Household", "Ada Sample", False)
     ]
 

@@ -1,4 +1,4 @@
-"""The org's Pub/Sub API, called as any subscriber would: gRPC, and a decoder of Avro that knows nothing of ours."""
+"""The org's Pub/Sub API as any subscriber uses it: gRPC, and an Avro decoder that is not ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ORG = "00DHp0000000001AAA"
 
 @dataclass
 class Subscriber:
-    """A person's session, and a channel to the org's events."""
+    """A session, and a channel to the org's events."""
 
     sandbox: Sandbox
     schemas: dict[str, Any] = field(default_factory=dict)
@@ -46,11 +46,11 @@ class Subscriber:
         assert self.sandbox.http.post(f"/salesforce/_admin/{path}", json=values).is_success
 
     def make(self, sobject: str = "Contact", **values: Any) -> str:
-        answer = self.sandbox.org.post(
+        response = self.sandbox.org.post(
             f"{DATA}/sobjects/{sobject}", json={"LastName": "Sample"} | values if sobject == "Contact" else values
         )
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["id"])
+        assert response.status_code == 201, response.text
+        return str(response.json()["id"])
 
     def change(self, record_id: str, client: str = "", sobject: str = "Contact", **values: Any) -> None:
         headers = {"Sforce-Call-Options": f"client={client}"} if client else {}
@@ -59,19 +59,19 @@ class Subscriber:
             == 204
         )
 
-    def ask(self, method: str, **values: Any) -> Any:
-        taken, given = api.METHODS[method]
+    def request(self, method: str, **values: Any) -> Any:
+        request_type, response_type = api.METHODS[method]
         call = self.channel.unary_unary(
             api.path_of(method),
-            request_serializer=api.MESSAGES[taken].SerializeToString,
-            response_deserializer=api.MESSAGES[given].FromString,
+            request_serializer=api.MESSAGES[request_type].SerializeToString,
+            response_deserializer=api.MESSAGES[response_type].FromString,
         )
-        return call(api.MESSAGES[taken](**values), metadata=self.login)
+        return call(api.MESSAGES[request_type](**values), metadata=self.login)
 
     def subscribe(
         self, topic: str = CONTACTS, most: int = 100, more: Iterator[int] | None = None, **begin: Any
     ) -> Iterator[Any]:
-        """The answers of a subscription; it asks for `most` events, and after each answer for as many as `more` says."""
+        """Yield the responses of a subscription; request `most` events first, then as many as `more` yields after each."""
         waiting: queue.Queue[Any] = queue.Queue()
         waiting.put(api.MESSAGES["FetchRequest"](topic_name=topic, num_requested=most, **begin))
         call = self.channel.stream_stream(
@@ -79,37 +79,37 @@ class Subscriber:
             request_serializer=api.MESSAGES["FetchRequest"].SerializeToString,
             response_deserializer=api.MESSAGES["FetchResponse"].FromString,
         )
-        answers = call(iter(waiting.get, None), metadata=self.login, timeout=15)
+        responses = call(iter(waiting.get, None), metadata=self.login, timeout=15)
         try:
-            for answer in answers:
-                yield answer
+            for response in responses:
+                yield response
                 if count := next(more or iter(()), 0):
                     waiting.put(api.MESSAGES["FetchRequest"](topic_name=topic, num_requested=count))
         finally:
             waiting.put(None)
-            answers.cancel()
+            responses.cancel()
 
     def events(self, count: int, topic: str = CONTACTS, **begin: Any) -> list[tuple[bytes, dict[str, Any]]]:
-        """The first events of a subscription: replay id and content."""
-        found: list[tuple[bytes, dict[str, Any]]] = []
-        answers = self.subscribe(topic, **({"replay_preset": api.EARLIEST} | begin))
-        while len(found) < count:
-            found += [(each.replay_id, self.read(each.event)) for each in next(answers).events]
-        answers.close()  # type: ignore[attr-defined]
-        return found
+        """Return the first events of a subscription: replay id and content."""
+        events: list[tuple[bytes, dict[str, Any]]] = []
+        responses = self.subscribe(topic, **({"replay_preset": api.EARLIEST} | begin))
+        while len(events) < count:
+            events += [(each.replay_id, self.read(each.event)) for each in next(responses).events]
+        responses.close()  # type: ignore[attr-defined]
+        return events
 
     def read(self, event: Any) -> dict[str, Any]:
         if event.schema_id not in self.schemas:
-            told = self.ask("GetSchema", schema_id=event.schema_id)
-            self.schemas[event.schema_id] = fastavro.parse_schema(orjson.loads(told.schema_json))
+            schema = self.request("GetSchema", schema_id=event.schema_id)
+            self.schemas[event.schema_id] = fastavro.parse_schema(orjson.loads(schema.schema_json))
         return fastavro.schemaless_reader(io.BytesIO(event.payload), self.schemas[event.schema_id], None)  # type: ignore[return-value]
 
 
 @pytest.fixture
 def subscriber(start_sandbox: Start) -> Iterator[Subscriber]:
-    made = Subscriber(start_sandbox(households=2))
-    yield made
-    made.channel.close()
+    subscriber = Subscriber(start_sandbox(households=2))
+    yield subscriber
+    subscriber.channel.close()
 
 
 def refusal(call: Any) -> tuple[Any, str]:
@@ -120,12 +120,12 @@ def refusal(call: Any) -> tuple[Any, str]:
 
 def test_an_unknown_token_is_rejected(subscriber: Subscriber) -> None:
     subscriber.login = [("accesstoken", "nobody's"), *subscriber.login[1:]]
-    found = refusal(lambda: subscriber.ask("GetTopic", topic_name=CONTACTS))
-    assert found == (grpc.StatusCode.UNAUTHENTICATED, "service.auth.error")
+    error = refusal(lambda: subscriber.request("GetTopic", topic_name=CONTACTS))
+    assert error == (grpc.StatusCode.UNAUTHENTICATED, "service.auth.error")
 
 
 def test_a_topic_is_there_when_its_object_is_selected(subscriber: Subscriber) -> None:
-    assert subscriber.ask("GetTopic", topic_name=CONTACTS).can_subscribe
+    assert subscriber.request("GetTopic", topic_name=CONTACTS).can_subscribe
     subscriber.admin("change_data_capture", objects=["Account"])
     assert refusal(lambda: next(subscriber.subscribe()))[0] == grpc.StatusCode.NOT_FOUND
 
@@ -133,29 +133,29 @@ def test_a_topic_is_there_when_its_object_is_selected(subscriber: Subscriber) ->
 def test_an_event_has_user_change_and_client(subscriber: Subscriber) -> None:
     contact = subscriber.make(MailingCity="Springfield")
     subscriber.change(contact, client="Loader", MailingCity="Shelbyville", Title="Dr", Phone=None)
-    (_, made), (_, changed) = subscriber.events(2)
+    (_, created), (_, changed) = subscriber.events(2)
     header = changed["ChangeEventHeader"]
-    assert (made["ChangeEventHeader"]["changeType"], header["changeType"]) == ("CREATE", "UPDATE")
+    assert (created["ChangeEventHeader"]["changeType"], header["changeType"]) == ("CREATE", "UPDATE")
     assert (header["entityName"], header["recordIds"], header["changeOrigin"].rpartition(";")[2]) == (
         "Contact",
         [contact],
         "client=Loader",
     )
     assert (changed["Title"], changed["MailingAddress"]["City"], changed["Name"]) == ("Dr", "Shelbyville", None)
-    assert made["MailingAddress"]["City"] == "Springfield"
+    assert created["MailingAddress"]["City"] == "Springfield"
 
 
 def test_bits_mark_the_fields_that_changed(subscriber: Subscriber) -> None:
     contact = subscriber.make(Phone="5550100")
     subscriber.change(contact, Phone=None)
     _, (_, changed) = subscriber.events(2)
-    topic = subscriber.ask("GetTopic", topic_name=CONTACTS)
+    topic = subscriber.request("GetTopic", topic_name=CONTACTS)
     names = [
         each["name"]
-        for each in orjson.loads(subscriber.ask("GetSchema", schema_id=topic.schema_id).schema_json)["fields"]
+        for each in orjson.loads(subscriber.request("GetSchema", schema_id=topic.schema_id).schema_json)["fields"]
     ]
     [bits] = changed["ChangeEventHeader"]["changedFields"]
-    marked = {name for place, name in enumerate(names) if int(bits, 16) >> place & 1}
+    marked = {name for bit, name in enumerate(names) if int(bits, 16) >> bit & 1}
     assert marked == {"Phone", "LastModifiedDate"}
     assert int(changed["ChangeEventHeader"]["nulledFields"][0], 16) == 1 << names.index("Phone")
 
@@ -174,41 +174,41 @@ def test_saving_what_is_there_already_is_no_change(subscriber: Subscriber) -> No
     assert [each["Title"] for _, each in subscriber.events(2)] == ["Dr", "Prof"]
 
 
-def test_one_goes_on_behind_a_replay_id(subscriber: Subscriber) -> None:
+def test_a_subscription_resumes_after_a_replay_id(subscriber: Subscriber) -> None:
     for title in ("One", "Two", "Three"):
         subscriber.make(Title=title)
-    place = subscriber.events(3)[0][0]
-    found = subscriber.events(2, replay_preset=api.CUSTOM, replay_id=place)
-    assert [each["Title"] for _, each in found] == ["Two", "Three"]
+    replay_id = subscriber.events(3)[0][0]
+    events = subscriber.events(2, replay_preset=api.CUSTOM, replay_id=replay_id)
+    assert [each["Title"] for _, each in events] == ["Two", "Three"]
 
 
 @pytest.mark.parametrize(("hours", "is_refused"), [(71, False), (73, True)])
 def test_a_replay_id_is_good_for_72_hours(subscriber: Subscriber, hours: int, is_refused: bool) -> None:
     subscriber.make()
-    [(place, _)] = subscriber.events(1)
+    [(replay_id, _)] = subscriber.events(1)
     subscriber.make(Title="Next")
     subscriber.sandbox.admin("clock", advance_seconds=hours * 3600)
     subscriber.log_in()
     if is_refused:
-        found = refusal(lambda: subscriber.events(1, replay_preset=api.CUSTOM, replay_id=place))
-        assert found == (grpc.StatusCode.INVALID_ARGUMENT, "subscription.fetch.replayid.corrupted")
+        error = refusal(lambda: subscriber.events(1, replay_preset=api.CUSTOM, replay_id=replay_id))
+        assert error == (grpc.StatusCode.INVALID_ARGUMENT, "subscription.fetch.replayid.corrupted")
     else:
-        assert subscriber.events(1, replay_preset=api.CUSTOM, replay_id=place)[0][1]["Title"] == "Next"
+        assert subscriber.events(1, replay_preset=api.CUSTOM, replay_id=replay_id)[0][1]["Title"] == "Next"
 
 
 def test_no_more_events_are_sent_than_requested(subscriber: Subscriber) -> None:
     for number in range(5):
         subscriber.make(Title=str(number))
-    answers = subscriber.subscribe(most=2, more=itertools.chain([2], itertools.repeat(0)), replay_preset=api.EARLIEST)
-    first, second = next(answers), next(answers)
-    answers.close()  # type: ignore[attr-defined]
+    responses = subscriber.subscribe(most=2, more=itertools.chain([2], itertools.repeat(0)), replay_preset=api.EARLIEST)
+    first, second = next(responses), next(responses)
+    responses.close()  # type: ignore[attr-defined]
     assert [len(first.events), first.pending_num_requested, len(second.events)] == [2, 0, 2]
 
 
 def test_a_sign_of_life_comes_every_270_seconds_with_the_newest_place(subscriber: Subscriber) -> None:
     subscriber.sandbox.admin("clock", rate=1000)
-    answer = next(subscriber.subscribe())
-    assert (list(answer.events), len(answer.latest_replay_id) > 0) == ([], True)
+    response = next(subscriber.subscribe())
+    assert (list(response.events), len(response.latest_replay_id) > 0) == ([], True)
 
 
 def test_a_platform_event_is_published_by_rest_and_is_no_record(subscriber: Subscriber) -> None:
@@ -228,9 +228,9 @@ def test_events_survive_a_restart(start_sandbox: Start, subscriber: Subscriber) 
 
 def test_the_stage_determines_whether_a_deal_is_won(subscriber: Subscriber) -> None:
     deal = subscriber.make("Opportunity", Name="Deal", StageName="Prospecting", CloseDate="2026-12-01")
-    told = []
+    flags = []
     for stage in ("Closed Won", "Closed Lost", "Qualification"):
         subscriber.change(deal, sobject="Opportunity", StageName=stage)
         row = subscriber.sandbox.org.get(f"{DATA}/sobjects/Opportunity/{deal}").json()
-        told.append((row["IsWon"], row["IsClosed"]))
-    assert told == [(True, True), (False, True), (False, False)]
+        flags.append((row["IsWon"], row["IsClosed"]))
+    assert flags == [(True, True), (False, True), (False, False)]

@@ -39,23 +39,25 @@ def loaded(org):
     ],
 )
 def test_conditions(loaded, where, keys):
-    found = loaded.query(f"SELECT {KEY} FROM {ACCOUNTS} WHERE {where} ORDER BY {KEY}")
-    assert " ".join(record[KEY] for record in found) == keys
+    records = loaded.query(f"SELECT {KEY} FROM {ACCOUNTS} WHERE {where} ORDER BY {KEY}")
+    assert " ".join(record[KEY] for record in records) == keys
 
 
 def test_numbers_are_sorted_as_numbers_and_nulls_come_first(loaded):
-    found = loaded.query(f"SELECT {KEY} FROM {ACCOUNTS} ORDER BY FinServ__Balance__c")
-    assert [record[KEY] for record in found] == ["A4", "A1", "A2", "A3"]
+    records = loaded.query(f"SELECT {KEY} FROM {ACCOUNTS} ORDER BY FinServ__Balance__c")
+    assert [record[KEY] for record in records] == ["A4", "A1", "A2", "A3"]
 
 
 def test_order_can_be_turned_and_cut(loaded):
-    found = loaded.query(f"SELECT {KEY} FROM {ACCOUNTS} ORDER BY FinServ__Balance__c DESC NULLS LAST LIMIT 2 OFFSET 1")
-    assert [record[KEY] for record in found] == ["A2", "A1"]
+    records = loaded.query(
+        f"SELECT {KEY} FROM {ACCOUNTS} ORDER BY FinServ__Balance__c DESC NULLS LAST LIMIT 2 OFFSET 1"
+    )
+    assert [record[KEY] for record in records] == ["A2", "A1"]
 
 
 def test_count(loaded):
-    answer = loaded.call("GET", "/query", params={"q": f"SELECT COUNT() FROM {ACCOUNTS}"}).json()
-    assert answer == {"totalSize": 4, "done": True, "records": []}
+    body = loaded.call("GET", "/query", params={"q": f"SELECT COUNT() FROM {ACCOUNTS}"}).json()
+    assert body == {"totalSize": 4, "done": True, "records": []}
 
 
 def test_a_missing_parent_is_null(loaded):
@@ -84,5 +86,5 @@ def test_a_page_shows_the_records_of_its_query_whatever_is_written_meanwhile(org
     ],
 )
 def test_a_query_that_makes_no_sense_is_refused(org, soql, code):
-    answer = org.call("GET", "/query", params={"q": soql})
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, code)
+    response = org.call("GET", "/query", params={"q": soql})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, code)

@@ -1,4 +1,4 @@
-"""Reading back what the org holds: bulk queries with parents' fields, deleted and merged records, page by page."""
+"""Read-back of the org: bulk queries with parents' fields, deleted and merged records, page by page."""
 
 import csv
 import io
@@ -11,24 +11,24 @@ ACCOUNTS = "FinServ__FinancialAccount__c"
 
 
 def read(org, soql: str, operation: str = "query", **params: Any) -> list[dict[str, str]]:
-    """All rows of a bulk query."""
+    """Return all rows of a bulk query."""
     job = org.call("POST", "/jobs/query", json={"operation": operation, "query": soql}).json()
     assert org.wait(job["id"], "query")["state"] == "JobComplete"
     rows: list[dict[str, str]] = []
     locator = None
     while locator != "null":
-        asked = params | ({"locator": locator} if locator else {})
-        page = org.call("GET", f"/jobs/query/{job['id']}/results", params=asked)
-        found = list(csv.DictReader(io.StringIO(page.content.decode(), newline="")))
-        assert len(found) == int(page.headers["Sforce-NumberOfRecords"])
-        rows += found
+        query_params = params | ({"locator": locator} if locator else {})
+        page = org.call("GET", f"/jobs/query/{job['id']}/results", params=query_params)
+        page_rows = list(csv.DictReader(io.StringIO(page.content.decode(), newline="")))
+        assert len(page_rows) == int(page.headers["Sforce-NumberOfRecords"])
+        rows += page_rows
         locator = page.headers["Sforce-Locator"]
     return rows
 
 
 @pytest.fixture
 def loaded(org):
-    """Two persons and two financial accounts of the first, all with keys of a firm; one record that a person made."""
+    """Two persons and two financial accounts of the first, all with our keys; one record that a user added."""
     kind = {"RecordType": {"DeveloperName": "IndustriesIndividual"}}
     org.upsert("Account", *({KEY: f"firm:v:person:{i}", "Name": f"Person {i}", **kind} for i in (1, 2)))
     org.call("POST", "/sobjects/Account", json={"Name": "Made by hand"})
@@ -87,8 +87,8 @@ def test_deleted_and_merged_records_are_seen_by_query_all(loaded, where):
 
 def test_only_what_can_be_merged_has_a_master(loaded):
     body = {"operation": "queryAll", "query": f"SELECT MasterRecordId FROM {ACCOUNTS}"}
-    answer = loaded.call("POST", "/jobs/query", json=body)
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
+    response = loaded.call("POST", "/jobs/query", json=body)
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
 
 
 def test_pages_hold_each_row_once_in_the_order_of_the_query(org):

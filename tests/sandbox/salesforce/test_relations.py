@@ -53,8 +53,8 @@ def test_one_call_cannot_make_a_pair_twice(family):
 
 
 def test_a_pair_that_was_deleted_can_be_made_again(family):
-    made = family.upsert(RELATIONS, member("H2"))[0]["id"]
-    family.call("DELETE", f"/sobjects/{RELATIONS}/{made}")
+    relation_id = family.upsert(RELATIONS, member("H2"))[0]["id"]
+    family.call("DELETE", f"/sobjects/{RELATIONS}/{relation_id}")
     assert family.upsert(RELATIONS, member("H2"))[0]["created"]
 
 

@@ -1,4 +1,4 @@
-"""What the sandbox org lets into a row, and in which words it refuses."""
+"""Which values the sandbox org accepts, and the messages with which it rejects others."""
 
 import pytest
 
@@ -61,20 +61,20 @@ def test_decimals_are_rounded_to_the_fields_scale_and_come_back_digit_by_digit(o
     org.add_account()
     org.upsert(HOLDINGS, {KEY: "H1", "Name": "H", "FinServ__FinancialAccount__r": {KEY: "A1"}})
     org.upsert(HOLDINGS, {KEY: "H1", "FinServ__Shares__c": "12345678901234.56785"})
-    answer = org.call("GET", "/query", params={"q": f"SELECT FinServ__Shares__c FROM {HOLDINGS}"})
-    assert '"FinServ__Shares__c":12345678901234.5679' in answer.text
+    response = org.call("GET", "/query", params={"q": f"SELECT FinServ__Shares__c FROM {HOLDINGS}"})
+    assert '"FinServ__Shares__c":12345678901234.5679' in response.text
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "expected"),
     [("300.00", "300.0"), ("5", "5.0"), ("0.10", "0.1"), ("-0.50", "-0.5"), ("007.5", "7.5"), ("1e2", "100.0")],
 )
-def test_numbers_come_back_in_one_form(org, sent, said):
+def test_numbers_come_back_in_one_form(org, sent, expected):
     org.add_person()
     org.add_account()
     org.upsert(ACCOUNTS, {KEY: "A1", "FinServ__Balance__c": sent})
-    answer = org.call("GET", "/query", params={"q": f"SELECT FinServ__Balance__c FROM {ACCOUNTS}"})
-    assert f'"FinServ__Balance__c":{said}}}' in answer.text
+    response = org.call("GET", "/query", params={"q": f"SELECT FinServ__Balance__c FROM {ACCOUNTS}"})
+    assert f'"FinServ__Balance__c":{expected}}}' in response.text
 
 
 def test_a_unique_field_takes_a_value_once(org):
@@ -151,11 +151,14 @@ def test_an_automatic_name_is_numbered(org):
     org.add_account()
     row = {"FinServ__TransactionDate__c": "2026-11-20T15:00:00-05:00", "FinServ__Amount__c": "10.00"}
     org.call("POST", f"/sobjects/{TRANSACTIONS}", json=row)
-    found = org.query(f"SELECT Name, FinServ__TransactionDate__c FROM {TRANSACTIONS}")[0]
-    assert (found["Name"], found["FinServ__TransactionDate__c"]) == ("T-000001", "2026-11-20T20:00:00.000+0000")
+    transaction = org.query(f"SELECT Name, FinServ__TransactionDate__c FROM {TRANSACTIONS}")[0]
+    assert (transaction["Name"], transaction["FinServ__TransactionDate__c"]) == (
+        "T-000001",
+        "2026-11-20T20:00:00.000+0000",
+    )
 
 
-def test_all_or_none_keeps_the_good_rows_out_too(org):
+def test_all_or_none_also_keeps_the_good_rows_out(org):
     results = org.upsert("Account", {KEY: "P1", "Name": "Ada"}, {KEY: "P2"}, all_or_none=True)
     assert [row["errors"][0]["statusCode"] for row in results] == [
         "ALL_OR_NONE_OPERATION_ROLLED_BACK",
@@ -166,22 +169,22 @@ def test_all_or_none_keeps_the_good_rows_out_too(org):
 
 def test_a_column_that_the_object_lacks_refuses_the_call(org):
     records = [{"attributes": {"type": "Account"}, KEY: "P1", "Nonsense__c": 1}]
-    answer = org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={"records": records})
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
+    response = org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={"records": records})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
 
 
 def test_a_collection_holds_200_records_at_most(org):
     records = [{"attributes": {"type": "Account"}, KEY: str(i), "Name": "x"} for i in range(201)]
-    answer = org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={"records": records})
-    assert answer.status_code == 400
+    response = org.call("PATCH", f"/composite/sobjects/Account/{KEY}", json={"records": records})
+    assert response.status_code == 400
 
 
 def test_an_upsert_needs_an_external_id(org):
-    answer = org.call("PATCH", "/sobjects/Account/Name/x", json={"Phone": "1"})
-    assert "does not match an External ID" in answer.json()[0]["message"]
+    response = org.call("PATCH", "/sobjects/Account/Name/x", json={"Phone": "1"})
+    assert "does not match an External ID" in response.json()[0]["message"]
 
 
-def test_composite_refers_to_earlier_answers_and_costs_one_call(org):
+def test_composite_refers_to_earlier_responses_and_costs_one_call(org):
     used = int(org.call("GET", "/limits").headers["Sforce-Limit-Info"].split("=")[1].split("/")[0])
     data = "/services/data/v66.0"
     owner = {"method": "PATCH", "url": f"{data}/sobjects/Account/{KEY}/P1", "referenceId": "p", "body": {"Name": "Ada"}}
@@ -192,18 +195,18 @@ def test_composite_refers_to_earlier_answers_and_costs_one_call(org):
         "body": {"Name": "IRA", "FinServ__PrimaryOwner__c": "@{p.id}"},
     }
     read = {"method": "GET", "url": f"{data}/query?q=SELECT+Name+FROM+{ACCOUNTS}", "referenceId": "q"}
-    answer = org.call("POST", "/composite", json={"compositeRequest": [owner, account, read]})
-    parts = answer.json()["compositeResponse"]
+    response = org.call("POST", "/composite", json={"compositeRequest": [owner, account, read]})
+    parts = response.json()["compositeResponse"]
     assert [part["httpStatusCode"] for part in parts] == [201, 201, 200]
     assert parts[2]["body"]["records"][0]["Name"] == "IRA"
-    assert answer.headers["Sforce-Limit-Info"].startswith(f"api-usage={used + 1}/")
+    assert response.headers["Sforce-Limit-Info"].startswith(f"api-usage={used + 1}/")
 
 
 def test_composite_all_or_none_undoes_everything(org):
     data = "/services/data/v66.0/sobjects/Account"
     good = {"method": "POST", "url": data, "referenceId": "good", "body": {"Name": "Ada"}}
     bad = {"method": "POST", "url": data, "referenceId": "bad", "body": {}}
-    answer = org.call("POST", "/composite", json={"allOrNone": True, "compositeRequest": [good, bad]})
-    codes = [part["body"][0]["errorCode"] for part in answer.json()["compositeResponse"]]
+    response = org.call("POST", "/composite", json={"allOrNone": True, "compositeRequest": [good, bad]})
+    codes = [part["body"][0]["errorCode"] for part in response.json()["compositeResponse"]]
     assert codes == ["PROCESSING_HALTED", "REQUIRED_FIELD_MISSING"]
     assert org.query("SELECT Id FROM Account") == []

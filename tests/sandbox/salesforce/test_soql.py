@@ -14,7 +14,7 @@ BALANCE = "FinServ__Balance__c"
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory, key_pair):
-    """Two persons: P1 with balances 0.10, 0.20 (named `IRA`) and 300 (`Roth`), P2 with none of hers known (`ira`)."""
+    """Two persons: P1 with balances 0.10, 0.20 (named `IRA`) and 300 (`Roth`), P2 with an unknown one (`ira`)."""
     with run_org(tmp_path_factory.mktemp("loaded-org"), key_pair) as org:
         org.add_person("P1")
         org.add_person("P2")
@@ -107,9 +107,9 @@ def test_groups_by_a_date_function(loaded):
     ],
 )
 def test_invalid_queries_are_rejected_with_salesforces_message(empty_org, soql, words):
-    answer = empty_org.call("GET", "/query", params={"q": soql})
-    assert answer.status_code == 400, answer.text
-    assert words in answer.json()[0]["message"]
+    response = empty_org.call("GET", "/query", params={"q": soql})
+    assert response.status_code == 400, response.text
+    assert words in response.json()[0]["message"]
 
 
 def test_children_come_with_their_parent(loaded):
@@ -124,7 +124,7 @@ def test_children_come_with_their_parent(loaded):
     assert second["FinServ__FinancialAccountsPrimaryOwner__r"] is None
 
 
-def test_children_come_page_by_page_too(org):
+def test_children_also_come_page_by_page(org):
     org.wait(org.load("Account", f"{KEY},Name\n" + "".join(f"P{i},Person\n" for i in range(250))))
     org.wait(org.load("Contact", f"{KEY},LastName,Account.{KEY}\n" + "".join(f"C{i},S,P{i}\n" for i in range(250))))
     headers = {"Sforce-Query-Options": "batchSize=200"}
@@ -137,7 +137,7 @@ def test_children_come_page_by_page_too(org):
 
 
 @pytest.mark.parametrize(
-    ("where", "found"),
+    ("where", "expected"),
     [
         (f"Id IN (SELECT FinServ__PrimaryOwner__c FROM {ACCOUNTS} WHERE Name = 'Roth')", "P1"),
         (f"Id NOT IN (SELECT FinServ__PrimaryOwner__c FROM {ACCOUNTS} WHERE {BALANCE} > 0)", "P2"),
@@ -145,8 +145,8 @@ def test_children_come_page_by_page_too(org):
         (f"{KEY} = 'P1' AND Id IN (SELECT FinServ__PrimaryOwner__c FROM {ACCOUNTS} WHERE {KEY} = 'A4')", ""),
     ],
 )
-def test_semi_joins(loaded, where, found):
-    assert keys(loaded, where, "Account") == found
+def test_semi_joins(loaded, where, expected):
+    assert keys(loaded, where, "Account") == expected
 
 
 def test_an_alias_of_the_object_names_its_fields(loaded):
@@ -168,7 +168,7 @@ TODAY = datetime.fromisoformat("2026-11-20T23:00:00-05:00")
 
 @pytest.fixture(scope="module")
 def made_today(tmp_path_factory, key_pair):
-    """An org in which one account was made at that time."""
+    """An org with one account, created at that time."""
     with run_org(tmp_path_factory.mktemp("made-today"), key_pair) as server:
         server.clock.set(TODAY)
         server.log_in()
@@ -242,5 +242,5 @@ def test_a_date_is_compared_with_the_users_day(org):
     "soql", ["SELECT Name FROM Account GROUP BY Name", "SELECT Id, (SELECT Id FROM Contacts) FROM Account"]
 )
 def test_bulk_queries_have_neither_groups_nor_children(empty_org, soql):
-    answer = empty_org.call("POST", "/jobs/query", json={"operation": "query", "query": soql})
-    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "API_ERROR")
+    response = empty_org.call("POST", "/jobs/query", json={"operation": "query", "query": soql})
+    assert (response.status_code, response.json()[0]["errorCode"]) == (400, "API_ERROR")

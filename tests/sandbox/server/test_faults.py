@@ -12,7 +12,7 @@ from sandbox.server.faults import Fault, Faults
 from sandbox.server.front import Front
 
 
-def test_latency_delays_the_answer(sandbox):
+def test_latency_delays_the_response(sandbox):
     sandbox.fault("latency", seconds=0.3, times=1)
     start = time.monotonic()
     assert sandbox.get("Portfolio/Assets", _top=1).status_code == 200
@@ -21,16 +21,16 @@ def test_latency_delays_the_answer(sandbox):
 
 def test_too_many_requests_with_retry_after(sandbox):
     sandbox.fault("too_many_requests", retry_after=7, times=1)
-    answer = sandbox.get("Portfolio/Assets", _top=1)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
+    response = sandbox.get("Portfolio/Assets", _top=1)
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "7")
     assert sandbox.get("Portfolio/Assets", _top=1).status_code == 200
 
 
 def test_too_many_requests_without_retry_after(sandbox):
     sandbox.fault("too_many_requests")
-    answer = sandbox.get("Portfolio/Assets", _top=1)
-    assert answer.status_code == 429
-    assert "Retry-After" not in answer.headers
+    response = sandbox.get("Portfolio/Assets", _top=1)
+    assert response.status_code == 429
+    assert "Retry-After" not in response.headers
 
 
 def test_server_errors_come_in_a_burst_and_end(sandbox):
@@ -45,31 +45,31 @@ def test_connection_reset_breaks_the_call(sandbox):
     assert sandbox.get("Portfolio/Assets", _top=1).status_code == 200
 
 
-def read_until_broken(answer: httpx.Response) -> tuple[bytes, bool]:
-    got = b""
+def read_until_broken(response: httpx.Response) -> tuple[bytes, bool]:
+    received = b""
     try:
-        for chunk in answer.iter_raw():
-            got += chunk
+        for chunk in response.iter_raw():
+            received += chunk
     except (httpx.ReadError, httpx.RemoteProtocolError):
-        return got, True
-    return got, False
+        return received, True
+    return received, False
 
 
 def test_body_is_cut_in_the_middle(sandbox):
     sandbox.fault("body_cut", times=1)
-    with sandbox.http.stream("GET", "/orion/api/v1/Portfolio/Assets?$top=5") as answer:
-        got, is_broken = read_until_broken(answer)
+    with sandbox.http.stream("GET", "/orion/api/v1/Portfolio/Assets?$top=5") as response:
+        received, is_broken = read_until_broken(response)
     whole = sandbox.get("Portfolio/Assets", _top=5).content
-    assert (answer.status_code, is_broken) == (200, True)
-    assert int(answer.headers["Content-Length"]) == len(whole)
-    assert got == whole[: len(whole) // 2]
+    assert (response.status_code, is_broken) == (200, True)
+    assert int(response.headers["Content-Length"]) == len(whole)
+    assert received == whole[: len(whole) // 2]
 
 
 def test_html_page_with_status_200(sandbox):
     sandbox.fault("html_page", times=1)
-    answer = sandbox.get("Portfolio/Assets", _top=1)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    assert answer.text.startswith("<!DOCTYPE html>")
+    response = sandbox.get("Portfolio/Assets", _top=1)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert response.text.startswith("<!DOCTYPE html>")
 
 
 def test_body_drips(sandbox):
@@ -82,9 +82,9 @@ def test_body_drips(sandbox):
 
 def test_bomb_is_small_on_the_wire_and_an_empty_list_after_decompression(sandbox):
     sandbox.fault("bomb", times=1, bytes=2**20)
-    with sandbox.http.stream("GET", "/orion/api/v1/Portfolio/Assets") as answer:
-        packed = b"".join(answer.iter_raw())
-    assert answer.headers["Content-Encoding"] == "gzip"
+    with sandbox.http.stream("GET", "/orion/api/v1/Portfolio/Assets") as response:
+        packed = b"".join(response.iter_raw())
+    assert response.headers["Content-Encoding"] == "gzip"
     assert len(packed) < 10_000
     assert len(gzip.decompress(packed)) > 2**20
     assert json.loads(gzip.decompress(packed)) == []
@@ -97,10 +97,10 @@ def test_bomb_is_small_on_the_wire_and_an_empty_list_after_decompression(sandbox
 )  # fmt: skip
 def test_maintenance_response_follows_its_options(sandbox, options, status, kind, location):
     sandbox.fault("maintenance", times=1, **options)
-    answer = sandbox.http.get("/orion/api/v1/Portfolio/Assets", follow_redirects=False)
-    assert answer.status_code == status
-    assert answer.headers.get("Content-Type") == kind
-    assert answer.headers.get("Location") == location
+    response = sandbox.http.get("/orion/api/v1/Portfolio/Assets", follow_redirects=False)
+    assert response.status_code == status
+    assert response.headers.get("Content-Type") == kind
+    assert response.headers.get("Location") == location
 
 
 def test_token_expires_between_two_pages(sandbox):
@@ -220,17 +220,17 @@ def test_calls_are_counted_by_route_second_and_status(sandbox):
     assert report["routes"]["/orion/api/v1/portfolio/accounts/value/{}"]["count"] == 2
 
 
-def test_call_is_counted_before_its_answer_leaves():
+def test_call_is_counted_before_its_response_leaves():
     calls, counted = Calls(Clock()), []
 
-    async def answer(scope, receive, send):
+    async def response(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
     async def leave(message):
         counted.append(calls.report()["total"])
 
-    asyncio.run(Front(answer, Faults(), calls)({"type": "http", "path": "/orion"}, None, leave))
+    asyncio.run(Front(response, Faults(), calls)({"type": "http", "path": "/orion"}, None, leave))
     assert counted == [1, 1]
 
 

@@ -1,4 +1,4 @@
-"""Tamarac in the sandbox: its lists and reports over real HTTP, its books, its faults, and what people change."""
+"""Tamarac in the sandbox: its lists and reports over HTTP, its books, its faults, and edits."""
 
 import csv
 import io
@@ -36,16 +36,16 @@ class Caller:
         return self.http.get(API + path, params=params, auth=(USER, PASSWORD))
 
     def follow(self, url):
-        answer = self.http.get(url, auth=(USER, PASSWORD))
-        assert answer.status_code == 200, answer.text
-        return json.loads(answer.text, parse_float=Decimal)
+        response = self.http.get(url, auth=(USER, PASSWORD))
+        assert response.status_code == 200, response.text
+        return json.loads(response.text, parse_float=Decimal)
 
     def pages(self, table, size=200):
         page = self.follow(f"{API}{table}?pageSize={size}")
         yield page["items"]
         seen = set()
         while "nextPageUrl" in page:
-            assert page["nextPageUrl"] not in seen, "the pages go round in a circle"
+            assert page["nextPageUrl"] not in seen, "the pages form a loop"
             seen.add(page["nextPageUrl"])
             page = self.follow(page["nextPageUrl"])
             yield page["items"]
@@ -53,17 +53,17 @@ class Caller:
     def rows(self, table):
         return [row for page in self.pages(table) for row in page]
 
-    def submit(self, **asked):
-        return self.http.post(f"{API}reports", json=asked, auth=(USER, PASSWORD))
+    def submit(self, **params):
+        return self.http.post(f"{API}reports", json=params, auth=(USER, PASSWORD))
 
     def wait(self, job):
         stages = [self.get(f"reports/{job}").json()["status"] for _ in range(3)]
         return self.get(f"reports/{job}/file"), stages
 
-    def report(self, **asked):
-        answer, stages = self.wait(self.submit(**asked).json()["jobId"])
-        assert (answer.status_code, stages[-1]) == (200, "Complete")
-        return read_table(answer)
+    def report(self, **params):
+        response, stages = self.wait(self.submit(**params).json()["jobId"])
+        assert (response.status_code, stages[-1]) == (200, "Complete")
+        return read_table(response)
 
     def holdings(self, day=LAST):
         return self.report(report="AccountHoldingsAV", asOfDate=day)
@@ -72,31 +72,31 @@ class Caller:
         return self.report(report="AccountTransactions", dateType=by, startDate=first, endDate=last)
 
     def fault(self, kind, route, **options):
-        answer = self.http.post("/_sandbox/faults", json={"route": API + route, "kind": kind, **options})
-        assert answer.status_code == 200, answer.text
+        response = self.http.post("/_sandbox/faults", json={"route": API + route, "kind": kind, **options})
+        assert response.status_code == 200, response.text
 
     def edit(self, kind, **values):
         return self.sandbox.admin(f"tamarac/{kind}", **values)
 
 
-def read_text(answer):
-    content = answer.content
-    if answer.headers["Content-Type"] == "application/zip":
+def read_text(response):
+    content = response.content
+    if response.headers["Content-Type"] == "application/zip":
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             content = archive.read(archive.namelist()[0])
     return content.decode("utf-8-sig")
 
 
-def read_table(answer):
-    return list(csv.DictReader(io.StringIO(read_text(answer), newline="")))
+def read_table(response):
+    return list(csv.DictReader(io.StringIO(read_text(response), newline="")))
 
 
 def number(text):
     return Decimal(text.replace(",", ""))
 
 
-def find(rows, **wanted):
-    return next(row for row in rows if all(row[key] == value for key, value in wanted.items()))
+def find(rows, **fields):
+    return next(row for row in rows if all(row[key] == value for key, value in fields.items()))
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_every_id_that_is_named_exists(tamarac):
 
 
 def expand(members, groups):
-    """Account -> the ways in which it is reached."""
+    """Map each account to the ways in which it is reached."""
     for member in members:
         if member["type"] == "Account":
             yield member["id"], member.get("ownershipPercent", 100)
@@ -334,9 +334,9 @@ def test_about_a_seventh_of_the_firm_is_known_and_the_accounts_are_others(tamara
 
 
 def test_job_is_queued_then_running_then_complete(tamarac):
-    answer = tamarac.submit(report="AccountHoldingsAV", asOfDate=LAST)
-    assert answer.status_code == 202
-    job = answer.json()["jobId"]
+    response = tamarac.submit(report="AccountHoldingsAV", asOfDate=LAST)
+    assert response.status_code == 202
+    job = response.json()["jobId"]
     assert tamarac.get(f"reports/{job}/file").status_code == 409
     assert tamarac.wait(job)[1] == ["Queued", "Running", "Complete"]
 
@@ -345,17 +345,17 @@ def test_files_have_the_agreed_columns_and_every_third_is_zipped_and_some_are_ma
     kinds, marks = Counter(), 0
     for _ in range(12):
         job = tamarac.submit(report="AccountTransactions", dateType="Entry", startDate=LAST, endDate=LAST).json()
-        answer, _ = tamarac.wait(job["jobId"])
-        kinds[answer.headers["Content-Type"]] += 1
-        marks += answer.content.startswith(b"\xef\xbb\xbf")
-        assert tuple(next(csv.reader(io.StringIO(read_text(answer))))) == TRANSACTIONS
+        response, _ = tamarac.wait(job["jobId"])
+        kinds[response.headers["Content-Type"]] += 1
+        marks += response.content.startswith(b"\xef\xbb\xbf")
+        assert tuple(next(csv.reader(io.StringIO(read_text(response))))) == TRANSACTIONS
     assert kinds == {"text/csv; charset=utf-8": 8, "application/zip": 4}
     assert marks == 2
     assert tuple(tamarac.holdings()[0]) == HOLDINGS
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "params",
     [
         {},
         {"report": "Everything"},
@@ -366,10 +366,10 @@ def test_files_have_the_agreed_columns_and_every_third_is_zipped_and_some_are_ma
         {"report": "AccountTransactions", "dateType": "Entry", "startDate": LAST, "endDate": FIRST},
     ],
 )
-def test_report_that_is_not_documented_is_refused(tamarac, asked):
-    answer = tamarac.submit(**asked)
-    assert answer.status_code == 400
-    assert answer.json()["message"]
+def test_report_that_is_not_documented_is_refused(tamarac, params):
+    response = tamarac.submit(**params)
+    assert response.status_code == 400
+    assert response.json()["message"]
 
 
 def test_unknown_job_is_404(tamarac):
@@ -381,7 +381,7 @@ def test_unknown_job_is_404(tamarac):
 
 
 def find_moves(rows):
-    """(account, CUSIP) -> units moved; cash has no CUSIP."""
+    """Map (account, CUSIP) to the units moved; cash has no CUSIP."""
     moved = defaultdict(Decimal)
     for row in rows:
         if row["Status"] != "Posted":
@@ -459,11 +459,11 @@ def test_further_day_keeps_every_transaction(start_tamarac):
     assert earlier.items() < later.items()
 
 
-# What people change
+# Edits
 
 
 def first_buy(tamarac):
-    """The first purchase of November that reinvests no dividend."""
+    """Return the first purchase of November that reinvests no dividend."""
     rows = tamarac.transactions(first="2026-11-01")
     ids = {row["Transaction ID"] for row in rows}
     return find((row for row in rows if f"{row['Transaction ID']}D" not in ids), Type="Buy", Status="Posted")
@@ -633,22 +633,22 @@ def test_report_fails_and_another_hangs(tamarac):
     assert tamarac.wait(failed)[1] == ["Queued", "Running", "Failed"]
     assert tamarac.get(f"reports/{failed}").json()["message"]
     tamarac.wait(hanging)
-    answer, stages = tamarac.wait(hanging)
-    assert (answer.status_code, stages) == (409, ["Running"] * 3)
+    response, stages = tamarac.wait(hanging)
+    assert (response.status_code, stages) == (409, ["Running"] * 3)
     assert tamarac.holdings()
 
 
 def test_archive_ends_in_its_middle(tamarac):
     tamarac.fault("zip_cut", "reports/AccountHoldingsAV/file", times=1)
     job = tamarac.submit(report="AccountHoldingsAV", asOfDate=LAST).json()["jobId"]
-    answer, _ = tamarac.wait(job)
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/zip")
-    assert answer.content.startswith(b"PK")
+    response, _ = tamarac.wait(job)
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "application/zip")
+    assert response.content.startswith(b"PK")
     with pytest.raises(zipfile.BadZipFile):
-        zipfile.ZipFile(io.BytesIO(answer.content))
+        zipfile.ZipFile(io.BytesIO(response.content))
 
 
-# Anybody's data
+# Data from files
 
 
 def test_folder_is_served_instead_of_the_office(start_tamarac, tmp_path):
@@ -656,8 +656,8 @@ def test_folder_is_served_instead_of_the_office(start_tamarac, tmp_path):
     folder.mkdir(parents=True)
     accounts = [{"accountId": f"A{n}", "name": "Ada Sample", "marketValue": n, "cash": None} for n in range(1, 6)]
     (folder / "accounts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in accounts))
-    held = [{"Account ID": "A1", "Quantity": "1,000.50", "As Of Date": f"11/{d}/2026"} for d in (18, 20)]
-    (folder / "holdings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
+    rows = [{"Account ID": "A1", "Quantity": "1,000.50", "As Of Date": f"11/{d}/2026"} for d in (18, 20)]
+    (folder / "holdings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "transactions.jsonl").write_text(
         json.dumps({"Transaction ID": "T1", "Trade Date": "10/01/2026", "Entry Date": "11/20/2026"}) + "\n"
     )

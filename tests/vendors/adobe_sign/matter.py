@@ -1,4 +1,4 @@
-"""Adobe Sign: what the tests compare, change and interrupt."""
+"""Adobe Sign: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ where e.recorded_to is null group by 1, 2, 3
 
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
-    """Each agreement as its sender sees it; who has signed by the sets of its members."""
-    found: Stated = {}
+    """Read each agreement as its sender; count signatures by its participant sets."""
+    stated: Stated = {}
     for user in session.get("users", {}, read_json)["userInfoList"]:
         acting = {"x-api-user": f"userid:{user['id']}"}
         listed = session.request(Request("agreements", {"pageSize": "500"}, headers=acting), read_json) or {}
@@ -31,13 +31,13 @@ def _state(firm: Firm, session: VendorSession) -> Stated:
                 "events"
             ]
             sets = members.get("participantSets", [])
-            found[agreement["id"]] = (
+            stated[agreement["id"]] = (
                 _adobe_word(agreement["status"], {event["type"] for event in events}),
                 agreement["externalId"]["id"].replace(":", ":household:"),
                 len(sets),
                 sum(each["status"] == "COMPLETED" for each in sets),
             )
-    return found
+    return stated
 
 
 def _adobe_word(status: str, events: set[str]) -> str:
@@ -61,7 +61,7 @@ _ENDS = (Edit("adobe_sign/cancel", {}), Edit("adobe_sign/sign", {}))
 
 
 def _draw_edits(rng: random.Random, keys: Keys) -> list[Edit]:
-    """One open envelope, if there is one left, comes to an end."""
+    """Draw the end of one open envelope, if there is one left."""
     envelopes = keys("envelope", "adobe_sign", _OPEN)
     end = rng.choice(_ENDS)
     return [Edit(end.path, end.values | {"agreement_id": rng.choice(envelopes)})] if envelopes else []

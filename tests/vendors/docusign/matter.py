@@ -1,4 +1,4 @@
-"""DocuSign: what the tests compare, change and interrupt."""
+"""DocuSign: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ where e.recorded_to is null group by 1, 2, 3
 
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
-    """Each envelope by itself, and who has signed by its recipients; the list tells the ids alone."""
+    """Read each envelope and its recipients one by one; the list is used for the ids only."""
     listed = session.get("envelopes", {"from_date": "2000-01-01T00:00:00Z", "count": "1000"}, read_json)["envelopes"]
-    found: Stated = {}
+    stated: Stated = {}
     for envelope_id in (row["envelopeId"] for row in listed):
         envelope = session.get(f"envelopes/{envelope_id}", {"include": "custom_fields"}, read_json)
         fields = {field["name"]: field["value"] for field in envelope["customFields"]["textCustomFields"]}
         arrays = session.get(f"envelopes/{envelope_id}/recipients", {}, read_json)
         people = [each for array in arrays.values() if isinstance(array, list) for each in array]
-        found[envelope_id] = (
+        stated[envelope_id] = (
             envelope["status"],
             fields["Household"].replace(":", ":household:"),
             len(people),
             sum("signedDateTime" in each for each in people),
         )
-    return found
+    return stated
 
 
 _OPEN = "status in ('sent', 'delivered')"
@@ -50,7 +50,7 @@ _ENDS = (Edit("docusign/void", {"reason": "Sample"}), Edit("docusign/sign", {}))
 
 
 def _draw_edits(rng: random.Random, keys: Keys) -> list[Edit]:
-    """One open envelope, if there is one left, comes to an end."""
+    """Draw the end of one open envelope, if there is one left."""
     envelopes = keys("envelope", "docusign", _OPEN)
     end = rng.choice(_ENDS)
     return [Edit(end.path, end.values | {"envelope_id": rng.choice(envelopes)})] if envelopes else []

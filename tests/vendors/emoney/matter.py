@@ -1,4 +1,4 @@
-"""eMoney: what the tests compare, change and interrupt."""
+"""eMoney: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _QUERY = (
 
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
-    found: Stated = {}
+    stated: Stated = {}
     for client in _pages(session, "clients", pageSize="50"):
         for plan in session.get(f"clients/{client['clientId']}/plans", {}, read_json):
             expenses = session.get(f"clients/{client['clientId']}/plans/{plan['planId']}/expenses", {}, read_json)
             for goal in (expense for expense in expenses if expense.get("isGoal")):
                 money = round(goal["amount"], 2) if "amount" in goal else None
-                found[f"{plan['planId']}:{goal['expenseId']}"] = (plan["planId"], goal["name"], money)
-    return found
+                stated[f"{plan['planId']}:{goal['expenseId']}"] = (plan["planId"], goal["name"], money)
+    return stated
 
 
 def _pages(session: VendorSession, path: str, **params: str) -> Iterator[Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""MoneyGuidePro: what the tests compare, change and interrupt."""
+"""MoneyGuidePro: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _QUERY = (
 
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
-    found: Stated = {}
+    stated: Stated = {}
     for household in session.get("Households", {}, read_json):
         path = f"Households/{household['householdId']}/MonteCarloMeter"
         meter = session.request(Request(path, {"includeImage": "false"}, missing=(404,)), read_json) or {}
-        found[str(household["householdId"])] = (meter.get("probabilityOfSuccess"),)
-    return {key: text for key, text in found.items() if text[0] is not None}
+        stated[str(household["householdId"])] = (meter.get("probabilityOfSuccess"),)
+    return {key: text for key, text in stated.items() if text[0] is not None}
 
 
 def _correct(sandbox: Sandbox, database: Database) -> None:

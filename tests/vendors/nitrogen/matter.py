@@ -1,4 +1,4 @@
-"""Nitrogen: what the tests compare, change and interrupt."""
+"""Nitrogen: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _QUERY = (
 
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
-    found: Stated = {}
+    stated: Stated = {}
     for grant in json.loads(firm.connection.extra["grants"]):
         for client in session.request(Request("clients", grant=grant), read_json) or []:
-            found[str(client["id"])] = (client.get("risk_number"),)
-    return {key: number for key, number in found.items() if number[0] is not None}
+            stated[str(client["id"])] = (client.get("risk_number"),)
+    return {key: number for key, number in stated.items() if number[0] is not None}
 
 
 def _correct(sandbox: Sandbox, database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Orion: what the tests compare, change and interrupt."""
+"""Orion: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tamarac: what the tests compare, change and interrupt."""
+"""Tamarac: the tables that tests compare, edit and interrupt."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _state(firm: Firm, session: VendorSession) -> Stated:
     if content.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             content = archive.read(archive.namelist()[0])
-    held: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
+    sums_of: dict[str, list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
     for row in csv.DictReader(io.StringIO(content.decode("utf-8-sig"))):
         if row["Account Type"] != "Reporting Group":
             security = row["CUSIP"] or row["Symbol"] or row["Description"]
-            sums = held[f"{row['Account ID']}:{security}"]
+            sums = sums_of[f"{row['Account ID']}:{security}"]
             sums[0] += _number(row["Quantity"])
             sums[1] += _number(row["Market Value"]).quantize(Decimal("0.01"))
-    return {key: tuple(sums) for key, sums in held.items()}
+    return {key: tuple(sums) for key, sums in sums_of.items()}
 
 
 def _number(text: str) -> Decimal:

@@ -1,4 +1,4 @@
-"""A fan-out that goes on where it was killed is as old as its first answer, whenever it ends."""
+"""A fan-out that resumes after a kill is dated by its first response, whenever it ends."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from include.staging.partitions import Partition, Staging
 from include.vendors.emoney import EMONEY
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.extract.answering import listen
+from tests.extract.vendor_server import listen
 from tests.firm_keys import GOLDEN
-from tests.vendors.answered import BEFORE, DAY, NOW, answering, changed, goldens, run_day
+from tests.vendors.golden_day import BEFORE, DAY, NOW, change_response, goldens, reply_from, run_day
 
 VENDOR = replace(EMONEY, login=Basic(), headers={})
 HOUR = timedelta(hours=1)
 
 
 class House:
-    """A firm whose planner says what a plan is called, at a time that the test sets."""
+    """A firm with one planning vendor; the test sets a plan's name and the clock."""
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.engine = schema.engine(database.url())
@@ -41,10 +41,10 @@ class House:
         self.plan = plans[self.path][0]["planId"]
 
     def stage(self, run: Run, name: str, *tables: str) -> list[Partition]:
-        def call_it(held: dict[str, Any]) -> None:
-            held[self.path][0]["name"] = name
+        def rename_plan(body: dict[str, Any]) -> None:
+            body[self.path][0]["name"] = name
 
-        with listen(answering(VENDOR, changed(goldens(EMONEY), "plans", call_it))) as listener:
+        with listen(reply_from(VENDOR, change_response(goldens(EMONEY), "plans", rename_plan))) as listener:
             connection = Connection(listener.url, "user", "password", {})
             return [vendor_day.stage(VendorRun(self.site, VENDOR, connection, run), table) for table in tables]
 
@@ -58,9 +58,9 @@ class House:
 
 @pytest.fixture
 def house(database: Database, tmp_path: Path) -> Iterator[House]:
-    made = House(database, tmp_path / "staging")
-    yield made
-    made.engine.dispose()
+    house = House(database, tmp_path / "staging")
+    yield house
+    house.engine.dispose()
 
 
 def test_what_a_client_s_own_run_brought_meanwhile_stays(
@@ -68,7 +68,7 @@ def test_what_a_client_s_own_run_brought_meanwhile_stays(
 ) -> None:
     day = Run("the day", DAY, BEFORE)
     with monkeypatch.context() as killed:
-        killed.setattr(Answers, "forget", lambda self: None)  # as where it died before its partition was whole
+        killed.setattr(Answers, "forget", lambda self: None)  # as if it had died before its partition was complete
         house.stage(day, "Old", "clients", "plans")
     house.now += HOUR
     client = Run("a client", DAY, BEFORE, keys=(house.path.split("/")[1],), on_demand=True)

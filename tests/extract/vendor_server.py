@@ -1,4 +1,4 @@
-"""A vendor that really listens on the loopback and answers what a test says, and all that a pull from it needs."""
+"""A vendor that listens on the loopback and replies as a test directs, and the parts that a pull from it needs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REDACTOR = Redactor(b"only for tests")
 
 @dataclass(frozen=True)
 class RecordedCall:
-    """One call as the vendor got it."""
+    """A call as the vendor received it."""
 
     method: str
     path: str
@@ -47,7 +47,7 @@ class RecordedCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: `value` is written as JSON; `content` is sent as it is."""
+    """A response: `value` is written as JSON; `content` is sent as it is."""
 
     value: Any = None
     status: int = 200
@@ -61,29 +61,29 @@ Answer = Callable[[RecordedCall], Reply]
 
 @dataclass
 class Listener:
-    """A listening vendor, and what it was asked."""
+    """A vendor that listens, and the calls that it received."""
 
     url: str
-    asked: list[RecordedCall] = field(default_factory=list)
+    calls: list[RecordedCall] = field(default_factory=list)
 
     @property
     def paths(self) -> list[str]:
-        return [call.path for call in self.asked]
+        return [call.path for call in self.calls]
 
 
 @contextmanager
 def listen(answer: Answer) -> Iterator[Listener]:
-    """Serves from a free port; `answer` is called from several threads."""
+    """Serve from a free port; `answer` is called from several threads."""
 
     class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             parts = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            asked = RecordedCall(
+            call = RecordedCall(
                 self.command, parts.path, dict(parse_qsl(parts.query)), dict(self.headers.items()), body
             )
-            known.asked.append(asked)
-            reply = answer(asked)
+            listener.calls.append(call)
+            reply = answer(call)
             content = json.dumps(reply.value).encode() if reply.content is None else reply.content
             self.send_response(reply.status)
             for name, value in {
@@ -102,18 +102,18 @@ def listen(answer: Answer) -> Iterator[Listener]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        known = Listener(f"http://127.0.0.1:{server.server_port}")
+        listener = Listener(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield known
+            yield listener
         finally:
             server.shutdown()
             thread.join()
 
 
 def vendor_of(*tables: Table, **options: Any) -> Vendor:
-    """A vendor of these tables that one may ask as often as one likes."""
+    """Declare a vendor of these tables whose rate limit no test reaches."""
     of = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(600_000, 1000))
     return replace(of, **options)
 
@@ -154,7 +154,7 @@ class Puller:
         params: Mapping[str, str] | None = None,
         reader: CsvReader | None = None,
     ) -> Iterator[Window]:
-        """Asks for a table, window by window."""
+        """Request a table, window by window."""
         reader = reader or self.reader(table)
         source = Source(
             keys,
@@ -173,11 +173,11 @@ class Puller:
         return CsvReader(table, REDACTOR, self.vendor.sentinels, self.vendor.zone, self.vendor.name)
 
     def rows(self, table: Table, **options: Any) -> list[dict[str, Any]]:
-        """All rows that a table's windows hold, in order."""
+        """Return all rows of a table's windows, in order."""
         return [row for window in self.windows(table, **options) for row in window.page.rows.to_pylist()]
 
     def pull(self, table: Table, **options: Any) -> Partition:
-        """Stages a table."""
+        """Stage a table."""
         reader = self.reader(table)
         windows = self.windows(table, reader=reader, **options)
         return stage(self.vendor, table, Span(DAY), windows, reader, self.staging, NOW)

@@ -1,4 +1,4 @@
-"""What each vendor states, requested and read by other means than ours, beside what the warehouse holds."""
+"""A vendor's own values, read by other requests than the product's, and those of the warehouse."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tests.conftest import Firm
 from tests.vendors.matter import Stated, matter_of
 
 
-def stated(firm: Firm) -> tuple[Stated, Stated]:
-    """Return what the vendor states of its main matter by key, and what the warehouse holds."""
+def read_both_sides(firm: Firm) -> tuple[Stated, Stated]:
+    """Return the values of the vendor's main table by key, from the vendor and from the warehouse."""
     matter = matter_of(firm.vendor.name)
     with pull.open_session(firm.vendor_run(firm.new_run())) as session:
         theirs = matter.state(firm, session)

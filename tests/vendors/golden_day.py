@@ -1,4 +1,4 @@
-"""A vendor that answers what its goldens say, or a test: its tables pulled, checked and made ours, as a run does it."""
+"""A vendor that responds with its goldens, or as a test directs: its tables pulled, validated and transformed as in a run."""
 
 from __future__ import annotations
 
@@ -21,70 +21,70 @@ from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Partition, Staging
 from include.transform.entities import Canonical, Produced
-from tests.extract.answering import Answer, RecordedCall, Reply, listen
+from tests.extract.vendor_server import Answer, RecordedCall, Reply, listen
 from tests.firm_keys import GOLDEN
 
 HERE = Path(__file__).parent
 DAY, BEFORE = date(2026, 11, 20), date(2026, 11, 19)
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
-Answers = Mapping[str, bytes]
-"""Table -> what the vendor answers; for one call a row of another table, a JSON object of path -> answer."""
+Responses = Mapping[str, bytes]
+"""Table -> the vendor's response; for a fan-out, a JSON object of path -> response."""
 
 Row = dict[str, Any]
 
 
 def goldens(vendor: Vendor) -> dict[str, bytes]:
-    """What lies in the vendor's folder; a nested table has no answer of its own."""
+    """Read the responses in a vendor's folder; a nested table has none of its own."""
     files = sorted((HERE / vendor.name).iterdir())
     return {path.stem: path.read_bytes() for path in files if path.suffixes in ([".json"], [".csv"])}
 
 
-def written(value: object) -> bytes:
+def to_json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def zipped(content: bytes) -> bytes:
-    """The file in an archive."""
+def zip_report(content: bytes) -> bytes:
+    """Pack a report into an archive."""
     with zipfile.ZipFile(packed := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("report.csv", content)
     return packed.getvalue()
 
 
-def answering(vendor: Vendor, answers: Answers) -> Answer:
-    """Answers every call as a vendor would that holds this; what it does not hold is 404."""
+def reply_from(vendor: Vendor, responses: Responses) -> Answer:
+    """Build a vendor's reply to every call from these responses; any other path gets a 404."""
     routes: dict[str, bytes] = {}
     for table in vendor.tables:
-        body = answers.get(table.name, b"")
+        body = responses.get(table.name, b"")
         if isinstance(table.shape, Report):
             routes[f"/{table.path}/{table.shape.order['report']}/file"] = body
         elif isinstance(table.shape, FanOut) and "{" in table.path:
-            held = msgspec.json.decode(body or b"{}", type=dict[str, msgspec.Raw])
-            routes |= {f"/{path}": bytes(answer) for path, answer in held.items()}
+            responses_of_path = msgspec.json.decode(body or b"{}", type=dict[str, msgspec.Raw])
+            routes |= {f"/{path}": bytes(respond) for path, respond in responses_of_path.items()}
         elif table.path:
             routes[f"/{table.path}"] = body
 
-    def answer(asked: RecordedCall) -> Reply:
-        if asked.method == "POST":
-            return Reply({"jobId": json.loads(asked.body)["report"]}, 202)
-        if f"{asked.path}/file" in routes:
+    def respond(call: RecordedCall) -> Reply:
+        if call.method == "POST":
+            return Reply({"jobId": json.loads(call.body)["report"]}, 202)
+        if f"{call.path}/file" in routes:
             return Reply({"status": "Complete"})
-        if not (body := routes.get(asked.path)):
+        if not (body := routes.get(call.path)):
             return Reply({"message": "not found"}, 404)
-        if asked.path.endswith("/file"):
+        if call.path.endswith("/file"):
             return Reply(content=body, kind="application/zip" if body.startswith(b"PK") else "text/csv")
-        if (skip := int(asked.params.get("$skip", "0"))) or asked.params.get("page", "1") != "1":
+        if (skip := int(call.params.get("$skip", "0"))) or call.params.get("page", "1") != "1":
             return Reply(json.loads(body)[skip:] if skip else [])
-        if asked.params.get("start_position", "0") != "0":
+        if call.params.get("start_position", "0") != "0":
             return Reply({name: [] for name, value in json.loads(body).items() if isinstance(value, list)})
         return Reply(content=body)
 
-    return answer
+    return respond
 
 
 @dataclass(frozen=True)
 class Day:
-    """What became of a vendor's answers."""
+    """The staged and canonical rows of a vendor's day."""
 
     vendor_run: VendorRun
     partitions: Mapping[str, Partition]
@@ -93,7 +93,7 @@ class Day:
         return [row for _, part in self.partitions[table].rows() for row in part.to_pylist()]
 
     def dead(self, table: str) -> list[Row]:
-        """Rows that can't be read, then those that the suite refuses."""
+        """Return the unreadable rows, then those that the suite rejects."""
         unread = [json.loads(line) for line in self.partitions[table].read_dead_lines()]
         refused = self.partitions[table].faults.to_pylist()
         return [{"key": row["key"], "reasons": row["reasons"]} for row in unread] + [
@@ -107,7 +107,7 @@ class Day:
         return Canonical(self.partitions[table], entity).result
 
     def read_canonical(self, table: str, entity: str) -> list[Row]:
-        """The canonical rows of an entity that a table gave."""
+        """Return the canonical rows of an entity from a table."""
         return [row for part in Canonical(self.partitions[table], entity).rows() for row in part.to_pylist()]
 
     def load(self) -> None:
@@ -116,17 +116,17 @@ class Day:
 
 
 def run_day(
-    engine: sa.Engine, folder: Path, vendor: Vendor, answers: Answers | Answer, *tables: str, now: datetime = NOW
+    engine: sa.Engine, folder: Path, vendor: Vendor, responses: Responses | Answer, *tables: str, now: datetime = NOW
 ) -> Day:
-    """Pulls, validates (row by row) and transforms a vendor's tables, or some of them, parents first."""
+    """Pull, validate (row by row) and transform a vendor's tables, or some of them, parents first."""
     open_to_all = replace(vendor, login=Basic(), headers={})
     run = Run(uuid.uuid4().hex, DAY, BEFORE)
     site = Site(engine, Staging(str(folder)), GOLDEN, lambda: now, speed=100_000)
-    wanted = [table.name for table in vendor.requested_tables if not tables or table.name in tables]
-    with listen(answers if callable(answers) else answering(vendor, answers)) as listener:
+    names = [table.name for table in vendor.requested_tables if not tables or table.name in tables]
+    with listen(responses if callable(responses) else reply_from(vendor, responses)) as listener:
         connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})
         vendor_run = VendorRun(site, open_to_all, connection, run)
-        partitions = {name: vendor_day.stage(vendor_run, name) for name in wanted}
+        partitions = {name: vendor_day.stage(vendor_run, name) for name in names}
     vendor_day.validate(vendor_run, list(partitions.values()), rows_only=True)
     for partition in partitions.values():
         vendor_day.transform(vendor_run, partition)
@@ -136,8 +136,8 @@ def run_day(
 Change = Callable[[Any], object]
 
 
-def changed(answers: Answers, table: str, change: Change) -> dict[str, bytes]:
-    """The answers, with one of them changed in place by a function."""
-    value = json.loads(answers[table])
+def change_response(responses: Responses, table: str, change: Change) -> dict[str, bytes]:
+    """Return the responses, one of them changed in place by a function."""
+    value = json.loads(responses[table])
     change(value)
-    return {**answers, table: written(value)}
+    return {**responses, table: to_json(value)}

@@ -1,4 +1,4 @@
-"""A pull that ran out of time, under a real Airflow: it is tried again, and asks for nothing twice."""
+"""A pull that timed out, under a real Airflow: it is retried, and repeats no request."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ print("RAN", json.dumps([run.state, max(ti.try_number for ti in run.get_task_ins
 """
 
 
-def test_a_pull_that_ran_out_of_time_goes_on_where_it_stopped(
+def test_a_pull_that_timed_out_resumes_where_it_stopped(
     tmp_path: Path, start_firm: Callable[..., Firm], airflow_database: Path
 ) -> None:
     firm = start_firm(VENDOR, now=datetime.now(UTC), households=20, pace=1000)
     environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl"), tmp_path / "docs")
-    environ["AIRFLOW_VAR_TRIBUTARY_SPEED"] = "40"  # about two simulations a second, once the first ten are had
+    environ["AIRFLOW_VAR_TRIBUTARY_SPEED"] = "40"  # about two simulations a second, after the first ten
     prepare(environ, airflow_database)
     running = subprocess.Popen([sys.executable, "-c", _RUN], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    answered = "select count(*) from control.answer where table_name = 'monte_carlo'"
-    while firm.database.value(answered) < 11:
+    query = "select count(*) from control.answer where table_name = 'monte_carlo'"
+    while firm.database.value(query) < 11:
         assert running.poll() is None
         time.sleep(0.05)
-    os.kill(running.pid, signal.SIGALRM)  # what ends a task whose time is over
+    os.kill(running.pid, signal.SIGALRM)  # the signal by which Airflow's time-out ends a task
     output, _ = running.communicate(timeout=240)
 
     assert json.loads(said(output, "RAN")) == ["success", 2], output[-3000:]
     calls = firm.database.rows("select path from control.api_call where table_name = 'monte_carlo' and path like '%/%'")
-    asked = Counter(call["path"] for call in calls)
-    assert len(asked) > 11
-    assert set(asked.values()) == {1}
+    paths = Counter(call["path"] for call in calls)
+    assert len(paths) > 11
+    assert set(paths.values()) == {1}
