@@ -1,6 +1,6 @@
 """Deliver events to subscribers: loads, findings, dead letters, completed envelopes, missed deadlines.
 
-The Variable `tributary_subscribers` lists a connection for each subscriber, separated by blanks (see docs/how-to/sending_events.md). The form of a
+The Variable `tributary_subscribers` lists a connection for each subscriber, separated by spaces (see docs/how-to/sending_events.md). The form of a
 manual run sends events again, or re-enables a disabled subscriber.
 """
 

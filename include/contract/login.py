@@ -1,6 +1,6 @@
-"""Declarations of how a vendor's API is logged in to, one class a method; `include.extract.login` does it.
+"""Declare the login methods of vendors' APIs, one class per method; `include.extract.login` implements them.
 
-"Extra" is what a connection's extra must hold, beside address, user and password.
+"Extra" lists the keys that the connection's extra must contain, in addition to URL, user and password.
 """
 
 from __future__ import annotations

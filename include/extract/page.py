@@ -175,7 +175,7 @@ class PageReader:
         return Page(rows, dead_rows, frozenset(undeclared))
 
     def _numbers(self, rows: Sequence[object]) -> dict[int, dict[str, object]]:
-        """Return by the place of a row its decimals that Arrow can't read from JSON; `REFUSED` if they are invalid."""
+        """Convert the decimals that Arrow can't read from JSON: row index -> field -> value, `REFUSED` if invalid."""
         changed: dict[int, dict[str, object]] = {}
         for col in self._decimals:
             target, values = arrow_type(col.type), [r.get(col.source) if isinstance(r, dict) else None for r in rows]

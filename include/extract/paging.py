@@ -59,7 +59,7 @@ class _Covered:
         self._keyless: set[str] = set()
 
     def touches(self, keys: pa.Array, keyless: set[str]) -> bool:
-        """Return whether a page with these rows leaves no gap after the covered rows."""
+        """Return whether a page with these rows overlaps the rows read so far, so that no row between them was missed."""
         if self.highest is None or keyless & self._keyless:
             return True
         return len(keys) > 0 and bool(pc.min(keys).as_py() <= self.highest)

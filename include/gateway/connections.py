@@ -38,7 +38,7 @@ _LINGER_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one process; see the module's docstring."""
+    """Limits of one process on header size, time and number of connections; the module's docstring defines each."""
 
     header_bytes: int = 64 * 1024
     header_s: float = 10.0

@@ -1,8 +1,8 @@
 """Settings of a gateway that runs as its own process: environment variables, or files that they name.
 
 TRIBUTARY_GATEWAY_DATABASE       postgresql://tributary_gateway:...@host:5432/tributary
-<CONNECTION>_SECRETS             the sender's secrets, separated by blanks; <CONNECTION> is `Sender.connection` in upper case
-<CONNECTION>_NETWORKS            the sender's networks, separated by blanks; needed if its authenticity check uses networks
+<CONNECTION>_SECRETS             the sender's secrets, separated by spaces; <CONNECTION> is `Sender.connection` in upper case
+<CONNECTION>_NETWORKS            the sender's networks, separated by spaces; needed if its authenticity check uses networks
 
 Append `_FILE` to a name to give the path of a file that holds the value. Files are read on every request, so a secret can be
 rotated without a restart.

@@ -61,7 +61,7 @@ class _Household:
         return not (self.members <= other.members or other.members <= self.members)
 
     def _has_parent(self, other: _Household, child: int) -> bool:
-        """Return whether a member of either is old enough to be the child's parent rather than an older spouse."""
+        """Return whether either household has a member old enough to be a parent of `child`, by `PARENT_YEARS`, rather than a spouse."""
         years = self.birth_years | other.birth_years
         return child in years and years[child] - min(years.values()) >= PARENT_YEARS
 

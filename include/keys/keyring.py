@@ -3,7 +3,7 @@
     hash    keyed hashes of sensitive values
     seal    secrets that must be stored, such as refresh tokens
 
-A keyring is written as `purpose:key_id:secret`, separated by blanks; the secret is 64 hex digits. For each purpose the last key is the
+A keyring is written as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. For each purpose the last key is the
 current one. The others only read what was written with them.
 """
 

@@ -86,7 +86,7 @@ class Sender:
             return Answer(error=type(error).__name__)
 
     def find_refused(self, receivers: Mapping[str, tuple[str, Networks]]) -> dict[str, str]:
-        """Return the receivers whose address is not allowed -> the reason, given name -> (URL, networks).
+        """Return name -> reason for each receiver whose address is not allowed. `receivers` is name -> (URL, allowed networks).
 
         A host that can't be resolved now is not included: it may be resolvable when an event is sent.
         """

@@ -67,7 +67,7 @@ class Subscriber:
         Args:
             name: The connection's name.
             url: `https://...`; `http://` is allowed only to this machine.
-            secrets: `whsec_...`, separated by blanks.
+            secrets: `whsec_...`, separated by spaces.
             extra: `types`, such as `tributary.finding.* tributary.load.committed`, and `vendors`; missing: all. `networks`, such as
                 `10.20.0.0/16`: networks allowed for its address; missing: public addresses only.
 

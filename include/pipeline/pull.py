@@ -73,7 +73,7 @@ def open_session(vendor_run: VendorRun, table_name: str = "") -> VendorSession:
 
 
 def closed_through(vendor_run: VendorRun) -> date | None:
-    """Request the last day that the vendor has closed; raises as `extract.closed.read_closed_day` does."""
+    """Return the last day that the vendor has closed; None if it has no accounts. Errors are those of `read_closed_day`."""
     with open_session(vendor_run) as session:
         return read_closed_day(vendor_run.vendor, session)
 

@@ -4,8 +4,9 @@ A replay pulls the rows from the vendor again and processes only those with a de
 separate pull in the ledger (`replay`). A dead letter closes in the transaction that loads its row; a row that is still bad stays a
 dead letter.
 
-The replay repeats the request of the dead letter's pull: for a snapshot, its day; for a window, its edits or its day's trades. A
-table pulled in full is requested as it is now, for today.
+The replay repeats the request of the dead letter's pull. For a snapshot, it requests the same business date. For a window, it requests the
+rows edited since the start of that window, or the business date if the pull was of a past date. For a table pulled in full, it requests
+the current rows, for today.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The queries of a snapshot. If a description was first seen after a day, its first version is used for that day (as in the marts).
+"""SQL queries that read a snapshot. For days before a description was first seen, they use its first version, as the marts do.
 
-Values: vendor, day, before, run_id, known_at, is_complete, flow_days.
+Bind parameters: vendor, day, before, run_id, known_at, is_complete, flow_days.
 """
 
 from __future__ import annotations

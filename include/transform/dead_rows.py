@@ -116,7 +116,7 @@ def _iterate_unreadable(
 def _iterate_refused(
     table: Table, partition: Partition, columns: list[str]
 ) -> Iterator[tuple[list[dict[str, Any]], pa.Table, list[set[str]]]]:
-    """Yield the rows that validation refused: faults, rows with these columns, and the columns at fault."""
+    """Yield the rows that validation refused, in batches: their faults, the rows reduced to `columns`, and each row's columns at fault."""
     names = set(staged_schema(table).names)
     for faults, rows in partition.refused_rows(columns):
         for start in range(0, rows.num_rows, _AT_ONCE):

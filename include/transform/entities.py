@@ -239,7 +239,7 @@ def _write(rows: pa.Table, entity: Entity, result: Produced, writer: PartWriter)
 
 
 def _split(part: pa.Table, entity_map: EntityMap, beside: list[Beside], result: Produced) -> pa.Table:
-    """Apply the map's split to staged rows; count split and dropped rows by the place of their staged row."""
+    """Split staged rows into zero or more rows each, as the map declares; add the extra and the dropped rows to the counts of `result`."""
     if entity_map.split is None:
         return part
     split_rows: pa.Table = entity_map.split(part, *(each.good for each in beside))

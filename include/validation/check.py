@@ -221,7 +221,7 @@ def _find_bad_rows(
 ) -> dict[int, list[str]]:
     """Return the bad rows of a part: place -> reasons of the expectations that failed.
 
-    Counting is cheap and locating is not, so only failed expectations are run for places.
+    Each expectation is run once to count its failures, which is cheap. Only those that fail are run again to locate the bad rows.
     """
     failures: dict[int, list[str]] = {}
     counted = validator.check(frame, applied, _COUNTS)

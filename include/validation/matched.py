@@ -43,7 +43,7 @@ MATCHED = ("missing_ratio", "blanked_ratio", "changed_ratio", "renamed_ratio", "
 
 @dataclass
 class Comparison:
-    """Measures, and an explanation of each."""
+    """The measures of one table by name, and for each a text for the error message: values, keys and rows."""
 
     measures: dict[str, float | None] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)

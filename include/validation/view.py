@@ -1,8 +1,12 @@
 """Build the frame that Great Expectations checks: only the columns of the suite, in types that it checks fast and exactly.
 
-Decimals of up to 15 digits are exact as float64. Ranges of wider columns (as decimals) and of dates and times (as days) are
-checked here, and become a column of 1 (within) and 0. Texts become categoricals. `<column>.<check>` holds the result of a
-check of `CHECKS`: 1 (valid), 0, or null. The index is the row's place in the part, which locates bad rows.
+- Decimals of up to 15 digits become float64, which represents them exactly.
+- Ranges of wider decimals, dates and times are checked here (dates and times by day). The frame has only the result: 1 (within
+  the range), 0 or null.
+- Texts become categoricals.
+- `<column>.<check>` is the result of a check of `CHECKS`: 1 (valid), 0 or null.
+
+The index is the row's place in the part; it locates bad rows.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ def _times_written(table: pl.DataFrame, path: Path) -> Iterator[float]:
 
 
 def upsert(org_url: str, work: str) -> dict[str, Any]:
-    """Upsert the same files with simple-salesforce; return seconds by step, rows, and peak memory in MB."""
+    """Upsert the CSV files of changed holdings in `work` with simple-salesforce; return seconds by step, rows and peak memory in MB."""
     from simple_salesforce.api import Salesforce
 
     with requests.Session() as session:

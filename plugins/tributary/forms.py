@@ -102,7 +102,7 @@ def client_form(vendor: Vendor) -> dict[str, Param]:
 
 
 def _describe_past(vendor: Vendor) -> str:
-    """Describe which tables a past date omits."""
+    """Describe which tables a run for a past business date does not pull."""
     left_out = [table.name for table in vendor.requested_tables if not table.states_past]
     if len(left_out) == len(vendor.requested_tables):
         return f"Only the latest day: {vendor.title} can't return past days."

@@ -1,11 +1,16 @@
 """Connect: messages about envelopes, sent by a separate thread, retried, and stored until they are acknowledged.
 
-Documented: a 2xx within 100 seconds acknowledges; without `requiresAcknowledgement` there are no retries; with it, a
-failure marks the configuration as down: later messages are queued as "Pending" without an attempt, and the first success
-sends all of them at once, in order; ten retries, a day apart; a republished message has a new body. Sources conflict
-about the time between retries: the edit `retries` sets it. Our choices: one message at a time; a restart resumes where
-it stopped and may send a message twice; the time between retries passes by the sandbox's clock and pace, the wait for an
-acknowledgement by the machine's clock.
+Documented:
+
+- A 2xx within 100 seconds acknowledges a message. A republished message has a new body.
+- Without `requiresAcknowledgement` there are no retries.
+- With it, a failure marks the configuration as down. Later messages are queued as "Pending" without an attempt, and the first
+  success sends all of them at once, in order. There are ten retries, a day apart.
+
+Sources conflict about the time between retries; the edit `retries` changes it.
+
+Our choices: messages are sent one at a time. A restart resumes where it stopped and may send a message twice. The time between
+retries is measured by the sandbox's clock and pace, the wait for an acknowledgement by the machine's clock.
 """
 
 import contextlib

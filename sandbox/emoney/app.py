@@ -191,7 +191,7 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return each record's match in the firm: `clients:`, `spouses:` and `accounts:` -> person, household or account."""
+    """Return pairs of a vendor record (`clients:`, `spouses:`, `accounts:`) and the firm's person, household or account that it shows."""
     book, seed, pairs = world.open_book(), world.firm.seed, list[tuple[str, str]]()
     for client_id, number in RowWriter(world).numbers.items():
         house = book.households[number]

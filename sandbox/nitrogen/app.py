@@ -126,6 +126,6 @@ def _complete(world: World, questionnaire_id: int, client_id: int, risk_number: 
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return each client's match in the firm: `clients:` -> household and its person or persons."""
+    """Return pairs of a vendor record (`clients:`) and the firm's household or person that it shows."""
     writer = RowWriter(world)
     return [pair for number in writer.numbers.values() for pair in writer.list_true_matches(number)]

@@ -163,7 +163,7 @@ class Folder:
 
 
 def export_lines(source: Source, table: str, first: date, last: date) -> Iterator[bytes]:
-    """Yield the lines of one table: a dated one for each session from `first` to `last`."""
+    """Yield the JSON lines of one table; a table in `DATED` is repeated, with its date, for each session from `first` to `last`."""
     if table not in DATED:
         yield from map(dump_line, source.find_rows(table).as_dicts())
         return

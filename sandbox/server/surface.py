@@ -43,7 +43,7 @@ class Surface:
     refused: frozenset[str] = frozenset()
 
     def cut(self, document: Document, caller: Caller) -> Document:
-        """Return the document with only the served routes, with parameters that exist."""
+        """Return the document with only the served routes and supported parameters, limited to values that exist for `caller`."""
         definitions = document["definitions"] | {name: {"type": "object"} for name in self.missing}
         for name, properties in caller.properties.items():
             declared = definitions[name]["properties"]

@@ -159,7 +159,7 @@ class EventSchema:
         return flat
 
     def read_bitmap(self, bitmaps: list[str]) -> set[str]:
-        """Return the field names that a bitmap marks: `0x..` for the event's own fields, `4-0x..` for the parts of its fifth field."""
+        """Return the fields that an event's bitmaps mark: `0x..` top-level fields, `4-0x..` parts of the compound field at index 4."""
         names: set[str] = set()
         inside = {int(place): bits for place, _, bits in (each.partition("-") for each in bitmaps) if bits}
         for place in _list_bits(next((each for each in bitmaps if "-" not in each), "0x0")):
@@ -250,7 +250,7 @@ def read_row(name: str, row: Mapping[str, Any], fields: list[str]) -> Change:
 
 
 def _name_reread(stamp: datetime, values: Mapping[str, Any]) -> str:
-    """Return an id that is the same for the same content. The stamp alone is not enough: its resolution is a second."""
+    """Return an id for a record read by query: the same content has the same id. `SystemModstamp` alone has a resolution of a second."""
     digest = hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"reread {stamp.isoformat()} {digest[:16]}"
 

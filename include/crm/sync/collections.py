@@ -132,7 +132,7 @@ def _read_outcomes(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]
 
 
 def read_outcome(key: str, result: Mapping[str, Any]) -> Outcome:
-    """Return the outcome of one row of a collection. Without `created`, as in the result of an insert, the row was created."""
+    """Return the outcome of one row of a collection request. An insert's results have no `created`: a success then means created."""
     if result["success"]:
         return Outcome(key, "created" if result.get("created", True) else "updated", result["id"])
     first = result["errors"][0]

@@ -1,4 +1,4 @@
-"""Sync the warehouse's current state to Salesforce: parents before children, only what changed since it was accepted.
+"""Sync the warehouse's current state to Salesforce: parents before children, and only changes since the last accepted state.
 
 Everything is compared before anything is sent (`include.crm.sync.delta`). Records that may not be sent are held back
 (`include.crm.sync.holdback`), and the rest is sent (`include.crm.sync.sender`).

@@ -1,7 +1,7 @@
 """Detect that the org was restored from a backup, to a state before it accepted what we sent.
 
-For each object, a few of the records accepted last are marks, with Salesforce's time of their last change. Edits make that time
-later, never earlier.
+For each object, the marks are the `MARKS` records that Salesforce accepted last, with the time of their last change in Salesforce. An edit
+moves that time forward, so a mark with an earlier time, or the absence of most marks, shows a restore.
 """
 
 from __future__ import annotations

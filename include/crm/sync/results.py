@@ -1,4 +1,4 @@
-"""Outcomes of the rows that were sent, matched by external id, as sets: from a bulk job's three result files, or from responses.
+"""Match the rows that were sent with their results by external id, in SQL: a bulk job's three result files, or responses.
 
 A job is settled only if each of its rows has exactly one result.
 """
