@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.contract import DATE, INTEGER, MONEY, STRING, TIMESTAMP, Table, column
@@ -53,6 +53,8 @@ def test_row_has_one_key_whether_it_is_good_or_unreadable(kinds: tuple[str, ...]
     assert format_keys(page.rows, table.key).to_pylist() == [dead.key]
 
 
+@example([("a:", "b"), ("a", ":b")])
+@example([("a\\", ":b"), ("a", "\\:b"), ("a\\:", "b")])
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1))
 def test_different_keys_have_different_texts(keys: list[tuple[str, str]]) -> None:
     rows = pa.table({"a": [a for a, _ in keys], "b": [b for _, b in keys]})

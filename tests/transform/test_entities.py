@@ -167,7 +167,10 @@ def test_columns_take_our_names_types_and_the_business_date(tmp_path: Path) -> N
 
 def test_what_several_rows_describe_is_made_once_by_the_first(tmp_path: Path) -> None:
     staged = Staged(
-        tmp_path, [(1, 1, "b", None), (2, 1, "a", None), (3, 1, "b", None)], [(4, 1, "a", None), (5, 1, "c", None)]
+        tmp_path,
+        [(1, 1, "b", None), (2, 1, "a", None), (3, 1, "b", None)],
+        [(4, 1, "a", None), (5, 1, "c", None)],
+        [(6, 1, "b", None)],
     )
     [result] = staged.transform(SECURITY)
     assert [(row["security_key"], row["name"]) for row in staged.rows("security")] == [
@@ -175,7 +178,7 @@ def test_what_several_rows_describe_is_made_once_by_the_first(tmp_path: Path) ->
         ("a", "A"),
         ("c", "C"),
     ]
-    assert (result.staged, result.produced, result.merged) == (5, 3, 2)
+    assert (result.staged, result.produced, result.merged) == (6, 3, 3)
 
 
 def test_rows_that_validation_refused_are_left_out(tmp_path: Path) -> None:
