@@ -151,6 +151,7 @@ class Processes:
                 env=process.environment,
                 cwd=process.folder,
                 start_new_session=True,
+                umask=0o077,  # logs, reports and the sandbox hold invented or real clients
             )
         return replace(process, pid=child.pid, born_at=psutil.Process(child.pid).create_time())
 

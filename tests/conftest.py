@@ -124,7 +124,7 @@ class Firm:
         self.engine = schema.engine(database.url())
         self.now = NOW
         self._started = time.monotonic()
-        staging = Staging(str(folder / "staging"))
+        staging = Staging(str(folder / "staging"), KEYRING.staging)
         self.site = Site(self.engine, staging, KEYRING, self.clock, PACE)
         self.connection = connect(sandbox, vendor)
         self._runs = 0

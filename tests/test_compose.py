@@ -117,7 +117,7 @@ def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
     connections = {key for key in settings(name) if key.startswith("AIRFLOW_CONN_")}
     # The API server's pages: identity review and signed documents. The triggerer listens to notifications and Salesforce.
     its_own = {
-        "api-server": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_TRIBUTARY_STAGING"},
+        "api-server": {f"AIRFLOW_CONN_TRIBUTARY_{name}" for name in ("DB", "STAGING", "KEYS")},
         "triggerer": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_SALESFORCE"},
     }.get(name, set())
     assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"} | its_own

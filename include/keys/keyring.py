@@ -1,7 +1,8 @@
 """The firm's keys, each for one purpose, so that each can be replaced by itself.
 
-    hash    keyed hashes of sensitive values
-    seal    secrets that must be stored, such as refresh tokens
+    hash       keyed hashes of sensitive values
+    seal       secrets that must be stored, such as refresh tokens
+    staging    files of the staging folder: partitions, dead letters, signed documents
 
 A keyring is written as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. For each purpose the last key is the
 current one. The others only read what was written with them.
@@ -13,7 +14,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,7 +22,7 @@ from include.errors import ConfigurationError
 from include.keys.sealer import Sealer
 from include.sensitive import Redactor
 
-PURPOSES = ("hash", "seal")
+PURPOSES = ("hash", "seal", "staging")
 _KEY = re.compile(r"([a-z]+):([A-Za-z0-9._-]{1,40}):([0-9a-f]{64})")
 
 
@@ -56,15 +57,19 @@ class Keyring:
         self.keys = tuple(keys)
 
     @classmethod
-    def parse(cls, text: str) -> Keyring:
+    def parse(cls, text: str, purposes: Sequence[str] = PURPOSES) -> Keyring:
         """Read a keyring from its text.
+
+        Args:
+            text: The text.
+            purposes: The purposes that must have a key: a process that only reads documents gets no other key.
 
         Raises:
             ConfigurationError: A key is malformed, a purpose is unknown or has no key, or a key id is used twice. The error names the
                 place of the key, because a malformed key may be shown in part by its text.
         """
         keys = [_parse_key(place, each) for place, each in enumerate(text.split(), 1)]
-        if missing := [purpose for purpose in PURPOSES if purpose not in {key.purpose for key in keys}]:
+        if missing := [purpose for purpose in purposes if purpose not in {key.purpose for key in keys}]:
             raise ConfigurationError(
                 "The keyring has no key for a purpose; create one with `python -m include.cli generate-keys`",
                 purposes=",".join(missing),
@@ -84,7 +89,15 @@ class Keyring:
     @cached_property
     def sealer(self) -> Sealer:
         """Encrypts secrets that must be stored."""
-        return Sealer({key.key_id: key.secret for key in self.keys if key.purpose == "seal"})
+        return self._make_sealer("seal")
+
+    @cached_property
+    def staging(self) -> Sealer:
+        """Encrypts the files of the staging folder."""
+        return self._make_sealer("staging")
+
+    def _make_sealer(self, purpose: str) -> Sealer:
+        return Sealer({key.key_id: key.secret for key in self.keys if key.purpose == purpose})
 
 
 def generate(key_id: str) -> str:

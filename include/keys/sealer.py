@@ -1,6 +1,9 @@
-"""Authenticated encryption of short secrets: AES-256-GCM, bound to the place where the secret is stored.
+"""Authenticated encryption of stored secrets and files: AES-256-GCM, bound to the place where the content is stored.
 
-A sealed secret is `key_id:text`. The key id tells which key opens it, so that a new key can be added while older secrets remain readable.
+Everything sealed starts with a key id that tells which key opens it. So a new key can be added while older content remains readable.
+
+    a secret    `key_id:` and base64 of nonce and ciphertext
+    a file      `TRB1`, one byte with the length of the key id, the key id, nonce, ciphertext
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ from collections.abc import Mapping
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, FatalError
 
 _NONCE_BYTES = 12
+_MAGIC = b"TRB1"
 
 
 class Sealer:
-    """Seals and opens secrets.
+    """Seals and opens content.
 
     Args:
         keys: Key id -> key of 32 bytes; the last one seals, each of them opens.
@@ -36,9 +40,7 @@ class Sealer:
             place: Where it is stored, such as `refresh_token:<vendor>:<grant>`. It opens only with the same place, so that a sealed
                 secret can't be moved to another row.
         """
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._current].encrypt(nonce, plain.encode(), place.encode())
-        return f"{self._current}:{base64.b64encode(nonce + sealed).decode()}"
+        return f"{self._current}:{base64.b64encode(self._encrypt(plain.encode(), place)).decode()}"
 
     def open(self, sealed: str, place: str) -> str:
         """Decrypt a sealed secret.
@@ -47,18 +49,54 @@ class Sealer:
             ConfigurationError: Its key is not in the keyring, or it was altered or moved.
         """
         key_id, _, text = sealed.partition(":")
-        if key_id not in self._ciphers:
-            raise ConfigurationError(
-                "A stored secret was sealed under a key that is not in the keyring; add the key to tributary_keys",
-                place=place,
-            )
         try:
-            content = base64.b64decode(text, validate=True)
-            plain = self._ciphers[key_id].decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], place.encode())
+            return self._decrypt(key_id, base64.b64decode(text, validate=True), place).decode()
+        except KeyError:
+            raise _missing_key(place) from None
         except (InvalidTag, ValueError) as error:
             raise ConfigurationError(
                 "A stored secret can't be opened: it was altered, or belongs to another place",
                 place=place,
                 key_id=key_id,
             ) from error
-        return plain.decode()
+
+    def seal_file(self, content: bytes, place: str) -> bytes:
+        """Encrypt the content of a file under the current key.
+
+        Args:
+            content: The content.
+            place: Path of the file below its root. It opens only at this path, so that a file can't take another one's place.
+        """
+        key_id = self._current.encode()
+        return b"".join([_MAGIC, bytes([len(key_id)]), key_id, self._encrypt(content, place)])
+
+    def open_file(self, sealed: bytes, place: str) -> bytes:
+        """Decrypt the content of a file.
+
+        Raises:
+            ConfigurationError: Its key is not in the keyring.
+            FatalError: It was altered or moved, or was not encrypted.
+        """
+        head = len(_MAGIC) + 1
+        start = head + sealed[head - 1] if sealed[: head - 1] == _MAGIC and len(sealed) >= head else 0
+        try:
+            if not start:
+                raise ValueError("no magic bytes")
+            return self._decrypt(sealed[head:start].decode(), sealed[start:], place)
+        except KeyError:
+            raise _missing_key(place) from None
+        except (InvalidTag, ValueError) as error:
+            raise FatalError("A stored file was altered or moved, or was not encrypted by us", file=place) from error
+
+    def _encrypt(self, content: bytes, place: str) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._ciphers[self._current].encrypt(nonce, content, place.encode())
+
+    def _decrypt(self, key_id: str, sealed: bytes, place: str) -> bytes:
+        return self._ciphers[key_id].decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encode())
+
+
+def _missing_key(place: str) -> ConfigurationError:
+    return ConfigurationError(
+        "Stored content was sealed under a key that is not in the keyring; add the key to tributary_keys", place=place
+    )

@@ -1,10 +1,15 @@
-"""Files of a staging folder, on disk or in an object store: whole files, and Parquet parts verified against their checksums."""
+"""Files of a staging folder, on disk or in an object store, encrypted: whole files, and Parquet parts verified against their checksums.
+
+A whole file is sealed under the firm's staging key. A part is encrypted by Parquet itself, column by column, under a random key of its own,
+which its manifest holds; so a reader decrypts only the columns that it needs. Each file opens only at its own path.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,10 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
+from pyarrow.parquet.encryption import create_decryption_properties, create_encryption_properties
 
 from include.errors import ConfigurationError, FatalError, TargetUnavailable
+from include.keys.sealer import Sealer
 
 ROWS_A_PART = 100_000
+_KEY_BYTES = 32
 _REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 # Packages whose errors are not OSError. Matched by name, so that a firm that stages on disk need not import them.
 _STORES = {"aiobotocore", "aiohttp", "botocore"}
@@ -25,11 +33,12 @@ _STORES = {"aiobotocore", "aiohttp", "botocore"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One Parquet file: its name in the folder, number of rows, and SHA-256."""
+    """One Parquet file: its name in the folder, number of rows, SHA-256 of the encrypted content, and data key in hex."""
 
     name: str
     rows: int
     sha256: str
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +48,64 @@ class Folder:
     Every method also raises:
         ConfigurationError: The bucket does not exist, or access is denied.
         TargetUnavailable: The disk is full, or the object store does not respond.
+
+    Attributes:
+        fs: The file system, of fsspec.
+        root: The staging root.
+        place: Path below the root.
+        sealer: Encrypts whole files.
     """
 
     fs: Any
-    path: str
+    root: str
+    place: str
+    sealer: Sealer
+
+    @property
+    def path(self) -> str:
+        """The whole path."""
+        return f"{self.root}/{self.place}"
 
     def below(self, name: str) -> Folder:
         """Return a folder in this one; the first write creates it."""
-        return Folder(self.fs, f"{self.path}/{name}")
+        return Folder(self.fs, self.root, f"{self.place}/{name}", self.sealer)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a whole file."""
+        """Encrypt and write a whole file."""
+        self.write_raw(name, self.sealer.seal_file(content, f"{self.place}/{name}"))
+
+    def read(self, name: str) -> bytes:
+        """Read and decrypt a whole file.
+
+        Raises:
+            FileNotFoundError: It does not exist.
+            FatalError: It was altered or moved.
+        """
+        return self.sealer.open_file(self.read_raw(name), f"{self.place}/{name}")
+
+    def write_raw(self, name: str, content: bytes) -> None:
+        """Write a file that is encrypted already."""
         with _translate_errors(self.path):
             if isinstance(self.fs, LocalFileSystem):  # an object store has no folders; makedirs would create a bucket
                 self.fs.makedirs(self.path, exist_ok=True)
             self.fs.pipe_file(f"{self.path}/{name}", content)
 
-    def read(self, name: str) -> bytes:
-        """Read a whole file; raise FileNotFoundError if it does not exist."""
+    def read_raw(self, name: str) -> bytes:
+        """Read a whole file as it is stored; raise FileNotFoundError if it does not exist."""
         with _translate_errors(self.path):
             return bytes(self.fs.cat_file(f"{self.path}/{name}"))
 
-    def read_columns(self, name: str, columns: list[str] | None) -> pa.Table:
-        """Read columns of a Parquet file, and only their bytes; raise FileNotFoundError if it does not exist."""
-        with _translate_errors(self.path), self.fs.open(f"{self.path}/{name}", "rb") as file:
-            return pq.read_table(file, columns=columns, use_threads=False)
+    def read_columns(self, part: Part, columns: list[str] | None) -> pa.Table:
+        """Read columns of a part, and only their bytes; raise FileNotFoundError if it does not exist."""
+        with _translate_errors(self.path), self.fs.open(f"{self.path}/{part.name}", "rb") as file:
+            return self.decode(part, file, columns)
+
+    def decode(self, part: Part, file: Any, columns: list[str] | None) -> pa.Table:
+        """Decrypt and decode columns of a part."""
+        properties = create_decryption_properties(
+            bytes.fromhex(part.key), aad_prefix=f"{self.place}/{part.name}".encode()
+        )
+        return pq.read_table(file, columns=columns, use_threads=False, decryption_properties=properties)
 
     def has(self, name: str) -> bool:
         """Return whether the file exists."""
@@ -97,16 +139,21 @@ class Parts:
     def _read_part(self, part: Part, columns: list[str] | None) -> pa.Table:
         try:
             if part.name in self._verified:
-                return self._folder.read_columns(part.name, columns)
-            content = self._folder.read(part.name)
+                return self._folder.read_columns(part, columns)
+            content = self._folder.read_raw(part.name)
         except FileNotFoundError as error:
             raise FatalError("A part is missing: pull the partition again", part=self._path_of(part)) from error
+        altered = FatalError(
+            "A part was altered after it was written: pull the partition again", part=self._path_of(part)
+        )
         if hashlib.sha256(content).hexdigest() != part.sha256:
-            raise FatalError(
-                "A part was altered after it was written: pull the partition again", part=self._path_of(part)
-            )
+            raise altered
+        try:
+            rows = self._folder.decode(part, io.BytesIO(content), columns)
+        except OSError as error:  # Arrow's only error for content that its key does not open
+            raise altered from error
         self._verified.add(part.name)
-        return pq.read_table(io.BytesIO(content), columns=columns, use_threads=False)
+        return rows
 
     def _path_of(self, part: Part) -> str:
         return f"{self._folder.path}/{part.name}"
@@ -119,11 +166,14 @@ class PartWriter:
     Attributes:
         folder: Target folder.
         schema: Schema of every part.
+        prefix: Start of the parts' names. Writers that may share a folder need different prefixes: the same rows are encrypted
+            differently each time, so one writer would break the checksums of another.
         parts: Parts written so far.
     """
 
     folder: Folder
     schema: pa.Schema
+    prefix: str = ""
     parts: list[Part] = field(default_factory=list)
     _pending: list[pa.Table] = field(default_factory=list)
     _rows: int = 0
@@ -140,7 +190,9 @@ class PartWriter:
         if not self._rows:
             self._pending.clear()
             return
-        self.parts.append(self._store(f"part-{len(self.parts):05d}.parquet", pa.concat_tables(self._pending)))
+        self.parts.append(
+            self._store(f"{self.prefix}part-{len(self.parts):05d}.parquet", pa.concat_tables(self._pending))
+        )
         self._pending.clear()
         self._rows = 0
 
@@ -156,12 +208,16 @@ class PartWriter:
                 self.parts[place] = self._store(name, rows.filter(pc.invert(unwanted)))
 
     def _store(self, name: str, rows: pa.Table) -> Part:
-        buffer = io.BytesIO()
+        buffer, key = io.BytesIO(), os.urandom(_KEY_BYTES)
+        place = f"{self.folder.place}/{name}".encode()
         texts = [field.name for field in self.schema if pa.types.is_string(field.type)]
-        pq.write_table(rows.cast(self.schema), buffer, compression="zstd", compression_level=1, use_dictionary=texts)
+        pq.write_table(
+            rows.cast(self.schema), buffer, compression="zstd", compression_level=1, use_dictionary=texts,
+            encryption_properties=create_encryption_properties(key, aad_prefix=place, store_aad_prefix=False),
+        )  # fmt: skip
         content = buffer.getvalue()
-        self.folder.write(name, content)
-        return Part(name, rows.num_rows, hashlib.sha256(content).hexdigest())
+        self.folder.write_raw(name, content)
+        return Part(name, rows.num_rows, hashlib.sha256(content).hexdigest(), key.hex())
 
 
 def total(rows: pa.Table, column: str) -> Decimal:

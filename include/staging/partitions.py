@@ -8,7 +8,8 @@
         canonical/<entity>/...    canonical rows
 
 Each pull writes to its own folder, so that a late writer can't overwrite another pull, an old pull can be replayed, and the
-warehouse can be rebuilt. Reads are repeatable: each part is verified against its checksum.
+warehouse can be rebuilt. Reads are repeatable: each part is verified against its checksum. Every file is encrypted: see
+`include.staging.files`.
 
 The path below the root identifies a partition between tasks, in the ledger and in dead letters. A step opens it once, as a `Partition`.
 """
@@ -32,6 +33,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.errors import FatalError
+from include.keys.sealer import Sealer
 from include.staging.files import Folder, Part, Parts
 from include.staging.reference import Reference, partition_path
 
@@ -86,15 +88,17 @@ class Staging:
 
     Args:
         root: Folder or URL that fsspec supports (`/data/staging`, `s3://bucket/staging`).
+        sealer: Encrypts the files.
         options: Storage options of fsspec (endpoint, credentials).
     """
 
-    def __init__(self, root: str, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, root: str, sealer: Sealer, options: Mapping[str, Any] | None = None) -> None:
+        self._sealer = sealer
         self._fs, self._root = fsspec.core.url_to_fs(root, **(options or {}))
 
     def folder(self, path: str) -> Folder:
         """Return the folder at a path below the root; the first write creates it."""
-        return Folder(self._fs, f"{self._root}/{path}")
+        return Folder(self._fs, self._root, path, self._sealer)
 
     def open(self, path: str) -> Partition:
         """Open a partition.

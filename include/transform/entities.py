@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -136,7 +137,8 @@ def _produce(
 ) -> Produced:
     schema = arrow.schema(entity.columns)
     target = _folder_of(partition, entity.name)
-    writer, result = PartWriter(target, schema), Produced(entity.name)
+    # A late attempt of a stopped task writes beside the parts that a reader may have begun to read.
+    writer, result = PartWriter(target, schema, f"{secrets.token_hex(4)}-"), Produced(entity.name)
     source = entity_map.columns.get(entity.money) if entity.money else None
     money_source = (
         source if isinstance(source, str) or (isinstance(source, Derived) and entity_map.split is None) else None

@@ -101,7 +101,8 @@ def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
 def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
     """Run the day's steps in this process; return seconds by step, rows, and peak memory in MB."""
     vendor = replace(named("orion"), budget=UNBOUND)
-    site = Site(schema.engine(load_url), Staging(staging), Keyring.parse(generate("bench")))
+    keyring = Keyring.parse(generate("bench"))
+    site = Site(schema.engine(load_url), Staging(staging, keyring.staging), keyring)
     run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
     partner = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
     connection = Connection(f"{url}/orion/api/v1", "tributary", "sandbox-only", partner)

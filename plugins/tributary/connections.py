@@ -65,10 +65,12 @@ def vendor_run(name: str, run: Run) -> VendorRun:
 
 def staging() -> Staging:
     """Open the storage of partitions and documents."""
+    from include.keys.keyring import Keyring
     from include.staging.partitions import Staging
 
     known = find_connection("tributary_staging").extra_dejson
-    return Staging(known["root"], known.get("options"))
+    keys = Keyring.parse(find_connection("tributary_keys").password or "", ("staging",))
+    return Staging(known["root"], keys.staging, known.get("options"))
 
 
 def database() -> Engine:

@@ -69,8 +69,9 @@ class Twin:
     @functools.cached_property
     def site(self) -> Site:
         """The site of the twin's runs."""
-        engine, staging = schema.engine(self.postgres.url(DATABASE)), Staging(str(self.folder / "staging"))
-        return Site(engine, staging, Keyring.parse(self.keys), speed=PACE)
+        keyring = Keyring.parse(self.keys)
+        staging = Staging(str(self.folder / "staging"), keyring.staging)
+        return Site(schema.engine(self.postgres.url(DATABASE)), staging, keyring, speed=PACE)
 
     def edit(self, edits: Sequence[Edit]) -> list[tuple[Edit, dict[str, Any]]]:
         """Make edits at the sandbox; return those that were possible, each with its response."""

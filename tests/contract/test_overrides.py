@@ -34,7 +34,7 @@ RUN = Run("run", DAY, BEFORE)
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
     engine = schema.engine(database.url())
-    yield Site(engine, Staging(str(tmp_path)), KEYRING, lambda: NOW)
+    yield Site(engine, Staging(str(tmp_path), KEYRING.staging), KEYRING, lambda: NOW)
     engine.dispose()
 
 

@@ -34,6 +34,7 @@ from include.extract.paging import ordered_pages
 from include.extract.pull import Span, stage
 from include.staging.partitions import Partition, Staging
 from tests.extract.vendor_server import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
+from tests.firm_keys import KEYRING
 
 TABLE = Table(
     "rows", "rows", ("row_id",), page_rows=30, money="amount_usd",
@@ -146,7 +147,7 @@ def test_both_rows_die_wherever_the_pages_part_them(connections: int, tmp_path: 
             return separate(reader.read(json.dumps(rows[skip : skip + top]).encode()), TABLE)
 
         windows = ordered_pages(fetch, "row_id", 30, connections, "somebody", "rows")
-        staging = Staging(str(tmp_path))
+        staging = Staging(str(tmp_path), KEYRING.staging)
         partition = stage(vendor_of(TABLE), TABLE, Span(DAY), windows, reader, staging, NOW)
         manifest = partition.manifest
         staged = [n for _, part in partition.rows() for n in part.column("row_id").to_pylist()]

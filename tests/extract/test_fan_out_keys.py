@@ -24,17 +24,18 @@ from include.staging.partitions import Manifest, Partition, Staging
 from include.staging.reference import partition_path
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, clients
 from tests.extract.vendor_server import DAY, NOW
+from tests.firm_keys import KEYRING
 
 
 @pytest.fixture
 def stage_clients(tmp_path: Path) -> Any:
     def stage(*parts: list[dict[str, Any]]) -> Partition:
         path = partition_path("somebody", "clients", DAY, "pull")
-        writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(CLIENTS))
+        writer = PartWriter(Staging(str(tmp_path), KEYRING.staging).folder(path), staged_schema(CLIENTS))
         for rows in parts:
             writer.write(pa.Table.from_pylist(rows, schema=writer.schema))
             writer.flush()
-        return Staging(str(tmp_path)).seal(
+        return Staging(str(tmp_path), KEYRING.staging).seal(
             Manifest(
                 "somebody",
                 "clients",

@@ -22,6 +22,7 @@ from include.staging.files import PartWriter
 from include.staging.partitions import Manifest, Partition, Staging
 from include.staging.reference import partition_path
 from tests.extract.vendor_server import DAY, NOW
+from tests.firm_keys import KEYRING
 
 HOUSES = Table(
     "houses", "houses", ("house_id",),
@@ -46,7 +47,7 @@ def stage_houses(tmp_path: Path) -> Stage:
 
     def stage(*parts: Iterable[tuple[int, str | None]]) -> Partition:
         path = partition_path("somebody", "houses", DAY, "pull")
-        writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(HOUSES))
+        writer = PartWriter(Staging(str(tmp_path), KEYRING.staging).folder(path), staged_schema(HOUSES))
         for rows in parts:
             staged = [{"house_id": id_, "people": people, "requested_at": NOW} for id_, people in rows]
             writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
@@ -55,7 +56,7 @@ def stage_houses(tmp_path: Path) -> Stage:
             "somebody", "houses", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
-        return Staging(str(tmp_path)).seal(manifest)
+        return Staging(str(tmp_path), KEYRING.staging).seal(manifest)
 
     return stage
 
@@ -205,7 +206,7 @@ def stage_rooms(tmp_path: Path) -> Stage:
 
     def stage(*rooms: tuple[int, str | None, str | None]) -> Partition:
         path = partition_path("somebody", "rooms", DAY, "pull")
-        writer = PartWriter(Staging(str(tmp_path)).folder(path), staged_schema(ROOMS))
+        writer = PartWriter(Staging(str(tmp_path), KEYRING.staging).folder(path), staged_schema(ROOMS))
         staged = [dict(zip(("house_id", "signer", "witness"), room, strict=True)) for room in rooms]
         writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
         writer.flush()
@@ -213,7 +214,7 @@ def stage_rooms(tmp_path: Path) -> Stage:
             "somebody", "rooms", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
-        return Staging(str(tmp_path)).seal(manifest)
+        return Staging(str(tmp_path), KEYRING.staging).seal(manifest)
 
     return stage
 

@@ -28,6 +28,7 @@ from include.extract.shapes import read_windows
 from include.extract.source import Source
 from include.sensitive import Redactor
 from include.staging.partitions import Partition, Staging
+from tests.firm_keys import KEYRING
 
 DAY = date(2026, 11, 20)
 NOW = datetime(2026, 11, 20, 23, tzinfo=UTC)
@@ -141,7 +142,7 @@ class Puller:
 
     @property
     def staging(self) -> Staging:
-        return Staging(str(self.folder))
+        return Staging(str(self.folder), KEYRING.staging)
 
     def answers(self, table: Table) -> Answers:
         return Answers(self.engine, self.run_id, self.vendor.name, table.name, table.hash)

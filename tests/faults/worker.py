@@ -165,7 +165,7 @@ def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:
     known = named(work.vendor)
     vendor = replace(known, tables=tuple(replace(table, page_rows=work.page_rows) for table in known.tables))
     engine = schema.engine(work.database_url)
-    site = Site(engine, Staging(work.staging), KEYRING, work.clock, speed=PACE)
+    site = Site(engine, Staging(work.staging, KEYRING.staging), KEYRING, work.clock, speed=PACE)
     vendor_run, paths = VendorRun(site, vendor, work.connection, work.run), dict(work.paths)
     for step in work.steps:
         if hold and hold.step == step:

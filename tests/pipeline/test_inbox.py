@@ -96,7 +96,7 @@ class Inbox:
         self.database, self.engine = database, schema.engine(database.url())
         self.site = Site(
             self.engine,
-            Staging(str(folder / "staging")),
+            Staging(str(folder / "staging"), KEYRING.staging),
             KEYRING,
             clock=lambda: T0 + timedelta(days=7),
         )

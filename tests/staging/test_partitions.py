@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
+import json
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,10 +34,12 @@ from include.errors import (
 from include.extract.page import PageReader
 from include.extract.paging import Window
 from include.extract.pull import Span, stage
+from include.keys.keyring import Keyring
 from include.sensitive import Redactor
 from include.staging import files as staging_module
 from include.staging.files import PartWriter, total
-from include.staging.partitions import Manifest, Partition, Staging
+from include.staging.partitions import FAULTS, Manifest, Partition, Staging
+from tests.firm_keys import KEYRING, write_keyring
 
 TABLE = Table(
     name="rows",
@@ -79,8 +84,8 @@ def s3() -> Iterator[dict[str, Any]]:
 @pytest.fixture(params=["disk", "s3"])
 def staging(request: pytest.FixtureRequest, tmp_path: Path) -> Staging:
     if request.param == "disk":
-        return Staging(str(tmp_path / "staging"))
-    return Staging(f"s3://staging/{tmp_path.name}", request.getfixturevalue("s3"))
+        return Staging(str(tmp_path / "staging"), KEYRING.staging)
+    return Staging(f"s3://staging/{tmp_path.name}", KEYRING.staging, request.getfixturevalue("s3"))
 
 
 @pytest.fixture
@@ -177,10 +182,7 @@ def test_half_a_manifest_is_none(staging: Staging, cut: int) -> None:
 def test_altered_part_is_reported(staging: Staging, small_parts: None) -> None:
     partition = stage_pages(staging, 6)
     folder = partition.folder
-    other = pq.read_table(io.BytesIO(folder.read("part-00001.parquet"))).slice(1)
-    buffer = io.BytesIO()
-    pq.write_table(other, buffer)
-    folder.write("part-00001.parquet", buffer.getvalue())
+    folder.write_raw("part-00001.parquet", folder.read_raw("part-00000.parquet"))
     rows = partition.rows()
     next(rows)
     with pytest.raises(FatalError, match=r"altered after it was written.*part-00001\.parquet"):
@@ -195,7 +197,7 @@ def test_part_that_went_away_is_an_error(staging: Staging) -> None:
 
 
 def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3: dict[str, Any]) -> None:
-    elsewhere = Staging("s3://no-such-bucket/staging", s3)
+    elsewhere = Staging("s3://no-such-bucket/staging", KEYRING.staging, s3)
     with pytest.raises(ConfigurationError, match=r"NoSuchBucket.*no-such-bucket/staging"):
         stage_pages(elsewhere, 1)
     with pytest.raises(ConfigurationError, match="NoSuchBucket"):
@@ -205,7 +207,7 @@ def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3:
 
 def test_unresponsive_object_store_is_tried_again_later() -> None:
     server, options = start_s3()
-    staging = Staging("s3://staging", {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
+    staging = Staging("s3://staging", KEYRING.staging, {**options, "config_kwargs": {"retries": {"max_attempts": 0}}})
     partition = stage_pages(staging, 1)
     server.stop()
     for reach in (
@@ -236,25 +238,75 @@ def test_disk_error_is_reported_as_such(
 
     monkeypatch.setattr(LocalFileSystem, "pipe_file", refuse)
     with pytest.raises(error, match=f"[Ss]taging .*path={tmp_path}"):
-        stage_pages(Staging(str(tmp_path)), 1)
+        stage_pages(Staging(str(tmp_path), KEYRING.staging), 1)
 
 
 def test_root_that_is_a_file_is_a_configuration_error(tmp_path: Path) -> None:
     (tmp_path / "staging").write_text("in the way")
     with pytest.raises(ConfigurationError, match="Access to staging failed"):
-        stage_pages(Staging(str(tmp_path / "staging")), 1)
+        stage_pages(Staging(str(tmp_path / "staging"), KEYRING.staging), 1)
 
 
 def test_no_file_of_a_partition_holds_a_clear_sensitive_value(staging: Staging, small_parts: None) -> None:
     partition = stage_pages(staging, 6)
-    names = staging._fs.find(partition.folder.path)
-    assert len(names) > 3
-    for name in names:
-        content = staging._fs.cat_file(name)
-        if name.endswith(".parquet"):
-            content = str(pq.read_table(io.BytesIO(content)).to_pydict()).encode()
+    names = [name.rsplit("/", 1)[1] for name in staging._fs.find(partition.folder.path)]
+    contents = [partition.folder.read(name) for name in names if not name.endswith(".parquet")]
+    contents += [str(rows.to_pydict()).encode() for _, rows in partition.rows()]
+    assert len(contents) == len(names) > 3
+    for content in contents:
         assert SSN.encode() not in content
         assert b"123456789" not in content
+
+
+def test_every_stored_file_is_encrypted(staging: Staging, small_parts: None) -> None:
+    partition = stage_pages(staging, 6)
+    partition.write_faults(pa.Table.from_pylist([], schema=FAULTS))
+    stored = {name: staging._fs.cat_file(name) for name in staging._fs.find(partition.folder.path)}
+    assert {content[:4] for content in stored.values()} == {b"TRB1", b"PARE"}
+    words = [
+        b"PAR1",
+        b"row_id",
+        b"amount",
+        b"somebody",
+        b"dead",
+        *(each.key.encode() for each in partition.manifest.parts),
+    ]
+    assert [(name, word) for name, content in stored.items() for word in words if word in content] == []
+
+
+def test_another_staging_key_opens_nothing(staging: Staging) -> None:
+    partition = stage_pages(staging, 1)
+    staging._sealer = Keyring.parse(write_keyring("another")).staging
+    with pytest.raises(FatalError, match=r"altered or moved.*manifest\.json"):
+        staging.open(partition.path)
+    staging._sealer = Keyring.parse(write_keyring(key_id="another")).staging
+    with pytest.raises(ConfigurationError, match=r"not in the keyring.*manifest\.json"):
+        staging.open(partition.path)
+
+
+def test_file_that_takes_another_ones_place_is_refused(staging: Staging) -> None:
+    one, another = stage_pages(staging, 1), stage_pages(staging, 2)
+    for name in ("manifest.json", "dead.jsonl"):
+        one.folder.write_raw(name, another.folder.read_raw(name))
+    with pytest.raises(FatalError, match="altered or moved"):
+        staging.open(one.path)
+    with pytest.raises(FatalError, match="altered or moved"):
+        one.read_dead_lines()
+
+
+def test_part_altered_together_with_its_checksum_is_refused(staging: Staging) -> None:
+    """As by someone who can write files and knows how a manifest looks, but has no key."""
+    partition = stage_pages(staging, 1)
+    [part] = partition.manifest.parts
+    buffer = io.BytesIO()
+    pq.write_table(next(partition.rows())[1].slice(1), buffer)
+    partition.folder.write_raw(part.name, buffer.getvalue())
+    forged = replace(partition.manifest, parts=(replace(part, sha256=hashlib.sha256(buffer.getvalue()).hexdigest()),))
+    partition.folder.write_raw("manifest.json", json.dumps(asdict(forged), default=str).encode())
+    with pytest.raises(FatalError, match="altered or moved, or was not encrypted"):
+        staging.open(partition.path)
+    with pytest.raises(FatalError, match="altered after it was written"):
+        list(Partition(partition.folder, forged).rows())
 
 
 def test_empty_response_is_a_partition_without_parts(staging: Staging) -> None:

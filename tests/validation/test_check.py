@@ -40,6 +40,7 @@ from include.validation import check
 from include.validation.check import Outcome, stop_if_unfit, validate_day
 from include.validation.suite import read_suite
 from tests.conftest import Firm
+from tests.firm_keys import KEYRING
 
 ACCOUNTS = Table(
     "accounts", "Accounts", ("account_id",), (column("account_id", "id", INTEGER, required=True),
@@ -119,7 +120,7 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     suites = tmp_path / "suites"
     suites.mkdir()
     monkeypatch.setattr(check, "read_suite", partial(read_suite, folder=suites))
-    return Day(Staging(str(tmp_path / "staging")), suites)
+    return Day(Staging(str(tmp_path / "staging"), KEYRING.staging), suites)
 
 
 def asset(number: int, **fields: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import pytest
 from include.errors import FatalError
 from include.staging.partitions import Manifest, Partition, Staging
 from include.validation import docs
+from tests.firm_keys import KEYRING
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -81,7 +82,7 @@ def write_validated(
 
 @pytest.fixture
 def staging(tmp_path: Path) -> Staging:
-    return Staging(str(tmp_path / "staging"))
+    return Staging(str(tmp_path / "staging"), KEYRING.staging)
 
 
 @pytest.fixture
@@ -226,7 +227,7 @@ from include.staging.partitions import Staging
 from include.validation import docs
 _, root, staging, times, run_id, *paths = sys.argv
 for _ in range(int(times)):
-    docs.build(Path(root), map(Staging(staging).open, paths), run_id)
+    docs.build(Path(root), map(Staging(staging, KEYRING.staging).open, paths), run_id)
 """
 
 

@@ -32,6 +32,7 @@ from include.sensitive import Redactor
 from include.staging.partitions import FAULTS, Partition, Staging
 from include.validation.matched import Comparison
 from include.validation.posted import measure_posted
+from tests.firm_keys import KEYRING
 
 TRADES = Table(
     name="trades",
@@ -85,7 +86,7 @@ def trade(number: int, **fields: Any) -> Row:
 @pytest.fixture
 def measure(tmp_path: Path) -> Measure:
     """Stages the trades of a day, and of an earlier day if there is one, and measures the later day."""
-    staging = Staging(str(tmp_path / "staging"))
+    staging = Staging(str(tmp_path / "staging"), KEYRING.staging)
 
     def add(day: date, rows: Iterable[Row], table: Table = TRADES) -> Partition:
         reader = PageReader(table, Redactor(b"only for tests"))
@@ -204,6 +205,6 @@ def test_day_without_transactions_is_measured(measure: Measure) -> None:
 
 def test_other_tables_have_no_such_measures(tmp_path: Path) -> None:
     vendor, reader = replace(VENDOR, maps=()), PageReader(TRADES, Redactor(b"only for tests"))
-    staging = Staging(str(tmp_path))
+    staging = Staging(str(tmp_path), KEYRING.staging)
     partition = stage(vendor, TRADES, Span(FRIDAY), iter([]), reader, staging, datetime.now(UTC))
     assert measure_posted(vendor, TRADES, partition, []).measures == {}

@@ -121,7 +121,7 @@ def run_day(
     """Pull, validate (row by row) and transform a vendor's tables, or some of them, parents first."""
     open_to_all = replace(vendor, login=Basic(), headers={})
     run = Run(uuid.uuid4().hex, DAY, BEFORE)
-    site = Site(engine, Staging(str(folder)), GOLDEN, lambda: now, speed=100_000)
+    site = Site(engine, Staging(str(folder), GOLDEN.staging), GOLDEN, lambda: now, speed=100_000)
     names = [table.name for table in vendor.requested_tables if not tables or table.name in tables]
     with listen(responses if callable(responses) else reply_from(vendor, responses)) as listener:
         connection = Connection(listener.url, "user", "password", {"grants": '{"8001": "first"}'})

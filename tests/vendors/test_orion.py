@@ -22,6 +22,7 @@ from include.validation.suite import read_suite
 from include.vendors.orion import ORION
 from include.vendors.orion.positions import DIRECTIONS, FLOWS, STATUSES, flow, signed, status
 from sandbox.firm import holdings
+from tests.firm_keys import KEYRING
 from tests.running_sandbox import LAST
 from tests.vendors.conftest import Run
 from tests.vendors.golden_day import change_response, goldens
@@ -55,7 +56,7 @@ def test_sandbox_emits_known_values_only() -> None:
 def test_row_with_an_unknown_status_or_code_is_a_dead_letter_that_names_the_expectation(tmp_path: Path) -> None:
     row = json.loads((Path(__file__).parent / ORION.name / "transactions.json").read_text())[1]
     rows = [row, row | {"id": row["id"] + 1, "status": "Settled"}, row | {"id": row["id"] + 2, "typeCode": "XYZ"}]
-    table, staging = ORION.table("transactions"), Staging(str(tmp_path))
+    table, staging = ORION.table("transactions"), Staging(str(tmp_path), KEYRING.staging)
     reader = PageReader(table, Redactor(b"only for tests"), ORION.sentinels, ORION.zone)
     window = Window(reader.read(json.dumps(rows).encode()), len(rows), 0)
     now = datetime(2026, 11, 21, tzinfo=UTC)

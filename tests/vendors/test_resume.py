@@ -35,7 +35,7 @@ class House:
         self.engine = schema.engine(database.url())
         run_day(self.engine, folder, EMONEY, goldens(EMONEY)).load()
         self.now = NOW + HOUR
-        self.site = Site(self.engine, Staging(str(folder)), GOLDEN, lambda: self.now, speed=100_000)
+        self.site = Site(self.engine, Staging(str(folder), GOLDEN.staging), GOLDEN, lambda: self.now, speed=100_000)
         plans = json.loads(goldens(EMONEY)["plans"])
         self.path = next(path for path, rows in plans.items() if rows)
         self.plan = plans[self.path][0]["planId"]

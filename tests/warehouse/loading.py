@@ -24,6 +24,7 @@ from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.conftest import Database
+from tests.firm_keys import KEYRING
 
 DAY = date(2026, 11, 20)
 NEXT = date(2026, 11, 23)
@@ -67,7 +68,7 @@ class Loader:
     def __init__(self, database: Database, folder: Path, name: str) -> None:
         self.database, self.vendor = database, declare(name)
         self.engine = schema.engine(database.url())
-        self.staging = Staging(str(folder))
+        self.staging = Staging(str(folder), KEYRING.staging)
         self._pulls = 0
 
     def stage(

@@ -18,6 +18,7 @@ from include.errors import BalanceError, TributaryError, WriterSuperseded
 from include.staging.partitions import Staging
 from include.warehouse import schema
 from include.warehouse.load import load
+from tests.firm_keys import KEYRING
 from tests.warehouse.loading import DAY, NEXT, Loader, declare, position, summarize
 
 TABLES = ("warehouse.position", "warehouse.account", "warehouse.person", "control.ledger")
@@ -113,7 +114,7 @@ def load_elsewhere(url: str, folder: str, vendor: str, pull: Pull, path: str) ->
     """Load in a process of its own; return "loaded" or the name of the error."""
     engine = schema.engine(url)
     try:
-        load(engine, declare(vendor), {Staging(folder).open(path): pull})
+        load(engine, declare(vendor), {Staging(folder, KEYRING.staging).open(path): pull})
     except TributaryError as error:
         return type(error).__name__
     finally:
@@ -122,7 +123,7 @@ def load_elsewhere(url: str, folder: str, vendor: str, pull: Pull, path: str) ->
 
 
 def test_of_two_processes_with_the_same_partition_one_wins(loader: Loader, tmp_path: Any) -> None:
-    loader.staging = Staging(str(tmp_path))
+    loader.staging = Staging(str(tmp_path), KEYRING.staging)
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
         for turn in range(4):
             pulls = []

@@ -16,9 +16,11 @@ from include.staging.partitions import Staging
 from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
+from tests.firm_keys import KEYRING, write_keyring
 
 INDEX = "<p>All of the made-up accounts are well.</p>"
 SECRET = "nobody may read this"
+STAGING_KEYS = next(key for key in write_keyring().split() if key.startswith("staging:"))
 SIGNED = b"%PDF-1.7 what somebody signed"
 
 
@@ -58,7 +60,9 @@ def served(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     (folder / "docs" / "secret.html").write_text(SECRET)
 
     staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
-    connections, roles = {"tributary_staging": json.dumps(staging)}, {airflow.USER: "admin", "looker": "viewer"}
+    keys = {"conn_type": "generic", "password": STAGING_KEYS}
+    connections = {"tributary_staging": json.dumps(staging), "tributary_keys": json.dumps(keys)}
+    roles = {airflow.USER: "admin", "looker": "viewer"}
     environment = {"TRIBUTARY_DATA_DOCS": str(folder / "docs")}
     with serve(folder, airflow_database, connections, roles, **environment) as (url, passwords):
         token, viewer = (AirflowApi(url, name, word).log_in() for name, word in passwords.items())
@@ -162,7 +166,7 @@ def test_before_the_first_build_the_page_is_a_notice(served: Served) -> None:
 @pytest.fixture(scope="module")
 def signed(served: Served) -> str:
     """The path of a stored document."""
-    return f"/documents/{documents.write(Staging(str(served.folder.parent / 'staging')), SIGNED)}"
+    return f"/documents/{documents.write(Staging(str(served.folder.parent / 'staging'), KEYRING.staging), SIGNED)}"
 
 
 def test_reviewers_may_read_signed_documents(served: Served, signed: str) -> None:
@@ -191,7 +195,7 @@ def test_what_is_no_document_is_not_found(served: Served, name: str) -> None:
 
 
 def test_a_document_that_was_altered_is_not_shown(served: Served) -> None:
-    staging = Staging(str(served.folder.parent / "staging"))
+    staging = Staging(str(served.folder.parent / "staging"), KEYRING.staging)
     name = documents.write(staging, b"%PDF-1.7 as it was kept")
     staging.folder(f"documents/{name[:2]}").write(f"{name}.pdf", b"%PDF-1.7 something else")
     response = served.get(f"/documents/{name}", served.token)
