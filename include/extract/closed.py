@@ -14,13 +14,19 @@ log = logging.getLogger(__name__)
 
 
 def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
-    """Request the last day that the vendor has closed for all accounts except the tolerated number; log those that lag.
+    """Request the last day that the vendor has closed for all accounts, except for a few that may be behind.
 
-    A firm with no more accounts than the tolerated number may have one in twenty lag. Return None if the vendor has no accounts.
+    The vendor's `closed.tolerated` is the number of accounts that may be behind. In a firm with no more accounts than that, one in
+    twenty may be. The accounts that are behind are logged.
+
+    Returns:
+        The last closed day of the first account beyond those that may be behind; None if it has no closed day or there are no accounts.
 
     Raises:
-        ConfigurationError: The vendor's declaration has no `closed` request.
-        TributaryError: As `VendorSession.get` raises.
+        ConfigurationError: The vendor's declaration has no `closed` request, or the vendor rejects the request.
+        AuthenticationError: The vendor refused the credentials.
+        VendorUnavailable, RateLimited: The request still failed after retries, or the response has no valid date.
+        LimitExceeded, ClockSkew: See `VendorSession.request`.
     """
     if vendor.closed is None:
         raise ConfigurationError("The vendor declares no request for its last closed day", vendor=vendor.name)
@@ -44,7 +50,7 @@ def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
 
 
 def _parse_days(probe: Probe, body: bytes) -> list[tuple[str, date | None]]:
-    """Parse the response to (account, last day), in the order of the response; the day is None if the row has none."""
+    """Return (account, last closed day) for each row of the response, in its order; the day is None if it is null."""
     content = json.loads(body)
     rows = [
         (str(row.get(probe.key)), row[probe.field]) for row in (content if isinstance(content, list) else [content])
