@@ -34,7 +34,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 def has_check_digit(values: pa.Array) -> pa.Array:
-    """Return whether each value passes: false for a CUSIP or an ISIN with a wrong check digit or without its leading zeros.
+    """Return whether each value passes the check: false for a CUSIP or ISIN with a wrong check digit or without its leading zeros.
 
     Args:
         values: Strings; case and surrounding blanks are ignored.

@@ -30,7 +30,10 @@ class SessionToken:
 
 @dataclass(frozen=True, slots=True)
 class SignedAssertion:
-    """Client credentials with a signed assertion (RFC 7523); extra: token_url, client_id, private_key (PEM)."""
+    """Client credentials with a signed assertion (RFC 7523).
+
+    Extra: token_url, client_id, private_key (PEM).
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ class Column:
 
     Attributes:
         name: Staged column name, with unit and origin.
-        source: The vendor's field name.
-        type: One of the type constants above.
+        source: The vendor's field name; or a field that Tributary adds, with a name that begins with `@` or `^` (see `FanOut`, `Nested`).
+        type: Type name: one of the constants of this module, such as `MONEY`, or another `decimal(<precision>,<scale>)`.
         kind: `value` is staged; `sensitive` is staged as `<name>_hash` and `<name>_last4`, never in clear;
             `ignored` is a known field that is not staged.
         required: A row without a value becomes a dead letter.

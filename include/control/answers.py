@@ -35,7 +35,7 @@ select :run_id, vendor, table_name, request_key, rows, :now from control.known_a
 where vendor = :vendor and table_name = :table_name and request_key = :request_key and contract = :contract and etag = :etag
 on conflict (run_id, vendor, table_name, request_key) do update set rows = kept.rows
 """)
-# Responses that no run has requested for 30 days.
+# Delete responses that no run has requested for 30 days.
 _DELETE_UNUSED = sa.text("""
 delete from control.known_answer
 where vendor = :vendor and table_name = :table_name and requested_at < clock_timestamp() - interval '30 days'

@@ -26,7 +26,7 @@ set spoken_until = greatest(b.spoken_until, clock_timestamp()) + make_interval(s
 returning extract(epoch from spoken_until - clock_timestamp())::float8 - :step * :burst
 """)
 
-# A crash of the server loses at most a few turns, which is not worth waiting for the disk.
+# Don't wait for the disk at commit: a crash of the server loses only a few turns.
 _NOT_DURABLE = sa.text("set local synchronous_commit = off")
 
 _PAUSE = sa.text("""

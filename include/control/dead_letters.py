@@ -38,7 +38,7 @@ _OLDER = f"{_OPEN} and partition <> :partition and extracted_at <= :extracted_at
 _START = 200
 _OF_ROWS = f"left(row_key, {_START}) = any(:starts) and row_key = any(:keys)"
 
-# A row that fails again for the same reasons keeps its dead letter, which then points to the newest content.
+# A row that fails again for the same reasons keeps its dead letter. Update the dead letter to point to the row's newest content.
 _KEEP = sa.text(f"""
 with {_INCOMING}, known as (
     select dead_letter_id, row_key, reasons,
@@ -165,7 +165,7 @@ def insert(
 
 
 def find_open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[str]:
-    """Return the row keys of a table's open dead letters, without duplicates. If `own_day`, only of those of the pull's day."""
+    """Return the row keys of a table's open dead letters, without duplicates. If `own_day`, only those of the pull's day count."""
     return list(
         connection.scalars(
             sa.text(f"select distinct row_key from control.dead_letter where {_OPEN} and row_key is not null"),  # noqa: S608
@@ -224,7 +224,7 @@ class Discarded:
     released: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return two lists, each with a heading."""
+        """Return the dead letters and the released rows as text: two lists, each with a heading."""
         money = "" if self.money_usd is None else f" with ${self.money_usd:,.2f}"
         return "\n- ".join([f"{len(self.dead_letters):,} dead letters{money}:", *self.dead_letters]) + "\n- ".join(
             [f"\nReleased, so that the next run may withdraw it: {len(self.released):,}", *self.released]

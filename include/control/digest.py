@@ -215,7 +215,7 @@ class Rejected:
 
 
 def find_rejected(engine: sa.Engine) -> list[Rejected]:
-    """Return the vendors with a rejection after their newest load, of the same day or a later one; only the newest rejection of each."""
+    """Return the newest rejection of each vendor that was recorded after the vendor's newest load, for the same day or a later one."""
     with engine.connect() as connection:
         rows = connection.execute(_REJECTED).all()
     return [Rejected(r.vendor, r.rejected_date, r.rejected_in, r.business_date, r.reason) for r in rows]

@@ -75,7 +75,7 @@ def receive(engine: sa.Engine, delivery: Delivery) -> bool:
 
 
 def refuse(connection: sa.Connection, delivery: Delivery, error: str) -> None:
-    """Store a delivery that can't be processed, as processed with this error, in the caller's transaction."""
+    """Store a delivery that can't be processed, with its error and marked as processed, in the caller's transaction."""
     connection.execute(_REFUSE, _values(delivery) | {"error": error})
 
 
@@ -99,7 +99,7 @@ def list_pending(engine: sa.Engine, sender: str, most: int, most_bytes: int) -> 
         engine: The control database.
         sender: Name of the sender.
         most: Maximum number of deliveries.
-        most_bytes: Stop after the delivery that reaches this total of bytes, so that even a larger delivery is returned.
+        most_bytes: Stop after the delivery with which the total of bytes reaches this limit. So a single larger delivery is returned.
     """
     with engine.connect() as connection:
         rows = connection.execute(_LIST_PENDING, {"sender": sender, "most": most, "most_bytes": most_bytes})

@@ -28,7 +28,7 @@ class Pull:
         pull_id: Id of the pull, which is part of the partition's path.
         pulled: Kind of pull: `current`, `historical`, `selected` or `pushed`; see `include.staging.partitions.Manifest`.
         extracted_at: When the pull started.
-        window_to: End of the edit window that was requested; None if there was none.
+        window_to: End of the pull's edit window; None if there was none.
     """
 
     run_id: str

@@ -25,7 +25,8 @@ def load(text: bytes | str) -> Any:
 def dump(value: object) -> bytes:
     """Serialize a value to JSON.
 
-    Decimals keep their digits. NaN, dates and values of other types become strings. An unpaired surrogate in a text becomes `?`.
+    Decimals keep their digits. Decimals that are NaN or infinite, dates, and values of other types become strings. An unpaired
+    surrogate in a text becomes `?`.
 
     Raises:
         TypeError: The value is nested too deep.

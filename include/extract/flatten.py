@@ -98,7 +98,7 @@ def flatten(
 
 
 def number_rows(body: bytes, table: Table) -> bytes:
-    """Number the flat rows of one response that share the rest of their key, from 1, in the field `@nth`.
+    """Number the flat rows of one response whose other key columns are equal: 1, 2, ... in the field `@nth`; return all rows.
 
     If the table does not declare `@nth`, return the body unchanged. The rows are numbered in the order of their values, column by
     column, and not in the vendor's order. So the same rows get the same numbers in every pull.

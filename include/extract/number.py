@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 DECIMALS = 38
-"""Maximum decimals of a number that is read together with its page."""
+"""Maximum number of decimals that the fast path can read: the scale of `WIRE`."""
 WIRE = pa.decimal256(75, DECIMALS)
 """Type in which the numbers of a page are read, before they are converted to their declared types.
 

@@ -31,7 +31,7 @@ from include.staging.row_key import format_keys
 REFUSED = False
 # Maximum length of the name of an undeclared field.
 _NAME_LENGTH = 200
-# The beginning of a page shows its layout: `{"id": 1}` or `{"id":1}`.
+# The beginning of a page shows whether it has blanks around colons: `{"id": 1}` or `{"id":1}`.
 _SPACED = re.compile(rb'"(?:\s+:|:\s)')
 _BEGINNING = 65_536
 
@@ -154,7 +154,7 @@ class PageReader:
         options = pj.ParseOptions(
             explicit_schema=pa.schema([("items", pa.list_(fields))]),
             unexpected_field_behavior=unexpected,
-            # JSON strings escape line breaks; support for line breaks in the layout is slow, so it is enabled only if needed.
+            # Support for line breaks between values is slow, so enable it only if the body contains any (strings escape theirs).
             newlines_in_values=b"\n" in body,
         )
         read = pj.read_json(

@@ -79,7 +79,7 @@ class _Covered:
             return pa.array([False] * len(keys), pa.bool_())
         lowest = pc.min(keys).as_py()
         known = pa.array([False] * len(keys), pa.bool_())
-        # Search all of them: after a retreat, the stretches are not in order.
+        # Search all pages: after a retreat, they are not in order.
         for _, high, stretch in self._stretches:
             if high >= lowest:
                 known = pc.or_(known, pc.is_in(keys, value_set=stretch))
@@ -172,7 +172,8 @@ def ordered_pages(
                     ahead.restart(max(0, skip - OVERLAP * 4**retreats))
                     continue
                 _check_order(page, key, vendor, table)
-                # A page of one row can't overlap the next one. If the page after it was empty, no row follows.
+                # A page of one row can't overlap the next one. But if the request before this one returned an empty page at the
+                # offset where this page ends, no row follows.
                 is_last = rows < max(ahead.longest, 1) or rows >= empty_at
                 is_last = is_last and covered.holds(keys, keyless)
                 empty_at = sys.maxsize

@@ -217,8 +217,8 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
     if table.money:
         tally.money += total(rows, table.money)
     for row in window.page.dead:
-        # Overlapping pages repeat rows. Key and content identify a dead row: several rows may share a key (the lots of a
-        # holding), and some have none.
+        # Overlapping pages repeat rows. A dead row is identified by its key and its content, because several rows may share a key (the
+        # lots of a holding) and some rows have no key.
         name = _identify(row) if row.raw != "null" else f"not an object {len(tally.dead)}"
         tally.duplicate += name in tally.dead
         tally.dead[name] = row

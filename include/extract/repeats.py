@@ -6,8 +6,8 @@
 * A fan-out on behalf of several users (the user is in a header) may return different views of a row to different users. Only rows of
   the same user are compared, and the first user's view is used.
 
-Pages overlap by a few rows on purpose. So a repeated row is first compared with the last windows, in Arrow. Only if no equal row is
-there is it kept until the end of the pull, and then compared with the written parts.
+Pages overlap by a few rows on purpose. So a repeated row is first compared with the rows of the last windows, in Arrow. If none of them
+is equal, the row is kept until the end of the pull and then compared with the written parts.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class VendorSession:
             The result of `read`; None for a status in `request.missing`.
 
         Raises:
-            VendorUnavailable: The vendor still failed after the retries. The error contains the number of tries and the first one's time.
+            VendorUnavailable: The vendor still failed after the retries; the error's `tries` and `failing_since` describe the tries.
             RateLimited: The vendor still limits the rate, or the rate budget is used up.
             ClockSkew: The clocks of this machine, the database and the vendor differ too much; see `Clocks.compare`. Not retried here.
             LimitExceeded: The response is larger than the vendor's limits allow.

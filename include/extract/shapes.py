@@ -48,7 +48,9 @@ def read_windows(
     reader: CsvReader,
     source: Source,
 ) -> Iterator[Window]:
-    """Request a table's rows by its shape and yield them page by page, without repeated rows.
+    """Request a table's rows by its shape and yield them page by page.
+
+    Repeated rows are left out, except in a report whose rows are summed later.
 
     Args:
         vendor: The vendor's declaration.

@@ -121,7 +121,7 @@ class Parts:
 
 @dataclass
 class PartWriter:
-    """Writes rows as parts of at least `ROWS_A_PART` rows (the last may be smaller), with at most one part in memory.
+    """Writes rows as parts of at least `ROWS_A_PART` rows, with at most one part in memory. A part may be smaller after `flush`.
 
     Attributes:
         folder: Target folder.

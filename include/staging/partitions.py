@@ -58,7 +58,7 @@ class Manifest:
             selected keys), or `pushed` (rows that arrived between daily runs).
         extracted_at: When the pull started.
         contract: `Table.staged_hash` of the declaration.
-        window: Bounds of the requested edit window as ISO times; None if there was none.
+        window: Edit window of the pull, (from, to) as ISO times; None if there was none.
         fetched: Number of rows received; equal to `staged + duplicate + dead`.
         dead: Number of rows in `dead.jsonl`.
         money: Sum of the table's money column over the staged rows; None if the table has no money column.
