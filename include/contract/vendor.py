@@ -67,12 +67,7 @@ def sensitive(name: str, source: str) -> Column:
 
 
 def ignored(sources: str, type: str = STRING) -> tuple[Column, ...]:
-    """Declare known fields that are not staged.
-
-    Args:
-        sources: The vendor's field names, separated by commas.
-        type: Type of all these fields.
-    """
+    """Declare known fields that are not staged; `sources` are the vendor's field names, separated by commas, all of one type."""
     names = [name.strip() for name in sources.split(",")]
     return tuple(Column(name, name, type, kind="ignored") for name in names)
 
@@ -90,8 +85,7 @@ class Table:
             date; `window` requests rows edited since the last pull or, for a past date, rows dated that day.
         params: Query parameters of every call.
         dated: For `snapshot`, and for `window` on a past date: parameter -> `strftime` pattern. A single parameter is the business
-            date. Two parameters are the first and last day of a range, which begins on the day after the previous session, so
-            that weekends are included.
+            date. Two are the first and last day of a range; the first is the day after the previous session, to include weekends.
         edited: For `window`: the parameters for the bounds of the edit time, (from, to).
         overlap_days: Number of days before the last pull at which a window starts, to allow for clock skew. Increase it if the
             vendor's bounds miss edits.
@@ -175,10 +169,7 @@ class Table:
 
     @property
     def staged_hash(self) -> str:
-        """Hash of this declaration for the manifests of partitions (12 hex digits).
-
-        Excludes `path` and the vendor's field names, which a firm may override, and `version`.
-        """
+        """Hash for the manifests of partitions. Excludes `path` and the vendor's field names (a firm may override both), and `version`."""
         columns = [asdict(col) | {"source": None} for col in self.columns]
         declared = asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns}
         return _digest({name: value for name, value in declared.items() if name != "version"})
