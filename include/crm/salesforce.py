@@ -157,7 +157,7 @@ class SalesforceSession:
         self._reserved_ratio = ratio
         try:
             answer = self.call("GET", "/limits")
-        except AuthenticationError:  # needs its own permission; every response also reports the number of calls
+        except AuthenticationError:  # needs a permission of its own; every response also reports the number of calls
             log.warning("salesforce: our user may not read the org's limits (View Setup and Configuration)")
             return
         limits = answer.body if isinstance(answer.body, dict) else {}

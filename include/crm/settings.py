@@ -21,7 +21,7 @@ class Settings:
 
     Attributes:
         firm: Short name, the first part of every key; without a colon.
-        persons: `person_accounts`, or `individuals`: an account of the type individual, with a contact below it.
+        persons: `person_accounts`, or `individuals`: an account of the record type `IndustriesIndividual`, with a contact below it.
         has_transactions: Whether transactions are loaded.
         transaction_days: Number of days, back from the latest business date, whose transactions are loaded (by trade date).
         key_field: Our external id field on every object.

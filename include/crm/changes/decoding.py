@@ -22,7 +22,7 @@ from include.errors import SchemaDrift
 
 HEADER = "ChangeEventHeader"
 SECRET = re.compile(r"ssn|social_?security|tax_?(payer_?)?id|passport|driver|account_?number", re.IGNORECASE)
-"""Names of fields that are never stored, even if our user may read them, because their values are sensitive."""
+"""Pattern of the names of sensitive fields, which are never stored, even if our user may read them."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,7 +32,7 @@ class Change:
 
     Attributes:
         kind: CREATE, UPDATE, DELETE, UNDELETE; REREAD (the whole record, by query); EVENT (a platform event).
-        fields: New values by changed field; None for a field that was cleared.
+        fields: The new value of each changed field; None if the field was cleared.
         committed_at: Time of the change, by Salesforce's clock.
         transaction: The key of the transaction. Together with `sequence`, object and record, it identifies a change that arrives again.
     """
@@ -94,8 +94,8 @@ class EventSchema:
 
     Args:
         text: The schema in JSON, as the API returns it.
-        kinds: Types (as in Salesforce's `describe`) by name, of the fields that our user may read. The schema has more fields, which
-            events leave empty. The type tells a date or time, which events contain in milliseconds, from a number.
+        kinds: The type, as in Salesforce's `describe`, of each field that our user may read. It shows whether a number in an event is a
+            date or time in milliseconds. The schema has more fields, which events leave empty.
 
     Raises:
         SchemaDrift: The schema can't be read.
@@ -192,8 +192,8 @@ def read_change(schema: EventSchema, payload: bytes, follows: Mapping[str, froze
     Args:
         schema: The schema that the event names.
         payload: The event's bytes.
-        follows: Derived fields by field. If the field changed and the schema lacks one of its derived fields, the record is also read
-            by query.
+        follows: For some fields, the fields derived from them. If such a field changed and the schema lacks a field derived from it,
+            the record is also read by query.
 
     Returns:
         The changes. If the event does not contain them (a gap event), the ids of the records to read by query, or `is_overflow`.

@@ -39,7 +39,7 @@ METHODS = {
     "GetTopic": ("TopicRequest", "TopicInfo"),
     "Publish": ("PublishRequest", "PublishResponse"),
 }
-"""The request and response messages by method. `Subscribe` is a stream in both directions."""
+"""The request message and the response message of each method. `Subscribe` is a stream in both directions."""
 
 _FieldProto = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
@@ -81,7 +81,7 @@ _POOL.Add(describe())
 MESSAGES: dict[str, Any] = {
     name: message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES
 }
-"""Message classes by name."""
+"""The class of each message, by the message's name."""
 
 
 def path_of(method: str) -> str:

@@ -29,7 +29,7 @@ class Records:
         self._kinds: dict[str, str] = {}
 
     def describe(self) -> dict[str, str]:
-        """Return the types by name of the object's fields that our user may read, without compound fields.
+        """Return the type of each field of the object that our user may read, without compound fields.
 
         Raises:
             ConfigurationError: We may not read the object.

@@ -43,7 +43,8 @@ T = TypeVar("T")
 MARGIN = timedelta(minutes=15)
 """Maximum delay between a record's timestamp and the commit of its change. A query for missed changes starts that much earlier."""
 SILENCE_S = 330.0
-"""Seconds without a response after which a stream is considered dead. Salesforce responds at least every 270 seconds, even without events."""
+"""Seconds without a response after which a stream is considered dead. Salesforce responds at least every 270 seconds, if only without
+events."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -55,7 +56,7 @@ class Topic:
     Attributes:
         sobject: The object whose changes the topic sends; empty for platform events.
         is_read_first: Whether all records are read at the first subscription, because no other source has them.
-        follows: Derived fields by field. Change events may leave out the derived fields.
+        follows: For some fields, the fields derived from them, which change events may leave out.
     """
 
     name: str
@@ -85,7 +86,8 @@ async def listen(
 
     Args:
         engine: The database, as the listening or the loading role.
-        connection: The org; `extra["pubsub"]` is the URL of its Pub/Sub API, such as `https://api.pubsub.salesforce.com:7443`.
+        connection: The connection to the org; `extra["pubsub"]` is the URL of the Pub/Sub API, such as
+            `https://api.pubsub.salesforce.com:7443`.
         plan: Plans the runs for a refresh event.
         on_changes: Called with the topic and the number of new changes, if there are any.
         topics: The topics.
@@ -151,7 +153,10 @@ class _Subscription:
             log.warning("%s: %s", self._topic.name, type(other).__name__)
 
     async def _receive(self) -> Any:
-        """Open the stream and store what it sends; yield after each response."""
+        """Open the stream and store its events; yield after each response.
+
+        If the cursor of an object's topic has no replay id, read the missed changes by query, before and after the stream begins.
+        """
         await self._log_in()
         cursor = await asyncio.to_thread(store.read_cursor, self._engine, self._topic.name)
         is_behind = cursor.replay_id is None and bool(self._topic.sobject)
@@ -206,7 +211,7 @@ class _Subscription:
     async def _read(self, event: Any) -> Decoded:
         """Decode an event. If we made the change ourselves, return only its time.
 
-        If a change event can't be decoded, return one with `is_overflow`, so that the changes are read by query.
+        If a change event can't be decoded, set `is_overflow`, so that the changes of the whole object are read by query.
         """
         if not self._topic.sobject:
             return await self._read_event(event)

@@ -29,7 +29,7 @@ class Field:
         sql: SQL of the text that is sent; null clears the field.
         kind: The JSON type, and how the value is compared with Salesforce's.
         is_once: Whether the field is sent only with a new record.
-        unknown: SQL that is true if the value is unknown today. If so, the field stays unchanged in Salesforce. Empty: always known.
+        unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
         when_gone: The value once the record is missing from the vendor's snapshot; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
@@ -57,7 +57,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class CrmObject:
-    """One kind of record.
+    """The mapping of one kind of record to a Salesforce object.
 
     Attributes:
         entity: Canonical entity; part of every key.
@@ -68,10 +68,10 @@ class CrmObject:
         source: SQL after `from`. It may read `temporary.PRESENT_DAY`, each vendor's latest day loaded by a current pull.
         parent: The lookup field of the parent. Records with the same parent are sent together, because Salesforce locks the parent.
             Empty for none.
-        closed_by: Field and value that close a record, such as an account; empty if records can't be closed.
+        closed_by: The field, and its value, that mark a record as closed, such as an account; empty if records can't be closed.
         worth: Dollar field whose sum may not change much without approval; empty for none.
         died_as: Entity whose open dead letters may describe a missing record. Such a record is unreadable, so it does not count as
-            removed. Empty: `entity`.
+            removed. Empty means `entity`.
     """
 
     entity: str
@@ -87,7 +87,7 @@ class CrmObject:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The header of the CSV file."""
+        """The columns of the CSV file: the key field, then the fields."""
         return (self.key_field, *(field.name for field in self.fields))
 
     @property

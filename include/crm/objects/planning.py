@@ -88,14 +88,17 @@ _LEADING = "(select * from mart.plan_freshness where is_leading) n"
 
 
 def _risk(by: str) -> str:
-    """Return SQL of the risk of the least aligned portfolio, per household or per person; `by` is the id column to group by."""
+    """Return SQL that selects, per household or person, the portfolio whose risk differs most from the risk that the client accepts.
+
+    `by` is the id column to group by.
+    """
     return f"""
         (select distinct on ({by}) * from mart.risk_alignment where {by} is not null
          order by {by}, abs(difference) desc nulls last, portfolio_id) r
     """  # noqa: S608
 
 
-# A household shows the risk of the member with the least aligned portfolio.
+# A household shows the risk of the member whose portfolio differs most from the accepted risk.
 OF_HOUSEHOLD = f"""
     left join {_LEADING} on n.household_id = h.household_id
     left join {_risk("household_id")} on r.household_id = h.household_id
@@ -122,8 +125,8 @@ _COST = "o.amount_usd * greatest(coalesce(o.end_year, o.start_year) - o.start_ye
 _KEY = "(:firm || ':' || o.vendor || ':goal:' || case when length(o.goal_key) > 64 then md5(o.goal_key) else o.goal_key end)"
 
 
-# A goal that was sent stays up to date; `Tributary_Current__c` is false once it is no longer in the leading plan. A goal's owner must
-# not be a household, so it is the eldest member.
+# A goal that was sent stays up to date; `Tributary_Current__c` is false once the goal is no longer in the leading plan. The owner of a
+# goal must not be a household, so the owner is the household's eldest member.
 def goal(settings: Settings, account: str) -> CrmObject:
     """Return the mapping of the goals in households' leading plans; `account` is the Salesforce object of households and persons."""
     return CrmObject(

@@ -1,7 +1,7 @@
 """Ask an operator to approve a large change before a sync sends it, and record the decision.
 
 - A question is open for a day. While it is open, no other question is created for the same object and kind of change.
-- An approval is valid for a day and for one sync. It allows the number of records in the question, even if the records have changed.
+- An approval is valid for a day and for one sync. It allows as many records as the question names, even if they are other records.
 - A rejection is valid until the change differs from the rejected one.
 """
 
@@ -123,9 +123,10 @@ def use(engine: sa.Engine, run_id: str) -> None:
 
 
 def describe(engine: sa.Engine, entities: Sequence[str]) -> dict[str, str]:
-    """Return texts by entity: the decision on its newest question, or since when the question waits for one.
+    """Describe the newest question of each entity: the decision on it, or since when it waits for one.
 
-    An entity without a question is left out.
+    Returns:
+        The texts by entity. An entity without a question is left out.
     """
     with engine.connect() as db:
         rows = db.execute(_STATES, {"entities": list(entities)}).mappings().all()

@@ -71,7 +71,7 @@ def build(db: sa.Connection, mapping: CrmObject, settings: Settings, present_day
         "entity": mapping.entity,
         **mapping.lookups,
     }
-    # The query reads whole tables, but the planner expects one row of `present_day` and of the identity views, and would loop.
+    # The query reads whole tables, but the planner expects one row of `present_day` and of the identity views, and would use nested loops.
     db.execute(sa.text("set local enable_nestloop = off"))
     total = DESIRED.fill(db, _select_present(mapping), values)
     db.execute(sa.text("set local enable_nestloop = on"))

@@ -55,7 +55,8 @@ def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Conce
 def find_unapproved(concerns: list[Concern], approved: list[Concern], settings: Settings) -> list[Concern]:
     """Return the concerns of a run that are not approved, or that exceed what was approved.
 
-    A run may change `settings.few` records more than approved, and move 1 % more worth. It may not close more accounts than approved.
+    A run may exceed an approved number of changes by `settings.few`, and an approved change of worth by 1 %. It may not close more
+    accounts than approved.
 
     Args:
         concerns: The concerns of the run.

@@ -85,7 +85,7 @@ class Holdback:
         Args:
             deltas: The counts of all objects, by entity.
             approved: The approved concerns.
-            unsettled: The vendors whose rows are held back, each with the time since when.
+            unsettled: The vendors whose rows are held back, each with the time when that began.
         """
         self._stop_unapproved(deltas, approved)
         for mapping in self._objects:

@@ -1,8 +1,12 @@
 """The life cycle of a bulk job, stored in `control.crm_job` so that the run after a killed task knows which jobs are unfinished.
 
-open ──> uploaded ──> closed          every row has its result
-  └──> abandoned                      no row was processed; the rows are sent again
-             └──────> unbalanced      the results did not account for the rows, which are sent again
+The states of a job, the first three in their normal order:
+
+    open         the job and its rows are recorded
+    uploaded     Salesforce has the file and has started the job
+    closed       every row has its result
+    abandoned    no row was processed; the rows are sent again
+    unbalanced   the results do not account for the rows; the rows are sent again
 
 A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in Salesforce. If the
 writer is suspended between the two and another writer takes over, the other writer aborts the job, so the first can't start it later.
@@ -52,7 +56,7 @@ class Jobs:
 
     Args:
         db: The writer's connection, outside a transaction.
-        bulk: The org.
+        bulk: The bulk API of the org.
         mapping: The object.
         fence: The writer's fence for the object.
         run: The run.
@@ -174,7 +178,7 @@ class Jobs:
             self._fence.check(self._db)
 
     def _start(self, job: Job, file: File) -> bool:
-        """Upload the file and start the job. Return False if that failed; then a new job is needed, because a job accepts only one upload."""
+        """Upload the file and start the job. Return False if that failed; then send a new job, because a job accepts only one upload."""
         try:
             self._bulk.upload(job.job_id, file.path)
         except TargetUnavailable as error:

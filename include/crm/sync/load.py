@@ -43,7 +43,7 @@ class Scope:
     """What a sync may send.
 
     Attributes:
-        approved: The approved concerns.
+        approved: The approved concerns; their changes may be sent.
         resends: Whether rejected records are sent again although they have not changed.
         only: The entities of a small sync, such as envelopes; empty for a full sync. Vendors report these entities by events, not in
             a daily snapshot. So a small sync does not wait until a vendor's day is reconciled. It does not start while another sync

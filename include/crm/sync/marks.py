@@ -50,8 +50,8 @@ def compare(db: sa.Connection, session: SalesforceSession) -> State:
     """Query the marks in Salesforce, one query per object, and return whether the org was restored.
 
     Returns:
-        `older`: a mark has an earlier time than when it was stored. `absent`: more than half of an object's marks are missing.
-        `same`: neither.
+        `older` if a mark now has an earlier time than stored; `absent` if more than half of an object's marks are missing; otherwise
+        `same`.
     """
     with db.begin():
         marks = db.execute(_READ).all()

@@ -24,7 +24,7 @@ class Preview:
         deltas: Counts by entity.
         samples: The first changed records by entity, field by field.
         concerns: Changes that need approval.
-        unsettled: The vendors whose rows are held back, each with the time since when.
+        unsettled: The vendors whose rows are held back, each with the time when that began.
     """
 
     deltas: Mapping[str, Delta]

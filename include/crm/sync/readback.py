@@ -112,7 +112,7 @@ class Found:
         deleted: Records deleted in Salesforce, which are not sent again until an operator decides (`recreate`).
         merged: Records merged into another record, which are not sent again until an operator decides.
         unknown: Records with our key that were not in the accepted state, and are now.
-        other_id: Records that were created again in Salesforce with our key.
+        other_id: Records that were created again in Salesforce with our key, so they have another Salesforce id.
     """
 
     read: int

@@ -71,7 +71,7 @@ class Readiness:
     """The days and vendors that may be sent, with the temporary tables that `find_present_days` has filled.
 
     Attributes:
-        since: The vendors whose rows are held back, each with the time since when.
+        since: The vendors whose rows are held back, each with the time when that began.
         present_day: The table of each vendor's latest day.
         unsettled: The table of the vendors whose rows are held back.
         unsettled_record: The table of the households and persons with a record of such a vendor.

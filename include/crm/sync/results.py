@@ -27,7 +27,7 @@ from include.crm.temporary import OUTCOME, REMADE, TempTable, result
 from include.errors import BalanceError
 
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
-"""Codes of temporary errors, which are not a fault of the row. They may be inside another error, which a package's trigger raised."""
+"""Codes of temporary errors, which are not a fault of the row. A code may be inside the text of another error, which a package raised."""
 
 _FETCH_SIZE = 1000
 
@@ -86,7 +86,7 @@ where o.status = 'failed' and not o.is_passing order by s.row_number
 _AGAIN = "select external_key from outcome where is_passing or status = 'unprocessed'"
 _CLOSE = "update control.crm_job set state = 'closed', changed_at = clock_timestamp() where job_id = :job_id"
 
-# Only the content of dead letters is retained, and only of their last try.
+# Delete the content of the rows sent, except that of dead letters from their last try.
 _FORGET_SENT = """
 delete from control.crm_sent s using outcome o, control.crm_job j
 where s.external_key = o.external_key and j.job_id = s.job_id and j.sobject = :sobject and j.entity = :entity
@@ -145,7 +145,7 @@ def read(db: sa.Connection, bulk: Bulk, mapping: CrmObject, job: Job, info: JobI
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one row. `status` is created, updated, failed or unprocessed; `error` is `CODE:message:fields`, None if there is none."""
+    """The outcome of one row. `status` is created, updated, failed or unprocessed; `error` of a failed row is `CODE:message:fields`."""
 
     external_key: str
     status: str

@@ -16,8 +16,7 @@ from include.crm.temporary import HELD_PARENT, SENDING, UNMET, TempTable, outgoi
 MOST_BYTES = 90_000_000
 """Target size of a file. Salesforce advises at most 100 MB; files may be a little larger, to keep a parent's children together."""
 
-# A record waits for its parents: until Salesforce has accepted them, and while they have notable changes in an object that is held
-# back.
+# A record waits until Salesforce has accepted its parents, and while a parent has notable changes in an object that is held back.
 _UNMET = """
 select n.name, n.parent_key, n.sobject from (
     select distinct l.name, l.sobject, o.payload ->> l.name as parent_key

@@ -45,7 +45,7 @@ class Sender:
         say: Receives progress, a line at a time.
 
     Attributes:
-        total: Entity -> counts of rows sent, by outcome.
+        total: For each entity, the counts of rows sent, by outcome.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Sender:
                 self._send_bulk(mapping, keys)
 
     def _send_bulk(self, mapping: CrmObject, again: Sequence[str] = ()) -> None:
-        """Send an object's outgoing records by bulk jobs. Send rows that were locked or not processed again, at most twice.
+        """Send an object's outgoing records by bulk jobs; then send the rows that were locked or not processed up to two more times.
 
         Args:
             mapping: The object.

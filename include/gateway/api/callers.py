@@ -166,7 +166,7 @@ def _identify_key(engine: sa.Engine, text: str) -> Caller:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """Return the scopes of a token that we know.
+    """Return the scopes that a token grants, without those that are not in `SCOPES`.
 
     Providers put scopes in the claim `scope` or `scp`, and role assignments in `roles`. Each is a string or a list.
     """

@@ -1,4 +1,4 @@
-"""Build the OpenAPI document. Its version is 3.0, because some programs that import it read no newer version.
+"""Build the OpenAPI document, in version 3.0, because some programs that import it can't read a newer version.
 
 python -m include.gateway.api.document > docs/reference/openapi.json
 """
@@ -171,7 +171,7 @@ def _refusal(status: int) -> dict[str, Any]:
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema without its null alternative, because callers leave a parameter out and never send null.
 
-    Return a schema unchanged if it is not the alternative of null and one other schema.
+    A schema that is not a choice of null and one other schema is returned unchanged.
     """
     rest: list[dict[str, Any]] = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(rest) != 1:

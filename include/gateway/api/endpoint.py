@@ -30,8 +30,8 @@ from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal, render
 
 REFUSALS = limits.parse("300/minute")
-"""Limit of requests without valid credentials (401) per address; more of them get a 429. It does not apply to authenticated callers,
-because many callers may share an address."""
+"""Limit of requests without valid credentials (401) per address; further ones get a 429. The limit does not apply to authenticated
+callers, because many callers may share an address."""
 
 _MAX_NAMES, _NAME_LENGTH = 5, 60
 

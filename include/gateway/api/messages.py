@@ -16,7 +16,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+-]{0,199}$")]
 """A vendor's id of a client. It becomes part of a request path, so it may contain neither a slash nor a comma."""
 Number = Annotated[int, Field(ge=1, le=2**53 - 1)]
-"""A positive integer that even JSON parsers which read every number as a double read exactly."""
+"""A positive integer, small enough to be exact in JSON parsers that read every number as a double."""
 
 
 def _require_format(pattern: str, example: str) -> BeforeValidator:

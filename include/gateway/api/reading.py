@@ -50,7 +50,7 @@ left join control.ledger s on s.pull_id = n.pull_id and s.vendor = t.vendor and 
 order by t.place
 """)
 
-# The sort column, the query and the filters, by list.
+# The sort column, the query and the filters of each list.
 _LISTS = {
     "runs": (
         "number",
@@ -222,7 +222,7 @@ def _summarize(vendor: Vendor, table: Table) -> dict[str, Any]:
 def is_pushable(table: Table) -> bool:
     """Return whether callers can push a table's rows.
 
-    They can't if the table is requested per row of a parent table, because a row then depends on its request.
+    They can't if the table is requested per row of a parent table, because a row is then incomplete without the parent row.
     """
     return not isinstance(table.shape, FanOut) and not table.parent
 

@@ -1,7 +1,7 @@
 """The queue of callers' requests. The API adds a request and sends a notification; the DAG `serve_requests` starts the run.
 
-A request never starts more than one run, even after a crash. The run's id in Airflow derives from the request, and Airflow rejects a second run
-with the same id.
+A request never starts more than one run, even after a crash. The run's id in Airflow derives from the request, and Airflow rejects a
+second run with the same id.
 """
 
 from __future__ import annotations
