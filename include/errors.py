@@ -89,7 +89,7 @@ class SyncUnderWay(TargetUnavailable):
 
 
 class ObjectUnavailable(TargetUnavailable):
-    """Salesforce is available, but one of its objects is not: a job does not end, or rows stay locked."""
+    """Salesforce is available, but one of its objects is not: a job on it does not end, or its rows stay locked."""
 
 
 class FatalError(TributaryError):
@@ -129,7 +129,7 @@ class RowsFailed(FatalError):
 
 
 class HeldBack(FatalError):
-    """Nothing was sent to Salesforce, because every change is held back; a later sync sends the changes once they are released."""
+    """Nothing was sent to Salesforce, because every change is held back. Once changes are released, the next sync sends them."""
 
 
 class ApprovalNeeded(HeldBack):
