@@ -1,4 +1,7 @@
-"""Cluster records into people. Records with incompatible evidence never become one person, even if a chain of links connects them."""
+"""Cluster records into people.
+
+Records with incompatible evidence never become one person, even if a chain of links connects them, unless a reviewer decides so.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Match households across vendors: two are the same if they share a key or most of their adults. One vendor's never match each other."""
+"""Match households across vendors: two are the same if they share a key or most of their adults.
+
+Two households of one vendor are never matched.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +134,10 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
 def _find_candidates(
     found: dict[tuple[str, str], _Household], place: dict[tuple[str, str], int]
 ) -> list[tuple[int, int]]:
-    """Return the pairs of households that share a person or a key, as places in the order: a shared key first, then the most similar."""
+    """Return the pairs of households that share a person or a key, as places in the list of households.
+
+    Pairs with a shared key come first, then the most similar ones.
+    """
     shared: dict[int | str, list[tuple[str, str]]] = defaultdict(list)
     for name, home in found.items():
         for person in home.members:

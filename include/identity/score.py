@@ -12,7 +12,7 @@ from include.identity import model
 from include.identity.policy import Policy
 
 MOST_IN_BLOCK = 400
-"""Maximum number of records that share the values of a blocking rule. If more records share them, their pairs are not compared."""
+"""Maximum number of records that share the values of a blocking rule. If more records share them, the rule does not compare them."""
 
 NAME_COUNT, NAME_SHARE = 3, 5e-5
 """A first name that is not in the list of names counts as a name, and not as a typing error, if at least this number and this share of

@@ -109,8 +109,8 @@ def deliver(
     Args:
         engine: The database, as the loading role.
         subscribers: All subscribers with valid settings.
-        unreadable: Name of each subscriber with invalid settings -> the reason. A recorded subscriber that is in neither of the two is
-            recorded as removed.
+        unreadable: Name of each subscriber with invalid settings -> the reason. A recorded subscriber that is neither here nor in
+            `subscribers` is marked as removed.
         clock: Returns the current time, which decides which deliveries are due.
         lasting: Time limit: no attempt begins after it, and the next run sends the rest.
 

@@ -114,7 +114,7 @@ def _list_grants(vendor_run: VendorRun) -> list[Keys]:
 
 
 def _find_open(parent: Table, shape: FanOut, parent_rows: Partition | None) -> set[str]:
-    """Return the keys of parent rows that are not ended by their own status column; these are requested whatever the warehouse says."""
+    """Return the keys whose parent row shows by its own status that it is not final; they are requested even if the warehouse says final."""
     column, words = shape.ended
     if not column or parent_rows is None:
         return set()

@@ -24,7 +24,7 @@ def find_goals_at_risk(view: HouseholdView, policy: Policy) -> pa.Table:
     Why: the sooner it is known, the smaller the change in saving or spending that fixes it.
     Threshold: below the plan's own minimum (`goal_floor_percent` if the plan states none); or at least `goal_fall_points` below the
         highest probability of the last `goal_fall_days` days. Measure: the probability, percent.
-    Closes: the probability is neither too low nor has fallen. A fall ends when `goal_fall_days` have passed.
+    Closes: the probability is no longer too low, and has not fallen. A fall ends when `goal_fall_days` have passed.
     """
     now = _find_newest(view, policy)
     floor = pc.fill_null(now["target_low_ratio"], pa.scalar(policy.goal_floor_percent / 100, RATIO))

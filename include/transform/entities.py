@@ -104,7 +104,7 @@ class Canonical:
         self._parts = Parts(folder, self.result.parts)
 
     def rows(self) -> Iterator[pa.Table]:
-        """Yield the rows, part by part; raise as `Parts.read` does."""
+        """Yield the rows, part by part. Raises the errors of `Parts.read`."""
         for _, rows in self._parts.read():
             yield rows
 

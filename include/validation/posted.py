@@ -1,8 +1,8 @@
 """Measures of posted transactions, for faults that the roll-forward of positions can't find.
 
-restated_ratio   among the transactions that the pull of the last loaded day also had as posted, share whose value of a column differs, for
-                 the column with the highest share (account, security, date, type, quantity or amount). Null if there are no such
-                 transactions; edit windows overlap, so most pulls have some
+restated_ratio   share of transactions with a changed value, for the column with the highest share (account, security, date, type, quantity
+                 or amount). It compares the transactions that are posted both in this pull and in the pull of the last loaded day. Null
+                 if there are none; edit windows overlap, so most pulls have some
 repeated_ratio   share of transactions that are equal to another one except for the key and the edit time
 mispriced_ratio  share of transactions whose price contradicts quantity and amount. If the price is about 1, as for cash, quantity and
                  amount must be about equal. If not, the price must not be quantity / amount, its reciprocal. The larger of the two shares

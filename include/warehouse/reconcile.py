@@ -95,7 +95,8 @@ select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as 
 ) owned
 """)
 
-# The previous session. If it was not loaded, the newest earlier day of a current pull, provided the whole transaction history is loaded.
+# The day from which to roll forward: the previous session, if it was loaded. If not, the newest earlier day that a current pull loaded,
+# provided that the whole transaction history is loaded.
 _LAST_LOADED = sa.text("""
 select max(business_date) from control.ledger
 where vendor = :vendor and stage = 'load' and entity = 'position' and business_date < :day
@@ -116,9 +117,9 @@ where p.vendor = :vendor and p.stage = 'load' and p.entity = 'position' and p.bu
 group by p.business_date, p.ledger_id, p.run_id order by p.ledger_id desc limit 1
 """)
 
-# The effect of transactions on positions between two snapshots: transactions dated since, and later changes to older ones
-# (entered late, corrected, reversed), which the newer snapshot reflects and the older one does not. Changes to older ones count
-# only if the whole history was loaded when the older snapshot was taken; otherwise they are new to us, not to the vendor.
+# The transactions that explain the change of a position between two snapshots. They are the transactions dated after the older snapshot,
+# and older transactions that were entered, corrected or reversed after it was taken. The latter count only if the whole transaction
+# history was loaded when the older snapshot was taken. If it was not, a transaction may be new to us but old at the vendor.
 _BREAKS = sa.text("""
 with late as (
     select position_key, account_id, sum(quantity) as quantity from (

@@ -11,9 +11,10 @@ from include.warehouse.protection import is_unprotected
 
 
 class Statement:
-    """The statements for one entity. Their tables: `incoming_<entity>` (copied rows), `compared_<entity>` (rows that differ), the warehouse's.
+    """The statements for one entity.
 
-    An open row is a stored row without `recorded_to`.
+    Their tables are `incoming_<entity>` (the copied rows), `compared_<entity>` (the rows that are new or differ), and the entity's table in
+    the warehouse. An open row is a row of the warehouse table without `recorded_to`.
 
     Args:
         entity: A snapshot or an event. Names come from our own declaration, never from data.

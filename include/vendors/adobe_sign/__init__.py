@@ -1,4 +1,4 @@
-"""Adobe Acrobat Sign: agreements, members and events. Webhooks announce changed agreements; a poll finds the others.
+"""Adobe Acrobat Sign: agreements, members and events. Webhooks announce changed agreements; a poll finds what webhooks missed.
 
 Source of paths and fields: the vendor's REST v6 specification and its guide. Webhooks are not signed, so a webhook is only a
 notification: Tributary then requests the agreement on behalf of its sender. For that, webhooks must be configured to include the detailed
