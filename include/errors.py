@@ -4,7 +4,7 @@ TributaryError
 ├── RetriableError            the same work may succeed later: Airflow retries it
 │   ├── VendorUnavailable     5xx, time-out, reset, a body cut short, a page that is not JSON
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
-│   ├── PagingUnstable        the data moved faster than the pages could be read
+│   ├── PagingUnstable        the data changed too fast to read all pages consistently
 │   └── TargetUnavailable     Postgres, Salesforce or the staging store did not respond, or is temporarily refusing requests
 │       ├── ClockSkew         the clock of this machine or of the database is minutes off
 │       ├── SyncUnderWay      another sync is writing to Salesforce
@@ -73,7 +73,7 @@ class RateLimited(RetriableError):
 
 
 class PagingUnstable(RetriableError):
-    """Rows moved between pages faster than they could be read."""
+    """The vendor's rows moved between pages while these were read, so that rows may be missing."""
 
 
 class TargetUnavailable(RetriableError):

@@ -86,7 +86,7 @@ def eased_share(count: int, of: int) -> float:
 
 
 def match(vendor: Vendor, table: Table, partition: Partition, earlier: Sequence[Partition]) -> Comparison:
-    """Compare a validated partition with those of the last loaded days, row by row.
+    """Compare a validated partition with those of the last loaded days, row by row; return no measures unless `lists_all` is true.
 
     Args:
         vendor: The declaration.
