@@ -1,10 +1,10 @@
-"""The firm's keys, each for one purpose, so that each can be replaced by itself.
+"""The firm's keys. Each has one purpose, so that replacing one key does not affect the other purpose.
 
-    hash    keyed hashes of sensitive values
-    seal    secrets that must be stored, such as refresh tokens
+    hash    keyed hashes of sensitive values: one key, which can't be replaced yet
+    seal    encryption of secrets that must be stored, such as refresh tokens: one or more keys
 
-A keyring is written as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. For each purpose the last key is the
-current one. The others only read what was written with them.
+The text of a keyring lists keys as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. The last `seal` key
+encrypts. The earlier ones only decrypt what was encrypted with them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Key:
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the key without revealing it: 32 hex digits."""
+        """An HMAC that identifies the key without revealing it, 32 hex digits."""
         return hmac.new(self.secret, f"{self.purpose}:{self.key_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -49,7 +49,7 @@ class Keyring:
     """All keys of a firm.
 
     Attributes:
-        keys: In the order of the text.
+        keys: The keys, in the order of the keyring's text.
     """
 
     def __init__(self, keys: Iterable[Key]) -> None:
@@ -60,8 +60,8 @@ class Keyring:
         """Read a keyring from its text.
 
         Raises:
-            ConfigurationError: A key is malformed, a purpose is unknown or has no key, or a key id is used twice. The error names the
-                place of the key, because a malformed key may be shown in part by its text.
+            ConfigurationError: A key is malformed, a purpose is unknown or has no key, a key id is used twice for a purpose, or there
+                are two hash keys. The error gives a malformed key's position and not its text, which may contain a part of the secret.
         """
         keys = [_parse_key(place, each) for place, each in enumerate(text.split(), 1)]
         if missing := [purpose for purpose in PURPOSES if purpose not in {key.purpose for key in keys}]:
@@ -78,12 +78,12 @@ class Keyring:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Hashes sensitive values."""
+        """A redactor with the hash key."""
         return Redactor(next(key.secret for key in self.keys if key.purpose == "hash"))
 
     @cached_property
     def sealer(self) -> Sealer:
-        """Encrypts secrets that must be stored."""
+        """A sealer with the keys for `seal`."""
         return Sealer({key.key_id: key.secret for key in self.keys if key.purpose == "seal"})
 
 

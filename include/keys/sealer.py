@@ -1,6 +1,6 @@
 """Authenticated encryption of short secrets: AES-256-GCM, bound to the place where the secret is stored.
 
-A sealed secret is `key_id:text`. The key id tells which key opens it, so that a new key can be added while older secrets remain readable.
+A sealed secret is `key_id:text`. The key id names the key that opens it, so that older secrets stay readable after a new key is added.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _NONCE_BYTES = 12
 
 
 class Sealer:
-    """Seals and opens secrets.
+    """Encrypts and decrypts secrets.
 
     Args:
-        keys: Key id -> key of 32 bytes; the last one seals, each of them opens.
+        keys: Key id -> key of 32 bytes. The last key encrypts; every key decrypts what was encrypted with it.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
@@ -33,7 +33,7 @@ class Sealer:
 
         Args:
             plain: The secret.
-            place: Where it is stored, such as `refresh_token:<vendor>:<grant>`. It opens only with the same place, so that a sealed
+            place: Where it is stored, such as `refresh_token:<vendor>:<grant>`. `open` requires the same place, so that a sealed
                 secret can't be moved to another row.
         """
         nonce = os.urandom(_NONCE_BYTES)
@@ -44,7 +44,7 @@ class Sealer:
         """Decrypt a sealed secret.
 
         Raises:
-            ConfigurationError: Its key is not in the keyring, or it was altered or moved.
+            ConfigurationError: The secret's key is not in the keyring, or the secret was altered or sealed for another place.
         """
         key_id, _, text = sealed.partition(":")
         if key_id not in self._ciphers:
