@@ -1,7 +1,7 @@
 """Deliver events to subscribers: loads, findings, dead letters, completed envelopes, missed deadlines.
 
-The Variable `tributary_subscribers` lists a connection for each subscriber, separated by spaces (see docs/how-to/sending_events.md). The form of a
-manual run sends events again, or re-enables a disabled subscriber.
+The Variable `tributary_subscribers` lists the subscribers' connections, separated by spaces (see docs/how-to/sending_events.md). With the
+form of a manual run, you can send events again or re-enable a disabled subscriber.
 """
 
 from __future__ import annotations
