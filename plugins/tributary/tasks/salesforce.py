@@ -34,7 +34,7 @@ def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] |
 
 @task
 def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str, str]]:
-    """Evaluate the business rules; return vendor -> rule -> its counts of findings as text. A dry run returns nothing."""
+    """Evaluate the business rules; return the counts of findings as text, by vendor and rule. A dry run evaluates nothing here."""
     if params["dry_run"]:
         return {}
     from include.rules.evaluation import evaluate_all
@@ -52,8 +52,8 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     A dry run first resolves identities and evaluates the rules, and rolls both back at the end.
 
     Returns:
-        `deltas`: object -> summary of its changes; `concerns`: the changes that need approval; `unsettled`: vendors whose newest day is
-        not reconciled -> since when; `page`: path of the page.
+        `deltas`: a summary of the changes by object. `concerns`: the changes that need approval. `unsettled`: the vendors whose newest day
+        is not reconciled, with the time since when. `page`: path of the page.
     """
     import logging
 

@@ -75,7 +75,7 @@ class Changes(BaseEventTrigger):
 
 
 def find_troubles() -> dict[str, str] | None:
-    """Return topic -> reason for each topic whose subscription has failed for `PATIENCE_S`; None if the connection has no `pubsub`."""
+    """Return the topics whose subscription has failed for `PATIENCE_S`, with the reason; None if the connection has no `pubsub`."""
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
     from tributary import connections
@@ -86,7 +86,7 @@ def find_troubles() -> dict[str, str] | None:
 
 
 def find_unread() -> dict[str, list[int]]:
-    """Return topic -> inbox ids of the events received in the last `UNREAD_S` that could not be decoded."""
+    """Return the inbox ids of the events of the last `UNREAD_S` that could not be decoded, by topic."""
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
     from tributary import connections

@@ -26,7 +26,7 @@ WAITING = {
     "tributary_outbox": IS_WAITING_NOW,
     "tributary_requests": IS_REQUESTED,
 }
-"""Notification channel -> SQL query that returns whether rows wait."""
+"""For each notification channel, the SQL query that returns whether rows wait."""
 
 
 class WakeUp(BaseEventTrigger):
