@@ -4,7 +4,7 @@ The DAG `salesforce` starts a run of this DAG, and sends all other changes in th
 
 - The task `decide` waits twenty hours for a decision, and then fails.
 - After an approval, this DAG starts a run of `salesforce`, which sends the approved changes.
-- A rejection and its reason stay in force until the changes themselves differ.
+- A rejection stays in force, with its reason, until the proposed changes are different.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ OUTBOX = Asset(
     },
 )
 def deliver_events() -> None:
-    """Apply the form, deliver what is due, and alert about failing subscribers."""
+    """Apply the form, deliver the events that are due, and alert about failing subscribers."""
 
     events.has_subscribers() >> events.retry_deliveries() >> events.deliver() >> events.report_troubles()
 

@@ -1,9 +1,9 @@
 """Load webhook deliveries and pushed records into the warehouse and send envelopes to Salesforce: when notified, and every ten minutes.
 
-Each run processes all waiting deliveries, in one task per vendor.
+Each run processes the waiting deliveries, in one task per vendor.
 
-- A delivery whose content can't be loaded is closed with the reason (`control.inbox`, column `error`) and blocks no other. Its rejected rows
-  become dead letters.
+- A delivery whose content can't be loaded is closed with the reason (`control.inbox`, column `error`), so that it does not block others.
+  Its rejected rows become dead letters.
 - After any other failure, such as an unavailable database, the deliveries stay in the inbox for the next run.
 
 Then the run sends changed envelopes to Salesforce. It skips this while another sync is running (the next run sends them) and while the Variable

@@ -1,7 +1,8 @@
 """Every Sunday, find the records that users edited, merged or deleted in Salesforce since our last sync of them.
 
-- **Edited:** the next sync overwrites the edit. Fields that we write only once, when we create a record, are not compared: they belong to the firm.
-- **Deleted or merged:** reported, and not sent again. Select **Recreate missing records** to let the next sync create them again.
+- **Edited:** the next sync overwrites the edit. Fields that we write only once, when we create a record, belong to the firm and are not compared.
+- **Deleted or merged:** the record is reported and not sent again. Select **Recreate missing records** to let the next sync create it again.
+- **Unknown or other id:** a record has one of our keys, but we did not create it. We adopt it, and the next sync updates it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ and sends the changes. It holds back
 - an object with a large change, until a user approves it in the DAG `approve_salesforce`. By default, a change is large if it is a first
   load of more than 200 records, changes more than 200 records and 30 % of the object, closes more than 25 accounts, or changes the total
   worth by more than 20 %;
-- an object that fails;
+- an object whose sync fails;
 - the records that refer to any of these.
 
 All other changes are sent. To stop every run from writing, set the Variable `tributary_crm_paused` to `true`.

@@ -35,7 +35,7 @@ REQUESTS = Asset(
     tags=["api"],
 )
 def serve_requests() -> None:
-    """Take the waiting requests, start their runs, and record the states of all unfinished ones."""
+    """Take the waiting requests, start their runs, and record the state of the run of each unfinished request."""
 
     @task
     def take_requests() -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 Airflow's triggerer holds the subscriptions (`tributary.triggers.crm_changes.Changes`). A run of this DAG checks them each hour, and when one
 has failed for 15 minutes. The run fails and alerts
 
-- while a topic's subscription fails;
+- if the subscription of a topic has failed for 15 minutes;
 - if an event of the last hour could not be decoded. That event stays in the inbox; later events are still received.
 """
 

@@ -1,6 +1,6 @@
 """Between the daily runs, pull and load every few minutes the rows that a vendor's users edited since the last daily run.
 
-This also brings changes whose webhook was lost. The runs never replace or block the daily run:
+These runs never replace or block the daily run:
 
 - the ledger records their loads as `pushed`, and the next daily run pulls the same rows again;
 - if both write the same row at the same time, one of them retries.
@@ -23,7 +23,7 @@ from tributary.tasks.vendor_day import notify_warehouse_updated
 
 
 def vendor_live(vendor: Vendor) -> None:
-    """Create the DAG of one vendor."""
+    """Create the DAG that pulls the edits of one vendor."""
 
     @dag(
         dag_id=f"{vendor.name}_live",

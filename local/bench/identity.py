@@ -76,7 +76,7 @@ def evaluate(clusters: pa.Table, truth: Truth) -> dict[str, float]:
     """Compare clusters of records with the true persons.
 
     Returns:
-        Ratios from 0 to 1. `precision` and `recall`: of pairs of records in one cluster. `pure`: of the clusters with several records, the
+        Ratios from 0 to 1. `precision` and `recall`: of the linked pairs of records. `pure`: of the clusters with several records, the
         share that contains only one person. `whole`: of the persons with several records, the share whose records form one cluster
         without any other record.
     """

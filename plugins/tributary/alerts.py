@@ -177,7 +177,7 @@ def describe(what: str, context: Any) -> tuple[str, str]:
 
 
 def fingerprint(content: str) -> str:
-    """Hash an alert's content for its subject, so that changed content is a new alert."""
+    """Return a short hash of an alert's content, for its subject: with changed content, the alert counts as new and is sent."""
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -66,15 +66,15 @@ PASSING = (
 class Retries(ExceptionRetryPolicy):
     """Decide by the class of the error whether a task is retried; an error of any other class fails the task at once.
 
-    Retried are the classes in `PASSING`, `RateLimited` after 20 minutes, and Airflow's own errors if its API server was unavailable. Airflow
-    raises one class for all of its errors, so their HTTP status decides.
+    It retries the classes in `PASSING`, `RateLimited` after 20 minutes, and an error of Airflow itself if its API server was unavailable.
+    Airflow raises one class for all of its errors, so their HTTP status decides.
 
     Args:
         also: Dotted names of further classes to retry.
     """
 
     def __init__(self, *also: str) -> None:
-        # For a long pause that a vendor requests; a short pause is waited for inside the task, without an error.
+        # For a long pause that a vendor requests; the task itself waits for a short one.
         patient = RetryRule(
             exception="include.errors.RateLimited", action=RetryAction.RETRY, retry_delay=timedelta(minutes=20)
         )
@@ -82,7 +82,7 @@ class Retries(ExceptionRetryPolicy):
         super().__init__(rules=[patient, passing], default=RetryAction.FAIL)
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
-        """Decide by the error's class, and by the status in Airflow's own errors."""
+        """Return the decision about a failed try, by the class of the error, or by the HTTP status in an error of Airflow itself."""
         if _is_airflow_away(exception):
             return RetryDecision.retry(reason="Airflow's API server or database was unavailable")
         return super().evaluate(exception, try_number, max_tries, context)

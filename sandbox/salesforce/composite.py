@@ -118,10 +118,10 @@ def _run_part(run: Run, call: Call, method: str, url: str, body: Any, within: st
 
 
 def _read_parts(body: Any, name: str, most: int) -> list[Part]:
-    """Return the checked subrequests of a call whose parts may reference each other.
+    """Return the subrequests of a composite call, or of one graph, after checking their form.
 
     Raises:
-        ApiError: JSON_PARSER_ERROR; the whole call is rejected.
+        ApiError: JSON_PARSER_ERROR, the form is invalid; LIMIT_EXCEEDED, there are too many. The whole call is rejected.
     """
     parts = _read_list(body, name, most)
     for part in parts:

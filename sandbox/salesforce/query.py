@@ -46,7 +46,7 @@ class Plan:
     """A query for records, compiled to SQL.
 
     Args:
-        catalog: What the compilation needs.
+        catalog: The org's objects, store and current time.
         query: The parsed query.
         sobject: The object of the query.
         is_all: Whether deleted records are included.
