@@ -194,9 +194,12 @@ def link_firm(folder: str) -> dict[str, float]:
 
 
 def count_crossed(clusters: pa.Table, firm: Firm) -> dict[str, int]:
-    """Return the number of clusters with two true `tax id`s, and with two true `birth date`s: these mix two persons.
+    """Count the clusters that certainly mix two persons.
 
     A value counts only if the record states it correctly. The second person of a joint record does not count.
+
+    Returns:
+        `tax id`: number of clusters with two correct tax ids. `birth date`: number of clusters with two correct birth dates.
     """
     hashes = {hashlib.sha256(tax_id.encode()).hexdigest(): tax_id for tax_id in firm.tax_ids.values()}
     rows = {

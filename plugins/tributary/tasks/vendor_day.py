@@ -41,7 +41,7 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
 
 @task
 def list_tables(name: str, plan: Plan, stage: int) -> list[str]:
-    """Return the tables of one stage. This needs a task per stage, because Airflow maps only over the whole result of a task."""
+    """Return the tables of one stage. Each stage needs this task, because Airflow can map only over the whole result of a task."""
     return [table for table in named(name).stages[stage] if table in plan["tables"]]
 
 

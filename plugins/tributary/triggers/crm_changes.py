@@ -20,14 +20,14 @@ UNREAD_S = 3900.0
 
 
 class Changes(BaseEventTrigger):
-    """Keep the subscriptions running; yield an event with the topics when further ones have failed for `PATIENCE_S`."""
+    """Keep the subscriptions running; yield an event when the subscription of a topic has failed for `PATIENCE_S`."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the trigger's class and arguments, from which the triggerer creates it."""
         return "tributary.triggers.crm_changes.Changes", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Subscribe, resubscribe when the subscription ends, and yield an event for each new failure."""
+        """Subscribe, and resubscribe when the subscription ends. Yield an event with all failing topics when there is a new one."""
         subscription: asyncio.Task[None] | None = None
         reported: set[str] = set()
         try:
