@@ -1,7 +1,10 @@
 """Approval of a large Salesforce change: the request, the decision, and the sync that follows.
 
-The DAG `salesforce` starts it, and meanwhile sends all other changes. A request waits for twenty hours. After an approval, this DAG starts
-a run of `salesforce`, which sends the approved changes. A rejection stays in force, with its reason, until the difference changes.
+The DAG `salesforce` starts a run of this DAG, and sends all other changes in the meantime.
+
+- The task `decide` waits twenty hours for a decision, and then fails.
+- After an approval, this DAG starts a run of `salesforce`, which sends the approved changes.
+- A rejection stays in force, with its reason, until the proposed changes are different.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from tributary.tasks import approval
     },
 )
 def approve_salesforce() -> None:
-    """Alert, wait for the decision, record it, and start the sync of the approved changes."""
+    """Send an alert, wait for the decision, record it, and start the sync of the approved changes."""
 
     decide = HITLOperator(
         task_id="decide",

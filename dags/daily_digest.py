@@ -1,8 +1,14 @@
-"""Each weekday at seven in New York, send one alert about everything that needs attention although no run failed; send none if there is nothing.
+"""Each weekday at seven in New York, send one alert with everything that needs attention. Send none if there is nothing to report.
 
-Open dead letters by table, and how many are new since the last digest; reconciliation checks that did not pass, that an operator accepted, or
-that passed only because dead letters explain the breaks; vendors whose newest day is held back from Salesforce; fields that a vendor began to
-send and no declaration names.
+The digest lists
+
+- vendors whose newest day was rejected, so that an earlier day is in force;
+- open dead letters by table, and how many are new since the last digest;
+- reconciliation checks since the last digest that failed, that an operator accepted, or that passed only because dead letters explain
+  the breaks;
+- vendors whose newest day is held back from Salesforce;
+- securities that vendors describe as different kinds;
+- fields that a vendor began to send since the last digest and that no declaration names.
 """
 
 from __future__ import annotations
@@ -28,7 +34,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
     tags=["watch"],
 )
 def daily_digest() -> None:
-    """One task."""
+    """Write the digest and send it, in one task."""
 
     @task
     def send_digest(run_id: Any = None) -> str:

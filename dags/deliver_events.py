@@ -1,7 +1,7 @@
 """Deliver events to subscribers: loads, findings, dead letters, completed envelopes, missed deadlines.
 
-The Variable `tributary_subscribers` lists a connection for each subscriber, separated by spaces (see docs/how-to/sending_events.md). The form of a
-manual run sends events again, or re-enables a disabled subscriber.
+The Variable `tributary_subscribers` lists the subscribers' connections, separated by spaces (see docs/how-to/sending_events.md). With the
+form of a manual run, you can send events again or re-enable a disabled subscriber.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ OUTBOX = Asset(
     },
 )
 def deliver_events() -> None:
-    """Apply the form, deliver what is due, and alert about failing subscribers."""
+    """Apply the form, deliver the events that are due, and alert about failing subscribers."""
 
     events.has_subscribers() >> events.retry_deliveries() >> events.deliver() >> events.report_troubles()
 

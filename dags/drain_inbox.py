@@ -1,8 +1,13 @@
 """Load webhook deliveries and pushed records into the warehouse and send envelopes to Salesforce: when notified, and every ten minutes.
 
-A run processes all waiting deliveries, one task a vendor. A delivery that can't be loaded stays in the inbox for the next run; one that can't
-be parsed gets its reason (`control.inbox`, column `error`) and becomes a dead letter. Then changed envelopes are sent to Salesforce,
-unless another sync is running (the next run sends them) or the Variable `tributary_crm_paused` is `true`.
+Each run processes the waiting deliveries, in one task per vendor.
+
+- A delivery whose content can't be loaded is closed with the reason (`control.inbox`, column `error`), so that it does not block others.
+  Its rejected rows become dead letters.
+- After any other failure, such as an unavailable database, the deliveries stay in the inbox for the next run.
+
+Then the run sends changed envelopes to Salesforce. It skips this while another sync is running (the next run sends them) and while the Variable
+`tributary_crm_paused` is `true`.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ INBOX = Asset(
     tags=["events"],
 )
 def drain_inbox() -> None:
-    """Drain each vendor's deliveries, then send the changed envelopes to Salesforce."""
+    """Load each vendor's deliveries, then send the changed envelopes to Salesforce."""
 
     @task
     def find_waiting() -> list[str]:
@@ -83,7 +88,7 @@ def drain_inbox() -> None:
             raise AirflowSkipException(f"The next full sync requests approval: {error}") from error
         return {"created": counts["envelope"].created, "updated": counts["envelope"].updated}
 
-    # The leaf tasks decide the state of a run; `send_envelopes` alone, which always runs, would hide a failed drain.
+    # Airflow takes the state of a run from its last tasks. `send_envelopes` always runs, so alone it would hide a failed `drain`.
     ended = EmptyOperator(task_id="ended", trigger_rule="none_failed")
     drained = drain.expand(name=find_waiting())
     drained >> [send_envelopes(), ended]

@@ -41,7 +41,7 @@ SIGNING = [vendor.name for vendor in VENDORS if vendor.documents]
     },
 )
 def hold_documents() -> None:
-    """Change the hold by one statement; the run fails where the envelope has no document."""
+    """Place or end the hold on all documents of the envelope; fail if none is stored."""
 
     @task
     def hold(params: Any = None, dag_run: Any = None) -> int:

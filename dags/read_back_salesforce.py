@@ -1,7 +1,8 @@
-"""Every Sunday, compare the records in Salesforce with the last state that Salesforce accepted. Users edit, merge and delete records there.
+"""Every Sunday, find the records that users edited, merged or deleted in Salesforce since our last sync of them.
 
-The next sync overwrites a user's edit of a field that we write always; a field that we write once belongs to the firm. Records that were
-deleted or merged in Salesforce are reported and left alone; with **Recreate missing records** the next sync creates them again.
+- **Edited:** the next sync overwrites the edit. Fields that we write only once, when we create a record, belong to the firm and are not compared.
+- **Deleted or merged:** the record is reported and not sent again. Select **Recreate missing records** to let the next sync create it again.
+- **Unknown or other id:** a record has one of our keys, but we did not create it. We adopt it, and the next sync updates it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
     },
 )
 def read_back_salesforce() -> None:
-    """Read the records, correct the accepted state, and alert about differences."""
+    """Read the records, update our copy of the accepted state, alert about differences, and recreate missing records if selected."""
 
     @task
     def read_back(run_id: Any = None) -> dict[str, dict[str, int]]:

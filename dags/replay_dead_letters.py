@@ -1,7 +1,10 @@
-"""Resolve open dead letters: send their rows again once the cause is fixed, or discard those whose rows will never be loaded.
+"""Resolve open dead letters: load their rows once the cause is fixed, or discard those whose rows will never be loaded.
 
-**Replay** requests the rows of a table and day from the vendor again, and loads those that are good. **Discard** closes the selected dead
-letters with your name and reason; the next run may withdraw what they protected. Try each with **Dry run** first: it changes nothing.
+- **Replay** requests the rows of a table and day from the vendor again, and loads those that are good now.
+- **Discard** closes the selected dead letters with your name and reason. An open dead letter keeps the stored rows that it describes from
+  being withdrawn; after the discard, the next run may withdraw them.
+
+Try each with **Dry run** first: it changes nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +70,7 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
     },
 )
 def replay_dead_letters() -> None:
-    """Replay and notify, or discard."""
+    """Replay the dead letters and notify the DAG `salesforce`, or discard them."""
 
     replayed = dead_letters.replay()
     dead_letters.choose_action() >> [replayed, dead_letters.discard()]

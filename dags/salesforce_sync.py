@@ -1,9 +1,16 @@
 """Send the current state of the warehouse to Salesforce: when the warehouse has new data, and every hour in case a notification was lost.
 
-First identities are resolved across vendors, then the business rules are evaluated, then all objects are compared and the changes sent.
-Held back are the rows of a vendor whose newest day is not reconciled, an object with a large change (a first load, a third of its records,
-dozens of accounts that close) until someone approves it in the DAG `approve_salesforce`, an object that fails, and the records that refer to
-any of these. All other changes are sent. The Variable `tributary_crm_paused` set to `true` stops every run from writing.
+A run resolves identities across vendors, evaluates the business rules, compares all objects with the state that Salesforce last accepted,
+and sends the changes. It holds back
+
+- the rows of a vendor whose newest day is not reconciled;
+- an object with a large change, until a user approves it in the DAG `approve_salesforce`. By default, a change is large if it is a first
+  load of more than 200 records, changes more than 200 records and 30 % of the object, closes more than 25 accounts, or changes the total
+  worth by more than 20 %;
+- an object whose sync fails;
+- the records that refer to any of these.
+
+All other changes are sent. To stop every run from writing, set the Variable `tributary_crm_paused` to `true`.
 """
 
 from __future__ import annotations
@@ -38,7 +45,7 @@ from tributary.tasks import salesforce as crm_steps
     },
 )
 def salesforce() -> None:
-    """Evaluate the rules, show the changes, request approvals, and send the rest."""
+    """Resolve identities, evaluate the rules, show the changes, request approvals, and send the changes that need none."""
     request_approval = TriggerDagRunOperator(
         task_id="request_approval",
         trigger_dag_id="approve_salesforce",

@@ -1,7 +1,7 @@
 """Start the DAG runs that callers of the HTTP API requested, and record their states.
 
-The run id is derived from the request, so a retry finds the run instead of starting a second one. A request whose run can't be started is
-retried by the next runs of this DAG, and fails after several attempts.
+The id of a run derives from its request, so a retry finds the run instead of starting a second one. If a run can't be started, the next runs of
+this DAG try again; after five attempts, the request fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REQUESTS = Asset(
     tags=["api"],
 )
 def serve_requests() -> None:
-    """Take the waiting requests, start their runs, and record the states of all unfinished ones."""
+    """Take the waiting requests, start their runs, and record the state of the run of each unfinished request."""
 
     @task
     def take_requests() -> list[dict[str, Any]]:

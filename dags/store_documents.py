@@ -1,7 +1,7 @@
-"""Every ten minutes, fetch the signed documents of newly completed envelopes, once each, and store them by the hash of their content.
+"""Every ten minutes, download the signed documents of completed envelopes that are not stored yet.
 
-A failed fetch is recorded (`control.document_try`) and retried at growing intervals. The next update of envelopes in Salesforce links to the
-stored document.
+Each document is stored once, under the hash of its content. A failed download is recorded in `control.document_try` and retried at growing
+intervals. The next sync of envelopes to Salesforce adds the link to the stored document.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
     tags=["events"],
 )
 def store_documents() -> None:
-    """Run one task a vendor, in the vendor's own pool."""
+    """Run one task per vendor that has documents, in the vendor's own pool."""
     for vendor in VENDORS:
         if vendor.documents:
 

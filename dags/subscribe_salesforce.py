@@ -1,8 +1,10 @@
-"""Receive change events and refresh requests from Salesforce, as long as this DAG is on.
+"""Receive change events and refresh requests from Salesforce, while this DAG is not paused.
 
-The triggerer holds the subscriptions (`tributary.triggers.crm_changes.Changes`), which Airflow starts for the asset below. A run of this DAG checks
-that every topic is subscribed, each hour and as soon as one fails; while one fails, the run fails and alerts. It also fails where an
-event of the last hour could not be decoded: the event stays in the inbox, and the events after it were received.
+Airflow's triggerer holds the subscriptions (`tributary.triggers.crm_changes.Changes`). A run of this DAG checks them each hour, and when one
+has failed for 15 minutes. The run fails and alerts
+
+- if the subscription of a topic has failed for 15 minutes;
+- if an event of the last hour could not be decoded. That event stays in the inbox; later events are still received.
 """
 
 from __future__ import annotations

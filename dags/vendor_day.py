@@ -1,7 +1,7 @@
-"""One DAG a vendor: its day, from its API to the warehouse. Wiring only; the work is in `include.pipeline.vendor_day`.
+"""One DAG per vendor: the daily load, from its API to the warehouse. Wiring only; the work is in `include.pipeline.vendor_day`.
 
-A vendor with requests for single clients has a second DAG for them with the same tasks, so that a refresh of one client does not
-wait for a day that takes hours. Its calls use the share of the budget that is reserved for users, and no slot of the daily pool.
+A vendor whose API can return single clients has a second DAG with the same tasks, so that a refresh of one client does not wait for
+a daily load that takes hours. The second DAG uses the share of the rate budget that is reserved for users, and no slot of the vendor's pool.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLIENTS_AT_ONCE = 4
 
 
 def vendor_day(vendor: Vendor) -> None:
-    """Create the DAG of a vendor's day."""
+    """Create the DAG of a vendor's daily load."""
 
     @dag(
         dag_id=vendor.name,
@@ -47,7 +47,7 @@ def vendor_day(vendor: Vendor) -> None:
 
 
 def vendor_on_demand(vendor: Vendor) -> None:
-    """Create the DAG that refreshes single clients of a vendor, or the rows of another key table."""
+    """Create the DAG that refreshes single clients of a vendor, or single rows of its key table if that is another table."""
     noun = find_key_table(vendor)
 
     @dag(
@@ -68,7 +68,7 @@ def vendor_on_demand(vendor: Vendor) -> None:
 
 
 def load_day(vendor: Vendor, plan: Any, pool: str) -> None:
-    """Chain the tasks from the vendor's API to the notification; pulls take their slots from `pool`."""
+    """Connect the tasks of a run, from the pulls to the notification of the DAG `salesforce`; each pull takes a slot of `pool`."""
     name = vendor.name
     before = steps.wait_until_closed(name, plan) if vendor.closed else plan
     stages = []

@@ -1,7 +1,11 @@
-"""Between the daily runs: pull a vendor's edits every few minutes, and pull again the rows that a webhook could not load.
+"""Between the daily runs, pull and load every few minutes the rows that a vendor's users edited since the last daily run.
 
-The runs are many and small, and never block the daily run: the ledger records their loads as `pushed`, the next daily run pulls all of the
-rows again, and where both write one row, one of them retries. The asset `warehouse_updated` is notified only where a row changed.
+These runs never replace or block the daily run:
+
+- the ledger records their loads as `pushed`, and the next daily run pulls the same rows again;
+- if both write the same row at the same time, one of them retries.
+
+A run notifies the DAG `salesforce` (asset `warehouse_updated`) only if a row changed.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from tributary.tasks.vendor_day import notify_warehouse_updated
 
 
 def vendor_live(vendor: Vendor) -> None:
-    """Create the DAG of one vendor."""
+    """Create the DAG that pulls the edits of one vendor."""
 
     @dag(
         dag_id=f"{vendor.name}_live",

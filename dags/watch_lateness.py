@@ -1,4 +1,4 @@
-"""During the day, alert once about each stage of a vendor's day that is overdue in the ledger."""
+"""From 6:00 to 18:45 in New York, alert once about each step of a vendor's day that is due and not in the ledger."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tributary.policy import DEFAULTS, GO_LIVE, show_argument
     tags=["watch"],
 )
 def watch_lateness() -> None:
-    """Map one task to each vendor."""
+    """Check each vendor in its own mapped task."""
 
     @task(map_index_template=show_argument("vendor_name"))
     def report_late(vendor_name: str) -> list[str]:

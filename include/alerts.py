@@ -15,9 +15,9 @@ def send(urls: Sequence[str], title: str, body: str) -> None:
     """Send one alert to every address.
 
     Args:
-        urls: Apprise URLs (they hold secrets and are never shown); `file:///path` appends a line of JSON.
-        title: One line: the failure and where it happened.
-        body: Reason, counts, a link; no secrets and no personal data.
+        urls: Apprise URLs, which contain secrets and are never shown. `file:///path` appends the alert to a file as a line of JSON.
+        title: One line with the failure and where it happened.
+        body: Reason, counts and a link, without secrets and personal data.
 
     Raises:
         ConfigurationError: Apprise does not support an address.

@@ -20,7 +20,7 @@ def _calendar() -> Any:
 
 
 def latest_closed(now: datetime) -> date:
-    """Return the last session that had closed by `now` (time zone required)."""
+    """Return the last session that had closed by `now`, which must have a time zone."""
     minute = _timestamp(now)
     session = _calendar().date_to_session(minute.tz_convert("America/New_York").date(), direction="previous")
     if _calendar().session_close(session) > minute:
@@ -62,7 +62,7 @@ def parse_business_date(text: str, now: datetime | None = None) -> date:
 
 
 def is_past(day: date, now: datetime | None = None) -> bool:
-    """Return whether a later session has closed, so that a pull may request only data as of that day."""
+    """Return whether a later session than this day has closed. A pull for a past day may only request data as of that day."""
     return day < latest_closed(now or datetime.now(UTC))
 
 
@@ -81,7 +81,7 @@ def between(first: date, last: date) -> list[date]:
 
 
 def _is_holiday(day: date) -> bool:
-    """Return whether the exchange is closed that day; False beyond the last session of the calendar."""
+    """Return whether the exchange is closed all day; False for days after the last session of the calendar."""
     return day <= _calendar().last_session.date() and not _calendar().is_session(str(day))
 
 

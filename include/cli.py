@@ -1,11 +1,11 @@
 """Commands for a production installation. All are safe to run again.
 
-python -m include.cli create-roles    TRIBUTARY_ADMIN_URL, TRIBUTARY_MIGRATE_PASSWORD, .._LOAD_.., .._READ_.., .._LISTENER_.., .._GATEWAY_.., .._API_..
-python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
-python -m include.cli generate-keys
-python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+Each command reads the environment variables listed beside it, because secrets do not belong on a command line:
 
-The commands read environment variables, because secrets do not belong on a command line.
+python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASSWORD for MIGRATE, LOAD, READ, LISTENER, GATEWAY and API
+python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
+python -m include.cli generate-keys   (none)
+python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def _setting(name: str) -> str:
 
 
 def _database(name: str) -> str:
-    """Read and check a database URL; a driver would quote an invalid URL in its error, with the password."""
+    """Return the database URL in an environment variable; raise ConfigurationError if it is missing or invalid.
+
+    The check comes first because the driver's error would quote an invalid URL with its password.
+    """
     url = _setting(name)
     try:
         parts = urlsplit(url)

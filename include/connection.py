@@ -1,4 +1,4 @@
-"""Address and credentials of another system, as in an Airflow connection but without Airflow."""
+"""Address and credentials of another system: the fields of an Airflow connection, without Airflow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Connection:
     Attributes:
         url: Base URL, without a slash at the end.
         login: User name or client id; empty if there is none.
-        password: The secret of the login; never shown.
+        password: Password or secret of the login; never shown.
         extra: Further credentials by name (client_id, client_secret, private_key, ...); never shown.
     """
 

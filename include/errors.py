@@ -4,7 +4,7 @@ TributaryError
 ├── RetriableError            the same work may succeed later: Airflow retries it
 │   ├── VendorUnavailable     5xx, time-out, reset, a body cut short, a page that is not JSON
 │   ├── RateLimited           429 or an exhausted quota; `retry_after` says when
-│   ├── PagingUnstable        the data moved faster than the pages could be read
+│   ├── PagingUnstable        the data changed too fast to read all pages consistently
 │   └── TargetUnavailable     Postgres, Salesforce or the staging store did not respond, or is temporarily refusing requests
 │       ├── ClockSkew         the clock of this machine or of the database is minutes off
 │       ├── SyncUnderWay      another sync is writing to Salesforce
@@ -73,7 +73,7 @@ class RateLimited(RetriableError):
 
 
 class PagingUnstable(RetriableError):
-    """Rows moved between pages faster than they could be read."""
+    """The vendor's rows moved between pages while these were read, so that rows may be missing."""
 
 
 class TargetUnavailable(RetriableError):
@@ -89,7 +89,7 @@ class SyncUnderWay(TargetUnavailable):
 
 
 class ObjectUnavailable(TargetUnavailable):
-    """Salesforce is available, but one of its objects is not: a job does not end, or rows stay locked."""
+    """Salesforce is available, but one of its objects is not: a job on it does not end, or its rows stay locked."""
 
 
 class FatalError(TributaryError):
@@ -129,7 +129,7 @@ class RowsFailed(FatalError):
 
 
 class HeldBack(FatalError):
-    """Nothing was sent to Salesforce, because every change is held back; a later sync sends the changes once they are released."""
+    """Nothing was sent to Salesforce, because every change is held back. Once changes are released, the next sync sends them."""
 
 
 class ApprovalNeeded(HeldBack):

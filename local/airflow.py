@@ -1,10 +1,11 @@
-"""Airflow on this machine: its settings, and the start of its four processes from an empty database.
+"""Airflow on this machine: its settings, and the start of its four processes.
 
-This does not use `airflow standalone`, which forces its own settings and leaves children behind when it is stopped. Logs are read
-from disk, so no log server listens; only the API server listens, on 127.0.0.1.
+The first start creates the tables in an empty database. `airflow standalone` is not used, because it forces its own settings and leaves
+child processes behind when it is stopped. Only the API server listens on a port, on 127.0.0.1. It reads logs from disk, so no log server
+runs.
 
-    home/secrets.json      0600: keys that all processes share; generated once, since one encrypts values in the database
-    home/passwords.json    0600: the login of the web UI, `admin`
+    home/secrets.json      0600: keys that all processes share; generated only once, because one of them encrypts values in the database
+    home/passwords.json    0600: the password of the web UI's user `admin`
 """
 
 from __future__ import annotations
@@ -42,16 +43,16 @@ def environment(
     connections: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return the environment of an Airflow process: this process's environment with all Airflow settings replaced.
+    """Return the environment variables of an Airflow process: those of this process, with all `AIRFLOW_...` variables replaced.
 
     Args:
-        home: AIRFLOW_HOME; created if it does not exist, with keys and the password of `admin`.
-        metadata_url: `postgresql://...` of Airflow's own database.
+        home: AIRFLOW_HOME. If it does not exist, it is created, with keys and a password for `admin`.
+        metadata_url: URL of Airflow's own database, `postgresql://...`.
         port: Port of the web UI and the API, on 127.0.0.1.
-        project_root: Added to PYTHONPATH; contains `plugins` and `dags`.
-        dags_folder: Replaces the project's `dags`.
-        connections: Connection id -> URI or JSON.
-        variables: Variable name -> value.
+        project_root: Folder with `plugins` and `dags`; PYTHONPATH of the process.
+        dags_folder: Folder of DAGs; None for that of the project.
+        connections: Each connection as URI or JSON, by its id.
+        variables: The value of each Airflow Variable, by its name.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     url = f"http://127.0.0.1:{port}"
@@ -88,7 +89,8 @@ def environment(
             "orphaned_tasks_check_interval": 20,
         },
         # A task's supervisor often detects the end of its task only at the next heartbeat, and keeps its slot until then:
-        # 16 short tasks take 3 s at an interval of 1 and 12 to 16 s at the default of 5. The total timeout stays at 30 s.
+        # 16 short tasks take 3 s with a heartbeat each second, and 12 to 16 s with one each 5 s (the default). A task fails after
+        # 30 s of failed heartbeats.
         "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 30},
         "dag_processor": {"refresh_interval": 10, "bundle_refresh_check_interval": 2},
         "logging": {"base_log_folder": home / "logs", "colored_console_log": False},
@@ -115,16 +117,16 @@ def environment(
 
 
 def start(settings: Mapping[str, str], processes: Processes) -> None:
-    """Migrate the metadata database, then start the components that do not run yet.
+    """Migrate the metadata database, then start the components that do not run yet. Do nothing if all run.
 
-    It does not wait until they are healthy: see `AirflowApi.wait_healthy`.
+    To wait until they are healthy, call `AirflowApi.wait_healthy`.
 
     Args:
         settings: The result of `environment`.
         processes: Records the components, under the names in `COMPONENTS`.
 
     Raises:
-        ConfigurationError: The migration failed; the message ends with Airflow's last lines.
+        ConfigurationError: The migration failed; the message contains the last ten lines of Airflow's output.
     """
     if not has_died(processes):
         return
@@ -141,12 +143,12 @@ def start(settings: Mapping[str, str], processes: Processes) -> None:
 
 
 def has_died(processes: Processes) -> bool:
-    """Return whether a component does not run (any more); see its log, `processes.log(name)`."""
+    """Return whether a component has not been started or has died; `processes.log(name)` shows why."""
     return not all(processes.is_running(name) for name in COMPONENTS)
 
 
 def read_password(home: Path) -> str:
-    """Return the password of `admin`, who has all permissions."""
+    """Return the password of the user `admin`, who has all permissions."""
     passwords: dict[str, str] = json.loads((home / "passwords.json").read_text(encoding="utf-8"))
     return passwords[USER]
 

@@ -1,7 +1,7 @@
 """Client of Airflow's public REST API, limited to starting and following DAG runs.
 
-A request that times out, finds no server or gets a server error is retried for `PATIENCE_SECONDS`: a loaded machine is slow, and a
-dead server is restarted. Every request can be repeated safely: we choose the run id, so a repeated start finds the run.
+A request that times out, finds no server or gets a server error is retried for `PATIENCE_SECONDS`, because a loaded machine is slow and
+a dead server is restarted. Every request can be repeated safely. For example, we choose the id of a run, so a repeated start finds the run.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ ENDED = ("success", "failed")
 
 
 class AirflowApi:
-    """Airflow at `url` (`http://127.0.0.1:8080`), as one user.
+    """A client for the Airflow at `url` (such as `http://127.0.0.1:8080`), logged in as one user.
 
-    Methods raise `ConfigurationError` with Airflow's message if it rejects a request.
+    All methods raise `ConfigurationError` with Airflow's message if it rejects a request, and `TargetUnavailable` if it does not respond for
+    `PATIENCE_SECONDS`.
     """
 
     def __init__(self, url: str, user: str, password: str) -> None:
@@ -34,7 +35,7 @@ class AirflowApi:
         self._user = user
         self._password = password
         self._session = requests.Session()
-        self._session.trust_env = False  # a proxy for the internet cannot reach this machine's own address
+        self._session.trust_env = False  # an internet proxy can't reach 127.0.0.1
 
     def wait_healthy(
         self,
@@ -42,15 +43,16 @@ class AirflowApi:
         is_hopeless: Callable[[], bool] = lambda: False,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """Wait until all components report in, then log in.
+        """Wait until all components are healthy, then log in.
 
         Args:
             timeout: Seconds.
-            is_hopeless: Called between polls; True ends the wait, for instance because a process died.
-            say: Prints a line of progress every `QUIET_SECONDS`.
+            is_hopeless: Called between polls. If it returns True, the wait ends with an error, for instance because a process died.
+            say: Called with a line of progress every `QUIET_SECONDS`.
 
         Raises:
-            TargetUnavailable: Not all components reported in; the message names the missing ones.
+            TargetUnavailable: A component is not healthy after `timeout`, or `is_hopeless` returned True; the message names the component.
+            AuthenticationError: The user or password is wrong.
         """
         began = reported = time.monotonic()
         while missing := self._find_unhealthy():
@@ -94,7 +96,7 @@ class AirflowApi:
             if time.monotonic() > end:
                 break
             time.sleep(POLL_SECONDS)
-        # Check import errors only now: earlier, an error may belong to a file that was fixed but not read again yet.
+        # Import errors count only after the timeout: before, Airflow may not have read a fixed file again yet.
         for broken in self._pages("importErrors", "import_errors"):
             raise ConfigurationError(f"{broken['filename']} does not import:\n{broken['stack_trace']}")
         raise TargetUnavailable("Airflow has not read the DAG", dag_id=dag_id, seconds=timeout)
@@ -106,7 +108,7 @@ class AirflowApi:
             self._call("POST", "pools", repeated=True, json=body)
 
     def dags(self) -> dict[str, list[str]]:
-        """Return all DAGs that Airflow has read -> their tags."""
+        """Return the tags of each DAG that Airflow has read, by DAG id."""
         return {dag["dag_id"]: [tag["name"] for tag in dag["tags"]] for dag in self._pages("dags", "dags")}
 
     def find_active(self, dag_ids: Sequence[str]) -> list[tuple[str, str]]:
@@ -116,16 +118,16 @@ class AirflowApi:
         return [(run["dag_id"], run["dag_run_id"]) for run in runs]
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """Return the state of a run."""
+        """Return the state of a run, such as `queued`, `running`, `success` or `failed`."""
         state: str = self._call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
     def find_changed_tasks(self, since: datetime) -> list[dict[str, Any]]:
-        """Return the task instances, of all runs, that changed since a time."""
+        """Return all task instances that changed at or after a time, of all DAGs and runs, as Airflow's JSON objects."""
         return list(self._pages("dags/~/dagRuns/~/taskInstances", "task_instances", updated_at_gte=since.isoformat()))
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
-        """Return the runs of a DAG, the newest first."""
+        """Return the runs of a DAG as Airflow's JSON objects, the newest first."""
         return list(self._call("GET", f"dags/{dag_id}/dagRuns", params={"order_by": "-run_after"})["dag_runs"])
 
     def unpause(self, dag_id: str) -> None:
@@ -135,7 +137,7 @@ class AirflowApi:
     def trigger(
         self, dag_id: str, conf: Mapping[str, object] | None = None, logical_date: datetime | None = None
     ) -> str:
-        """Start a run and return its id. If the DAG is paused, the run waits."""
+        """Create a run with the params `conf` and return its id. If the DAG is paused, the run waits."""
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
         date = logical_date.isoformat() if logical_date else None
         body = {"dag_run_id": run_id, "logical_date": date, "conf": dict(conf or {})}
@@ -181,14 +183,17 @@ class AirflowApi:
             time.sleep(POLL_SECONDS)
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """Return task -> state for a run; mapped tasks are `task[0]`, `task[1]`; the state is `none` before a task is scheduled."""
+        """Return the state of each task of a run, by task id.
+
+        A mapped instance has its index in the id: `task[0]`, `task[1]`. A task that is not scheduled yet has the state `none`.
+        """
         return {
             task["task_id"] + (f"[{task['map_index']}]" if task["map_index"] >= 0 else ""): task["state"] or "none"
             for task in self._pages(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", "task_instances")
         }
 
     def result(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return the return value of a task."""
+        """Return the value that a task of a run returned (its XCom)."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self._call("GET", path, params={"deserialize": True})["value"]
 
@@ -210,7 +215,10 @@ class AirflowApi:
                 return
 
     def _call(self, method: str, path: str, *, repeated: bool = False, **arguments: Any) -> dict[str, Any]:
-        """Send a request and return its JSON; with `repeated`, a conflict (409) counts as success, since an earlier attempt succeeded."""
+        """Send a request and return its JSON.
+
+        With `repeated`, a conflict (409) returns an empty dict: an earlier attempt of the same request has succeeded.
+        """
         call = f"{method} {path}"
         answer = self._send(method, f"api/v2/{path}", **arguments)
         if repeated and answer.status_code == requests.codes.conflict:
@@ -223,7 +231,7 @@ class AirflowApi:
         return body
 
     def _send(self, method: str, path: str, **arguments: Any) -> requests.Response:
-        """Send a request; retry on connection errors and 5xx for `PATIENCE_SECONDS`."""
+        """Send a request and return the response; retry connection errors and 5xx for `PATIENCE_SECONDS`, then raise TargetUnavailable."""
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:

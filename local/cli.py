@@ -6,7 +6,11 @@ python -m local.cli vendor NAME
 python -m local.cli airflow ...
 python -m local.cli replay --vendor NAME --table NAME [--date 2026-11-20] [--dry]
 python -m local.cli sandbox [--port N] ...
-python -m local.cli bench [--positions N ...]; bench-crm and bench-rules [--positions N]; bench-identity; bench-gateway
+python -m local.cli bench [--positions N ...]
+python -m local.cli bench-crm [--positions N]
+python -m local.cli bench-rules [--positions N]
+python -m local.cli bench-identity [--clients N] [--records N]
+python -m local.cli bench-gateway [--seconds N] [--storm N]
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from include.errors import ConfigurationError, TributaryError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; on a `TributaryError`, print one line and return 1."""
+    """Run one command and return its exit code; on a `TributaryError`, print one line to stderr and return 1."""
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="start everything here, run a day, show the results")

@@ -1,4 +1,4 @@
-"""Run DAGs in a started demo: every vendor's day into the warehouse, then the Salesforce sync; and replays."""
+"""Run DAGs in a started demo: the vendors' daily loads, the Salesforce sync, and replays of dead letters."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ ANSWERING = ("drain_inbox", "serve_requests", "deliver_events")
 
 
 def run_day(place: Place, say: Say) -> dict[str, Outcome]:
-    """Run every vendor's day, then the Salesforce sync; return the outcome of each DAG's last run.
+    """Run every vendor's daily load, then the Salesforce sync; return the outcome of each DAG's last run.
 
-    The DAGs for requests, webhooks and Salesforce are unpaused afterwards, even on failure.
+    The sync runs only if at least one load succeeded. The DAGs in `ANSWERING` and the on-demand DAGs are unpaused before the loads. The
+    sync is unpaused at the end, even after a failure.
     """
     follower = Follower(place.api, say, place.alerts)
     vendors = [vendor.name for vendor in VENDORS]
@@ -38,14 +39,14 @@ def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeou
     """Replay dead letters through the DAG `replay_dead_letters`.
 
     Args:
-        api: Airflow.
+        api: Airflow's API, logged in.
         table: `<vendor>.<table>` of the dead letters.
-        day: Their business date (2026-11-20); None is the latest closed session.
+        day: Their business date, such as `2026-11-20`; None for the latest closed session.
         is_dry: Pull and check, but write nothing.
         timeout: Limit in seconds.
 
     Returns:
-        Counts by outcome; see `include.pipeline.replay.Replayed`.
+        The counts of `include.pipeline.replay.Replayed`, by name.
 
     Raises:
         ConfigurationError: The table is unknown.

@@ -35,13 +35,13 @@ ROOT = Path(__file__).parents[1]
 STATE = ROOT / ".tributary"
 DATABASE = "tributary"
 PACE = 240
-"""Factor by which the sandbox's rate-limit windows are shortened, so that hours of simulations take seconds."""
+"""Factor by which the sandbox shortens the windows of its rate limits, so that a pull that takes hours takes seconds."""
 
 SIGNING, PORTFOLIO = "docusign", "orion"
 """The vendor that sends the demo's envelope, and the vendor whose household receives it."""
 
 IDLE_SECONDS = 120
-"""The server ends an Airflow session whose transaction is idle for this long: a stopped process must not hold locks."""
+"""Seconds after which PostgreSQL ends an Airflow session with an idle transaction, so that a stopped process holds no locks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ class Place:
     """The addresses and credentials of a started demo.
 
     Attributes:
-        read_url: The database, as the reading role.
-        airflow_url: Airflow's web UI.
+        read_url: URL of the database, as the reading role.
+        airflow_url: URL of Airflow's web UI.
         password: Password of Airflow's user `admin`.
         alerts: File that alerts are appended to.
         docs: Folder of the data quality reports.
         api: Airflow's API, logged in.
-        sandbox_url: The sandbox's vendors.
-        connections: Vendor -> connection to its sandbox.
+        sandbox_url: URL of the sandbox's vendors.
+        connections: The settings of each vendor's connection to the sandbox, by vendor.
     """
 
     read_url: str
@@ -71,9 +71,9 @@ class Place:
 
 PREFERRED_PORTS = {"airflow": 8080, "sandbox": 8765, "org": 8766}
 START_SECONDS = 900.0
-"""How long Airflow may take to start on a slow machine."""
+"""Seconds that Airflow may take to start, on a slow machine."""
 RESTARTS = 5
-"""Restarts of a component before Airflow is healthy, after which the start is given up."""
+"""If a component is restarted this often before Airflow is healthy, the start is given up."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Demo:
 
     Attributes:
         folder: Folder of databases, settings, logs and the sandbox's firm.
-        ports: Preferred ports of `airflow`, `sandbox`, `org` (its Salesforce) and `postgres`. A port in use is replaced by a free one;
-            the chosen ports are kept for the next start.
+        ports: Preferred ports of `airflow`, `sandbox`, `org` (the sandbox's Salesforce) and `postgres`. If a port is in use, a free one is
+            taken instead. The next start uses the same ports again.
     """
 
     folder: Path = field(default_factory=lambda: STATE)
@@ -94,34 +94,34 @@ class Demo:
 
     @property
     def processes(self) -> Processes:
-        """Airflow's components, the sandbox and the supervisor."""
+        """The record of the demo's processes: Airflow's components, the sandbox and the supervisor."""
         return Processes(self.folder / "processes")
 
     @property
     def postgres(self) -> Postgres:
-        """The PostgreSQL server."""
+        """The demo's PostgreSQL server, running or not."""
         return Postgres(self.folder / "postgres", int(self._settings().get("postgres_port") or 0))
 
     def pids(self) -> dict[str, int]:
-        """Return the pids of running processes: `postgres`, `sandbox`, Airflow's components (`airflow.COMPONENTS`), `supervisor`."""
+        """Return the pids of the running processes, by name: `postgres`, `sandbox`, `supervisor` and those in `airflow.COMPONENTS`."""
         server = self.postgres.pid
         return ({"postgres": server} if server else {}) | self.processes.pids()
 
     def start(self, say: Say, data: Path | None = None, households: int | None = None) -> Place:
-        """Start all processes that do not run yet, and restart them when they die. Idempotent.
+        """Start all processes that do not run yet, with a supervisor that restarts dead ones. A repeated call changes nothing.
 
         Args:
-            say: Prints a line of progress.
-            data: Folder of vendor files to serve instead of generated ones.
+            say: Called with each line of progress.
+            data: Folder of vendor files to serve instead of a generated firm.
             households: Number of households to generate; None keeps the existing firm, or generates 200.
 
         Raises:
-            ConfigurationError: Another firm is running or loaded here; the message says what to do.
-            TributaryError: A component did not start; the message names its log.
+            ConfigurationError: The demo runs or has loaded another firm; the message says what to do.
+            TributaryError: A component did not start; the message contains its output or names its log.
         """
         households = self._find_households(households)
         settings = self._update_settings(str(data.resolve()) if data else "")
-        supervisor.stop(self.processes)  # it must not restart a process with the settings of an earlier start
+        supervisor.stop(self.processes)  # the old supervisor must not restart a process with old settings
         sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
         with ThreadPoolExecutor(2) as pool:
             sandbox = pool.submit(self._start_sandbox, sandbox_url, settings["org_port"], data, households)
@@ -174,7 +174,7 @@ class Demo:
         return subprocess.run(command, env=environment, cwd=environment["AIRFLOW_HOME"], check=False).returncode
 
     def stop(self) -> list[str]:
-        """Stop everything that `start` started, the supervisor first, and nothing else; return the names of stopped processes."""
+        """Stop all processes that `start` started, the supervisor first; return the names of the stopped processes."""
         if not self.folder.exists():
             return []
         ended = [supervisor.NAME] if supervisor.stop(self.processes) else []
@@ -197,7 +197,11 @@ class Demo:
         return settings
 
     def _find_households(self, requested: int | None) -> int:
-        """Return the firm's number of households. An existing firm can't be replaced by another, since its days are loaded."""
+        """Return the number of households of the existing firm, or else the number to generate.
+
+        Raises:
+            ConfigurationError: The existing firm has another number. It can't be replaced, because its data are loaded.
+        """
         path = self.folder / "sandbox" / "firm.json"
         if not path.exists():
             return requested or 200
@@ -209,7 +213,13 @@ class Demo:
         return present
 
     def _update_settings(self, data: str) -> dict[str, Any]:
-        """Write and return the settings: passwords (generated once), ports (kept while free or ours), and the served data folder."""
+        """Write and return the demo's settings: passwords, keys, go-live time, ports and the folder of served data.
+
+        Passwords, keys and the go-live time are set once. A port is kept while it is free or its process runs.
+
+        Raises:
+            ConfigurationError: The running sandbox serves other data.
+        """
         settings, running = self._settings(), self.pids()
         if "sandbox" in running and settings.get("data", "") != data:
             served = settings.get("data") or "a generated firm"
@@ -255,7 +265,7 @@ class Demo:
         return environment
 
     def _wait_healthy(self, api: AirflowApi, say: Say) -> None:
-        """Wait for Airflow and report missing components; give up if one keeps dying.
+        """Wait until Airflow is healthy, and report missing components; give up if a component keeps dying.
 
         Raises:
             TargetUnavailable: Airflow did not become healthy; the message names the component and its log.
@@ -275,7 +285,11 @@ class Demo:
             raise TargetUnavailable(f"Airflow did not start: {reason}; see the log", log=logs) from error
 
     def _start_sandbox(self, url: str, org_port: int, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
-        """Start the sandbox; return the connection of each vendor."""
+        """Start the sandbox; return the settings of each vendor's connection, by vendor.
+
+        Raises:
+            TargetUnavailable: The sandbox did not start; the message names its log.
+        """
         command = [sys.executable, "-m", "sandbox.app", "--port", url.rsplit(":", 1)[1]]
         command += ["--org-port", str(org_port)]
         command += ["--households", str(households), "--state", str(self.folder / "sandbox")]
@@ -304,7 +318,7 @@ class Demo:
 
 
 def _close_day(url: str) -> None:
-    """Close the day at the vendors that close it at night: the demo does not wait for the night."""
+    """Make the vendors that close a day at night close the latest session now, so that the demo does not wait for the night."""
     from sandbox.vendors import VENDORS
 
     closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}
@@ -314,14 +328,14 @@ def _close_day(url: str) -> None:
 
 
 def listen(place: Place) -> None:
-    """Subscribe the gateway to the vendor's webhooks."""
+    """Subscribe the demo's gateway to the webhooks of the vendor `SIGNING`."""
     settings = place.connections[SIGNING]
     connection = Connection(settings["host"], extra=settings["extra"])
     subscribe(named(SIGNING).login, connection, f"{place.airflow_url}/webhooks/{SIGNING}")
 
 
 def sign_an_envelope(place: Place, say: Say) -> list[Step]:
-    """Send and sign an envelope at the vendor, which sends webhooks; return when each step was seen."""
+    """Send and sign an envelope at the sandbox, which sends webhooks; return each step with the time until it was seen."""
     reading = schema.engine(place.read_url)
     try:
         return live(f"{place.sandbox_url}/_sandbox/{SIGNING}", PORTFOLIO, reading, say)
@@ -330,7 +344,7 @@ def sign_an_envelope(place: Place, say: Say) -> list[Step]:
 
 
 def _connections(folder: Path, load_url: str, keys: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
-    """Return the firm's connections; the sandbox's credentials are valid only for the sandbox."""
+    """Return Airflow's connections as URI or JSON, by id. Their credentials are valid only for the sandbox."""
     signing = vendors[SIGNING]["extra"]
     known: dict[str, dict[str, Any]] = {
         **vendors,

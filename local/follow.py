@@ -1,4 +1,4 @@
-"""Follow runs of several DAGs together: report finished and running tasks, and why a run failed."""
+"""Start and follow runs of several DAGs at the same time: report finished and running tasks, and why a run failed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from local.airflow_api import QUIET_SECONDS, AirflowApi
 
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 15 * 60.0
-"""Longer than Airflow's longest retry delay: without a change for this long, the runs are stuck."""
+"""Seconds without a changed task after which the runs count as stuck; longer than Airflow's longest retry delay."""
 OVERLAP = timedelta(seconds=15)
-"""Overlap of queries for changes: a transaction becomes visible later than the timestamp that it wrote."""
+"""Overlap of successive queries for changes, because a transaction becomes visible later than the time that it wrote."""
 
 REPORTED = ("success", "failed", "upstream_failed", "up_for_retry")
 WAITING = ("running", "queued", "scheduled", "up_for_retry", "deferred", "awaiting_input")
@@ -35,7 +35,7 @@ class Outcome:
 
     Attributes:
         state: `success` or `failed`.
-        reasons: For a failed run, the failed tasks with the reason, one line each.
+        reasons: For a failed run, one text per failed task, with the reason; empty for a successful run.
     """
 
     state: str
@@ -47,8 +47,8 @@ class Follower:
 
     Args:
         api: Airflow's API, logged in.
-        say: Prints a line of progress.
-        alerts: File of alerts, which contain the reasons of failures.
+        say: Called with each line of progress.
+        alerts: The file that the demo's alerts are appended to. They contain the reasons of failures.
     """
 
     def __init__(self, api: AirflowApi, say: Say, alerts: Path) -> None:
@@ -60,11 +60,14 @@ class Follower:
         self._tasks: dict[Key, dict[str, Any]] = {}
 
     def run(self, dag_ids: Sequence[str], also: Sequence[str] = ()) -> dict[str, Outcome]:
-        """Start a run of each DAG and follow them until no run of these DAGs is active. Approve tasks that wait for approval.
+        """Start a run of each DAG and follow them until no run of any followed DAG is active. Approve tasks that wait for approval.
 
         Args:
-            dag_ids: DAGs to unpause and start.
-            also: Further DAGs to follow, which the started runs trigger.
+            dag_ids: DAGs to unpause, start and follow.
+            also: Further DAGs to unpause and follow, which the started runs trigger.
+
+        Returns:
+            The outcome of the last run of each DAG that ran, by DAG id.
 
         Raises:
             TargetUnavailable: No task changed its state for `STALLED_SECONDS`; the message lists the unfinished tasks.
@@ -102,7 +105,7 @@ class Follower:
         self._since = begun
 
     def _approve(self, dag_id: str, run_id: str, task_id: str) -> None:
-        time.sleep(2)  # an immediate decision can arrive while the requesting process is still ending
+        time.sleep(2)  # a decision must not arrive while the task's process is still ending
         self._api.approve(dag_id, run_id, task_id)
         self._line(f"{dag_id}: {task_id}: approved by the demo (a first load is sent only once it is approved)")
 
@@ -119,7 +122,7 @@ class Follower:
             self._line("waiting for " + ("; ".join(self._list_waiting(runs)) or "the scheduler"))
 
     def _list_waiting(self, runs: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the unfinished tasks by DAG: `<dag>: pull[<table>] running for 34 s`."""
+        """Return one line per DAG with its unfinished tasks, such as `<dag>: pull[<table>] running for 34 s`."""
         waiting = defaultdict(list)
         for (dag_id, run_id, *_), task in self._tasks.items():
             if (dag_id, run_id) in runs and task["state"] in WAITING:
@@ -127,7 +130,7 @@ class Follower:
         return [f"{dag_id}: {', '.join(tasks)}" for dag_id, tasks in waiting.items()]
 
     def _find_outcomes(self, runs: Sequence[tuple[str, str]]) -> dict[str, Outcome]:
-        """Return the outcome of each DAG's last run."""
+        """Return the outcome of each DAG's last run, by DAG id."""
         outcomes = {}
         for dag_id, run_id in dict(runs).items():
             state = self._api.run_state(dag_id, run_id)
@@ -136,7 +139,7 @@ class Follower:
         return outcomes
 
     def _find_reasons(self, dag_id: str, run_id: str) -> list[str]:
-        """Return the reasons from the alerts of a run; without an alert, the names of the failed tasks."""
+        """Return the reasons in the alerts of a run; if there is no alert, return a line with the failed tasks."""
         if reasons := read_reasons(self._alerts, dag_id, run_id):
             return reasons
         failed = [name for name, state in self._api.task_states(dag_id, run_id).items() if state == "failed"]
@@ -149,7 +152,7 @@ class Follower:
 
 
 def read_reasons(alerts: Path, dag_id: str, run_id: str) -> list[str]:
-    """Return task, reason and page of every failure alert of this run."""
+    """Return the text of each failure alert of this run: the task, the reason and the link; empty without alerts."""
     if not alerts.exists():
         return []
     sent = [json.loads(line) for line in alerts.read_text(encoding="utf-8").splitlines()]
@@ -158,7 +161,7 @@ def read_reasons(alerts: Path, dag_id: str, run_id: str) -> list[str]:
 
 
 def _explain(lines: Sequence[str]) -> str:
-    """Return an alert's text without its run and counts; a reason may have several lines."""
+    """Return an alert's text without the lines of the run and the counts. The reason may have several lines."""
     left_out = ("Run: ", "So far: ")
     return "\n".join(line for line in lines if not line.startswith(left_out))
 

@@ -1,7 +1,7 @@
 """Write a new vendor from the template in `local/vendor_template/`.
 
-A template's path is the path of the file to write, with `NAME` for the vendor's name and `.txt` added. Its text contains `$name`, `$NAME`
-and `$title` (`string.Template`).
+The path of a template is the path of the file to write, with `NAME` instead of the vendor's name and with `.txt` added. Its text contains the
+placeholders `$name`, `$NAME` and `$title` (`string.Template`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LISTS = {
     "include/vendors/__init__.py": "from include.vendors.$name import $NAME",
     "sandbox/vendors.py": "from sandbox.$name.vendor import $NAME",
 }
-"""Module with a tuple of all vendors -> the import of a vendor there."""
+"""The modules with a tuple of all vendors, each with the import that a new vendor adds."""
 
 
 def write_vendor(name: str, root: Path = ROOT) -> list[Path]:
@@ -44,7 +44,7 @@ def write_vendor(name: str, root: Path = ROOT) -> list[Path]:
 
 
 def list_questions(paths: list[Path], root: Path = ROOT) -> list[str]:
-    """Return the places of written files that the engineer must change, as `<file>:<line>`."""
+    """Return the lines with `CHANGE:`, which the engineer must edit, as `<file>:<line>`."""
     return [
         f"{path}:{number}"
         for path in paths
@@ -66,7 +66,7 @@ def _find_target(template: Path, name: str) -> Path:
 
 
 def _add_to_list(module: Path, imported: str, constant: str) -> None:
-    """Add an import in its alphabetical place, and a line at the end of the tuple."""
+    """Add the import in alphabetical order, and the constant at the end of the tuple."""
     lines = module.read_text().splitlines()
     imports = [line for line in lines if line.startswith("from ")]
     first, end = lines.index(imports[0]), lines.index(")")

@@ -40,7 +40,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A status of the envelope, and the seconds until it was seen; None if it was not seen in time."""
+    """A status of the envelope, with the seconds until it was seen in the warehouse and in Salesforce; None if it was not seen in time."""
 
     status: str
     warehouse_s: float | None
@@ -48,7 +48,7 @@ class Step:
 
 
 def subscribe(login: Login, connection: Connection, webhook_url: str) -> None:
-    """Subscribe our gateway to all envelope events at the vendor, with signatures and retries; do nothing if it is subscribed."""
+    """Subscribe the gateway at `webhook_url` to all envelope events of the vendor, with signatures and retries, unless it is subscribed."""
     with requests.Session() as http:
         token = log_in(login, LoginContext(http, connection, (5, 20)))
         existing = http.get(f"{token.url}/connect", headers=token.headers, timeout=20).json()
@@ -74,10 +74,13 @@ def live(desk: str, household: str, engine: sa.Engine, say: Say) -> list[Step]:
     """Send an envelope to a household, open it, have all recipients sign it, and wait until each step is seen.
 
     Args:
-        desk: URL of the sandbox for the actions of people.
+        desk: URL of the sandbox's endpoints that act as a person: `send`, `deliver`, `sign`.
         household: Vendor whose first household receives the envelope.
         engine: The database, as the reading role.
-        say: Prints a line of progress.
+        say: Called with each line of progress.
+
+    Returns:
+        The steps `sent`, `delivered` and `completed`.
     """
     with engine.connect() as db:
         key = db.scalar(_HOUSEHOLD, {"vendor": household})

@@ -1,4 +1,4 @@
-"""One household across all vendors: the household that most vendors have."""
+"""One household across all vendors, as an example: the one that the most vendors have data on."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ select vendor, 'portfolio''s risk number', risk_number::text, usd from (
 
 
 def show_one(reading: sa.Engine) -> Table | None:
-    """Return a table of each vendor's data on the household that most vendors have; None if there is none."""
+    """Return a table of the data that each vendor has on one household: the one with the most vendors. None if there is no household."""
     with reading.connect() as connection:
         chosen = connection.execute(_CHOSEN).first()
         if chosen is None:

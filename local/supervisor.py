@@ -1,9 +1,9 @@
-"""Supervisor process: restart PostgreSQL first, then every recorded process of a state folder, when they die.
+"""Supervisor process: restart PostgreSQL and every recorded process of a state folder when they die, PostgreSQL first.
 
-A killed scheduler leaves workers and tasks behind that keep its database session open, with row locks. So the remaining children of a
-process are killed before it is restarted. A process that keeps dying is restarted at growing intervals, indefinitely.
+Before a process is restarted, its remaining children are killed: a killed scheduler leaves workers and tasks behind that keep its
+database session and row locks. A process that keeps dying is restarted at growing intervals, without limit.
 
-    state_dir/supervisor.log    a line for every restart
+    state_dir/supervisor.log    one line per restart
 
 `python -m local.supervisor STATE_DIR POSTGRES_DATA_DIR POSTGRES_PORT`
 """
@@ -26,13 +26,13 @@ NAME = "supervisor"
 POLL_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 CALM_SECONDS = 60.0
-"""A process that lived this long counts as recovered: when it dies, it is restarted at once."""
+"""Seconds after which a process counts as recovered, so that it is restarted at once when it dies."""
 
 log = logging.getLogger(NAME)
 
 
 def start(processes: Processes, postgres: Postgres) -> int:
-    """Start the supervisor of the server and of all recorded `processes`; return its pid."""
+    """Start a supervisor for the PostgreSQL server and all recorded processes; return its pid."""
     command = [sys.executable, "-m", "local.supervisor"]
     where = [str(processes.state_dir.absolute()), str(postgres.data_dir), str(postgres.port)]
     return processes.start(NAME, [*command, *where], folder=Path(__file__).parents[1])
@@ -45,7 +45,7 @@ def stop(processes: Processes) -> bool:
 
 @dataclass
 class Pace:
-    """Restart delays of one process: none after a stable run, then 1, 2, 4, ... seconds between starts."""
+    """Restart delays of one process: none after a stable run, then 1, 2, 4, ... seconds between starts, up to `LONGEST_PAUSE_SECONDS`."""
 
     failures: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -56,7 +56,7 @@ class Pace:
         return min(LONGEST_PAUSE_SECONDS, 2.0 ** (self.failures - 1)) if self.failures else 0.0
 
     def is_due(self) -> bool:
-        """Return whether the dead process may be restarted now."""
+        """Return whether the dead process may be restarted now. Forget its failures if it ran longer than `CALM_SECONDS`."""
         lived = time.monotonic() - self.started
         if lived > CALM_SECONDS:
             self.failures = 0
@@ -69,7 +69,7 @@ class Pace:
 
 
 def watch(processes: Processes, postgres: Postgres, end: Event) -> None:
-    """Restart dead processes until `end` is set. While PostgreSQL is down, nothing else is started: everything needs it."""
+    """Restart dead processes until `end` is set. While PostgreSQL is down, start no other process, because all of them need it."""
     paces: dict[str, Pace] = {}
     while not end.wait(POLL_SECONDS):
         if postgres.pid is None:
@@ -95,7 +95,7 @@ def _restart(name: str, paces: dict[str, Pace], restart: Callable[[], object]) -
 
 
 def main() -> None:
-    """Run until SIGTERM. A restart in progress is completed, because only a recorded process can be stopped later."""
+    """Run until SIGTERM. Complete a restart in progress, because only a recorded process can be stopped later."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     state_dir, data_dir, port = sys.argv[1:]
     end = Event()

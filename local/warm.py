@@ -1,8 +1,7 @@
-"""Airflow's scheduler with the tasks' libraries preloaded.
+"""Start Airflow's scheduler with the libraries of tasks already imported: `python -P warm.py scheduler ...`.
 
-LocalExecutor forks its workers from the scheduler, and every task from a worker, so tasks share the scheduler's imports and their
-memory. Only libraries are imported here, so that a change of the project's code applies to the next task. Usage:
-`python -P warm.py scheduler ...`, like `airflow scheduler ...`.
+The arguments are those of `airflow`. LocalExecutor forks its workers from the scheduler, and every task from a worker. So tasks start
+faster and share the memory of these imports. The project's own code is not imported, so that a change of it applies to the next task.
 """
 
 from __future__ import annotations

@@ -25,9 +25,16 @@ def create_router(
     org_port: int,
     find_pubsub: Callable[[], str],
 ) -> APIRouter:
-    """Return the admin routes; `running` are the started vendors by name.
+    """Return the control routes.
 
-    The CRM listens on `org_port`; `find_pubsub` returns the address of its events.
+    Args:
+        world: The synthetic firm.
+        faults: The active faults.
+        calls: The call counts.
+        clock: The sandbox's time.
+        running: The started vendors, by name.
+        org_port: Port of the CRM.
+        find_pubsub: Returns the address of the CRM's events.
     """
     router = APIRouter(prefix="/_sandbox")
     _add_connections(router, world, org_port, find_pubsub)

@@ -2,8 +2,8 @@
 
 python -m sandbox.app --port 0 --org-port 0 --households 200 --seed 7 --state DIR [--data DIR] [--clock-rate N]
 
-The CRM's org has its own origin, like a real one: its clients append paths to the origin only. Its admin routes are on the
-sandbox's port, under `/salesforce/_admin`.
+The CRM's org has its own origin, like a real org, because CRM clients append paths to the origin only. The CRM's admin routes
+are on the sandbox's port, under `/salesforce/_admin`.
 """
 
 import argparse
@@ -40,17 +40,17 @@ def create_app(
     clock: Clock | None = None,
     pace: float = 1.0,
 ) -> ASGIApp:
-    """Return the whole sandbox as one ASGI application, to be run with two listeners.
+    """Return the whole sandbox as one ASGI application. The server must listen on two ports.
 
     Args:
         state: Folder with the firm, its edits and the CRM's records.
-        org_port: Port of the CRM's org; other ports serve the sandbox.
+        org_port: Port of the CRM's org. Requests on any other port go to the vendors and the control routes.
         households: Size of the synthetic firm.
         seed: Seed of the synthetic firm.
-        first: First session of its history; by default 80 sessions before the first start.
-        data: Folder of your own data; a vendor with a folder in it is served from there.
+        first: First session of the firm's history; by default 80 sessions before the first start.
+        data: Folder of your own data. A vendor with a subfolder there serves its files; all others serve the firm.
         clock: The sandbox's time.
-        pace: How many times faster than the clock the vendors' rate limits pass.
+        pace: Divisor of the vendors' time limits: at 10, a limit per 60 seconds becomes one per 6 seconds.
 
     Raises:
         ValueError: `state` holds another firm, or a line of `data` cannot be read.
@@ -78,7 +78,7 @@ def create_app(
 
 @contextlib.asynccontextmanager
 async def _run_lifespan(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
-    """Start and end the org and the mounted applications with the server; a mount alone does not."""
+    """Start and stop the org and the mounted applications with the server. Mounting alone does not run their lifespan."""
     mounted = [each for route in app.routes if isinstance(each := getattr(route, "app", None), FastAPI)]
     async with contextlib.AsyncExitStack() as stack:
         for each in (org, *mounted):
@@ -87,7 +87,7 @@ async def _run_lifespan(org: FastAPI, app: FastAPI) -> AsyncIterator[None]:
 
 
 def listen(port: int = 0) -> socket.socket:
-    """Return a listener on the loopback; port 0 picks a free one."""
+    """Return a socket bound to a port of the loopback address. Port 0 picks a free port."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
@@ -95,7 +95,7 @@ def listen(port: int = 0) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """A server that prints its address on one line once it listens."""
+    """A server that prints one line with its address as soon as it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the address."""

@@ -2,9 +2,9 @@
 
     python -m sandbox.conformance SPECS
 
-starts a sandbox on a free port, reduces every document of SURFACES in the folder SPECS to the served routes,
-and runs schemathesis on them. It fails (exit 1) on a violation, and if a route never returned a success,
-because such a run would prove nothing.
+runs these steps for each of SURFACES: read the vendor's API document from the folder SPECS, reduce it to the routes that the sandbox
+serves, start a sandbox on a free port, and run schemathesis. The exit code is 1 if a response violates a document, or if a route
+never returned a success, because then its responses were not checked.
 """
 
 import argparse
@@ -24,7 +24,11 @@ from sandbox.server.calls import name_route
 from sandbox.server.surface import Caller, Surface
 
 CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance,response_headers_conformance"
-"""Without `status_code_conformance`: the documents list only 200, 201 and 400. Without data checks: every parameter is text."""
+"""The checks that schemathesis runs.
+
+Omitted are `status_code_conformance`, because the documents list only 200, 201 and 400, and the checks that invalid data is
+rejected, because every parameter is text.
+"""
 _LIMITLESS = "1000000"
 SURFACES = (adobe_sign.SURFACE, docusign.SURFACE)
 
@@ -42,7 +46,7 @@ def _run_sandbox(folder: Path) -> Iterator[str]:
 
 
 def check(surface: Surface, specs: Path, examples: int) -> bool:
-    """Test one surface, in a separate sandbox, with schemathesis; return whether it passed."""
+    """Run schemathesis on one surface in a separate sandbox. Return whether it passed and every route returned a success."""
     source = next(iter(sorted(specs.glob(surface.document))))
     with tempfile.TemporaryDirectory() as folder, _run_sandbox(Path(folder) / "state") as url:
         caller, path = surface.log_in(url), Path(folder) / "document.json"
@@ -78,7 +82,7 @@ def _fill(path: str, parameters: Mapping[str, Sequence[str]], place: int) -> str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Check every surface; return 1 on a violation."""
+    """Check every surface. Return 0 if all passed, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="sandbox.conformance", description=__doc__.split("\n")[0])
     parser.add_argument("specs", type=Path, help="folder of the vendors' documents")
     parser.add_argument("--examples", type=int, default=25, help="maximum calls of each kind per route")

@@ -7,9 +7,10 @@ from sandbox.vendors import VENDORS
 
 
 def list_connections(world: World, url: str, org_url: str, pubsub: str) -> dict[str, dict[str, Any]]:
-    """Return `{vendor: {"host", "login", "password", "extra"}}` of a sandbox at `url`.
+    """Return the connections to a sandbox at `url`: `{vendor: {"host", "login", "password", "extra"}}`.
 
-    The CRM is at `org_url`, without a login: its caller registers an app first. Its events are at `pubsub`.
+    The CRM's connection has the host `org_url`, and `pubsub`, the address of its events. It has no login, because the client
+    first registers an app there.
     """
     vendors = {vendor.name: _connection(**vendor.connect(world, url)) for vendor in VENDORS}
     return vendors | {"salesforce": _connection(org_url, pubsub=pubsub)}

@@ -1,4 +1,4 @@
-"""Data from files (`docs/reference/own_data.md`): read it, and check it before it is served."""
+"""Your own data from files (`docs/reference/own_data.md`): check it before the sandbox serves it."""
 
 import json
 import re
@@ -14,10 +14,12 @@ _LONG = re.compile(rb"\d{19}")
 
 
 def count_rows(folder: Path) -> dict[str, dict[str, int]]:
-    """Return the rows of every file, by vendor and table; vendors without a folder and tables without a file are missing.
+    """Check every file, and return its number of rows: `{vendor: {table: count}}`.
+
+    The result omits vendors without a folder and tables without a file.
 
     Raises:
-        ValueError: a line can't be served; with file and line.
+        ValueError: a line can't be served; the message has the file and the line number.
     """
     return {
         vendor.name: {
@@ -31,7 +33,11 @@ def count_rows(folder: Path) -> dict[str, dict[str, int]]:
 
 
 def describe(folder: Path) -> Iterator[str]:
-    """Yield one line per vendor with the served and the missing tables of `folder`; raises as `count_rows` does."""
+    """Yield a report on `folder`: one line per vendor with its tables, then the synthetic vendors, then unread files.
+
+    Raises:
+        ValueError: a line can't be served.
+    """
     counted = count_rows(folder)
     tables = {vendor.name: vendor.own_data for vendor in VENDORS}
     for vendor, rows in counted.items():
@@ -57,7 +63,7 @@ def _count(path: Path, needed: tuple[str, ...], readers: Mapping[str, Callable[[
 
 
 def _find_fault(line: bytes, needed: tuple[str, ...], readers: Mapping[str, Callable[[Any], Any]]) -> str:
-    """Return why a line can't be served; empty if it can."""
+    """Return the reason why a line can't be served, or an empty text if it can."""
     try:
         row = orjson.loads(line)
     except ValueError as error:
@@ -81,7 +87,7 @@ def _find_fault(line: bytes, needed: tuple[str, ...], readers: Mapping[str, Call
 
 
 def _has_wide(value: Any) -> bool:
-    """Return whether it contains an integer that the sandbox can't write as JSON."""
+    """Return whether a value is or contains an integer beyond 64 bits, which the sandbox can't write as JSON."""
     if isinstance(value, dict | list):
         return any(map(_has_wide, value.values() if isinstance(value, dict) else value))
     return isinstance(value, int) and not -(2**63) <= value < 2**64

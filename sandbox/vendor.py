@@ -1,4 +1,4 @@
-"""The definition of a simulated vendor: one object in its own folder, and one line in `sandbox.vendors`."""
+"""The definition of a simulated vendor. Each vendor is one object in its own folder, and one line in `sandbox.vendors`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
 
 Edits = Callable[[str, dict[str, Any]], Edit]
-"""Function that applies a person's edit in a vendor's system: kind of edit and values -> the stored edit."""
+"""Function that applies a person's edit in a vendor's system. It takes the kind and the values, and returns the stored edit."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Setting:
         faults: Faults on demand.
         calls: Call counts, which enforce rate limits.
         clock: The sandbox's time.
-        pace: How many times faster than the clock rate limits pass.
-        data: Folder of your own data, served instead of the synthetic firm.
+        pace: Divisor of time limits: at 10, a limit per 60 seconds becomes one per 6 seconds of the sandbox's clock.
+        data: Folder of this vendor's own-data files; None serves the synthetic firm.
     """
 
     world: World
@@ -44,8 +44,8 @@ class Running:
 
     Attributes:
         app: Mounted at `/<name>`.
-        edit: Called by `POST /_sandbox/<name>/<kind>`.
-        routes: Further routes below `/_sandbox`.
+        edit: Handles `POST /_sandbox/<name>/<kind>`.
+        routes: The vendor's other control routes below `/_sandbox`.
     """
 
     app: FastAPI
@@ -60,11 +60,15 @@ class SimulatedVendor:
     Attributes:
         name: Name of its folder, its path and its Airflow connection.
         start: Starts it; raises ValueError if the data can't be served.
-        connect: World and URL of the sandbox -> `host`, `login`, `password` and extra fields of the Airflow connection.
-        own_data: Table -> fields that each line of `<name>/<table>.jsonl` must have.
-        read: Field that the sandbox itself reads -> its parser, which raises ValueError or TypeError.
-        closes_at_night: Whether it closes a day in the following night; the edit `closed_through` closes a day earlier.
-        list_true_matches: World -> pairs of this vendor's record (`clients:17`) and the firm's own (`household:1001`, `person:1001:0`, `account:...`).
+        connect: Takes the world and the sandbox's URL; returns `host`, `login`, `password` and extra fields of the Airflow
+            connection.
+        own_data: Required fields of each line of `<name>/<table>.jsonl`, by table.
+        read: Parser by field name, for the fields whose values the sandbox itself uses. A parser raises ValueError or
+            TypeError if a value is invalid.
+        closes_at_night: Whether the vendor closes a day only in the following night. The edit `closed_through` closes it
+            without the wait.
+        list_true_matches: Returns the correct matches, as pairs of a vendor record (`clients:17`) and the firm's record
+            (`household:1001`, `person:1001:0` or `account:...`).
     """
 
     name: str

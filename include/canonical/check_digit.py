@@ -1,14 +1,15 @@
 """Validate the check digits of CUSIPs and ISINs, one column at a time.
 
-Vendors also put their own symbols and ids into a CUSIP column (cash, private assets), so only values that look like one
-of these are checked:
+Vendors also put their own symbols and ids into a CUSIP column (cash, private assets). So only values that look like one of these
+can fail; every other value passes:
 
-ISIN                two letters, nine letters or digits, a digit
-CUSIP               nine characters: three digits, or a letter and three digits (CINS), then four or five others, and a digit
-CUSIP without its   eight characters that start with two digits and end with a digit; seven digits that are a valid CUSIP
-leading zeros       after two zeros are prepended. Both fail.
+ISIN                two letters, nine letters or digits, a digit. Fails if the check digit is wrong.
+CUSIP               nine characters: three digits, or a letter and three digits (CINS), then letters, digits or `*@#`, and a digit.
+                    Fails if the check digit is wrong.
+CUSIP without its   eight characters that start with two digits and end with a digit, or seven digits that are a valid CUSIP
+leading zeros       after two zeros are prepended. Always fails.
 
-A masked value (`XXXXX3100`, `*****3100`) is not checked.
+A masked value (`XXXXX3100`, `*****3100`) is not checked and passes.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Flags = npt.NDArray[np.bool_]
 
 
 def has_check_digit(values: pa.Array) -> pa.Array:
-    """Return false where a value looks like a CUSIP or an ISIN and has a wrong check digit or lacks a leading zero.
+    """Return whether each value passes the check: false for a CUSIP or ISIN with a wrong check digit or without its leading zeros.
 
     Args:
         values: Strings; case and surrounding blanks are ignored.
@@ -67,7 +68,7 @@ def _to_bytes(texts: pa.Array, size: int) -> Bytes:
 
 
 def _passes_cusip(rows: Bytes) -> Flags:
-    """Check CUSIPs by modulus 10 double add double: double every second value, then add the digits of all."""
+    """Return whether the check digit of each CUSIP is right: double every second value, add all digits, take modulus 10."""
     values = _VALUES[rows]
     values[:, 1:8:2] *= 2
     added = (values[:, :8] // 10 + values[:, :8] % 10).sum(axis=1)
@@ -75,7 +76,7 @@ def _passes_cusip(rows: Bytes) -> Flags:
 
 
 def _passes_isin(rows: Bytes) -> Flags:
-    """Check ISINs by Luhn: a letter counts as two digits (A is 10); from the right, double every second digit."""
+    """Return whether each ISIN passes the Luhn check: a letter counts as two digits (A is 10); double every second one from the right."""
     values = _VALUES[rows]
     total = np.zeros(len(rows), np.int16)
     is_doubled = np.zeros(len(rows), np.bool_)
@@ -99,4 +100,4 @@ _FORMS = (
     (8, _LOST_ZERO, "", lambda rows: np.zeros(len(rows), np.bool_)),
     (7, _LOST_ZEROS, "00", lambda rows: ~_passes_cusip(rows)),
 )
-"""Length of a text, its pattern, zeros to prepend, and the check of its bytes."""
+"""One form per row: length of the text, its pattern, zeros to prepend, and the function that checks the bytes."""

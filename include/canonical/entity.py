@@ -15,21 +15,23 @@ class Entity:
     """One canonical entity.
 
     Attributes:
-        name: Singular; the warehouse table of the same name.
+        name: Name in the singular; also the name of the warehouse table.
         kind: `description`, `snapshot` or `event`; see `include.canonical`.
-        fields: Column -> type, without key, references and date.
-        references: Key column -> referenced entity; becomes `<entity>_id` in the warehouse.
+        fields: Column -> type. Excludes the key, the references and the `business_date` of a snapshot.
+        references: Key column -> the entity that it refers to. The warehouse stores it as `<entity>_id`.
         dated: Column with the date of a fact; `business_date` for snapshots.
         version: Column that orders the versions of an event.
-        final: For events with a final state: the flag of that state. A final state wins over a later non-final one, unless the
-            event was reopened after it.
+        final: For events with a final state: column that is true in that state. A final state wins over a later non-final one,
+            unless the event was reopened after the final state.
         reopened: Column with the time of the last reopening.
-        is_observed: Whether the version is the time of the request: versions that differ in nothing else are one.
+        is_observed: Whether the version is the time of our request. Then a row that differs from the stored one only in its version is
+            unchanged.
         money: Column whose sum is the control total.
-        set_of: For descriptions that come in sets: the reference whose rows replace each other as a whole.
+        set_of: For descriptions that belong to a parent as a set (the owners of an account): key column of the parent. A pull
+            replaces the whole set of a parent.
         is_removable: For events: whether an event that is missing from its window's pull was removed at the vendor (a deleted trade).
-        has_months: Whether the warehouse stores it in one partition a month, created when its first row is loaded.
-        sticky: Fields whose null means "not shown to us" (a masked tax id): the previous value stays.
+        has_months: Whether the warehouse table has one partition per month, created when the month's first row is loaded.
+        sticky: Fields in which null means that the vendor does not show the value (a masked tax id). A null keeps the stored value.
     """
 
     name: str
@@ -54,7 +56,7 @@ class Entity:
 
     @property
     def parent(self) -> str:
-        """The parent entity: its first reference; empty if there is none."""
+        """The entity of the first reference, which is the parent; empty if there are no references."""
         return next(iter(self.references.values()), "")
 
     @property
@@ -65,5 +67,5 @@ class Entity:
 
 
 def references(*entities: str) -> dict[str, str]:
-    """Return the key columns of other entities: `<entity>_key` -> entity."""
+    """Return the references to some entities, for `Entity.references`: `<entity>_key` -> entity."""
     return {f"{entity}_key": entity for entity in entities}

@@ -1,4 +1,4 @@
-"""Planning entities. A plan is a description, so an unchanged plan creates no version; its results are events."""
+"""Planning entities. A plan is a description, so a pull of an unchanged plan creates no version. Its results are events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLANNING: tuple[Entity, ...] = (
         {
             "name": STRING,
             "goal_type": STRING,
-            # Dollars a year, or once where start and end are the same year.
+            # Dollars per year; paid once if the start and end years are equal.
             "amount_usd": MONEY,
             "start_year": INTEGER,
             "end_year": INTEGER,

@@ -48,7 +48,7 @@ PORTFOLIO: tuple[Entity, ...] = (
             "city": STRING,
             "state_code": STRING,
             "postal_code": STRING,
-            # The vendor's keys of the same person in other systems, separated by blanks, such as `<vendor>:household:17`.
+            # Keys of the same person in other systems, as this vendor sends them, separated by blanks: `<vendor>:household:17`.
             "cross_references": STRING,
         },
         references("household"),
@@ -86,7 +86,7 @@ PORTFOLIO: tuple[Entity, ...] = (
     Entity(
         "account_owner",
         "description",
-        # `primary`, with a share; or `joint`: owns the whole account with the primary owner, and counts toward no sum.
+        # `primary`: owns a share. `joint`: owns the whole account together with the primary owner, and is left out of sums.
         {"share_ratio": RATIO, "role": STRING},
         references("account", "household", "person"),
         set_of="account_key",

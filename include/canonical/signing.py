@@ -1,4 +1,4 @@
-"""E-signature entities. The vendor's time orders the states of an envelope, so the order of arrival does not matter."""
+"""E-signature entities. The vendor's timestamps order the states of an envelope, so the order of arrival does not matter."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SIGNING: tuple[Entity, ...] = (
             "delivered_at": TIMESTAMP,
             "signed_at": TIMESTAMP,
             "declined_at": TIMESTAMP,
-            # Of the envelope: a recipient belongs to it as long as the envelope's newest state lists them.
+            # Whether the envelope is in a final state. A recipient belongs to it as long as its newest state lists the recipient.
             "is_final": BOOLEAN,
             "reopened_at": TIMESTAMP,
             "created_on": DATE,

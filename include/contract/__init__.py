@@ -1,7 +1,7 @@
 """Declarations of vendors, their tables and columns, and how each table is requested.
 
-This package imports only the standard library, so that parsing a DAG stays cheap. `arrow` and `overrides` import more; the steps that
-read a declaration use them.
+This package imports only the standard library, so that parsing a DAG stays cheap. Its modules `arrow` and `overrides` import more.
+They are not imported here; the tasks that need them import them.
 """
 
 from include.contract.limits import Budget, Limits, Throttling

@@ -11,8 +11,8 @@ class Limits:
     """Limits far above normal traffic; exceeding one is a fault of the vendor.
 
     Attributes:
-        response_seconds: Maximum time from the request to the last byte of its response.
-        bytes_per_second: A response that exceeds `response_seconds` may continue while its average rate is at least this.
+        response_seconds: Maximum time that a task waits for one response, up to its last byte.
+        bytes_per_second: Minimum rate of a long response: each of this many bytes received extends `response_seconds` by one second.
         received_bytes: Maximum bytes of one response on the wire.
         expanded_bytes: Maximum bytes of one response after decompression, and of one file in a ZIP archive.
         rows: Maximum rows of one pull of a table.
@@ -36,9 +36,9 @@ class Budget:
 
     Attributes:
         calls_per_minute: Maximum calls in any minute.
-        burst: Calls of those that may be made at once after a pause.
+        burst: Maximum number of these calls that may be made at once after a pause.
         reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs.
-        calls_per_hour: Additional buckets for some calls: name -> maximum calls in any hour.
+        calls_per_hour: Additional limits for calls that the vendor also counts separately: bucket name -> maximum calls in any hour.
     """
 
     calls_per_minute: float
@@ -49,12 +49,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Throttling:
-    """How a vendor reports that its rate limit is exceeded, beside HTTP 429: by HTTP 400 with an error code.
+    """How a vendor reports an exceeded rate limit by HTTP 400 with an error code, in addition to HTTP 429.
 
     Attributes:
         field: Field of the response with the error code.
-        codes: Pattern of the error codes.
-        remaining: Header with the calls that remain in the hour.
+        codes: Regular expression of the error codes that mean rate limiting.
+        remaining: Header with the number of calls that remain in the hour.
         reset: Header with the end of the hour, in seconds since 1970.
     """
 

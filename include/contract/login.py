@@ -1,6 +1,6 @@
 """Declare the login methods of vendors' APIs, one class per method; `include.extract.login` implements them.
 
-"Extra" lists the keys that the connection's extra must contain, in addition to URL, user and password.
+"Extra" lists the keys that a method needs in the extra field of the Airflow connection.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Basic:
-    """User and password with every call (RFC 7617); there is no login call and no expiry."""
+    """User and password sent with every call (RFC 7617); there is no login call and no expiry."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionToken:
-    """A token for user and password (RFC 7617); extra, if the vendor asks for them: client_id, client_secret, sent as headers.
+    """A token that a request with user and password (RFC 7617) returns.
+
+    Extra, if the vendor requires them: client_id and client_secret, which the request sends as headers.
 
     Attributes:
         path: Path of the request, below the connection's URL.
-        scheme: Scheme of the header `Authorization` with which calls send the token.
+        scheme: Authentication scheme with which calls send the token, in the header `Authorization: <scheme> <token>`.
     """
 
     path: str
@@ -28,27 +30,33 @@ class SessionToken:
 
 @dataclass(frozen=True, slots=True)
 class SignedAssertion:
-    """Client credentials with a signed assertion (RFC 7523); extra: token_url, client_id, private_key (PEM)."""
+    """Client credentials with a signed assertion (RFC 7523).
+
+    Extra: token_url, client_id, private_key (PEM).
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class RotatingRefresh:
-    """A grant's single-use refresh token, each exchanged for the next; extra: token_url, client_id, client_secret, grants."""
+    """A single-use refresh token per grant; each login uses it up and returns the next one.
+
+    Extra: token_url, client_id, client_secret, grants (a JSON object of grant name -> first refresh token).
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Impersonation:
-    """A signed assertion (RFC 7523) in the name of a user who has consented, then a request for the URL of the user's account.
+    """A signed assertion (RFC 7523) on behalf of a user who has consented, then a request for the base URL of the user's account.
 
-    Extra: token_url, integration_key, user_id, private_key (PEM); account_id, else the user's default account.
+    Extra: token_url, integration_key, user_id, private_key (PEM). Optional: account_id; without it, the user's default account is used.
 
     Attributes:
         scope: The scope that the assertion claims.
-        accounts_path: Path of the request for the user's accounts, beside the token URL's.
+        accounts_path: Path of the request for the user's accounts, relative to the token URL.
         accounts: Field of the response with the accounts.
         account_id: Field of an account with its id.
-        is_default: Field of an account that is true for the default one.
-        url: Base URL of calls, with fields of the account in braces.
+        is_default: Field of an account that is true for the default account.
+        url: Base URL of calls; a name in braces is replaced by that field of the account.
     """
 
     scope: str
@@ -61,14 +69,14 @@ class Impersonation:
 
 @dataclass(frozen=True, slots=True)
 class AccessPoint:
-    """An integration key, which is itself a token, or a reusable refresh token; then a request for the host of the account.
+    """An access token, then a request for the URL of the host that serves the account.
 
-    Extra: integration_key; or token_url, client_id, client_secret, refresh_token.
+    Extra: integration_key, which is used as the access token; or token_url, client_id, client_secret and a reusable refresh_token.
 
     Attributes:
-        path: Path of that request, below the connection's URL.
-        host: Field of its response with the host's URL.
-        api: Path of calls below that URL.
+        path: Path of the request for the host, below the connection's URL.
+        host: Field of the response with the host's URL.
+        api: Path of the API below the host's URL.
     """
 
     path: str

@@ -1,10 +1,10 @@
 """Overrides of a vendor's declaration, from the extra fields of its Airflow connection.
 
-budget     {"calls_per_minute": 60, "burst": 5, "calls_per_hour": {"monte_carlo": 100}}: lower rate limits; at most the declared values
-paths      {"accounts": "v2/accounts"}: path of a table, or of `closed`, the request for the last day that the vendor has closed
+budget     {"calls_per_minute": 60, "burst": 5, "calls_per_hour": {"monte_carlo": 100}}: rate limits, equal to or below the declared ones
+paths      {"accounts": "v2/accounts"}: path of a table; the name `closed` is the request for the last day that the vendor has closed
 limits     {"expanded_bytes": 2000000000, "rows": 50000000}: limits of one response or one pull, in place of the declared ones
-columns    {"holdings": {"account_id": "Acct No"}}: staged column -> the vendor's field name
-ignore_clock  true: the `Date` header of the vendor's responses is known to be wrong; do not compare our clocks with it
+columns    {"holdings": {"account_id": "Acct No"}}: for a table, staged column -> the vendor's field name
+ignore_clock  true: the `Date` header of the vendor's responses is known to be wrong, so it is not used to check our clocks
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from include.errors import ConfigurationError
 
 
 def apply_overrides(vendor: Vendor, extra: Mapping[str, str]) -> Vendor:
-    """Return the declaration with the overrides of a connection applied; applying them again changes nothing.
+    """Return the declaration with the overrides of a connection applied; applying the same overrides again changes nothing.
 
     Raises:
         ConfigurationError: An override is invalid, or allows more calls than the declaration.
@@ -42,7 +42,7 @@ def apply_overrides(vendor: Vendor, extra: Mapping[str, str]) -> Vendor:
 
 
 def ignores_clock(extra: Mapping[str, str]) -> bool:
-    """Return whether to skip the check of the vendor's clock.
+    """Return whether the connection's extra has `ignore_clock` set to true.
 
     Raises:
         ConfigurationError: The value is neither true nor false.

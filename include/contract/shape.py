@@ -13,14 +13,23 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """Pages by `$top` and `$skip`, ordered by `order`: the vendor's name of a column whose values never change."""
+    """Pages by `$top` and `$skip`.
+
+    Attributes:
+        order: The vendor's name of the column to sort by. Its values must never change.
+    """
 
     order: str
 
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """Pages by number, from 1; `page` and `size` are parameter names. An empty page is the end."""
+    """Pages by number, from 1, until a page is empty.
+
+    Attributes:
+        page: Parameter for the page number.
+        size: Parameter for the page size.
+    """
 
     page: str
     size: str
@@ -28,10 +37,14 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class Positioned:
-    """Pages by the position of their first row, from 0; `start` and `size` are parameter names. An empty page is the end.
+    """Pages by the position of their first row, from 0, until a page is empty.
 
-    The table's parameters must request an order in which rows are only appended, such as order of creation: if a row were
-    removed, the next page would skip another row.
+    The table's parameters must request an order in which rows are only appended, such as the order of creation. If the vendor
+    removed a row during the pull, the next page would skip another row.
+
+    Attributes:
+        start: Parameter for the position.
+        size: Parameter for the page size.
     """
 
     start: str
@@ -40,10 +53,10 @@ class Positioned:
 
 @dataclass(frozen=True, slots=True)
 class Linked:
-    """Pages by cursor: the field `link` of each page holds the next cursor; the last page has none.
+    """Pages by cursor: each page contains the cursor of the next page; the last page has none.
 
     Attributes:
-        link: The field, such as `page.nextCursor`.
+        link: Field with the next cursor, such as `page.nextCursor`.
         size: Parameter for the page size.
         cursor: Parameter for the cursor; empty if the field holds the whole URL of the next page.
     """
@@ -55,16 +68,16 @@ class Linked:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report job: created by POST to the table's path, polled, and downloaded as CSV, zipped or not.
+    """A report job: created by POST to the table's path, polled until it is done, and downloaded as CSV or as a ZIP archive of one CSV.
 
     Attributes:
-        order: Body of the POST, without the table's dates.
+        order: Body of the POST; the dates of the pull are added to it.
         job: Field of the response with the job's id; the state is at `<path>/<job>`, the file at `<path>/<job>/file`.
-        state: Field of the job's state.
+        state: Field with the job's state.
         done: State in which the file is ready.
         failed: States of a failed job.
         poll_seconds: Seconds between two polls.
-        deadline_seconds: Maximum wait in seconds, by the vendor's clock.
+        deadline_seconds: Maximum seconds to wait for the file, by the vendor's clock.
     """
 
     order: Mapping[str, str]
@@ -80,19 +93,22 @@ class Report:
 class FanOut:
     """One call per row of a parent table, with the parent's columns in the path: `clients/{client_id}/plans`.
 
-    Every row of the response also has these fields: `@<column>` of its parent row, `@requested_at`, and `@nth`: its place, from 1,
-    among the rows of the response that share the rest of its key.
+    The table may declare columns with these sources, which Tributary adds to every row of a response:
+        `@<column>`: the value of this column in the parent row.
+        `@requested_at`: the time of the request.
+        `@nth`: a number, from 1, that distinguishes rows of one response whose other key columns are equal.
 
     Attributes:
-        parent: The parent table; empty for one call per grant that the firm holds (`@grant`).
-        only: Staged flag of the parent: request only rows for which it is true; empty for all.
-        bucket: Additional bucket of the rate budget that these calls count against.
-        missing: HTTP statuses that mean no rows for this parent row.
+        parent: The parent table; empty for one call per grant of the connection (`@grant`).
+        only: Boolean staged column of the parent: only parent rows in which it is true are requested; empty for all.
+        bucket: Additional bucket of the rate budget that these calls count against; empty for none.
+        missing: HTTP statuses that mean that the parent row has no rows in this table.
         headers: Header -> value, with `{column}` placeholders as in the path.
         pages: Paging of a response; None for a single page.
-        final: Canonical event with a final state: a key whose event is final in the warehouse is not requested again ...
-        ended: ... if the parent row is also in a final state: (staged column of the parent, its final values).
-        is_conditional: Whether to send ETags, so that the vendor does not resend an unchanged response. Excludes `pages`.
+        final: Name of a canonical event with a final state. A parent row whose event is final in the warehouse is not requested
+            again, except by a run for selected keys or a full refresh. Empty: all parent rows are requested.
+        ended: Exception to `final`: (staged column of the parent, its final values). A parent row with any other value is requested.
+        is_conditional: Whether to send ETags, so that the vendor does not resend an unchanged response. Can't be used with `pages`.
     """
 
     parent: str = ""
@@ -112,15 +128,19 @@ class FanOut:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """Rows nested in the rows of a parent table, as a list in a column; they need no request.
+    """Rows that are lists in columns of a parent table. They are read from the parent's partition, without a request.
 
-    Every row also has these fields: `@<column>` of its parent row, `@in` (the column), and `@nth` as in `FanOut`.
+    The table may declare columns with these sources, which Tributary adds to every row:
+        `@<column>`: the value of this column in the parent row.
+        `@in`: the name of the column that contains the list.
+        `@requested_at`: the value of the parent's column `requested_at`.
+        `@nth`: as in `FanOut`.
+        `^<name>`: a string or integer field of the object that encloses the row; `^^<name>` for the next outer object.
 
     Attributes:
         parent: The parent table.
-        columns: The parent's staged columns that hold the lists as JSON.
-        through: For lists within lists: the fields that lead to the rows. A string or integer field of the enclosing object becomes
-            `^<name>`, and of the object around that one `^^<name>`.
+        columns: The parent's staged columns that contain the lists as JSON.
+        through: For lists within lists: names of the fields that contain the inner lists, the outermost first.
     """
 
     parent: str

@@ -30,7 +30,7 @@ PRICE = "decimal(28,8)"
 Pull = Literal["full", "snapshot", "window"]
 
 ADDED = ("@in", "@inbox_id", "@nth", "@received_at", "@requested_at")
-"""Fields that Tributary adds to rows, and that are not columns of a parent row."""
+"""Sources of columns that Tributary fills itself. Every other source `@<column>` is a column of the parent row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,13 @@ class Column:
 
     Attributes:
         name: Staged column name, with unit and origin.
-        source: The vendor's field name.
-        type: One of the type constants above.
+        source: The vendor's field name; or a field that Tributary adds, with a name that begins with `@` or `^` (see `FanOut`, `Nested`).
+        type: Type name: one of the constants of this module, such as `MONEY`, or another `decimal(<precision>,<scale>)`.
         kind: `value` is staged; `sensitive` is staged as `<name>_hash` and `<name>_last4`, never in clear;
             `ignored` is a known field that is not staged.
         required: A row without a value becomes a dead letter.
-        rounded: Round digits beyond the type's scale half even; without it they make the row a dead letter. Binary noise is rounded
-            in every column.
+        rounded: Whether decimals beyond the type's scale are rounded half even. If false, they make the row a dead letter, except
+            for noise of binary floating point, which is always rounded. See `include.extract.number`.
     """
 
     name: str
@@ -67,7 +67,7 @@ def sensitive(name: str, source: str) -> Column:
 
 
 def ignored(sources: str, type: str = STRING) -> tuple[Column, ...]:
-    """Declare known fields that are not staged: field names of the vendor, separated by commas, all of one type."""
+    """Declare known fields that are not staged; `sources` are the vendor's field names, separated by commas, all of one type."""
     names = [name.strip() for name in sources.split(",")]
     return tuple(Column(name, name, type, kind="ignored") for name in names)
 
@@ -79,31 +79,33 @@ class Table:
     Attributes:
         name: The vendor's own term; also the name of the suite, partition folder and mapped task.
         path: Path below the connection's base URL.
-        key: Staged columns that identify a row. If a key contains user-entered names, which may repeat, its last column is `@nth`.
-        columns: Every field the vendor documents: staged, sensitive or ignored by name.
+        key: Staged columns that identify a row. If users enter the values (names may repeat), the last column must have source `@nth`.
+        columns: Every field that the vendor documents: staged, sensitive or ignored by name.
         pull: `full` requests the current state of all rows (descriptions); `snapshot` requests the state of one business
             date; `window` requests rows edited since the last pull or, for a past date, rows dated that day.
         params: Query parameters of every call.
-        dated: For `snapshot` and for past dates of `window`: parameter -> `strftime` pattern of the business date. With two
-            parameters, they are the first and the last day; the first is the day after the previous session, to include weekends.
+        dated: For `snapshot`, and for `window` on a past date: parameter -> `strftime` pattern. A single parameter is the business
+            date. Two are the first and last day of a range; the first is the day after the previous session, to include weekends.
         edited: For `window`: the parameters for the bounds of the edit time, (from, to).
-        overlap_days: Days that a window starts before the last pull, to allow for clock skew; more if the vendor's bounds miss edits.
+        overlap_days: Number of days before the last pull at which a window starts, to allow for clock skew. Increase it if the
+            vendor's bounds miss edits.
         version: Staged column that orders the versions of a row; None if there is none.
         edited_as: `strftime` pattern of the edit bounds; empty for ISO times with the vendor's offset.
-        when_past: Parameters that are added to `params`, or replace them, for a past date.
+        when_past: For a past date: parameters that are added to `params`; one of the same name replaces that parameter.
         shape: How the table is requested.
-        rows: Field of the response that holds the rows; empty if the response is the array, or one row.
-        has_objects: Whether rows contain objects: their fields are declared as `address.city`, and a list is staged as JSON text.
-        skipped: For rows with objects: those that are left out whole; inside a list, named by their own field name.
-        omits_nulls: Whether the vendor omits null fields: then a field missing from every row is not schema drift.
+        rows: Field of the response that contains the rows; empty if the response is itself an array of rows, or one row.
+        has_objects: Whether rows contain objects. Their fields are declared as `address.city`, and a list is staged as JSON text.
+        skipped: Fields to leave out with everything in them: the path of a field (`address.geo`), or the name of a field of the
+            objects in a list.
+        omits_nulls: Whether the vendor omits null fields. Then an optional field may be missing from every row without schema drift.
         dates: Date format: `iso` (2026-11-20), or `us`, which also accepts 11/20/2026.
         page_rows: Rows requested per call.
         money: Staged column whose sum is the table's control total.
-        references: Staged column -> table of the same vendor-day that must contain its value as a key.
-        agrees: `(column, table, money column)`: this table's money, summed by `column`, must equal the other table's money column for
-            the same key.
+        references: Staged column -> parent table. Each value must be a key of the parent table on the same day.
+        agrees: `(column, table, money column)`: for each value of `column`, the sum of this table's money must equal the money
+            column of the other table's row with the same value, within `total_tolerance_usd` of the vendor.
         as_of: For snapshots: the staged column with the date of a row; None if rows have none.
-        selected: Parameter for the keys of selected rows, separated by commas; empty if there is none.
+        selected: Parameter that requests single rows by their keys, separated by commas; empty if the vendor has none.
     """
 
     name: str
@@ -157,7 +159,7 @@ class Table:
 
     @property
     def carried(self) -> tuple[str, ...]:
-        """Staged columns of the parent that rows of this table contain, as fields `@<column>`."""
+        """Staged columns of the parent that this table declares with source `@<column>`."""
         return tuple(c.source[1:] for c in self.columns if c.source.startswith("@") and c.source not in ADDED)
 
     @property
@@ -167,7 +169,7 @@ class Table:
 
     @property
     def staged_hash(self) -> str:
-        """Hash for the manifests of partitions: excludes `path`, `version` and the vendor's field names, which a firm may override."""
+        """Hash for the manifests of partitions. Excludes `path` and the vendor's field names (a firm may override both), and `version`."""
         columns = [asdict(col) | {"source": None} for col in self.columns]
         declared = asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns}
         return _digest({name: value for name, value in declared.items() if name != "version"})
@@ -213,9 +215,9 @@ class Beside:
 
     Attributes:
         columns: The staged columns that the map needs.
-        found_by: Column of the other table -> column of the map's table with the same value. A dead row of the other table makes the
-            matching rows uncertain; empty: all rows.
-        is_optional: Whether a run may lack the table: then the map reads its last loaded rows, or none.
+        found_by: Column of the other table -> column of the map's own table with the same value. If a row of the other table is
+            dead, only the rows of the own table with its values are uncertain. Empty: all rows are uncertain.
+        is_optional: Whether the table may be missing from a run. Then the map reads the table's last loaded rows, or none.
     """
 
     columns: tuple[str, ...]
@@ -231,17 +233,19 @@ class EntityMap:
         entity: Name of the canonical entity.
         table: The vendor's table.
         columns: Canonical column -> staged column name, `derived(...)` or `constant(...)`.
-        merged: Whether several staged rows may describe the same entity (a security in every position). The newest by the
-            entity's version, or else the first, is produced; the rest are counted as merged.
-        summed: Canonical columns that are summed over merged rows.
-        dropped: Rule name -> function: rows for which it is true are dropped and counted under the name.
-        split: Function that produces other rows from staged rows (a list in a column, an edge between two tables). It takes a
-            table of `takes` and one table per entry of `beside`. It returns a table with a column `row`, the place of the staged
-            row. The column `is_whole` is optional: a true row stays certain despite dead rows in a table without `found_by`.
+        merged: Whether several staged rows may describe the same entity (a security in every position). One row is produced: the
+            newest by the entity's version, or the first if the entity has no version. The others are counted as merged.
+        summed: Canonical columns whose values are summed over the merged rows. If set, the first row is produced.
+        dropped: Rule name -> function. Rows for which it returns true are dropped, and counted under the rule's name.
+        split: Function that replaces each staged row by any number of rows (one per element of a list, for example).
+            Parameters: a table with the columns `takes`, then one table per entry of `beside`.
+            Returns: a table with a column `row`, the index of the staged row from which the row was made. A column `is_whole` is
+            optional: where it is true, dead rows in a table without `found_by` do not make the row uncertain.
         takes: Staged columns that `split` needs.
         also_moves: For transactions: key of a second position that a row changes, such as the account's cash.
         beside: Other tables of the vendor that `split` needs.
-        is_partial: Whether another table describes the entity and this one only refers to it: new keys are added, known rows stay.
+        is_partial: Whether another table describes the entity and this table only refers to it. Then new keys are added, and
+            existing rows stay unchanged.
     """
 
     entity: str
@@ -262,12 +266,12 @@ class Probe:
     """The cheapest request that returns the last day that the vendor has closed.
 
     Attributes:
-        path: Path below the base URL; returns an array, or a single row for all accounts.
+        path: Path below the base URL. The response is an array with a row per account, or a single row for all accounts.
         params: Query parameters; they must order the rows by date, earliest first.
         top: Parameter that limits the number of rows; empty if there is none.
-        field: The vendor's field with the date.
-        key: The vendor's field with the account of the date.
-        tolerated: Number of accounts that may lag, so that a dormant account does not delay the firm.
+        field: The vendor's field with the last closed day.
+        key: The vendor's field with the account.
+        tolerated: Number of accounts that may be behind, so that a dormant account does not delay the firm.
     """
 
     path: str
@@ -287,30 +291,30 @@ class Vendor:
         title: Display name.
         notes: Markdown shown on the DAG's page.
         login: Login method.
-        headers: Header of every call -> the entry of the connection's extra with its value.
+        headers: Header to send with every call -> key in the connection's extra that contains the header's value.
         error_field: Field that marks a JSON object as a failure despite HTTP 200; empty if there is none.
         tables: Tables to pull, parents before children.
         maps: Mappings of staged tables to canonical entities.
         closed: Request for the last day that the vendor has closed; None if the vendor offers none.
         sentinels: Prefixes of date texts that mean null.
         cron: Start of the daily run, in `timezone`.
-        live: Schedule, in `timezone`, of the polls for edits between the daily runs; empty for never.
+        live: Cron schedule, in `timezone`, of the polls for edits between the daily runs; empty for no polls.
         timezone: Time zone of the schedules.
-        zone: Time zone of the vendor's times without offset, in requests and responses.
+        zone: Time zone of times without an offset, in requests and responses.
         budget: Rate budget; the firm's connection may lower it.
-        connections: Parallel connections of one table's pull.
+        connections: Maximum number of parallel connections of one table's pull.
         limits: Limits on time and bytes of one response and on rows of one pull.
         api_version: The vendor's API version, recorded in every manifest.
-        ranks: Precedence if several vendors know the same person or household: attribute (`email`, `phone`,
-            `address`, `name`, `birth_date`, `representative`; empty for all others) -> rank; the smallest wins.
-        due: Stage of the ledger -> local time (`HH:MM`) by which it is due, on the day on which the run starts.
+        ranks: Precedence if several vendors know the same person or household: attribute -> rank; the smallest rank wins.
+            Attributes: `email`, `phone`, `address`, `name`, `birth_date`, `representative`; the empty name stands for all others.
+        due: Stage of the ledger -> time (`HH:MM` in `timezone`) by which it must be recorded, on the day on which the run starts.
         roll_tolerance_quantity: Units by which a position may differ from the previous position plus its transactions.
         total_tolerance_usd: Dollars by which an account may differ from the sum of its positions.
         correlation_header: Response header with the vendor's id of a call.
         webhook: The vendor's webhooks; None if it sends none.
         documents: Documents to download for a completed envelope.
-        keyed: Table whose keys operators select and webhook deliveries contain; empty: the tables without a parent.
-        throttling: How error codes mean rate limiting; None if they do not.
+        keyed: Table whose keys operators select and webhook deliveries contain; empty: every table without a parent.
+        throttling: How the vendor reports rate limiting by error codes; None if it uses only HTTP 429.
     """
 
     name: str
@@ -354,19 +358,23 @@ class Vendor:
             known.add(table.name)
 
     def table(self, name: str) -> Table:
-        """Return the table called `name`."""
+        """Return the table called `name`.
+
+        Raises:
+            KeyError: The vendor has no such table.
+        """
         for table in self.tables:
             if table.name == name:
                 return table
         raise KeyError(f"{self.name} has no table {name}")
 
     def maps_to(self, entity: str, table: str = "") -> tuple[EntityMap, ...]:
-        """Return the maps that produce an entity, from one table or, if `table` is empty, from any."""
+        """Return the maps that produce an entity: those of one table or, if `table` is empty, those of all tables."""
         return tuple(each for each in self.maps if each.entity == entity and table in ("", each.table))
 
     @property
     def requested_tables(self) -> tuple[Table, ...]:
-        """Tables that are requested; the others arrive only by webhook."""
+        """The tables that are requested, without those that arrive only by webhook."""
         return tuple(table for table in self.tables if not isinstance(table.shape, Pushed))
 
     def is_keyed(self, table: Table) -> bool:
@@ -375,7 +383,7 @@ class Vendor:
 
     @property
     def stages(self) -> tuple[tuple[str, ...], ...]:
-        """Names of tables grouped into stages, in request order: a table comes one stage after its parent."""
+        """Names of the requested tables, grouped into stages in request order; each table is in the stage after its parent's."""
         depths: dict[str, int] = {}
         for table in self.requested_tables:
             depths[table.name] = depths[table.parent] + 1 if table.parent else 0

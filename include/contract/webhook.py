@@ -25,7 +25,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class SignedBody:
-    """Deliveries carry an HMAC-SHA256 of the raw body, in base64: one numbered header per secret of the sender.
+    """Proof by signature: each delivery has one numbered header per secret, with the HMAC-SHA256 of the raw body in base64.
 
     Attributes:
         header: Name without the number: `X-Signature` means `X-Signature-1`, `X-Signature-2`, ...
@@ -36,7 +36,9 @@ class SignedBody:
 
 @dataclass(frozen=True, slots=True)
 class EchoedId:
-    """Deliveries carry a client id that only the sender and we know, from one of the sender's networks; the response repeats it.
+    """Proof by a shared client id: each delivery contains the id and comes from one of the sender's networks.
+
+    The response must repeat the id.
 
     Attributes:
         header: The header with the id, in the request and in the response.
@@ -47,20 +49,21 @@ class EchoedId:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """What the gateway has to know of a sender of webhooks.
+    """A sender of webhooks, declared for the gateway.
 
     Attributes:
-        name: Its name in the inbox and in notifications: the vendor's.
-        path: Path of its endpoint, after `/webhooks/`.
-        connection: The Airflow connection with its secrets, or the prefix of its settings (see `include.gateway.settings`).
-        proof: How its requests are authenticated.
-        max_bytes: The largest body.
+        name: Name of the sender in the inbox and in notifications; equal to the vendor's name.
+        path: Path of the endpoint, after `/webhooks/`.
+        connection: Id of the Airflow connection with the sender's secrets. A gateway that runs as its own process uses it as the
+            prefix of the sender's settings (see `include.gateway.settings`).
+        proof: How deliveries are authenticated.
+        max_bytes: Maximum size of a body.
         rate: Rate limit of authentic deliveries, such as `30000/minute`; beyond it, the response is a 429.
         headers: Request headers to store with a delivery; no secrets.
         event_id: Top-level field of the body with the sender's id of the delivery; None if it has none.
         attempt: Top-level field of the body that counts the sender's attempts; None if it has none. Two deliveries that differ
             only in this field are duplicates.
-        json_setting: How to configure the vendor to send plain JSON; quoted in the refusal of another format.
+        json_setting: How to configure the vendor to send JSON. The error response to a body in another format quotes this text.
     """
 
     name: str
@@ -77,14 +80,14 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """The requests for failed deliveries, and for their redelivery.
+    """Two requests: a GET that lists failed deliveries, and a PUT that requests their redelivery.
 
     Attributes:
-        failures_path: Path of the list of failed deliveries.
-        failures: Field of the response with the list.
+        failures_path: Path of the GET.
+        failures: Field of the GET's response with the list of failed deliveries.
         key: Field of a failed delivery with the key of its row.
-        path: Path for a PUT with such keys, which requests redelivery.
-        keys: Field of that request's body with the keys.
+        path: Path of the PUT.
+        keys: Field of the PUT's body for the keys to redeliver.
     """
 
     failures_path: str
@@ -100,9 +103,10 @@ class Webhook:
 
     Attributes:
         table: The table that the deliveries update.
-        keys: Path of fields to each part of the row's request key in the body of a delivery.
-        row: Path of fields to the row; if a body has no row, the row is requested by its key.
-        log: Table of the deliveries themselves: each body without its row.
+        keys: For each part of the row's key: the path of fields that leads to it in the body of a delivery.
+        row: Path of fields that leads to the row in the body. If a body has no row there, the row is requested by its key. Empty:
+            bodies never contain the row.
+        log: Table that records the deliveries themselves: each body without the row.
         sender: How the gateway receives the deliveries.
         redelivery: How to request failed deliveries again; None if the vendor offers no such request.
     """

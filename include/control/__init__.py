@@ -1,1 +1,1 @@
-"""The integration database: ledger, dead letters, calls, rate budgets, writers' fences."""
+"""The integration database (schema `control`): ledger, dead letters, inbox, calls, rate budgets, fences of writers, and more."""

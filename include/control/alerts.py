@@ -1,4 +1,4 @@
-"""Alerts that were sent. Each alert is sent once, however many processes raise it."""
+"""Record the alerts that were sent, so that each alert is sent once, even if several processes raise it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-# A second process waits here until the first has sent the alert; if the first rolls back, the second sends it.
+# If two processes raise an alert, the second waits here until the first has sent it. If the first rolls back, the second sends it.
 _RECORD = sa.text("""
 insert into control.alert (kind, dag_id, run_id, task, subject, title)
 values (:kind, :dag_id, :run_id, :task, :subject, :title) on conflict do nothing returning alert_id
@@ -21,15 +21,15 @@ SILENT = "silent"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The subject of an alert. Two records that differ only in their title are one alert.
+    """The record of an alert. Two records that differ only in their title are the same alert.
 
     Attributes:
         kind: `failed`, `deadline`, `late`, ...
         title: First line of the alert.
         dag_id: Empty if the alert concerns no DAG.
         run_id: Empty if the alert concerns no run.
-        task: With its map index, such as `pull[2]`.
-        subject: Further detail: a deadline, a try, a day.
+        task: Task with its map index, such as `pull[2]`; empty if the alert concerns no task.
+        subject: Detail that distinguishes alerts of the same kind and run: a deadline, a try, a day.
     """
 
     kind: str
@@ -41,9 +41,9 @@ class Record:
 
 
 def send_once(engine: sa.Engine, record: Record, send: Callable[[], None]) -> bool:
-    """Send an alert unless it was sent before. Return whether it was sent now.
+    """Send an alert unless it was sent before; return whether this call sent it.
 
-    If `send` raises, the record is rolled back and the next try sends the alert.
+    If `send` raises, the record is rolled back, so that the next try sends the alert.
     """
     with engine.begin() as connection:
         alert_id = connection.execute(_RECORD, asdict(record)).scalar()
@@ -61,7 +61,7 @@ def record_silent(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> No
 
 
 def is_silent(engine: sa.Engine, dag_id: str, run_id: str) -> bool:
-    """Return whether a run failed without an alert."""
+    """Return whether a run failed without an alert, as `record_silent` records it."""
     with engine.connect() as connection:
         values = {"kind": SILENT, "dag_id": dag_id, "run_id": run_id}
         return bool(connection.execute(_HAS, values).scalar())

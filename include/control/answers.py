@@ -1,7 +1,7 @@
-"""Responses that a fan-out has received so far. A fan-out that was killed resumes from them, even hours later.
+"""Store the responses that a fan-out has received so far. A fan-out that was killed resumes from them, even hours later.
 
-The rows are flat, and their sensitive fields are already tokens. They are stored until the partition is complete. A response with
-an ETag is also stored for later runs, so that the vendor need not send it again.
+The stored rows are flat, and their sensitive fields are already tokens. They are deleted once the partition is complete. A response
+with an ETag is also stored for later runs, so that the vendor need not send an unchanged response again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ select :run_id, vendor, table_name, request_key, rows, :now from control.known_a
 where vendor = :vendor and table_name = :table_name and request_key = :request_key and contract = :contract and etag = :etag
 on conflict (run_id, vendor, table_name, request_key) do update set rows = kept.rows
 """)
-# Responses that no run has requested for 30 days.
+# Delete responses that no run has requested for 30 days.
 _DELETE_UNUSED = sa.text("""
 delete from control.known_answer
 where vendor = :vendor and table_name = :table_name and requested_at < clock_timestamp() - interval '30 days'
@@ -44,12 +44,21 @@ where vendor = :vendor and table_name = :table_name and requested_at < clock_tim
 _OF = "run_id = :run_id and vendor = :vendor and table_name = :table_name"
 _PIECE = 500
 REST_S = 900.0
-"""Shortest time between conditional requests for the same item: sooner, a vendor may report "not modified" wrongly."""
+"""Minimum seconds between two conditional requests for the same item. If they come sooner, a vendor may wrongly report "not modified"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The responses of one run's fan-out. `contract` is the hash of the table's declaration, `clock` timestamps the responses."""
+    """The stored responses of one run's fan-out.
+
+    Attributes:
+        engine: The control database.
+        run_id: The run.
+        vendor: Name of the vendor.
+        table_name: The table that the fan-out requests.
+        contract: Hash of the table's declaration. A response stored under another hash is not used.
+        clock: Returns the time at which a response is stored.
+    """
 
     engine: sa.Engine
     run_id: str
@@ -59,13 +68,13 @@ class Answers:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def known(self) -> set[str]:
-        """Return the requests that have a stored response."""
+        """Return the keys of the requests whose responses are stored for this run."""
         with self.engine.connect() as connection:
             query = sa.text(f"select request_key from control.answer where {_OF}")  # noqa: S608
             return set(connection.scalars(query, self._values))
 
     def began_at(self) -> datetime:
-        """Return when the first response arrived, in this try or an earlier one; now if there is none."""
+        """Return when this run's first response was stored, in this try or an earlier one; the current time if there is none."""
         with self.engine.connect() as connection:
             first: datetime | None = connection.scalar(
                 sa.text(f"select min(answered_at) from control.answer where {_OF}"),  # noqa: S608
@@ -74,7 +83,13 @@ class Answers:
         return min(first or self.clock(), self.clock())
 
     def keep(self, request_key: str, rows: bytes, etag: str = "") -> None:
-        """Store a response, a JSON array of rows, unless one is stored. With an ETag, store it for later runs as well."""
+        """Store the response to a request.
+
+        Args:
+            request_key: Key of the request. If this run has a response for it already, that response stays.
+            rows: The response's rows, as a JSON array.
+            etag: The response's ETag. With an ETag, the response is also stored for later runs, in place of an earlier one.
+        """
         values = self._values | {"request_key": request_key, "rows": rows, "now": self.clock()}
         with self.engine.begin() as connection:
             if etag:
@@ -82,13 +97,16 @@ class Answers:
             connection.execute(_STORE, values)
 
     def take_etags(self, keys: Collection[str]) -> dict[str, str]:
-        """Return request -> ETag of the responses stored by earlier runs; each at most once in `REST_S` seconds."""
+        """Return the ETags of responses that earlier runs stored: request key -> ETag.
+
+        Leaves out a response that was requested in the last `REST_S` seconds. The responses returned count as requested now.
+        """
         values = self._values | {"contract": self.contract, "wanted": list(keys), "rest_s": REST_S}
         with self.engine.begin() as connection:
             return {row.request_key: row.etag for row in connection.execute(_TAKE_ETAGS, values)}
 
     def keep_known(self, request_key: str, etag: str) -> bool:
-        """Store, for this run, the response that an earlier run stored with this ETag; return False if it was deleted."""
+        """Store for this run the response that an earlier run stored with this ETag; return False if it is no longer stored."""
         values = self._values | {
             "request_key": request_key,
             "etag": etag,
@@ -99,7 +117,7 @@ class Answers:
             return connection.execute(_STORE_UNCHANGED, values).rowcount == 1
 
     def pieces(self) -> Iterator[bytes]:
-        """Yield all rows as JSON arrays, each of up to 500 responses, in the order of the requests' keys."""
+        """Yield the rows of this run's responses in the order of the request keys, as JSON arrays of up to 500 responses each."""
         query = sa.text(f"select rows from control.answer where {_OF} order by request_key")  # noqa: S608
         with self.engine.connect().execution_options(stream_results=True) as connection:
             for some in connection.execute(query, self._values).scalars().partitions(_PIECE):
@@ -107,7 +125,10 @@ class Answers:
                 yield b"[" + b",".join(each for each in inner if each) + b"]"
 
     def forget(self) -> None:
-        """Delete the run's responses, because the partition is complete; delete unused responses of earlier runs."""
+        """Delete this run's responses, and those stored for later runs that no run has requested for 30 days.
+
+        Call it when the partition is complete, or when the stored responses may be stale.
+        """
         with self.engine.begin() as connection:
             connection.execute(sa.text(f"delete from control.answer where {_OF}"), self._values)  # noqa: S608
             connection.execute(_DELETE_UNUSED, self._values)

@@ -26,7 +26,7 @@ set spoken_until = greatest(b.spoken_until, clock_timestamp()) + make_interval(s
 returning extract(epoch from spoken_until - clock_timestamp())::float8 - :step * :burst
 """)
 
-# A crash of the server loses at most a few turns, which is not worth waiting for the disk.
+# Don't wait for the disk at commit: a crash of the server loses only a few turns.
 _NOT_DURABLE = sa.text("set local synchronous_commit = off")
 
 _PAUSE = sa.text("""
@@ -38,7 +38,7 @@ set spoken_until = greatest(b.spoken_until, clock_timestamp() + make_interval(se
 
 
 class _Bucket(NamedTuple):
-    """A row of `control.rate_budget`: the length of a turn in seconds, and how many turns a burst may take at once."""
+    """A row of `control.rate_budget`: its name, the seconds per call (a turn), and how many turns a burst may take at once."""
 
     name: str
     step_s: float
@@ -46,7 +46,15 @@ class _Bucket(NamedTuple):
 
 
 def _buckets(name: str, calls: float, seconds: float, burst: int, reserved_ratio: float) -> tuple[_Bucket, ...]:
-    """Return the bucket of all runs and, if a share is reserved for on-demand runs, the narrower bucket of batch runs."""
+    """Return the bucket of all runs and, if a share is reserved for on-demand runs, also the narrower bucket of batch runs.
+
+    Args:
+        name: Name of an hourly bucket of the declaration; empty for the vendor's whole budget.
+        calls: Maximum calls in `seconds`.
+        seconds: Length of the period.
+        burst: Maximum calls at once; reduced to at most half of `calls`.
+        reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs; 0 for none.
+    """
     burst = max(1, min(burst, int(calls / 2)))
     step_s = seconds / max(calls - burst, calls / 2)
     whole = _Bucket(name or "all", step_s, burst)
@@ -56,15 +64,15 @@ def _buckets(name: str, calls: float, seconds: float, burst: int, reserved_ratio
 
 
 class RateBudget:
-    """The calls that a vendor allows.
+    """The rate budget of one vendor, for the calls of one run.
 
     Args:
         engine: The control database; each turn is its own short transaction.
         vendor: Name of the vendor.
         budget: The declared limits.
         on_demand: Whether this run may use the reserved share.
-        speed: How many times faster than the wall clock the vendor's minutes pass (a sandbox's clock).
-        patience_s: The longest wait for a turn, in seconds. Longer waits are left to Airflow's retry, not to a sleeping task.
+        speed: How many times faster than the wall clock the vendor's clock runs; above 1 only for a sandbox.
+        patience_s: Maximum seconds that a task sleeps for a turn. If the wait is longer, the task fails and Airflow retries it.
     """
 
     def __init__(
@@ -86,13 +94,16 @@ class RateBudget:
             self._buckets[name] = _buckets(name, calls, 3600.0 / speed, budget.burst, reserved)
 
     def take(self, bucket: str = "") -> None:
-        """Wait until the budget, and the narrower bucket if one is named, allows one more call.
+        """Wait until the vendor's budget allows one more call.
+
+        Args:
+            bucket: Hourly bucket of the declaration that the call also counts against; empty for none.
 
         Raises:
             RateLimited: The wait would exceed `patience_s`.
         """
         passed = self._buckets[""] + (self._buckets[bucket] if bucket else ())
-        # The narrowest first, so that a turn of the whole budget is taken only when the call can be made.
+        # The narrowest bucket first, so that a turn of the whole budget is taken only when the narrower buckets allow the call.
         for each in reversed(passed):
             self._pass(each)
 
@@ -107,7 +118,7 @@ class RateBudget:
             time.sleep(wait)
 
     def pause(self, seconds: float) -> None:
-        """Stop every process from calling the vendor for some seconds, at most a day, as `Retry-After` requests."""
+        """Block the calls of all processes to the vendor for `seconds` (from `Retry-After`), limited to one day."""
         [whole, *_] = self._buckets[""]
         wait = min(seconds, 86_400.0) + whole.step_s * whole.burst
         with self._engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The log of calls to vendors, one row a call: path, status, latency, bytes, the vendor's correlation id."""
+"""The log of calls to vendors, one row per call: path, status, latency, bytes, the vendor's correlation id."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ select exists (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `status` is None if there was no response; the path contains no query string."""
+    """One call. `path` contains no query string; `status` is None if there was no response."""
 
     called_at: datetime
     path: str
@@ -65,7 +65,7 @@ class CallLog:
             return bool(connection.scalar(_HAS_ANSWERED, {"vendor": self._of["vendor"], "path": path}))
 
     def add(self, call: Call) -> None:
-        """Add one call."""
+        """Add one call, which the next `flush` writes."""
         with self._lock:
             self._calls.append(call)
 

@@ -1,4 +1,4 @@
-"""Compare three clocks before anything is staged: this machine's, the database's and the vendor's."""
+"""Compare the clocks of this machine, the database and the vendor before anything is staged."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ log = logging.getLogger(__name__)
 
 MOST = timedelta(minutes=5)
 MOST_OF_VENDOR = timedelta(hours=1)
-"""Largest difference from the vendor's clock. If database and worker share a machine, only the vendor's clock shows that both are wrong."""
+"""Maximum difference between our clocks and the vendor's.
+
+If database and worker share a machine, their clocks always agree, and only the vendor's clock can show that they are wrong.
+"""
 
 
 _ADVICE = "synchronize it (NTP), then clear the task; nothing was staged"
 
 
 class Clocks:
-    """Compares the clock of this machine with the database's and the vendor's.
+    """Compares the clock of this machine with those of the database and the vendor.
 
-    Our clock timestamps staged rows and bounds the windows of edits; the database's clock timestamps loaded rows. If only the vendor's
-    clock differs, by minutes, the difference is logged.
+    The machine's clock timestamps staged rows and sets the bounds of edit windows. The database's clock timestamps loaded rows.
 
     Args:
         engine: The control database.
-        ours: The clock of this machine, aware.
-        is_vendor_trusted: Whether a difference of hours from the vendor's clock is treated as an error of our clocks.
+        ours: Returns the time of this machine, with time zone.
+        is_vendor_trusted: Whether a difference of more than an hour from the vendor's clock is an error. If false, it is only logged.
     """
 
     def __init__(
@@ -44,16 +46,18 @@ class Clocks:
         self._is_compared = False
 
     def compare(self, vendor: str, date_header: str, age: str = "") -> None:
-        """Compare the clocks, using a vendor's response. Only the first call does anything.
+        """Compare the three clocks. Once they agree, later calls do nothing.
+
+        A difference of more than five minutes from the vendor's clock alone is logged.
 
         Args:
-            vendor: Named in the error.
-            date_header: The response's header `Date`; empty if it has none.
-            age: The response's header `Age` in seconds, set by a cache.
+            vendor: Name of the vendor, for the error.
+            date_header: Header `Date` of a response of the vendor. If it is empty or invalid, the vendor's clock is not compared.
+            age: Header `Age` of the response in seconds, which a cache sets; empty if there is none.
 
         Raises:
-            ClockSkew: This machine's clock and the database's differ by more than five minutes (the message names the wrong one, judged by
-                the vendor's clock); or the vendor's clock differs from both by more than an hour.
+            ClockSkew: The clocks of this machine and the database differ by more than five minutes; the message names the wrong one if
+                the vendor's clock agrees with the other. Or the vendor's clock is trusted and differs from both by more than an hour.
         """
         if self._is_compared:
             return
@@ -77,7 +81,7 @@ class Clocks:
 
 
 def _explain(ours: datetime, database: datetime, theirs: datetime | None) -> str:
-    """Return a message that names the wrong clock of the two, using the vendor's clock as the reference."""
+    """Return the error message for clocks of this machine and the database that differ: the vendor's clock shows which one is wrong."""
     if theirs is not None and abs(database - theirs) <= MOST:
         return f"The clock of this machine is {_difference(ours, database)}, by the database and the vendor: {_ADVICE}"
     if theirs is not None and abs(ours - theirs) <= MOST:

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from include.control.ledger import Pull
 from include.errors import InputRejected
 
-# Dead letters per statement, and per event of the outbox. Limited because all of them are in this process's memory, and because
-# PostgreSQL accepts no JSON document beyond 256 MB.
+# Maximum dead letters per statement, and per event of the outbox: all of them are in this process's memory, and PostgreSQL accepts
+# no JSON document beyond 256 MB.
 _BATCH_SIZE = 10_000
 
 _INCOMING = """
@@ -27,18 +27,18 @@ incoming as (
 )
 """
 
-# Open dead letters that a pull may close, unless a newer pull wrote them. In a snapshot, each day has its own rows. A description or an
-# event is the same row on every day.
+# Open dead letters of the pull's table. In a snapshot, each day has its own rows, so only the pull's day counts. A description or an
+# event is the same row on every day. `_OLDER` selects those that the pull may close: of other partitions, and not of a newer pull.
 _OPEN = """
 vendor = :vendor and table_name = :table_name and status = 'open' and (not :own_day or business_date = :business_date)
 """
 _OLDER = f"{_OPEN} and partition <> :partition and extracted_at <= :extracted_at"
 
-# Dead letters with certain row keys. The index `dead_letter_open` stores this many characters of a key.
+# Dead letters with the given row keys. The index `dead_letter_open` stores only the first characters of a key: this many.
 _START = 200
 _OF_ROWS = f"left(row_key, {_START}) = any(:starts) and row_key = any(:keys)"
 
-# A row that fails again for the same reasons keeps its dead letter, which then points to the newest content.
+# A row that fails again for the same reasons keeps its dead letter. Update the dead letter to point to the row's newest content.
 _KEEP = sa.text(f"""
 with {_INCOMING}, known as (
     select dead_letter_id, row_key, reasons,
@@ -77,7 +77,7 @@ update control.dead_letter set status = 'superseded', replayed_by = :run_id, clo
 where {_OLDER} and business_date <= :business_date
 """)  # noqa: S608
 
-# Includes dead letters that the same run discarded, so that its task can be retried.
+# Dead letters to discard. Includes those that the same run discarded already, so that its task can be retried.
 _IS_SELECTED = """
 l.dead_letter_id = any(:ids) and (l.status = 'open' or l.status = 'discarded' and l.replayed_by = :run_id)
 """
@@ -92,7 +92,7 @@ select l.vendor, case d.entity when '*' then l.table_name else d.entity end as e
 from control.dead_letter l cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text)
 where l.stage <> 'crm'
 """
-# A dead letter of stage crm protects nothing. Rows that another open dead letter describes stay protected.
+# Stored rows that no open dead letter protects once these are discarded. A dead letter of stage crm protects none.
 _RELEASED = sa.text(f"""
 {_DESCRIBED} and {_IS_SELECTED} except {_DESCRIBED} and l.status = 'open' and l.dead_letter_id <> all(:ids)
 order by 1, 2, 3, 4, 5
@@ -111,14 +111,15 @@ class DeadLetter:
 
     Attributes:
         row_key: The row's key at the vendor; None if it could not be read.
-        reasons: Names of the failed expectations, or the field and its fault; never a value.
+        reasons: The failed expectations, or the fields with their faults; never a value.
         part: File of the partition that contains the row.
         row_number: Row within that file, from 0.
         money_usd: The row's amount in the table's money column; None if the table has no such column, or the amount can't be read.
         is_money_unreadable: Whether the table has a money column and the row's amount can't be read.
-        row_date: The row's own date, if it can be read.
-        describes: The stored rows that this row may describe: `{"entity", "key"}`, `{"entity", "parent"}` or `{"entity"}` for each
-            entity; for transactions also `position` and `quantity`, if they can be read. See `dead_rows`.
+        row_date: The row's own date; None if it has none or it can't be read.
+        describes: The stored rows that this row may describe, one mapping per entity: `{"entity", "key"}` if the key can be read, else
+            `{"entity", "parent"}`, else `{"entity"}` (any row). For transactions also `position` and `quantity`, if they can be
+            read. See `include.transform.dead_rows`.
     """
 
     row_key: str | None
@@ -140,17 +141,19 @@ def insert(
     *,
     own_day: bool,
 ) -> None:
-    """Insert dead letters. A dead letter that exists already is left unchanged.
+    """Insert dead letters. Inserting the same rows of a partition again changes nothing.
 
-    A row that failed in an earlier pull and fails again has one open dead letter: the same one if the reasons are the same.
+    If a row already has an open dead letter from an earlier pull, the outcome depends on the reasons:
+        same stage and reasons: that dead letter stays open and now points to the row in this partition. No new one is inserted.
+        otherwise: that dead letter is closed as superseded, and a new one is inserted.
 
     Args:
-        connection: In a transaction.
+        connection: An open transaction.
         pull: The pull that the rows belong to.
-        stage: The stage that the rows failed in.
-        partition: The partition that contains the rows.
-        dead_letters: The rows, any number of them; at most `_BATCH_SIZE` are in memory at a time.
-        own_day: Whether each day has its own rows (a snapshot).
+        stage: The stage in which the rows failed.
+        partition: Path of the partition that contains the rows.
+        dead_letters: The dead letters; at most `_BATCH_SIZE` are in memory at a time.
+        own_day: Whether each day has its own rows (a snapshot). If true, only dead letters of the pull's day are from the same row.
     """
     of = {**asdict(pull), "stage": stage, "partition": partition, "own_day": own_day}
     remaining = iter(dead_letters)
@@ -162,7 +165,7 @@ def insert(
 
 
 def find_open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> list[str]:
-    """Return the row keys of a table's open dead letters."""
+    """Return the row keys of a table's open dead letters, without duplicates. If `own_day`, only those of the pull's day count."""
     return list(
         connection.scalars(
             sa.text(f"select distinct row_key from control.dead_letter where {_OPEN} and row_key is not null"),  # noqa: S608
@@ -174,15 +177,15 @@ def find_open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> l
 def close_loaded(
     connection: sa.Connection, pull: Pull, keys: Iterable[str], *, own_day: bool, partition: str = ""
 ) -> int:
-    """Close the dead letters of rows that this pull loads; return their number.
+    """Close, as replayed, the dead letters of rows that this pull loads; return their number.
 
     Args:
-        connection: In the load's transaction.
+        connection: The transaction of the load.
         pull: The pull that is loaded.
-        keys: Keys of its good rows that had a dead letter.
-        own_day: As for `insert`.
-        partition: The loaded partition. Its own dead letters stay open, because several rows, such as the lots of a holding, may
-            share one key.
+        keys: Keys of the pull's good rows that have an open dead letter.
+        own_day: Whether each day has its own rows (a snapshot).
+        partition: Path of the loaded partition. Its own dead letters stay open, because a good row and a dead row may share a key
+            (the lots of a holding).
     """
     return connection.execute(
         sa.text(f"""
@@ -194,9 +197,9 @@ def close_loaded(
 
 
 def supersede_rest(connection: sa.Connection, pull: Pull, partition: str, *, own_day: bool) -> int:
-    """Mark the dead letters of earlier pulls as superseded after a full pull of the table; return their number.
+    """Close, as superseded, the open dead letters of earlier pulls after a full pull of the table; return their number.
 
-    Each of their rows was loaded, or has a newer dead letter, or was removed at the vendor.
+    Each of their rows was loaded, has a newer dead letter, or was removed at the vendor.
     """
     return connection.execute(_SUPERSEDE_REST, asdict(pull) | {"partition": partition, "own_day": own_day}).rowcount
 
@@ -210,9 +213,9 @@ class Discarded:
     """Dead letters that an operator discards.
 
     Attributes:
-        dead_letters: A line for each: `17 <vendor>.assets 2026-11-20 4711: price_usd: not a number`.
-        money_usd: The sum of the amounts that can be read; None if there are none.
-        released: Stored rows that only these dead letters protected, and that the next run may withdraw:
+        dead_letters: One line per dead letter: `17 <vendor>.assets 2026-11-20 4711: price_usd: not a number`.
+        money_usd: Sum of the amounts that can be read; None if no amount can be read.
+        released: Stored rows that only these dead letters protected, so that the next run may withdraw them. One line per row:
             `<vendor>: position 4711, 2026-11-20`.
     """
 
@@ -221,7 +224,7 @@ class Discarded:
     released: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return two lists, each with a heading."""
+        """Return the dead letters and the released rows as text: two lists, each with a heading."""
         money = "" if self.money_usd is None else f" with ${self.money_usd:,.2f}"
         return "\n- ".join([f"{len(self.dead_letters):,} dead letters{money}:", *self.dead_letters]) + "\n- ".join(
             [f"\nReleased, so that the next run may withdraw it: {len(self.released):,}", *self.released]
@@ -231,18 +234,18 @@ class Discarded:
 def discard(
     engine: sa.Engine, ids: Sequence[int], reason: str, discarded_by: str, run_id: str, *, is_dry: bool
 ) -> Discarded:
-    """Discard open dead letters whose rows will never be loaded: all of them, or none.
+    """Discard open dead letters whose rows will never be loaded; return what is discarded.
 
     Args:
-        engine: As the loading role.
+        engine: The database, as the loading role.
         ids: Ids of the dead letters.
         reason: The operator's reason.
-        discarded_by: The operator.
-        run_id: Of the discarding run; the same run may repeat it.
-        is_dry: Change nothing.
+        discarded_by: Name of the operator.
+        run_id: The run that discards. If the same run repeats the call, it is accepted.
+        is_dry: Whether to change nothing and only return what would be discarded.
 
     Raises:
-        InputRejected: No ids, no reason, or a dead letter that is not open.
+        InputRejected: There are no ids or no reason, or a dead letter is not open. Nothing was discarded.
     """
     if not ids:
         raise InputRejected("No dead letters are selected: enter the ids of those to discard")

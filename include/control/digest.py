@@ -1,4 +1,4 @@
-"""The daily digest: rejected days, dead letters, explained breaks, days held back from Salesforce, conflicts, new fields."""
+"""The daily digest: rejected days, dead letters, reconciliation breaks, days held back from Salesforce, security conflicts, new fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = 20
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 """A time before every record."""
 
-# A dead letter is new unless the same row had one before for the same reasons: each full pull records its dead rows anew.
+# Each full pull records its dead rows again. So a dead letter is new only if the same row had none before for the same reasons.
 _IS_NEW = """
 not exists (select from control.dead_letter e
             where e.vendor = l.vendor and e.table_name = l.table_name and e.stage = l.stage and e.row_key = l.row_key
@@ -55,7 +55,7 @@ select * from (
 order by vendor, business_date, check_name
 """)
 
-# Vendors whose newest load is not reconciled, or failed to reconcile: nothing of theirs is sent to Salesforce until it does.
+# Vendors whose newest load was not reconciled, or failed a check. None of their data is sent to Salesforce until the load is reconciled.
 _HELD_BACK = sa.text("""
 select n.vendor, n.business_date, n.loaded_at as since,
        exists (select from control.reconciliation r where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date)
@@ -93,7 +93,16 @@ UNDER_WAY = timedelta(hours=2)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Open dead letters of a table: their number, the number of new ones, their money, and the most frequent reasons."""
+    """Open dead letters of one table.
+
+    Attributes:
+        open: Number of open dead letters.
+        new: Number of those that are new; see `find_dead_letters`.
+        since: When the oldest open dead letter was recorded.
+        money_usd: Sum of the amounts that can be read; None if there are none.
+        unreadable: Number of rows whose amount can't be read.
+        reasons: Distinct reasons, the most frequent first. If the search is limited to a run, only those of new dead letters.
+    """
 
     vendor: str
     table: str
@@ -117,7 +126,7 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A reconciliation check that failed, or that passed only because dead letters explain the breaks or an operator accepted them."""
+    """A reconciliation check that failed, had breaks that dead letters explain, or was accepted by an operator."""
 
     vendor: str
     business_date: date
@@ -140,7 +149,10 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """A vendor whose newest day is held back from Salesforce. `is_off`: the day failed to reconcile, else it was not reconciled."""
+    """A vendor whose newest day is held back from Salesforce.
+
+    `is_off` is true if a reconciliation check of the day failed, and false if the day was not reconciled at all.
+    """
 
     vendor: str
     business_date: date
@@ -155,7 +167,10 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True)
 class SecurityConflict:
-    """A number that vendors assign to different kinds of security. Each kind stays a separate security until the vendors agree."""
+    """A security number (CUSIP) that vendors assign to different kinds of security.
+
+    Each kind stays a separate security until the vendors agree.
+    """
 
     number: str
     kinds: tuple[str, ...]
@@ -168,7 +183,7 @@ class SecurityConflict:
 
 @dataclass(frozen=True, slots=True)
 class UndeclaredFields:
-    """Fields that a vendor sends in a table and the table's declaration does not name. They are not staged."""
+    """Fields of a vendor's table that the vendor sends but the table's declaration does not contain. They are not staged."""
 
     vendor: str
     table: str
@@ -184,7 +199,7 @@ class UndeclaredFields:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A vendor's rejected day, with no later load."""
+    """A vendor's day that was rejected after the vendor's last load. `in_force` is the day of that load, which stays in force."""
 
     vendor: str
     business_date: date
@@ -200,19 +215,21 @@ class Rejected:
 
 
 def find_rejected(engine: sa.Engine) -> list[Rejected]:
-    """Return the vendors whose newest rejected day is newer than their newest load."""
+    """Return the newest rejection of each vendor that was recorded after the vendor's newest load, for the same day or a later one."""
     with engine.connect() as connection:
         rows = connection.execute(_REJECTED).all()
     return [Rejected(r.vendor, r.rejected_date, r.rejected_in, r.business_date, r.reason) for r in rows]
 
 
 def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> list[DeadLetters]:
-    """Return the tables with open dead letters. A dead letter is new if it was recorded at or after `since` and its row had none before.
+    """Return the tables with open dead letters.
+
+    A dead letter counts as new if it was recorded at or after `since` and the same row had none before for the same reasons.
 
     Args:
         engine: The control database.
-        since: Aware.
-        run_id: Only the dead letters of this run; empty for all.
+        since: Time with time zone.
+        run_id: Count only the dead letters of this run; empty for all runs.
     """
     with engine.connect() as connection:
         rows = connection.execute(sa.text(_DEAD_LETTERS), {"since": since, "run_id": run_id}).all()
@@ -223,19 +240,27 @@ def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> l
 
 
 def find_breaks(engine: sa.Engine, since: datetime, run_id: str = "") -> list[Break]:
-    """Return the checks since a time, or of a run, that failed, or passed only by dead letters or an operator's acceptance."""
+    """Return the reconciliation checks that failed, had breaks that dead letters explain, or were accepted by an operator.
+
+    If a check was repeated for the same day, only its newest result counts.
+
+    Args:
+        engine: The control database.
+        since: Leave out checks before this time.
+        run_id: Only the checks of this run; empty for all runs.
+    """
     with engine.connect() as connection:
         return [Break(*row) for row in connection.execute(_BREAKS, {"since": since, "run_id": run_id})]
 
 
 def find_held_back(engine: sa.Engine, now: datetime) -> list[HeldBack]:
-    """Return the vendors whose newest load has not reconciled although its run should be over."""
+    """Return the vendors whose newest load is older than `UNDER_WAY` and is not reconciled, or failed a reconciliation check."""
     with engine.connect() as connection:
         return [HeldBack(*row) for row in connection.execute(_HELD_BACK, {"before": now - UNDER_WAY})]
 
 
 def find_conflicts(engine: sa.Engine) -> list[SecurityConflict]:
-    """Return the numbers that vendors assign to different kinds of security."""
+    """Return the security numbers that vendors assign to different kinds of security, with these kinds."""
     with engine.connect() as connection:
         return [SecurityConflict(row.number, tuple(row.kinds), row.since) for row in connection.execute(_CONFLICTS)]
 
@@ -248,14 +273,18 @@ def find_undeclared(engine: sa.Engine, since: datetime) -> list[UndeclaredFields
 
 
 def find_last(engine: sa.Engine, now: datetime) -> datetime | None:
-    """Return when the previous digest was written; None if none was sent."""
+    """Return when the last digest that was sent before `now` was recorded; None if none was sent."""
     with engine.connect() as connection:
         last: datetime | None = connection.execute(_LAST, {"before": now}).scalar()
     return last
 
 
 def write_digest(engine: sa.Engine, now: datetime) -> str:
-    """Return the day's digest, with a heading per section and a line per item; empty if there is nothing to report."""
+    """Return the day's digest as text: a heading per section and a line per item; empty if there is nothing to report.
+
+    New dead letters, breaks and undeclared fields are those since the last digest. If there is no last digest: those of the last day,
+    and all undeclared fields.
+    """
     last = find_last(engine, now)
     since = last or now - timedelta(days=1)
     return _write(
@@ -269,7 +298,7 @@ def write_digest(engine: sa.Engine, now: datetime) -> str:
 
 
 def write_warning(engine: sa.Engine, run_id: str) -> str:
-    """Return a successful run's new dead letters and breaks, as text; empty if there are none."""
+    """Return the new dead letters and the reconciliation breaks of a run, as text for a warning; empty if there are none."""
     new = [each for each in find_dead_letters(engine, BEGINNING, run_id) if each.new]
     return _write(
         ("New dead letters", new), ("Reconciliation: breaks of this run", find_breaks(engine, BEGINNING, run_id))

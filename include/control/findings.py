@@ -1,8 +1,10 @@
-"""Findings of the business rules: opened, seen again and closed, as sets, in one transaction.
+"""Record the findings of the business rules: open new ones, update those found again, and close the others, in one transaction.
 
-A finding is one record, however often it is seen. Its content is rewritten only after a material change: of its measure
-by more than a tenth, of its words (figures apart), of its household or representative, or of its severity. Otherwise
-only the day on which it was last seen is updated.
+A finding stays one record, however often a rule finds it. Its content is rewritten only if one of these changes:
+    * its measure, by more than a tenth
+    * its details, apart from the figures in the text
+    * its household, its representative or its severity
+Otherwise only the day on which it was last seen is updated.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import sqlalchemy as sa
 
 from include.database.copy import copy_in
 
-# Rules with no newer evaluation than this one. Their rows stay locked, so that two runs settle one after the other.
+# Claim the rules that have no newer evaluation than this one. Their rows stay locked, so that two runs settle one after the other.
 _CLAIM = sa.text("""
 insert into control.evaluated_day as j (vendor, rule, business_date, read_at, run_id)
 select :vendor, rule, :day, :read_at, :run_id from unnest(cast(:rules as text[])) as r(rule) order by rule
@@ -63,7 +65,8 @@ where o.vendor = :vendor and o.rule = f.rule and o.subject_entity = f.subject_en
   and o.closed_at is null and o.business_date_seen < :day
 """)
 
-# Findings that were not found now. Close those already seen today (they were a mistake), and those past their rule's open days.
+# Close findings that were not found this time: those seen in an earlier evaluation of the same day (they were a mistake), and those
+# not seen for longer than their rule's open days.
 _CLOSE = sa.text("""
 update control.finding o
 set business_date_closed = :day, closed_run_id = :run_id, closed_at = clock_timestamp()
@@ -92,12 +95,12 @@ returning rule
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One reading of the data that rules evaluate.
+    """One reading of a vendor's day, which the rules evaluate.
 
     Attributes:
-        vendor: The vendor whose day was read.
-        business_date: The day.
-        read_at: Time of reading, by the database's clock.
+        vendor: The vendor.
+        business_date: The day that was read.
+        read_at: When it was read, by the database's clock.
         run_id: The run that read it.
     """
 
@@ -109,7 +112,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Counts of one rule's findings: `found = opened + seen`; `changed` is how many of those seen were rewritten."""
+    """Counts of one rule's findings.
+
+    Attributes:
+        found: Findings of this evaluation: `found = opened + seen`.
+        opened: New findings.
+        seen: Findings that were open already.
+        changed: Number of the seen findings whose content was rewritten.
+        closed: Findings that were closed.
+    """
 
     found: int = 0
     opened: int = 0
@@ -121,17 +132,21 @@ class Tally:
 def settle(
     connection: sa.Connection, look: Look, evaluated: Mapping[str, int], found: pa.Table, silent: pa.Table
 ) -> dict[str, Tally]:
-    """Open, update and close findings so that the open ones match those found. Repeating it, or an older look, changes nothing.
+    """Open, update and close findings according to one evaluation. Repeating the call changes nothing.
+
+    A rule that was already evaluated on a newer reading is skipped.
 
     Args:
-        connection: In a transaction of its own; the caller commits.
+        connection: A transaction of its own, which the caller commits.
         look: The reading that was evaluated.
-        evaluated: Rules that could be evaluated -> calendar days that their findings stay open after they were last seen.
-        found: rule, severity, and the columns of a finding; one row per rule and subject.
-        silent: subject_entity, subject_id. No finding on these subjects opens or closes. With a null id, no finding closes.
+        evaluated: Rules that could be evaluated -> number of calendar days for which a finding stays open after it was last seen.
+        found: What the rules found, with the columns rule, severity, and those of a finding; one row per rule and subject.
+        silent: Subjects that can't be evaluated because one of their rows is a dead letter, with the columns subject_entity and
+            subject_id. Their findings are neither opened, updated nor closed. A row without a subject_id means that no finding is
+            closed at all.
 
     Returns:
-        Counts by rule, without the rules whose last look was newer.
+        Rule -> counts, without the skipped rules.
     """
     values: dict[str, Any] = {
         "vendor": look.vendor, "day": look.business_date, "read_at": look.read_at, "run_id": look.run_id,

@@ -1,9 +1,9 @@
-"""Single-use refresh tokens, stored sealed and used by one process at a time.
+"""Store single-use refresh tokens, encrypted, and let only one process at a time use the token of a grant.
 
 The first token of a grant comes from the connection. A process that exchanges a token locks its row until the vendor's
-response is stored. So no two workers use the same token, and the next token is on disk before the access token that came
-with it is used. If the connection's first token has changed, the grant was authorized again, and the exchange starts over
-with the new token.
+response is stored. So two workers never use the same token, and the next token is on disk before the access token that came
+with it is used. If the first token in the connection has changed, an operator has authorized the grant again. Then the next exchange
+uses that first token.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Grants:
     Attributes:
         engine: The control database.
         vendor: Name of the vendor.
-        sealer: Seals the tokens.
-        firsts: Grant -> its first refresh token, as entered in the connection.
+        sealer: Encrypts the tokens.
+        firsts: Grant name -> its first refresh token, as entered in the connection.
     """
 
     engine: sa.Engine
@@ -66,7 +66,14 @@ class Grants:
             ) from None
 
     def exchange(self, grant: str, request: Callable[[str], tuple[str, T]]) -> T:
-        """Pass a grant's newest refresh token to `request`, which returns the next one, and store that at once.
+        """Exchange a grant's newest refresh token for the next one, and store that one at once.
+
+        Args:
+            grant: Name of the grant.
+            request: Sends a refresh token to the vendor; returns the next refresh token and the vendor's response.
+
+        Returns:
+            The vendor's response.
 
         Raises:
             ConfigurationError: The connection has no such grant.
@@ -76,7 +83,7 @@ class Grants:
                 "The connection has no such grant; add it to `grants` in its extra", vendor=self.vendor, grant=grant
             )
         first, place = self.firsts[grant], f"refresh_token:{self.vendor}:{grant}"
-        # A token is random, so a plain hash reveals nothing, and a change of keys can't make a used token look new.
+        # An unkeyed hash of a random token reveals nothing. And after a change of our keys, a used first token still has the same hash.
         values = {"vendor": self.vendor, "grant": grant, "first_hash": hashlib.sha256(first.encode()).hexdigest()}
         with self.engine.begin() as connection:
             sealed = connection.scalar(_TAKE, values | {"sealed": self.sealer.seal(first, place)})

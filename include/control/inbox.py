@@ -1,7 +1,7 @@
 """The inbox: webhook deliveries and unreadable events, stored byte for byte, and the notification about new ones.
 
-A delivery is in the inbox if and only if it was acknowledged. The notification is sent on `CHANNEL`, with the sender's name
-as its payload. It may be lost or arrive twice, so a listener always reads the inbox.
+A webhook delivery is acknowledged if and only if it is stored in the inbox. The notification is sent on `CHANNEL`, with the sender's
+name as its payload. It may be lost or arrive twice, so it contains no data: a listener reads the inbox.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import sqlalchemy as sa
 CHANNEL = "tributary_inbox"
 _ERROR_LENGTH = 2_000
 
-# In order of arrival, limited by the bytes of their bodies.
+# The first pending deliveries in order of arrival, limited in number and in total bytes.
 _LIST_PENDING = sa.text("""
 select inbox_id, body, received_at from (
     select inbox_id, body, received_at, sum(octet_length(body)) over (order by inbox_id) - octet_length(body) as bytes_before
     from (select * from control.inbox where sender = :sender and processed_at is null order by inbox_id limit :most) first
 ) counted where bytes_before < :most_bytes order by inbox_id
 """)
-# Pushed rows may contain sensitive values, and their callers still have them: delete the body once it was processed.
+# Rows that API callers pushed may contain sensitive values, and the callers still have them: delete the body once it was processed.
 _SETTLE = sa.text("""
 update control.inbox i set processed_at = clock_timestamp(), error = s.error, outcome = cast(s.outcome as jsonb),
                            body = case when i.sender like 'push.%' then '' else i.body end
@@ -46,11 +46,11 @@ class Delivery:
     """One authentic message of a sender.
 
     Attributes:
-        sender: Its name.
-        body: Byte for byte as received; never displayed.
-        content_hash: SHA-256 in hex; deliveries of one sender with the same hash are one.
-        event_id: The sender's id of the event, if it sends one.
-        headers: Those that describe the delivery; no secrets.
+        sender: Name of the sender.
+        body: Body, byte for byte as received; never displayed.
+        content_hash: SHA-256 in hex. Deliveries of one sender with the same hash are stored as one.
+        event_id: The sender's id of the event; None if it sends none.
+        headers: Headers to store with the delivery; no secrets.
     """
 
     sender: str
@@ -64,7 +64,7 @@ def receive(engine: sa.Engine, delivery: Delivery) -> bool:
     """Store a delivery in the inbox and notify listeners, in one durable transaction.
 
     Returns:
-        Whether it is new. A repeated delivery is counted, and notifies again if it is still pending.
+        Whether the delivery is new. A repeated delivery is only counted; it sends another notification if it is still pending.
 
     Raises:
         TargetUnavailable: The database is unavailable or busy.
@@ -75,7 +75,7 @@ def receive(engine: sa.Engine, delivery: Delivery) -> bool:
 
 
 def refuse(connection: sa.Connection, delivery: Delivery, error: str) -> None:
-    """Store a delivery that can't be processed, with its error, in the caller's transaction."""
+    """Store a delivery that can't be processed, with its error and marked as processed, in the caller's transaction."""
     connection.execute(_REFUSE, _values(delivery) | {"error": error})
 
 
@@ -93,7 +93,14 @@ class Pending:
 
 
 def list_pending(engine: sa.Engine, sender: str, most: int, most_bytes: int) -> list[Pending]:
-    """Return a sender's first pending deliveries: at most `most`, about `most_bytes` in total, and at least one if there is one."""
+    """Return a sender's first pending deliveries, in order of arrival.
+
+    Args:
+        engine: The control database.
+        sender: Name of the sender.
+        most: Maximum number of deliveries.
+        most_bytes: Stop after the delivery with which the total of bytes reaches this limit. So a single larger delivery is returned.
+    """
     with engine.connect() as connection:
         rows = connection.execute(_LIST_PENDING, {"sender": sender, "most": most, "most_bytes": most_bytes})
         return [Pending(row.inbox_id, bytes(row.body), row.received_at) for row in rows]
@@ -112,8 +119,8 @@ def settle(
 
     Args:
         engine: The control database.
-        errors: Delivery id -> error, or None.
-        outcomes: Delivery id -> outcome of the pushed rows.
+        errors: Delivery id -> error message, or None for success.
+        outcomes: Delivery id -> outcome of the rows that an API caller pushed, stored as JSON; None for other deliveries.
     """
     messages = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
     by_delivery = [(outcomes or {}).get(inbox_id) for inbox_id in errors]

@@ -1,4 +1,4 @@
-"""Late steps of a vendor's day, found in the ledger. Each is alerted once."""
+"""Find late steps of a vendor's day: steps that are due and not in the ledger. Each is alerted once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ values (:vendor, :table, :business_date, :stage, :due_at) on conflict do nothing
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A step that was due and is not in the ledger, with the table's rows and dead letters if it is staged."""
+    """A late step of a table: it was due at `due_at` and is not in the ledger.
+
+    `staged` and `dead` are the numbers of staged rows and dead letters; None if the table is not staged.
+    """
 
     vendor: str
     table: str
@@ -65,16 +68,18 @@ class Late:
 
 
 def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetime) -> list[Late]:
-    """Find the steps that are due, not done, and not yet alerted.
+    """Return the steps of the newest scheduled run that are due, not in the ledger, and not yet alerted.
 
-    Nothing is due for a start before the vendor's first pull, because the vendor's DAG was still paused.
+    The newest scheduled run is the last start of the vendor's cron schedule before `now`. Its business date is the last session closed
+    by then, and its steps are due on the day of the start. So the session that closes this afternoon is due tomorrow, and a vendor
+    with a weekly schedule is due once a week. Nothing is due for a start before the vendor's first ledger row, because the vendor's DAG
+    was still paused.
 
     Args:
         engine: The control database.
         vendor: Declares when each stage is due, in its own time zone.
-        now: Aware. Checks the last session before the newest start of the vendor's schedule, due on the morning of that start:
-            a session that closes this afternoon is due tomorrow, and a weekly vendor's is due once a week.
-        go_live: Aware. Nothing is due for a start before it.
+        now: Current time, with time zone.
+        go_live: Time with time zone; a run that was scheduled to start before it is never late.
     """
     local = now.astimezone(ZoneInfo(vendor.timezone))
     start = croniter(vendor.cron, local).get_prev(datetime)
@@ -108,7 +113,7 @@ def mark_alerted(engine: sa.Engine, late: list[Late]) -> None:
 
 
 def describe_progress(engine: sa.Engine, vendor_name: str, run_id: str) -> str:
-    """Return the progress of a vendor's run as text; empty if it has no rows in the ledger."""
+    """Return the progress of a vendor's run as text (tables staged and loaded, rows, dead letters); empty if no table is staged."""
     with engine.connect() as connection:
         done = connection.execute(_PROGRESS, {"vendor": vendor_name, "run_id": run_id}).one()
     if not done.tables:

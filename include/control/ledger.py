@@ -1,6 +1,6 @@
-"""The ledger: the input and output counts of every step. A row that does not balance can't be written.
+"""The ledger: one row per step with its input and output counts. The database rejects a row whose counts do not balance.
 
-The sums are constraints of `control.ledger`. A load's ledger row commits in the same transaction as its data, and its id is
+The balance rules are constraints of `control.ledger`. A load's ledger row commits in the same transaction as its data, and its id is
 the `source_run_id` of every warehouse row that the load wrote.
 """
 
@@ -20,7 +20,16 @@ from include.staging.reference import partition_path
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """The pull, and its run, that a ledger row records."""
+    """The pull of a table that a ledger row is about.
+
+    Attributes:
+        run_id: The run that made the pull.
+        business_date: The day that the data is about.
+        pull_id: Id of the pull, which is part of the partition's path.
+        pulled: Kind of pull: `current`, `historical`, `selected` or `pushed`; see `include.staging.partitions.Manifest`.
+        extracted_at: When the pull started.
+        window_to: End of the pull's edit window; None if there was none.
+    """
 
     run_id: str
     vendor: str
@@ -33,13 +42,13 @@ class Pull:
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is a full pull: rows missing from it were removed at the vendor."""
+        """Whether this is a pull of the whole table (or edit window), not of selected keys or pushed rows."""
         return self.pulled in ("current", "historical")
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The counts of one step; counts that a step does not have stay 0. Money is in dollars, None if there is none."""
+    """The counts of one step. Counts that do not apply to the step stay 0. Money is in dollars; None if the step has no money."""
 
     fetched: int = 0
     staged: int = 0
@@ -76,7 +85,7 @@ select * from control.ledger
 where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and entity = :entity
   and business_date = :business_date and stage = :stage
 """)
-# Staged days that the same run then loaded. The load may be of another table, since some tables are loaded through another one.
+# Earlier days for which the table was staged and the same run then loaded any table: some tables are loaded through another table.
 _LOADED_DAYS = """
 select distinct on (s.business_date) s.business_date, s.pull_id, s.staged
 from control.ledger s
@@ -90,25 +99,25 @@ order by s.business_date desc, s.recorded_at desc
 
 
 def take_id(connection: sa.Connection) -> int:
-    """Return a new id for a row that will be recorded later, so that data can carry it as `source_run_id`."""
+    """Return a new id for a ledger row that will be recorded later, so that data can already contain it as `source_run_id`."""
     return int(connection.scalar(sa.text("select nextval('control.ledger_id')")) or 0)
 
 
 def record(
     connection: sa.Connection, pull: Pull, stage: str, counts: Counts, entity: str = "", ledger_id: int | None = None
 ) -> int:
-    """Record a step. A step that was recorded before keeps its first row.
+    """Record a step. If the step was recorded before, its first row stays unchanged.
 
     Args:
-        connection: In a transaction.
-        pull: The pull, and its run.
+        connection: An open transaction.
+        pull: The pull that the step processed.
         stage: stage, validate, transform, load or crm.
         counts: The step's input and output counts.
         entity: Canonical entity, for transform and load.
-        ledger_id: From `take_id`; None takes a new one.
+        ledger_id: Id from `take_id`; None takes a new one.
 
     Returns:
-        The row's id.
+        Id of the step's row.
 
     Raises:
         BalanceError: Rows or money do not add up.
@@ -133,9 +142,9 @@ def find(connection: sa.Connection, pull: Pull, stage: str, entity: str = "") ->
 
 
 def find_last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) -> datetime | None:
-    """Return the end of the newest edit window that was loaded; None if there was none.
+    """Return the end of the newest edit window of a table that was loaded; None if there was none. The next window starts from it.
 
-    Windows that end after `now` are ignored: a clock was wrong, and edits made until then would be missed.
+    Windows that end after `now` are ignored. A wrong clock recorded them, and a window that starts there would miss edits.
     """
     with engine.connect() as connection:
         newest: datetime | None = connection.scalar(
@@ -150,7 +159,7 @@ def find_last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) 
 
 
 def find_most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
-    """Return the row count of the table's largest loaded pull; None if none was loaded."""
+    """Return the number of rows that the table's largest loaded pull fetched; None if no pull was loaded."""
     with engine.connect() as connection:
         most: int | None = connection.scalar(
             sa.text("""
@@ -164,7 +173,10 @@ def find_most_fetched(engine: sa.Engine, vendor: str, table: str) -> int | None:
 
 
 def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
-    """Return the partitions of the last two loaded days before a pull, the newest first. No age limit: some tables are quarterly."""
+    """Return the paths of the table's partitions of the last two loaded days before a pull, the newest first.
+
+    There is no age limit, because some tables are pulled quarterly.
+    """
     query = f"select business_date, pull_id from ({_LOADED_DAYS}) days order by business_date desc limit 2"  # noqa: S608
     with engine.connect() as connection:
         rows = connection.execute(sa.text(query), asdict(pull) | {"kinds": ["current", "historical"]})
@@ -172,14 +184,14 @@ def find_earlier_partitions(engine: sa.Engine, pull: Pull) -> list[str]:
 
 
 def count_recent_rows(engine: sa.Engine, pull: Pull) -> list[int]:
-    """Return the staged row counts of the last five loaded days before a pull, for the same kind of pull, the newest first."""
+    """Return the numbers of rows staged on the last five loaded days before a pull, the newest first; only pulls of the same kind."""
     query = f"select staged from ({_LOADED_DAYS}) days order by business_date desc limit 5"  # noqa: S608
     with engine.connect() as connection:
         return list(connection.scalars(sa.text(query), asdict(pull) | {"kinds": [pull.pulled]}))
 
 
 def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
-    """Return `extracted_at` of the newest loaded pull of the same table and day, if it is newer than this pull; else None."""
+    """Return `extracted_at` of the newest loaded full pull of the same table and day, if it is newer than this pull; else None."""
     newer: datetime | None = connection.scalar(
         sa.text("""
         select max(extracted_at) from control.ledger
@@ -192,7 +204,7 @@ def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
 
 
 def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:
-    """Return the path of the table's last loaded partition of a current full pull; None if there was none."""
+    """Return the path of the table's last loaded partition whose pull was `current`; None if there was none."""
     query = sa.text("""
     select business_date, pull_id from control.ledger
     where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'current'
@@ -204,7 +216,7 @@ def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | Non
 
 
 def find_staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:
-    """Return the path of the partition that a run staged for a table; None if it staged none."""
+    """Return the path of the last partition that a run staged for a table; None if it staged none."""
     query = sa.text("""
     select business_date, pull_id from control.ledger
     where run_id = :run_id and vendor = :vendor and table_name = :table and stage = 'stage'

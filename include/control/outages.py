@@ -1,4 +1,4 @@
-"""Vendor outages, per run: start, number of failed requests, and waiting tasks."""
+"""Record the outages of vendors per run: the start, the number of failed requests, and the waiting tasks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ select exists (select from control.alert where kind = 'outage' and run_id = :run
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A vendor that a run can't reach.
+    """An outage: a vendor that a run can't reach.
 
     Attributes:
         tasks: Tasks that wait for the vendor, such as `pull[2]`; empty once the outage is over.
@@ -51,14 +51,14 @@ class Outage:
 
     @property
     def subject(self) -> str:
-        """The subject of its alerts."""
+        """The subject of the alerts about this outage."""
         return f"outage {self.outage_id}"
 
 
 def record_failure(
     engine: sa.Engine, vendor: str, run_id: str, task: str, error: VendorUnavailable, now: datetime
 ) -> Outage:
-    """Record a try that did not reach the vendor; return the run's outage."""
+    """Record that a task's try did not reach the vendor; return the run's outage, which starts with the first such try."""
     values = {
         "vendor": vendor,
         "run_id": run_id,
@@ -73,7 +73,11 @@ def record_failure(
 
 
 def record_answer(engine: sa.Engine, vendor: str, run_id: str, task: str, now: datetime) -> Outage | None:
-    """Record that a task got its response. If that ends the outage, and an alert about it was sent, return the outage."""
+    """Record that a task reached the vendor again. The outage ends when no other task of the run waits.
+
+    Returns:
+        The outage, if this call ended it and an alert about it was sent; else None.
+    """
     values = {"vendor": vendor, "run_id": run_id, "task": task, "now": now}
     with engine.begin() as connection:
         row = connection.execute(_RECOVERED, values).one_or_none()
@@ -85,11 +89,11 @@ def record_answer(engine: sa.Engine, vendor: str, run_id: str, task: str, now: d
 
 
 def find_next_tries(now: datetime, delays: list[timedelta], patience: timedelta) -> tuple[datetime, datetime]:
-    """Return the latest start of the next try, and the latest end of the last one.
+    """Return the latest time at which the next try starts, and the latest time at which the last try ends.
 
     Args:
         now: When a try has just failed.
-        delays: Longest delay before each of the remaining tries, one or more.
-        patience: How long a try repeats a request.
+        delays: Longest delay before each of the remaining tries; at least one.
+        patience: How long each try repeats a request.
     """
     return now + delays[0], now + sum(delays, timedelta()) + patience * len(delays)

@@ -1,4 +1,4 @@
-"""Rejected vendor days. Nothing of a rejected day was loaded, and the last good day stays in force."""
+"""Record rejected vendor days. None of a rejected day's data is loaded, and the last good day stays in force."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ on conflict (run_id, vendor, business_date, step) do update set reason = exclude
 
 @contextlib.contextmanager
 def record_rejection(engine: sa.Engine, run_id: str, vendor: str, business_date: date, step: str) -> Iterator[None]:
-    """Record the reason when a step rejects a vendor's day, then re-raise the error.
+    """Record the reason if the code in the `with` block rejects a vendor's day, then re-raise the error.
+
+    A BalanceError, DataQualityError or SchemaDrift is a rejection. Other errors pass through unrecorded.
 
     Args:
-        engine: As the loading role.
+        engine: The database, as the loading role.
         run_id: The run that processes the day.
         vendor: Name of the vendor.
         business_date: The day.

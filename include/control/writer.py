@@ -1,7 +1,7 @@
-"""One writer per subject, enforced by a fencing token. The newest writer wins, and an older one changes nothing.
+"""Allow one writer per subject by fencing tokens. The newest writer wins; an older one can't commit.
 
 A writer that was suspended and resumes may still have an open transaction. So a new writer ends the session of the previous
-one, and every writer checks its fence again, with the row locked, just before it commits.
+writer. And every writer checks its fence again, with the row locked, just before it commits.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _LOCK_FENCE = sa.text("select fence from control.writer where subject = :subject
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """The right to write to a subject, until another writer takes a higher number."""
+    """The right to write to a subject. It is valid until another writer takes over and gets a higher number."""
 
     subject: str
     number: int
 
     def check(self, connection: sa.Connection) -> None:
-        """Check that no other writer has taken over, and prevent it until the end of the transaction.
+        """Check that no other writer has taken over, and lock the fence so that none can until the transaction ends.
 
         Raises:
             WriterSuperseded: Another writer has taken over.
@@ -56,19 +56,20 @@ class Fence:
 
 
 def take(connection: sa.Connection, subject: str) -> Fence:
-    """Take over one subject; see `take_all`."""
+    """Take over one subject and return its fence; see `take_all`."""
     return take_all(connection, [subject])[0]
 
 
 def take_all(connection: sa.Connection, subjects: Sequence[str]) -> list[Fence]:
-    """Take over subjects, all at once; end the sessions of the previous writers; commit.
+    """Take over subjects, end the database sessions of their previous writers, and commit; return one fence per subject.
 
     All subjects are taken in one transaction. Otherwise two writers could each take some of the same subjects, and both would be
-    refused. The sessions of writers that this transaction replaced are ended after it.
+    refused.
 
     Args:
-        connection: The one that will write; outside a transaction.
-        subjects: Each may have only one writer, such as `load:<vendor>:<table>:<business date>`; in the same order everywhere.
+        connection: The connection that will write; not in a transaction.
+        subjects: What to write to, such as `load:<vendor>:<table>:<business date>`. Every caller must use the same order, to avoid
+            deadlocks.
     """
     for subject in subjects:
         connection.execute(_END, {"subject": subject})

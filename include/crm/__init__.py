@@ -1,1 +1,1 @@
-"""Salesforce: what it should hold, what it accepted last, and the bulk jobs in between."""
+"""Salesforce: mappings of the warehouse to its objects, the sync that sends changes, and the subscription to changes made there."""

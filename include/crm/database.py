@@ -1,4 +1,4 @@
-"""Database access of a sync: its own connection, a turn among syncs, and error translation."""
+"""Database access of a sync: a connection of its own, a lock against concurrent syncs, and translation of database errors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from include.database import statistics
 from include.errors import SyncUnderWay, TargetUnavailable
 
 _SMALL_SYNC_S = 30
-# An advisory lock number of our own. Full syncs share the lock; a small sync needs it alone, so it starts only if no other sync runs.
+# An advisory lock number of our own. A full sync takes the lock in shared mode. A small sync takes it exclusively, so it starts only if
+# no other sync runs.
 _LOCK_SHARED = sa.text("select pg_advisory_lock_shared(7421, 1)")
 _TRY_ALONE = sa.text("select pg_try_advisory_lock(7421, 1)")
 
 
 @contextmanager
 def open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a connection that does not return to the pool, so that its temporary tables end with it."""
+    """Open a connection for one sync. At the end, close it instead of returning it to the pool, so that its temporary tables are dropped.
+
+    Update the planner's statistics first.
+    """
     statistics.refresh(engine)
     with engine.connect() as db:
         try:
@@ -31,13 +35,20 @@ def open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def take_turn(engine: sa.Engine, *, is_whole: bool) -> Iterator[None]:
-    """Keep a small sync and a full sync from writing the same object at once; the fences alone would let the newer one win.
+    """Prevent a small sync (of few objects) and another sync from running at the same time.
 
-    A small sync (of few objects) does not start beside another sync. A full sync waits up to 30 seconds for a small one. It does not
-    wait for another full sync, which may have been killed: the fences let it take over.
+    - A small sync does not start while another sync runs.
+    - A full sync waits up to 30 seconds for a small sync, then starts anyway.
+    - A full sync does not wait for another full sync, which may have been killed. The fences let the newer sync take over.
+
+    The fences alone are not enough: the newer sync would always win, even a small one over a full one.
+
+    Args:
+        engine: The database.
+        is_whole: Whether this is a full sync.
 
     Raises:
-        SyncUnderWay: Another sync is running.
+        SyncUnderWay: This is a small sync, and another sync is running.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         try:
@@ -54,7 +65,11 @@ def take_turn(engine: sa.Engine, *, is_whole: bool) -> Iterator[None]:
 
 @contextmanager
 def translate_errors(db: sa.Connection, fences: Sequence[Fence]) -> Iterator[None]:
-    """Translate the database's errors.
+    """Translate errors of the database that the block raises.
+
+    Args:
+        db: The sync's connection.
+        fences: The sync's fences. A newer writer ends this session, so they are checked to find the cause of an error.
 
     Raises:
         WriterSuperseded: A newer writer took over.

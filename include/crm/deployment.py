@@ -1,6 +1,7 @@
-"""What a firm deploys to its org, generated from the mappings: custom fields, manifest and permission set; and the page of fields.
+"""Generate, from the mappings, the metadata that a firm deploys to its Salesforce org, and the reference page of fields.
 
-python -m include.crm.deployment    writes the files; a test compares the committed ones
+The metadata are custom fields, the manifest `package.xml`, and the permission set of the integration user.
+`python -m include.crm.deployment` writes the files; a test checks that the committed files are up to date.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ HANDWRITTEN = (
     "Activity.Tributary_Key__c", "Tributary_Envelope__c.Household__c", "Tributary_Envelope__c.Status__c",
     "Tributary_Refresh__e.Client_Key__c", "Tributary_Refresh__e.Vendor__c",
 )  # fmt: skip
-"""Fields whose files are edited by hand: a lookup, a picklist, and fields that no mapping has."""
+"""Fields whose metadata files are edited by hand: a lookup, a picklist, and fields that no mapping has."""
 
 _OBJECTS = ("Tributary_Envelope__c", "Tributary_Refresh__e")
 _API_VERSION = "66.0"
 _NAMESPACE = "http://soap.sforce.com/2006/04/metadata"
 _KEY_TAGS = {"caseSensitive": "true", "externalId": "true", "unique": "true"}
 _OF_TASKS = ("ActivityDate", "Description", "Tributary_Key__c", "WhatId")
-# Read, never written: a subscriber receives only changes of fields that it may read.
+# Fields that we read but never write. A subscriber receives only the changes of fields that it may read.
 _READ = {
     "Account": (
         "FinServ__LastReview__c", "FinServ__NetWorth__c", "FinServ__NextReview__c", "FinServ__PrimaryContact__c",
@@ -36,7 +37,7 @@ _READ = {
     "Contact": ("Email", "FinServ__SourceSystemId__c", "MailingAddress", "MobilePhone", "Phone"),
     "Opportunity": ("AccountId", "Amount", "NextStep", "Probability", "Type"),
 }  # fmt: skip
-# Salesforce grants required fields and masters itself, and rejects a permission for them.
+# Salesforce itself grants access to required fields and to master-detail fields, and rejects a permission for them.
 _REQUIRED = {
     "AccountContactRelation.AccountId", "AccountContactRelation.ContactId", "FinServ__Alert__c.FinServ__Message__c",
     "FinServ__Alert__c.FinServ__Severity__c", "FinServ__FinancialAccount__c.FinServ__PrimaryOwner__c",
@@ -72,7 +73,7 @@ A field with a dot refers to a parent by its key.
 
 
 def render() -> dict[str, str]:
-    """Return every generated file: its path below the project's folder -> its text."""
+    """Return the text of every generated file, by path relative to the project's folder."""
     mappings = [mapping for persons in PERSONS for mapping in objects(Settings("firm", persons, has_transactions=True))]
     fields = {
         f"{mapping.sobject}.{field.name}": _render_field(mapping, field)
@@ -87,7 +88,7 @@ def render() -> dict[str, str]:
 
 
 def locate(field: str) -> str:
-    """Return the path of a field's file, such as that of `Account.Tributary_Key__c`."""
+    """Return the path of the metadata file of a field, named as `<object>.<field>`, such as `Account.Tributary_Key__c`."""
     sobject, _, name = field.partition(".")
     return f"{METADATA}/objects/{sobject}/fields/{name}.field-meta.xml"
 
@@ -148,7 +149,7 @@ def _render_permission_set(mappings: Iterable[CrmObject]) -> str:
 
 
 def _find_permission(sobject: str, column: str) -> str:
-    """Return the field whose permission covers a column; empty if Salesforce takes none."""
+    """Return the field, as `<object>.<field>`, whose permission covers a column of a mapping; empty if no permission is needed."""
     name, _, parent_key = column.partition(".")
     if name.endswith("__pc"):
         return f"Contact.{name[:-2]}c"
@@ -174,7 +175,7 @@ def _render_object_permission(sobject: str, is_written: bool) -> str:
 
 
 def _render_page(mappings: Iterable[CrmObject]) -> str:
-    """Return the reference page: the fields that Tributary adds, and those of the org that it writes."""
+    """Return the reference page: the fields that Tributary adds, and the org's own fields that it writes."""
     added: dict[str, None] = {}
     written: dict[str, dict[bool, dict[str, None]]] = {}
     for mapping in mappings:
@@ -204,7 +205,7 @@ def _render(root: str, lines: Iterable[str]) -> str:
 
 
 def main() -> None:
-    """Write the generated files, and delete the files of fields that no mapping has any more."""
+    """Write the generated files, and delete the files of fields that are in no mapping and not in `HANDWRITTEN`."""
     files = render()
     kept = {*files, *map(locate, HANDWRITTEN)}
     for path in (ROOT / METADATA).glob("objects/*/fields/*.xml"):

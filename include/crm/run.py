@@ -1,4 +1,4 @@
-"""The org that a firm's records are sent to, and the facts of one run."""
+"""The parameters of a sync: the Salesforce org, and the run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Org:
 
     Attributes:
         engine: The database, as the loading role.
-        connection: The org; see `SalesforceSession`.
-        settings: The firm's.
+        connection: The connection to the org; see `SalesforceSession`.
+        settings: The firm's settings for the org.
     """
 
     engine: sa.Engine
@@ -32,7 +32,8 @@ class SyncRun:
 
     Attributes:
         run_id: Airflow's run id.
-        business_date: The run's day, for ledger and dead letters. The current state is sent, whatever the day.
+        business_date: The day under which the ledger and dead letters record the run. It selects no data: a sync always sends the
+            warehouse's current state.
     """
 
     run_id: str

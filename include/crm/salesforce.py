@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 VENDOR = "salesforce"
 CLIENT = "Tributary"
-"""Our client name. Salesforce reports it at the end of the origin of changes that we made."""
+"""Our client name, sent with every call. A change event of Salesforce reports it at the end of `changeOrigin` if we made the change."""
 DATA = "/services/data/v66.0"
 _TIMEOUT_S = (10, 120)
 _LONGEST_WAIT_S = 30.0
@@ -47,7 +47,7 @@ _JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Credentials of the session for another protocol of the same org, such as the Pub/Sub API."""
+    """Credentials of a session, for use with another protocol of the same org, such as the Pub/Sub API."""
 
     token: str = field(repr=False)
     instance_url: str
@@ -81,7 +81,7 @@ class SalesforceSession:
             `login` and `password` are the app's id and secret. For JWT bearer, the default, `login` is the
             user, and `extra` contains `client_id`, `private_key` (PEM) and, for a sandbox org, `audience`
             (`https://test.salesforce.com`).
-        calls: Records every call.
+        calls: Records every call except logins.
         patience_s: How long a call is retried before its error is raised, in seconds.
     """
 
@@ -107,15 +107,15 @@ class SalesforceSession:
         self._calls.flush()
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
-        """Make a call, and retry it while Salesforce is unavailable. Only for calls that are safe to repeat.
+        """Make a call, and retry it while Salesforce is unavailable. Use it only for calls that are safe to repeat.
 
         Args:
             method: GET, POST, PATCH or DELETE.
-            path: Below `DATA`.
-            body: Sent as JSON; None sends nothing.
+            path: The path below `DATA`, with its query string.
+            body: The body, sent as JSON; None for no body.
 
         Returns:
-            The response. The caller handles a rejection (400, 404).
+            The response. It may be a rejection (400, 404), which the caller handles.
 
         Raises:
             TargetUnavailable: The call still failed after `patience_s`.
@@ -125,29 +125,39 @@ class SalesforceSession:
         return self.persist(lambda: self.call_once(method, path, body))
 
     def call_once(self, method: str, path: str, body: Any = None) -> Answer:
-        """Make a call that is not safe to repeat: as `call`, without retries."""
+        """Make a call without retries, for calls that are not safe to repeat. Arguments, response and errors are those of `call`."""
         options: dict[str, Any] = {}
         if body is not None:
             options = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
         return _read(self._authorized(method, path, **options), path)
 
     def find_ticket(self, *, is_new: bool = False) -> Ticket:
-        """Return the session's credentials; log in first if needed or `is_new`. Raises as `call` does."""
+        """Return the session's credentials. Log in first if there was no login yet, or if `is_new`.
+
+        Raises:
+            TargetUnavailable: Salesforce's token endpoint was still unavailable after `patience_s`.
+            AuthenticationError: Salesforce rejected the login.
+            ConfigurationError: The connection's private key is not an RSA key.
+        """
         if self._instance_url is None or is_new:
             self.persist(self._log_in)
         token = str(self._http.headers["Authorization"]).removeprefix("Bearer ")
         return Ticket(token, self._instance_url or "", self._org_id)
 
     def keep_reserve(self, ratio: Decimal) -> None:
-        """Leave a share (0-1) of the org's daily calls and batches to others, from now on.
+        """Reserve a share (0-1) of the org's daily calls and bulk batches for other programs, and check the share at once.
+
+        From now on, `check_reserve` checks the share of the calls. If our user may not read the org's limits, log a warning and skip
+        the check.
 
         Raises:
-            RateLimited: The reserve is already reached.
+            RateLimited: So many calls or batches were used today that only the reserve is left.
+            TargetUnavailable: Salesforce is unavailable.
         """
         self._reserved_ratio = ratio
         try:
             answer = self.call("GET", "/limits")
-        except AuthenticationError:  # needs its own permission; every response also reports the number of calls
+        except AuthenticationError:  # needs a permission of its own; every response also reports the number of calls
             log.warning("salesforce: our user may not read the org's limits (View Setup and Configuration)")
             return
         limits = answer.body if isinstance(answer.body, dict) else {}
@@ -156,7 +166,10 @@ class SalesforceSession:
                 self._refuse_at_reserve(name, limit["Max"] - limit["Remaining"], limit["Max"])
 
     def check_reserve(self) -> None:
-        """Raise as `keep_reserve` does; called before new work begins. Every response reports the number of calls."""
+        """Raise `RateLimited` if only the reserve of the org's daily calls is left. Call it before new work.
+
+        It sends no request: every response of Salesforce reports the number of calls used.
+        """
         self._refuse_at_reserve("DailyApiRequests", self._used, self._allowed)
 
     def _refuse_at_reserve(self, name: str, used: int, allowed: int) -> None:
@@ -167,7 +180,7 @@ class SalesforceSession:
             )  # fmt: skip
 
     def upload(self, path: str, file: Path) -> Answer:
-        """Upload a CSV file, once: Salesforce accepts one upload per job. Raises as `call` does, without retries."""
+        """Upload a CSV file without retries, because Salesforce accepts only one upload per job. The errors are those of `call`."""
 
         def send() -> requests.Response:
             with file.open("rb") as data:
@@ -177,7 +190,14 @@ class SalesforceSession:
 
     @contextmanager
     def stream(self, path: str) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
-        """Open a large response: its pieces, and its headers. Raises as `call` does, without retries."""
+        """Open a large response, without retries; yield an iterator over its body, in pieces, and its headers.
+
+        Raises:
+            ConfigurationError: Salesforce rejected the request.
+            TargetUnavailable: Salesforce is unavailable, or the response ended early.
+            RateLimited: The org's daily calls are used up.
+            AuthenticationError: The credentials or the user's permissions are insufficient.
+        """
         answer = self._authorized("GET", path, stream=True)
         try:
             if answer.status_code != requests.codes.ok:
@@ -190,7 +210,7 @@ class SalesforceSession:
             answer.close()
 
     def persist(self, work: Callable[[], T]) -> T:
-        """Call `work`, and retry it while Salesforce is unavailable, with growing delays, up to `patience_s`."""
+        """Call `work`, and retry it with growing delays while it raises `TargetUnavailable`; after `patience_s`, raise the last error."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TargetUnavailable),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT_S),
@@ -210,7 +230,7 @@ class SalesforceSession:
         return self._with_token(lambda: self._send(method, path, **options), path)
 
     def _with_token(self, send: Callable[[], requests.Response], path: str) -> requests.Response:
-        """Send with a valid token; renew an expired one once."""
+        """Send a request with a valid token. If Salesforce rejects the token as expired, log in and send the request once more."""
         if self._instance_url is None:
             self._log_in()
         answer = send()

@@ -12,7 +12,7 @@ from include.errors import ConfigurationError
 
 Persons = Literal["individuals", "person_accounts"]
 PERSONS: tuple[Persons, ...] = ("individuals", "person_accounts")
-"""How an org represents persons."""
+"""The ways in which an org can represent persons; see `Settings.persons`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,15 @@ class Settings:
 
     Attributes:
         firm: Short name, the first part of every key; without a colon.
-        persons: Person accounts, or an individual's account with a contact below it.
+        persons: `person_accounts`, or `individuals`: an account of the record type `IndustriesIndividual`, with a contact below it.
         has_transactions: Whether transactions are loaded.
-        transaction_days: How many days before the latest business date trades are loaded, by trade date.
+        transaction_days: Number of days, back from the latest business date, whose transactions are loaded (by trade date).
         key_field: Our external id field on every object.
-        key_fields: Object -> external id field, for objects with a different one.
+        key_fields: External id fields by object, for objects that use a field other than `key_field`.
         documents_url: URL of signed documents, such as `https://airflow.firm.example/documents`; empty: no links.
         most_collected: Maximum changed rows of one object sent by collections; more are sent by a bulk job.
         most_changed_ratio: Share (0-1) of an object's records that a run may change without approval.
-        few: Records that may change without approval, whatever their share.
+        few: Number of records that may change without approval, whatever their share.
         most_moved_ratio: Share (0-1) by which the total worth of an object's records may change without approval.
         most_closed: Accounts that a run may close without approval.
         reserved_ratio: Share (0-1) of the org's daily calls and batches reserved for others.
@@ -91,7 +91,7 @@ class Settings:
         return cls(**{"firm": ""} | values)
 
     def key_of(self, sobject: str) -> str:
-        """Return an object's field that stores our key."""
+        """Return the name of an object's external id field, which stores our key."""
         return self.key_fields.get(sobject, self.key_field)
 
 

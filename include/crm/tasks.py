@@ -1,4 +1,4 @@
-"""Tasks for advisors: one per finding that needs action, completed when the finding closes.
+"""Salesforce Tasks for advisors: one per finding that needs action, completed when the finding closes.
 
 Salesforce has no upsert for Tasks, so each has our key in a queryable field. A call that creates Tasks is recorded before
 it is sent; after a kill, the next run queries Salesforce for the Tasks that exist. Tasks that a user has completed or deleted
@@ -39,8 +39,9 @@ _ADDED = ("sent", "created", "updated", "failed", "unprocessed", "dead")
 Payload = dict[str, str | None]
 T = TypeVar("T")
 
-# Open findings without a Task whose rule creates one, with the record that the Task refers to, if Salesforce still has it. A deal is
-# Salesforce's own record; without a representative, its owner gets the Task.
+# Open findings that have no Task yet and whose rule creates one, with the Salesforce record that the Task refers to. Findings whose
+# record Salesforce no longer has are left out. A deal is Salesforce's own record; if its finding has no representative, its owner gets
+# the Task.
 _MISSING = sa.text("""
 select f.rule, f.severity, f.details, f.business_date_opened, lower(r.email) as email,
        case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as what_id, d.fields ->> 'OwnerId' as owner_id,
@@ -74,7 +75,7 @@ select j.job_id, s.external_key, s.payload from control.crm_job j join control.c
 where j.sobject = 'Task' and j.state = 'open' and s.payload ? 'Subject' order by j.created_at, j.job_id, s.row_number
 """)
 
-# A user completed or deleted the Task, so it is no longer ours.
+# A user has completed or deleted the Task, so we leave it alone from now on.
 _MARK_DONE = sa.text("""
 update control.crm_state set payload = payload || jsonb_build_object('Status', cast(:done as text))
 where sobject = 'Task' and external_key = any(:keys)
@@ -91,7 +92,7 @@ where l.vendor = 'salesforce' and l.table_name = 'Task' and l.stage = 'crm' and 
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """A rule's Task: its subject, and calendar days from the finding until it is due."""
+    """The Task that a rule creates: its subject, and the number of calendar days from the finding's first day to the due date."""
 
     subject: str
     due_days: int
@@ -103,16 +104,19 @@ def sync(org: Org, run: SyncRun, specs: Mapping[str, TaskSpec], *, patience_s: f
     Args:
         org: The org, and the database.
         run: The run.
-        specs: Rule -> its Task.
-        patience_s: Seconds for which a call is retried.
+        specs: The Tasks by rule; other rules create no Task.
+        patience_s: How long a call is retried, in seconds.
 
     Returns:
-        sent, created, updated, failed, unprocessed, dead.
+        Counts of Tasks: sent, created, updated, failed, unprocessed, dead.
 
     Raises:
         RowsFailed: Salesforce rejected Tasks; each of them is a dead letter.
         TargetUnavailable: Records are locked, or Salesforce is unavailable.
-        TributaryError: As `SalesforceSession.call` raises.
+        RateLimited: The org's daily calls are used up to the reserve.
+        AuthenticationError: Salesforce rejected the login or denied a permission.
+        ConfigurationError: Salesforce rejected a whole call or a query.
+        WriterSuperseded: Another writer of Tasks has taken over.
     """
     calls = CallLog(org.engine, VENDOR, SOBJECT, run.run_id)
     with org.engine.connect() as db, SalesforceSession(org.connection, calls, patience_s=patience_s) as session:
@@ -169,9 +173,10 @@ class _Tasks:
         return self._total
 
     def _adopt(self) -> None:
-        """Settle the calls that a killed run recorded: Tasks that Salesforce has were created, the others were not.
+        """Settle the calls that a killed run recorded but did not settle.
 
-        Completions are not settled, because they are safe to repeat.
+        Query Salesforce for the Tasks of each call: those that exist were created, the others were not. Calls that completed Tasks
+        are abandoned, because they are safe to repeat.
         """
         with self._db.begin():
             rows = self._db.execute(_UNFINISHED).mappings().all()
@@ -229,7 +234,7 @@ class _Tasks:
         }
 
     def _find_still_open(self, ids: Mapping[str, str]) -> dict[str, str]:
-        """Return the keys and ids of Tasks that no user has completed or deleted; mark the others as done."""
+        """Return the ids, by key, of the Tasks that no user has completed or deleted; mark the other Tasks as done in our records."""
         live: set[str] = set()
         for part in _split(ids.values(), _KEYS_PER_QUERY):
             query = f"SELECT Id FROM {SOBJECT} WHERE Id IN ({_quote(part)}) AND Status != '{DONE}'"  # noqa: S608
@@ -239,7 +244,7 @@ class _Tasks:
         return {key: id_ for key, id_ in ids.items() if id_ in live}
 
     def _find(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return our key -> id of the Tasks that exist."""
+        """Return the Salesforce ids, by our key, of the Tasks that exist."""
         ids: dict[str, str] = {}
         for part in _split(keys, _KEYS_PER_QUERY):
             query = f"SELECT Id, {self._key_field} FROM {SOBJECT} WHERE {self._key_field} IN ({_quote(part)})"  # noqa: S608
@@ -247,7 +252,7 @@ class _Tasks:
         return ids
 
     def _find_owners(self, emails: set[str]) -> dict[str, str]:
-        """Return e-mail in lower case -> user id. Without an owner, a Task belongs to the integration user."""
+        """Return the ids of active users by e-mail address in lower case. A Task without an owner belongs to the integration user."""
         ids: dict[str, str] = {}
         for part in _split(sorted(emails), _KEYS_PER_QUERY):
             query = f"SELECT Id, Email FROM User WHERE IsActive = true AND Email IN ({_quote(part)})"  # noqa: S608

@@ -1,7 +1,8 @@
 """The temporary tables of a sync: the content of each, the functions that fill and read it, and when it is dropped.
 
-A table ends with its connection at the latest (`include.crm.database.open_connection`). A function that reads a table of another module
-takes it as a parameter, or names it in its docstring. All temporary tables of `include.crm` are created here.
+All temporary tables of `include.crm` are declared here. A table exists at most until its connection closes
+(`include.crm.database.open_connection`). A function that reads a table of another module takes the table as a parameter, or names it
+in its docstring.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ class TempTable:
 
     Attributes:
         name: The name.
-        columns: Column -> PostgreSQL type.
-        is_dropped_on_commit: Whether it ends with its transaction. Otherwise it exists until it is dropped or created again.
+        columns: PostgreSQL types by column name.
+        is_dropped_on_commit: Whether the table is dropped when its transaction ends. Otherwise it exists until it is dropped or created
+            again.
     """
 
     name: str
@@ -34,13 +36,13 @@ class TempTable:
         return self.name
 
     def create(self, db: sa.Connection) -> None:
-        """Create the table, empty, in place of an earlier one."""
+        """Create the table, empty. Drop an existing one first."""
         self.drop(db)
         columns = ", ".join(f"{_quote(name)} {type_}" for name, type_ in self.columns.items())
         db.execute(sa.text(f"create temporary table {self.name} ({columns}){self._ending}"))
 
     def fill(self, db: sa.Connection, query: str, values: Mapping[str, Any] | None = None) -> int:
-        """Create the table, in place of an earlier one, from a query with the same columns; return its number of rows."""
+        """Create the table from the result of a query with the same columns. Drop an existing one first. Return the number of rows."""
         self.drop(db)
         columns = ", ".join(f"{_quote(name)}::{type_} as {_quote(name)}" for name, type_ in self.columns.items())
         query = f"create temporary table {self.name}{self._ending} as select {columns} from ({query}) as query"  # noqa: S608
@@ -59,28 +61,30 @@ def _quote(name: str) -> str:
     return sql.Identifier(name).as_string().replace(":", r"\:")  # a colon would begin a parameter
 
 
-# What may be sent: filled by `readiness.find_present_days`, read by `delta.compare`, created again by the next comparison.
+# The days and vendors that may be sent. `readiness.find_present_days` creates these tables again before each comparison;
+# `delta.compare` reads them.
 PRESENT_DAY = TempTable("present_day", {"vendor": "text", "business_date": "date"})
-"""Each vendor's latest day loaded by a current pull. Objects read it in `CrmObject.source`."""
+"""The latest day of each vendor that a current pull has loaded (not a backfill or a replay). `CrmObject.source` may read it."""
 
 UNSETTLED = TempTable("unsettled", {"vendor": "text"})
-"""Vendors whose rows may not be sent."""
+"""Vendors whose rows may not be sent, because their newest day is not reconciled."""
 
 UNSETTLED_RECORD = TempTable("unsettled_record", {"external_key": _KEY, "vendor": "text"})
-"""Households and persons with a record of such a vendor; keys without the firm."""
+"""Households and persons with a record of a vendor in `UNSETTLED`. `external_key` is their key without the firm's part."""
 
 # The comparison of one object.
 DESIRED = TempTable("desired", {"external_key": _KEY, "payload": "jsonb"})
-"""The records as the warehouse has them. Filled by `desired.build`, read and dropped by `delta.compare`."""
+"""The records as Salesforce should have them, built from the warehouse. Filled by `desired.build`, read and dropped by `delta.compare`."""
 
 REFUSED = TempTable("refused", {"external_key": _KEY, "payload": "jsonb"})
-"""Rejected records that are not sent again unless they change. Filled, read and dropped by `delta.compare`."""
+"""Records that Salesforce rejected and that are not sent again unless they change. Filled, read and dropped by `delta.compare`."""
 
 
 def outgoing(entity: str) -> TempTable:
-    """Return the table of an object's new and changed records.
+    """Return the declaration of the table of an object's new and changed records.
 
-    Filled by `delta.compare`, which creates it again; read by `delta` and by `rounds`, which notes there which records wait.
+    `delta.compare` creates and fills it. `delta` and `rounds` read it. `rounds.wait_for_parents` sets `waits_for` of each record that
+    waits for a parent.
     """
     columns = {
         "external_key": _KEY, "payload": "jsonb", "is_new": "boolean", "family": _KEY, "is_refused": "boolean",
@@ -90,11 +94,12 @@ def outgoing(entity: str) -> TempTable:
 
 
 HELD_PARENT = TempTable("held_parent", {"sobject": "text", "external_key": _KEY})
-"""Records with notable changes in an object that is held back. Created by `rounds.hold_none`, filled by `rounds.hold_children`, read by
-`rounds.wait_for_parents`; it is kept for the whole sync."""
+"""Records, with notable changes, of the objects that are held back; their children wait. Created by `rounds.hold_none`, filled by
+`rounds.hold_children`, read by `rounds.wait_for_parents`. It exists for the whole sync."""
 
 UNMET = TempTable("unmet", {"name": "text", "parent_key": "text", "sobject": "text"}, is_dropped_on_commit=True)
-"""Lookups of an object to parents that Salesforce has not accepted. Filled and read by `rounds.wait_for_parents`."""
+"""Lookups of an object to parents that Salesforce has not accepted or that are in `HELD_PARENT`. Filled and read by
+`rounds.wait_for_parents`."""
 
 SENDING = TempTable("sending", {"part": "int", "external_key": _KEY, "payload": "jsonb", "row_number": "bigint"})
 """The records of one round, in parts. Filled by `rounds.cut` or `rounds.place`, which create it again; read by `file`, `collections`
@@ -105,20 +110,22 @@ OUTCOME = TempTable(
     "outcome",
     {"external_key": _KEY, "status": "text", "salesforce_id": "text", "error": "text", "is_passing": "boolean"},
 )
-"""The outcome of each row. Filled by `results.read` or `results.take`, which create it again; read by `results.settle`."""
+"""The outcome of each row. `is_passing`: the row failed with a temporary error. Filled by `results.read` or `results.take`, which create
+it again; read by `results.settle`."""
 
 REMADE = TempTable("remade", {"external_key": _KEY, "salesforce_id": "text"}, is_dropped_on_commit=True)
-"""Records that the job created again, with their former ids. Filled and read by `results.settle`."""
+"""Records that were deleted in Salesforce and that the job created again, with the ids of the deleted records. Filled and read by
+`results.settle`."""
 
 
 def result(columns: Iterable[str]) -> TempTable:
-    """Return the table of one result file, as text. Filled and read by `results.read`."""
+    """Return the declaration of the table of one result file; all columns are text. Filled and read by `results.read`."""
     return TempTable("result", dict.fromkeys(columns, "text"), is_dropped_on_commit=True)
 
 
 # The read-back of one object: all filled and dropped by `readback`.
 def answered(columns: Iterable[str]) -> TempTable:
-    """Return the table of a query's result, as text."""
+    """Return the declaration of the table of a query's result; all columns are text."""
     return TempTable("answered", dict.fromkeys(columns, "text"))
 
 
@@ -126,7 +133,7 @@ HELD = TempTable(
     "held",
     {"external_key": _KEY, "salesforce_id": "text", "is_deleted": "boolean", "master_id": "text", "payload": "jsonb"},
 )
-"""The same records, with the fields as a payload."""
+"""The records of the query's result (`answered`), with their fields in one JSON payload."""
 
 DIFFERING = TempTable(
     "differing",
@@ -135,4 +142,4 @@ DIFFERING = TempTable(
         "fields": "text[]",
     },
 )  # fmt: skip
-"""Records that differ from the accepted state, and how."""
+"""Records that differ from the state that Salesforce accepted last, and how they differ."""

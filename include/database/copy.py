@@ -18,8 +18,8 @@ def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Ite
     Args:
         connection: An open transaction.
         table: Name of the temporary table.
-        schema: Schema of every part; decimals keep precision and scale.
-        parts: The rows.
+        schema: Schema of all parts. Decimal columns keep their precision and scale.
+        parts: The rows, in any number of tables.
 
     Returns:
         Number of rows copied.

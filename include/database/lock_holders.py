@@ -12,18 +12,18 @@ _MOST = 3
 
 
 def find_lock_holders(url: sa.URL, texts: str, waiting_pid: int) -> str | None:
-    """Describe the sessions that hold locks on the tables of a statement, without the SQL that they run.
+    """Describe the sessions that hold locks on the tables of a failed statement, without the SQL that they run.
 
-    The statement has failed, so the server no longer knows which lock it waited for. The result lists sessions that hold locks now,
-    strongest lock first. The lookup uses its own connection, with a time-out of five seconds.
+    The server no longer knows which lock the statement waited for. So the result lists the sessions that hold locks on its tables
+    now, the strongest lock first. The lookup uses its own connection, with a time-out of five seconds.
 
     Args:
         url: URL of the database.
         texts: The statement and the error's context, with schema-qualified table names.
-        waiting_pid: Session that waited for the lock; it is left out.
+        waiting_pid: Process id of the session that waited for the lock; it is left out.
 
     Returns:
-        Description of at most three sessions; None if there are none, or the lookup failed.
+        Up to three sessions as text: pid, role, application, state and lock. None if there are none or the lookup failed.
     """
     tables = sorted(set(_TABLE.findall(texts)))
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)

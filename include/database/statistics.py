@@ -1,4 +1,4 @@
-"""Planner statistics of the warehouse."""
+"""Planner statistics of the schemas `control` and `warehouse`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import sqlalchemy as sa
 
 
 def refresh(engine: sa.Engine) -> int:
-    """Analyze tables that have changed a lot, without waiting for autovacuum; return the number of tables.
+    """Run ANALYZE on tables that have changed a lot, without waiting for autovacuum; return the number of tables.
 
-    The planner takes a table that was just filled for the first time as nearly empty and chooses nested loops: seconds become hours.
+    Without statistics, the planner assumes that a table that was just filled is nearly empty. It then chooses nested loops, and a query
+    of seconds takes hours.
     """
     with engine.begin() as connection:
         return int(connection.scalar(sa.text("select warehouse.refresh_statistics()")) or 0)

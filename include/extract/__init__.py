@@ -1,1 +1,1 @@
-"""From a vendor's HTTP answers to typed rows: sessions, paging, parsing."""
+"""Turn a vendor's HTTP responses into typed rows: sessions, paging, parsing."""

@@ -1,4 +1,4 @@
-"""Raise errors for responses that show rate limiting or an outage, before the body is read."""
+"""Raise errors for responses that show rate limiting or an outage, before their rows are parsed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ _NUMBER = re.compile(r"[0-9]{1,12}")
 
 
 def refuse_overload(answer: requests.Response, throttling: Throttling | None = None, /, **facts: object) -> None:
-    """Raise for a response that means rate limiting or a failure of the vendor; return for all others.
+    """Raise an error if a response means rate limiting or a failure of the vendor; do nothing for all others.
 
     Args:
         answer: The vendor's response.
-        throttling: With which error codes HTTP 400 means the same as 429; None if with none.
+        throttling: Error codes with which HTTP 400 means rate limiting; None if there are none.
         **facts: Context for the error.
 
     Raises:
-        RateLimited: 429, or 503 with `Retry-After`; includes the seconds to wait if the response states them.
+        RateLimited: HTTP 429, 503 with `Retry-After`, or 400 with an error code of `throttling`. The error contains the seconds to wait
+            if they are known.
         VendorUnavailable: Any other 5xx.
     """
     status = answer.status_code
@@ -45,24 +46,24 @@ def refuse_overload(answer: requests.Response, throttling: Throttling | None = N
 
 
 def refuse_maintenance(answer: requests.Response, has_worked: Callable[[], bool], /, **facts: object) -> None:
-    """Raise for a response that does not come from the vendor's API: a maintenance or status page, a login page, a proxy.
+    """Raise an error if an unsuccessful response is not from the vendor's API but, for example, a maintenance or login page.
 
-    The rule, for any status but success, 400, 401, 429 and 5xx:
+    Such a response is an outage, and the request is retried. If the function returns, the connection or the declaration is wrong, and
+    the caller raises an error that is not retried. The rules, in this order:
 
-    * a temporary redirect (302, 303, 307) or a web page (HTML): an outage, since no supported API redirects or sends HTML;
-    * JSON: the API itself refuses; an error of the connection or the declaration, even if the path worked before;
-    * anything else (an empty body, plain text, a permanent redirect): an outage if the same path has worked before, in
-      this run or in the last days (`control.api_call`); else an error of the connection or the declaration.
+    * HTTP 400 or 401, or JSON: return. The API itself refuses the request, even if the path worked before.
+    * A temporary redirect (302, 303, 307) or a web page (HTML): an outage, because no supported API redirects or sends HTML.
+    * Anything else (an empty body, plain text, a permanent redirect): an outage if the same path has worked before.
 
-    A web page with a success status is an outage too, but is detected later, because it is not JSON.
+    Do not call it for a success status, 429 or 5xx. A web page with a success status is detected later, because it is not JSON.
 
     Args:
         answer: The vendor's response.
-        has_worked: Returns whether the same path has worked before; called only if it decides.
+        has_worked: Returns whether a call to the same path has succeeded before (`CallLog.has_answered`); called only for the last rule.
         **facts: Context for the error.
 
     Raises:
-        VendorUnavailable: The response is an outage by this rule.
+        VendorUnavailable: The response is an outage by these rules.
     """
     status, kind = answer.status_code, read_kind(answer)
     if status in (requests.codes.bad_request, requests.codes.unauthorized) or "json" in kind:
@@ -80,7 +81,7 @@ def read_kind(answer: requests.Response) -> str:
 
 
 def _parse_retry_after(retry_after: str) -> float | None:
-    """Parse a `Retry-After` header (seconds or an HTTP date) to seconds; None if it is invalid."""
+    """Parse a `Retry-After` header (seconds or an HTTP date) to seconds; return None if it is empty or invalid."""
     if _NUMBER.fullmatch(retry_after.strip()):
         return float(retry_after)
     try:
@@ -98,7 +99,10 @@ def _has_code(answer: requests.Response, throttling: Throttling) -> bool:
 
 
 def _compute_reset_wait(answer: requests.Response, throttling: Throttling) -> float:
-    """Return the seconds until the hourly limit resets, if it is used up; else `_BURST_S`, since the end of a burst limit is not sent."""
+    """Return the seconds until the hourly limit resets, if it is used up; else `_BURST_S`.
+
+    In the second case, a limit on bursts was exceeded, and the vendor does not send when that limit ends.
+    """
     reset = answer.headers.get(throttling.reset, "")
     if answer.headers.get(throttling.remaining, "") == "0" and _NUMBER.fullmatch(reset):
         return max(1.0, int(reset) - datetime.now(UTC).timestamp())

@@ -1,8 +1,8 @@
 """Limit HTTP responses in total time, bytes received, and bytes after decompression.
 
-A time-out of `requests` limits one read of a socket, so a vendor that sends a byte a second could block a task for hours. And
-`requests` decompresses a whole body: half a megabyte of gzip can become gigabytes. `BoundedAdapter` limits every response of a session
-that it is mounted on, token endpoints included. It decompresses the body piece by piece, and never beyond the limit.
+The time-out of `requests` limits a single read of a socket, so a vendor that sends a byte a second could block a task for hours. And
+`requests` decompresses a whole body at once: half a megabyte of gzip can become gigabytes. Mount `BoundedAdapter` on a session to limit
+all its responses, those of token endpoints included. It decompresses a body piece by piece, and stops at the limit.
 """
 
 from __future__ import annotations
@@ -36,13 +36,16 @@ class TooLarge(requests.RequestException):
 def translate(
     error: requests.RequestException, message: str, unavailable: type[RetriableError], **facts: object
 ) -> TributaryError:
-    """Translate an error of `requests`: a response that is too large is fatal; every other error is retriable.
+    """Return the error to raise in place of an error of `requests`.
 
     Args:
         error: The error of `requests`.
         message: What failed; the cause is appended.
-        unavailable: Class of a retriable error.
+        unavailable: Class of the result, unless the response is too large.
         **facts: Context for the error.
+
+    Returns:
+        LimitExceeded, which is fatal, if the response is too large; else an error of the class `unavailable`, which is retriable.
     """
     if isinstance(error, TooLarge):
         return LimitExceeded(str(error), **facts)
@@ -51,9 +54,10 @@ def translate(
 
 
 class _Watchdog:
-    """Shuts a socket down if a thread waits too long for its response.
+    """Shuts a socket down if a thread has waited too long for the response.
 
-    Used as a context manager around each wait. Time between the waits, when the caller processes received data, does not count.
+    Use it as a context manager around each wait. The waits are added up; the time between them, in which the caller processes data,
+    does not count.
     """
 
     def __init__(self, connection: HTTPConnection, limits: Limits) -> None:
@@ -87,7 +91,9 @@ class _Watchdog:
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Transport adapter that limits responses. It reads the whole response, unless a stream was requested and the status is 200.
+    """Transport adapter that limits responses.
+
+    It reads each response as a whole. Only a response with status 200 to a request with `stream=True` is left for `stream` to read.
 
     Args:
         limits: The limits.
@@ -101,18 +107,18 @@ class BoundedAdapter(HTTPAdapter):
         super().__init__(pool_maxsize=pool_maxsize)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Create connections that are watched."""
+        """Create the pool manager, with connections that are watched."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        """Create connections through a proxy that are watched."""
+        """Create the manager of connections through a proxy, with connections that are watched."""
         manager = super().proxy_manager_for(*args, **options)
         manager.pool_classes_by_scheme = self._pools
         return manager
 
     def watch(self, connection: HTTPConnection) -> _Watchdog:
-        """Create a watchdog for a connection, and store it for this thread's request."""
+        """Create a watchdog for a connection; `send` finds it as the watchdog of this thread's request."""
         self._local.watchdog = watchdog = _Watchdog(connection, self._limits)
         return watchdog
 
@@ -122,7 +128,7 @@ class BoundedAdapter(HTTPAdapter):
         Raises:
             TooSlow: The response exceeds its time limit.
             TooLarge: The response exceeds its size limit.
-            requests.RequestException: As `HTTPAdapter.send`, and for a truncated body.
+            requests.RequestException: The connection failed, or the body is truncated.
         """
         self._local.watchdog = None
         try:
@@ -141,10 +147,14 @@ class BoundedAdapter(HTTPAdapter):
         return response
 
     def stream(self, response: requests.Response, size: int) -> Iterator[bytes]:
-        """Yield the pieces of a streamed response, limited in time only: waits count, the work in between does not.
+        """Yield the pieces of a streamed response. Only the time is limited, not the size.
+
+        Args:
+            response: A response of `send`, requested with `stream=True`.
+            size: Maximum bytes of a piece.
 
         Raises:
-            TooSlow: The response exceeds its time limit.
+            TooSlow: The waits for the pieces exceed the time limit; the caller's work between them does not count.
             requests.RequestException: The body is truncated.
         """
         watchdog: _Watchdog = response.watchdog  # type: ignore[attr-defined]
@@ -165,7 +175,7 @@ class BoundedAdapter(HTTPAdapter):
             yield piece
 
     def _bounded(self, response: requests.Response) -> Iterator[bytes]:
-        """Yield the pieces of a body while they are within the limits."""
+        """Yield the pieces of a body; raise TooSlow or TooLarge as soon as a limit is exceeded."""
         watchdog: _Watchdog = response.watchdog  # type: ignore[attr-defined]
         expanded = 0
         try:
@@ -198,8 +208,13 @@ class BoundedAdapter(HTTPAdapter):
 def read_member(file: IO[bytes], most: int, **facts: object) -> bytes:
     """Read the whole content of a file in an archive.
 
+    Args:
+        file: The opened file.
+        most: Maximum bytes.
+        **facts: Context for the error.
+
     Raises:
-        LimitExceeded: The file has more than `most` bytes; `facts` are the context.
+        LimitExceeded: The file has more than `most` bytes.
     """
     content = file.read(most + 1)
     if len(content) > most:
@@ -208,7 +223,7 @@ def read_member(file: IO[bytes], most: int, **facts: object) -> bytes:
 
 
 def _watched_pools(adapter: BoundedAdapter) -> dict[str, type[HTTPConnectionPool]]:
-    """Return pools whose connections are watched while they wait for status and headers."""
+    """Return the connection pool class per URL scheme; its connections are watched while they wait for status and headers."""
 
     class Connection(HTTPConnection):
         def getresponse(self) -> Any:

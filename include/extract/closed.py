@@ -14,13 +14,19 @@ log = logging.getLogger(__name__)
 
 
 def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
-    """Request the last day that the vendor has closed for all accounts except the tolerated number; log those that lag.
+    """Request the last day that the vendor has closed for all accounts, except for a few that may be behind.
 
-    A firm with no more accounts than the tolerated number may have one in twenty lag. Return None if the vendor has no accounts.
+    The vendor's `closed.tolerated` is the number of accounts that may be behind. If the firm has no more accounts than that, one
+    account in twenty may be behind. The accounts that are behind are logged.
+
+    Returns:
+        The last closed day of the first account beyond those that may be behind; None if it has no closed day or there are no accounts.
 
     Raises:
-        ConfigurationError: The vendor's declaration has no `closed` request.
-        TributaryError: As `VendorSession.get` raises.
+        ConfigurationError: The vendor's declaration has no `closed` request, or the vendor rejects the request.
+        AuthenticationError: The vendor refused the credentials.
+        VendorUnavailable, RateLimited: The request still failed after retries, or the response has no valid date.
+        LimitExceeded, ClockSkew: See `VendorSession.request`.
     """
     if vendor.closed is None:
         raise ConfigurationError("The vendor declares no request for its last closed day", vendor=vendor.name)
@@ -34,7 +40,7 @@ def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
 
     top = {probe.top: str(probe.tolerated + 1)} if probe.top else {}
     dated = session.get(probe.path, {**probe.params, **top}, read)
-    # If the response has all accounts of the firm, one in twenty may lag.
+    # If the response contains all accounts of the firm, one in twenty may be behind.
     place = probe.tolerated if len(dated) > probe.tolerated else len(dated) // 20
     closed = dated[place][1] if dated else None
     late = [f"{key} ({day or 'no day'})" for key, day in dated[:place] if day != closed]
@@ -44,7 +50,7 @@ def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
 
 
 def _parse_days(probe: Probe, body: bytes) -> list[tuple[str, date | None]]:
-    """Parse the response to (account, last day), in the order of the response; the day is None if the row has none."""
+    """Return (account, last closed day) for each row of the response, in its order; the day is None if it is null."""
     content = json.loads(body)
     rows = [
         (str(row.get(probe.key)), row[probe.field]) for row in (content if isinstance(content, list) else [content])

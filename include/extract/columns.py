@@ -1,7 +1,9 @@
 """Convert the columns of a table from the types in which they are read to the types that the contract declares.
 
-Decimals are exact, by the rules of `include.extract.number`. A date is the day as the vendor writes it, regardless of its offset; a
-time becomes UTC. A sensitive value becomes its hash and its last four characters.
+* Decimals are exact, by the rules of `include.extract.number`.
+* A date is the day as the vendor writes it; an offset does not change it.
+* A time becomes UTC.
+* A sensitive value becomes its hash and its last four characters.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ from include.contract.arrow import arrow_type
 from include.extract import number
 from include.sensitive import Redactor
 
-# Maximum bytes of one part of a key; a database index takes 2,704 bytes of the whole key.
+# Maximum bytes of one column of a key; an index of the database accepts 2,704 bytes for the whole key.
 _KEY_BYTES = 1_000
-# A date, with or without time and offset (ISO 8601); the cast checks the days of a month.
+# A date, with or without time and offset (ISO 8601). Whether the day exists in its month is checked by the cast.
 _MOMENT = (
     r"\A\d{4}-\d\d-\d\d"
     r"(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?)?\z"
@@ -26,7 +28,7 @@ _MOMENT = (
 
 
 def staged_schema(table: Table) -> pa.Schema:
-    """Return the schema of a staged table: each value column, and hash and last four of each sensitive one."""
+    """Return the schema of a staged table: its value columns, and `<name>_hash` and `<name>_last4` for each sensitive column."""
     fields: list[pa.Field] = []
     for col in table.columns:
         if col.kind == "value":
@@ -48,10 +50,10 @@ class ColumnConverter:
     """Converts the columns of one table.
 
     Args:
-        table: The contract.
-        redactor: Hides sensitive values.
+        table: The table's declaration.
+        redactor: Hashes sensitive values.
         sentinels: Prefixes of date texts that mean null.
-        zone: Zone of times without offset.
+        zone: Time zone of times without an offset.
     """
 
     def __init__(self, table: Table, redactor: Redactor, sentinels: tuple[str, ...] = (), zone: str = "UTC") -> None:
@@ -59,10 +61,10 @@ class ColumnConverter:
         self._table, self._redactor, self._sentinels, self._zone = table, redactor, sentinels, zone
 
     def stage(self, wire: pa.StructArray) -> tuple[pa.Table, bool]:
-        """Return the staged rows, and whether a required field is missing in one of them.
+        """Return the staged rows, and whether a required value is missing in any of them.
 
         Args:
-            wire: Rows with every field that is staged, in the types of `wire_type`, or decimals as text.
+            wire: Rows with every field that is staged. Each field has the type that `wire_type` returns; a decimal may also be text.
 
         Raises:
             pa.ArrowException: A value does not fit its column's type.
@@ -82,7 +84,11 @@ class ColumnConverter:
         return pa.Table.from_arrays(arrays, schema=self.schema), missing
 
     def convert(self, col: Column, array: pa.Array) -> pa.Array:
-        """Return the values of one column in its declared type; raises as `stage` does."""
+        """Return the values of one column in its declared type (a sensitive column as clear text).
+
+        Raises:
+            pa.ArrowException: A value does not fit the type.
+        """
         if col.type in (DATE, TIMESTAMP):
             return self._read_times(col, array)
         if col.type == STRING:
@@ -127,7 +133,7 @@ def _read_numbers(col: Column, array: pa.Array) -> pa.Array:
 
 
 def _redact(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
-    """Yield the hashes and then the last four characters of the values; hash each distinct value once."""
+    """Yield two arrays: the hashes of the values, then their last four characters. Each distinct value is hashed once."""
     encoded = array.dictionary_encode()
     pairs = [redactor.split(value) for value in encoded.dictionary.to_pylist()]
     for part in (0, 1):

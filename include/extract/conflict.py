@@ -1,7 +1,7 @@
-"""Turn rows of one response that share a key and differ into dead rows: none of them is known to be right.
+"""Turn rows of one response that share a key but differ into dead rows, because it is unknown which of them is right.
 
-Rows that share a key and do not differ are duplicates. `include.extract.repeats` does the same for rows of several responses. The lots
-of a holding share a key and are summed later: they are not compared.
+Rows that share a key and do not differ are duplicates. `include.extract.repeats` compares rows of several responses. Rows of a report
+that are summed later, such as the lots of a holding, are not compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from include.staging.row_key import format_keys
 
 
 def separate(page: Page, table: Table) -> Page:
-    """Turn rows of a response that share a key and differ into dead rows, whose reasons name the differing fields."""
+    """Return the page with all rows that share a key but differ turned into dead rows; their reasons name the differing fields."""
     if has_unique_keys(page, table):
         return page
     keys = page.rows.select(list(table.key))
@@ -43,13 +43,23 @@ def separate(page: Page, table: Table) -> Page:
 
 
 def list_compared(table: Table, names: Sequence[str]) -> list[str]:
-    """Return the staged columns with the vendor's data, without the time and the parent of the request."""
+    """Return the names that are compared between rows: columns of the vendor's data, without the request's time and parent keys.
+
+    Args:
+        table: The table's declaration.
+        names: Names of staged columns.
+    """
     requested = {col.name for col in table.columns if col.source.startswith("@") and col.source != "@in"}
     return [name for name in names if name not in requested]
 
 
 def find_differences(rows: Sequence[Mapping[str, Any]], table: Table) -> list[str]:
-    """Return one reason per field in which rows of one key differ."""
+    """Return one reason per field in which some rows differ; empty if they are equal.
+
+    Args:
+        rows: Staged rows that share a key; at least one.
+        table: The table's declaration.
+    """
     names = list_compared(table, list(rows[0]))
     differing = [name for name in names if any(row[name] != rows[0][name] for row in rows[1:])]
     return [f"{field}: differs among rows of this key" for field in _sources(differing, table)]
@@ -62,7 +72,11 @@ def has_unique_keys(page: Page, table: Table) -> bool:
 
 
 def group_shared(keys: pa.Table) -> Iterator[list[int]]:
-    """Yield the places of rows that share a key, key by key."""
+    """Yield, for each key that several rows share, the indexes of these rows.
+
+    Args:
+        keys: The key columns of the rows.
+    """
     places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, key in enumerate(zip(*(column.to_pylist() for column in keys.columns), strict=True)):
         places[key].append(place)
@@ -70,7 +84,7 @@ def group_shared(keys: pa.Table) -> Iterator[list[int]]:
 
 
 def find_original_places(page: Page) -> list[int]:
-    """Return for each good row of a page its place in the original page, which also held the dead rows."""
+    """Return, for each row of `page.rows`, its index in the original page, which also contained the dead rows."""
     dead = {row.place for row in page.dead}
     return [place for place in range(page.rows.num_rows + len(page.dead)) if place not in dead]
 
@@ -78,7 +92,14 @@ def find_original_places(page: Page) -> list[int]:
 def make_dead_rows(
     rows: pa.Table, reasons: Sequence[Sequence[str]], table: Table, places: Sequence[int | None]
 ) -> list[DeadRow]:
-    """Convert staged rows to dead rows, without sensitive values, of which only the hash is known."""
+    """Convert staged rows to dead rows. Sensitive columns are left out, because only their hashes are known.
+
+    Args:
+        rows: The staged rows.
+        reasons: The reasons of each row.
+        table: The table's declaration.
+        places: Index of each row in its page; None if unknown.
+    """
     keys = format_keys(rows, table.key).to_pylist()
     values = [col for col in table.columns if col.kind == "value"]
     raw = [{col.source: row[col.name] for col in values if row[col.name] is not None} for row in rows.to_pylist()]
@@ -89,6 +110,6 @@ def make_dead_rows(
 
 
 def _sources(names: Sequence[str], table: Table) -> list[str]:
-    """Return the distinct vendor's field names of staged columns."""
+    """Return the vendor's field names of staged columns, without duplicates."""
     sources = {f"{col.name}{part}": col.source for col in table.columns for part in ("", "_hash", "_last4")}
     return list(dict.fromkeys(sources[name] for name in names))

@@ -1,4 +1,4 @@
-"""Read a downloaded CSV file to typed Arrow rows, piece by piece; numbers are in US notation."""
+"""Read a downloaded CSV file to typed Arrow rows, in pieces of 20,000 rows. Numbers are in US notation."""
 
 from __future__ import annotations
 
@@ -24,23 +24,27 @@ from include.extract.number import WIRE, read_integers, shape
 from include.extract.page import Page, PageReader
 
 _PIECE_ROWS = 20_000
-# Maximum bytes of a file that are searched for its header.
+# Maximum bytes at the start of a file in which the header is read.
 _HEAD = 65_536
-# Maximum names of a header in an error, and characters of each.
+# Maximum number of header names in an error, and maximum characters of each.
 _MOST_NAMES, _NAME_LENGTH = 100, 60
 _WORDS = {"true": "true", "1": "true", "false": "false", "0": "false"}
 _BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
 class CsvReader(PageReader):
-    """Reader for the files of one table; the header has the vendor's field names."""
+    """Reader for the CSV files of one table, whose header contains the vendor's field names."""
 
     def read_file(self, content: bytes, most_bytes: int = DEFAULT.expanded_bytes) -> Iterator[Page]:
         """Yield a file's rows as pages, in order.
 
+        Args:
+            content: A CSV file in UTF-8, or a ZIP archive of one such file.
+            most_bytes: Maximum bytes of the file in an archive.
+
         Raises:
-            VendorUnavailable: The content is neither CSV nor a complete ZIP archive of one file.
-            SchemaDrift: The first line is not the declared header, or a line has more or fewer cells.
+            VendorUnavailable: The content is neither CSV nor a ZIP archive of one file, or it is cut short.
+            SchemaDrift: The first line is not the declared header, or a line has more or fewer cells than the header.
             LimitExceeded: The file in the archive has more than `most_bytes`.
         """
         text = self._unzip(content, most_bytes)
@@ -59,7 +63,11 @@ class CsvReader(PageReader):
             yield Page(page.rows, page.dead, undeclared)
 
     def _check_header(self, header: list[str]) -> None:
-        """Refuse a header that lacks a required column, or that lacks any column and has an undeclared one."""
+        """Raise SchemaDrift if the header differs too much from the declaration.
+
+        That is, if it contains a name twice or no declared name; if a required column is missing; or if any column is missing and
+        there is an undeclared one (a renamed column).
+        """
         staged = {col.source: col.required for col in self.table.columns if col.kind != "ignored"}
         names, known = set(header) - {""}, set(header) & self._declared
         if len(names) < len([name for name in header if name]):
@@ -73,7 +81,12 @@ class CsvReader(PageReader):
             raise self._make_drift("Columns are missing from the report, and it has undeclared ones: renamed?", header)
 
     def _read_cells(self, text: bytes, header: list[str]) -> pa.Table:
-        """Read all cells as text; refuse lines with more or fewer cells than the header (a truncated line, or a footer)."""
+        """Return all cells below the header as text; the columns are named 0, 1, ...
+
+        Raises:
+            VendorUnavailable: The content is not CSV in UTF-8, or its last line is cut short.
+            SchemaDrift: Lines have more or fewer cells than the header (a footer, for example).
+        """
         odd: list[pv.InvalidRow] = []
 
         def skip(row: pv.InvalidRow) -> str:
@@ -101,7 +114,7 @@ class CsvReader(PageReader):
         return rows.slice(1)
 
     def _name_columns(self, rows: pa.Table, header: list[str]) -> pa.Table:
-        """Name the columns; drop empty columns without a name."""
+        """Rename the columns to their names in the header; drop columns without a name, which must be empty (else SchemaDrift)."""
         for place, name in enumerate(header):
             if not name and rows.column(place).null_count < rows.num_rows:
                 raise self._make_drift("A column of the report has cells and no name", header)
@@ -116,7 +129,10 @@ class CsvReader(PageReader):
         return VendorUnavailable(message, **self._about, bytes=len(content))
 
     def _make_drift(self, message: str, header: list[str]) -> SchemaDrift:
-        """Build an error with the expected and actual names; if the line does not look like a header, show only the shape of its texts."""
+        """Return an error with the expected and the actual names.
+
+        If the line does not look like a header, it may be data: the error then contains only the shape of its texts.
+        """
         expected = [col.source for col in self.table.columns if col.kind != "ignored"]
         is_header = set(header) & self._declared or (
             len(header) * 2 >= len(expected) and not any(c.isnumeric() or c == "@" for c in "".join(header))
@@ -156,7 +172,7 @@ class CsvReader(PageReader):
 
 
 def _read_header(text: bytes) -> list[str] | None:
-    """Return the stripped cells of the first line; None if the content is not text, or is HTML."""
+    """Return the stripped cells of the first line that is not empty; None if the content is not CSV in UTF-8 (HTML, for example)."""
     try:
         head = codecs.getincrementaldecoder("utf-8-sig")().decode(text[:_HEAD])
         lines = filter(None, csv.reader(io.StringIO(head, newline="")))
@@ -167,7 +183,7 @@ def _read_header(text: bytes) -> list[str] | None:
 
 
 def _guess_header_fault(header: list[str], declared: set[str]) -> str:
-    """Return the likely reason why no name of a header is declared."""
+    """Return the likely reason why a header contains no declared name, as the message of an error."""
     line = ",".join(header)
     for name, mark in (("semicolons", ";"), ("tabs", "\t"), ("bars", "|")):
         if {part.strip().strip('"') for part in line.split(mark)} & declared:
@@ -176,12 +192,12 @@ def _guess_header_fault(header: list[str], declared: set[str]) -> str:
 
 
 def _strip_commas(col: Column, texts: pa.Array) -> pa.Array:
-    """Remove the commas of integers; leave all other cells as they are (decimals are read with their page)."""
+    """Return the cells of a column without the thousands separators of integers; other columns unchanged (decimals are parsed later)."""
     return read_integers(texts) if col.type == INTEGER else texts
 
 
 def _dump_rows(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
-    """Convert rows to JSON, with decimals as texts, for the slow path that finds the faults."""
+    """Convert rows to a JSON array, with decimals as strings, for the slow path that finds the faults of each row."""
     fields = []
     for col in staged:
         values = texts[col.source].to_pylist()
@@ -196,5 +212,8 @@ def _dump_rows(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
 
 
 def _fragment(json_text: str | None, text: str | None) -> object:
-    """Return the JSON value of a cell, or its text if it is not valid, which becomes a fault of the row."""
+    """Return a cell as a value for `orjson`: the JSON text unquoted, or the original text as a string if the cell is not valid.
+
+    Staging then reports such a string as a fault of the row.
+    """
     return text if json_text is None else orjson.Fragment(json_text)

@@ -10,16 +10,23 @@ import orjson
 
 
 def load(text: bytes | str) -> Any:
-    """Parse JSON with integers, exact decimals, and `NaN` as text.
+    """Parse JSON. Numbers stay exact.
+
+    Integers become `int`. Very large integers, and numbers with a fraction or an exponent, become `Decimal`. `NaN` and `Infinity`
+    become strings.
 
     Raises:
-        ValueError, RecursionError: The text is not JSON, or nested too deep.
+        ValueError: The text is not JSON.
+        RecursionError: The JSON is nested too deep.
     """
     return json.loads(text, parse_float=Decimal, parse_int=parse_integer, parse_constant=str)
 
 
 def dump(value: object) -> bytes:
-    """Serialize a value to JSON, decimals as they were written; replace an unpaired surrogate by `?`.
+    """Serialize a value to JSON.
+
+    Decimals keep their digits. Decimals that are NaN or infinite, dates, and values of other types become strings. An unpaired
+    surrogate in a text becomes `?`.
 
     Raises:
         TypeError: The value is nested too deep.
@@ -31,15 +38,15 @@ def dump(value: object) -> bytes:
 
 
 def parse_integer(digits: str) -> int | Decimal:
-    """Parse an integer; return one that may exceed 64 bits as a decimal, which can be serialized."""
+    """Parse an integer. One that may exceed 64 bits becomes a decimal, because `orjson` can't serialize it as an integer."""
     return int(digits) if len(digits) < 19 else Decimal(digits)
 
 
 def split_array(body: bytes) -> tuple[list[str], list[object]]:
-    """Split a JSON array into the texts and the values of its elements, numbers exact; NaN is a text.
+    """Split a JSON array into its elements; return the JSON text of each, and the value of each as `load` parses it.
 
     Raises:
-        ValueError, IndexError, RecursionError: The body is not a JSON array.
+        ValueError, IndexError, RecursionError: The body is not a complete JSON array.
     """
     decoder = json.JSONDecoder(parse_float=Decimal, parse_int=parse_integer, parse_constant=str)
     texts: list[str] = []

@@ -1,4 +1,4 @@
-"""Request a table with one call per parent row, in parallel under the vendor's budget; store each response immediately."""
+"""Request a table with one call per parent row, in parallel within the vendor's rate budget. Each response is stored at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from include.staging.partitions import Partition
 log = logging.getLogger(__name__)
 
 SEPARATOR = "|"
-"""Separator of the parts of a selected key; the parts are in the order of their columns' names."""
+"""Separator of the parts of a selected key. The parts are sorted by the names of their columns."""
 _LOG_EVERY = 100
 _MOST_PAGES = 10_000
 
@@ -34,18 +34,21 @@ def list_keys(
     *,
     is_keyed: bool,
 ) -> list[Keys]:
-    """Return the keys to request: one mapping of column to value per call, in order.
+    """Return the keys to request: one mapping of parent column -> value per call.
+
+    They come from the selected keys, if these are keys of the parent. Otherwise they come from the parent's partition, sorted and
+    without duplicates.
 
     Args:
         table: The table to request.
-        shape: Its fan-out.
-        parent: Its parent table.
-        parent_rows: Partition of the parent in this run; None if it was not pulled.
-        selected: Selected keys of the parent, in place of a partition.
+        shape: The table's fan-out.
+        parent: The parent table.
+        parent_rows: Partition of the parent in this run; None if the parent was not pulled.
+        selected: Keys that an operator or a delivery selected; empty for all.
         is_keyed: Whether the selected keys are keys of the parent, rather than of a table above it.
 
     Raises:
-        ConfigurationError: There is neither a partition nor selected keys of the parent, or a selected key is incomplete.
+        ConfigurationError: The parent was not pulled and no key of it is selected, or a selected key has the wrong number of parts.
     """
     names = sorted({*re.findall(r"{(\w+)}", "".join((table.path, *shape.headers.values()))), *table.carried})
     if selected and is_keyed and set(parent.key) <= set(names):
@@ -77,13 +80,17 @@ def fan_out(
     session: VendorSession,
     source: Source,
 ) -> Iterator[bytes]:
-    """Request every key without a stored response, then yield all rows as JSON arrays.
+    """Request every key of `source` that has no stored response; then yield the rows of all responses as JSON arrays.
 
-    A routine run sends stored ETags. A run with news of changes, or a retry, does not: some vendors also return
-    "not modified" to calls that come too often.
+    Stored ETags are sent only in a routine run, and only if the run has no stored response yet (it is not a retry). The reason: some
+    vendors also return "not modified" to calls that come too often.
 
     Raises:
-        TributaryError: As `VendorSession.request` raises; earlier responses stay stored.
+        ConfigurationError: A key would change the path of the request (`..`), or the vendor rejects the request.
+        VendorUnavailable, RateLimited: A request still failed after retries. The responses stored so far stay stored.
+        PagingUnstable: The pages of one call form a loop.
+        LimitExceeded: A response, or the pages of one call, are larger than the vendor's limits allow.
+        AuthenticationError, ClockSkew: See `VendorSession.request`.
     """
     answers = source.answers
     known = answers.known()
@@ -157,7 +164,13 @@ def _request_all_pages(
     pages: Linked | None,
     read: Callable[[bytes], bytes],
 ) -> bytes:
-    """Request all pages of one call and return their rows as one JSON array."""
+    """Request all pages of one call and return their rows as one JSON array.
+
+    Raises:
+        LimitExceeded: The pages have too many bytes, or do not end.
+        PagingUnstable: A cursor repeats.
+        TributaryError: A request failed; see `VendorSession.request`.
+    """
 
     def read_both(body: bytes) -> tuple[bytes, str | None]:
         return read(body), next_link(body, pages.link, vendor.name, table.name) if pages else None
@@ -181,7 +194,13 @@ def _request_all_pages(
 
 
 def follow(first: Request, shape: Linked, following: str) -> Request:
-    """Return the request for the next page."""
+    """Return the request for the next page.
+
+    Args:
+        first: The request for the first page.
+        shape: The paging.
+        following: The link that the last page contained: a cursor, or the whole URL of the next page.
+    """
     if not shape.cursor:
         return replace(first, path=following, params={})
     return replace(first, params={**first.params, shape.cursor: following})

@@ -1,4 +1,4 @@
-"""Turn responses into plain arrays of flat rows: unwrap envelopes, flatten nested objects, number repeated keys."""
+"""Turn responses into JSON arrays of flat rows: take the rows out of the response, flatten nested objects, number repeated keys."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from include.extract.exact_json import dump, load
 
 
 def unwrap(table: Table, body: bytes, vendor: str) -> bytes:
-    """Return the array of rows in an envelope, unparsed.
+    """Return the rows of a response as unparsed JSON: the content of the field `table.rows`.
+
+    If the table declares no such field, or the response is already an array, return the response unchanged.
 
     Raises:
-        VendorUnavailable: The response is not a JSON object with that field.
+        VendorUnavailable: The response is not a JSON object, or lacks the field.
     """
     if not table.rows or body.lstrip().startswith(b"["):
         return body
@@ -28,7 +30,11 @@ def unwrap(table: Table, body: bytes, vendor: str) -> bytes:
 
 
 def read_envelope(body: bytes, vendor: str, table: str) -> dict[str, msgspec.Raw]:
-    """Return the fields of a JSON object, unparsed; raise VendorUnavailable if the body is not a JSON object."""
+    """Return the fields of a JSON object, with unparsed values.
+
+    Raises:
+        VendorUnavailable: The body is not a JSON object.
+    """
     try:
         return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -36,7 +42,7 @@ def read_envelope(body: bytes, vendor: str, table: str) -> dict[str, msgspec.Raw
 
 
 def next_link(body: bytes, link: str, vendor: str, table: str) -> str | None:
-    """Return the link to the next page, from a field such as `page.nextCursor`; None if there is none.
+    """Return the link to the next page from the field `link`, such as `page.nextCursor`; None if the field is absent or null.
 
     Raises:
         VendorUnavailable: The response is not a JSON object, or the link is not a string.
@@ -61,15 +67,17 @@ def flatten(
     change: Callable[[dict[str, Any]], None] = lambda row: None,
     skipped: Collection[str] = (),
 ) -> bytes:
-    """Flatten rows: `{"a": {"b": 1}}` becomes `{"a.b": 1}`, and a list its JSON text. Numbers stay exact.
+    """Flatten rows and return them as a JSON array: `{"a": {"b": 1}}` becomes `{"a.b": 1}`, and a list becomes its JSON text.
+
+    Numbers stay exact. An element that is not an object stays unchanged.
 
     Args:
-        body: An array of objects, or one object.
+        body: JSON: an array of objects, or one object.
         vendor: Context for errors.
         table: Context for errors.
         added: Fields to add to every row.
         change: Called with every flat row, which it may modify.
-        skipped: Objects to leave out.
+        skipped: Fields to leave out; see `Table.skipped`.
 
     Raises:
         VendorUnavailable: The body is not JSON, or nested too deep.
@@ -90,9 +98,10 @@ def flatten(
 
 
 def number_rows(body: bytes, table: Table) -> bytes:
-    """Set `@nth`, if declared, on flat rows of one response that share the rest of their key: the place, from 1.
+    """Number the flat rows of one response whose other key columns are equal: 1, 2, ... in the field `@nth`; return all rows.
 
-    Rows are ordered by their values, column by column, not by the vendor: the same rows get the same places each time.
+    If the table does not declare `@nth`, return the body unchanged. The rows are numbered in the order of their values, column by
+    column, and not in the vendor's order. So the same rows get the same numbers in every pull.
     """
     if not any(col.source == "@nth" for col in table.columns):
         return body
@@ -108,7 +117,7 @@ def number_rows(body: bytes, table: Table) -> bytes:
 
 
 def flatten_row(row: Mapping[str, Any], skipped: Collection[str] = ()) -> dict[str, Any]:
-    """Flatten one row; leave out the fields in `skipped`, also in the objects of a list."""
+    """Flatten one row as `flatten` does, without the fields in `skipped` (see `Table.skipped`)."""
     return dict(_iterate_leaves(row, "", skipped))
 
 

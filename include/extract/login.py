@@ -1,4 +1,4 @@
-"""Log in to a vendor, as it declares."""
+"""Log in to a vendor by its declared method; `include.contract.login` describes the methods."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class LoginContext:
     """Everything that a login method needs.
 
     Attributes:
-        http: HTTP session of the call.
+        http: HTTP session that sends the login requests.
         connection: Address and credentials.
         timeout: Time-outs to connect and to read, in seconds.
-        grants: Store of single-use refresh tokens.
-        grant: Name of the grant to use; empty for the firm itself.
+        grants: Store of single-use refresh tokens; None if the vendor has none.
+        grant: Name of the grant to use; empty for a login of the firm itself.
     """
 
     http: requests.Session
@@ -49,12 +49,12 @@ class LoginContext:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Authorization of calls until it expires.
+    """Result of a login: what authorizes calls until it expires.
 
     Attributes:
-        headers: The authorization headers; never shown.
-        expires_at: Expiry, as `time.monotonic()`.
-        url: Base URL of calls, from the login; empty: that of the connection.
+        headers: Headers that every call must send; never displayed.
+        expires_at: Time of expiry on the clock `time.monotonic()`, in seconds.
+        url: Base URL of calls that the login returned; empty if the connection's URL applies.
     """
 
     headers: dict[str, str] = field(repr=False)
@@ -67,13 +67,15 @@ class Token:
 
 
 def log_in(login: Login, at: LoginContext) -> Token:
-    """Log in; `include.contract.login` describes each method.
+    """Log in by the declared method and return the token.
 
     Raises:
-        ConfigurationError: The connection lacks a credential or a grant, the private key can't be read, or the user has no such account.
+        ConfigurationError: The connection lacks a credential or a grant, its private key can't be read, the user does not have the
+            configured account, or the token endpoint returned an unexpected status.
         AuthenticationError: The vendor refused user, password, client id or client secret.
-        RateLimited: Too many logins; includes the seconds to wait if the response states them.
-        VendorUnavailable: No usable response.
+        RateLimited: Too many logins. The error contains the seconds to wait if the response states them.
+        VendorUnavailable: There was no response, or it has no token.
+        LimitExceeded: The response is larger than the vendor's limits allow.
     """
     match login:
         case Basic():
@@ -181,7 +183,7 @@ def _find_access_point(login: AccessPoint, at: LoginContext) -> Token:
 
 
 def _read_account_url(login: Impersonation, answer: requests.Response, account_id: str | None) -> str:
-    """Return the base URL of the user's account: the given one, or the default."""
+    """Return the base URL of the account `account_id`, or of the user's default account if it is None or empty."""
     try:
         urls = [
             login.url.format_map(each)
@@ -244,7 +246,7 @@ def _make_no_token_error(answer: requests.Response) -> VendorUnavailable:
 
 
 def _read_expiry(answer: requests.Response) -> float:
-    """Return when a token expires; ten minutes from now if the response has no expiry, which RFC 6749 only recommends."""
+    """Return when a token expires, on the clock `time.monotonic()`; ten minutes from now if the response has no `expires_in`."""
     try:
         return time.monotonic() + float(answer.json().get("expires_in", 600))
     except (ValueError, AttributeError, TypeError) as error:

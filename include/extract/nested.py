@@ -1,4 +1,4 @@
-"""Read rows that are nested in the rows of a parent table, as a list in one of its columns."""
+"""Read the rows of a nested table, which are lists in columns of a parent table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from include.staging.partitions import Partition
 
 
 def read_nested_rows(table: Table, shape: Nested, parent: Partition) -> Iterator[bytes]:
-    """Yield the nested rows as JSON arrays, one per part of the parent's partition; an invalid list becomes a dead row."""
+    """Yield the nested rows as JSON arrays of flat rows, one array per part of the parent's partition.
+
+    A list that can't be read becomes a string in the array, so that the reader turns only this element into a dead row.
+    """
     names = [*table.carried, *_list_requested_at(table)]
     declared = {col.source for col in table.columns}
     for _, part in parent.rows(sorted({*shape.columns, *names})):
@@ -32,7 +35,13 @@ def read_nested_rows(table: Table, shape: Nested, parent: Partition) -> Iterator
 def _walk(
     items: Sequence[Mapping[str, Any]], through: tuple[str, ...], texts: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows at the end of the path, each with the string and integer fields of its enclosing objects."""
+    """Yield the objects at the end of a path of list fields, each with the string and integer fields of its enclosing objects.
+
+    Args:
+        items: Objects of the outermost list.
+        through: Fields of the inner lists, the outermost first; empty if `items` are the rows.
+        texts: Fields of the enclosing objects so far: `^<name>` -> value.
+    """
     for item in items:
         if not through:
             yield {**item, **texts}
@@ -43,7 +52,7 @@ def _walk(
 
 
 def _drop_undeclared(row: dict[str, Any], declared: set[str]) -> dict[str, Any]:
-    """Drop the fields of enclosing objects that the table does not declare."""
+    """Return a row without the fields of enclosing objects (`^<name>`) that the table does not declare."""
     return {name: value for name, value in row.items() if not name.startswith("^") or name in declared}
 
 

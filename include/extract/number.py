@@ -1,14 +1,21 @@
 """Convert numbers as vendors write them to exact decimals of the declared type; refuse ambiguous ones.
 
-A number that is a text (a cell of a report, a JSON string) is read in US notation: commas only between groups of three
-digits, at most one decimal point, after them; an optional `$`; a leading minus or parentheses; blanks between these. A percent
-sign, exponent, plus or trailing minus is refused: no column declares them. If fewer than three decimals are declared (money),
-a text with exactly three is refused, because its point may separate thousands (`129.900`); any other surplus decimals are refused
-as well. In a quantity or price, three decimals are read as decimals.
+A number in a text (a cell of a report, a JSON string) is read in US notation:
 
-A JSON number has one notation. Its surplus decimals are rounded half even if the column is `rounded`. In any column, and also in
-texts, they are rounded if they are noise of binary floating point: at most a part in 10^12 of the value
-(`101.95020000000001`). Any other surplus is a different value, and is refused.
+* Allowed: commas between groups of three digits; one decimal point after them; a `$`; a leading minus or parentheses; blanks between
+  these.
+* Refused: a percent sign, an exponent, a plus, a trailing minus.
+* Refused if the type has fewer than three decimals (money): a text with exactly three, because the point may separate thousands
+  (`129.900`).
+
+A JSON number has only one notation.
+
+Surplus decimals are those beyond the scale of the declared type:
+
+* Noise of binary floating point is rounded in every column: at most a part in 10^12 of the value (`101.95020000000001`).
+* Other surplus decimals are rounded half even if the column is declared `rounded`. In a text, this requires a type with three or more
+  decimals.
+* In all other cases they are a different value, and the number is refused.
 """
 
 from __future__ import annotations
@@ -23,9 +30,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 DECIMALS = 38
-"""Maximum decimals of a number that is read together with its page."""
+"""Maximum number of decimals that the fast path can read: the scale of `WIRE`."""
 WIRE = pa.decimal256(75, DECIMALS)
-"""Type in which a page's numbers are read, before conversion to their declared type; a difference of two of them still fits."""
+"""Type in which the numbers of a page are read, before they are converted to their declared types.
+
+Its 75 digits leave one of Arrow's 76 free, so that a difference of two such numbers does not overflow.
+"""
 
 _NOISE = 1e-12
 _DIGITS = r"(?:(?:[1-9]\d{0,2}(?:,\d{3}){1,11}|\d{1,36})(?:\.\d{1,38})?|\.\d{1,38})"
@@ -37,7 +47,13 @@ _SHOWN = frozenset(string.punctuation + " ")
 
 
 def read_texts(texts: pa.Array, target: pa.DataType, *, is_rounded: bool = False) -> pa.Array:
-    """Parse texts to decimals of `target`; null if the text is null or refused."""
+    """Parse texts in US notation to decimals of the type `target`; null if a text is null or refused.
+
+    Args:
+        texts: Strings.
+        target: An Arrow decimal type.
+        is_rounded: Whether the column is declared `rounded`.
+    """
     trimmed = pc.utf8_trim_whitespace(texts)
     is_known = pc.match_substring_regex(trimmed, _US)
     if target.scale < 3:
@@ -48,17 +64,19 @@ def read_texts(texts: pa.Array, target: pa.DataType, *, is_rounded: bool = False
 
 
 def read_integers(texts: pa.Array) -> pa.Array:
-    """Remove the commas between groups of three digits from integers; leave every other text as it is."""
+    """Return texts with the commas between groups of three digits removed from integers; every other text stays unchanged."""
     trimmed = pc.utf8_trim_whitespace(texts)
     bare = pc.replace_substring(trimmed, ",", "")
     return pc.if_else(pc.match_substring_regex(trimmed, _INTEGER), bare, texts)
 
 
 def convert(values: pa.Array, target: pa.DataType, *, is_rounded: bool) -> pa.Array:
-    """Convert numbers of the type `WIRE` to `target`; null if the value is null, too large, or has real surplus decimals.
+    """Convert numbers of the type `WIRE` to the decimal type `target`.
 
-    Every result is compared with its input: Arrow 26 divides decimals wrongly if a 32-bit digit of the quotient is
-    full (42949672.95999999 to a wrong dollar), and casts without a range check.
+    A result is null if the number is null, is too large, or has surplus decimals that are not noise and `is_rounded` is false.
+
+    Every result is compared with its input, because Arrow 26 can divide decimals wrongly (42949672.95999999 becomes a wrong dollar
+    amount) and casts without a range check.
     """
     limit = pa.scalar(Decimal(1).scaleb(target.precision - target.scale), WIRE)
     values = pc.if_else(pc.less(pc.abs(values), limit), values, None)
@@ -91,7 +109,7 @@ def _measure_distance(near: pa.Array, values: pa.Array) -> pa.Array:
 
 
 def nearest(value: Decimal, target: pa.DataType) -> Decimal | None:
-    """Round a finite number half even to the scale of `target`; None if it is too large for `target`."""
+    """Return a finite number rounded half even to the scale of `target`; None if it is too large for `target`."""
     if value.adjusted() > target.precision - target.scale:
         return None
     with localcontext() as context:
@@ -101,17 +119,17 @@ def nearest(value: Decimal, target: pa.DataType) -> Decimal | None:
 
 
 def is_long(value: object) -> TypeGuard[Decimal]:
-    """Return whether a number has more decimals than `DECIMALS`."""
+    """Return whether a value is a finite decimal with more decimals than `DECIMALS`."""
     return isinstance(value, Decimal) and value.is_finite() and int(value.as_tuple().exponent) < -DECIMALS
 
 
 def fault(value: object, type_word: str, target: pa.DataType) -> str:
-    """Describe the fault of a refused value without the value: `not decimal(20,2): 9,99`.
+    """Return the fault of a refused value without the value: `not decimal(20,2): 9,99` or `3 decimals, 2 declared`.
 
     Args:
         value: The value as written: a text, or another JSON value.
-        type_word: The declared type.
-        target: The declared type as an Arrow decimal.
+        type_word: The declared type's name.
+        target: The declared type as an Arrow decimal type.
     """
     number = _parse_number(value)
     if number is not None and number.is_finite() and nearest(number, target) is not None:
@@ -130,7 +148,11 @@ _BARE = str.maketrans("", "", "-$,() \t")
 
 
 def shape(text: str) -> str:
-    """Mask a text to its shape: digits become 9, letters a or A; limited in length."""
+    """Return the shape of a text, which does not reveal its content: a digit becomes 9, a letter a or A.
+
+    Punctuation, blanks and currency signs stay; any other character becomes `?`. A text longer than 24 characters is cut and ends in
+    `...`. The shape of an empty or blank text is `blank`.
+    """
     if not text.strip():
         return "blank"
     return "".join(map(_mask_character, text[:_SHAPE_LENGTH])) + ("..." if len(text) > _SHAPE_LENGTH else "")
@@ -145,5 +167,5 @@ def _mask_character(character: str) -> str:
 
 
 def texts_of(values: Sequence[object]) -> pa.Array:
-    """Return the strings among values of one JSON field, null elsewhere."""
+    """Return the values of one JSON field as an Arrow array of strings: null where a value is not a string."""
     return pa.array([value if isinstance(value, str) else None for value in values], pa.string())

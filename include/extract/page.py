@@ -1,8 +1,9 @@
 """Read one page of JSON to typed Arrow rows, without a Python object per cell.
 
-`pyarrow.json` reads a page in one pass with the explicit schema of the contract; a page with an undeclared field takes the slow
-path. `include.extract.columns` converts the values to their declared types, column by column. A page that fails is bisected until
-only its bad rows are left; these become dead rows, whose reasons name the fields that could not be read.
+The fast path reads a whole page in one pass: `pyarrow.json` parses it with the explicit schema of the contract, and
+`include.extract.columns` converts the values to their declared types, column by column. A page with an undeclared field or a bad
+value takes the slow path. It bisects the page until each bad row is isolated. The bad rows become dead rows, whose reasons name the
+fields that could not be read.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from include.extract.exact_json import dump, split_array
 from include.sensitive import Redactor
 from include.staging.row_key import format_keys
 
-# Placeholder of an unreadable decimal: a JSON value that is never a decimal.
+# Placeholder for a decimal that can't be read: a JSON value that is never a decimal.
 REFUSED = False
 # Maximum length of the name of an undeclared field.
 _NAME_LENGTH = 200
-# The beginning of a page shows its layout: `{"id": 1}` or `{"id":1}`.
+# The beginning of a page shows whether it has blanks around colons: `{"id": 1}` or `{"id":1}`.
 _SPACED = re.compile(rb'"(?:\s+:|:\s)')
 _BEGINNING = 65_536
 
@@ -40,10 +41,10 @@ class DeadRow:
     """A row that could not be read.
 
     Attributes:
-        key: The row's key, as `row_key` formats it; None if it can't be read.
+        key: The row's key as text, in the format of `include.staging.row_key`; None if it can't be read.
         reasons: The faults, one per field, without the value.
-        raw: The row as JSON text: declared fields only, sensitive ones as tokens.
-        place: Place in its page, from 0; None if unknown.
+        raw: The row as JSON text: only the declared fields, sensitive ones as tokens.
+        place: Index of the row in its page, from 0; None if unknown.
     """
 
     key: str | None
@@ -52,20 +53,20 @@ class DeadRow:
     place: int | None = None
 
     def line(self) -> bytes:
-        """Return the row as a line of `dead.jsonl`: `{"key", "reasons", "row"}`."""
+        """Return the row as a line of the file `dead.jsonl`: a JSON object with the fields key, reasons and row."""
         line = {"key": self.key, "reasons": self.reasons, "row": orjson.Fragment(self.raw)}
         return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Content of one response.
+    """Rows of one response, or of one piece of a file.
 
     Attributes:
-        rows: Staged columns, in the vendor's order.
-        dead: Rows that could not be read.
-        undeclared: Fields that the contract does not declare.
-        conflicting: Rows that share a key and differ; the dead rows include them. None if there are none.
+        rows: The good rows, with the staged columns, in the vendor's order.
+        dead: Rows that could not be read, or that share a key with another row and differ.
+        undeclared: Names of fields that the contract does not declare.
+        conflicting: The rows among the dead rows that share a key and differ, with the staged columns; None if there are none.
     """
 
     rows: pa.Table
@@ -78,10 +79,10 @@ class PageReader:
     """Reader for the pages of one table.
 
     Args:
-        table: The contract.
-        redactor: Hides sensitive values.
+        table: The table's declaration.
+        redactor: Turns sensitive values into hashes and tokens.
         sentinels: Prefixes of date texts that mean null.
-        zone: Time zone of times without offset.
+        zone: Time zone of times without an offset.
         vendor: Context for errors.
     """
 
@@ -101,11 +102,11 @@ class PageReader:
 
     @property
     def unseen(self) -> set[str]:
-        """Declared fields that no page has contained so far."""
+        """Declared fields, without the ignored ones, that no page has contained so far."""
         return set(self._unseen)
 
     def read(self, body: bytes) -> Page:
-        """Read one page: a JSON array of objects.
+        """Read one page: a JSON array of objects. Bad rows become dead rows of the result.
 
         Raises:
             VendorUnavailable: The body is not a JSON array (an HTML page, a truncated body).
@@ -123,7 +124,10 @@ class PageReader:
         return Page(rows, (), frozenset())
 
     def _choose_wire_types(self, body: bytes) -> pa.StructType:
-        """Return the types in which a page is read: text for a decimal that the page writes as a string, which Arrow also accepts."""
+        """Return the types in which to read a page: a decimal field that the page writes as a JSON string is read as text.
+
+        Otherwise Arrow would convert such a string by its own rules, not by those of `include.extract.number`.
+        """
         is_spaced = _SPACED.search(body, 0, _BEGINNING) is not None
         names = [(col.source, b'"%s"' % col.source.encode()) for col in self._decimals]
         texts = {
@@ -136,12 +140,21 @@ class PageReader:
         return pa.struct([(f.name, pa.string() if f.name in texts else f.type) for f in self._wire])
 
     def _parse(self, body: bytes, fields: pa.StructType, unexpected: Literal["error", "ignore"]) -> pa.StructArray:
-        """Parse an array of objects; `unexpected` says whether a field that is not in `fields` is an error."""
+        """Parse an array of objects into these fields.
+
+        Args:
+            body: The JSON array.
+            fields: Names and types of the fields.
+            unexpected: Whether a field that is not in `fields` is an error or ignored.
+
+        Raises:
+            pa.ArrowException: The body is not valid, a value does not fit its type, or there is an unexpected field.
+        """
         data = b'{"items":' + body + b"}"
         options = pj.ParseOptions(
             explicit_schema=pa.schema([("items", pa.list_(fields))]),
             unexpected_field_behavior=unexpected,
-            # JSON strings escape line breaks; support for line breaks in the layout is slow, so it is enabled only if needed.
+            # Support for line breaks between values is slow, so enable it only if the body contains any (strings escape theirs).
             newlines_in_values=b"\n" in body,
         )
         read = pj.read_json(
@@ -175,7 +188,11 @@ class PageReader:
         return Page(rows, dead_rows, frozenset(undeclared))
 
     def _numbers(self, rows: Sequence[object]) -> dict[int, dict[str, object]]:
-        """Convert the decimals that Arrow can't read from JSON: row index -> field -> value, `REFUSED` if invalid."""
+        """Convert the decimals that Arrow must not read: numbers in JSON strings and, in `rounded` columns, those with over 38 decimals.
+
+        Returns:
+            Row index -> field -> converted value, or `REFUSED` if the value is invalid. Only rows with such a decimal are included.
+        """
         changed: dict[int, dict[str, object]] = {}
         for col in self._decimals:
             target, values = arrow_type(col.type), [r.get(col.source) if isinstance(r, dict) else None for r in rows]
@@ -199,7 +216,14 @@ class PageReader:
         )
 
     def _bisect(self, texts: list[str], places: list[int], good: list[pa.Table], dead: list[int]) -> None:
-        """Halve the rows at these places until each part can be read or is one bad row; keep the order."""
+        """Read rows; if that fails, read each half of them, and so on, until each part can be read or is one bad row.
+
+        Args:
+            texts: JSON text of every row of the page.
+            places: Indexes of the rows to read.
+            good: Receives the rows that can be read, in order.
+            dead: Receives the indexes of the bad rows.
+        """
         if not places:
             return
         rows = self._read_rows([texts[n] for n in places])
@@ -213,7 +237,7 @@ class PageReader:
             self._bisect(texts, places[middle:], good, dead)
 
     def _read_rows(self, texts: Iterable[str]) -> pa.Table | None:
-        """Read rows; return None if one of them is bad."""
+        """Return the staged rows of these JSON texts; None if one of the rows is bad."""
         try:
             body = b"[" + ",".join(texts).encode() + b"]"
             rows, missing = self._converter.stage(self._parse(body, self._staged_wire, "ignore"))
@@ -238,7 +262,7 @@ class PageReader:
         return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _to_json(raw))
 
     def _read_key(self, row: dict[str, object]) -> str:
-        """Return the key of a row whose key columns can be read."""
+        """Return the key of a row as text; all key columns of the row must be readable."""
         columns = [self.table.named(name) for name in self.table.key]
         read = self._parse(
             b"[" + _to_json({col.source: row.get(col.source) for col in columns}).encode() + b"]",
@@ -249,7 +273,7 @@ class PageReader:
         return str(format_keys(pa.table(values), self.table.key)[0].as_py())
 
     def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
-        """Return the faults of a row by staged column name, without values."""
+        """Return the faults of a row: staged column name -> reason. A reason never contains the value."""
         refused = {source for source, value in numbers.items() if value is REFUSED}
         staged = [col for col in self.table.columns if col.kind != "ignored"]
         others = _to_json({name: value for name, value in (row | numbers).items() if name not in refused})
@@ -281,12 +305,12 @@ class PageReader:
 
 
 def _replace_numbers(text: str, row: object, numbers: dict[str, object] | None) -> str:
-    """Return the JSON text of a row, with these numbers in place of its own."""
+    """Return the JSON text of a row with its numbers replaced by the converted ones; the text unchanged if there are none."""
     return _to_json(row | numbers) if numbers and isinstance(row, dict) else text
 
 
 def _clean_name(name: str) -> str:
-    """Clean a field's name for the database and for display."""
+    """Return a field's name in a form that the database and a page can show: valid UTF-8, without NUL, limited in length."""
     return name.encode("utf-8", "replace").decode().replace("\0", "?")[:_NAME_LENGTH]
 
 

@@ -1,13 +1,14 @@
 """Page by offset through changing data without losing or doubling a row.
 
-Pages are ordered by an id that never changes, and each page overlaps the previous one by a few rows. A page is a gapless window
-of the ordered rows at the moment it was read. So every row that existed throughout has been read if (1) every page begins at or
-before the end of the previous one, and (2) a page that could have been longer has no new row. Rows removed meanwhile shift
-the others forward, which shows as a page that begins too late; that page is requested again, further back. Rows read twice are
-dropped by key.
+The vendor sorts the rows by an id that never changes, and each page overlaps the previous one by a few rows. If rows are removed
+during the pull, the remaining rows move to lower offsets. The next page then begins after a gap: it does not overlap the rows read
+so far. It is requested again at a lower offset, until it does. Rows that were read twice are dropped by key.
 
-A page shorter than requested may be the last one, or the vendor may limit the page size. So the following rows are requested:
-if there are any, they show the vendor's page size, and the next pages are requested in such steps.
+The pull is complete when a page is shorter than the longest page and has no new row. Then every row that existed during the whole
+pull was read.
+
+A page shorter than requested may be the last one, or the vendor may limit the page size. So the next rows are always requested. If
+there are any, the vendor limits the page size, and the following offsets advance by that size.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from include.extract.page import Page
 
 OVERLAP = 10
 _RETREATS = 8
-# Maximum consecutive pages without a new row, such as after a retreat; more mean that the vendor ignores the offset.
+# Maximum consecutive pages without a higher id, such as after a retreat; more mean that the vendor ignores the offset.
 _IDLE = 300
 
 Fetch = Callable[[int, int], Page]
@@ -35,13 +36,14 @@ Fetch = Callable[[int, int], Page]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One page without the rows of earlier pages.
+    """One page without the rows that were read before.
 
     Attributes:
-        page: Rows and dead rows that were not in an earlier page.
+        page: The page's new rows and new dead rows.
         fetched: Number of rows in the response.
-        duplicate: Number of rows left out because they were read before.
-        repeated: The readable rows that were left out; None if there are none.
+        duplicate: Number of rows left out because their key was read before, in an earlier page or in this one.
+        repeated: The good rows left out whose content is still to be compared with the earlier ones (`include.extract.repeats`);
+            None if there are none.
     """
 
     page: Page
@@ -51,7 +53,10 @@ class Window:
 
 
 class _Covered:
-    """The rows read so far: one sorted array of ids per page, eight bytes per row."""
+    """The keys of the rows read so far: one array of sorted ids per page, eight bytes per row.
+
+    In all methods, `keys` are the ids of a page's rows, and `keyless` is the content of its dead rows without a readable id.
+    """
 
     def __init__(self) -> None:
         self.highest: Any = None
@@ -59,22 +64,22 @@ class _Covered:
         self._keyless: set[str] = set()
 
     def touches(self, keys: pa.Array, keyless: set[str]) -> bool:
-        """Return whether a page with these rows overlaps the rows read so far, so that no row between them was missed."""
+        """Return whether a page overlaps the rows read so far, so that no row between them was missed; true for the first page."""
         if self.highest is None or keyless & self._keyless:
             return True
         return len(keys) > 0 and bool(pc.min(keys).as_py() <= self.highest)
 
     def holds(self, keys: pa.Array, keyless: set[str]) -> bool:
-        """Return whether all of these rows were read before."""
+        """Return whether all rows of a page were read before."""
         return keyless <= self._keyless and pc.all(self.known(keys)).as_py() is not False
 
     def known(self, keys: pa.Array) -> pa.Array:
-        """Return for each key whether it was read before."""
+        """Return an array that is true for each key that was read before."""
         if len(keys) == 0 or self.highest is None:
             return pa.array([False] * len(keys), pa.bool_())
         lowest = pc.min(keys).as_py()
         known = pa.array([False] * len(keys), pa.bool_())
-        # Search all of them: after a retreat, the stretches are not in order.
+        # Search all pages: after a retreat, they are not in order.
         for _, high, stretch in self._stretches:
             if high >= lowest:
                 known = pc.or_(known, pc.is_in(keys, value_set=stretch))
@@ -92,10 +97,10 @@ class _Covered:
 
 
 class _Prefetch:
-    """Pages requested before they are needed, in order; several in parallel after the first full one.
+    """Requests pages ahead, in order. After a full page it keeps several requests in parallel, after a short page only one.
 
     Attributes:
-        longest: Rows of the longest page so far.
+        longest: Number of rows of the longest page so far.
     """
 
     def __init__(self, pool: ThreadPoolExecutor, fetch: Fetch, page_rows: int, connections: int) -> None:
@@ -105,7 +110,7 @@ class _Prefetch:
         self.longest = 0
 
     def take(self) -> tuple[int, Page]:
-        """Return the next page and its offset."""
+        """Return the offset of the next page and the page; wait for it if necessary."""
         while len(self._requested) < self._width:
             self._requested.append((self._next_skip, self._pool.submit(self._fetch, self._next_skip, self._page_rows)))
             self._next_skip = _next_offset(self._next_skip, self.longest or self._page_rows)
@@ -113,7 +118,10 @@ class _Prefetch:
         return skip, page.result()
 
     def advance(self, skip: int, rows: int) -> None:
-        """Continue after a page; after a short page, drop the pages requested ahead, because their offsets may be wrong."""
+        """Continue after the page at offset `skip`, which had `rows` rows.
+
+        After a short page, drop the pages requested ahead, because their offsets may leave a gap.
+        """
         is_short = rows < (self.longest or self._page_rows)
         self.longest = max(self.longest, rows)
         if is_short:
@@ -121,7 +129,7 @@ class _Prefetch:
         self._width = 1 if is_short else self._connections
 
     def restart(self, skip: int) -> None:
-        """Drop the pages requested ahead, and continue at offset `skip`."""
+        """Drop the pages requested ahead; the next page is the one at offset `skip`."""
         for _, page in self._requested:
             page.cancel()
         self._requested.clear()
@@ -131,18 +139,20 @@ class _Prefetch:
 def ordered_pages(
     fetch: Fetch, key: str, page_rows: int, connections: int, vendor: str, table: str
 ) -> Iterator[Window]:
-    """Yield every page in order; request some in parallel.
+    """Yield all pages in order, without rows that were read before; request several pages in parallel.
 
     Args:
-        fetch: `(skip, top) -> Page`; called from several threads.
-        key: Staged column that the vendor orders by.
-        page_rows: Rows to request per call; if the vendor returns fewer, its page size sets the steps.
+        fetch: Requests `top` rows at offset `skip`: `fetch(skip, top)`. It is called from several threads.
+        key: Staged column that the vendor sorts by.
+        page_rows: Rows to request per call. If the vendor returns fewer, offsets advance by its page size.
         connections: Maximum parallel calls.
         vendor: Context for errors.
         table: Context for errors.
 
     Raises:
-        PagingUnstable: The vendor does not keep the order, or rows vanish faster than pages can be read again.
+        PagingUnstable: The vendor does not sort by the key, rows vanish faster than pages can be read again, or the pages contain no new
+            rows because the vendor ignores the offset.
+        TributaryError: `fetch` failed.
     """
     covered, retreats, idle, empty_at = _Covered(), 0, 0, sys.maxsize
     with ThreadPoolExecutor(connections, thread_name_prefix="page") as pool:
@@ -162,7 +172,8 @@ def ordered_pages(
                     ahead.restart(max(0, skip - OVERLAP * 4**retreats))
                     continue
                 _check_order(page, key, vendor, table)
-                # A page of one row can't overlap, so an empty page just before proves that no row follows.
+                # A page of one row can't overlap the next one. But if the request before this one returned an empty page at the
+                # offset where this page ends, no row follows.
                 is_last = rows < max(ahead.longest, 1) or rows >= empty_at
                 is_last = is_last and covered.holds(keys, keyless)
                 empty_at = sys.maxsize
@@ -186,7 +197,10 @@ def ordered_pages(
 
 
 def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
-    """Leave out rows with the key of an earlier row; for tables small enough to hold their keys as Python objects."""
+    """Yield the pages without the rows whose key an earlier row had.
+
+    All keys are in memory as Python objects, so this is for smaller tables; `ordered_pages` needs less memory.
+    """
     seen: set[tuple[object, ...]] = set()
     for page in pages:
         names = zip(*(page.rows.column(name).to_pylist() for name in key), strict=True)
@@ -201,12 +215,12 @@ def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
 
 
 def _next_offset(skip: int, rows: int) -> int:
-    """Return the offset of the next page, so that it overlaps the last rows of this one."""
+    """Return the offset of the page after the page at `skip` with `rows` rows; it overlaps the last rows of that page."""
     return skip + max(1, rows - min(OVERLAP, rows // 2))
 
 
 def _keys(page: Page, key: str) -> pa.Array:
-    """Return the keys of all rows of a page, including dead rows with a readable key."""
+    """Return the keys of a page's good rows and, for integer keys, of its dead rows with a readable key."""
     keys = page.rows.column(key).combine_chunks()
     readable = [row.key for row in page.dead if row.key and row.key.lstrip("-").isdigit()]
     if not readable or not pa.types.is_integer(keys.type):
@@ -215,7 +229,7 @@ def _keys(page: Page, key: str) -> pa.Array:
 
 
 def _keyless(page: Page, key: str) -> set[str]:
-    """Return the content of dead rows without a readable key, which identifies them instead."""
+    """Return the content of the dead rows that `_keys` leaves out; it identifies such a row in place of its key."""
     is_integer = pa.types.is_integer(page.rows.column(key).type)
     return {row.raw for row in page.dead if not (is_integer and row.key and row.key.lstrip("-").isdigit())}
 
@@ -229,7 +243,7 @@ def _check_order(page: Page, key: str, vendor: str, table: str) -> None:
 
 
 def _drop_known(page: Page, key: str, covered: _Covered) -> Window:
-    """Leave out rows that were read before, and all but the last of the rows that share a key in the page."""
+    """Return the page without rows that were read before; of the rows that share a key within the page, only the last stays."""
     fetched = page.rows.num_rows + len(page.dead)
     keys = page.rows.column(key).combine_chunks()
     is_known = covered.known(keys)

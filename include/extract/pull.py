@@ -1,4 +1,4 @@
-"""Pull one table of a vendor into a partition, with a few pages in memory."""
+"""Pull one table of a vendor into a partition, with only a few pages in memory at a time."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from include.staging.reference import partition_path
 log = logging.getLogger(__name__)
 
 _EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
-# With more unreadable rows than this, the fault may be in the table, not in single rows.
+# If more rows than this can't be read, and they are the majority, the fault is probably in the whole table: the pull stops.
 _MOST_DEAD = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Scope of a pull.
+    """Scope of a pull: which rows to request.
 
     Attributes:
-        business_date: The day the data is about.
-        is_past: Whether to request only data as of that day.
-        first_date: The day after the previous session: first date of a two-date request that ends with the business date.
+        business_date: The day that the data is about.
+        is_past: Whether the business date is in the past, so that only data as of that day is requested.
+        first_date: First day of a request for a range of days (see `Table.dated`), the day after the previous session. None: the
+            range is the business date only.
         selected: Keys to request; empty for all.
         is_pushed: Whether the rows arrive between the daily runs: by webhook, by API call, or by a poll for edits.
-        has_whole_rows: Whether an API call sent the rows: then every row must state every field, and is checked by itself.
-        edited_since: For tables pulled by window: start of the last pull; None pulls everything.
+        has_whole_rows: Whether an API call sent the rows. Then each row must contain every field, so schema drift is not checked.
+        edited_since: For tables pulled by edit window: when the last pull started; None requests all rows.
     """
 
     business_date: date
@@ -55,7 +56,7 @@ class Span:
 
     @property
     def pulled(self) -> str:
-        """The ledger's name for this kind of pull."""
+        """The kind of pull, as the ledger records it: pushed, historical, selected or current."""
         return (
             "pushed" if self.is_pushed else "historical" if self.is_past else "selected" if self.selected else "current"
         )
@@ -85,13 +86,27 @@ def pull(
     source: Source,
     keep: Keep = lambda windows: windows,
 ) -> Partition:
-    """Pull a table and stage it, as of `now`; `keep` filters the rows.
+    """Pull a table and stage its rows as a partition.
+
+    Args:
+        vendor: The vendor's declaration.
+        table: The table to pull.
+        span: Which rows to request.
+        session: The vendor's session.
+        staging: Store of the partition.
+        redactor: Turns sensitive values into hashes and tokens.
+        now: Time of the pull (`extracted_at`); an edit window ends then.
+        source: Inputs that only some shapes need: keys, the parent's rows, stored responses.
+        keep: Filters the rows before they are staged.
 
     Raises:
         PagingUnstable: Rows moved faster than they could be read.
-        SchemaDrift: A staged field is missing from every row.
+        SchemaDrift: A declared field is missing from every row, or a report does not have the declared header.
         DataQualityError: Most rows can't be read.
-        TributaryError: As `VendorSession.get` raises.
+        LimitExceeded: A response, or the number of rows, exceeds the vendor's limits.
+        ConfigurationError: The vendor rejects the request, or the parent table was not pulled.
+        VendorUnavailable, RateLimited, AuthenticationError, ClockSkew: See `VendorSession.request`.
+        TargetUnavailable: The staging store failed.
     """
     params, window = request(vendor, table, span, now)
     reader = CsvReader(table, redactor, vendor.sentinels, vendor.zone, vendor.name)
@@ -100,7 +115,11 @@ def pull(
 
 
 def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[dict[str, str], tuple[str, str] | None]:
-    """Return the query parameters of a pull, and the bounds of its edit window or None."""
+    """Return the query parameters of a pull, and its edit window for the manifest.
+
+    The edit window is (from, to) as ISO times; None if the pull requests no window. It ends at `now`. The requested window ends a day
+    later.
+    """
     params = {**table.params, **(table.when_past if span.is_past else {})}
     if span.selected and table.selected:
         return params | {table.selected: ",".join(span.selected)}, None
@@ -133,7 +152,25 @@ def stage(
     started: datetime,
     edited: tuple[str, str] | None = None,
 ) -> Partition:
-    """Write windows of rows as one partition, with its manifest last; raise as `pull` does."""
+    """Write rows as one partition, with its manifest last, and return the partition.
+
+    Args:
+        vendor: The vendor's declaration.
+        table: The table.
+        span: Which rows were requested.
+        windows: The rows, page by page.
+        reader: The reader that parsed the pages; it knows which declared fields no page contained.
+        staging: Store of the partition.
+        started: When the pull started (`extracted_at`).
+        edited: Edit window that was requested, for the manifest; None if there was none.
+
+    Raises:
+        SchemaDrift: A declared field is missing from every row.
+        DataQualityError: Most rows can't be read.
+        FatalError: A part that was just written is missing or altered.
+        TargetUnavailable: The staging store failed.
+        TributaryError: Reading the windows failed.
+    """
     pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     folder = staging.folder(partition_path(vendor.name, table.name, span.business_date, pull_id))
     writer, tally, repeats = PartWriter(folder, reader.schema), _Tally(), Repeats(table)
@@ -180,8 +217,8 @@ def _count(tally: _Tally, table: Table, window: Window) -> None:
     if table.money:
         tally.money += total(rows, table.money)
     for row in window.page.dead:
-        # Overlapping pages repeat rows. Key and content identify a dead row: several rows may share a key (the lots of a
-        # holding), and some have none.
+        # Overlapping pages repeat rows. A dead row is identified by its key and its content, because several rows may share a key (the
+        # lots of a holding) and some rows have no key.
         name = _identify(row) if row.raw != "null" else f"not an object {len(tally.dead)}"
         tally.duplicate += name in tally.dead
         tally.dead[name] = row
@@ -192,7 +229,11 @@ def _identify(row: DeadRow) -> str:
 
 
 def _settle(tally: _Tally, table: Table, repeats: Repeats, writer: PartWriter) -> None:
-    """Resolve rows of several responses with one key, and correct the counts: a row that was left out may now be staged or dead."""
+    """Resolve the rows of several responses that share a key and differ, and correct the counts of the tally.
+
+    Before, only the first such row is staged, and the others count as duplicates. Afterwards, another row may be staged, or all may be
+    dead.
+    """
     before = tally.staged + len(tally.dead)
     settled = repeats.settle(writer)
     tally.staged += settled.added.num_rows - settled.removed.num_rows

@@ -1,7 +1,7 @@
-"""Check rows that API callers push: each must state every staged field, with null for no value.
+"""Check rows that API callers push: each row must contain every staged field, with null for no value.
 
-A vendor may omit null fields if its declaration says so (`omits_nulls`). A caller that omits a field may not know or map it, so a
-missing field is not null: the row is rejected, and overwrites nothing.
+A vendor may omit null fields if the table declares it (`omits_nulls`). A caller may not. A caller that omits a field may simply not
+have mapped it, so a missing field does not mean null. The row is rejected, and no stored value is overwritten.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from include.contract import BOOLEAN, INTEGER, PAIRS, Column, Table
 
 ABSENT = "absent"
 MOST_REJECTED = 1_000
-"""Maximum number of rejected rows that are listed one by one."""
+"""Maximum number of rejected rows that the outcome of a push lists."""
 _INT64 = range(-(2**63), 2**63)
 
 
 def stated_columns(table: Table) -> list[Column]:
-    """Return the columns that every pushed row must state, under the vendor's field names."""
+    """Return the columns whose source fields every pushed row must contain: all staged ones, without those that Tributary fills."""
     return [col for col in table.columns if col.kind != "ignored" and col.source[0] not in "@^"]
 
 
 def expand(table: Table, row: dict[str, Any]) -> None:
-    """Expand null objects of a flat row in place: `{"address": null}` means that `address.city` is null."""
+    """Expand null objects of a flat row in place: replace `{"address": null}` by `{"address.city": null, ...}`."""
     nulls = {name for name, value in row.items() if value is None}
     for col in stated_columns(table):
         *above, _ = _list_ancestors(col.source)
@@ -35,14 +35,14 @@ def expand(table: Table, row: dict[str, Any]) -> None:
 
 
 def find_absent(table: Table, row: Mapping[str, Any]) -> list[str]:
-    """Return the fields that a flat row does not state."""
+    """Return the source fields of `stated_columns` that a flat row does not contain; a field with null counts as contained."""
     return [col.source for col in stated_columns(table) if col.source not in row]
 
 
 def find_faults(table: Table, row: Mapping[str, Any]) -> list[str]:
-    """Return the faults of a flat row that its JSON types show: absent fields, missing values, wrong types; never a value.
+    """Return the faults of a flat row: absent fields, nulls in required columns, wrong JSON types. A fault never contains the value.
 
-    Staging finds the same faults. Only staging also checks the notation of texts, such as dates and numbers.
+    Staging finds these faults again. It also checks the notation of texts, such as dates and numbers, which this function does not.
     """
     faults = []
     for col in stated_columns(table):
@@ -69,6 +69,6 @@ def _is_of_kind(col: Column, value: object) -> bool:
 
 
 def _list_ancestors(source: str) -> list[str]:
-    """Return the paths of a field's enclosing objects, outermost first, and of the field: `a`, `a.b`, `a.b.c`."""
+    """Return the paths of a field's enclosing objects, outermost first, then the field's own: `a`, `a.b`, `a.b.c` for `a.b.c`."""
     parts = source.split(".")
     return [".".join(parts[: n + 1]) for n in range(len(parts))]

@@ -1,12 +1,13 @@
 """Resolve rows that share a key and came in several responses of one pull (pages, calls of a fan-out, parents of a nested list).
 
-Rows of equal content are duplicates. Rows that differ may be an edit between two calls, or an error of the vendor: the newest by the
-table's `version` is used. If there is no single newest row, each of them becomes a dead letter that names the differing
-fields. A fan-out on behalf of several users (the user is in a header) gets one view of a row per user: only rows of one user are
-compared, and the first view is used.
+* Rows with equal content are duplicates.
+* Rows that differ may be an edit between two calls, or an error of the vendor. The newest by the table's `version` is used.
+* If there is no single newest row, each of the rows becomes a dead row whose reasons name the differing fields.
+* A fan-out on behalf of several users (the user is in a header) may return different views of a row to different users. Only rows of
+  the same user are compared, and the first user's view is used.
 
-Pages overlap by a few rows on purpose, so a repeated row is compared at once with the last windows, in Arrow. Only rows without an
-equal there are held until the end of the pull, and are then compared with the written parts.
+Pages overlap by a few rows on purpose. So a repeated row is first compared with the rows of the last windows, in Arrow. If none of them
+is equal, the row is kept until the end of the pull and then compared with the written parts.
 """
 
 from __future__ import annotations
@@ -65,10 +66,13 @@ class Repeats:
                 self._open = [_distinct(pa.concat_tables(self._open), rows.column_names)]
 
     def settle(self, writer: PartWriter) -> Settled:
-        """Compare the repeated rows with the rows in the parts, and correct the parts; raise as `Parts.read` does.
+        """Compare the repeated rows with the rows in the written parts, and correct the parts.
 
         Args:
-            writer: The writer with every row of the pull, flushed.
+            writer: The writer that has written every row of the pull; call its `flush` before.
+
+        Raises:
+            FatalError: A part is missing, or its checksum is wrong.
         """
         empty = writer.schema.empty_table()
         conflicting = pa.concat_tables([empty, *self._conflicting])
@@ -104,7 +108,7 @@ class Repeats:
         return settled
 
     def _find_unequal(self, repeated: pa.Table) -> pa.Table:
-        """Return the repeated rows of a window that do not equal a row of the last windows."""
+        """Return the rows of `repeated` for which the last windows contain no row of the same key, or a different one."""
         names = self._names(repeated)
         known = pa.concat_tables([rows.take(pc.indices_nonzero(self._is_among(rows, names))) for rows in self._recent])
         content = list(dict.fromkeys([*self._key, *list_compared(self._table, repeated.column_names)]))
@@ -117,7 +121,10 @@ class Repeats:
         return repeated.filter(pc.or_(pc.invert(is_known), self._is_among(repeated, unequal)))
 
     def _find_newest(self, rows: Sequence[Mapping[str, Any]]) -> int | None:
-        """Return the place of the newest row, the first of equal ones; None if there is no single newest row."""
+        """Return the index of the newest row by the table's `version`.
+
+        If several rows are newest and equal, return the first of them. Return None if they differ, or if a row or the table has no version.
+        """
         versions: list[Any] = [None if self._table.version is None else row[self._table.version] for row in rows]
         if None in versions:
             return None
@@ -128,7 +135,7 @@ class Repeats:
         return pc.is_in(self._names(rows), value_set=names)
 
     def _names(self, rows: pa.Table) -> pa.Array:
-        """Return the identity of each row, as one column."""
+        """Return the key of each row, including the user of a fan-out, as one array."""
         if len(self._key) == 1:
             return rows.column(self._key[0]).combine_chunks()
         texts = [rows.column(name).cast(pa.string()).combine_chunks() for name in self._key]
@@ -145,6 +152,6 @@ def _distinct(rows: pa.Table, names: Sequence[str]) -> pa.Table:
 
 
 def _list_user_columns(table: Table) -> list[str]:
-    """Return the columns with the user on whose behalf a fan-out sends its requests."""
+    """Return the columns that contain the user on whose behalf a fan-out sends a request; empty if its headers name no user."""
     headers = "".join(table.shape.headers.values()) if isinstance(table.shape, FanOut) else ""
     return [col.name for col in table.columns if col.source.startswith("@") and f"{{{col.source[1:]}}}" in headers]

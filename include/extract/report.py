@@ -16,20 +16,21 @@ from include.extract.session import Request, VendorSession
 def report_pages(
     session: VendorSession, table: Table, shape: Report, params: Mapping[str, str], reader: CsvReader, speed: float
 ) -> Iterator[Page]:
-    """Request a report, wait until it is ready, and yield its pages.
+    """Request a report, wait until it is ready, and yield its rows as pages.
 
     Args:
         session: The vendor's session.
         table: The table of the report.
         shape: Declaration of the report.
-        params: Dates of the report.
+        params: Parameters to add to the body of the request, such as the dates of the report.
         reader: Reader of the file.
         speed: Speed of the vendor's clock relative to the wall clock.
 
     Raises:
-        VendorUnavailable: The report failed or was not ready before the deadline; a new request may succeed.
+        VendorUnavailable: The report failed, was not ready before the deadline, or can't be read. A new request may succeed.
+        SchemaDrift: The report does not have the declared header.
         LimitExceeded: The file is larger than the vendor's limits allow.
-        TributaryError: As `VendorSession.request` raises.
+        RateLimited, AuthenticationError, ConfigurationError, ClockSkew: See `VendorSession.request`.
     """
     about = {"vendor": session.vendor, "table": table.name}
     job = session.request(Request(table.path, body={**shape.order, **params}), _read_field(shape.job, about))

@@ -1,4 +1,4 @@
-"""Call one vendor's API: rate budget, retries, and translation of HTTP responses to errors."""
+"""Call one vendor's API: wait for the rate budget, log in, retry, and translate HTTP responses to errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 _TIMEOUT_S = (10, 120)
 PATIENCE_S = 300.0
-"""How long one request is retried, in seconds."""
+"""Default number of seconds for which one request is retried."""
 _LONGEST_WAIT_S = 60.0
 _CONDITION = "If-None-Match"
 _SUCCESS = (requests.codes.ok, requests.codes.created, requests.codes.accepted)
@@ -55,8 +55,8 @@ class Request:
         params: Query parameters.
         body: JSON body; None sends a GET.
         method: Method of a request with a body.
-        bucket: Additional bucket of the rate budget that the call counts against.
-        grant: Name of the grant; empty for the firm itself.
+        bucket: Additional bucket of the rate budget that the call counts against; empty for none.
+        grant: Name of the grant to log in with; empty for a login of the firm itself.
         missing: HTTP statuses that mean no data.
         is_file: Whether the response is a file rather than JSON.
         headers: Additional headers.
@@ -74,17 +74,17 @@ class Request:
 
 
 class VendorSession:
-    """An open session with one vendor; safe to share between threads.
+    """An open session with one vendor; safe to share between threads. Use it in a `with` block.
 
     Args:
-        vendor: The declaration.
+        vendor: The vendor's declaration.
         connection: Address and credentials.
         budget: Rate budget that every call waits for.
         calls: Log of every call.
-        grants: Store of refresh tokens, for vendors with logins on behalf of users.
-        patience_s: How long one request is retried before its error is raised, in seconds; a wait that would end later
-            does not start.
-        clocks: Clock check, which reads the first successful response; None for no check.
+        grants: Store of single-use refresh tokens; None for vendors without grants.
+        patience_s: Seconds for which one request is retried before its error is raised. If the wait before the next try would end
+            later, the error is raised at once.
+        clocks: Check of our clocks, which uses the first successful response; None for no check.
     """
 
     def __init__(
@@ -132,13 +132,13 @@ class VendorSession:
         self._calls.flush()
 
     def get(self, path: str, params: Mapping[str, str], read: Callable[[bytes], T]) -> T:
-        """Request one page of JSON and parse it; see `request`."""
+        """Send a GET request for JSON and return the result of `read` for the body. Retries and errors are those of `request`."""
         content = self.request(Request(path, params), read)
         assert content is not None
         return content
 
     def request(self, request: Request, read: Callable[[bytes], T]) -> T | None:
-        """Send a request and parse the response; retry if the call or `read` raises a RetriableError.
+        """Send a request and parse the response; retry for `patience_s` if the call or `read` raises a RetriableError.
 
         Args:
             request: The request.
@@ -148,11 +148,12 @@ class VendorSession:
             The result of `read`; None for a status in `request.missing`.
 
         Raises:
-            RetriableError: The vendor still failed after `patience_s`; the last error.
+            VendorUnavailable: The vendor still failed after the retries; the error's `tries` and `failing_since` describe the tries.
+            RateLimited: The vendor still limits the rate, or the rate budget is used up.
+            ClockSkew: The clocks of this machine, the database and the vendor differ too much; see `Clocks.compare`. Not retried here.
             LimitExceeded: The response is larger than the vendor's limits allow.
-            ClockSkew: A clock is minutes off.
-            AuthenticationError: The vendor refused the credentials.
-            ConfigurationError: The vendor rejects the path or a parameter, or returned a URL of another host.
+            AuthenticationError: The vendor refused the credentials, or denies this user access.
+            ConfigurationError: The vendor rejects the request, returned a URL of another host, or the connection or a header is invalid.
         """
 
         def once() -> T | None:
@@ -164,13 +165,18 @@ class VendorSession:
     def request_if_changed(
         self, request: Request, etag: str, read: Callable[[bytes], T]
     ) -> tuple[T | None, str] | None:
-        """Send a request with `If-None-Match`; raise as `request` does.
+        """Send a request with the header `If-None-Match`. Retries and errors are those of `request`.
 
-        Only the first try sends the ETag: some vendors also return "not modified" to calls that come too often.
+        Only the first try sends the ETag, because some vendors also return "not modified" to calls that come too often.
+
+        Args:
+            request: The request.
+            etag: ETag of the known response; empty sends no header.
+            read: Parses the body.
 
         Returns:
-            None if the response has not changed. Else the result of `request`, and the ETag of the response (empty if it has
-            none).
+            None if the response has not changed. Otherwise (result, ETag): what `request` returns, and the ETag of the response, which is
+            empty if there is none.
         """
         tries = [replace(request, headers={**request.headers, _CONDITION: etag})] if etag else []
 
@@ -186,7 +192,10 @@ class VendorSession:
         return self._repeat(once)
 
     def _repeat(self, once: Callable[[], T]) -> T:
-        """Retry until success or the end of `patience_s`; add the number of tries and the time of the first to the error."""
+        """Call `once` until it succeeds or `patience_s` is over; return its result.
+
+        A VendorUnavailable error gets the number of tries and the time of the first try as attributes.
+        """
         began, retrying = datetime.now(UTC), self._retrying()
         try:
             return retrying(once)
@@ -220,7 +229,7 @@ class VendorSession:
         )
 
     def _call_paced(self, request: Request) -> requests.Response | None:
-        """Make one call; if the vendor asks for a pause, also at the login, pause every session with it."""
+        """Make one call. If the vendor (or its login) requests a pause, pause the calls of all processes to the vendor, and raise."""
         try:
             return self._call_authorized(request)
         except RateLimited as error:
@@ -229,7 +238,11 @@ class VendorSession:
             raise
 
     def _call_authorized(self, request: Request) -> requests.Response | None:
-        """Make one call with a valid token; renew the token once if it is refused."""
+        """Make one call with a valid token; if the vendor refuses the token, log in again and repeat the call once.
+
+        Returns:
+            The response; None for a status in `request.missing`.
+        """
         token = self._tokens.live(request.grant)
         answer = self._call(request, token)
         if answer.status_code == requests.codes.unauthorized:
@@ -273,7 +286,10 @@ class VendorSession:
             self._calls.add(Call(called_at, request.path, status, latency_ms, size, correlation_id))
 
     def _url(self, path: str, base: str) -> str:
-        """Return the whole URL. A URL from the vendor must have the same host, because the call sends our token."""
+        """Return the whole URL of a path.
+
+        A URL that the vendor returned must have the host of `base`, because the call sends our token; else raise ConfigurationError.
+        """
         if "://" not in path:
             return f"{base}/{path}"
         ours, theirs = urlsplit(base), urlsplit(path)
@@ -284,7 +300,10 @@ class VendorSession:
         return path
 
     def _refuse(self, answer: requests.Response, request: Request) -> None:
-        """Raise the error of an unsuccessful response; return for a successful one."""
+        """Raise an error if a response is unsuccessful or not of the expected type; do nothing otherwise.
+
+        A "not modified" response to a request with an ETag is successful.
+        """
         facts = {
             "vendor": self._vendor.name,
             "path": request.path,

@@ -1,4 +1,4 @@
-"""Request a table's rows according to its shape: pages, a report, one call per parent row, or nested rows."""
+"""Request a table's rows according to its shape: one response, pages, a report, one call per parent row, or nested rows."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from include.extract.source import Source
 
 _SWEEPS = 4
 _MOST_PAGES = 100_000
-# Maximum growth of a loaded table between two pulls (factor), and the number of rows that is always allowed.
+# A pull may have this many times the rows of the largest loaded pull, and in any case this many rows.
 _GROWTH, _ALWAYS_ALLOWED = 20, 1_000_000
 P = TypeVar("P")
 
 
 def most_rows(declared: int, loaded: int | None) -> int:
-    """Return the maximum rows of a pull: the declared limit, or less if an earlier pull shows the normal size.
+    """Return the maximum number of rows of a pull, which detects endless paging.
+
+    It is 20 times the largest loaded pull, but at least a million rows and at most the vendor's limit.
 
     Args:
         declared: The vendor's limit.
-        loaded: Rows of the largest loaded pull; None if there is none.
+        loaded: Rows of the largest loaded pull; None if no pull was loaded: then the vendor's limit applies.
     """
     return declared if loaded is None else min(declared, max(_ALWAYS_ALLOWED, _GROWTH * loaded))
 
@@ -46,13 +48,25 @@ def read_windows(
     reader: CsvReader,
     source: Source,
 ) -> Iterator[Window]:
-    """Yield a table's rows.
+    """Request a table's rows by its shape and yield them page by page.
+
+    Repeated rows are left out, except in a report whose rows are summed later.
+
+    Args:
+        vendor: The vendor's declaration.
+        table: The table.
+        params: Query parameters of the requests.
+        session: The vendor's session.
+        reader: Reader of the pages.
+        source: Inputs that only some shapes need.
 
     Raises:
-        PagingUnstable: Rows moved faster than they could be read.
-        LimitExceeded: The pages have more rows than the limit of a pull.
-        ConfigurationError: The parent table was not pulled, or the table arrives only by webhook.
-        TributaryError: As `VendorSession.request` raises.
+        PagingUnstable: Rows moved faster than they could be read, or the pages do not end.
+        LimitExceeded: The pages have more rows than a pull may have, or a response is too large.
+        SchemaDrift: A report does not have the declared header.
+        ConfigurationError: The parent table was not pulled, the table arrives only by webhook, or the vendor rejects a request.
+        VendorUnavailable, RateLimited, AuthenticationError, ClockSkew: See `VendorSession.request`.
+        FatalError: A part of the parent's partition is missing or altered.
     """
     read = partial(_read, vendor, table, reader)
     bounded = partial(_limit_rows, vendor, table, source.most_rows)
@@ -105,7 +119,10 @@ def _read(vendor: Vendor, table: Table, reader: CsvReader, body: bytes) -> Page:
 
 
 def _drop_repeats(pages: Iterator[Page], vendor: Vendor, table: Table) -> Iterator[Window]:
-    """Yield the rows of one file without repeats; yield all rows if the table has lots, which share a key and are summed later."""
+    """Yield the rows of one file without repeated rows.
+
+    If a map of the table sums rows (the lots of a holding), rows may share a key, so all rows are yielded.
+    """
     pieces = list(pages)
     if not pieces or any(each.summed for each in vendor.maps if each.table == table.name):
         yield from map(_wrap_page, pieces)
@@ -121,7 +138,7 @@ def _count_rows(page: Page) -> int:
 
 
 def _limit_rows(vendor: Vendor, table: Table, most: int, pages: Iterable[P], count: Callable[[P], int]) -> Iterator[P]:
-    """Yield pages; raise if they have more than `most` rows in total."""
+    """Yield pages; raise LimitExceeded as soon as they have more than `most` rows in total, as `count` counts them."""
     rows = 0
     for page in pages:
         rows += count(page)
@@ -145,7 +162,14 @@ def _sweep_numbered(
     read: Callable[[bytes], Page],
     most: int,
 ) -> list[Page]:
-    """Read all numbered pages until two sweeps agree, because a removed row shifts another one past the edge of a page."""
+    """Read all numbered pages again and again until two consecutive sweeps have the same keys; return the pages of the last one.
+
+    One sweep is not enough: if a row is removed during it, another row can move to a page that was already read.
+
+    Raises:
+        PagingUnstable: No two consecutive sweeps agree, or the pages do not end.
+        LimitExceeded: The pages have more than `most` rows.
+    """
     before: set[tuple[object, ...]] | None = None
     for _ in range(_SWEEPS):
         keys, pages = set[tuple[object, ...]](), list[Page]()
@@ -166,7 +190,11 @@ def _sweep_numbered(
 def _page_by_number(
     vendor: Vendor, table: Table, params: Mapping[str, str], session: VendorSession, read: Callable[[bytes], Page]
 ) -> Iterator[Page]:
-    """Yield numbered pages without end. A short page does not mean the end: the vendor may limit the page size."""
+    """Yield numbered pages until the caller stops, because a short page is not always the last: the vendor may limit the page size.
+
+    Raises:
+        PagingUnstable: The caller read `_MOST_PAGES` pages.
+    """
     shape = table.shape
     assert isinstance(shape, Numbered)
     for number in range(1, _MOST_PAGES):
@@ -178,7 +206,7 @@ def _page_by_number(
 def _page_by_position(
     table: Table, params: Mapping[str, str], session: VendorSession, read: Callable[[bytes], Page]
 ) -> Iterator[Page]:
-    """Yield pages up to the first empty one, each at the number of rows so far; the vendor may return fewer than requested."""
+    """Yield pages up to the first empty one. The position of each page is the number of rows so far, even if pages are short."""
     shape, position = table.shape, 0
     assert isinstance(shape, Positioned)
     for _ in range(_MOST_PAGES):
@@ -194,7 +222,7 @@ def _page_by_position(
 def _page_by_cursor(
     vendor: Vendor, table: Table, session: VendorSession, first: Request, shape: Linked, read: Callable[[bytes], Page]
 ) -> Iterator[Page]:
-    """Follow the cursor of each page to the next; raise if a cursor repeats."""
+    """Yield pages by following the cursor of each page to the next one; raise PagingUnstable if a cursor repeats."""
 
     def read_both(body: bytes) -> tuple[Page, str | None]:
         following = next_link(body, shape.link, vendor.name, table.name)

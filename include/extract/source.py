@@ -1,4 +1,4 @@
-"""What a pull needs besides its session: keys, stored responses, and the limits of the run."""
+"""The inputs of a pull besides its session: keys, the parent's rows, stored responses, and limits."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from include.sensitive import Redactor
 from include.staging.partitions import Partition
 
 Keys = Mapping[str, str]
-"""Column of the parent table -> value: one request of a fan-out."""
+"""The key of one request of a fan-out: column of the parent table -> value as text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Inputs of a fan-out or a report besides the session.
+    """Inputs of a pull besides the session. A shape uses only those that it needs.
 
     Attributes:
         keys: Keys that a fan-out requests.
-        parent: Partition of the parent table; None if there is none.
+        parent: Partition of the parent table in the same run; None if there is none.
         answers: Stored responses of a fan-out.
-        redactor: Hides sensitive values.
-        clock: Returns the time of a request.
+        redactor: Turns sensitive values into tokens before a response is stored.
+        clock: Returns the current time, for `@requested_at`.
         speed: Speed of the vendor's clock relative to the wall clock.
-        is_routine: Whether this is a routine run, which may send ETags; false after news of changes and for retries.
+        is_routine: Whether the run may send ETags. False for pushed rows, selected keys and full refreshes, which follow a known change
+            or must request everything.
         most_rows: Maximum rows of a pull, to detect endless paging.
     """
 

@@ -1,4 +1,4 @@
-"""Cache of one vendor's valid tokens; logins count against the budget and are logged like other calls."""
+"""Cache of one vendor's tokens. A login counts against the rate budget and is logged, like any other call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Tokens:
 
     Args:
         login: The login method.
-        context: Context of the firm's own login.
+        context: Context of a login of the firm itself; the grant is replaced for other logins.
         budget: Rate budget that every login waits for.
         calls: Log of every login.
     """
@@ -35,14 +35,15 @@ class Tokens:
         self._renewal = threading.Lock()
 
     def live(self, grant: str, stale: Token | None = None) -> Token:
-        """Return a valid token. If several threads report `stale`, only one of them logs in.
+        """Return a valid token: the cached one, or a new one from a login.
 
         Args:
             grant: Name of the grant; empty for the firm itself.
-            stale: The token that the vendor has just refused.
+            stale: A token that the vendor has just refused. If several threads pass the same one, only the first logs in again.
 
         Raises:
-            AuthenticationError, ConfigurationError, RateLimited, VendorUnavailable: As the login does.
+            AuthenticationError, ConfigurationError, VendorUnavailable, LimitExceeded: The login failed; see `log_in`.
+            RateLimited: There were too many logins, or the rate budget is used up.
         """
         with self._renewal:
             token = self._known.get(grant)

@@ -10,10 +10,14 @@ from include.extract.pushed import ABSENT, find_absent
 
 
 class WholeRowReader(PageReader):
-    """Reader for rows that must state every field; a row that does not becomes dead, and its reasons name the absent fields."""
+    """Reader for rows that must contain every staged field. A row that lacks a field becomes dead; its reasons name the absent fields."""
 
     def read(self, body: bytes) -> Page:
-        """Read one page; raise as `PageReader.read` does."""
+        """Read one page: a JSON array of objects. Bad rows, and rows that lack a field, become dead rows of the result.
+
+        Raises:
+            VendorUnavailable: The body is not a JSON array.
+        """
         try:
             rows = load(body)
         except (ValueError, RecursionError) as error:

@@ -30,7 +30,7 @@ from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 
 CALLS_AT_ONCE = 500
-"""Further requests get a 503 before they are read."""
+"""Maximum number of requests at the same time. Further requests get a 503 before they are read."""
 
 
 def main() -> int:
@@ -72,7 +72,7 @@ def add_health(app: ASGIApp) -> Starlette:
 
 
 def _mount_api() -> list[Mount]:
-    """Mount the API if its database is configured."""
+    """Return the mount of the API; an empty list if its database is not configured."""
     url = api.read_database()
     if not url:
         return []

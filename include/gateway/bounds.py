@@ -9,19 +9,20 @@ from contextlib import contextmanager
 from include.gateway.problem import Refusal
 
 MAX_DEPTH = 50
-"""Nesting of objects and lists; the deepest known payload has twelve levels."""
+"""Maximum nesting of objects and lists in a body. The deepest known payload has twelve levels."""
 MAX_VALUES = 500_000
 BODY_S = 20.0
 """Seconds that a body may take to arrive."""
 FREE_BYTES = 64 * 1024
-"""Bytes of each body that the budget does not count. Nearly every body is smaller, so large bodies can't block it."""
+"""Bytes of each body that a `Budget` does not count. Nearly every body is smaller, so it is accepted even if large bodies have used up the
+budget."""
 
 
 class Budget:
     """A limit on the bytes of request bodies in a process's memory. Not thread-safe: use it in the event loop only.
 
     Args:
-        max_bytes: The limit, beyond the free bytes of each body.
+        max_bytes: The limit. The first `FREE_BYTES` of each body do not count.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -29,9 +30,10 @@ class Budget:
 
     @contextmanager
     def share(self) -> Iterator[Callable[[int], None]]:
-        """Yield a function to call with the body's size as it grows; release the reserved bytes at the end of the block.
+        """Yield a function that reserves bytes for one body; release them at the end of the block.
 
-        The function raises `Refusal` (503) when the budget is exhausted.
+        Call the function with the body's size so far, each time that the body has grown. It raises `Refusal` (503) when the budget is
+        exhausted.
         """
         reserved = 0
 
@@ -50,7 +52,7 @@ class Budget:
 
 
 IN_FLIGHT = Budget(64 * 1024 * 1024)
-"""Actual memory use is a few times higher: a body is copied while it is checked and stored."""
+"""The budget of this process. Actual memory use is a few times higher, because a body is copied while it is checked and stored."""
 
 
 async def read_body(
@@ -62,10 +64,11 @@ async def read_body(
         headers: The request's headers, names in lower case.
         stream: The body.
         max_bytes: The largest body to accept.
-        grow: From `IN_FLIGHT.share()`, held as long as the body is in memory.
+        grow: The function of `IN_FLIGHT.share()`. The caller stays in that block as long as the body is in memory.
 
     Raises:
-        Refusal: 413, too large; 408, too slow; 503, too many at once.
+        Refusal: 413, the body is too large or its Content-Length is not a number; 408, the body did not arrive within `BODY_S`;
+            503, too many large bodies at once.
     """
     too_large = Refusal(413, f"The body is larger than {max_bytes} bytes, or its Content-Length is not a number")
     length = headers.get("content-length", "0")

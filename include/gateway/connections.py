@@ -7,8 +7,8 @@ uvicorn has none of these limits: one endless header, or connections that never 
     connections                   `most` in total, `most_each` per address; beyond that, close the connection that has been idle
                                   longest to admit the new one; refuse the new one only if all others are serving requests
 
-For IPv6, an address is its /64 network, the size that one customer gets. A trusted proxy forwards many clients, so `most_each` does
-not apply to it.
+IPv6 connections are counted per /64 network, the size that one customer gets. A trusted proxy forwards many clients, so `most_each`
+does not apply to it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Connections:
     idle: dict[BoundedProtocol, None] = field(default_factory=dict)
 
     def add(self, connection: BoundedProtocol) -> bool:
-        """Count a connection; return whether it is within the limits."""
+        """Count a connection; return whether it is within the limits, if necessary by closing the one that has been idle longest."""
         address = connection.address
         is_allowed = True
         if self.counts[address] >= self.limits.most_each and connection.peer not in self.proxies:
@@ -114,9 +114,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the data; limit the bytes that are neither complete headers nor a body.
+        """Parse the data; refuse the request (431) if too many bytes arrive that are neither complete headers nor part of a body.
 
-        The parser buffers or skips such bytes without a limit: one header, trailers, a chunk extension.
+        The parser itself buffers or skips such bytes without a limit, for example one long header, trailers or a chunk extension.
         """
         steps = self._steps
         super().data_received(data)
@@ -140,7 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Start the request's deadline, unless a request is already in progress (pipelining)."""
+        """Start the deadline of the request, unless an earlier request of the connection is still in progress (pipelining)."""
         self._steps += 1
         self._is_in_headers = False
         if self in self._all.idle:
@@ -149,17 +149,17 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Count the data as progress."""
+        """Count the data as progress of the parser, which resets the limit on other bytes."""
         self._steps += 1
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Count the end of a message as progress."""
+        """Count the end of a request as progress of the parser."""
         self._steps += 1
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Start the deadline of the next request; it also covers the rest of a body that the app did not read."""
+        """Start the deadline of the next request. It also limits the time for the rest of a body that the app did not read."""
         has_next = bool(self.pipeline)
         super().on_response_complete()
         if has_next:
@@ -200,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return Refusal(431, f"Request line and headers are larger than {self._all.limits.header_bytes} bytes")
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Send the refusal without calling the app, unless a response is in progress; then close."""
+        """Send the refusal without calling the app, and close the connection. If a response is in progress, only close."""
         if self.transport.is_closing():
             return
         if self.cycle is None or self.cycle.response_complete:
@@ -222,7 +222,7 @@ def bound(limits: Limits, proxies: str) -> type[asyncio.Protocol]:
 
 
 def limit_calls(app: ASGIApp, most: int) -> ASGIApp:
-    """Return an app that answers a request beyond `most` at once with a 503 before reading it."""
+    """Return an app that serves up to `most` requests at the same time, and answers further ones with a 503 before reading them."""
     active = 0
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,13 +10,13 @@ from fastapi.responses import JSONResponse
 
 
 class Refusal(Exception):
-    """A request that is not served.
+    """The error that refuses a request, with the response to send.
 
     Args:
         status: The HTTP status code.
-        detail: The reason, for the people who run the caller; it must not reveal expected secrets.
+        detail: The reason, for the people who run the caller. It must not reveal a secret that the request should have contained.
         headers: Response headers.
-        members: Extension members of the problem detail.
+        members: Additional members of the problem detail.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Refusal(Exception):
 
 
 def describe(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as a problem detail."""
+    """Return a refusal as a problem detail: its JSON object."""
     title = HTTPStatus(refusal.status).phrase
     problem = {"type": "about:blank", "title": title, "status": refusal.status, "detail": refusal.detail}
     return problem | refusal.members

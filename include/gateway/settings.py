@@ -20,7 +20,7 @@ from include.gateway.webhooks.authenticity import Keyring
 
 
 def read_keyring(sender: Sender) -> Keyring:
-    """Return the secrets and networks of a sender; an empty keyring, which rejects every delivery, if none are set.
+    """Return the secrets and networks of a sender. If none are set, return an empty keyring, which rejects every delivery.
 
     Raises:
         ConfigurationError: A file can't be read, or a network is invalid.
@@ -30,10 +30,12 @@ def read_keyring(sender: Sender) -> Keyring:
 
 
 def read_database() -> str:
-    """Return the database URL. It is validated here because drivers quote an invalid URL, password included, in their errors.
+    """Return the database URL.
+
+    The URL is validated here, because a driver quotes an invalid URL, with its password, in errors.
 
     Raises:
-        ConfigurationError: It is missing or not a PostgreSQL URL.
+        ConfigurationError: It is missing or not a PostgreSQL URL, or its file can't be read.
     """
     name = "TRIBUTARY_GATEWAY_DATABASE"
     url = read_setting(name)

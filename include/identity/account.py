@@ -1,4 +1,4 @@
-"""Find copies of accounts: an account that one vendor manages and another vendor's plan lists as held away must count once."""
+"""Find copies of accounts: an account that one vendor manages and another vendor's plan also lists must count once."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
     """Find the accounts that are copies of others.
 
     Args:
-        accounts: ACCOUNTS. Among copies, the one with the smallest `priority` (then id) is the original.
-        apart: Pairs of ids that a reviewer decided are two accounts.
+        accounts: As `include.identity.record.ACCOUNTS`. Among copies, the account with the smallest `priority` (then id) is the original.
+        apart: Pairs of account ids that a reviewer decided are two different accounts.
 
     Returns:
-        COPIES: one row per copy, with the reasons. If `is_sure` is false, the pair needs review, and both count until then.
+        COPIES: one row per copy, with its original and the reasons. If `is_sure` is false, a reviewer must decide; until then, both
+        accounts count.
     """
     rows = sorted(conform(accounts, ACCOUNTS).to_pylist(), key=lambda row: (row["priority"], row["account_id"]))
     order = {row["account_id"]: at for at, row in enumerate(rows)}
@@ -55,7 +56,7 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
     for match in matches:
         copy, original = match["account_id"], match["original_id"]
         place = (original, vendors[copy])
-        # Two accounts of one vendor are two accounts, unless their numbers are the same.
+        # An original has at most one copy per vendor, unless the account numbers are the same.
         if copy in copies or original in copies or (match["how"] != "key" and place in taken):
             continue
         copies[copy] = match
@@ -64,7 +65,10 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
 
 
 def _find_candidates(rows: list[Account]) -> Iterator[tuple[Account, Account]]:
-    """Yield pairs of two vendors that share a number, or an owner and either last four or institution; the original first."""
+    """Yield the pairs (original, copy) of accounts of different vendors to compare.
+
+    They share an account number; or an owner and the last four digits; or an owner and a word of the institution's name.
+    """
     shared: dict[object, list[Account]] = defaultdict(list)
     for row in rows:
         if row["number_hash"]:

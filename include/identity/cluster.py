@@ -1,4 +1,7 @@
-"""Cluster records into people: the most certain link first, and never across incompatible evidence, whatever the chain of links."""
+"""Cluster records into people.
+
+Records with incompatible evidence never become one person, even if a chain of links connects them, unless a reviewer decides so.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ GENERATION_YEARS = 15
 
 @dataclass(frozen=True)
 class Evidence:
-    """A field whose incompatible values mean two people.
+    """A field that separates people: records with incompatible values belong to two people.
 
     Attributes:
-        values: The value of each record; None is no evidence.
-        is_compatible: Whether two different values may belong to one person.
+        values: The value of each record; None is compatible with every value.
+        is_compatible: Returns whether two different values may belong to one person.
     """
 
     values: Sequence[str | None]
@@ -27,16 +30,17 @@ class Evidence:
 
 @dataclass
 class Clusters:
-    """Disjoint sets of records 0, 1, ..., each identified by its smallest record.
+    """Disjoint sets of records (a union-find structure). Records are numbered from 0; the smallest record identifies its set.
 
-    Evidence is checked within groups of compatible records. A decision against the evidence joins two such groups into one person,
-    but does not merge the groups: each still accepts the records that fit it.
+    A set is one person. It consists of one or more groups of records with compatible evidence. If a reviewer joins two groups against
+    the evidence, they become one set but stay two groups, and a further record only has to be compatible with the group that it joins.
 
     Args:
         count: Number of records.
-        evidence: Evidence that separates records.
-        apart: Pairs decided as different.
-        members: Per record, its vendor's household and its member there. Two members of one household are two people.
+        evidence: Fields that separate people.
+        apart: Pairs of records that a reviewer decided are different.
+        members: Per record: its household at its vendor, and a number of the household's member that it describes; None for no
+            constraint. Two members of one household are two people.
     """
 
     count: int
@@ -61,16 +65,16 @@ class Clusters:
             self._foes.setdefault(right, set()).add(left)
 
     def find(self, record: int) -> int:
-        """Return the smallest record of a record's set."""
+        """Return the set of a record, identified by the smallest record in it."""
         return _root(self._parent, record)
 
     def join(self, left: int, right: int, *, is_decided: bool = False) -> bool:
-        """Join the sets of two records; return False if they can't be one person.
+        """Join the sets of two records; return False if they were not joined, because they can't be one person.
 
         Args:
             left: A record.
             right: Another record.
-            is_decided: Whether a reviewer decided it. Only another decision overrides that.
+            is_decided: Whether a reviewer decided that they are the same. Then the evidence can't prevent it; only a pair of `apart` can.
         """
         ours, theirs = sorted((_root(self._fitting, left), _root(self._fitting, right)))
         if ours == theirs:
@@ -89,7 +93,7 @@ class Clusters:
         return True
 
     def _fits(self, a: int, b: int) -> bool:
-        """Return whether the evidence allows two groups to be one person."""
+        """Return whether evidence and household members allow two groups to be merged."""
         ours_at, theirs_at = self._homes.get(a), self._homes.get(b)
         if ours_at and theirs_at and any(ours_at.get(home, member) != member for home, member in theirs_at.items()):
             return False
@@ -123,7 +127,7 @@ def _root(parent: list[int], record: int) -> int:
 def is_slip(left: str, right: str) -> bool:
     """Return whether two numbers differ by one typing error: a digit wrong, missing, doubled or swapped with its neighbor.
 
-    Two different hashes never do.
+    Equal numbers count as a slip, too. Two different hashes never do: texts of more than 16 characters are taken for hashes.
     """
     if len(left) > 16 or abs(len(left) - len(right)) > 1:
         return False
@@ -138,9 +142,10 @@ def is_slip(left: str, right: str) -> bool:
 
 @cache
 def is_same_day(left: str, right: str) -> bool:
-    """Return whether two dates, as `yyyymmdd`, may be the same: one typing error, day and month swapped, or only a year (1 January).
+    """Return whether two birth dates, as `yyyymmdd`, may be the same date.
 
-    Dates a generation apart are a parent's and a child's, even if they differ by one typing error.
+    True if they differ by one typing error, if day and month are swapped, or if they have the same year and one is 1 January, which often
+    stands for an unknown day. False if they are `GENERATION_YEARS` or more apart: they are a parent's and a child's.
     """
     if abs(int(left[:4]) - int(right[:4])) >= GENERATION_YEARS:
         return False

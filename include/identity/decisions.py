@@ -1,6 +1,7 @@
-"""Review decisions on identity: the queue of pairs, the links that a reviewer may separate, and the decisions.
+"""Review of identities: the queue of doubtful pairs, the links that a reviewer may separate, and the reviewers' decisions.
 
-A decision is never changed and never overruled; a newer one on the same pair replaces it. It takes effect in the next run.
+A stored decision never changes, and the matching never overrules it; a newer decision on the same pair replaces it. A decision takes
+effect in the next run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from include.errors import FatalError
 
 REASON_LENGTH = 500
 
-# Evidence on pairs, with the newest decision on each.
+# Pairs with the evidence, and the newest decision on each pair.
 _PAIRS = """
 select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how,
        s.decision_id, s.is_same, s.reason, s.decided_by, s.decided_at, count(*) over () as total
@@ -102,8 +103,8 @@ values (:entity, :left, :right, :is_same, :reason, :by, :is_withdrawn,
 returning *
 """)
 
-# Decisions on other pairs that contradict this one. For "same": a "not the same" between two records that decisions join to either
-# side. For "not the same": a chain of "same" decisions from one record to the other.
+# A decision on another pair that contradicts the new one. The new decision is "same": a "not the same" between a record that "same"
+# decisions join to the left and one that they join to the right. It is "not the same": a chain of "same" decisions from left to right.
 _CONTRADICTED = sa.text("""
 with recursive other as (
     select * from control.identity_decision_in_force where entity = :entity and not (left_id = :left and right_id = :right)
@@ -127,7 +128,7 @@ class Record:
     """A vendor's record as an advisor may see it.
 
     Attributes:
-        id: Our id; negative for the second person of a joint record.
+        id: Our surrogate id; negative for the second person of a joint record.
         vendor: Name of the vendor; empty if the record no longer exists.
         key: The vendor's key.
         facts: Attribute -> value, None if the vendor does not state it.
@@ -156,7 +157,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision with its records. `is_pending`: no run has used it yet, so it can be undone."""
+    """A decision with its records. `is_pending` is true while no run has used the decision, so that it can be undone."""
 
     decision: Decision
     left: Record
@@ -175,7 +176,8 @@ class Pair:
         score: log2 of the odds that they are one; None if a rule matched them.
         agreed: Names of the comparisons that agreed.
         differed: Names of the comparisons that differed.
-        how: `key`, `model`, `rule`, `members` or `person`.
+        how: What matched them: `key` (a shared number or key), `model` (the score), `rule` (the rules for accounts), `members` (the
+            members of two households), or `person` (a reviewer).
         decision: The newest decision on them.
     """
 
@@ -194,7 +196,7 @@ class DecisionRefused(FatalError):
 
     Args:
         message: Why, and what to do next.
-        known: The existing decision that conflicts with it; None if there is none.
+        known: The existing decision that conflicts with the rejected one; None if there is none.
     """
 
     def __init__(self, message: str, known: Decision | None = None) -> None:
@@ -203,12 +205,12 @@ class DecisionRefused(FatalError):
 
 
 def list_open(connection: sa.Connection, limit: int = 50, offset: int = 0) -> tuple[int, list[Pair]]:
-    """Return the number of pairs to review, and a page of them, the most certain first."""
+    """Return the number of all pairs to review, and one page of the pairs, the most certain first."""
     return _read_pairs(connection, _OPEN, {"limit": limit, "offset": offset})
 
 
 def list_links(connection: sa.Connection, name: str = "", limit: int = 50, offset: int = 0) -> tuple[int, list[Pair]]:
-    """Return the number of links, and a page of them, the least certain first.
+    """Return the number of all links, and one page of the links, the least certain first.
 
     Args:
         connection: A connection of the loading or the reading role.
@@ -225,7 +227,7 @@ def list_decisions(connection: sa.Connection, limit: int = 50, offset: int = 0) 
 
 
 def list_decided(connection: sa.Connection, limit: int = 50, offset: int = 0) -> list[Decided]:
-    """Return the decisions as `list_decisions` does, each with the records that it is about."""
+    """Return the decisions, the newest first, including replaced ones, each with its two records."""
     rows = connection.execute(_DECIDED, {"limit": limit, "offset": offset}).mappings().all()
     known = {
         entity: _read_records(
@@ -252,7 +254,7 @@ def undo(engine: sa.Engine, decision_id: int, decided_by: str) -> Decision:
         The new decision that records the undo; the undone one stays on record.
 
     Raises:
-        DecisionRefused: The decision does not exist, was replaced by a newer one, or a run has used it.
+        DecisionRefused: The decision does not exist, a newer decision replaced it, or a run has used it.
     """
     with engine.begin() as db:
         db.execute(_ONE_AT_A_TIME)
@@ -292,14 +294,14 @@ def decide(
         entity: `person` or `account`.
         left: A record.
         right: Another record; the order does not matter.
-        is_same: Whether both are one; False also separates a link.
+        is_same: Whether both describe the same person or account. False also separates two linked records.
         reason: The reason; up to `REASON_LENGTH` characters.
         decided_by: The reviewer.
         seen: `decision_id` of the newest decision on the pair that the reviewer saw; None if there was none.
 
     Raises:
-        DecisionRefused: The records do not exist, another reviewer has decided since, or the decision contradicts that on
-            another pair.
+        DecisionRefused: A record does not exist, the newest decision on the pair is not the one that the reviewer saw, or the decision
+            contradicts a decision on another pair.
     """
     low, high = sorted((left, right))
     of = {"entity": entity, "left": low, "right": high, "is_same": is_same}

@@ -1,4 +1,4 @@
-"""Normalize the fields of records for comparison, one column each. Every distinct text is parsed once."""
+"""Normalize the fields of records for comparison. Each distinct text is parsed only once."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ _KINDS = names.lexicon(
 _UNITS = names.lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
 _COMPASS = {"north": "n", "south": "s", "east": "e", "west": "w"}
 MOST_ALIKE = 60
-"""An e-mail, telephone or tax id in more records than this is a placeholder."""
+"""An e-mail, telephone number or tax id that is in more records than this is taken for a placeholder."""
 
 MOST_BORN = 20
-"""A birth date in this many times the average number of records per date is a placeholder."""
+"""A birth date is taken for a placeholder if it has more than this many times the average number of records of a birth date."""
 
 _UNIQUE = ("email", "home_email", "phone", "tax")
 _PLACEHOLDER_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
@@ -61,18 +61,18 @@ _SHARED = r"^[^:]*:(household|account):"
 
 
 def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
-    """Return the FEATURES of records; a record of two people becomes two, the second with the negated id.
+    """Return the FEATURES of records. A record of two people becomes two records; the second one has the negated id.
 
     Args:
         persons: As `include.identity.record.PERSONS`.
-        on: As for `read_births`.
+        on: Today's date, to detect birth dates in the future; None for the current day.
     """
     persons = conform(persons, PERSONS).combine_chunks()
     people = _read_names(persons)
     first, second = ([each[at] if len(each) > at else None for each in people] for at in (0, 1))
     joint = pa.array([each is not None for each in second], pa.bool_())
     shared = _read_fields(persons, on)
-    # Two people of one record are two members of a household, even if the vendor has no household key.
+    # The two people of a record are members of one household, even if the vendor states no household key.
     own_home = pc.if_else(joint, pc.cast(shared["record_id"], pa.string()), None)
     at = FEATURES.get_field_index("household")
     shared = shared.set_column(at, FEATURES.field(at), pc.coalesce(shared["household"], own_home))
@@ -114,7 +114,7 @@ def read_street(text: str) -> tuple[str | None, str | None]:
 
 
 def read_births(dates: pa.ChunkedArray, on: date | None = None) -> pa.ChunkedArray:
-    """Return birth dates, with implausible ones as null: in the future, up to 1 January 1900, or 1 January 1970 (a system default).
+    """Replace implausible birth dates by null: dates in the future, dates up to 1 January 1900, and 1 January 1970 (a system default).
 
     Args:
         dates: The vendor's dates, `date32`.
@@ -214,12 +214,15 @@ def _keys(lists: pa.ChunkedArray, *, is_shared: bool) -> pa.Array:
 
 
 def _list_systems(keys: list[str]) -> list[str]:
-    """Return the systems of keys: `portfolio:person:17` -> `portfolio:person`. An id without a system has none."""
+    """Return the distinct systems of keys: the text before the last colon, such as `portfolio:person` of `portfolio:person:17`.
+
+    A key without a colon has no system.
+    """
     return sorted({system for system, colon, _ in (key.rpartition(":") for key in keys) if colon})
 
 
 def _map_distinct(texts: pa.ChunkedArray, read: Callable[[str], Any]) -> list[Any]:
-    """Call `read` once for every distinct text; null stays None."""
+    """Return `read(text)` for each text, and None for null; `read` is called once per distinct text."""
     coded = texts.combine_chunks().dictionary_encode()
     values = [read(text) for text in coded.dictionary.to_pylist()]
     return [None if at is None else values[at] for at in coded.indices.to_pylist()]

@@ -1,4 +1,7 @@
-"""Match households across vendors: two are the same if most of their adults are the same. Two of one vendor are never the same."""
+"""Match households across vendors: two are the same if they share a key or most of their adults.
+
+Two households of one vendor are never matched.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,16 @@ ADULT_YEARS, PARENT_YEARS = 18, 20
 
 @dataclass
 class _Household:
-    """One household, or several merged into one.
+    """One vendor's household, or matched households of several vendors.
 
     Attributes:
-        first: Smallest record id of its members, which is its id.
-        vendors: The vendors that have it.
-        members: Person ids.
-        adults: Person ids of its adults.
-        keys: Household keys in its records, including its own.
+        first: Smallest record id of its members, which is the household's id.
+        vendors: The vendors that list it.
+        members: Person ids of all members.
+        adults: Person ids of the members who are 18 or older, or whose age is unknown.
+        keys: Household keys in its members' records, and the household's own key at each vendor.
         birth_years: Person id -> year of birth, if known.
-        postal_codes: Postal codes of its records.
+        postal_codes: First five digits of the postal codes in its members' records.
     """
 
     first: int
@@ -47,7 +50,10 @@ class _Household:
         self.postal_codes |= other.postal_codes
 
     def has_most_of(self, other: _Household) -> bool:
-        """Return whether most adults of the smaller household are in both. A grown child alone does not link two homes."""
+        """Return whether more than half of the adults of the smaller household are in both households.
+
+        One shared adult is not enough if the households live apart and the adult may be a grown child of a member.
+        """
         ours, theirs = self.adults or self.members, other.adults or other.members
         both = ours & theirs
         if len(both) <= min(len(ours), len(theirs)) / 2:
@@ -55,13 +61,13 @@ class _Household:
         return len(both) > 1 or not (self._is_apart(other) and self._has_parent(other, *both))
 
     def _is_apart(self, other: _Household) -> bool:
-        """Return whether the two have different postal codes, or each has a member that the other lacks."""
+        """Return whether the households have no postal code in common, or each has a member that the other lacks."""
         if self.postal_codes and other.postal_codes and not self.postal_codes & other.postal_codes:
             return True
         return not (self.members <= other.members or other.members <= self.members)
 
     def _has_parent(self, other: _Household, child: int) -> bool:
-        """Return whether either household has a member old enough to be a parent of `child`, by `PARENT_YEARS`, rather than a spouse."""
+        """Return whether one of the households has a member at least `PARENT_YEARS` older than `child`; False if the age is unknown."""
         years = self.birth_years | other.birth_years
         return child in years and years[child] - min(years.values()) >= PARENT_YEARS
 
@@ -75,8 +81,8 @@ def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table
         on: Day for which ages are computed.
 
     Returns:
-        HOUSEHOLDS: one row per household of a vendor. `household_id` is the smallest record id of a member, and stays the same when
-        a vendor is added.
+        HOUSEHOLDS: one row per vendor and household; matched households have the same `household_id`, the smallest record id of their
+        members. The id stays the same when a vendor is added later.
     """
     found = _read(persons, clusters, on)
     names = sorted(found, key=lambda name: found[name].first)
@@ -86,7 +92,7 @@ def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table
     for left, right in _find_candidates(found, place):
         a, b = sorted((sets.find(left), sets.find(right)))
         ours, theirs = whole[a], whole[b]
-        # Compare the merged households, not the original ones: a widow's household must not link two families.
+        # Compare what was merged so far, not the original households: a widow's household must not link two families.
         if a != b and not ours.vendors & theirs.vendors and (ours.keys & theirs.keys or ours.has_most_of(theirs)):
             sets.join(a, b)
             ours.absorb(whole.pop(b))
@@ -128,7 +134,10 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
 def _find_candidates(
     found: dict[tuple[str, str], _Household], place: dict[tuple[str, str], int]
 ) -> list[tuple[int, int]]:
-    """Return the pairs that share a person or a key: those with a shared key first, then the most similar."""
+    """Return the pairs of households that share a person or a key, as places in the list of households.
+
+    Pairs with a shared key come first, then the most similar ones.
+    """
     shared: dict[int | str, list[tuple[str, str]]] = defaultdict(list)
     for name, home in found.items():
         for person in home.members:

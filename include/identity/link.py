@@ -1,4 +1,4 @@
-"""Match records to people, with the reasons, and find the pairs to review."""
+"""Group the vendors' records into people, with the reasons, and find the pairs that a reviewer must decide."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from include.identity.record import DECISIONS, LINKS, conform
 from include.identity.score import score
 
 AMBIGUOUS = 3.0
-"""Minimum score difference between the two best people for a record; with less, the record is linked to neither."""
+"""Minimum difference between a record's scores for its two best people. If it is smaller, the record is linked to neither."""
 
 LEAST_QUEUE = 20
 """Minimum size of the review queue, in records, however small the firm."""
@@ -31,10 +31,10 @@ class Linked:
     """The result of matching persons.
 
     Attributes:
-        clusters: CLUSTERS, one row per record; the second person of a joint record has the negated record_id.
-        links: LINKS within people, the most certain first.
-        review: LINKS between people to review, the most certain first; at most one for any two people.
-        left_over: Number of further such pairs that the queue has no room for.
+        clusters: CLUSTERS: the person of each record. The second person of a joint record has the negated record_id.
+        links: LINKS: the pairs of records of one person, the most certain first.
+        review: LINKS: the pairs of records that may be one person and need a reviewer, the most certain first; one pair per two people.
+        left_over: Number of further pairs to review, for which the queue has no room.
     """
 
     clusters: pa.Table
@@ -55,11 +55,11 @@ def link(
 
     Args:
         persons: As `include.identity.record.PERSONS`.
-        decisions: DECISIONS of reviewers; those on records that are not in `persons` are ignored.
-        policy: Thresholds and trust; None for the default.
-        threads: Cores to use.
-        known: KNOWN from the previous run, so that people keep their ids; without it, a person's id is its smallest record id.
-        on: Today's date; None for the current day. Later birth dates are ignored.
+        decisions: DECISIONS of reviewers; decisions on records that are not in `persons` are ignored.
+        policy: Thresholds, and the fields to trust; None for the default.
+        threads: Number of threads.
+        known: KNOWN: the result of the previous run, so that people keep their ids. Without it, a person's id is the smallest record id.
+        on: Today's date; None for the current day. Birth dates after it are ignored.
 
     Returns:
         The result, which does not depend on the order of the rows or the number of threads.
@@ -89,13 +89,14 @@ def link(
 
 
 class _Pairs:
-    """The scored pairs: those linked by key first, then the most certain first; `left` before `right` by rank.
+    """The scored pairs of records: pairs that share a key first, then the most certain first.
 
     Attributes:
-        table: LINKS and `is_doubtful`.
-        left: Positions of the left records.
-        right: Positions of the right records.
-        may_join: Whether they may be joined without a reviewer.
+        table: LINKS, with the column `is_doubtful`.
+        left: Position of each pair's first record in the order of `people.by_rank`.
+        right: Position of each pair's second record, which is larger.
+        score: Score of each pair.
+        may_join: Whether the pair may be joined without a reviewer.
     """
 
     def __init__(self, scored: pa.Table, ids: Ints, policy: Policy) -> None:
@@ -113,7 +114,7 @@ def _collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
     evidence = []
     if "tax_id" in policy.trusted:
         evidence.append(Evidence(table["tax"].to_pylist(), is_slip))
-        # A vendor may have only the last four digits. If these differ by more than one edit, the whole ids do.
+        # A vendor may have only the last four digits. If these differ by more than one edit, so do the complete ids.
         evidence.append(Evidence(table["tax_last4"].to_pylist(), is_slip))
     if "birth_date" in policy.trusted:
         evidence.append(Evidence(table["birth"].to_pylist(), is_same_day))
@@ -123,9 +124,10 @@ def _collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
 
 
 def _find_members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None]:
-    """Return, per record, its vendor's household and the first record of the same member; None if it is the only record there.
+    """Return for each record its household at its vendor, and the first record of the same member, as `Clusters.members`.
 
-    Two records in one household of a vendor are two members, unless the records themselves match.
+    Two records in one household of a vendor describe two members, unless the two records match each other. The entry is None for a record
+    without a household, or that is alone in it.
     """
     homes = table["household"].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
     listed_twice = (homes[pairs.left] == homes[pairs.right]) & (homes[pairs.left] >= 0) & pairs.may_join
@@ -139,7 +141,7 @@ def _find_members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None
 
 
 def _read_decisions(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return the pairs of positions decided as the same, and those decided as different."""
+    """Return the pairs that reviewers decided are the same, and the pairs that they decided are different, as positions of records."""
     table = conform(decisions if decisions is not None else DECISIONS.empty_table(), DECISIONS)
     ends = np.sort([people.places(ids, table[side].to_numpy()) for side in ("left", "right")], axis=0).T.tolist()
     pairs = sorted(
@@ -151,7 +153,11 @@ def _read_decisions(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[i
 def _cluster(
     clusters: Clusters, same: list[tuple[int, int]], pairs: _Pairs, doubtful: frozenset[int]
 ) -> tuple[Clusters, list[int]]:
-    """Join the pairs that may be joined, doubtful records only by a decision; return the clusters and the refused pairs."""
+    """Join the decided pairs, then every pair that may be joined and has no doubtful record.
+
+    Returns:
+        The clusters, and the numbers of the pairs that the evidence or a decision kept apart.
+    """
     refused = []
     for left, right in same:
         clusters.join(left, right, is_decided=True)
@@ -164,7 +170,7 @@ def _cluster(
 
 
 def _find_ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:
-    """Return the records that fit two persons nearly as well and have no evidence that decides between them."""
+    """Return the records without evidence that match two people about equally well (`AMBIGUOUS`), as positions."""
     other: dict[int, float] = {}
     for at in refused:
         for record in (int(pairs.left[at]), int(pairs.right[at])):
@@ -182,7 +188,7 @@ def _find_ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evide
 
 
 def _build_links(pairs: _Pairs, roots: Ints, ids: Ints, same: list[tuple[int, int]]) -> pa.Table:
-    """Return the LINKS within people: decisions first, with the comparison of the pair if there was one."""
+    """Return the pairs of records of one person as LINKS. Pairs that a reviewer decided come first, with their scores if they have any."""
     inside = roots[pairs.left] == roots[pairs.right]
     decided: dict[tuple[int, int], dict[str, Any]] = {
         (a, b): {"left": ids[a], "right": ids[b], "agreed": [], "differed": [], "how": "person"}
@@ -200,7 +206,17 @@ def _build_links(pairs: _Pairs, roots: Ints, ids: Ints, same: list[tuple[int, in
 
 
 def _build_review(pairs: _Pairs, roots: Ints, settled: list[tuple[int, int]], most: int) -> tuple[pa.Table, int]:
-    """Return the most certain pair between any two people, up to `most` records, and the number of pairs beyond that."""
+    """Return the pairs to review as LINKS, and the number of pairs left over.
+
+    Args:
+        pairs: The scored pairs.
+        roots: Per record, the first record of its person.
+        settled: Pairs that reviewers have decided; the two people of such a pair are not reviewed again.
+        most: Maximum number of different records in the queue.
+
+    Returns:
+        The most certain pair of any two people, the most certain first.
+    """
 
     def people_of(left: Ints, right: Ints) -> Ints:
         low, high = np.sort([roots[left], roots[right]], axis=0)

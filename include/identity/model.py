@@ -1,12 +1,12 @@
-"""The weight of each agreement: the comparisons for Splink's Fellegi-Sunter model, one level per line.
+"""The comparisons of Splink's Fellegi-Sunter model, and the weight of each level of agreement.
 
-For each level, `m` is its share of the pairs of records of one person, `u` its share of the pairs of two persons, among pairs that
-have the values. The weights are fixed here: weights learned from a firm's records (expectation maximization) link no better, and
-change with every load. Two numbers depend on the firm and are measured in every run: the frequency of a value, which replaces
-`u`, and the prior probability that two records are one person.
+A level has two probabilities, `m` and `u`. Of the pairs of records that both have the value, `m` is the share at this level if both
+describe one person, and `u` the share if they describe two people. The weights are fixed here: weights learned from a firm's records
+(expectation maximization) do not link better, and they would change with every load. Two numbers depend on the firm and are computed in
+every run: the frequency of a value, which replaces `u` at some levels, and the prior probability that two records are one person.
 
-A household is one piece of evidence: its address, telephone and e-mail are one comparison with a bounded rarity, because everybody
-in the house shares them.
+Address, telephone and e-mail of a household are a single comparison, `home`, because all people of a house share them. However rare the
+address is, its weight is limited by `RARE`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from splink import SettingsCreator
 from include.identity.cluster import GENERATION_YEARS
 
 RARE = 3e-4
-"""Minimum frequency of a home: the share of records that is assumed to have it."""
+"""Lower limit of the frequency of an address or telephone number, as a share of the records; it limits the weight of a shared home."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One way in which two values may agree.
+    """One level of agreement between the values of two records.
 
     Attributes:
-        when: SQL condition with the suffixes `_l` and `_r`; a pair gets the first level whose condition is true.
-        m: Share of the pairs of one person at this level.
-        u: Share of the pairs of two persons at this level.
-        frequency_of: Column whose frequency replaces `u`.
-        least: Minimum frequency to use.
-        says: Description of a partial agreement; empty for a full one.
+        when: SQL condition; the columns of the two records end in `_l` and `_r`. A pair is at the first level whose condition is true.
+        m: Share of pairs at this level, among pairs of records of one person.
+        u: Share of pairs at this level, among pairs of records of two people.
+        frequency_of: Column of which the value's frequency replaces `u`; None to use `u`.
+        least: Lower limit of that frequency.
+        says: Description of a partial agreement, such as `nickname`; empty for full agreement or disagreement.
     """
 
     when: str
@@ -45,12 +45,12 @@ class Level:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One piece of evidence.
+    """One field, or group of fields, that is compared.
 
     Attributes:
-        name: Name in the links' reasons.
-        missing: SQL condition that the values to compare are missing.
-        levels: The strongest first; the last is the disagreement.
+        name: Name of the comparison in the reasons of links.
+        missing: SQL condition that a value to compare is missing.
+        levels: Levels of agreement, the strongest first; the last level is disagreement.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Comparison:
 
     @property
     def column(self) -> str:
-        """Name in SQL. Splink returns a pair's level in `gamma_<column>`: 0 for the last level, -1 for missing."""
+        """Name of the comparison in SQL. Splink returns the level of a pair in `gamma_<column>`: 0 is disagreement, -1 is missing."""
         return self.name.replace(" ", "_").replace("-", "")
 
     def says(self, level: Level) -> str:
-        """Return a SQL `when` clause that gives the description of a level for the pairs at it."""
+        """Return a SQL `when` clause for pairs at a level; its result is the reason, such as `first name (nickname)`."""
         words = f"{self.name} ({level.says})" if level.says else self.name
         return f"when gamma_{self.column} = {len(self.levels) - 1 - self.levels.index(level)} then '{words}'"
 
@@ -96,7 +96,7 @@ _WORD = "list_has_any(string_split(street_l, ' '), string_split(street_r, ' '))"
 COMPARISONS = (
     Comparison(
         "cross reference",
-        # Keys of different systems are no evidence. Two keys of one system mean two people, unless it has a person twice.
+        # Keys of different systems are no evidence. Two keys of one system indicate two people, but a system may list a person twice.
         "not coalesce(list_has_any(key_systems_l, key_systems_r) or list_has_any(person_keys_l, person_keys_r), false)",
         (Level("list_has_any(person_keys_l, person_keys_r)", 0.9, 1e-9), Level("true", 0.1, 0.9)),
     ),
@@ -159,7 +159,7 @@ COMPARISONS = (
     ),
 )
 
-# A household's e-mail may also be one person's: evidence of the home, but not of the person.
+# A household's e-mail may be that of any member, so it is evidence for the same home but not for the same person.
 _HOME_EMAIL = "coalesce(home_email_l = home_email_r or home_email_l = email_r or email_l = home_email_r, false)"
 
 HOME = Comparison(
@@ -211,7 +211,7 @@ PERSONAL = (
     "tax_last4, first",
     "least(first, last), greatest(first, last)",
 )
-"""Blocking rules: two records are compared if they share one of these combinations of values."""
+"""Blocking rules, each a list of columns: two records are compared if their values agree in all columns of a rule."""
 
 OF_HOME = (
     "email",
@@ -226,8 +226,8 @@ OF_HOME = (
     "first, street",
     "first, zip",
 )
-"""Further blocking rules. If the records have households, they apply only to records whose first names, or formal names, have the same
-initial; otherwise they would compare everybody in a house with everybody."""
+"""Further blocking rules. If the records have households, two records must also share an initial of the first name or its formal name.
+Otherwise, all people of a house would be compared with each other."""
 
 TERMS = {
     "first": 1e-3,
@@ -239,20 +239,20 @@ TERMS = {
     "street": 1e-5,
     "zip": 1e-4,
 }
-"""Column -> assumed frequency of a value without data."""
+"""Column -> typical frequency of a value; `SAMPLE` sets its weight against the measured frequency."""
 
 SAMPLE = 1000
-"""Weight of the frequencies in TERMS, as a number of records: it smooths the frequencies of a small firm."""
+"""Weight of the typical frequencies in `TERMS`, as a number of records. In a firm with few records, measured frequencies are unreliable."""
 
 
 def level(name: str, says: str = "") -> int:
-    """Return Splink's number of a comparison's level."""
+    """Return Splink's number for a level: `name` is the comparison's name, `says` the level's."""
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
     return len(compared.levels) - 1 - [each.says for each in compared.levels].index(says)
 
 
 def at(name: str, says: str = "") -> str:
-    """Return the SQL condition that a pair is at that level."""
+    """Return the SQL condition that a pair is at a level: `name` is the comparison's name, `says` the level's."""
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
     return f"gamma_{compared.column} = {level(name, says)}"
 
@@ -261,7 +261,7 @@ def comparisons(*, has_households: bool) -> tuple[Comparison, ...]:
     """Return the comparisons to use.
 
     Args:
-        has_households: Whether several people of the records share an address.
+        has_households: Whether people who share an address are among the records. If not, an address identifies a person.
     """
     return (*COMPARISONS, HOME) if has_households else COMPARISONS + ADDRESS
 

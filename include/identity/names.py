@@ -60,20 +60,20 @@ def plain(text: str | None) -> str:
 
 
 def read_given(text: str | None) -> tuple[Name, ...]:
-    """Return the one or two people of a field for given names: `John & Mary`; their last names are None."""
+    """Parse a field for given names, such as `John & Mary`, into one or two people; their last names are None."""
     parts = [part.split() for part in _AND.split(plain(text).replace(",", " "))]
     return tuple(_read_given(words) for words in parts[:2] if not set(words) <= _TITLES)
 
 
 def read_family(text: str | None) -> Name:
-    """Return last name and generation of a field for family names: `O'Brien, Jr.`"""
+    """Parse a field for family names, such as `O'Brien, Jr.`, into last name and generation; the other parts are None."""
     words = [word for word in plain(text).replace(",", " ").split() if word not in _TITLES]
     parts = words[:1] + [word for word in words[1:] if word not in _ENDS]
     return Name(None, None, "".join(parts).strip("-") or None, _find_generation(words[1:]))
 
 
 def read_whole(text: str | None) -> tuple[Name, ...]:
-    """Return the one or two people of a full name: `John Q. Smith Jr`, `Smith, John & Mary`."""
+    """Parse a full name, such as `John Q. Smith Jr` or `Smith, John & Mary`, into one or two people."""
     head, comma, tail = plain(text).partition(",")
     if comma and not set(tail.replace(",", " ").split()) <= _ENDS:
         family, given = read_family(head), read_given(tail)
@@ -86,13 +86,13 @@ def read_whole(text: str | None) -> tuple[Name, ...]:
 
 @cache
 def roots(first: str) -> tuple[str, ...]:
-    """Return the formal names that a given name may stand for, including itself: bob -> bob, robert, ..."""
+    """Return a given name and the formal names that it may stand for, such as `bob` and `robert` for `bob`."""
     return tuple(sorted({first} | _nicknames().canonicals_of(first)))
 
 
 @cache
 def is_listed(first: str) -> bool:
-    """Return whether a given name is in the list of nicknames, so that it is no typing error of another name."""
+    """Return whether a given name is in the list of nicknames and formal names, so that it is not a typing error of another name."""
     return bool(_nicknames().canonicals_of(first) or _nicknames().nicknames_of(first))
 
 

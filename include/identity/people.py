@@ -1,4 +1,4 @@
-"""Assign ids to people: the smallest record's id, kept stable between runs."""
+"""Assign ids to people: the id of the person's smallest record, which the person keeps in later runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ Ints = npt.NDArray[np.int64]
 
 
 def by_rank(ids: Ints) -> Ints:
-    """Return record ids by rank: the smaller number first, a joint record's second person directly after the first."""
+    """Sort record ids by their absolute value; a negative id (the second person of a joint record) follows its positive one.
+
+    This order is called the rank of a record.
+    """
     return ids[np.lexsort((ids < 0, np.abs(ids)))]
 
 
 def places(ids: Ints, searched: Ints) -> Ints:
-    """Return the position in `ids` of each searched id; -1 if it is missing."""
+    """Return for each searched id its position in `ids`; -1 if it is not there."""
     order = np.argsort(ids)
     if not len(ids):
         return np.full(len(searched), -1)
@@ -28,18 +31,18 @@ def places(ids: Ints, searched: Ints) -> Ints:
 
 
 def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
-    """Assign ids to people.
+    """Assign ids to people, keeping the ids of the previous run.
 
-    If a person was split, the part with the record that the id comes from keeps the id; without that record, the part with most
-    of the records keeps it. If several people were merged, the smallest id stays.
+    If a person is split, the part that contains the record with the person's id keeps the id. If that record no longer exists, the part
+    with the most records keeps it. If several people are merged, the smallest id stays.
 
     Args:
-        ids: Record ids, by rank.
-        roots: Per record, the position of its person's first record.
-        known: KNOWN from the previous run.
+        ids: Record ids, sorted by rank.
+        roots: For each record, the position of the first record of its person.
+        known: KNOWN: the person of each record in the previous run; None for none.
 
     Returns:
-        CLUSTERS, by rank.
+        CLUSTERS, in the order of `ids`.
     """
     names = ids[roots]
     if known is not None and len(known):
@@ -55,7 +58,7 @@ def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
 
 
 def _keep(ids: Ints, roots: Ints, known: pa.Table) -> dict[int, int]:
-    """Return root -> the id that its person keeps."""
+    """Return the position of a person's first record -> the id that the person keeps; new people are left out."""
     before = known["person_id"].to_numpy()
     at = places(ids, known["record_id"].to_numpy())
     heirs: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))

@@ -14,17 +14,18 @@ _THRESHOLDS = frozenset({"link_score", "review_score", "review_ratio"})
 
 @dataclass(frozen=True)
 class Policy:
-    """Thresholds and trust.
+    """Thresholds of matching, and the fields to trust.
 
-    Scores are log2 of the odds that two records are one person.
+    A score is the log2 of the odds that two records are one person.
 
     Attributes:
-        link_score: Minimum score of a pair that is linked without review.
-        review_score: Minimum score of a pair that is reviewed.
-        review_ratio: Maximum share of the records in the review queue; the most certain pairs come first.
-        trusted: Fields whose incompatible values mean two people. Leave out fields with errors that are no typing errors.
-        has_households: Whether several people of one home are among the records. If not (a register of single persons), an
-            address identifies a person.
+        link_score: Minimum score to link a pair without review.
+        review_score: Minimum score to put a pair into the review queue.
+        review_ratio: Maximum share of all records that the review queue contains; the most certain pairs come first.
+        trusted: Fields whose incompatible values always mean two people. Leave out a field with worse errors than typing
+            errors, such as another person's tax id.
+        has_households: Whether people who share a home are among the records. If not (a register of single persons), an address
+            identifies a person.
     """
 
     link_score: float = 3.0
@@ -48,10 +49,10 @@ class Policy:
         """Return the defaults with a firm's own thresholds applied.
 
         Args:
-            overrides: As in JSON: name -> number, or number as text. A firm can't change `trusted` or `has_households`.
+            overrides: Name -> number, or number as text, from JSON. A firm can't change `trusted` or `has_households`.
 
         Raises:
-            ConfigurationError: Unknown names or invalid values; names all of them.
+            ConfigurationError: A name is unknown or a value is invalid; the message lists all faults.
         """
         faults = [f"{name} is not a threshold" for name in overrides if name not in _THRESHOLDS]
         values: dict[str, Any] = {}

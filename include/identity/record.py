@@ -1,7 +1,7 @@
-"""Inputs and outputs of identity matching: Arrow schemas, one column per line.
+"""Arrow schemas of the inputs and outputs of identity matching.
 
-Ids are our surrogate ids and never change; results do not depend on the order in which they were assigned. A record that names
-two people ("John & Mary Smith") becomes two records: the second person's id is the record's, negated.
+Ids are the warehouse's surrogate ids, which never change. A record that names two people ("John & Mary Smith") becomes two records; the
+second person's id is the record's id, negated.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ PERSONS = pa.schema(
         "tax_id": pa.string(),  # unencrypted: only in benchmarks, and then in all records
         "tax_id_hash": pa.string(),  # keyed hash: can only be compared for equality
         "tax_id_last4": pa.string(),
-        # `<system>:household:<key>` and `<system>:account:<key>` are shared by a household; every other key belongs to one person.
+        # Keys in other systems: `<system>:household:<key>` and `<system>:account:<key>` are shared by a household, others are one person's.
         "strong_keys": TEXTS,
     }
 )
 """Records of persons, one per person and vendor; missing columns are null."""
 
 DECISIONS = pa.schema({"left": pa.int64(), "right": pa.int64(), "is_same": pa.bool_()})
-"""A reviewer's decision on a pair. It is never overruled; if two decisions contradict each other, "different" wins."""
+"""Reviewers' decisions on pairs. The matching never overrules them; if two of them contradict each other, "different" wins."""
 
 KNOWN = pa.schema({"record_id": pa.int64(), "person_id": pa.int64()})
 """The person of each record in the previous run, so that people keep their ids."""
@@ -51,7 +51,7 @@ LINKS = pa.schema(
         "how": pa.string(),  # key, model or person
     }
 )
-"""Pairs of records with the reasons; `left` comes before `right` by rank."""
+"""Pairs of records with the reasons. `left` is the record of lower rank (see `include.identity.people.by_rank`)."""
 
 CLUSTERS = pa.schema({"record_id": pa.int64(), "person_id": pa.int64()})
 

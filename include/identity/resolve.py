@@ -43,13 +43,13 @@ class Resolved:
 
     Attributes:
         records: Records of persons, of all vendors.
-        people: People that they belong to.
+        people: People to whom these records belong.
         households: Distinct households.
         copies: Accounts that are copies of another vendor's account.
-        securities: Securities that another one represents.
+        securities: Securities that are represented by another vendor's record of the same security.
         conflicts: Security numbers that vendors use for different kinds of security.
         review: Pairs to review.
-        left_over: Further pairs of persons to review, for which the queue has no room.
+        left_over: Further pairs of persons to review that did not fit into the queue.
         changed: Records whose identity changed.
     """
 
@@ -71,27 +71,27 @@ def resolve(
 
     Args:
         engine: As the loading role.
-        vendors: Declare each vendor's rank per attribute.
-        run_id: Names the run.
+        vendors: The declarations. They rank the vendors for each attribute.
+        run_id: Id of the run.
         on: Day for which ages are computed; later birth dates are ignored.
         policy: Thresholds; None for the default.
     """
     statistics.refresh(engine)
-    with engine.begin() as db:  # one transaction: an earlier run must not overwrite the result of a later one
+    with engine.begin() as db:  # in one transaction, so that an earlier run can't overwrite the result of a later one
         return resolve_within(db, vendors, run_id, on, policy)
 
 
 def resolve_within(
     db: sa.Connection, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
 ) -> Resolved | None:
-    """Do the same as `resolve` within a transaction, which the caller commits or rolls back."""
+    """Do the same as `resolve` in the caller's transaction, which the caller commits or rolls back."""
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
     store.rank_vendors(db, vendors)
     securities = store.read_securities(db)
     persons, decisions = store.read_persons(db), {entity: store.read_decisions(db, entity) for entity in ENTITIES}
     settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
-    # Without the owners, who are people and so follow from the rest.
+    # Without the accounts' owners: their person ids are results of matching, and depend only on the other inputs.
     fingerprint = store.fingerprint(
         [persons, store.read_accounts(db).drop_columns(["owners"]), securities, *decisions.values(), settings]
     )
@@ -136,7 +136,10 @@ def _to_mapping(known: pa.Table) -> dict[int, int]:
 
 
 def _map_people(linked: Linked) -> dict[int, int]:
-    """Return record -> the record that represents it. The second person of a joint record has no record of its own."""
+    """Return record id -> id of the record that represents it; records that represent themselves are left out.
+
+    The second person of a joint record has no record of its own, and is left out too.
+    """
     people: dict[int, list[int]] = defaultdict(list)
     for record, person in zip(*(linked.clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True):
         if record > 0:
@@ -146,7 +149,16 @@ def _map_people(linked: Linked) -> dict[int, int]:
 
 
 def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Table) -> dict[int, int]:
-    """Return household -> the one that represents it: the one that we knew first, even if it no longer exists."""
+    """Return household id -> id of the household that represents it; households that represent themselves are left out.
+
+    The household with the smallest id represents the others. A household that represented one of them before continues to do so, even if
+    the vendor no longer lists it.
+
+    Args:
+        homes: HOUSEHOLDS from `link_households`.
+        ids: (vendor, household key) -> our household id.
+        known: KNOWN: the representing household of each household before this run.
+    """
     same: dict[int, list[int]] = defaultdict(list)
     for row in homes.to_pylist():
         same[row["household_id"]].append(ids[row["vendor"], row["household"]])
@@ -162,7 +174,11 @@ def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.
 def _explain_households(
     persons: pa.Table, linked: Linked, households: dict[int, int], ids: dict[tuple[str, str], int]
 ) -> pa.Table:
-    """Return the reasons for matched households, as LINKS: the number of people each shares with the others, and of its own."""
+    """Return the reasons for matched households, as LINKS.
+
+    `agreed` has the number of people that a household shares with the households it was matched with, `differed` the number of its other
+    people.
+    """
     person_of = dict(zip(*(linked.clusters[name].to_pylist() for name in CLUSTERS.names), strict=True))
     members: dict[int, set[int]] = defaultdict(set)
     for record, *home in zip(
@@ -184,7 +200,10 @@ def _explain_households(
 
 
 def _find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the copies of accounts, and the pairs to review, as LINKS: the original left, the copy right."""
+    """Return the copies of accounts, and the pairs to review, both as LINKS: `left` is the original, `right` the copy.
+
+    A reviewer's decision on a pair (`decisions`) overrides the rules.
+    """
     decided = {frozenset((row["left"], row["right"])): row["is_same"] for row in decisions.to_pylist()}
     apart = {pair for pair, is_same in decided.items() if not is_same}
     sure, doubtful = {}, []
@@ -198,7 +217,7 @@ def _find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.
     rank = {row["account_id"]: (row["priority"], row["account_id"]) for row in accounts.to_pylist()}
     for one in (pair for pair, is_same in decided.items() if is_same and pair <= rank.keys()):
         original, copy = sorted(one, key=rank.__getitem__)
-        original = sure[original]["left"] if original in sure else original  # a copy represents no other account
+        original = sure[original]["left"] if original in sure else original  # a copy is never an original
         sure |= {each: pair | {"left": original} for each, pair in sure.items() if pair["left"] == copy}
         sure[copy] = {"left": original, "right": copy, "score": None, "agreed": [], "differed": [], "how": "person"}
     return _build_links(list(sure.values())), _build_links(doubtful)

@@ -12,24 +12,26 @@ from include.identity import model
 from include.identity.policy import Policy
 
 MOST_IN_BLOCK = 400
-"""Maximum block size: values shared by more records do not make their pairs worth comparing."""
+"""Maximum number of records that share the values of a blocking rule. If more records share them, the rule does not compare them."""
 
 NAME_COUNT, NAME_SHARE = 3, 5e-5
-"""Minimum number and share of records with a first name for it to count as a name rather than a typing error, even if it is not listed."""
+"""A first name that is not in the list of names counts as a name, and not as a typing error, if at least this number and this share of
+the records have it."""
 
 CHUNK = 4_000_000
-"""Pairs compared at a time, to limit the memory."""
+"""Number of pairs that are compared at a time, to limit the memory."""
 
-# The number of pairs of one person is estimated from each combination, over the records that have its columns. The highest estimate counts.
+# Records that agree in one of these combinations are almost surely one person. Each combination gives an estimate of the number of pairs
+# of records of one person, from the records that have all its columns. The highest estimate is used.
 _SURE = ("tax", "birth, last, first[1]", "email, first", "phone, first, last", "first, last, zip, house")
 
 _SAME_NUMBER = f"{model.at('birth date')} or gamma_tax_id > 0"
 _SAME_PERSONAL = f"({_SAME_NUMBER} or gamma_cross_reference = 1)"
 _SAME_TAX = f"(gamma_tax_id > 0 and not {model.at('tax id', 'close')})"
 
-# A household's members share name, address and telephone, sometimes e-mail, and clerks enter the head's number for everybody. So
-# personal values must agree. Twins also share a birth date, and their numbers may be consecutive.
-# A pair that meets one of these conditions is never linked by its score:
+# Members of a household share last name, address and telephone, sometimes the e-mail, and clerks enter the head's tax id for everybody.
+# So personal values must agree. Twins also share a birth date, and their tax ids may be consecutive.
+# A pair that meets one of these conditions is never linked without a reviewer, whatever its score:
 _DOUBTS = {
     "other first name": f"gamma_first_name = 0 and not ({model.at('birth date')} and {_SAME_TAX}) "
     "and not (gamma_birth_date <> 0 and gamma_cross_reference = 1)",
@@ -47,7 +49,7 @@ _DOUBTS = {
     f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')})",
     "nothing but the name": f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}",
 }
-# A pair that meets one of these is not reviewed either: different people of one house, a parent and a child with one name.
+# A pair that meets one of these conditions is dropped: different people of one house, or a parent and a child with the same name.
 _VETO = """
     (gamma_first_name = 0 and gamma_birth_date <= 0 and gamma_tax_id <= 0 and gamma_cross_reference < 1)
     or (generation_l is distinct from generation_r and gamma_birth_date = 0)
@@ -60,12 +62,13 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
     Args:
         features: As `include.identity.features.FEATURES`.
         policy: Pairs below its `review_score` are left out.
-        threads: Cores to use; the result does not depend on it.
+        threads: Number of threads; the result does not depend on it.
 
     Returns:
-        LINKS, with `how` as `key` or `model`, and `is_doubtful`: whether the pair needs a reviewer; in no order.
+        LINKS in no particular order; `how` is `key` or `model`. The additional column `is_doubtful` states whether the pair needs a
+        reviewer whatever its score.
     """
-    # No temporary directory, so that no name or number is ever written to disk.
+    # DuckDB gets no temporary directory, so that it never writes a name or number to disk.
     config: dict[str, str | bool | int | float | list[str]] = {
         "threads": threads,
         "preserve_insertion_order": False,
@@ -92,9 +95,9 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
 
 
 def _fill(db: duckdb.DuckDBPyConnection) -> None:
-    """Create the table of records and the tables of value frequencies.
+    """Create the table `person` of records and a table `frequency_<column>` of value frequencies per column of `TERMS`.
 
-    The frequencies are also columns of the records: joining them while pairs are compared takes DuckDB twenty times as long.
+    The frequencies are also columns of `person`, because joining them while pairs are compared takes DuckDB twenty times as long.
     """
     for name, share in model.TERMS.items():
         db.execute(
@@ -111,7 +114,7 @@ def _fill(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Create the table of pairs to compare."""
+    """Create the table `pair` of the pairs of records to compare, by the blocking rules of `model`."""
     alike = ", initial" if policy.has_households else ""
     db.execute("""
         create table lettered as select record_id, email, home_email, phone, house, street, city, zip, first, last, shared_keys,
@@ -133,13 +136,13 @@ def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
 
 
 def _known(columns: str) -> str:
-    """Return the SQL condition that none of the columns is null."""
+    """Return the SQL condition that none of the columns of a blocking rule is null."""
     parts = columns.replace("least(", "").replace("greatest(", "").replace(")", "").split(", ")
     return " and ".join(f"{part} is not null" for part in parts)
 
 
 def _prior(db: duckdb.DuckDBPyConnection) -> float:
-    """Return the probability that two records drawn at random are one person."""
+    """Return the estimated probability that two records drawn at random are one person."""
     [(count,)] = db.execute("select count(*) from person").fetchall()
     pairs, estimates = max(count * (count - 1) / 2, 1.0), [1.0]
     for columns in _SURE:
@@ -153,7 +156,7 @@ def _prior(db: duckdb.DuckDBPyConnection) -> float:
 
 
 def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy) -> str:
-    """Return SQL that builds LINKS from Splink's predictions."""
+    """Return the SQL query that builds LINKS from the table of Splink's predictions, `scored`."""
     agreed = ", ".join(f"case {' '.join(each.says(level) for level in each.levels[:-1])} end" for each in compared)
     differed = ", ".join(f"case when gamma_{each.column} = 0 then '{each.name}' end" for each in compared)
     doubts = " or ".join(f"({doubt})" for doubt in _DOUBTS.values())

@@ -3,11 +3,11 @@
 A symbol alone is not enough, because free symbols are reassigned to other companies. Securities with the same number are one, even if
 name or symbol differ: companies are renamed, and vendors follow on different days. Exceptions:
 
-private-use numbers         valid within one vendor only, unless the symbol (or the name, if there is no symbol) is also the same
-different kinds             an option or a bond with the number of a share is one vendor's mistake: both stay, as a conflict
-cash                        has no number, or a private-use one: it stays separate per vendor
+private-use numbers         match only if the symbol (or the name, if there is no symbol) is also the same
+different kinds             an option or a bond with the number of a share is a vendor's mistake: nothing is matched, a conflict is recorded
+cash                        has no number or a private-use number, and is never matched across vendors
 
-An ISIN of the United States or Canada contains the CUSIP, and is read as the CUSIP.
+An ISIN of the United States or Canada contains a CUSIP, and is read as that CUSIP.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _WITH_CUSIP = r"^(US|CA)([0-9A-Z]{9})[0-9]$"
 _PRIVATE = re.compile(r"^(99|.{3}99|.{6}9)")
 _PLACEHOLDER = re.compile(r"^(.)\1+$")
 
-# By words of `security_type`; other words are no evidence. The first match counts: a bond or money-market fund is a fund.
+# Kinds of securities by the words of `security_type`; a type without one of these words has no kind. The first match counts: a bond fund
+# or money-market fund is a fund.
 _KINDS = (
     ("fund or share", r"stock|share|equit|etf|fund|trust|adr|reit"),
     ("option", r"option|warrant|\bcall\b|\bput\b"),
@@ -63,10 +64,11 @@ def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dic
 
     Args:
         securities: As SECURITIES, of all vendors.
-        known: Security -> the one that represented it before, which continues to do so; otherwise the smallest id represents all.
+        known: Security id -> id of the security that represented it before. It continues to represent the matching securities; without
+            one, the smallest id represents them.
 
     Returns:
-        Security -> the one that represents it, if that is another one; and the conflicts.
+        Security id -> id of the security that represents it, without securities that represent themselves; and the conflicts.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     numbers = read_numbers(securities["cusip"]).to_pylist()
@@ -88,7 +90,7 @@ def link_securities(securities: pa.Table, known: Mapping[int, int]) -> tuple[dic
 
 
 def read_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return normalized CUSIPs and other ISINs; null for texts that are no valid number, or have a wrong check digit."""
+    """Normalize numbers to a CUSIP, or else an ISIN; null for any other text or a wrong check digit."""
     plain = pc.utf8_upper(pc.utf8_trim_whitespace(values.combine_chunks()))
     is_sized = pc.is_in(pc.utf8_length(plain).cast(pa.int64()), value_set=pa.array(_NUMBER_SIZES, pa.int64()))
     is_number = pc.and_(is_sized, pc.match_substring_regex(plain, _NUMBER))
@@ -99,7 +101,7 @@ def read_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _key(row: Mapping[str, Any], number: str) -> tuple[str, ...] | None:
-    """Return the key that matching securities share; None if the security stays separate per vendor."""
+    """Return the key by which a security is matched: securities with equal keys are one. None if it must not be matched."""
     if _PLACEHOLDER.match(number[:8]):
         return None
     if len(number) != _NUMBER_SIZES[0] or not _PRIVATE.match(number):

@@ -74,7 +74,7 @@ select vendor, household_key as household, household_id from warehouse.household
 where recorded_to is null and valid_to is null and not is_past_only
 """)
 
-# Includes the representing records, which have no row of their own.
+# Includes the records that represent others: they have no row of their own.
 _KNOWN = sa.text("""
 select id as record_id, identity_id as person_id from warehouse.identity where entity = :entity and recorded_to is null
 union select identity_id, identity_id from warehouse.identity where entity = :entity and recorded_to is null
@@ -111,7 +111,7 @@ _COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, ho
 
 
 def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
-    """Store each vendor's rank per attribute, as declared."""
+    """Store each vendor's declared rank for each attribute; it decides whose value is used."""
     ranks = [{"vendor": v.name, "attribute": name, "rank": rank} for v in vendors for name, rank in v.ranks.items()]
     connection.execute(sa.text("delete from control.survivorship"))
     if ranks:
@@ -119,7 +119,7 @@ def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
 
 
 def read_persons(connection: sa.Connection) -> pa.Table:
-    """Read the current version of all persons, as `PERSONS`. Address and telephone fall back to the household's."""
+    """Read the current version of all persons, as `PERSONS`. A person without an address or telephone gets the household's."""
     return _table(connection, _PERSONS, PERSONS)
 
 
@@ -144,7 +144,7 @@ def read_decisions(connection: sa.Connection, entity: str) -> pa.Table:
 
 
 def fingerprint(tables: Sequence[pa.Table]) -> str:
-    """Return a hash of all inputs, which shows whether any has changed."""
+    """Return a hash of all input tables, by which a run detects that no input has changed."""
     digest = hashlib.sha256()
     for table in tables:
         sink = pa.BufferOutputStream()
@@ -160,7 +160,7 @@ def store_identities(
     """Store record -> representing record, with history; return the number of records whose identity changed."""
     pairs = pa.table({"id": list(identities), "identity_id": list(identities.values())}, schema=_PAIR)
     copy_in(connection, "found", _PAIR, [pairs])
-    # Not the transaction's start time: this run may have waited for one that began later.
+    # Don't use the transaction's start time: this run may have waited for a run that began later.
     values = {
         "entity": entity,
         "how": how,

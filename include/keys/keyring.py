@@ -1,11 +1,11 @@
-"""The firm's keys, each for one purpose, so that each can be replaced by itself.
+"""The firm's keys. Each has one purpose, so that replacing one key does not affect the other purposes.
 
-    hash       keyed hashes of sensitive values
-    seal       secrets that must be stored, such as refresh tokens
-    staging    files of the staging folder: partitions, dead letters, signed documents
+    hash       keyed hashes of sensitive values: one key, which can't be replaced yet
+    seal       encryption of secrets that must be stored, such as refresh tokens
+    staging    encryption of the files of the staging folder: partitions, dead letters, signed documents
 
-A keyring is written as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. For each purpose the last key is the
-current one. The others only read what was written with them.
+The text of a keyring lists keys as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. The last key of a purpose
+encrypts. The earlier ones only decrypt what was encrypted with them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Key:
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the key without revealing it: 32 hex digits."""
+        """An HMAC that identifies the key without revealing it, 32 hex digits."""
         return hmac.new(self.secret, f"{self.purpose}:{self.key_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -50,7 +50,7 @@ class Keyring:
     """All keys of a firm.
 
     Attributes:
-        keys: In the order of the text.
+        keys: The keys, in the order of the keyring's text.
     """
 
     def __init__(self, keys: Iterable[Key]) -> None:
@@ -65,8 +65,8 @@ class Keyring:
             purposes: The purposes that must have a key: a process that only reads documents gets no other key.
 
         Raises:
-            ConfigurationError: A key is malformed, a purpose is unknown or has no key, or a key id is used twice. The error names the
-                place of the key, because a malformed key may be shown in part by its text.
+            ConfigurationError: A key is malformed, a purpose is unknown or has no key, a key id is used twice for a purpose, or there
+                are two hash keys. The error gives a malformed key's position and not its text, which may contain a part of the secret.
         """
         keys = [_parse_key(place, each) for place, each in enumerate(text.split(), 1)]
         if missing := [purpose for purpose in purposes if purpose not in {key.purpose for key in keys}]:
@@ -83,7 +83,7 @@ class Keyring:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """Hashes sensitive values."""
+        """A redactor with the hash key."""
         return Redactor(next(key.secret for key in self.keys if key.purpose == "hash"))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The register of keys in the database: fingerprints, so that a mistyped key is refused before anything is written with it."""
+"""The register of key fingerprints in the database: it refuses a mistyped key before anything is written with it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ on conflict (purpose, key_id) do nothing
 
 
 def check(engine: sa.Engine, keyring: Keyring) -> None:
-    """Compare a keyring with the database's register. A database without keys adopts those of its first keyring.
+    """Compare a keyring with the database's register. A purpose without registered keys adopts the keyring's keys.
 
     Raises:
         ConfigurationError: A key differs from the registered one or is not registered, or the hash key of the database is missing.
@@ -39,10 +39,10 @@ def check(engine: sa.Engine, keyring: Keyring) -> None:
 
 
 def add(engine: sa.Engine, keyring: Keyring) -> list[str]:
-    """Register the new keys of a keyring, before tasks use them; requires the migrating role. Return them as `purpose:key_id`.
+    """Register a keyring's new keys, before tasks use them; return them as `purpose:key_id`. Requires the migrating role.
 
     Raises:
-        ConfigurationError: A registered key of the same id differs, or the keyring would replace the hash key.
+        ConfigurationError: A key differs from the registered key of the same id, or the registered hash key is missing from the keyring.
     """
     with engine.begin() as connection:
         registered = _read(connection)

@@ -25,7 +25,7 @@ class Sealer:
     """Seals and opens content.
 
     Args:
-        keys: Key id -> key of 32 bytes; the last one seals, each of them opens.
+        keys: Key id -> key of 32 bytes. The last key encrypts; every key decrypts what was encrypted with it.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
@@ -37,7 +37,7 @@ class Sealer:
 
         Args:
             plain: The secret.
-            place: Where it is stored, such as `refresh_token:<vendor>:<grant>`. It opens only with the same place, so that a sealed
+            place: Where it is stored, such as `refresh_token:<vendor>:<grant>`. `open` requires the same place, so that a sealed
                 secret can't be moved to another row.
         """
         return f"{self._current}:{base64.b64encode(self._encrypt(plain.encode(), place)).decode()}"
@@ -46,7 +46,7 @@ class Sealer:
         """Decrypt a sealed secret.
 
         Raises:
-            ConfigurationError: Its key is not in the keyring, or it was altered or moved.
+            ConfigurationError: The secret's key is not in the keyring, or the secret was altered or sealed for another place.
         """
         key_id, _, text = sealed.partition(":")
         try:

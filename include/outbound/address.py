@@ -1,7 +1,7 @@
-"""Check of receivers' addresses: events may go to public addresses and to networks that the operator allows.
+"""Check the addresses of receivers: events may go to public addresses and to networks that the operator allows.
 
 For each connection, the host name is resolved once, all its addresses are checked, and the connection uses a checked address. So
-DNS rebinding (a name that changes its address between check and use) has no effect. TLS still verifies the name.
+DNS rebinding (a name that changes its address between check and use) has no effect. TLS still verifies the host name.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Network = IPv4Network | IPv6Network
 Networks = Sequence[Network]
 
 _NAT64 = IPv6Network("64:ff9b::/96")
-"""Prefix of IPv4 addresses in networks without IPv4 (RFC 6052)."""
+"""Prefix of IPv6 addresses that stand for an IPv4 address, in networks without IPv4 (RFC 6052)."""
 _AZURE = IPv4Address("168.63.129.16")
-"""A public address, but on Azure machines it leads to services of their host."""
+"""A public address that on Azure machines leads to services of the host machine."""
 _FIRST_TRIES_S = 3.0
-"""Connect timeout in seconds for each address except the last: if IPv6 does not respond, time is left for IPv4."""
+"""Connect timeout in seconds for each address of a host except the last. If IPv6 does not respond, this leaves time for IPv4."""
 
 
 class AddressNotAllowed(ConnectionError):
@@ -37,7 +37,7 @@ def check(addresses: Iterable[str], networks: Networks) -> None:
     """Raise `AddressNotAllowed` unless events may be sent to all given addresses.
 
     Args:
-        addresses: All addresses of a host: a single forbidden one makes the host suspect.
+        addresses: All addresses of a host. A single forbidden address is enough to raise.
         networks: Networks allowed in addition to public addresses.
     """
     for text in addresses:
@@ -67,7 +67,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address of a host that accepts; raise `AddressNotAllowed` before the first attempt."""
+        """Connect to the first address of a host that accepts; raise `AddressNotAllowed` before connecting if one is forbidden."""
         try:
             addresses = await resolve(host, port)
         except OSError as error:

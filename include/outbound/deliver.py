@@ -21,11 +21,11 @@ from include.outbound.subscriber import Subscriber
 from include.outbound.verdict import DISABLE_AFTER, Verdict, evaluate
 
 THREADS = 12
-"""Deliveries sent at once; fewer than the engine's connections."""
+"""Maximum number of deliveries sent at the same time; must be less than the number of the engine's database connections."""
 THREADS_EACH = 4
-"""Deliveries sent at once to one subscriber, so that a slow one does not use all threads."""
+"""Maximum number of deliveries sent at the same time to one subscriber, so that a slow subscriber does not use all threads."""
 MOST_FAILURES = 5
-"""Consecutive failures after which a receiver counts as down: all its deliveries are paused, instead of each trying it again."""
+"""Number of consecutive failures after which all deliveries to a subscriber are paused, because its receiver is probably down."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(minutes=30)
 
 _KEEP_LOCK = sa.text(
@@ -46,7 +46,7 @@ set status = :status, tries = tries + 1, due_at = :due_at, tried_at = :now, last
 where subscriber = :subscriber and event_number = :event_number
 """)
 
-# Keep a pause: the successful attempt may have begun before the receiver requested it.
+# A success does not end a pause: its attempt may have begun before the receiver requested the pause.
 _RECOVER = sa.text("""
 update control.outbound_subscriber set failures = 0, failing_since = null
 where subscriber = :subscriber and failing_since is not null
@@ -78,7 +78,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Outcomes of one run's attempts: a `failed` delivery will be retried, a `dead` one will not."""
+    """Numbers of attempts of one run, by outcome. A `failed` delivery will be retried; a `dead` one will not."""
 
     delivered: int = 0
     failed: int = 0
@@ -108,10 +108,11 @@ def deliver(
 
     Args:
         engine: The database, as the loading role.
-        subscribers: All subscribers with valid settings. A known subscriber in neither list is recorded as removed.
-        unreadable: Subscribers with invalid settings -> the reason.
-        clock: Returns the time that decides which deliveries are due.
-        lasting: No attempt begins after this time; the next run sends the rest.
+        subscribers: All subscribers with valid settings.
+        unreadable: Name of each subscriber with invalid settings -> the reason. A recorded subscriber that is neither here nor in
+            `subscribers` is marked as removed.
+        clock: Returns the current time, which decides which deliveries are due.
+        lasting: Time limit: no attempt begins after it, and the next run sends the rest.
 
     Raises:
         TargetUnavailable: The database is unavailable; deliveries in progress will be sent again.
@@ -146,7 +147,7 @@ def _send_due(
 
 
 def _send_next(engine: sa.Engine, sender: Sender, subscriber: Subscriber, clock: Clock) -> Verdict | None:
-    """Send the next delivery of a subscriber; return None if none may be sent now."""
+    """Send the next due delivery of a subscriber and record the outcome; return None if no delivery may be sent now."""
     with engine.begin() as connection:
         connection.execute(_KEEP_LOCK)
         row = connection.execute(_CLAIM, {"subscriber": subscriber.name, "now": clock()}).first()

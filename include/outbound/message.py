@@ -18,11 +18,11 @@ class Event:
     """An outbound event.
 
     Attributes:
-        event_id: Its id, by which receivers detect duplicates.
+        event_id: Id of the event, by which receivers detect duplicates.
         type: One of `include.outbound.subscriber.TYPES`.
         subject: Events with the same subject are delivered in order.
-        occurred_at: In UTC.
-        data: Ids, counts, keys and dates.
+        occurred_at: Time of the event, in UTC.
+        data: Ids, counts, keys and dates that describe the event.
     """
 
     event_id: str
@@ -33,7 +33,7 @@ class Event:
 
 
 def render(event: Event) -> bytes:
-    """Return the body; it is identical for every attempt and subscriber."""
+    """Return the JSON body of an event; the bytes are the same for every attempt and subscriber."""
     envelope = {
         "specversion": "1.0",
         "id": event.event_id,
@@ -48,13 +48,13 @@ def render(event: Event) -> bytes:
 
 
 def sign(secrets: Iterable[str], event_id: str, body: bytes, sent_at: datetime) -> dict[str, str]:
-    """Return the headers of one attempt, with a signature for each secret, so that secrets can be rotated.
+    """Return the headers of one attempt. They contain a signature for each secret, so that secrets can be rotated.
 
     Args:
-        secrets: `whsec_...`.
+        secrets: The subscriber's secrets, `whsec_...`.
         event_id: The event's id.
         body: The exact bytes to send.
-        sent_at: In UTC, by this machine's clock: receivers reject timestamps that are minutes old.
+        sent_at: Time of the attempt in UTC, by this machine's clock; receivers reject timestamps that are minutes old.
     """
     text = body.decode()
     signatures = [Webhook(secret).sign(event_id, sent_at, text) for secret in secrets]

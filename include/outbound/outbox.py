@@ -13,7 +13,10 @@ from include.errors import ConfigurationError
 from include.outbound.subscriber import Subscriber, expand
 
 CHANNEL = "tributary_outbox"
-"""Channel notified when events are committed that an active subscriber wants. A notification may be lost, so the listener also polls."""
+"""PostgreSQL channel that is notified when an event is committed that an active subscriber wants.
+
+A notification may be lost, so the listener also polls.
+"""
 
 READY = """
 d.status = 'waiting' and d.due_at <= :now
@@ -23,11 +26,14 @@ and not exists (select from control.outbound_delivery earlier
                 where earlier.subscriber = d.subscriber and earlier.subject = d.subject and earlier.status = 'waiting'
                   and earlier.event_number < d.event_number)
 """
-"""Condition for sending a delivery `d`: it is due, its subscriber is active and not paused, and no earlier delivery of its subject waits."""
+"""SQL condition that a delivery `d` may be sent now.
+
+It is due, its subscriber is active and not paused, and no earlier delivery to the subscriber with the same subject is waiting.
+"""
 
 _WANTED = "e.type = any(s.types) and (cardinality(s.vendors) = 0 or e.vendor = any(s.vendors))"
 
-# Only one process routes at a time: otherwise a subject's second event could become a delivery before its first.
+# Only one process routes at a time. Otherwise, the second event of a subject could become a delivery before the first.
 _LOCK = sa.text("select pg_advisory_xact_lock(hashtext('tributary outbox'))")
 _ROUTE = sa.text(f"""
 with fresh as (
@@ -69,7 +75,7 @@ select exists (select from control.outbox e join control.outbound_subscriber s o
     or exists (select from control.outbound_delivery d where {READY})
 """  # noqa: S608
 IS_WAITING_NOW = _IS_WAITING.replace(":now", "clock_timestamp()")
-"""The query of `is_waiting` by the database's clock, for a caller with a connection instead of an engine."""
+"""The query of `is_waiting` with the database's clock as `now`, for a caller that has its own connection."""
 
 _REPLAY = sa.text(f"""
 insert into control.outbound_delivery as known (subscriber, event_number, subject, due_at)
@@ -111,15 +117,16 @@ select subscriber, count(*) as events from told group by 1 order by 1
 
 
 def route(engine: sa.Engine, subscribers: Sequence[Subscriber], unreadable: Mapping[str, str], now: datetime) -> None:
-    """Create a delivery of each new event for each subscriber that wants it; then update the recorded subscribers.
+    """Create a delivery of each new event for each recorded subscriber that wants it; then update the recorded subscribers.
 
-    The order matters: a new subscriber or a changed filter applies only to events committed from now on.
+    Because of this order, a new subscriber or a changed filter applies only to later events.
 
     Args:
         engine: The database, as the loading role.
         subscribers: All subscribers with valid settings.
-        unreadable: Subscribers with invalid settings -> the reason. Their deliveries are still created, by the last valid filter.
-        now: When the new deliveries become due.
+        unreadable: Name of each subscriber with invalid settings -> the reason. Deliveries for it are still created, by its last valid
+            filter.
+        now: Time at which the new deliveries become due.
     """
     with engine.begin() as connection:
         connection.execute(_LOCK)
@@ -133,7 +140,7 @@ def route(engine: sa.Engine, subscribers: Sequence[Subscriber], unreadable: Mapp
 
 
 def is_waiting(engine: sa.Engine, now: datetime) -> bool:
-    """Return whether a delivery is due, or a new event is wanted by a subscriber."""
+    """Return whether a delivery may be sent now, or an active subscriber wants an event that has no deliveries yet."""
     with engine.connect() as connection:
         return bool(connection.scalar(sa.text(_IS_WAITING), {"now": now}))
 
@@ -157,14 +164,14 @@ def replay(
         engine: The database, as the loading role.
         subscriber: The subscriber's name.
         now: When the events become due.
-        event_ids: Ids of the events; empty for all in the time range.
+        event_ids: Ids of the events; empty for all events that the other arguments select.
         since: Only events that occurred at this time or later.
         until: Only events that occurred before this time.
-        types: Patterns of types.
-        only_dead: Only dead deliveries.
+        types: Only events whose type matches one of these patterns, such as `tributary.finding.*`.
+        only_dead: Only events whose delivery to the subscriber is dead.
 
     Raises:
-        ConfigurationError: The subscriber is unknown, a pattern matches no type, or no selection is given.
+        ConfigurationError: The subscriber is unknown, a pattern matches no type, or none of `event_ids`, `since` and `only_dead` is given.
     """
     if not (event_ids or since or only_dead):
         raise ConfigurationError("Select events by id, by start time, or only dead deliveries", subscriber=subscriber)
@@ -180,7 +187,10 @@ def replay(
 
 
 def has_unfinished(engine: sa.Engine) -> bool:
-    """Return whether a recorded subscriber is not removed, or a dead delivery is not reported yet."""
+    """Return whether `deliver` has work even if no subscriber is configured any more.
+
+    That is the case while a recorded subscriber is not marked as removed, or a dead delivery is not reported.
+    """
     query = """
     select exists (select from control.outbound_subscriber where state <> 'removed')
         or exists (select from control.outbound_delivery where status = 'dead' and alerted_at is null)
@@ -190,7 +200,7 @@ def has_unfinished(engine: sa.Engine) -> bool:
 
 
 def enable(engine: sa.Engine, subscriber: str, now: datetime) -> int:
-    """Re-enable a disabled subscriber and reset its attempts; return the number of waiting deliveries.
+    """Re-enable a disabled subscriber; make its waiting deliveries due now, with all attempts, and return their number.
 
     Raises:
         ConfigurationError: The subscriber is unknown or removed, or its settings are invalid.
@@ -215,11 +225,11 @@ class Trouble:
 
 
 def report_troubles(engine: sa.Engine, send: Callable[[list[Trouble]], None]) -> list[Trouble]:
-    """Report each problem once; return the problems. If `send` raises, they are reported again next time.
+    """Report each new problem once; return the new problems. If `send` raises, the next call reports them again.
 
     Args:
         engine: The database, as the loading role.
-        send: Called once with all new problems, if there are any.
+        send: Called once with all new problems; not called if there are none.
     """
     with engine.begin() as connection:
         dead = [

@@ -1,4 +1,4 @@
-"""HTTP requests to receivers, with a total time limit that no receiver can extend; connections are reused."""
+"""HTTP requests to receivers. Each has a total time limit that no receiver can extend; connections are reused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from include.outbound.address import AddressNotAllowed, CheckedBackend, Networks
 from include.version import VERSION
 
 PATIENCE_S = 10.0
-"""Seconds for a whole request: resolve, connect, send, and read the response's headers."""
+"""Time limit in seconds of a whole request: resolve the host, connect, send, and read the response's headers."""
 USER_AGENT = f"Tributary/{VERSION}"
 # Limits for reading the rest of a response, which lets the connection be reused.
 _REST_S, _REST_BYTES = 1.0, 64 * 1024
@@ -39,8 +39,8 @@ class Answer:
 
     Attributes:
         status: HTTP status code; None if there was no response in time.
-        retry_after: The `Retry-After` header.
-        error: Why there was no response: only the error's class, since its text could contain the URL.
+        retry_after: The `Retry-After` header; None if there is none.
+        error: Class of the error if there was no response, without its text, which could contain the URL.
     """
 
     status: int | None = None
@@ -54,7 +54,7 @@ class Answer:
 
 
 class Sender:
-    """A client that posts to receivers from any thread; a context manager. Connections are reused."""
+    """A client that posts to receivers; a context manager. Any thread may use it. Connections are reused."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -86,9 +86,14 @@ class Sender:
             return Answer(error=type(error).__name__)
 
     def find_refused(self, receivers: Mapping[str, tuple[str, Networks]]) -> dict[str, str]:
-        """Return name -> reason for each receiver whose address is not allowed. `receivers` is name -> (URL, allowed networks).
+        """Find the receivers whose address is not allowed.
 
-        A host that can't be resolved now is not included: it may be resolvable when an event is sent.
+        Args:
+            receivers: Name -> (URL, networks allowed in addition to public addresses).
+
+        Returns:
+            Name of each refused receiver -> the reason. A host that can't be resolved now is not refused: it may be resolvable when an
+            event is sent.
         """
 
         async def find() -> list[str | None]:
@@ -117,7 +122,7 @@ class Sender:
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    """The httpx transport, restricted to checked addresses."""
+    """The httpx transport, which connects only to checked addresses."""
 
     def __init__(self, networks: Networks) -> None:
         self._pool = httpcore.AsyncConnectionPool(

@@ -22,7 +22,7 @@ TYPES = (
     "tributary.envelope.completed",
     "tributary.deadline.missed",
 )
-"""All event types; database triggers write the events."""
+"""All event types. Database triggers write the events."""
 
 _PREFIX = "whsec_"
 _SECRET_BYTES = range(24, 65)
@@ -45,12 +45,12 @@ class Subscriber:
     """One receiver of events.
 
     Attributes:
-        name: Its name, from the connection.
-        url: URL that events are posted to; never shown, because some receivers put a secret in it.
+        name: Name of the subscriber, from the connection.
+        url: URL to which events are posted; never shown, because some receivers put a secret in it.
         secrets: Signing secrets; every event is signed with each of them. Never shown.
-        types: The types of `TYPES` that it wants.
-        vendors: The vendors whose events it wants; empty for all.
-        networks: Networks allowed for its address in addition to public addresses.
+        types: Event types (of `TYPES`) that the subscriber receives.
+        vendors: Vendors whose events the subscriber receives; empty for all.
+        networks: Networks in which the receiver's address may be, in addition to public addresses.
     """
 
     name: str
@@ -68,8 +68,8 @@ class Subscriber:
             name: The connection's name.
             url: `https://...`; `http://` is allowed only to this machine.
             secrets: `whsec_...`, separated by spaces.
-            extra: `types`, such as `tributary.finding.* tributary.load.committed`, and `vendors`; missing: all. `networks`, such as
-                `10.20.0.0/16`: networks allowed for its address; missing: public addresses only.
+            extra: Optional fields. `types`, such as `tributary.finding.* tributary.load.committed`, and `vendors` select events; without
+                them, all are selected. `networks`, such as `10.20.0.0/16`, allows addresses that are not public.
 
         Raises:
             ConfigurationError: A field is missing, unknown or invalid.

@@ -1,4 +1,4 @@
-"""Retry policy: the waits between attempts, the last attempt, and when to pause or disable a receiver."""
+"""Retry policy: the waits between attempts, the number of attempts, and when to pause or disable a subscriber."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WAITS = (
 )
 """Wait after each failed attempt: the schedule of Standard Webhooks plus two days. Twelve attempts in about five days."""
 JITTER = 0.2
-"""Fraction by which a wait varies in either direction."""
+"""Maximum fraction by which a wait is randomly shortened or extended."""
 DISABLE_AFTER = timedelta(days=5)
-"""Time without a success after which a subscriber is disabled."""
+"""A subscriber is disabled after this time without a successful delivery."""
 LONGEST_RETRY_AFTER = timedelta(days=1)
 
 _GONE = 410
@@ -30,9 +30,9 @@ class Verdict:
     """The consequences of an attempt for the delivery and its subscriber.
 
     Attributes:
-        status: Status of the delivery.
-        due_at: Time of the next attempt, if the delivery waits.
-        paused_until: End of the pause that the receiver requested (`Retry-After`).
+        status: New status of the delivery.
+        due_at: Earliest time of the next attempt, if the delivery waits; otherwise the time of this attempt.
+        paused_until: End of the pause that the receiver requested (`Retry-After`); None if it requested none.
         is_gone: Whether the receiver wants no more events (HTTP 410).
     """
 
@@ -43,13 +43,13 @@ class Verdict:
 
 
 def evaluate(answer: Answer, tries: int, now: datetime, chance: float) -> Verdict:
-    """Evaluate an attempt.
+    """Return the consequences of an attempt.
 
     Args:
         answer: The receiver's response.
-        tries: Number of attempts, including this one.
-        now: The time of the attempt.
-        chance: From -1 to 1: the fraction of the jitter to apply to the wait.
+        tries: Number of attempts of this delivery, including this one.
+        now: Time of the attempt.
+        chance: Random number from -1 to 1; the wait varies by `chance * JITTER`.
     """
     if answer.is_success:
         return Verdict("delivered", now)

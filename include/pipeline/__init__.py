@@ -1,1 +1,1 @@
-"""Orchestration of the steps: the vendor's day, the inbox, incremental polls, replay, documents."""
+"""Run the steps of extraction, validation, transformation and loading for a vendor's day, the inbox, incremental polls and replays."""

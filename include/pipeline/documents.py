@@ -1,9 +1,9 @@
-"""Signed documents: downloaded once when their envelope is completed, and stored under their content hash.
+"""Download each signed document once, after its envelope is completed, and store it under its content hash.
 
-    <root>/documents/<first two digits>/<SHA-256>.pdf
+    <root>/documents/<first two digits of the hash>/<SHA-256>.pdf
 
-The file is written before its database row, so a killed run leaves at most a file without a row, and the next run writes the same
-file. Two envelopes with the same document share one file. Nothing is deleted here; `control.document` holds each document's
+The file is written before its database row. So a killed run leaves at most a file without a row, and the next run writes the same
+file again. Two envelopes with the same document share one file. Nothing is deleted here; `control.document` has each document's
 retention date and retention hold.
 """
 
@@ -27,7 +27,7 @@ from include.staging.partitions import Staging
 log = logging.getLogger(__name__)
 
 MOST = 200
-"""Documents that one run downloads at most: downloads are slow and count against the vendor's limits."""
+"""Maximum number of documents that one run downloads: downloads are slow and count against the vendor's limits."""
 
 _LACKING = sa.text("""
 select e.envelope_key, e.sender_email, e.completed_at, k.kind
@@ -71,7 +71,7 @@ class Lacking:
 
 
 def is_lacking(engine: sa.Engine, vendor: Vendor) -> bool:
-    """Return whether a document of a completed envelope is missing and due for a download."""
+    """Return whether a document of a completed envelope is not stored, and is due for its first download or a retry."""
     kinds = [each.kind for each in vendor.documents]
     with engine.connect() as db:
         return db.execute(_LACKING, {"vendor": vendor.name, "kinds": kinds, "most": 1}).first() is not None
@@ -88,8 +88,8 @@ def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
         Number of documents stored. A failed download is recorded and retried later, at growing intervals.
 
     Raises:
-        RetriableError: As `VendorSession.request` raises; documents downloaded before it stay stored.
-        FatalError: Every download failed; the first error.
+        RetriableError: As `VendorSession.request` raises; documents that were downloaded before stay stored.
+        FatalError: At least one download failed and none succeeded; this is the first failure.
     """
     site, vendor = vendor_run.site, vendor_run.vendor
     kinds = {each.kind: each for each in vendor.documents}
@@ -120,7 +120,7 @@ def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
 
 
 def write(staging: Staging, content: bytes) -> str:
-    """Write a document unless it is stored already; return its SHA-256 in hex."""
+    """Write a document unless it is already stored; return its SHA-256 in hex."""
     content_hash = hashlib.sha256(content).hexdigest()
     folder, name = staging.folder(f"documents/{content_hash[:2]}"), f"{content_hash}.pdf"
     # A killed process may have left a partial file.
@@ -143,14 +143,22 @@ def read(staging: Staging, content_hash: str) -> bytes:
 
 
 def hold(engine: sa.Engine, vendor: str, envelope_key: str, who: str, reason: str | None) -> int:
-    """Place a retention hold on an envelope's documents (a dispute, an audit); a reason of None ends it. Return the number of documents."""
+    """Place a retention hold on an envelope's documents, or end it; return the number of documents.
+
+    Args:
+        engine: The database, as the loading role.
+        vendor: Name of the vendor.
+        envelope_key: The vendor's key of the envelope.
+        who: The user who places or ends the hold.
+        reason: Reason for the hold, such as a dispute or an audit; None ends the hold.
+    """
     values = {"vendor": vendor, "envelope_key": envelope_key, "who": who, "reason": reason}
     with engine.begin() as db:
         return db.execute(_HOLD, values).rowcount
 
 
 def _fetch(session: VendorSession, document: Document, lacking: Lacking) -> bytes:
-    """Download a document; raise DataQualityError if the vendor has none (yet), or the response is not a PDF."""
+    """Download a document; raise DataQualityError if the vendor does not have it (yet), or sends something other than a PDF."""
     facts = {"vendor": session.vendor, "envelope": lacking.envelope_key, "kind": document.kind}
     if not lacking.envelope_key.strip("."):
         raise DataQualityError("Refusing a path-traversal key", **facts)

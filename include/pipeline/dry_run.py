@@ -42,14 +42,14 @@ def rehearse(
         run_id: Id of the run.
         on: Date at which ages are computed.
         keys: Number of records per object to show field by field.
-        resends: As for `sync`.
+        resends: Whether rejected records would be sent again although they have not changed.
     """
     statistics.refresh(engine)
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
         transaction = db.begin()
         try:
             resolve_within(db, vendors, run_id, on, identity_policy)
-            with suppress(FatalError):  # a failed rule only loses its own findings
+            with suppress(FatalError):  # a rule failed; the findings of all other rules are there
                 evaluate_within(db, rule_policy, run_id)
             return preview_within(db, settings, keys, resends=resends)
         finally:

@@ -1,11 +1,12 @@
 """Load webhook deliveries from the inbox into the warehouse, in small batches, through the same steps as pulled rows.
 
-    body --row--> contract -> staging -> transform -> load      the body contains the row
-    body --key--> pull these keys from the vendor -> same steps  the body contains only a key
+    the body contains the row         check against the contract, stage, transform, load
+    the body contains only a key      pull the rows of these keys from the vendor, then the same steps
 
-A delivery is marked as processed once all of it is in the warehouse, so a killed drain can be run again; rows already loaded are then
-unchanged. A delivery that can't be loaded is marked as processed with its error and blocks no other. If all of several deliveries
-fail, the fault is probably ours: they all stay pending. The vendor's timestamps, not the order of arrival, decide which state is newest.
+A delivery is marked as processed after all of it is in the warehouse. So a killed drain can be run again; it finds the rows that were
+already loaded unchanged. A delivery that can't be loaded is marked as processed with its error, and does not block other deliveries. If
+every delivery of a batch of two or more fails, the fault is probably ours, and all of them stay pending. The vendor's timestamps decide
+which state is newest, not the order of arrival.
 """
 
 from __future__ import annotations
@@ -51,19 +52,25 @@ log = logging.getLogger(__name__)
 BATCH = 500
 BATCH_BYTES = 32 * 1024 * 1024
 PUSH = "push"
-"""Prefix of the senders of pushed records: `push.<vendor>.<table>`."""
+"""First part of the sender's name of pushed records, `push.<vendor>.<table>`."""
 KEYS = 50
-"""Keys per request: this many still fit into a URL."""
+"""Maximum number of keys in one request to the vendor, so that they fit into a URL."""
 KEY_LENGTH = 200
 NO_KEY = "The body contains no key to look up at the vendor"
 
-# Errors caused by the delivery's content or the vendor's data, not by our environment or credentials.
+# Errors caused by the content of a delivery or by the vendor's data, not by our environment or credentials.
 _UNFIT = (BalanceError, DataQualityError, SchemaDrift)
 
 
 @dataclass
 class _Batch:
-    """Parsed deliveries: rows as (inbox id, JSON) by table, keys to look up -> inbox ids, and the error of each inbox id."""
+    """Parsed deliveries.
+
+    Attributes:
+        rows: Table -> its rows, each as (inbox id, JSON).
+        keys: Key to pull from the vendor -> ids of the deliveries that name it.
+        errors: Inbox id -> error of the delivery; None if it has none.
+    """
 
     rows: dict[str, list[tuple[int, bytes]]]
     keys: dict[str, list[int]] = field(default_factory=dict)
@@ -75,13 +82,13 @@ def drain(vendor_run: VendorRun, *, budget_s: float = 240.0) -> int:
 
     Args:
         vendor_run: The run of a vendor with a webhook.
-        budget_s: No batch begins after this many seconds; the rest stays pending for the next run.
+        budget_s: Time limit in seconds: no batch begins after it, and the rest stays pending for the next run.
 
     Returns:
         Number of deliveries processed.
 
     Raises:
-        RowsFailed: Some deliveries could not be loaded, others could. All are marked as processed, the failed ones with their error.
+        RowsFailed: At least one delivery could not be loaded. All are marked as processed, the failed ones with their error.
         TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch stays pending.
     """
     engine, vendor = vendor_run.site.engine, vendor_run.vendor
@@ -105,20 +112,20 @@ def drain(vendor_run: VendorRun, *, budget_s: float = 240.0) -> int:
 
 
 def vendor_of(sender: str) -> str:
-    """Return the vendor's name for a sender's name."""
+    """Return the vendor of an inbox sender: `<vendor>` of `push.<vendor>.<table>`; a sender of webhooks is the vendor itself."""
     words = sender.split(".")
     return words[1] if len(words) == 3 and words[0] == PUSH else sender
 
 
 def drain_pushes(declared: Vendor, vendor_run: VendorRun) -> int:
-    """Load pushed records of a vendor's tables, one delivery at a time: a refused delivery blocks no other.
+    """Load the records that callers pushed for a vendor's tables, one delivery at a time, so that a refused one does not block others.
 
     Args:
-        declared: The declaration. Callers use its field names, even if the connection renames fields.
+        declared: The vendor's declaration without the connection's overrides: callers use its field names.
         vendor_run: The vendor's run.
 
     Returns:
-        Number of deliveries processed; the outcome of each delivery and of its rows is recorded with it.
+        Number of deliveries processed. The inbox records the outcome of each delivery and of its rows.
 
     Raises:
         TributaryError: The database or staging is unavailable or invalid; the delivery stays pending.
@@ -143,7 +150,10 @@ def drain_pushes(declared: Vendor, vendor_run: VendorRun) -> int:
 
 
 def _stage_push(vendor_run: VendorRun, table: Table, body: bytes) -> tuple[Partition, dict[str, Any]]:
-    """Stage pushed rows; return the partition and the rows' outcome: `{"rows", "dead", "rejected"}`."""
+    """Stage the rows of a push; return the partition and the outcome.
+
+    The outcome has the number of `rows`, the number of `dead` rows, and `rejected`: the first dead rows with their places and reasons.
+    """
     started = time.perf_counter()
     site, vendor = vendor_run.site, vendor_run.vendor
     if table.has_objects:
@@ -159,12 +169,12 @@ def _stage_push(vendor_run: VendorRun, table: Table, body: bytes) -> tuple[Parti
 
 
 def _with_refused(table: Table, partition: Partition, outcome: dict[str, Any]) -> dict[str, Any]:
-    """Add the rows that the suite rejects to the outcome of a push."""
+    """Return the outcome of a push with the rows added that the suite rejected."""
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
     faults = partition.faults.to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}
     places = [row for row in range(outcome["rows"]) if row not in dead]
-    if len(places) != partition.manifest.staged:  # duplicates were removed, so positions are unknown
+    if len(places) != partition.manifest.staged:  # duplicates were removed, so a row's place in the push is unknown
         places = []
     refused = [
         {
@@ -182,14 +192,17 @@ def _with_refused(table: Table, partition: Partition, outcome: dict[str, Any]) -
 
 
 def _make_reader(vendor_run: VendorRun, table: Table, reader: PageReader) -> Callable[[bytes], Page]:
-    """Return a function that parses a body; rows with conflicting duplicates of a key or impossible dates are dead."""
+    """Return a function that parses a body into a page.
+
+    Rows with the same key and different content, and rows with a date out of range, become dead rows.
+    """
     ranges = find_date_ranges(vendor_run.vendor, table)
     anchors = {"business_date": vendor_run.run.business_date, "extracted_at": vendor_run.site.clock().date()}
     return lambda body: separate(separate_dates(reader.read(body), table, ranges, anchors), table)
 
 
 def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
-    """Return a summary of a push's dead letters; None if there are none."""
+    """Return a summary of a push's dead rows as one line; None if there are none."""
     if not outcome["dead"]:
         return None
     reasons = outcome["rejected"][0]["reasons"] if outcome["rejected"] else ["rejected by the suite"]
@@ -197,12 +210,20 @@ def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
 
 
 def _settle(vendor_run: VendorRun, deliveries: Sequence[Pending], deadline: float) -> dict[int, FatalError]:
-    """Load a batch, bisecting on failure; return the deliveries that could not be loaded (they stay pending), with their error."""
+    """Load a batch and mark its deliveries as processed. If it fails, load each half separately, down to single deliveries.
+
+    Returns:
+        Inbox id -> error of each delivery that could not be loaded. These stay pending; the caller marks them.
+
+    Raises:
+        TributaryError: The environment, the vendor or the credentials failed; or a batch failed after the deadline.
+    """
     engine, pending = vendor_run.site.engine, deliveries
     try:
         batch = _load_rows(vendor_run, deliveries)
         with_keys = {inbox_id for ids in batch.keys.values() for inbox_id in ids}
-        # Settle before the lookup: while the vendor is unavailable, each retry would record the same rows as dead letters again.
+        # Mark these deliveries before the lookup. Otherwise, while the vendor is unavailable, each retry would load the same rows and
+        # record the same dead letters again.
         inbox.settle(engine, {inbox_id: error for inbox_id, error in batch.errors.items() if inbox_id not in with_keys})
         pending = [each for each in deliveries if each.inbox_id in with_keys]
         inbox.settle(engine, _load_keys(vendor_run, batch))
@@ -218,21 +239,21 @@ def _settle(vendor_run: VendorRun, deliveries: Sequence[Pending], deadline: floa
 
 
 def _load_rows(vendor_run: VendorRun, deliveries: Sequence[Pending]) -> _Batch:
-    """Load the rows of a batch into the warehouse; return the batch with the errors of its deliveries."""
+    """Parse deliveries and load the rows that they contain into the warehouse; return the batch with the error of each delivery."""
     assert vendor_run.vendor.webhook is not None
     batch = _parse(vendor_run.vendor, vendor_run.vendor.webhook, deliveries)
     for table, rows in batch.rows.items():
         if rows:
             partitions = [_stage(vendor_run, table, rows, batch.errors), *_stage_nested(vendor_run, table)]
             for each in partitions:
-                # Contract and dates were checked. Other expectations need a whole day: they run on the day's own pull.
+                # Contract and dates were checked above. The suite is made for a whole day, and checks these rows in the day's own pull.
                 each.write_faults(FAULTS.empty_table())
             _load(vendor_run, partitions)
     return batch
 
 
 def _load_keys(vendor_run: VendorRun, batch: _Batch) -> dict[int, str | None]:
-    """Pull and load the keys of a batch; return the error of each delivery, None for success."""
+    """Pull the rows of a batch's keys from the vendor and load them; return inbox id -> error of each delivery, None for success."""
     if not batch.keys:
         return {}
     refused = _look_up(vendor_run, sorted(batch.keys))
@@ -268,7 +289,7 @@ def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending]) -> _
 def _stage(
     vendor_run: VendorRun, table_name: str, rows: Sequence[tuple[int, bytes]], errors: dict[int, str | None]
 ) -> Partition:
-    """Stage rows, parsing each delivery separately to attribute dead rows to it."""
+    """Stage the rows of a table. Each delivery is parsed separately, so that `errors` receives the error of each delivery with a dead row."""
     site, vendor = vendor_run.site, vendor_run.vendor
     table, started = vendor.table(table_name), time.perf_counter()
     reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
@@ -289,7 +310,7 @@ def _stage(
 
 
 def _stage_nested(vendor_run: VendorRun, table_name: str) -> list[Partition]:
-    """Stage the tables whose rows are nested in the given table's rows."""
+    """Stage the tables whose rows are nested in the rows of the given table, which was staged before."""
     span = Span(vendor_run.run.business_date, is_pushed=True)
     nested = [
         t.name for t in vendor_run.vendor.requested_tables if isinstance(t.shape, Nested) and t.parent == table_name
@@ -304,10 +325,12 @@ def _load(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
 
 
 def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError]:
-    """Pull and load keys from the vendor; return the keys that it refuses, which may be forged, with the error.
+    """Pull the rows of keys from the vendor and load them; return key -> error of the keys that the vendor refuses.
+
+    A webhook may contain a forged key, so a refused key is not an error of the run.
 
     Raises:
-        FatalError: The vendor refuses every request, or its rows can't be loaded.
+        FatalError: The vendor refuses our credentials, or its rows can't be loaded.
         RetriableError: As the steps of `include.pipeline.vendor_day` raise.
     """
     refused: dict[str, FatalError] = {}
@@ -330,7 +353,7 @@ def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError
 
 
 def _load_selected(vendor_run: VendorRun) -> None:
-    """Pull and load the run's keys, using the reserved share of the vendor's rate budget."""
+    """Pull and load the rows of the run's keys, with the share of the rate budget that is reserved for on-demand runs."""
     vendor, run = vendor_run.vendor, vendor_run.run
     keyed = plan.keep_keyed(vendor, [table.name for table in vendor.requested_tables])
     span = Span(run.business_date, selected=run.keys, is_pushed=True)
@@ -341,7 +364,7 @@ def _load_selected(vendor_run: VendorRun) -> None:
 
 
 def _pop(body: Any, fields: Sequence[str]) -> Any:
-    """Remove and return the value at a path of the body; None if there is none."""
+    """Remove the value at a path of a JSON body and return it; None if there is none."""
     *parents, last = fields
     parent = _find(body, parents)
     return parent.pop(last, None) if isinstance(parent, dict) else None

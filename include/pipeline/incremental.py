@@ -1,8 +1,7 @@
 """Incremental pulls between the daily runs: rows edited since the last daily pull, through the same steps.
 
-This works only for tables with an edit time. The rows are at least as new as the last daily pull, by the vendor's edit time. The
-ledger records such a pull as `pushed`, so it does not count as the day's pull and does not move the window of the next daily pull,
-which requests these rows again.
+Only tables with an edit time can be pulled this way: the vendor returns the rows whose edit time is after the last daily pull. The ledger
+records such a pull as `pushed`. So it does not count as the day's pull, and the next daily pull requests these rows again.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def pull_edits(vendor_run: VendorRun) -> int:
     """Pull and load rows edited since the last daily pull.
 
     Returns:
-        Number of new or changed canonical rows. Tables are skipped until their first daily pull, which requests all rows.
+        Number of new or changed canonical rows. A table without a daily pull so far is skipped.
 
     Raises:
         TributaryError: As the steps of `include.pipeline.vendor_day` raise.
@@ -44,7 +43,9 @@ def pull_edits(vendor_run: VendorRun) -> int:
 
 
 def republish(vendor_run: VendorRun) -> int:
-    """Request redelivery of the vendor's failed webhooks; return how many. Otherwise, only the next poll would bring the changes.
+    """Request redelivery of the webhooks that the vendor could not deliver; return their number.
+
+    Without the redelivery, their changes would arrive only with the next poll.
 
     Raises:
         TributaryError: As `VendorSession.request` raises.

@@ -1,4 +1,4 @@
-"""Plan of a vendor's run: its business date and tables, checked before anything is pulled."""
+"""Plan a vendor's run: choose and check its business date and tables before anything is pulled."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from include.errors import InputRejected
 
 
 class Plan(TypedDict):
-    """A planned run in JSON types, as tasks pass it on: dates as text.
+    """A planned run in JSON types, so that tasks can pass it on; dates are text.
 
     Attributes:
-        tables: The tables to pull, in the vendor's order.
-        left_out: Selected tables that are not pulled -> the reason.
-        is_past: Whether the day is past.
+        tables: Names of the tables to pull, in the vendor's order.
+        left_out: Name of each selected table that is not pulled -> the reason.
+        is_past: Whether the business date is past (see `include.business_dates.is_past`).
 
-    The others are as in `Run`.
+    The other fields have the meaning of the same fields of `include.pipeline.run.Run`.
     """
 
     business_date: str
@@ -47,14 +47,15 @@ def plan_day(
 
     Args:
         vendor: The declaration.
-        params: Params of the DAG run: `business_date` (text or None), `tables`, `keys` (of clients; empty for all), and flags.
+        params: Params of the DAG run: `business_date` (text or None), `tables`, `keys` (of clients; empty for all), `full_refresh`,
+            `on_demand` and `accept_unusual`.
         interval_end: End of the data interval; None (a manual run) means now.
-        now: Aware; None means the wall clock.
+        now: Current time with a time zone; None for the wall clock.
         is_backfill: Whether the run belongs to a backfill, in which each run has its own day.
         user: The user who started the run; empty if unknown.
 
     Raises:
-        InputRejected: The day or the tables are impossible; the message lists the valid ones.
+        InputRejected: The run is not possible with this day, these tables or these clients; the message suggests valid values.
     """
     requested = params["business_date"]
     if requested and is_backfill:
@@ -88,7 +89,7 @@ def plan_day(
 
 
 def _describe_reason(vendor: Vendor, day: date, is_stated: bool) -> str:
-    """Return why a selected table is not pulled."""
+    """Return why a selected table is not pulled. `is_stated`: the vendor can return it for the day, but not for single clients."""
     if is_stated:
         return f"{vendor.title} can't return it for single {find_key_table(vendor)}"
     return f"{vendor.title} can't return it as of {day}, a past date"
@@ -98,7 +99,7 @@ def choose_tables(vendor: Vendor, selected: Sequence[str], *, is_past: bool) -> 
     """Return the selected tables that the vendor can return for the day, parents before children.
 
     Raises:
-        InputRejected: A table is unknown, or none is left.
+        InputRejected: A table is unknown, no table is selected, or the vendor can't return any of them for a past day.
     """
     known = [table.name for table in vendor.requested_tables]
     if unknown := [name for name in selected if name not in known]:
@@ -114,7 +115,7 @@ def choose_tables(vendor: Vendor, selected: Sequence[str], *, is_past: bool) -> 
 
 
 def keep_keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
-    """Return the tables that can be pulled for single clients, plus the tables that their maps read.
+    """Return the given tables that can be pulled for single clients, and the other tables that their maps need.
 
     Raises:
         InputRejected: No table can be pulled for single clients.
@@ -127,7 +128,7 @@ def keep_keyed(vendor: Vendor, tables: Sequence[str]) -> list[str]:
 
 
 def find_key_table(vendor: Vendor) -> str:
-    """Return the table whose keys select single rows: `clients`, or another table that the vendor can return row by row.
+    """Return the name of the table whose keys select single clients or rows in a run, such as `clients`.
 
     Raises:
         InputRejected: The vendor can only return whole tables.
@@ -141,7 +142,7 @@ def find_key_table(vendor: Vendor) -> str:
 
 
 def find_keyed(vendor: Vendor, tables: Sequence[str] | None = None) -> list[str]:
-    """Return the tables that can be pulled for single clients; None for `tables` means all."""
+    """Return those of the given tables that can be pulled for single clients. None for `tables` stands for all tables."""
     keyed: list[str] = []
     for table in vendor.requested_tables:  # parents before children
         is_fan = isinstance(table.shape, FanOut) and bool(table.parent) and vendor.is_keyed(vendor.table(table.parent))

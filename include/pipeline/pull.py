@@ -1,4 +1,4 @@
-"""Pull of one vendor table for a run: within the rate budget, with the firm's grants, resuming where an earlier attempt stopped."""
+"""Pull one vendor table for a run, within the rate budget and with the firm's grants. A new attempt resumes where the last one stopped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,15 @@ from include.warehouse.fact import find_final_keys
 
 
 def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
-    """Return the span that a run requests. It fixes whether the day is past; the manifest records that."""
+    """Return the span that a run requests from a table: its days, edit time and clients.
+
+    Whether the day is past is decided here only; the partition's manifest records it.
+
+    Args:
+        site: The firm's environment.
+        run: The run.
+        edited_since: Only rows edited since this time, for a table that is pulled by window; None for all.
+    """
     is_past = business_dates.is_past(run.business_date, site.clock())
     first = run.previous_date + timedelta(days=1)
     return Span(run.business_date, is_past, first, edited_since, selected=run.keys)
@@ -39,7 +47,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
         vendor_run: The vendor's run.
         table_name: The table to pull.
         span: The span to request, from `span_of`.
-        keep: Filter that drops rows that are not needed.
+        keep: Filters the windows of rows as they are read; by default, all rows are kept.
 
     Raises:
         TributaryError: As `extract.pull.pull` raises.
@@ -55,7 +63,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
     most = most_rows(vendor.limits.rows, ledger.find_most_fetched(site.engine, vendor.name, table_name))
     source = Source(keys, parent, answers, site.redactor, site.clock, site.speed, is_routine, most)
     with open_session(vendor_run, table_name) as session:
-        # A resumed fan-out is only as new as its first stored responses.
+        # The data of a resumed fan-out is dated by its oldest stored response.
         partition = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
     if isinstance(table.shape, FanOut):
         answers.forget()
@@ -73,13 +81,16 @@ def open_session(vendor_run: VendorRun, table_name: str = "") -> VendorSession:
 
 
 def closed_through(vendor_run: VendorRun) -> date | None:
-    """Return the last day that the vendor has closed; None if it has no accounts. Errors are those of `read_closed_day`."""
+    """Request the last day that the vendor has closed; None if it has no accounts. Raises the errors of `read_closed_day`."""
     with open_session(vendor_run) as session:
         return read_closed_day(vendor_run.vendor, session)
 
 
 def _find_keys(vendor_run: VendorRun, table: Table, parent_rows: Partition | None) -> list[Keys]:
-    """Return the keys that a fan-out requests; empty for other tables."""
+    """Return the keys that a fan-out table requests, one request each; empty for other tables.
+
+    Rows that are in a final state in the warehouse are not requested again, unless the run selects clients or is a full refresh.
+    """
     if not isinstance(table.shape, FanOut):
         return []
     if not table.parent:
@@ -103,7 +114,7 @@ def _list_grants(vendor_run: VendorRun) -> list[Keys]:
 
 
 def _find_open(parent: Table, shape: FanOut, parent_rows: Partition | None) -> set[str]:
-    """Return the keys that the parent table does not show as ended, even if the warehouse does."""
+    """Return the keys whose parent row shows by its own status that it is not final; they are requested even if the warehouse says final."""
     column, words = shape.ended
     if not column or parent_rows is None:
         return set()

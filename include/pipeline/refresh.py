@@ -1,4 +1,4 @@
-"""On-demand refresh of one client: the pulls to run, for each vendor that can return single clients."""
+"""Plan the on-demand refresh of one client: a run for each vendor that can return single clients."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from include.vendors import VENDORS
 
 
 def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[str, Any]]:
-    """Plan on-demand runs.
+    """Plan the on-demand runs that refresh one client.
 
     Args:
         clients: The client's records at the vendors.
-        name: The vendor to pull from; empty for all that can return single clients.
+        name: Name of the vendor to pull from; empty for all vendors.
 
     Returns:
-        Vendor -> params of its DAG run. Vendors without a record of the client, or that can only return all clients, are left out.
+        Vendor -> params of its DAG run. A vendor is left out if it has no record of the client, or can only return all clients.
     """
     plans = {}
     for vendor in VENDORS:
@@ -39,7 +39,10 @@ def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[st
 
 
 def _entity(vendor: Vendor) -> str:
-    """Return the entity whose keys select single clients; household first, since a person's key may derive from a household's."""
+    """Return the entity whose keys select single clients of a vendor: `household` or `person`.
+
+    It is `household` if the vendor has both, because a person's key may be derived from the household's.
+    """
     keyed = {table.name for table in vendor.requested_tables if vendor.is_keyed(table)}
     entities = {each.entity for each in vendor.maps if each.table in keyed}
     return "household" if "household" in entities else "person"

@@ -1,12 +1,14 @@
 """Replay dead letters after their cause is fixed.
 
-A replay pulls the rows from the vendor again and processes only those with a dead letter, through the same steps as any row, as a
-separate pull in the ledger (`replay`). A dead letter closes in the transaction that loads its row; a row that is still bad stays a
-dead letter.
+A replay pulls the rows from the vendor again, keeps only the rows that have a dead letter, and processes them through the same steps as
+any row. The ledger records it as a separate pull (`replay`). A dead letter closes in the transaction that loads its row. If the row is
+still bad, its dead letter stays open.
 
-The replay repeats the request of the dead letter's pull. For a snapshot, it requests the same business date. For a window, it requests the
-rows edited since the start of that window, or the business date if the pull was of a past date. For a table pulled in full, it requests
-the current rows, for today.
+The request depends on the kind of table:
+
+snapshot    the same business date
+window      rows edited since the start of the dead letter's window; or the business date, if it was pulled as a past date
+full        the current rows, with the latest closed day as the business date
 """
 
 from __future__ import annotations
@@ -47,9 +49,9 @@ class Replayed:
 
     Attributes:
         selected: Open dead letters to replay.
-        keyless: Those of them whose key could not be read: only a new run of the day can load them.
-        found: Rows that the vendor still has.
-        landed: Dead letters that closed, or in a dry run would close.
+        keyless: Selected dead letters whose key could not be read. Only a new run of the day can load them.
+        found: Rows with a dead letter that the vendor returned again.
+        landed: Rows that were loaded, so that their dead letters closed; in a dry run, rows that would be.
         still_dead: Rows that are still bad.
     """
 
@@ -68,11 +70,11 @@ def replay(
     Args:
         vendor_run: The vendor's run; its business date is that of the dead letters.
         table_name: The table.
-        ids: Ids of the dead letters; None for all that are open.
-        is_dry: Only pull and check; record and load nothing.
+        ids: Ids of the dead letters; None for all open ones.
+        is_dry: Whether to only pull and check the rows, without recording or loading anything.
 
     Raises:
-        InputRejected: A dead letter is not open in this table and day, or the table's rows are requested per row of another.
+        InputRejected: An id is not an open dead letter of this table and day, or the table's rows are requested per row of a parent table.
         TributaryError: As the steps of a day raise.
     """
     vendor = vendor_run.vendor
@@ -119,7 +121,7 @@ def _list_open(vendor_run: VendorRun, table: str, ids: Sequence[int] | None) -> 
 def _plan_pulls(
     vendor_run: VendorRun, table: Table, dead_letters: Sequence[sa.RowMapping]
 ) -> Iterator[tuple[Span, list[dict[str, Any]]]]:
-    """Yield the spans to pull, each with its dead letters."""
+    """Yield each span to pull, with the dead letters that it covers; dead letters without a key are left out."""
 
     @cache  # many dead letters belong to one partition
     def find_window(path: str) -> tuple[str, str] | None:
@@ -130,7 +132,7 @@ def _plan_pulls(
         if each["row_key"] is not None:
             window = find_window(each["partition"])
             known.append({**each, "since": None if window is None else datetime.fromisoformat(window[0])})
-    # A dead letter of a window table without edit bounds was pulled by its day, as a past date.
+    # If a dead letter of a window table has no bounds of the edit time, its row was pulled by business date, as a past date.
     for is_dated, group in groupby(
         sorted(known, key=lambda each: each["since"] is None), lambda each: each["since"] is None
     ):
@@ -143,14 +145,14 @@ def _plan_pulls(
 
 
 def _check(vendor_run: VendorRun, partition: Partition) -> int:
-    """Validate the rows without recording; return the number of refused rows."""
+    """Validate the rows of a partition without recording anything; return the number of rows that validation refused."""
     from include.validation.check import validate_day
 
     return validate_day(vendor_run.vendor, {partition.table: partition}, {}, rows_only=True)[partition.table].refused
 
 
 def _process(vendor_run: VendorRun, partition: Partition) -> int:
-    """Run the rows through every step; return the number of refused rows."""
+    """Record, validate, transform and load the rows of a partition; return the number of rows that validation refused."""
     vendor_day.record_staged(vendor_run, partition, 0.0)
     refused = vendor_day.validate(vendor_run, [partition], rows_only=True)[partition.table]
     vendor_day.transform(vendor_run, partition)
@@ -159,7 +161,7 @@ def _process(vendor_run: VendorRun, partition: Partition) -> int:
 
 
 def _filter(windows: Iterator[Window], table: Table, keys: Sequence[str]) -> Iterator[Window]:
-    """Keep only rows with one of the dead letters' keys; other rows are not counted as fetched."""
+    """Yield the windows with only those rows whose key is one of `keys`; other rows are not counted as fetched."""
     key_array = pa.array(sorted(set(keys)), pa.string())
     key_set = set(keys)
 

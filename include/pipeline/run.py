@@ -1,4 +1,4 @@
-"""What a step needs to know: the site (a firm's environment), the run, and both together with a vendor as a `VendorRun`."""
+"""The context of a step: the firm's environment (`Site`), the DAG run (`Run`), and both with a vendor and connection (`VendorRun`)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Site:
         engine: The database, as the loading role.
         staging: Where partitions are stored.
         keyring: The firm's keys.
-        clock: Returns the time, aware; a sandbox may use another day.
-        speed: How many times faster than the wall clock a sandbox's time passes.
-        machine_clock: Returns this machine's time, aware; compared with the database's and the vendor's.
+        clock: Returns the current time with a time zone. With a sandbox, it may be a time of another day.
+        speed: How many times faster than real time the sandbox's clock runs; 1 in production.
+        machine_clock: Returns this machine's time with a time zone, to detect that it differs from the database's or the vendor's time.
     """
 
     engine: sa.Engine
@@ -43,7 +43,7 @@ class Site:
 
     @property
     def redactor(self) -> Redactor:
-        """Replaces sensitive values."""
+        """Redactor of sensitive values, with the firm's hash key."""
         return self.keyring.redactor
 
 
@@ -54,11 +54,11 @@ class Run:
     Attributes:
         run_id: Airflow's run id.
         business_date: The day of the data.
-        previous_date: The session before it.
-        full_refresh: Whether to ignore edit windows.
-        on_demand: Whether the reserved share of the rate budget may be used.
-        is_replay: Whether only dead letters are pulled again.
-        keys: Clients that an operator selected; empty for all.
+        previous_date: The session before the business date.
+        full_refresh: Whether to pull all rows of tables that are usually pulled by edit window.
+        on_demand: Whether the run may use the share of the rate budget that is reserved for on-demand runs.
+        is_replay: Whether the run only replays dead letters.
+        keys: Keys of the clients to pull; empty for all.
         accept_unusual: Whether an operator accepts a day that deviates from earlier days, or does not balance.
         user: The user who started the run; empty if unknown.
     """
@@ -75,12 +75,12 @@ class Run:
 
     @property
     def accepted_by(self) -> str:
-        """The operator who accepts an unusual day; empty if none."""
+        """The operator who accepts an unusual day; empty if the day is not accepted."""
         return (self.user or "unknown") if self.accept_unusual else ""
 
     @classmethod
     def of_plan(cls, run_id: str, plan: Plan) -> Run:
-        """Return the run that was planned."""
+        """Return the run of a plan."""
         return cls(
             run_id,
             date.fromisoformat(plan["business_date"]),
@@ -94,7 +94,7 @@ class Run:
 
     @classmethod
     def of_day(cls, run_id: str, day: date, **options: Any) -> Run:
-        """Return a run for a session."""
+        """Return a run for a business date; `options` are further fields of the run."""
         return cls(run_id, day, business_dates.previous(day), **options)
 
     @classmethod
@@ -105,11 +105,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class VendorRun:
-    """One run for one vendor: all that its steps have in common.
+    """One run for one vendor: the context that all its steps share.
 
     Attributes:
-        site: Where the firm runs.
-        vendor: The declaration, with the overrides of the connection applied.
+        site: The firm's environment.
+        vendor: The declaration, with the connection's overrides applied.
         connection: Address and credentials.
         run: The run, with its business date.
     """
@@ -123,21 +123,21 @@ class VendorRun:
         object.__setattr__(self, "vendor", apply_overrides(self.vendor, self.connection.extra))
 
     def changed(self, **facts: Any) -> Self:
-        """Return the same with other facts of the run."""
+        """Return a copy with the given fields of the run replaced."""
         return replace(self, run=replace(self.run, **facts))
 
     def open_staged(self, table: str) -> Partition | None:
-        """Open the partition that this run staged of a table; None if it staged none."""
+        """Open the partition that this run staged for a table; None if it did not stage the table."""
         path = ledger.find_staged_partition(self.site.engine, self.run.run_id, self.vendor.name, table)
         return None if path is None else self.site.staging.open(path)
 
     def open_last_loaded(self, table: str) -> Partition | None:
-        """Open the last loaded partition of a current full pull of a table; None if there is none."""
+        """Open the newest loaded partition of a table from a current full pull; None if there is none."""
         path = ledger.find_last_partition(self.site.engine, self.vendor.name, table)
         return None if path is None else self.site.staging.open(path)
 
     def pull_of(self, partition: Partition) -> Pull:
-        """Return the ledger's record of the pull of a partition."""
+        """Return the pull to which a partition belongs, as the ledger records it."""
         manifest = partition.manifest
         return Pull(
             run_id=self.run.run_id,

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from include.validation.check import Outcome
 
 _EVIDENCE = 100
-"""Rows recorded as dead letters if more died than the suite allows: the table must be pulled again as a whole anyway."""
+"""Maximum number of dead letters recorded for a table if more rows died than its suite allows: it must be pulled again anyway."""
 
 
 def stage(vendor_run: VendorRun, table_name: str) -> Partition:
-    """Pull one table into staging and record it; raise as `pull.fetch` does."""
+    """Pull one table of the vendor's day into staging and record it. Raises the errors of `pull.fetch`."""
     site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     since = None if run.full_refresh else ledger.find_last_window(site.engine, vendor.name, table_name, site.clock())
     with _rejection(vendor_run, "stage"):
@@ -49,7 +49,7 @@ def stage(vendor_run: VendorRun, table_name: str) -> Partition:
 
 
 def stage_span(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
-    """Pull a span of one table into staging and record it; raise as `pull.fetch` does."""
+    """Pull a given span of one table into staging and record it. Raises the errors of `pull.fetch`."""
     started = time.perf_counter()
     partition = fetch(vendor_run, table_name, span)
     record_staged(vendor_run, partition, time.perf_counter() - started)
@@ -57,7 +57,7 @@ def stage_span(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
 
 
 def _rejection(vendor_run: VendorRun, step: str) -> AbstractContextManager[None]:
-    """Return a context that records why a step rejects a vendor's day; it does nothing for single clients and replays."""
+    """Return a context manager that records the error if a step rejects the vendor's day; for single clients and replays, it does nothing."""
     run = vendor_run.run
     if run.keys or run.is_replay:
         return nullcontext()
@@ -65,7 +65,7 @@ def _rejection(vendor_run: VendorRun, step: str) -> AbstractContextManager[None]
 
 
 def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -> None:
-    """Record a staged partition: its ledger row, dead letters and schema drift. Idempotent."""
+    """Record a staged partition in the database: its ledger row, dead letters and schema drift. Idempotent."""
     manifest, vendor = partition.manifest, vendor_run.vendor
     table = vendor.table(manifest.table)
     unreadable = list(read_unreadable_dead_letters(vendor, table, partition))
@@ -97,16 +97,16 @@ def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -
 def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_only: bool = False) -> dict[str, int]:
     """Run the suites over the day's partitions, record dead letters, and stop an unfit day.
 
-    If more rows of a table died than its suite allows, only the first become dead letters. The partition's `faults.parquet` lists
-    all of them with reasons; the ledger has their number.
+    If more rows of a table died than its suite allows, only the first of them become dead letters. The partition's `faults.parquet` lists
+    all of them with reasons, and the ledger has their number.
 
     Args:
         vendor_run: The vendor's run.
-        partitions: The day's partitions, one a table.
-        rows_only: Skip batch-level expectations (a replay is not a whole day).
+        partitions: The day's partitions, one per table.
+        rows_only: Whether to skip the batch-level expectations, because the rows are not a whole day (a replay).
 
     Returns:
-        Table -> number of dead rows.
+        Table -> number of rows that validation refused.
 
     Raises:
         DataQualityError: A batch-level expectation failed; nothing of the day may be loaded.
@@ -157,9 +157,9 @@ def _record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outc
 
 
 def transform(vendor_run: VendorRun, partition: Partition) -> dict[str, int]:
-    """Produce and record the canonical entities of a partition; return entity -> number of rows."""
+    """Produce the canonical entities of a partition and record the counts; return entity -> number of rows."""
     started = time.perf_counter()
-    # Several maps may read the same table.
+    # Several maps may read the same table, so each table is looked up once.
     find, find_last = functools.cache(vendor_run.open_staged), functools.cache(vendor_run.open_last_loaded)
     results = transforming.transform(vendor_run.vendor, partition, find, find_last)
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
@@ -190,7 +190,7 @@ def _count_transformed(result: transforming.Produced, seconds: float) -> Counts:
 
 
 def load(vendor_run: VendorRun, partition: Partition) -> dict[str, Counts]:
-    """Load one partition that is not a whole day, such as rows of webhooks; raises as `warehouse.load` does."""
+    """Load one partition that is not a whole day, such as rows of webhooks; return entity -> counts. Raises the errors of `warehouse.load`."""
     pulls = {partition: vendor_run.pull_of(partition)}
     return load_partitions(vendor_run.site.engine, vendor_run.vendor, pulls)[partition.table]
 
@@ -203,11 +203,12 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
         partitions: The day's partitions, transformed.
 
     Returns:
-        Counts by table and entity, and the reconciliation checks.
+        Table -> entity -> counts, and the reconciliation checks.
 
     Raises:
-        BalanceError: The day does not balance, dead letters do not explain it, and no operator accepts it. The last good day stays
-            in force; the differences are in `control.reconciliation` and the tables of breaks.
+        BalanceError: The day does not balance, dead letters do not explain the difference, and no operator accepts it. The warehouse
+            keeps its last good day. The differences are in `control.reconciliation`, `control.roll_forward_break` and
+            `control.control_total_break`.
         TributaryError: As `warehouse.load` raises.
     """
     checks: list[Check] = []
@@ -219,7 +220,7 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
         stop_if_broken(vendor.name, run.business_date, checks)
         record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
 
-    if run.is_replay:  # a failed replay does not affect the day, which stays in force and reconciled
+    if run.is_replay:  # if a replay fails, the day stays as it was loaded and reconciled, so nothing is recorded
         return load_partitions(engine, vendor, pulls, verify), checks
     with _rejection(vendor_run, "load"):
         try:

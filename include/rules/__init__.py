@@ -1,4 +1,4 @@
-"""The business rules, which find what needs action. A rule is one function, its entry here, and its test."""
+"""The business rules, which find situations that need action. To add a rule, add a function, its entry here, and its test."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ RULES: tuple[Rule[Snapshot], ...] = (
     Rule("roll_forward_break", find_roll_forward_breaks, "warning", None, 0, is_about_data=True),
     Rule("household_total_broken", find_broken_totals, "warning", None, 0, is_about_data=True),
 )
-"""Rules on one vendor's day."""
+"""Rules that are evaluated on one vendor's day (`Snapshot`)."""
 
 HOUSEHOLD_RULES: tuple[Rule[HouseholdView], ...] = (
     Rule("risk_misaligned", find_misaligned, "warning", "Review a portfolio that does not match the client's risk", 10),
@@ -61,4 +61,4 @@ HOUSEHOLD_RULES: tuple[Rule[HouseholdView], ...] = (
     Rule("deal_unserved", find_unserved_deals, "warning", "Set up the household of a won deal", 3),
     Rule("account_unopened", find_unopened_accounts, "warning", "Open an account with signed paperwork", 3),
 )
-"""Rules on the household view: the data of all vendors on households and persons."""
+"""Rules that are evaluated on the household view: the data of all vendors on households and persons."""

@@ -1,4 +1,4 @@
-"""Rules about accounts that are empty, without owners, closed, or missing from the vendor's pull."""
+"""Rules about accounts that are empty, have no owner, were closed, or are missing from the vendor's pull."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from include.rules.snapshot import SUM_OF_SHARES, USD, Snapshot, to_decimal, tot
 def find_unfunded(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An open account is empty.
 
-    What: active, opened at least `unfunded_days` ago, with a value of exactly 0 (or no value from the vendor). Includes
-        accounts that were emptied and left open, but not accounts that the vendor no longer lists.
+    What: active accounts, opened at least `unfunded_days` ago, with a value of exactly 0 (or no value from the vendor). Accounts
+        that were emptied and left open are included; accounts that the vendor no longer lists are not.
     Why: a transfer failed, or paperwork is missing; an empty account costs the client a fee.
     Threshold: `unfunded_days` calendar days from the opening. Measure: dollars.
     Closes: the account has a value, or is closed.
@@ -39,7 +39,7 @@ def find_unfunded(snapshot: Snapshot, policy: Policy) -> pa.Table:
 def find_unowned(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An active account has no owner, or its owners' shares do not add up to the whole.
 
-    What: the shares of owners whose household is known.
+    What: the sum of the account's ownership shares. Only shares of owners whose household is known are added.
     Why: a share without an owner is missing from every household's assets; a share with two owners counts twice.
     Threshold: the sum differs from 1 by more than `share_tolerance_ratio`. Measure: sum of the shares, a ratio.
     Closes: the shares add up to 1, or the account is closed.
@@ -58,9 +58,10 @@ def find_unowned(snapshot: Snapshot, policy: Policy) -> pa.Table:
 def find_closed(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     """An account was closed.
 
-    What: active on the previous day, and not today. A backdated closing is found on the day on which the vendor reports it.
+    What: accounts that were active on the previous day and are not active today. A backdated closing is found on the day on which
+        the vendor reports it.
     Why: assets leave; standing orders, billing and beneficiaries must follow.
-    Threshold: none. Measure: its value on the previous day, dollars.
+    Threshold: none. Measure: the account's value on the previous day, dollars.
     Closes: after the rule's `open_days`, because a closing is an event of one day.
     """
     if snapshot.before is None:
@@ -76,12 +77,12 @@ def find_closed(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
 def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """The vendor no longer lists an account, and never reported it as closed.
 
-    What: active when it was last listed, and missing from the newest full pull of accounts. An unreadable row is not
-        missing.
-    Why: it was deleted, or merged into another. Salesforce continues to show its last value, which is no longer confirmed.
+    What: accounts that were active when they were last listed, and are missing from the newest full pull of accounts. An account
+        whose row is unreadable is not missing.
+    Why: the account was deleted, or merged into another. Salesforce still shows its last value, which no vendor confirms any more.
         Nothing is deleted automatically.
-    Threshold: none. Measure: its value on the previous day, dollars; 0 if it had none.
-    Closes: the vendor lists it again, or it is ended in the warehouse.
+    Threshold: none. Measure: the account's value on the previous day, dollars; 0 if it had none.
+    Closes: the vendor lists the account again, or it is ended in the warehouse.
     """
     absent = snapshot.accounts.filter(
         pc.and_(snapshot.accounts["is_active"], pc.is_valid(snapshot.accounts["absent_since"]))

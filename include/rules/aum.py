@@ -15,10 +15,11 @@ from include.rules.snapshot import USD, Snapshot
 def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     """A household's assets moved beyond a threshold, and deposits and withdrawals do not explain it.
 
-    What: its share of its accounts' values, compared with the previous day, less net flows. Today's owners apply to both
-        days, so that a change of owner is no move. A household without assets on the previous day is not evaluated.
+    What: the household's assets (its shares of the values of its accounts), minus its assets on the previous day, minus the net flows
+        since. Today's shares apply to both days, so that a change of owner is no move. A household without assets on the previous
+        day is not evaluated.
     Why: a shock, a wrong price or a missed transfer; the advisor should know before the family calls.
-    Threshold: `aum_move_percent` and `aum_move_floor_usd`, both, up or down. Measure: percent, signed.
+    Threshold: both `aum_move_percent` and `aum_move_floor_usd`, up or down. Measure: percent of the previous assets, signed.
     Closes: after the rule's `open_days`, because a move is an event of one day.
     """
     if snapshot.before is None:
@@ -44,10 +45,11 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
 def find_broken_totals(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """A household's positions do not add up to the values of its accounts.
 
-    What: both weighted by the household's shares, on the same day.
+    What: the sum of the positions, and the sum of the account values, on the same day. Both are weighted by the household's shares of
+        the accounts.
     Why: one of the two numbers that the advisor sees is wrong, and neither should be quoted.
-    Threshold: a difference of more than `household_total_tolerance_usd`. Measure: dollars, positions less values.
-    Closes: they agree again.
+    Threshold: a difference of more than `household_total_tolerance_usd`. Measure: dollars, positions minus account values.
+    Closes: both sums agree again.
     """
     accounts = snapshot.accounts.select(["account_id", "market_value_usd"]).join(snapshot.held, "account_id")
     owned = snapshot.owned(accounts, "market_value_usd", "held_usd")

@@ -15,10 +15,10 @@ from include.rules.snapshot import Snapshot
 def find_negative_cash(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An account is overdrawn.
 
-    What: the cash that the vendor states for the account.
-    Why: the custodian charges interest, or sells; in an IRA it may be a prohibited loan.
+    What: the cash balance that the vendor states for the account.
+    Why: the custodian charges interest, or sells securities; in an IRA, the overdraft may be a prohibited loan.
     Threshold: below zero by more than `negative_cash_tolerance_usd`. Measure: dollars.
-    Closes: cash is back within the tolerance.
+    Closes: the cash balance is back within the tolerance.
     """
     cash = snapshot.accounts["cash_usd"]
     overdrawn = snapshot.accounts.filter(pc.less(cash, usd(-policy.negative_cash_tolerance_usd)))
@@ -29,9 +29,9 @@ def find_negative_cash(snapshot: Snapshot, policy: Policy) -> pa.Table:
 def find_excess_cash(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An account holds a lot of cash.
 
-    What: the cash that the vendor states, compared with the value of the account.
+    What: the cash balance that the vendor states, compared with the account's value.
     Why: the client pays a fee for money that is not invested.
-    Threshold: `excess_cash_percent` and `excess_cash_floor_usd`, both. Measure: percent of the account.
+    Threshold: both `excess_cash_percent` and `excess_cash_floor_usd`. Measure: percent of the account's value.
     Closes: cash is below one of the thresholds.
     """
     held = snapshot.accounts.filter(pc.greater(snapshot.accounts["market_value_usd"], usd(Decimal(0))))

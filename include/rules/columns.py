@@ -1,4 +1,4 @@
-"""Read query results as Arrow columns, without a Python object per value."""
+"""Read query results as Arrow columns, without creating a Python object per value."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import sqlalchemy as sa
 
-# PostgreSQL's binary form of a bigint[] of one dimension without nulls: a header, then each value after its length.
+# PostgreSQL's binary form of a one-dimensional bigint[] without nulls: a header, then for each value its length and the value.
 _HEADER_BYTES = 20
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 
 
 def read_table(connection: sa.Connection, query: str, schema: pa.Schema, values: Mapping[str, Any]) -> pa.Table:
-    """Read a query by COPY, as CSV: any types, at half a million rows a second.
+    """Return the result of a query, read by COPY as CSV: columns of any type, about half a million rows a second.
 
     Args:
         connection: The database.
-        query: With `%(name)s` for values; returns the columns of `schema` in their order.
-        schema: Names and types; decimals are read as decimals. An empty text is read as null.
-        values: Name -> value.
+        query: SQL that returns the columns of `schema` in their order; `%(name)s` stands for a value.
+        schema: Names and types of the columns. An empty text is read as null.
+        values: Name -> value to insert into the query.
     """
     sink = pa.BufferOutputStream()
     with _driver(connection).cursor() as cursor, cursor.copy(f"copy ({query}) to stdout (format csv)", values) as copy:
@@ -42,13 +42,13 @@ def read_table(connection: sa.Connection, query: str, schema: pa.Schema, values:
 
 
 def read_integers(connection: sa.Connection, query: str, names: list[str], values: Mapping[str, Any]) -> pa.Table:
-    """Read columns of bigints without nulls, each as one array: millions of rows a second.
+    """Return the result of a query that has only bigint columns without nulls, at millions of rows a second.
 
     Args:
         connection: The database.
-        query: With `%(name)s` for values; returns the columns of `names`.
+        query: SQL that returns the columns `names`; `%(name)s` stands for a value.
         names: Names of the columns.
-        values: Name -> value.
+        values: Name -> value to insert into the query.
     """
     sent = ", ".join(f"array_send(array_agg({name}))" for name in names)
     with _driver(connection).cursor(binary=True) as cursor:
@@ -57,7 +57,7 @@ def read_integers(connection: sa.Connection, query: str, names: list[str], value
 
 
 def cents(integers: pa.ChunkedArray) -> pa.Array:
-    """Convert whole cents to dollars, `decimal(18,2)`."""
+    """Convert integers of cents to dollars, `decimal(18,2)`."""
     low = integers.to_numpy()
     both = np.stack([low, low >> 63], axis=1)  # a decimal is an integer of 128 bits: the upper half is the sign
     return pa.Array.from_buffers(pa.decimal128(18, 2), len(low), [None, pa.py_buffer(both)])

@@ -15,11 +15,12 @@ from include.rules.snapshot import USD, Snapshot, total
 def find_household_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """A household has too much in one security.
 
-    What: one security across all of its accounts, by its shares, compared with everything that it holds. Cash and diversified
-        securities (`concentration_exempt_types`) are not evaluated, but count in the whole. The finding names the largest one.
+    What: the value of one security in all accounts of the household, compared with the value of all its positions; both are weighted by
+        the household's shares of the accounts. Cash and diversified securities (`concentration_exempt_types`) are not evaluated, but
+        they count in the total. The finding names the largest security.
     Why: one company's loss becomes the family's; a fiduciary must have discussed it.
-    Threshold: `household_concentration_percent` and `household_concentration_floor_usd`, both. Measure: percent.
-    Closes: no security is above the thresholds.
+    Threshold: both `household_concentration_percent` and `household_concentration_floor_usd`. Measure: percent.
+    Closes: no security reaches both thresholds.
     """
     pairs = _select_evaluated(snapshot, policy).join(snapshot.shares, "account_id", join_type="inner")
     pairs = pairs.append_column("part_usd", pc.multiply(pairs["market_value_usd"], pairs["share_ratio"]))
@@ -33,10 +34,11 @@ def find_household_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table
 def find_account_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An account has too much in one security.
 
-    What: as for a household, but within one account.
+    What: the value of one security, compared with the value of all positions of the account. The same securities are evaluated as for a
+        household.
     Why: an account has its own mandate, whatever else the family holds.
-    Threshold: `account_concentration_percent` and `account_concentration_floor_usd`, both. Measure: percent.
-    Closes: no security is above the thresholds.
+    Threshold: both `account_concentration_percent` and `account_concentration_floor_usd`. Measure: percent.
+    Closes: no security reaches both thresholds.
     """
     evaluated = _select_evaluated(snapshot, policy).rename_columns({"market_value_usd": "part_usd"})
     held = total(evaluated, ["account_id", "security_id"], {"part_usd": USD})
@@ -48,7 +50,7 @@ def find_account_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table:
 
 
 def _select_evaluated(snapshot: Snapshot, policy: Policy) -> pa.Table:
-    """Return the positions that concentration counts: account_id, security_id, market_value_usd."""
+    """Return the positions without diversified securities and (by default) cash: account_id, security_id, market_value_usd."""
     exempt = pa.array(sorted(policy.concentration_exempt_types), pa.string())
     securities = snapshot.securities
     spreads = pc.or_(
@@ -63,7 +65,20 @@ def _select_evaluated(snapshot: Snapshot, policy: Policy) -> pa.Table:
 
 
 def _largest(snapshot: Snapshot, held: pa.Table, whole: pa.Table, by: str, floor: Decimal, least: Decimal) -> pa.Table:
-    """Return subjects with a security beyond both thresholds: the number of such securities, and the largest one's title and share."""
+    """Return the households or accounts with a security that reaches both thresholds, one row each.
+
+    Args:
+        snapshot: The day.
+        held: Value of each security by subject, `part_usd`.
+        whole: Value of all positions by subject, `held_usd`.
+        by: Column of the subject: `household_id` or `account_id`.
+        floor: Minimum value of the security, dollars.
+        least: Minimum share of the security, percent.
+
+    Returns:
+        The columns of `held` and `whole` for the largest such security, its `title` and `share` (percent), and `count`: the number of such
+        securities.
+    """
     held = held.filter(pc.greater_equal(held["part_usd"], usd(floor)))
     both = held.join(whole, by, join_type="inner")
     both = both.filter(pc.greater(both["held_usd"], usd(Decimal(0))))

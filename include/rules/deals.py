@@ -1,4 +1,4 @@
-"""Rules about deals won in Salesforce whose household no portfolio system has."""
+"""Rules about deals that were won in Salesforce, but whose household is in no portfolio system."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from include.rules.policy import Policy
 def find_unserved_deals(view: HouseholdView, policy: Policy) -> pa.Table:
     """A deal was won, and no portfolio system has the household.
 
-    What: opportunities that are won in Salesforce and whose account is neither a household of a portfolio system nor a person of
-        one. A deal whose account we never wrote has no household at all.
+    What: opportunities that are won in Salesforce, and whose Salesforce account is neither a household nor a person of a portfolio
+        system. If the sync did not write the Salesforce account, the deal's household is unknown, and the deal is a finding, too.
     Why: the client has agreed, and no account was opened; nothing is billed or invested.
-    Threshold: won more than `deal_household_days` ago. Measure: days since.
+    Threshold: won more than `deal_household_days` ago. Measure: days since the deal was won.
     Closes: a portfolio system has the household, or the deal is no longer won.
     """
     first = view.business_date - timedelta(days=policy.deal_household_days)

@@ -1,4 +1,4 @@
-"""Evaluate all rules on every vendor's present day and on the household view, and settle their findings."""
+"""Evaluate all rules on every vendor's present day and on the household view; open, update and close their findings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from include.rules.rule import Data, Rule
 from include.rules.snapshot import PresentDay, Snapshot, find_present_days, read_snapshot
 
 Within = Callable[[], AbstractContextManager[sa.Connection]]
-"""Begins a transaction."""
+"""A function that begins a transaction."""
 
 FOUND = pa.schema([("rule", pa.string()), ("severity", pa.string()), *FINDINGS])
 
@@ -33,25 +33,26 @@ def evaluate_all(
     rules: Sequence[Rule[Snapshot]] = RULES,
     household_rules: Sequence[Rule[HouseholdView]] = HOUSEHOLD_RULES,
 ) -> dict[str, dict[str, Tally]]:
-    """Read each vendor's present day, then the household view; evaluate the rules and settle their findings.
+    """Evaluate the rules on each vendor's present day, then on the household view; open, update and close (settle) their findings.
 
-    A day that is not reconciled is not evaluated. On a day that failed to reconcile, only the rules about data are evaluated.
-    The household view is not evaluated while any vendor's newest day is in either state. Its findings belong to the vendor of
-    the record that represents the household or person. Each vendor's findings are settled in one transaction for its day, and one
-    for the household view.
+    - A day that has not been reconciled is not evaluated.
+    - On a day that failed to reconcile, only the rules about our data are evaluated (`Rule.is_about_data`).
+    - The household view is not evaluated while the newest day of any vendor has not been reconciled or failed to reconcile.
+    - A finding of the household view belongs to the vendor of the record that represents the household or person.
+    - The findings of each vendor are settled in two transactions: one for its day, one for the household view.
 
     Args:
         engine: As the loading role.
         policy: The firm's thresholds.
-        run_id: Names the run in the findings.
+        run_id: Id of the run, which the findings record.
         rules: The rules on a vendor's day.
         household_rules: The rules on the household view.
 
     Returns:
-        Vendor -> rule -> counts of its findings, without the rules that could not be evaluated.
+        Vendor -> rule -> counts of its findings. Rules that could not be evaluated are left out.
 
     Raises:
-        FatalError: Rules failed; the findings of all others are settled.
+        FatalError: One or more rules raised an error. The findings of all other rules are settled.
     """
     statistics.refresh(engine)
     begin_reading = engine.execution_options(isolation_level="REPEATABLE READ").begin
@@ -65,7 +66,7 @@ def evaluate_within(
     rules: Sequence[Rule[Snapshot]] = RULES,
     household_rules: Sequence[Rule[HouseholdView]] = HOUSEHOLD_RULES,
 ) -> dict[str, dict[str, Tally]]:
-    """Do the same as `evaluate_all` within one transaction (REPEATABLE READ), which the caller commits or rolls back."""
+    """Do the same as `evaluate_all` in the caller's transaction (REPEATABLE READ), which the caller commits or rolls back."""
 
     def within() -> AbstractContextManager[sa.Connection]:
         return nullcontext(connection)
@@ -98,7 +99,7 @@ def _evaluate_all(
     ).items():
         tallies[vendor] = tallies.get(vendor, {}) | settled
     if failed:
-        # Without the errors' messages, which may quote a client's figures.
+        # Leave out the errors' messages, which may quote a client's figures.
         names = ", ".join(f"{name} ({type(error).__name__})" for name, error in failed.items())
         raise FatalError("Rules failed; the findings of all others are settled", rules=names)
     return tallies
@@ -113,10 +114,10 @@ def evaluate(
         data: The snapshot or household view.
         policy: Thresholds.
         rules: The rules to evaluate.
-        failed: Receives rule -> error for the rules that raised.
+        failed: Receives an entry, rule -> error, for each rule that raised an error.
 
     Returns:
-        The findings, in the columns of `FOUND`; and the rules that could be evaluated -> their `open_days`.
+        The findings, in the columns of `FOUND`; and for each rule that could be evaluated: rule -> its `open_days`.
     """
     parts, evaluated = [FOUND.empty_table()], {}
     for rule in rules:
@@ -157,7 +158,7 @@ def _evaluate_household_view(
 
 
 def _add_vendor(view: HouseholdView, found: pa.Table) -> pa.Table:
-    """Return the findings with the vendor of the record that represents their subject."""
+    """Return the findings with a column `vendor`: the vendor of the record that represents the finding's subject."""
     parts = []
     tables = {"household": view.households, "person": view.persons, "deal": view.deals}
     for entity, known in tables.items():
@@ -168,7 +169,7 @@ def _add_vendor(view: HouseholdView, found: pa.Table) -> pa.Table:
 
 
 def _read(begin_reading: Within, vendor: str) -> tuple[PresentDay, Snapshot | None]:
-    """Return a vendor's present day and its snapshot, read in one transaction; no snapshot if the day is not reconciled."""
+    """Return a vendor's present day and its snapshot, read in one transaction; None as the snapshot if the day is not reconciled yet."""
     with begin_reading() as connection:
         [day] = [day for day in find_present_days(connection) if day.vendor == vendor]
         return day, read_snapshot(connection, day) if day.is_compared else None

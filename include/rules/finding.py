@@ -1,4 +1,4 @@
-"""The result of a rule: findings as an Arrow table, with figures as text. No names of persons, no account numbers."""
+"""Build the result of a rule: findings as an Arrow table. The text contains no names of persons and no account numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ FINDINGS = pa.schema(
         "details": pa.string(),
     }
 )
-"""`subject_entity` is `account`, `household`, `person` or `deal`; a deal may have no household. The unit of `measure` is the rule's."""
+"""Columns of a finding. `subject_entity` is `account`, `household`, `person` or `deal`; `household_id` may be null for a deal.
+
+The rule's docstring states the unit of `measure`.
+"""
 
 Words: TypeAlias = str | pa.Array | pa.ChunkedArray
 
@@ -30,14 +33,23 @@ _PERCENT = pa.decimal128(22, 1)
 
 
 def about_accounts(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Return one finding per row. Rows have account_id, household_id and representative_id."""
+    """Return one finding per account in `rows`, which have account_id, household_id and representative_id.
+
+    Args:
+        rows: The accounts.
+        measure: The measure of each finding.
+        details: Parts of the finding's text: texts, or arrays with a value per row. They are joined.
+    """
     return _findings("account", rows["account_id"], rows["household_id"], rows["representative_id"], measure, details)
 
 
 def about_households(
     data: Snapshot | HouseholdView, rows: pa.Table, measure: pa.ChunkedArray, *details: Words
 ) -> pa.Table:
-    """Return one finding per row. Rows have household_id; the representative is the household's."""
+    """Return one finding per household in `rows`, which have household_id. The representative is the household's.
+
+    `measure` and `details` are as for `about_accounts`.
+    """
     place = pc.index_in(rows["household_id"], data.households["household_id"].combine_chunks())
     representatives = data.households["representative_id"].take(place)
     ids = rows["household_id"]
@@ -45,19 +57,31 @@ def about_households(
 
 
 def about_persons(view: HouseholdView, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Return one finding per row. Rows have person_id; household and representative are the person's."""
+    """Return one finding per person in `rows`, which have person_id. Household and representative are the person's.
+
+    `measure` and `details` are as for `about_accounts`.
+    """
     place = pc.index_in(rows["person_id"], view.persons["person_id"].combine_chunks())
     homes = view.persons.select(["household_id", "representative_id"]).take(place)
     return _findings("person", rows["person_id"], homes["household_id"], homes["representative_id"], measure, details)
 
 
 def about_deals(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Return one finding per row. Rows have deal_id, household_id and representative_id."""
+    """Return one finding per deal in `rows`, which have deal_id, household_id and representative_id.
+
+    `measure` and `details` are as for `about_accounts`.
+    """
     return _findings("deal", rows["deal_id"], rows["household_id"], rows["representative_id"], measure, details)
 
 
 def worst_of(rows: pa.Table, subject: str, order: list[tuple[str, str]]) -> pa.Table:
-    """Return each subject's first row in an order, with a column `count`: the subject's number of rows."""
+    """Return the first row of each subject after sorting, with a column `count`: the number of the subject's rows.
+
+    Args:
+        rows: The rows.
+        subject: Column with the id of the subject.
+        order: Columns to sort by, each with `ascending` or `descending`.
+    """
     ordered = rows.sort_by(order)
     ordered = ordered.append_column("place", pa.array(range(ordered.num_rows), pa.int64()))
     first = ordered.group_by(subject).aggregate([("place", "min"), ("place", "count")])
@@ -73,7 +97,7 @@ def dollars(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def percent_of(part: pa.ChunkedArray, whole: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return a percentage with one decimal. Both arguments are `decimal(18,2)`; `whole` must contain no 0."""
+    """Return `part` as a percentage of `whole`, with one decimal. Both are `decimal(18,2)`; `whole` must not contain 0."""
     hundred = pa.scalar(100, pa.decimal128(3, 0))
     ratio = to_decimal(pc.divide(part, whole), pa.decimal128(28, 10))
     return to_decimal(pc.multiply(ratio, hundred), _PERCENT)
@@ -85,7 +109,7 @@ def percent(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def is_share(part: pa.ChunkedArray, whole: pa.ChunkedArray, least_percent: Decimal) -> pa.ChunkedArray:
-    """Return whether a part is at least `least_percent` of a whole; compared without division, exact to the cent."""
+    """Return whether `part` is at least `least_percent` of `whole`; the comparison is exact, because it does not divide."""
     hundred = pa.scalar(100, pa.decimal128(3, 0))
     return pc.greater_equal(
         pc.multiply(part, hundred), pc.multiply(whole, pa.scalar(least_percent, pa.decimal128(7, 4)))

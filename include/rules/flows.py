@@ -16,10 +16,10 @@ from include.rules.snapshot import USD, Snapshot, total
 def find_large_deposits(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An account received large deposits.
 
-    What: the sum of posted deposits of the last `flow_review_days` days by trade date, so that late or split deposits are
-        found, compared with the account's value, which includes them.
+    What: the sum of posted deposits whose trade date is in the last `flow_review_days` days, compared with the account's value, which
+        includes them. Because of the sum over several days, late or split deposits are found, too.
     Why: new money has to be invested, and its origin known.
-    Threshold: `large_flow_percent` and `large_flow_floor_usd`, both; or `large_flow_always_usd`. Measure: dollars.
+    Threshold: both `large_flow_percent` and `large_flow_floor_usd`; or `large_flow_always_usd`. Measure: dollars.
     Closes: the days have passed, or the deposit is reversed.
     """
     deposits, value = _sum_flows(snapshot, policy, "contribution")
@@ -29,7 +29,7 @@ def find_large_deposits(snapshot: Snapshot, policy: Policy) -> pa.Table:
 def find_large_withdrawals(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """Large withdrawals left an account.
 
-    What: as for deposits, compared with the account's value plus the withdrawals.
+    What: the sum of posted withdrawals as for deposits, compared with the account's value before them (its value plus the withdrawals).
     Why: the client may be leaving, may need money unexpectedly, or may be a victim of fraud; the advisor should call.
     Threshold: as for deposits. Measure: dollars.
     Closes: the days have passed, or the withdrawal is reversed.
@@ -40,7 +40,7 @@ def find_large_withdrawals(snapshot: Snapshot, policy: Policy) -> pa.Table:
 
 
 def _sum_flows(snapshot: Snapshot, policy: Policy, kind: str) -> tuple[pa.Table, pa.ChunkedArray]:
-    """Return accounts with their sum of one kind of flow (`flow_usd`), and their values."""
+    """Return the accounts with flows of one kind and the sum of these flows (`flow_usd`), and the accounts' values (0 if not stated)."""
     first = pa.scalar(snapshot.business_date - timedelta(days=policy.flow_review_days))
     recent = snapshot.flows.filter(
         pc.and_(pc.greater(snapshot.flows["trade_date"], first), pc.equal(snapshot.flows["flow"], kind))

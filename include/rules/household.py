@@ -15,11 +15,12 @@ from include.rules.snapshot import USD, Snapshot
 def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """The vendor no longer lists a household.
 
-    What: it was in an earlier full pull of households and is missing from the newest one. An unreadable row is not absent.
-    Why: it was deleted, or merged into another. Its record in Salesforce has no owner, and its history belongs elsewhere.
-        Nothing is deleted automatically.
-    Threshold: none. Measure: dollars in accounts that it still owns.
-    Closes: the vendor lists it again, or it is ended in the warehouse.
+    What: households that were in an earlier full pull of households and are missing from the newest one. A household whose row is
+        unreadable is not missing.
+    Why: the household was deleted, or merged into another. Its record in Salesforce is obsolete, and its history belongs to the other
+        household. Nothing is deleted automatically.
+    Threshold: none. Measure: dollars in accounts that the household still owns.
+    Closes: the vendor lists the household again, or it is ended in the warehouse.
     """
     absent = snapshot.households.filter(pc.is_valid(snapshot.households["absent_since"]))
     owned = snapshot.owned(snapshot.accounts, "market_value_usd").select(["household_id", "market_value_usd"])

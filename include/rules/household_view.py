@@ -1,7 +1,7 @@
-"""The household view: the input of the rules of planning and risk, with the data of all vendors on households and persons.
+"""The household view: the input of the planning and risk rules, with the data of all vendors on households and persons.
 
-Each household or person is the one that represents all of its records (see `include.identity`). The view is as of the newest
-business date loaded by a current pull.
+A household or person may have records at several vendors; the view has it once, under the id of the record that represents them (see
+`include.identity`). The view is as of the newest business date that a current pull loaded.
 """
 
 from __future__ import annotations
@@ -93,21 +93,23 @@ class HouseholdView:
     Attributes:
         business_date: The day for which ages are computed.
         read_at: The database's time of reading.
-        households: Each with its representative, and the vendor of the record that represents it.
-        persons: The same, with their household; null if no vendor states it.
+        households: Households with their representative, and the vendor of the record that represents the household.
+        persons: Persons with the same columns, and their household; null if no vendor states it.
         plans: Base plans with the date of their last change; null if the vendor does not state it.
         chances: Probabilities of success of each household's leading plan and of its goals, one row per day of the last
-            `RESULT_DAYS`. `title` names the plan or goal, `target_low_ratio` is the plan's own floor.
-        risks: Risk numbers, 1-99, of a person and of each current portfolio.
-        questionnaires: The questionnaire in force of each person who completed one.
-        assets: By planner: the plan's value of accounts that a portfolio system has, and the portfolio systems' value.
-        retirement: Active accounts of persons near or beyond seventy, by their share.
-        policies: Insurance policies; `beneficiaries` is their number, null if the vendor does not state it.
+            `RESULT_DAYS` days. `title` names the plan or goal, `target_low_ratio` is the plan's own minimum.
+        risks: Risk numbers (1-99) of each current portfolio and its owner.
+        questionnaires: The effective questionnaire of each person who completed one.
+        assets: One row per household and planner: the plan's value of the accounts that are also in a portfolio system, and the value
+            that the portfolio systems state.
+        retirement: Active accounts of persons aged 69 or older, with the person's share of the value.
+        policies: Insurance policies; `beneficiaries` is the number of beneficiaries, null if the vendor does not state it.
         envelopes: Envelopes that were sent and whose household is known.
-        openings: Opening date of each household's newest account.
-        deals: Deals won in Salesforce, with the date; their household and its representative, null if unknown.
-            `is_served`: whether a portfolio system has the household.
-        silent: Subjects on which no finding opens or closes, because one of their rows is a dead letter.
+        openings: Opening date of each household's newest account, or the day on which we first saw the account.
+        deals: Deals won in Salesforce with the date, their household and its representative; null if unknown. `is_served` states
+            whether a portfolio system has the household.
+        silent: Subjects on which no finding opens or closes, because one of their rows is a dead letter. With a null id, no finding
+            closes, because the dead letter may concern any subject.
     """
 
     business_date: date
@@ -161,7 +163,7 @@ def read_household_view(connection: sa.Connection) -> HouseholdView | None:
 
 
 def find_vendors(connection: sa.Connection, view: HouseholdView, rules: list[str]) -> list[str]:
-    """Return the vendors under which findings may open, or under which findings of `rules` are still open."""
+    """Return the vendors of the view's households, persons and deals, and the vendors with open findings of `rules`."""
     tables = (view.households, view.persons, view.deals)
     in_view = pa.concat_arrays([table["vendor"].combine_chunks() for table in tables])
     with_findings = connection.scalars(household_view_queries.OPEN_VENDORS, {"rules": rules})

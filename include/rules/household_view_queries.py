@@ -1,6 +1,6 @@
 """The queries of the household view. They read the marts of planning and risk, so that rules and analysts see the same numbers.
 
-Values: day, result_days.
+Bind parameters: day, result_days.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ ASSETS = """
 select household_id, copied_usd, managed_usd from mart.plan_assets
 """
 
-# Active accounts of people aged 69 or older, by their shares.
+# Active accounts of people aged 69 or older, with the person's share of the value.
 RETIREMENT = """
 select p.anchor_id, a.account_id, a.account_type, round(sum(v.market_value_usd * o.share_ratio), 2)
 from mart.person_as_one('infinity') p
@@ -128,7 +128,8 @@ _ENTITIES = (
 )  # fmt: skip
 _PARENTS = ", ".join(f"('{name}', '{canonical.named(name).parent}')" for name in _ENTITIES)
 
-# Households and persons whose planning or risk rows may be dead letters of their vendor's newest day; null id if it may be any of them.
+# Households and persons whose planning or risk rows may be dead letters of the vendor's newest day. A null id: the dead letter may concern
+# any of them.
 SILENT = f"""
 with declared(entity, parent_entity) as (values {_PARENTS}), fed as (
     select distinct vendor, table_name, max(business_date) over (partition by vendor) as business_date
@@ -166,7 +167,7 @@ union select 'person', anchor_id from people
 union select 'household', null from meant where household_id is null and person_id is null and parent is null
 """  # noqa: S608
 
-# Vendors with open findings of these rules, even if the view has no more records of theirs.
+# Vendors with open findings of these rules; the view may have no records of them any more.
 OPEN_VENDORS = sa.text("""
 select distinct vendor from control.finding where closed_at is null and rule = any(:rules)
 """)

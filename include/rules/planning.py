@@ -19,12 +19,12 @@ _POINTS = pa.decimal128(22, 1)
 def find_goals_at_risk(view: HouseholdView, policy: Policy) -> pa.Table:
     """The probability of success of a household's plan, or of one of its goals, is too low or has fallen.
 
-    What: the newest probability in the current scenario, of the household's leading plan and of each of its goals; a missing
-        one is not zero. The finding names the least likely. Simulations vary a little from one to the next.
+    What: the newest probability in the current scenario, for the household's leading plan and for each of its goals. A missing
+        probability is not evaluated. The finding names the plan or goal with the lowest one. Simulations vary a little each time.
     Why: the sooner it is known, the smaller the change in saving or spending that fixes it.
-    Threshold: below the plan's own floor, or `goal_floor_percent` if it states none; or at least `goal_fall_points` below the
-        highest of the last `goal_fall_days`. Measure: the probability, percent.
-    Closes: it is neither below the floor nor fallen. A fall ends when its days have passed.
+    Threshold: below the plan's own minimum (`goal_floor_percent` if the plan states none); or at least `goal_fall_points` below the
+        highest probability of the last `goal_fall_days` days. Measure: the probability, percent.
+    Closes: the probability is no longer too low, and has not fallen. A fall ends when `goal_fall_days` have passed.
     """
     now = _find_newest(view, policy)
     floor = pc.fill_null(now["target_low_ratio"], pa.scalar(policy.goal_floor_percent / 100, RATIO))
@@ -50,7 +50,7 @@ def find_goals_at_risk(view: HouseholdView, policy: Policy) -> pa.Table:
 
 
 def _find_newest(view: HouseholdView, policy: Policy) -> pa.Table:
-    """Return the newest row of each plan and goal, with the highest probability of the last `goal_fall_days`."""
+    """Return the newest row of each plan and goal, with the highest probability of the last `goal_fall_days` days (`highest_ratio`)."""
     chances = view.chances
     newest = chances.group_by("of_id").aggregate([("computed_on", "max")])
     now = chances.join(newest, "of_id").filter(pc.field("computed_on") == pc.field("computed_on_max"))
@@ -69,10 +69,10 @@ def _points(ratio: pa.ChunkedArray) -> pa.ChunkedArray:
 def find_old_plans(view: HouseholdView, policy: Policy) -> pa.Table:
     """No plan of a household was changed for a long time.
 
-    What: the last change of any of its base plans, at any planner. Plans without a date of change are not evaluated, nor are
-        households without a plan.
+    What: the last change of any of the household's base plans, at any planner. Households without a plan, or whose plans have no date
+        of change, are not evaluated.
     Why: a plan that does not include the new job or the new child is misleading.
-    Threshold: more than `plan_days` ago. Measure: days.
+    Threshold: the last change is more than `plan_days` ago. Measure: days since the last change.
     Closes: a plan is changed.
     """
     changed = view.plans.group_by("household_id").aggregate([("changed_on", "max")])
@@ -88,13 +88,13 @@ def find_old_plans(view: HouseholdView, policy: Policy) -> pa.Table:
 def find_assets_apart(view: HouseholdView, policy: Policy) -> pa.Table:
     """A plan's assets differ from those that the portfolio system states.
 
-    What: the plan's accounts that are also in a portfolio system, compared with the values that those systems state for the
-        household. An account that the plan lacks, lists with an old value, or names too differently to be matched makes a
-        difference. Assets held away are only in the plan and are left out. A household without values in a portfolio system is not
-        evaluated. With several planners, the one with the largest difference counts.
+    What: the plan's value of the accounts that are also in a portfolio system, compared with the value that the portfolio systems state
+        for the household. They differ if an account is missing from the plan, has an old value there, or has such a different name that
+        it could not be matched. Assets held away are only in the plan and are left out. A household without values in a portfolio
+        system is not evaluated. If it has several planners, the one with the largest difference counts.
     Why: a probability of success based on the wrong assets is wrong.
-    Threshold: `plan_gap_percent` of the larger and `plan_gap_floor_usd`, both. Measure: dollars, the plan's less the
-        portfolio system's.
+    Threshold: both `plan_gap_percent` of the larger value and `plan_gap_floor_usd`. Measure: dollars, the plan's value minus the
+        portfolio systems'.
     Closes: the difference is below one of the thresholds.
     """
     assets = view.assets.filter(pc.greater(view.assets["managed_usd"], usd(Decimal(0))))
@@ -117,11 +117,11 @@ def find_assets_apart(view: HouseholdView, policy: Policy) -> pa.Table:
 def find_missing_beneficiaries(view: HouseholdView, policy: Policy) -> pa.Table:
     """An insurance policy with a death benefit names no beneficiary.
 
-    What: policies for which the vendor reports an empty list of beneficiaries. A policy without such a list is not evaluated.
+    What: policies for which the vendor reports zero beneficiaries. A policy for which it reports nothing is not evaluated.
         Beneficiaries of accounts are not covered: no vendor's public API has a field for them.
     Why: the money goes to the estate, through probate and to its creditors, and maybe to the wrong person.
-    Threshold: a death benefit of at least `beneficiary_floor_usd`. Measure: dollars of death benefits.
-    Closes: a beneficiary is named.
+    Threshold: a death benefit of at least `beneficiary_floor_usd`. Measure: sum of the death benefits, dollars.
+    Closes: every such policy names a beneficiary.
     """
     policies = view.policies
     pays = policies.filter(pc.greater(policies["death_benefit_usd"], usd(Decimal(0))))

@@ -1,4 +1,4 @@
-"""The firm's thresholds: one name per threshold, with the unit in the name. The rule that uses a threshold explains it."""
+"""The firm's thresholds for the business rules. Each name ends with the unit. The rule that uses a threshold explains it."""
 
 from __future__ import annotations
 
@@ -10,47 +10,50 @@ from typing import Any, Self
 from include.errors import ConfigurationError
 
 FLOW_DAYS = 92
-"""Calendar days of deposits and withdrawals in a snapshot: the maximum of `flow_review_days`."""
+"""Calendar days of deposits and withdrawals in a snapshot; `flow_review_days` can't be larger."""
 RESULT_DAYS = 366
-"""Calendar days of probabilities in a household view: the maximum of `goal_fall_days`."""
+"""Calendar days of probabilities of success in a household view; `goal_fall_days` can't be larger."""
 
 _MOST_DAYS = {"flow_review_days": FLOW_DAYS, "goal_fall_days": RESULT_DAYS}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Thresholds with defaults for an adviser to private households in the United States.
+    """Thresholds, with defaults for an adviser to private households in the United States.
+
+    If a rule has a threshold in percent and one in dollars (`_floor_usd`), a finding requires both.
 
     Attributes:
-        aum_move_percent: Minimum move of a household's assets, net of deposits and withdrawals, percent; and
-        aum_move_floor_usd: the minimum move in dollars.
-        negative_cash_tolerance_usd: Allowed overdraft of an account (fees and trades that settle tomorrow).
-        excess_cash_percent: Minimum cash, percent of the account; and
-        excess_cash_floor_usd: the minimum cash in dollars.
-        unfunded_days: Calendar days from its opening within which an account should be funded.
-        share_tolerance_ratio: Allowed difference from 1 of the sum of an account's owners' shares (three thirds are not exactly 1).
-        household_concentration_percent: Minimum share of one security in a household, percent; and
-        household_concentration_floor_usd: the minimum in dollars.
-        account_concentration_percent: Minimum share of one security in an account, percent; and
-        account_concentration_floor_usd: the minimum in dollars.
+        aum_move_percent: Minimum move of a household's assets without deposits and withdrawals, percent.
+        aum_move_floor_usd: Minimum move of a household's assets, dollars.
+        negative_cash_tolerance_usd: Allowed overdraft of an account, for fees and for trades that settle tomorrow.
+        excess_cash_percent: Minimum cash, percent of the account's value.
+        excess_cash_floor_usd: Minimum cash, dollars.
+        unfunded_days: Calendar days after its opening within which an account should be funded.
+        share_tolerance_ratio: Allowed difference from 1 of the sum of an account's ownership shares (three thirds are not exactly 1).
+        household_concentration_percent: Minimum share of one security in a household, percent.
+        household_concentration_floor_usd: Minimum value of this security, dollars.
+        account_concentration_percent: Minimum share of one security in an account, percent.
+        account_concentration_floor_usd: Minimum value of this security, dollars.
         concentration_exempt_types: Diversified security types and categories, in the vendor's words.
         concentration_includes_cash: Whether cash counts as a security in the concentration rules.
-        household_total_tolerance_usd: Allowed difference between a household's positions and its accounts' values.
-        large_flow_percent: Minimum deposits or withdrawals, percent of the account; and
-        large_flow_floor_usd: the minimum in dollars; or
-        large_flow_always_usd: the minimum in dollars, whatever the account's size.
+        household_total_tolerance_usd: Allowed difference between the sums of a household's positions and of its account values.
+        large_flow_percent: Minimum deposits or withdrawals, percent of the account's value.
+        large_flow_floor_usd: Minimum deposits or withdrawals, dollars.
+        large_flow_always_usd: Deposits or withdrawals that are large whatever the account's value, dollars.
         flow_review_days: Calendar days, up to the business date, whose deposits and withdrawals are added up.
         risk_gap_points: Allowed difference between a portfolio's risk number and its owner's.
         questionnaire_days: Calendar days for which a risk questionnaire is valid.
-        questionnaire_versions: Questionnaire versions in use, in the vendor's words.
-        goal_floor_percent: Minimum probability of success of a plan or goal, unless the plan states its own floor.
-        goal_fall_points: Minimum fall of the probability, in points of a hundred,
-        goal_fall_days: from the highest of this many calendar days.
+        questionnaire_versions: Questionnaire versions that are in use, in the vendor's words.
+        goal_floor_percent: Required probability of success of a plan or goal, unless the plan states its own minimum.
+        goal_fall_points: Minimum fall of the probability, in percentage points, from its highest value of the last `goal_fall_days`.
+        goal_fall_days: Calendar days within which a fall counts.
         plan_days: Calendar days for which a financial plan is up to date.
-        plan_gap_percent: Minimum difference of managed assets between the plan and the portfolio system, percent of the larger; and
-        plan_gap_floor_usd: the minimum difference in dollars.
-        rmd_lead_days: A plan changed at most this many calendar days before the year of the first required distribution covers it.
-        rmd_account_types: Account types, in the vendors' words, with required distributions in their owner's lifetime.
+        plan_gap_percent: Minimum difference of managed assets between plan and portfolio system, percent of the larger value.
+        plan_gap_floor_usd: Minimum difference of managed assets, dollars.
+        rmd_lead_days: A plan covers required distributions if it was changed in the year of the first one or later, or up to this many
+            calendar days before that year.
+        rmd_account_types: Types of accounts with required distributions in the owner's lifetime, in the vendors' words.
         envelope_wait_days: Calendar days that an envelope may wait for signatures.
         envelope_ended_days: Calendar days for which a declined, voided or expired envelope is a finding.
         account_opening_days: Calendar days from the last signature within which an account should be opened.
@@ -115,10 +118,10 @@ class Policy:
         """Return the defaults with a firm's own values applied.
 
         Args:
-            overrides: As in JSON: name -> number (or number as text), list of texts, or true/false.
+            overrides: Name -> number (or number as text), list of texts, or true/false, from JSON.
 
         Raises:
-            ConfigurationError: Unknown names or invalid values; names all of them.
+            ConfigurationError: A name is unknown or a value is invalid; the message lists all faults.
         """
         defaults = cls()
         known = {field.name for field in fields(cls)}
@@ -169,7 +172,7 @@ def _read_number(value: Any) -> Decimal:
 
 
 def _bounds(name: str) -> tuple[Decimal, Decimal]:
-    """Return the valid range of a threshold, by its unit. A percentage of 0 would match everything; points are below 99."""
+    """Return the smallest and largest valid value of a threshold, by its unit. A percentage of 0 would make everything a finding."""
     by_unit = {
         "percent": (Decimal("0.01"), Decimal(100)),
         "usd": (Decimal(0), Decimal(1_000_000_000_000)),

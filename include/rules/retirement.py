@@ -18,15 +18,14 @@ def find_unplanned_distributions(view: HouseholdView, policy: Policy) -> pa.Tabl
     """A person has reached the age of required distributions, and no plan was created or changed for them.
 
     What: owners of active accounts with required distributions (`rmd_account_types`, in the vendors' words), from 1 January of
-        the year in which they reach the age. No vendor states whether a plan provides for distributions, so a base plan of the
-        household that was changed since shortly before that year counts as one that does. Accounts held away are not
-        evaluated, because their owners are unknown. The exception for people who still work for the employer of a 401(k) is
-        ignored.
+        the year in which they reach the age. No vendor states whether a plan provides for distributions. So a household counts as
+        planned if one of its base plans was changed in that year or later, or shortly before. Accounts held away are not evaluated,
+        because their owners are unknown. The exception for people who still work for the employer of a 401(k) is ignored.
     Why: a distribution that is not taken in time is taxed at a quarter of it (10% if corrected in time), and large
         distributions raise tax brackets and Medicare premiums for years.
     Threshold: the age set by law: 70 1/2 for people born before July 1949, 72 for those born until the end of 1950, 73 until
-        the end of 1959, 75 after (Internal Revenue Code section 401(a)(9)(C)(v), by section 107 of the SECURE 2.0 Act;
-        for 1959, on which the act contradicts itself, the proposed regulation of 19 July 2024, 89 FR 58644). The plan's last
+        the end of 1959, 75 after that (Internal Revenue Code section 401(a)(9)(C)(v), by section 107 of the SECURE 2.0 Act;
+        for 1959, on which the act contradicts itself, the proposed regulation of 19 July 2024, 89 FR 58644). And the plans' last
         change is more than `rmd_lead_days` before that year. Measure: dollars in those accounts.
     Closes: a plan is changed, or the person has no more money in those accounts.
     """
@@ -53,7 +52,10 @@ def find_unplanned_distributions(view: HouseholdView, policy: Policy) -> pa.Tabl
 
 
 def _sum_accounts(view: HouseholdView, policy: Policy) -> pa.Table:
-    """Return persons with their money in accounts with required distributions: market_value_usd, birth_date, household_id."""
+    """Return the persons who have money in accounts with required distributions.
+
+    Columns: person_id, market_value_usd (the sum of these accounts), birth_date, household_id.
+    """
     types = pa.array(sorted(policy.rmd_account_types), pa.string())
     due = view.retirement.filter(pc.is_in(view.retirement["account_type"], value_set=types))
     due = due.set_column(3, "market_value_usd", pc.fill_null(due["market_value_usd"], Decimal(0)).cast(USD))
@@ -64,7 +66,7 @@ def _sum_accounts(view: HouseholdView, policy: Policy) -> pa.Table:
 
 
 def _find_first_year(born: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the calendar year for which the first distribution is due."""
+    """Return for each birth date the calendar year for which the first required distribution is due."""
     year = pc.year(born)
     half = pc.add(year, pc.if_else(pc.greater_equal(pc.month(born), 7), 71, 70))
     later = pc.if_else(pc.less(born, pa.scalar(date(1960, 1, 1))), pc.add(year, 73), pc.add(year, 75))

@@ -1,4 +1,4 @@
-"""Rules about a client's risk tolerance and the portfolio's risk. Risk numbers go from 1 to 99."""
+"""Rules about a client's risk tolerance and the risk of the client's portfolios. Risk numbers range from 1 to 99."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from include.rules.policy import Policy
 def find_misaligned(view: HouseholdView, policy: Policy) -> pa.Table:
     """A portfolio's risk is clearly higher or lower than its owner's risk tolerance.
 
-    What: the newest risk number of each current portfolio, compared with the newest of its owner. The finding names the portfolio
-        with the largest difference. Missing numbers are not evaluated.
+    What: the newest risk number of each current portfolio, compared with the newest risk number of its owner. The finding names the
+        portfolio with the largest difference. A portfolio is not evaluated if one of the numbers is missing.
     Why: recommendations have to suit the client; clients invested beyond their tolerance sell at the bottom.
-    Threshold: more than `risk_gap_points`, up or down; advisors treat five to ten as aligned. Measure: points, the
-        portfolio's less the client's.
+    Threshold: a difference of more than `risk_gap_points`, up or down; advisors treat five to ten as aligned. Measure: points, the
+        portfolio's number minus the client's.
     Closes: the numbers are aligned again, by another portfolio or another questionnaire.
     """
     risks = view.risks
@@ -37,12 +37,12 @@ def find_misaligned(view: HouseholdView, policy: Policy) -> pa.Table:
 def find_old_questionnaires(view: HouseholdView, policy: Policy) -> pa.Table:
     """A person's risk questionnaire is too old, or of a version no longer in use.
 
-    What: the last completed questionnaire that is neither archived nor deleted. A person without one is not evaluated; the mart
-        `questionnaire_age` counts them.
+    What: each person's last completed questionnaire that is neither archived nor deleted. Persons without one are not evaluated; the
+        mart `questionnaire_age` counts them.
     Why: the risk number is based on it; a client who has since retired or married would answer differently.
-    Threshold: more than `questionnaire_days` ago, or a version not in `questionnaire_versions`, in the vendor's words. If the version
-        is unknown, only the age counts. Measure: its age in days.
-    Closes: another one is completed.
+    Threshold: completed more than `questionnaire_days` ago, or of a version that is not in `questionnaire_versions` (in the vendor's
+        words). If the version is unknown, only the age counts. Measure: the questionnaire's age in days.
+    Closes: another questionnaire is completed.
     """
     rows = view.questionnaires
     first = pa.scalar(view.business_date - timedelta(days=policy.questionnaire_days))

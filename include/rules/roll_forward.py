@@ -13,10 +13,10 @@ from include.rules.snapshot import Snapshot
 def find_roll_forward_breaks(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     """The units of an account's positions differ from those of the previous day plus its transactions.
 
-    What: the breaks that the reconciliation of the day's own run listed, counted by account.
+    What: the roll-forward breaks that the day's reconciliation recorded, counted per account.
     Why: a transaction is missing or wrong, so that returns, cost and tax are wrong.
-    Threshold: none here; the vendor's declaration sets the tolerance in units. Measure: positions.
-    Closes: a later day, or the same day pulled again, rolls forward.
+    Threshold: none here; the vendor's declaration sets the tolerance in units. Measure: number of positions.
+    Closes: the account has no break on a later day, or after the same day is pulled again.
     """
     if snapshot.breaks is None:
         return None

@@ -19,15 +19,15 @@ class Rule(Generic[Data]):
     """One rule.
 
     Attributes:
-        name: Stored in `control.finding`; never changes, because the findings' history refers to it.
-        evaluate: Returns the findings, in the columns of `finding.FINDINGS`, at most one per subject. None if the rule
-            can't be evaluated: then its findings don't close either.
+        name: Name of the rule in `control.finding`. It never changes, because the history of findings refers to it.
+        evaluate: Returns the findings in the columns of `finding.FINDINGS`, up to one per subject. It returns None if the rule can't be
+            evaluated on this data; then none of its findings open or close.
         severity: Severity of its findings.
         task_subject: Subject of the Task that an advisor gets; None creates no Task.
         due_days: Calendar days from the finding until the Task is due.
-        open_days: Calendar days that a finding stays open after the day on which it was last seen. 0 for a lasting state;
-            more for a one-day event that still needs attention.
-        is_about_data: Whether the rule checks our data. If so, it is also evaluated on a day that did not reconcile.
+        open_days: Calendar days that a finding stays open after the last day on which the rule found it. 0 for a state that lasts;
+            more for an event of one day that needs attention later.
+        is_about_data: Whether the rule checks our data. If so, it is also evaluated on a day that failed to reconcile.
     """
 
     name: str

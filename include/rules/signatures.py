@@ -17,10 +17,10 @@ _UNNAMED = "a document"
 def find_waiting_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
     """An envelope has been waiting for signatures for too long.
 
-    What: envelopes that were sent and are not in a final state. The finding names the household's oldest and counts the others.
+    What: envelopes that were sent and are not in a final state. The finding names the household's oldest one and counts the others.
     Why: an account is not opened, a transfer does not start, or the client has an open question.
-    Threshold: sent more than `envelope_wait_days` ago. Measure: days.
-    Closes: it is signed, or reaches another final state.
+    Threshold: sent more than `envelope_wait_days` ago. Measure: days since it was sent.
+    Closes: the envelope is signed, or reaches another final state.
     """
     rows = view.envelopes
     is_open = pc.is_in(rows["status"], value_set=pa.array(["sent", "delivered"]))
@@ -35,11 +35,11 @@ def find_waiting_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
 
 
 def find_ended_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
-    """An envelope was declined, voided or expired, and none was sent since for the same purpose.
+    """An envelope was declined, voided or expired, and no other envelope was sent since for the same purpose.
 
-    What: envelopes that ended without completion. The finding names the household's newest and counts the others.
+    What: envelopes that ended without completion. The finding names the household's newest one and counts the others.
     Why: the signer declined for a reason, and the document is still unsigned.
-    Threshold: ended within the last `envelope_ended_days`. Measure: days since.
+    Threshold: ended within the last `envelope_ended_days`. Measure: days since it ended.
     Closes: another envelope is sent for the same purpose, or the days have passed.
     """
     rows = view.envelopes
@@ -68,7 +68,7 @@ def find_unopened_accounts(view: HouseholdView, policy: Policy) -> pa.Table:
     What: completed envelopes whose purpose is one of `account_opening_purposes`, compared with the household's newest account
         in any portfolio system: its opening date, or the day on which we first saw it.
     Why: the client is waiting; the application may be stuck in a queue, or was returned.
-    Threshold: completed more than `account_opening_days` ago, within a year. Measure: days.
+    Threshold: completed more than `account_opening_days` ago, but within a year. Measure: days since it was completed.
     Closes: an account is opened on or after the day on which the envelope was sent.
     """
     rows = view.envelopes.join(view.openings, "household_id")

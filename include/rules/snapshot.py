@@ -1,7 +1,7 @@
-"""The snapshot: the input of the rules, one vendor's business date as known now, as Arrow tables.
+"""The snapshot: the input of the rules, with one vendor's data of one business date as Arrow tables, as known now.
 
-A present day is a vendor's latest day loaded by a current pull. A backfill or a replay loads no present day, so that an old
-day never opens a finding.
+A vendor's present day is its latest business date that a current pull loaded. A day loaded by a backfill or a replay is no present day, so
+that an old day never opens a finding.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class PresentDay:
         business_date: The day.
         run_id: The run that loaded it.
         before: The newest earlier day with loaded account values; None if there is none.
-        known_at: When the transactions of `before` were loaded; None if none were loaded.
-        is_complete: Whether the whole transaction history was loaded by then, so that a transaction loaded later was also
-            new to the vendor.
+        known_at: Time at which the transactions of `before` were loaded; None if none were loaded.
+        is_complete: Whether the complete transaction history had been loaded by `known_at`. If so, a transaction loaded later is also
+            new at the vendor.
         is_compared: Whether the day was reconciled.
-        is_rolled: Whether its positions were compared with those of the previous day.
-        is_balanced: Whether every check passed.
-        read_at: The database's time of reading: of two runs, the later one knows more.
+        is_rolled: Whether the day's positions were compared with those of the previous day (roll-forward).
+        is_balanced: Whether every check of the reconciliation passed.
+        read_at: Time of reading, by the database's clock; findings of an older reading never replace those of a newer one.
     """
 
     vendor: str
@@ -86,22 +86,22 @@ class PresentDay:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One vendor's day. Contains only counted accounts: an account whose sleeves are also listed would count twice.
+    """One vendor's day. `accounts` and `owners` leave out an account whose sleeves are also listed, because it would count twice.
 
     Attributes:
         business_date: The day.
-        before: The day that it is compared with; None if there is none.
-        accounts: One row per account. Values are null if the vendor states none; `was_active` and `before_usd` refer to
-            `before`, `net_flow_usd` is the part of the difference explained by deposits and withdrawals, `absent_since` is the
-            first day on which the vendor no longer listed the account.
-        owners: Share of each owner of an account; a household may own through several persons.
-        households: Each with its representative; `absent_since` is the first day on which the vendor no longer listed it.
+        before: The earlier day that the day is compared with; None if there is none.
+        accounts: One row per account. Values are null if the vendor states none. `was_active` and `before_usd` are the state and value
+            on the day `before`. `net_flow_usd` is the part of the difference in value that deposits and withdrawals explain.
+            `absent_since` is the first day on which the vendor no longer listed the account; null if it does.
+        owners: Share of each owner of an account; several persons of one household may own shares.
+        households: Households with their representative; `absent_since` is as for accounts.
         positions: The accounts' positions.
-        securities: `title` is the ticker, or else the name.
-        flows: Deposits (`contribution`, positive) and withdrawals (`distribution`, negative) of `FLOW_DAYS` days.
-        breaks: Positions that did not roll forward; the account is null if unknown. None if the roll-forward was not compared.
-        silent: Subjects on which no finding opens or closes, because one of their rows is a dead letter. A null id means that
-            the dead letter's account is unknown.
+        securities: The vendor's securities; `title` is the ticker, or the name if there is no ticker.
+        flows: Deposits (`contribution`, positive) and withdrawals (`distribution`, negative) of the last `FLOW_DAYS` days.
+        breaks: Positions that did not roll forward; the account is null if unknown. None if there was no roll-forward for the day.
+        silent: Subjects on which no finding opens or closes, because one of their rows is a dead letter. With a null id, no finding
+            closes, because the dead letter may concern any account.
     """
 
     business_date: date
@@ -129,14 +129,14 @@ class Snapshot:
         )
 
     def owned(self, accounts: pa.Table, *names: str) -> pa.Table:
-        """Sum columns of accounts to households, by their shares; null counts as 0.
+        """Return for each household the sums of account columns, weighted by the household's shares; null counts as 0.
 
         Args:
-            accounts: Has account_id, and columns of dollars.
-            names: Names of those columns.
+            accounts: Table with account_id and columns in dollars.
+            names: Names of the columns to add up.
 
         Returns:
-            household_id and the columns.
+            Table with household_id and the columns.
         """
         pairs = self.shares.join(accounts.select(["account_id", *names]), "account_id", join_type="inner")
         parts = {n: pc.multiply(pc.fill_null(pairs[n], Decimal(0)), pairs["share_ratio"]) for n in names}
@@ -145,12 +145,12 @@ class Snapshot:
 
 
 def find_present_days(connection: sa.Connection) -> list[PresentDay]:
-    """Return the present day of every vendor that has one, reconciled or not."""
+    """Return the present day of every vendor that has one, whether it was reconciled or not."""
     return [PresentDay(**row) for row in connection.execute(snapshot_queries.PRESENT_DAYS).mappings()]
 
 
 def read_snapshot(connection: sa.Connection, day: PresentDay) -> Snapshot:
-    """Read the snapshot of a present day, about a million positions a second.
+    """Read the snapshot of a present day, at about a million positions a second.
 
     Args:
         connection: In a transaction whose statements all see the same state (REPEATABLE READ).
@@ -179,14 +179,20 @@ def read_snapshot(connection: sa.Connection, day: PresentDay) -> Snapshot:
 
 
 def total(rows: pa.Table, by: list[str], sums: Mapping[str, pa.DataType]) -> pa.Table:
-    """Sum columns by keys; round each sum to the decimals of its type."""
+    """Group rows by columns and sum other columns.
+
+    Args:
+        rows: The rows.
+        by: Columns to group by.
+        sums: Column to sum -> decimal type of the sum, to which it is rounded.
+    """
     grouped = rows.group_by(by).aggregate([(name, "sum") for name in sums])
     added = {name: to_decimal(grouped[f"{name}_sum"], type_) for name, type_ in sums.items()}
     return pa.table({name: grouped[name] for name in by} | added)
 
 
 def to_decimal(values: pa.ChunkedArray, type_: pa.DataType) -> pa.ChunkedArray:
-    """Round decimals half to even, and cast them."""
+    """Round decimals half to even to the scale of a decimal type, and cast them to it."""
     return pc.round(values, type_.scale, round_mode="half_to_even").cast(type_)
 
 

@@ -1,4 +1,4 @@
-"""SQL queries that read a snapshot. For days before a description was first seen, they use its first version, as the marts do.
+"""SQL queries that read a snapshot. For a day before a description was first seen, they use its first version, as the marts do.
 
 Bind parameters: vendor, day, before, run_id, known_at, is_complete, flow_days.
 """
@@ -40,7 +40,12 @@ order by p.vendor
 
 
 def _known(entity: str, day: str = "day") -> str:
-    """Return SQL of each current description's version valid on a day: the first of those that end after it."""
+    """Return a SQL subquery for the version of each instance of a description on a day: the first version that ends after the day.
+
+    Args:
+        entity: Name of the description, such as `account`.
+        day: Name of the bind parameter with the day.
+    """
     return f"""(
     select distinct on ({entity}_id) * from warehouse.{entity}
     where vendor = %(vendor)s and recorded_to is null and not is_past_only
@@ -59,8 +64,8 @@ def _is_active(alias: str, day: str) -> str:
     return f"coalesce({alias}.is_active, {alias}.close_date is null or {alias}.close_date > %({day})s)"
 
 
-# The net flows between two days: flows dated since, and later changes to older ones (entered late, corrected, reversed), which the
-# day's values reflect and the earlier ones do not.
+# The net flows between the days `before` and `day`: flows dated after `before`, and flows dated earlier that were entered, corrected or
+# reversed after `before` was loaded. The values of `day` include the latter, the values of `before` do not.
 _NET_FLOWS = """
 (select account_id, sum(amount_usd) as net_flow_usd
  from (
@@ -105,7 +110,7 @@ SECURITIES = f"""
 select security_id, coalesce(ticker, name), category, security_type from {_known("security")} s
 """  # noqa: S608
 
-# As bigints only: see `columns.read_integers`.
+# All columns are bigints, for `columns.read_integers`.
 POSITIONS = """
 select account_id, security_id, (market_value_usd * 100)::bigint as market_value_cents,
        coalesce(is_cash, false)::int::bigint as is_cash
@@ -126,7 +131,8 @@ from control.roll_forward_break b
 where b.vendor = %(vendor)s and b.run_id = %(run_id)s and b.business_date = %(day)s
 """
 
-# Accounts whose rows may be dead letters of the day, and the households that own a part of them; null id if it may be any account.
+# Accounts whose rows may be dead letters of the day, and the households that own a part of them. A null id: the dead letter may concern
+# any account.
 SILENT = f"""
 with about as (
     select distinct case when d.entity = 'account' then d.key else d.parent end as account_key

@@ -27,7 +27,7 @@ from include.keys.sealer import Sealer
 ROWS_A_PART = 100_000
 _KEY_BYTES = 32
 _REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
-# Packages whose errors are not OSError. Matched by name, so that a firm that stages on disk need not import them.
+# Packages of object stores, whose errors are not OSError. Compared by name, so that a firm that stages on disk need not import them.
 _STORES = {"aiobotocore", "aiohttp", "botocore"}
 
 
@@ -43,9 +43,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder on disk or object store.
+    """One folder on disk or in an object store.
 
-    Every method also raises:
+    Every method that reads or writes also raises:
         ConfigurationError: The bucket does not exist, or access is denied.
         TargetUnavailable: The disk is full, or the object store does not respond.
 
@@ -114,7 +114,10 @@ class Folder:
 
 
 class Parts:
-    """The Parquet files of a folder that a manifest lists. Each is verified against its checksum when it is first read."""
+    """The Parquet files of a folder that a manifest lists.
+
+    Each file is verified against the checksum in the manifest when this object reads it for the first time.
+    """
 
     def __init__(self, folder: Folder, listed: Sequence[Part]) -> None:
         self._folder, self._listed = folder, listed
@@ -161,7 +164,7 @@ class Parts:
 
 @dataclass
 class PartWriter:
-    """Writer of rows as parts of even size, with at most one part in memory.
+    """Writes rows as parts of at least `ROWS_A_PART` rows, with at most one part in memory. A part may be smaller after `flush`.
 
     Attributes:
         folder: Target folder.
@@ -179,14 +182,14 @@ class PartWriter:
     _rows: int = 0
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows; write a part when enough rows are pending."""
+        """Add rows; write the pending rows as a part once they are at least `ROWS_A_PART`."""
         self._pending.append(rows)
         self._rows += rows.num_rows
         if self._rows >= ROWS_A_PART:
             self.flush()
 
     def flush(self) -> None:
-        """Write the pending rows as one part; call once more at the end."""
+        """Write the pending rows as one part, if there are any. Call it at the end."""
         if not self._rows:
             self._pending.clear()
             return
@@ -197,11 +200,22 @@ class PartWriter:
         self._rows = 0
 
     def read(self) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the parts written so far as (name, rows); raise as `Parts.read` does."""
+        """Yield the parts written so far as (name, rows).
+
+        Raises:
+            FatalError: A part is missing, or its checksum is wrong.
+        """
         return Parts(self.folder, tuple(self.parts)).read()
 
     def remove(self, is_unwanted: Callable[[pa.Table], pa.Array]) -> None:
-        """Remove rows from the parts written so far; `is_unwanted` marks them in the rows of one part."""
+        """Remove rows from the parts written so far.
+
+        Args:
+            is_unwanted: Takes the rows of one part; returns an array of booleans that is true for the rows to remove.
+
+        Raises:
+            FatalError: A part is missing, or its checksum is wrong.
+        """
         for place, (name, rows) in enumerate(self.read()):
             unwanted = is_unwanted(rows)
             if pc.any(unwanted).as_py():
@@ -221,7 +235,7 @@ class PartWriter:
 
 
 def total(rows: pa.Table, column: str) -> Decimal:
-    """Return the exact sum of a decimal column; nulls count as zero."""
+    """Return the exact sum of a money column (up to two decimals); nulls count as zero."""
     summed = pc.sum(rows.column(column).cast(pa.decimal256(50, 2)))
     return summed.as_py() or Decimal(0)
 

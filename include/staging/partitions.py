@@ -1,4 +1,4 @@
-"""Typed Parquet on disk or object store: one partition per vendor, table, business date and pull.
+"""Partitions: typed Parquet on disk or in an object store, one partition per vendor, table, business date and pull.
 
     <root>/<vendor>/<table>/<business_date>/<pull_id>/
         part-00000.parquet ...    staged rows, zstd, exact decimals
@@ -11,7 +11,7 @@ Each pull writes to its own folder, so that a late writer can't overwrite anothe
 warehouse can be rebuilt. Reads are repeatable: each part is verified against its checksum. Every file is encrypted: see
 `include.staging.files`.
 
-The path below the root identifies a partition between tasks, in the ledger and in dead letters. A step opens it once, as a `Partition`.
+Tasks, the ledger and dead letters identify a partition by its path below the root. A step opens the partition once, as a `Partition`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ FAULTS = pa.schema(
         ("expectations", pa.list_(pa.string())),
     ]
 )
-"""One row per row that validation refused: its part, its number there, its key, and the expectations that failed."""
+"""Schema of `faults.parquet`: one row per row that validation refused.
+
+It contains the row's part, its index in the part from 0, its key as text, and the expectations that failed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,15 @@ class Manifest:
     """Manifest of one pull: its request, row counts, money and parts.
 
     Attributes:
-        pulled: `current` (current state of all rows), `historical` (data as of a past date), `selected` (current state of selected keys), or
-            `pushed` (rows that arrived between daily runs).
-        window: Bounds of the requested edit window, ISO; None if there was none.
+        pulled: Kind of pull: `current` (current state of all rows), `historical` (data as of a past date), `selected` (current state of
+            selected keys), or `pushed` (rows that arrived between daily runs).
+        extracted_at: When the pull started.
+        contract: `Table.staged_hash` of the declaration.
+        window: Edit window of the pull, (from, to) as ISO times; None if there was none.
+        fetched: Number of rows received; equal to `staged + duplicate + dead`.
+        dead: Number of rows in `dead.jsonl`.
         money: Sum of the table's money column over the staged rows; None if the table has no money column.
-        undeclared: Fields that the contract does not declare.
+        undeclared: Names of fields that the contract does not declare.
     """
 
     vendor: str
@@ -113,24 +120,24 @@ class Staging:
             raise FatalError("The partition is incomplete: pull it again", partition=path) from error
 
     def open_validated(self, paths: Iterable[str]) -> list[Partition]:
-        """Open the partitions that still exist and were validated."""
+        """Open the partitions that still exist and were validated; leave out the others."""
         return [self.open(path) for path in paths if self.folder(path).has("faults.parquet")]
 
     def seal(self, manifest: Manifest) -> Partition:
-        """Write the manifest, which completes the partition; return the partition."""
+        """Complete a partition by writing its manifest; return the partition."""
         folder = self.folder(manifest.path)
         folder.write("manifest.json", json.dumps(asdict(manifest), default=str, indent=1).encode())
         return Partition(folder, manifest)
 
 
 class Partition:
-    """A complete partition, opened: its manifest, its rows, and the files beside them.
+    """A complete partition: its manifest, its rows, and the other files in its folder.
 
     Attributes:
-        folder: Its folder.
-        manifest: Its manifest.
-        table: Name of its table.
-        path: Its path below the staging root.
+        folder: Folder of the partition.
+        manifest: Manifest of the partition.
+        table: Name of the table.
+        path: Path below the staging root.
     """
 
     def __init__(self, folder: Folder, manifest: Manifest) -> None:
@@ -140,15 +147,26 @@ class Partition:
 
     @property
     def reference(self) -> Reference:
-        """What a task returns of this partition."""
+        """The reference to this partition that a task returns."""
         return {"table": self.table, "path": self.path}
 
     def rows(self, columns: list[str] | None = None) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the staged rows part by part, as (part, rows); raise as `Parts.read` does."""
+        """Yield the staged rows part by part, as (name of the part, rows).
+
+        Args:
+            columns: Columns to read; None for all.
+
+        Raises:
+            FatalError: A part is missing, or its checksum differs from the manifest.
+        """
         return self._parts.read(columns)
 
     def good_rows(self, columns: list[str]) -> Iterator[pa.Table]:
-        """Yield the rows that validation did not refuse, part by part."""
+        """Yield the rows that validation did not refuse, part by part. The partition must be validated.
+
+        Raises:
+            FatalError: A part is missing, or its checksum differs from the manifest.
+        """
         for part, rows in self.rows(columns):
             refused = self._list_refused(part)
             if len(refused):
@@ -157,7 +175,13 @@ class Partition:
             yield rows
 
     def refused_rows(self, columns: list[str]) -> Iterator[tuple[pa.Table, pa.Table]]:
-        """Yield the rows that validation refused, for each part that has some, as (faults, rows)."""
+        """Yield the rows that validation refused, as (faults, rows) for each part that has some. The partition must be validated.
+
+        `faults` has the schema `FAULTS` and one row per row of `rows`, in the same order.
+
+        Raises:
+            FatalError: A part is missing, or its checksum differs from the manifest.
+        """
         affected = self.faults.column("part")
         for part, rows in self._parts.read(columns, set(affected.to_pylist())):
             yield self.faults.filter(pc.equal(affected, part)), rows.take(self._list_refused(part))
@@ -167,27 +191,37 @@ class Partition:
 
     @functools.cached_property
     def faults(self) -> pa.Table:
-        """The rows that validation refused, with the schema `FAULTS`; reading it requires a validated partition."""
+        """The faults of the rows that validation refused, with the schema `FAULTS`.
+
+        Raises:
+            FileNotFoundError: The partition is not validated.
+        """
         return pq.read_table(io.BytesIO(self.folder.read("faults.parquet")))
 
     def write_faults(self, faults: pa.Table) -> None:
-        """Record the refused rows and the reasons. An empty table is recorded too: it says that validation is done."""
+        """Record which rows validation refused and why. Also record an empty table: the file shows that validation is done."""
         faults, buffer = faults.cast(FAULTS), io.BytesIO()
         pq.write_table(faults, buffer)
         self.folder.write("faults.parquet", buffer.getvalue())
         self.faults = faults
 
     def read_dead_lines(self) -> list[bytes]:
-        """Return the unreadable rows, each as a line of JSON: `{"key", "reasons", "row"}`."""
+        """Return the rows that could not be read, each as a line of JSON: an object with the fields key, reasons and row."""
         return self.folder.read("dead.jsonl").splitlines()
 
     def find_commonest_reason(self) -> str | None:
-        """Return the most common reason of the unreadable rows; None if all rows could be read."""
+        """Return the most common reason why rows could not be read; None if all rows could be read.
+
+        The reasons of one row count together, joined by `; `.
+        """
         reasons = Counter(map("; ".join, self._list_reasons()))
         return reasons.most_common(1)[0][0] if reasons else None
 
     def count_reasons(self) -> Counter[str]:
-        """Count the dead rows by reason, refused ones included; a row may have several."""
+        """Count the rows that could not be read, and those that validation refused, by reason. A row may have several reasons.
+
+        The partition must be validated.
+        """
         reasons = Counter(itertools.chain.from_iterable(self._list_reasons()))
         refused = pc.value_counts(pc.list_flatten(self.faults.column("expectations")))
         reasons.update({each["values"]: each["counts"] for each in refused.to_pylist()})

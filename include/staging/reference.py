@@ -1,4 +1,4 @@
-"""What identifies a partition between tasks, in the ledger and in dead letters. Imports nothing heavy."""
+"""References to partitions, which tasks, the ledger and dead letters use. This module imports no large package."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypedDict
 
 
 class Reference(TypedDict):
-    """What tasks pass on of a partition: its table, and its path below the staging root."""
+    """The reference to a partition that one task passes to the next: its table, and its path below the staging root."""
 
     table: str
     path: str

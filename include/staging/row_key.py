@@ -1,6 +1,6 @@
-"""The text of a row's key: the same for a row in every step, whether it is staged, dead or replayed.
+"""Format the key of a row as text, in the same way in every step.
 
-A dead letter stores this text. Its row closes it when it is loaded, which requires that both texts are equal.
+A dead letter stores this text. When a row with the same text is loaded later, the dead letter is closed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 def format_keys(rows: pa.Table, key: Sequence[str]) -> pa.Array:
     """Return the key of each row as text.
 
-    A key of one column is its value as text. Several columns are joined with `:`; in text values, `:` and the backslash are then
-    escaped with a backslash, so that different keys have different texts.
+    One key column: the value as text; null stays null.
+    Several key columns: the values joined with `:`; a null becomes empty. In string values, `:` and the backslash are escaped with a
+    backslash, so that different keys have different texts.
 
     Args:
         rows: Rows with the key columns, in their staged types.

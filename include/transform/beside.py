@@ -1,6 +1,6 @@
-"""Read the other tables that a map needs, and find rows that are uncertain because a row of another table is dead.
+"""Read the other tables that a map needs, and find the rows that are uncertain because a row of another table is a dead letter.
 
-Example: a household's address comes from its primary client. If that client's row is a dead letter, the household's address is
+Example: a household's address comes from the row of its primary client. If that row is a dead letter, the household's address is
 unknown, not null.
 """
 
@@ -20,24 +20,28 @@ from include.staging.partitions import Partition
 from include.transform.dead_rows import read_dead
 
 Find = Callable[[str], Partition | None]
-"""Return the partition of another table: from the same run, or the last loaded one."""
+"""A function that returns the partition of a table by the table's name; None if there is none."""
 _UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Dead rows that may concern rows of another table.
+    """Dead rows of a table that a map looks up, by the values of its lookup columns.
 
     Attributes:
         rows: Lookup columns of the dead rows, as text; null if a value can't be read.
-        good: Lookup columns of good rows, of the same table or of one nested in it: a row that matches one of them is certain.
+        good: Lookup columns of good rows, of the same table or of a table nested in it; None if they don't identify a row. A lookup
+            value that is among them was read, so no dead row concerns it.
     """
 
     rows: pa.Table
     good: pa.Table | None
 
     def may_concern(self, values: pa.Table) -> pa.Array:
-        """Return for each row of lookup values whether a dead row may concern it."""
+        """Return for each row of lookup values whether it may refer to a dead row.
+
+        Only the readable columns of a dead row are compared; a dead row without a readable column may concern every row.
+        """
         result = pa.repeat(pa.scalar(False), values.num_rows)
         readable = [pc.is_valid(column).to_pylist() for column in self.rows.columns]
         patterns = list(zip(*readable, strict=True))
@@ -58,12 +62,12 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Another table that a map reads.
+    """A second table that a map looks up for the rows of its own table.
 
     Attributes:
-        good: Good rows of the table, with the columns that the map needs.
-        dead: Dead rows of the table and of its parent tables: child rows of a dead row are never requested.
-        found_by: Column of this table -> column of the map's own table.
+        good: Good rows of the second table, with the columns that the map needs.
+        dead: Dead rows of the second table and of its parent tables. The child rows of a dead parent row were never requested.
+        found_by: Lookup column of the second table -> column of the map's own table that has the same value.
     """
 
     good: pa.Table
@@ -71,7 +75,7 @@ class Beside:
     found_by: Mapping[str, str]
 
     def is_uncertain(self, rows: pa.Table) -> pa.Array:
-        """Return for each row of the map's own table whether a dead row of this table may concern it."""
+        """Return for each row of the map's own table whether it may refer to a dead row of the second table."""
         dead = [each for each in self.dead if each.rows.num_rows]
         if not dead or not self.found_by:
             return pa.repeat(pa.scalar(bool(dead)), rows.num_rows)
@@ -81,16 +85,18 @@ class Beside:
 
 
 def read_beside(vendor: Vendor, entity_map: EntityMap, find: Find, find_last: Find) -> list[Beside]:
-    """Read the other tables that a map needs, in the order of its declaration.
+    """Read the other tables that a map needs, in the order in which it declares them.
+
+    A missing optional table is returned with no rows.
 
     Args:
         vendor: The declaration.
         entity_map: The map.
-        find: Returns the partition of a table in the same run.
-        find_last: Returns the last loaded partition of an optional table.
+        find: Returns the partition that the same run staged of a table.
+        find_last: Returns the last loaded partition of a table; used for optional tables that the run did not pull.
 
     Raises:
-        ConfigurationError: A required table was not pulled.
+        ConfigurationError: The same run did not pull a required table.
     """
 
     def find_any(name: str) -> Partition | None:
@@ -124,14 +130,14 @@ def _read_dead(
     lookup: Mapping[str, str],
     below: pa.Table | None = None,
 ) -> Iterator[Dead]:
-    """Read the dead rows of a table, then of its parent.
+    """Yield the dead rows of a table, then those of its parent, its parent's parent, and so on.
 
     Args:
         vendor: The declaration.
         table: The table.
         find: Returns the partition of a table.
-        lookup: Column of the result -> staged column of this table.
-        below: Lookup columns of good rows of the nested table: a row that matches one of them has no dead parent in this table.
+        lookup: Lookup column -> staged column of this table with its value.
+        below: Lookup columns of the good rows of the child table. The parent of such a row is not dead.
     """
     if (partition := find(table.name)) is None:
         return

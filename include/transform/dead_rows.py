@@ -1,8 +1,8 @@
-"""Find the entities that a dead row may describe, and its money.
+"""Find the entities that a dead row may describe, and the row's money.
 
-While its dead letter is open, these entities are not taken as removed, and the money is counted. Often only one field of a dead row
-is at fault. The other fields identify the entity: by its canonical key if every column of the key can be read, else by its parent
-(the account of a position). A row that shows neither may describe any row of its entity.
+While the row's dead letter is open, these entities do not count as removed, and reports include the missing money. Often only one
+field of a dead row is at fault, and other fields identify the entity: its key if every column of the key can be read, otherwise its
+parent (the account of a position). A row with neither may describe any row of its entity.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DeadMoney:
     """Money of dead rows.
 
     Attributes:
-        usd: Sum of the readable amounts; None if there are none.
+        usd: Sum of the readable amounts; None if no amount can be read.
         unreadable: Number of rows whose amount can't be read.
     """
 
@@ -48,21 +48,21 @@ class DeadMoney:
 
 
 def read_unreadable_dead_letters(vendor: Vendor, table: Table, partition: Partition) -> Iterator[DeadLetter]:
-    """Yield the dead letters of a partition's unreadable rows."""
+    """Yield a dead letter for each row of a partition that parsing could not read (`dead.jsonl`)."""
     for lines, rows, faults in _iterate_unreadable(vendor, table, partition):
         for (number, line), about in zip(lines, _describe(vendor, table, rows, faults), strict=True):
             yield DeadLetter(line["key"], line["reasons"], "dead.jsonl", number, **about)
 
 
 def read_refused_dead_letters(vendor: Vendor, table: Table, partition: Partition) -> Iterator[DeadLetter]:
-    """Yield the dead letters of the rows that validation refused in a partition."""
+    """Yield a dead letter for each row of a partition that validation refused (`faults.parquet`)."""
     for listed, rows, faults in _iterate_refused(table, partition, _list_needed_columns(vendor, table)):
         for fault, about in zip(listed, _describe(vendor, table, rows, faults), strict=True):
             yield DeadLetter(fault["row_key"], fault["expectations"], fault["part"], fault["row_number"], **about)
 
 
 def read_dead(vendor: Vendor, table: Table, partition: Partition, columns: list[str]) -> pa.Table:
-    """Read columns of all dead rows of a partition as text; null if a value can't be read."""
+    """Return columns of all dead rows of a partition, unreadable and refused, as text; null if a value can't be read or is at fault."""
     schema = pa.schema([(name, pa.string()) for name in columns])
     tables = [schema.empty_table()]
     for _, rows, faults in _iterate_unreadable(vendor, table, partition):
@@ -73,7 +73,7 @@ def read_dead(vendor: Vendor, table: Table, partition: Partition, columns: list[
 
 
 def sum_refused_money(table: Table, partition: Partition) -> DeadMoney:
-    """Sum the money of all rows that validation refused in a partition."""
+    """Sum the money of the rows that validation refused in a partition. An amount that is at fault itself counts as unreadable."""
     result = DeadMoney(None, 0)
     if table.money is None:
         return result
@@ -99,13 +99,13 @@ def sum_money(dead_letters: Iterable[DeadLetter]) -> DeadMoney:
 
 
 ANY = "*"
-"""Every column of a row: used if a fault can't be attributed to one column."""
+"""Stands for every column of a row, if a fault can't be attributed to one column."""
 
 
 def _iterate_unreadable(
     vendor: Vendor, table: Table, partition: Partition
 ) -> Iterator[tuple[list[tuple[int, Any]], pa.Table, list[set[str]]]]:
-    """Yield the unreadable rows of a partition: numbered lines, rows with the readable values, and the columns at fault."""
+    """Yield the unreadable rows of a partition in batches: (line number, line), the rows' readable values, and each row's columns at fault."""
     sources = {col.source: col.name for col in table.columns}
     lines = enumerate(map(load, partition.read_dead_lines()))
     while some := list(islice(lines, _AT_ONCE)):
@@ -116,7 +116,7 @@ def _iterate_unreadable(
 def _iterate_refused(
     table: Table, partition: Partition, columns: list[str]
 ) -> Iterator[tuple[list[dict[str, Any]], pa.Table, list[set[str]]]]:
-    """Yield the rows that validation refused, in batches: their faults, the rows reduced to `columns`, and each row's columns at fault."""
+    """Yield the rows that validation refused in batches: entries of `faults.parquet`, the rows' `columns`, and each row's columns at fault."""
     names = set(staged_schema(table).names)
     for faults, rows in partition.refused_rows(columns):
         for start in range(0, rows.num_rows, _AT_ONCE):
@@ -126,7 +126,7 @@ def _iterate_refused(
 
 
 def _mask_faults(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> pa.Table:
-    """Return columns as text, null where the column is at fault."""
+    """Return columns of rows as text, with null for each value whose column is at fault in that row."""
     values = {}
     for name in columns:
         is_read = pa.array([not {name, ANY} & bad for bad in faults])
@@ -135,7 +135,7 @@ def _mask_faults(rows: pa.Table, faults: list[set[str]], columns: list[str]) -> 
 
 
 def _find_fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]:
-    """Return the staged columns that the reasons of a dead row name; `ANY` for a reason that names none."""
+    """Return the staged columns named by the reasons of an unreadable row (`<source field>: ...`); `ANY` for a reason that names none."""
     columns = [sources.get(reason.partition(":")[0]) for reason in reasons]
     return {name or ANY for name in columns}
 
@@ -152,7 +152,12 @@ def _find_column(expectation: str, names: Collection[str]) -> str:
 def _read_values(
     table: Table, vendor: Vendor, raw: list[dict[str, Any] | None], faults: list[set[str]]
 ) -> tuple[pa.Table, list[set[str]]]:
-    """Read the readable values of unreadable rows, null elsewhere; all null if a row has a fault that its reasons do not name."""
+    """Parse unreadable rows again without their fields at fault.
+
+    Returns:
+        The rows in the same order, null for each field at fault; and each row's columns at fault. A row that still can't be parsed
+        has only nulls, and `ANY` as its columns at fault.
+    """
     columns = tuple(replace(col, required=False) for col in table.columns if col.kind == "value")
     reader = PageReader(replace(table, columns=columns), Redactor(b""), vendor.sentinels, vendor.zone, vendor.name)
     sources = {col.name: col.source for col in columns}
@@ -171,7 +176,7 @@ def _read_values(
 
 
 def _list_needed_columns(vendor: Vendor, table: Table) -> list[str]:
-    """Return the staged columns that are needed to describe a dead row."""
+    """Return the staged columns from which `_describe` finds a dead row's money, date and entities."""
     needed: set[str] = {*table.key, *filter(None, [table.money])}
     for each in vendor.maps:
         if each.table == table.name:
@@ -183,8 +188,11 @@ def _list_needed_columns(vendor: Vendor, table: Table) -> list[str]:
 
 
 def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str]]) -> list[dict[str, Any]]:
-    """Return the fields of each row's dead letter: its money, its date, and the entities that it may describe."""
-    # A partial map only refers to an entity that another table describes, so its dead row removes nothing.
+    """Return for each dead row the fields of its dead letter: `money_usd`, `is_money_unreadable`, `row_date` and `describes`.
+
+    `describes` has an entry per entity, with those of `key`, `parent`, `position` and `quantity` that can be read.
+    """
+    # A partial map only refers to an entity that another table describes, so a missing row can't remove the entity.
     own = (each for each in vendor.maps if each.table == table.name and not each.is_partial)
     maps = [(each, canonical.named(each.entity)) for each in own]
     described: list[list[dict[str, str]]] = [[] for _ in range(rows.num_rows)]
@@ -222,7 +230,10 @@ def _describe(vendor: Vendor, table: Table, rows: pa.Table, faults: list[set[str
 def _describe_second_leg(
     described: list[list[dict[str, str]]], also_moves: Derived, table: Table, rows: pa.Table, faults: list[set[str]]
 ) -> None:
-    """Add the second position that each row changes, by its money; the entry has no position if its key can't be read."""
+    """Add to each transaction's description a second entry: the position (cash) that the transaction's money changes.
+
+    A transaction without such a position gets no second entry. If the position can't be read, the entry has no position.
+    """
     positions = _evaluate(also_moves, rows, faults)
     amounts = _evaluate(str(table.money), rows, faults)
     for about, position, amount, at_fault in zip(described, positions, amounts, faults, strict=True):
@@ -235,7 +246,10 @@ def _describe_second_leg(
 
 
 def _list_columns(each: EntityMap, column: str) -> tuple[str, ...] | None:
-    """Return the staged columns of a canonical column; None if the map does not compute it from the row alone."""
+    """Return the staged columns from which a map computes a canonical column.
+
+    None if the column is not mapped, is a constant, or is computed from a column that the map's `split` adds.
+    """
     source = each.columns.get(column)
     if source is None or isinstance(source, Constant):
         return None
@@ -245,7 +259,10 @@ def _list_columns(each: EntityMap, column: str) -> tuple[str, ...] | None:
 
 
 def _evaluate_canonical(each: EntityMap, column: str, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
-    """Return a canonical column of dead rows as text; None if one of its staged columns can't be read."""
+    """Compute a canonical column of dead rows as text; None for each row in which one of its staged columns is at fault.
+
+    None for all rows if `_list_columns` returns no staged columns.
+    """
     source = each.columns.get(column)
     if isinstance(source, Constant) or source is None or not _list_columns(each, column):
         return [None] * rows.num_rows
@@ -253,7 +270,7 @@ def _evaluate_canonical(each: EntityMap, column: str, rows: pa.Table, faults: li
 
 
 def _evaluate(source: str | Derived, rows: pa.Table, faults: list[set[str]]) -> list[str | None]:
-    """Evaluate a staged or derived column on dead rows, as text; None if one of its staged columns can't be read."""
+    """Compute a staged or derived column of dead rows as text; None for each row in which one of its staged columns is at fault."""
     columns = (source,) if isinstance(source, str) else source.columns
     arrays = [rows.column(name).combine_chunks() for name in columns]
     values = arrays[0] if isinstance(source, str) else source.function(*arrays)

@@ -28,7 +28,7 @@ from include.transform.beside import Beside, Find, read_beside
 from include.transform.dead_rows import read_refused_dead_letters, read_unreadable_dead_letters
 
 INCOMPLETE = "another row of it is a dead letter"
-"""Rule that drops a row computed from several rows of which one is a dead letter: a sum, or a row that reads another table."""
+"""Name of the rule that drops a row computed from several staged rows if one of these is a dead letter, such as a sum of lots."""
 _UNCERTAIN = "@uncertain"
 
 
@@ -38,16 +38,16 @@ class Produced:
 
     Attributes:
         entity: Name of the canonical entity.
-        staged: Input rows, without those that validation refused.
+        staged: Input rows; rows that validation refused are not included.
         produced: Canonical rows.
-        split: Rows beyond the first that one staged row became.
-        merged: Rows merged into another row of the same entity.
-        dropped: Rows dropped by a named rule, by rule.
-        money_in: Sum of the money column over the input rows; None if the split creates that column.
+        split: Additional rows: a staged row that is split into three rows adds two.
+        merged: Rows merged into another row with the same key.
+        dropped: Name of a rule -> rows that it dropped.
+        money_in: Sum of the money column over the input rows; None if the entity has no money, or if the split computes it.
         money_dropped: The part of `money_in` that rules dropped.
-        money_held_back: The part of `money_dropped` that belongs to the rule `INCOMPLETE`.
+        money_held_back: The part of `money_dropped` that the rule `INCOMPLETE` dropped.
         money: Sum of the canonical money column; None if the entity has none.
-        uncertain: Keys of descriptions whose nulls mean unknown: the row of another table with the value is a dead letter.
+        uncertain: Keys of descriptions whose nulls mean unknown, because the row of another table with the value is a dead letter.
         parts: Files of the canonical folder.
     """
 
@@ -73,8 +73,8 @@ def transform(
     Args:
         vendor: The declaration.
         partition: The partition.
-        find: Returns the partition of another table in the same run, for maps that read other tables.
-        find_last: Returns the last loaded partition of an optional table.
+        find: Returns the partition that the same run staged of another table, for maps that read other tables.
+        find_last: Returns the last loaded partition of an optional table, if the run did not pull it.
 
     Returns:
         One result per map of the table, in the order of the declaration.
@@ -90,7 +90,7 @@ def transform(
 
 
 class Canonical:
-    """The canonical rows that a map produced from a partition, opened.
+    """The canonical rows that a map produced from a partition; opens the files of an earlier `transform`.
 
     Attributes:
         result: Counts, money and files.
@@ -105,7 +105,7 @@ class Canonical:
         self._parts = Parts(folder, self.result.parts)
 
     def rows(self) -> Iterator[pa.Table]:
-        """Yield the rows, part by part; raise as `Parts.read` does."""
+        """Yield the rows, part by part. Raises the errors of `Parts.read`."""
         for _, rows in self._parts.read():
             yield rows
 
@@ -187,9 +187,10 @@ def _produce(
 def _make_incomplete_test(
     vendor: Vendor, entity_map: EntityMap, entity: Entity, partition: Partition
 ) -> Callable[[pa.Table], pa.Array]:
-    """Return a predicate for summed rows that lack a dead row, so that their sum is wrong.
+    """Return a function that returns for each summed row whether a dead row is missing from its sum.
 
-    A dead row whose key can't be read may belong to any sum of its parent.
+    A dead row whose key can't be read may belong to every sum of its parent (all positions of the account). A dead row whose parent
+    can't be read either is ignored here: reconciliation compares the sum with the account value that the vendor states.
     """
     columns = {"key": entity.key, "parent": f"{entity.parent}_key"}
     known: dict[str, set[str]] = {of: set() for of in columns}
@@ -210,7 +211,11 @@ def _make_incomplete_test(
 
 
 def _settle_uncertain(rows: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
-    """Hold back rows that a dead row of another table may concern; for descriptions, mark the keys, and the load keeps stored values."""
+    """Hold back the rows that may refer to a dead row of another table; return the others.
+
+    A description is not held back, unless it is a member of a set: its key is added to `result.uncertain`, and the load keeps the
+    stored values where the row has nulls.
+    """
     if entity.kind != "description" or entity.set_of:
         return _hold_back(rows, is_uncertain, entity, result)
     result.uncertain += tuple(rows.column(entity.key).filter(is_uncertain).to_pylist())
@@ -218,7 +223,7 @@ def _settle_uncertain(rows: pa.Table, is_uncertain: pa.Array, entity: Entity, re
 
 
 def _hold_back(rows: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
-    """Drop rows by the rule `INCOMPLETE`."""
+    """Drop the uncertain rows by the rule `INCOMPLETE`, and count them in `result`; return the others."""
     held_back = rows.filter(is_uncertain)
     if not held_back.num_rows:
         return rows
@@ -241,7 +246,10 @@ def _write(rows: pa.Table, entity: Entity, result: Produced, writer: PartWriter)
 
 
 def _split(part: pa.Table, entity_map: EntityMap, beside: list[Beside], result: Produced) -> pa.Table:
-    """Split staged rows into zero or more rows each, as the map declares; add the extra and the dropped rows to the counts of `result`."""
+    """Split staged rows into zero or more rows each, as the map declares; without a split, return them unchanged.
+
+    Counts the additional rows in `result.split`, and staged rows that became no row in `result.dropped`.
+    """
     if entity_map.split is None:
         return part
     split_rows: pa.Table = entity_map.split(part, *(each.good for each in beside))
@@ -292,7 +300,7 @@ def _map_columns(part: pa.Table, entity_map: EntityMap, day: date, schema: pa.Sc
 
 
 def evaluate(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
-    """Compute a canonical column of staged rows from the source that a map declares."""
+    """Compute a canonical column from staged rows; `source` is a staged column, a function of staged columns, or a constant."""
     if isinstance(source, str):
         return part.column(source).combine_chunks()
     if isinstance(source, Constant):
@@ -301,7 +309,7 @@ def evaluate(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
 
 
 def _sum_by_key(rows: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
-    """Return one row per key: the first, with some columns summed over all rows of the key."""
+    """Return the first row of each key, with the `summed` columns added up over all rows of the key."""
     first = _keep_first(rows, key, pa.array([], pa.string()))
     if first.num_rows == rows.num_rows:
         return rows
@@ -315,7 +323,7 @@ def _sum_by_key(rows: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
 
 
 def _keep_newest(rows: pa.Table, entity: Entity) -> pa.Table:
-    """Return one row per key: the newest by the entity's version. A final state yields only to a later reopening."""
+    """Return one row per key: the newest by the entity's version. A final state wins over a newer non-final one that does not reopen it."""
     version = str(entity.version)
     order = [(version, "descending", "at_end")]
     if entity.final:

@@ -1,1 +1,1 @@
-"""Validate a staged vendor-day with Great Expectations: refuse bad rows with their reasons; stop a bad day."""
+"""Validate a staged vendor-day with Great Expectations: bad rows become dead letters with their reasons, and a bad day is stopped."""

@@ -1,7 +1,7 @@
 """Run the suites over a vendor-day.
 
-Great Expectations is imported here, inside the task, once for all tables (seconds and 270 MB). It runs in an ephemeral
-context, part by part; the results of the parts are added up to one result per table, with the configuration of the suite.
+Great Expectations is imported inside the task, once for all tables, because the import takes seconds and 270 MB. It runs in an ephemeral
+context on one part of a table at a time. The results of the parts are added up to one result per expectation of the suite.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PLACES = {
 
 
 class Validator:
-    """Great Expectations, ready to check frames."""
+    """An ephemeral context of Great Expectations that checks data frames."""
 
     def __init__(self) -> None:
         os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -51,10 +51,10 @@ class Validator:
         self._suite = gx.ExpectationSuite
 
     def check(self, frame: pd.DataFrame, expectations: Sequence[Expectation], result_format: Any) -> list[Any]:
-        """Check a frame; return one result per expectation, in order.
+        """Check a frame; return one result of Great Expectations per expectation, in the same order.
 
         Raises:
-            ConfigurationError: Great Expectations can't run an expectation or does not know it.
+            ConfigurationError: Great Expectations does not know an expectation or can't run it.
         """
         configurations = [
             {"type": e.type, "kwargs": e.kwargs, "meta": {"place": n}} for n, e in enumerate(expectations)
@@ -85,12 +85,12 @@ class Outcome:
     Attributes:
         table: Name of the table.
         staged: Rows that were checked.
-        refused: Rows that became dead letters.
+        refused: Rows that a row-level expectation refused.
         failed: Messages of batch-level expectations that failed.
         accepted: Messages of batch-level expectations that failed and that the operator accepted for this run.
-        results: One entry per expectation of the suite: counts, success, and the configuration as in the suite.
-        measures: Values that the batch-level expectations checked.
-        details: Explanation of each measure: keys, counts, sums.
+        results: One entry per expectation of the suite, with counts, success and the expectation's configuration.
+        measures: Name -> value of each measure that batch-level expectations may check.
+        details: Name of a measure -> explanation with keys, counts or sums.
     """
 
     table: str
@@ -104,12 +104,12 @@ class Outcome:
 
     @property
     def exceeds_dead_ratio(self) -> bool:
-        """Whether the ratio of dead rows exceeds the suite's limit: the fault is in the table or the suite, not in single rows."""
+        """Whether the ratio of dead rows exceeds the suite's limit. If so, the table or the suite is wrong, rather than single rows."""
         return any(e["kwargs"]["column"] == "dead_ratio" and not e["success"] for e in self._of("batch"))
 
     @property
     def worst(self) -> dict[str, Any]:
-        """The result of the row-level expectation that refused the most rows; empty if none did."""
+        """The entry of `results` of the row-level expectation that refused the most rows; empty if no row was refused."""
         most = max(self._of("row"), key=itemgetter("unexpected_count"), default={})
         return most if most.get("unexpected_count") else {}
 
@@ -128,21 +128,22 @@ def validate_day(
 ) -> dict[str, Outcome]:
     """Validate every table of a vendor-day: rows first, then the day as a whole.
 
-    Write refused rows (`faults.parquet`) and results (`validation.json`) to each partition.
+    Writes the refused rows (`faults.parquet`) and the results (`validation.json`) to each partition.
 
     Args:
         vendor: The declaration.
-        partitions: Partition by table.
-        recent: Row counts of recent days by table, for `rows_ratio`.
-        earlier: Partitions of the last loaded days by table, newest first.
-        accept_unusual: Accept failures of the measures in `compared.ACCEPTABLE`: unusual against earlier days, or not adding up.
-        rows_only: Skip batch-level expectations.
+        partitions: Table -> its partition.
+        recent: Table -> row counts of recent days, for `rows_ratio`.
+        earlier: Table -> its partitions of the last loaded days, newest first.
+        accept_unusual: Whether an operator accepts failures of the measures in `compared.ACCEPTABLE`.
+        rows_only: Whether to skip the batch-level expectations.
 
     Returns:
-        Outcomes by table, including batch-level failures; see `stop_if_unfit`.
+        Table -> outcome. Failures of batch-level expectations are in the outcomes and do not raise; see `stop_if_unfit`.
 
     Raises:
-        ConfigurationError: A partition was staged under another declaration, or a suite does not match the table.
+        ConfigurationError: A partition was staged under another declaration, or a suite names a column or measure that the table does
+            not have.
     """
     for name, partition in partitions.items():
         _refuse_other_contract(vendor, vendor.table(name), partition)
@@ -166,7 +167,7 @@ def validate_day(
 
 
 def _refuse_other_contract(vendor: Vendor, table: Table, partition: Partition) -> None:
-    """Refuse a partition of another declaration, whose types and names would be misread."""
+    """Raise ConfigurationError if a partition was staged under another declaration: its types and names may be different."""
     staged = partition.manifest.contract
     if staged != table.staged_hash:
         raise ConfigurationError(
@@ -219,9 +220,9 @@ def _validate_rows(validator: Validator, vendor: Vendor, table: Table, partition
 def _find_bad_rows(
     validator: Validator, frame: pd.DataFrame, applied: Sequence[Expectation], outcome: Outcome
 ) -> dict[int, list[str]]:
-    """Return the bad rows of a part: place -> reasons of the expectations that failed.
+    """Return the bad rows of a part: place of the row -> reasons of the expectations that refused it.
 
-    Each expectation is run once to count its failures, which is cheap. Only those that fail are run again to locate the bad rows.
+    Every expectation is run once to count its bad rows, which is cheap. Expectations with bad rows are run again to locate them.
     """
     failures: dict[int, list[str]] = {}
     counted = validator.check(frame, applied, _COUNTS)
@@ -290,7 +291,7 @@ def _start_entry(expectation: Expectation) -> dict[str, Any]:
 
 
 def _add_up(entry: dict[str, Any], result: Any) -> None:
-    """Add the result of one part to the table's result."""
+    """Add the result of an expectation on one part to its entry in `Outcome.results`."""
     entry["success"] = entry["success"] and bool(result.success)
     for name in ("element_count", "unexpected_count", "missing_count"):
         entry[name] += result.result.get(name) or 0

@@ -1,16 +1,17 @@
-"""Compare a day with the last loaded day: measures for data that is consistent in itself and still wrong.
+"""Compare a day with the last loaded day. The measures find data that is consistent in itself and still wrong.
 
-total_ratio             the table's money divided by the money of the last loaded day plus the external flows since; 1 if they
-                        differ by less than $10,000
-class_total_ratio_min   the same ratio by asset class: the lowest and the highest of all classes with a fifth of the money or more;
-class_total_ratio_max   a difference that transactions may explain counts as 1
-price_jump_ratio        share of securities whose price is less than 0.6 or more than 1.67 times that of the last loaded day
-unpriced_ratio          share of securities that had a price, and now have none or 0
-stale_price_ratio       of the securities whose price moved the day before: share with the price of the last loaded day; null if
-                        there are fewer than ten
+total_ratio             the table's money divided by the expected money: that of the last loaded day plus the external flows since. 1 if
+                        the two differ by $10,000 or less
+class_total_ratio_min   lowest ratio of an asset class: its money divided by its money on the last loaded day. 1 if the difference is not
+                        larger than $10,000 or the turnover of all transactions since. Only classes with a fifth of the money or more
+class_total_ratio_max   highest ratio of an asset class
+price_jump_ratio        share of securities whose price is less than 0.6 times or more than 1.67 times the last loaded price
+unpriced_ratio          share of the securities with a last loaded price that now have no price, or 0
+stale_price_ratio       among the securities whose price changed on the last loaded day, share whose price has not changed since; null
+                        if there are fewer than ten such securities
 
-The measures of `matched` are included. Shares ignore a few securities (see `matched.eased_share`): in a firm of five securities, one
-stock split is not a fault. All are null if no day was loaded before. History is the partitions of the last loaded days.
+The result includes the measures of `matched`. `price_jump_ratio` and `unpriced_ratio` ignore a few securities (see
+`matched.eased_share`): in a firm with five securities, one stock split is not a fault. All measures are null if no day was loaded before.
 """
 
 from __future__ import annotations
@@ -45,12 +46,19 @@ _OF_POSITIONS = (
 ACCEPTABLE = frozenset(
     {"rows_ratio", "dead_money_ratio", "accounts_off", *_OF_MONEY, *_OF_POSITIONS, *MATCHED, *POSTED}
 )
-"""Measures whose failure an operator may accept: an unusual day, or accounts that do not add up to the vendor's totals."""
+"""Measures whose failure an operator may accept: the day is unusual, or accounts do not add up to the vendor's totals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Money of one partition: total, by asset class, and the price of each security."""
+    """Money of one partition.
+
+    Attributes:
+        day: Business date.
+        total: Sum of the money, dollars.
+        classes: Asset class -> sum of its money; empty if the table has no asset classes.
+        prices: Security -> price; 0 if it has none.
+    """
 
     day: date
     total: Decimal
@@ -65,8 +73,8 @@ def compare(
 
     Args:
         vendor: The declaration.
-        table: The table to measure. A table without money, or pulled by window, has only the measures of `matched`.
-        partitions: Partition of every table pulled for the day.
+        table: The table to measure. A table without money, or that is pulled by window, has only the measures of `matched`.
+        partitions: Table -> partition, for every table pulled for the day.
         earlier: Partitions of the same table of the last loaded days, newest first.
     """
     comparison = match(vendor, table, partitions[table.name], earlier)
@@ -117,7 +125,14 @@ def _read_money(vendor: Vendor, table: Table, partition: Partition) -> Money:
 def _sum_flows(
     vendor: Vendor, partitions: Mapping[str, Partition], after: date, until: date
 ) -> tuple[Decimal, Decimal]:
-    """Sum external flows, and the turnover of all posted transactions, after one date until another; 0 if none were pulled."""
+    """Return the sum of external flows, and the turnover (sum of absolute amounts) of all posted transactions; 0 if none were pulled.
+
+    Args:
+        vendor: The declaration.
+        partitions: Table -> partition, for every table pulled for the day.
+        after: Only transactions traded after this day.
+        until: Only transactions traded on this day or before.
+    """
     flows = turnover = Decimal(0)
     for each in (m for m in vendor.maps_to("transaction") if m.table in partitions):
         names = ("amount_usd", "flow", "status", "trade_date")
@@ -166,7 +181,10 @@ def _compare_classes(comparison: Comparison, now: Money, before: Money, turnover
 
 
 def _ratio(new: Decimal, old: Decimal, slack: Decimal) -> float | None:
-    """Return new / old; 1 if they differ by no more than the slack, None if `old` is not positive."""
+    """Return new / old; None if `old` is not positive.
+
+    The ratio is 1 if the two differ by `slack` or less, unless `new` is 0 and `old` is not.
+    """
     if abs(new - old) <= slack and (new or not old):
         return 1.0
     return float(new / old) if old > 0 else None

@@ -1,6 +1,6 @@
-"""Date ranges in suites: a bound is a date (`1970-01-01`) or relative to the partition (`business_date+31d`).
+"""Date ranges in suites. A bound is a date (`1970-01-01`), or relative to a date of the partition (`business_date+31d`).
 
-A relative bound moves with the partition, so that a date of the year 202 or 2062 is refused on every day.
+With relative bounds, a mistyped year such as 202 or 2062 is refused on every day, today and in years.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from include.errors import ConfigurationError
 from include.staging.partitions import Manifest
 
 Anchors = Mapping[str, date]
-"""Name -> day: `business_date`, and `extracted_at` as a day in UTC."""
+"""Dates of a partition by name: `business_date`, and `extracted_at` as a day in UTC."""
 
 _MOVING = re.compile(r"(business_date|extracted_at)(?:([+-]\d+)d)?")
 
 
 def read_anchors(manifest: Manifest) -> Anchors:
-    """Return the anchor dates of a partition."""
+    """Return the dates of a partition to which bounds may be relative."""
     return {"business_date": manifest.business_date, "extracted_at": manifest.extracted_at.date()}
 
 
 def resolve_bounds(kwargs: Mapping[str, Any], anchors: Anchors) -> dict[str, Any]:
-    """Return an expectation's arguments with relative bounds resolved to dates, for reports."""
+    """Return an expectation's arguments with each relative bound replaced by its date, for reports."""
     return {
         name: _resolve_bound(value, anchors).isoformat() if _MOVING.fullmatch(str(value)) else value
         for name, value in kwargs.items()
@@ -36,10 +36,10 @@ def resolve_bounds(kwargs: Mapping[str, Any], anchors: Anchors) -> dict[str, Any
 
 
 def within_dates(values: pa.Array, kwargs: Mapping[str, Any], anchors: Anchors) -> pa.Array:
-    """Return whether each date, or UTC date of a time, is within `min_value` and `max_value`; null if the value is null.
+    """Return whether each date is from `min_value` to `max_value`, both included; null if the value is null. Times count by their UTC date.
 
     Raises:
-        ConfigurationError: A bound is neither a date nor relative to an anchor.
+        ConfigurationError: A bound is neither a date nor relative to a date of the partition.
     """
     is_time = pa.types.is_timestamp(values.type)
     days = values.cast(pa.timestamp("us")).cast(pa.date32(), safe=False) if is_time else values

@@ -24,13 +24,13 @@ from include.errors import FatalError
 from include.staging.partitions import Partition
 
 KEPT = 1000
-"""Maximum number of results on the site: about five months of six tables a day. Partitions keep their own forever."""
+"""Maximum number of results on the site: about five months of six tables a day. The partitions themselves keep all results."""
 
 _VIEW = "include.validation.docs_view"
 
 
 def build(root: Path, partitions: Iterable[Partition], run_id: str) -> Path:
-    """Add the validation results of a run's partitions to the site; idempotent per run.
+    """Add the validation results of a run's partitions to the site. Running it again for the same run has no further effect.
 
     Args:
         root: Folder of Data Docs, shared by all processes that build and serve them.
@@ -74,7 +74,7 @@ def find_validated(partitions: Iterable[Partition]) -> list[Partition]:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Lock the site below `root` against other builds and other writers of pages; the lock ends with its process."""
+    """Hold a lock on the site below `root` against other builds and other writers of pages. If the process dies, the lock ends."""
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -91,7 +91,7 @@ class _Errors(logging.Handler):
 
 @contextmanager
 def _raise_logged_errors() -> Iterator[None]:
-    """Raise if Great Expectations logs a render or write error, after which it would continue."""
+    """Raise FatalError at the end of the context if Great Expectations logged a render or write error, which it does not raise itself."""
     log, errors = logging.getLogger("great_expectations.render"), _Errors()
     log.addHandler(errors)
     try:
@@ -124,7 +124,7 @@ def _filesystem_backend(folder: Path) -> dict[str, Any]:
 
 
 def _store_result(context: Any, root: Path, key: Any, result: Any) -> None:
-    """Write a result to the store's path atomically: a partial file of a killed process would break every build."""
+    """Write a result to the store's path atomically, because a partial file of a killed process would break every later build."""
     path = (root / "results" / Path(*key.to_tuple())).with_suffix(".json")
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = root / ".result"
@@ -142,7 +142,7 @@ def _run_time(key: Any) -> Any:
 
 
 def _copy_site(root: Path) -> Path:
-    """Start a new site with hard links to the current pages; pages are never modified in place, so links are enough."""
+    """Create the folder of a new site with hard links to the current pages. Pages are never modified in place, so links are enough."""
     fresh = root / f"site-{uuid.uuid4().hex}"
     if (root / "site").exists():
         shutil.copytree(root / "site", fresh, copy_function=os.link, ignore=shutil.ignore_patterns("index.html"))
@@ -152,7 +152,7 @@ def _copy_site(root: Path) -> Path:
 
 
 def _render(context: Any, site: Path, keys: list[Any]) -> None:
-    """Render the pages of these results and any missing results, the suites and the index."""
+    """Render the pages of the results `keys`, of results without a page, of all suites, and the index."""
     from great_expectations.core import ExpectationSuite
     from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
     from great_expectations.render.renderer.site_builder import SiteBuilder
@@ -175,7 +175,7 @@ def _render(context: Any, site: Path, keys: list[Any]) -> None:
         show_how_to_buttons=False,
         site_section_builders={
             "expectations": view,
-            # By default a run whose id says "profiling" has no page. No run id has a slash.
+            # By default, a run whose id contains "profiling" gets no page. This filter excludes nothing: no run id contains a slash.
             "validations": view | {"renderer": renderer, "run_name_filter": {"not_includes": "/"}},
             "profiling": "None",
         },
@@ -196,7 +196,7 @@ def _render(context: Any, site: Path, keys: list[Any]) -> None:
 
 
 def _swap(root: Path, fresh: Path) -> None:
-    """Switch to the new site atomically; delete all sites but the new and the previous one."""
+    """Switch to the new site atomically; delete all sites except the new one and the previous one."""
     before = (root / "site").resolve().name
     link = root / ".site"
     link.unlink(missing_ok=True)

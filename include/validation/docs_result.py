@@ -1,4 +1,4 @@
-"""Convert a partition's `validation.json` to a result object of Great Expectations."""
+"""Convert a partition's `validation.json` to a result of Great Expectations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _CONSEQUENCES = {"row": "The row becomes a dead letter.", "batch": "The day stop
 def read_result(
     partition: Partition, run_id: str
 ) -> tuple[ValidationResultIdentifier, ExpectationSuiteValidationResult]:
-    """Read the validation result of a partition; the same partition and run give the same key and result."""
+    """Read the validation result of a partition; return its key in the store and the result.
+
+    The same partition and run always have the same key.
+    """
     manifest = partition.manifest
     outcome = json.loads(partition.folder.read("validation.json"))
     suite, day = f"{manifest.vendor}__{manifest.table}", manifest.business_date.isoformat()

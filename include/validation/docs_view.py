@@ -1,7 +1,7 @@
 """Views of Data Docs: Great Expectations' pages, with Tributary's templates taking precedence.
 
-The default templates load scripts and styles from third-party servers into a page behind a login, and are blank without them.
-Tributary's templates need no script and no network, and show a value that contains markup as text.
+The default templates load scripts and styles from third-party servers into a page behind a login, and the pages are blank without them.
+Tributary's templates need no script and no network. They show markup in a value as text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Offline(DefaultJinjaView):
 
     @pass_context
     def render_content_block(self, jinja_context: Any, content_block: Any, *places: Any, **named: Any) -> Any:
-        """Render a block; escape plain text, which may be a vendor's value."""
+        """Render a content block; text is escaped, because it may be a vendor's value."""
         if isinstance(content_block, list):
             return "".join(str(self.render_content_block(jinja_context, block)) for block in content_block)
         if isinstance(content_block, str):
@@ -44,10 +44,10 @@ class IndexView(_Offline, DefaultJinjaIndexPageView):
 
 
 class ResultsTable(ValidationResultsTableContentBlockRenderer):
-    """Table of results, with the consequence of a failure and the expectation's notes.
+    """Table of results with two more columns: the consequence of a failure, and the expectation's notes.
 
-    Great Expectations shows notes only on a suite's page. Its own way to add columns (`meta_properties`) is broken in
-    1.24.1: expectations refuse that argument.
+    Great Expectations shows notes only on a suite's page. Its own option for further columns (`meta_properties`) does not work in
+    1.24.1: expectations refuse the argument.
     """
 
     @classmethod

@@ -1,7 +1,7 @@
 """Apply a suite's date ranges to rows that arrive between the daily runs, without Great Expectations.
 
-A webhook or a caller may send a date in 2099. The daily run's suite would refuse the row; until then the warehouse and everything
-downstream would use it.
+Without this check, a row with a date in 2099 from a webhook or a caller would be in the warehouse, and in everything downstream, until the
+suite of the next daily run refuses it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _RANGE = "expect_column_values_to_be_between"
 
 
 def find_date_ranges(vendor: Vendor, table: Table) -> list[Expectation]:
-    """Return the date and time ranges of a table's suite; none for a table that arrives only by webhook, which has no suite."""
+    """Return the expectations of a table's suite that are ranges of dates or times.
+
+    None for a table that arrives only by webhook, because it has no suite.
+    """
     if isinstance(table.shape, Pushed):
         return []
     types = staged_schema(table)

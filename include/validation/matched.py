@@ -1,17 +1,18 @@
-"""Compare rows with the rows of the same keys on the last loaded days: measures for a day that is complete, typed, and wrong.
+"""Compare rows with the rows of the same keys on the last loaded days. The measures find a day that is complete and valid, but wrong.
 
-missing_ratio   share of the last loaded day's keys that are missing; 1 if the table is empty and was not
-blanked_ratio   share of rows that lost their value, in the column that lost most: a renamed field
-changed_ratio   share of rows with a different text, flag, integer or date, in the column that changed most among those that hardly
-                changed the day before: values of another column, another row or another day
-renamed_ratio   share of rows whose old code disappeared and was replaced by the same new code in all its rows (two or more), in the
-                column with the highest share; only columns with three or more rows per code
-swapped_ratio   share of rows in which two columns of numbers, or of dates, swapped their approximate values, in the pair with the
-                highest share
+missing_ratio   share of the last loaded day's keys that are missing; 1 if the table is empty now and was not empty then
+blanked_ratio   share of rows that had a value in a column and now have none, for the column with the highest share. A high share means
+                that the vendor renamed a field
+changed_ratio   share of rows with a different value, for the column with the highest share among columns of texts, flags, integers or
+                dates that hardly changed on the last loaded day. A high share means values of another column, row or day
+renamed_ratio   share of rows with a renamed code, for the text column with the highest share. A code is renamed if it disappeared, and
+                all its rows (two or more) have the same new code. Only columns with three or more rows per code
+swapped_ratio   share of rows in which two columns of numbers, or two of dates, have about each other's earlier values, for the pair of
+                columns with the highest share
 
-Shares ignore a few rows (see `eased_share`): in a table of five rows, two changes are not a fault. All are null if no day was
-loaded before; `changed_ratio` also if only one was. Tables whose pull returns only a part of the rows, such as an edit window
-or events that are not final, have no such measures: they may be empty on a quiet day.
+All shares ignore a few rows (see `eased_share`): in a table of five rows, two changes are not a fault. All measures are null if no day was
+loaded before; `changed_ratio` is null also if only one day was. A table whose pull returns only a part of the vendor's rows, such as an
+edit window, has no such measures, because it may be empty on a quiet day.
 """
 
 from __future__ import annotations
@@ -43,25 +44,35 @@ MATCHED = ("missing_ratio", "blanked_ratio", "changed_ratio", "renamed_ratio", "
 
 @dataclass
 class Comparison:
-    """The measures of one table by name, and for each a text for the error message: values, keys and rows."""
+    """The measures of one table.
+
+    Attributes:
+        measures: Name of a measure -> value; None if it can't be computed.
+        details: Name of a measure -> text for error messages, with the values, keys or rows.
+    """
 
     measures: dict[str, float | None] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
 
     def keep_worst(self, measure: str, share: float, detail: str) -> None:
-        """Record a share and its detail, unless the measure already has a higher one."""
+        """Set a measure and its detail, unless it already has an equal or higher share."""
         if (self.measures[measure] or 0.0) < share or measure not in self.details:
             self.measures[measure], self.details[measure] = share, detail
 
 
 def name_first(names: Sequence[object], count: int | None = None) -> str:
-    """Format the first twenty names and the number of the others; `count` is the total if `names` is only a part."""
+    """Join the first twenty names and add the number of the others.
+
+    Args:
+        names: The names, or the first of them.
+        count: Number of all names, if `names` has only the first of them; None if it has all.
+    """
     more = (len(names) if count is None else count) - min(len(names), 20)
     return ", ".join(str(name) for name in names[:20]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def lists_all(vendor: Vendor, table: Table) -> bool:
-    """Return whether a pull of this table returns all rows of the vendor, rather than edits or non-final events."""
+    """Return whether a pull of this table returns all of the vendor's rows, and not only edited rows, webhooks or non-final events."""
     if table.pull == "window" or isinstance(table.shape, Pushed):
         return False
     if isinstance(table.shape, FanOut) and table.shape.final:
@@ -70,12 +81,12 @@ def lists_all(vendor: Vendor, table: Table) -> bool:
 
 
 def eased_share(count: int, of: int) -> float:
-    """Return the share of `count` in `of`, after subtracting 1 + sqrt(of) / 2: a few changes in a small firm are not a fault."""
+    """Return (count - 1 - sqrt(of) / 2) / of, or 0 if that is negative: a share that ignores a few rows of a small table."""
     return max(0.0, count - 1 - math.sqrt(of) / 2) / of if of else 0.0
 
 
 def match(vendor: Vendor, table: Table, partition: Partition, earlier: Sequence[Partition]) -> Comparison:
-    """Compare a validated partition with those of the last loaded days, row by row.
+    """Compare a validated partition with those of the last loaded days, row by row; return no measures unless `lists_all` is true.
 
     Args:
         vendor: The declaration.
@@ -105,7 +116,7 @@ def match(vendor: Vendor, table: Table, partition: Partition, earlier: Sequence[
 
 
 def is_comparable(table: Table, partition: Partition) -> bool:
-    """Return whether an earlier partition has the same declaration."""
+    """Return whether an earlier partition was staged under the same declaration, so that its columns can be compared."""
     return partition.manifest.contract == table.staged_hash
 
 
@@ -128,7 +139,7 @@ def _compare_keys(comparison: Comparison, now: pa.ChunkedArray, before: pa.Chunk
 
 
 def pick_keys(now: pa.ChunkedArray, before: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return an even sample of at most `_SAMPLE` keys that exactly one row has on both days."""
+    """Return keys that exactly one row has on each of the two days; if there are many, an even sample of up to `_SAMPLE` of them."""
     both = _find_unique(before)
     both = both.filter(pc.is_in(both, value_set=_find_unique(now)))
     step = -(-len(both) // _SAMPLE) or 1
@@ -141,7 +152,10 @@ def _find_unique(keys: pa.ChunkedArray) -> pa.Array:
 
 
 def read_rows(table: Table, partition: Partition, keys: pa.ChunkedArray) -> pa.Table:
-    """Read the columns to compare of the rows with these keys, in the order of the keys; nulls for a missing key."""
+    """Read the rows with these keys, in the order of the keys; a missing key has a row of nulls.
+
+    The columns are those that come from the vendor and can be compared: not the key, the date of the data, or nested values.
+    """
     ours = {col.name for col in table.columns if col.source.startswith(("@", "^"))}
     skipped = {*table.key, *ours, table.as_of}
     fields = [each for each in staged_schema(table) if each.name not in skipped and not pa.types.is_nested(each.type)]
@@ -195,7 +209,7 @@ def _count(flags: pa.Array) -> int:
 
 
 def _find_renamed(now: pa.Array, before: pa.Array) -> Iterator[tuple[str, str, int]]:
-    """Yield (old code, new code, rows) where every row of a vanished code now has the same, previously unused code."""
+    """Yield (old code, new code, number of rows) for each renamed code, as `renamed_ratio` defines it; both arrays have the same rows."""
     rows = pa.table({"old": before, "new": now})
     rows = rows.filter(pc.and_(_is_filled(before), _is_filled(now)))
     if rows.num_rows < _ROWS_A_CODE * pc.count_distinct(rows["old"]).as_py():
@@ -224,7 +238,7 @@ def _is_number(type_: pa.DataType) -> bool:
 
 
 def _as_floats(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Convert numbers to floats, and dates to seconds."""
+    """Convert numbers to floats, and dates and times to seconds; null becomes NaN."""
     if pa.types.is_temporal(values.type):
         values = values.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     floats: npt.NDArray[np.float64] = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -239,9 +253,10 @@ def _count_swapped(
     ratio: float,
     least: float,
 ) -> tuple[int, int]:
-    """Count the rows in which each value is nearer to the other's earlier value, and the rows compared.
+    """Return the number of rows in which two columns swapped their values, and the number of rows compared.
 
-    Only rows whose earlier values differ by more than `least`, and by more than `ratio`, are compared.
+    Two values are swapped if each is nearer to the other column's earlier value than to its own. Only rows whose two earlier values differ
+    by more than `least`, and by more than `ratio` times the larger one, are compared.
     """
     with np.errstate(invalid="ignore"):
         gap = np.abs(one_before - other_before)

@@ -1,20 +1,20 @@
-"""Compute a table's measures of the day: one number each, checked by batch-level expectations.
+"""Compute a table's measures of the day. Each is one number, which batch-level expectations of the suite check.
 
-rows                       good rows
-rows_ratio                 rows divided by the median of recent days, after the difference is reduced by 1.5 * sqrt(median), for
-                           small firms; null if there are fewer than three recent days
-dead_ratio                 share of fetched rows, each counted once, that are dead letters
-dead_money_ratio           for tables with money: absolute money of dead letters divided by all absolute money; a row whose money
-                           can't be read counts as an average row
+rows                       number of good rows
+rows_ratio                 rows divided by the median of recent days. For small firms, the difference from the median is first reduced by
+                           1.5 * sqrt(median). Null if there are fewer than three recent days
+dead_ratio                 share of dead rows among the fetched rows; duplicates are not counted
+dead_money_ratio           for tables with money: the absolute money of dead rows divided by that of all rows. A row whose money can't be
+                           read counts with the average of the others
 duplicate_keys             rows beyond the first of each key
-off_date_rows              rows of a snapshot with another date
-<column>_without_<table>   rows whose parent is missing from the same vendor-day; null if that table was not pulled
-accounts_off               keys whose money does not add up to the other table's value, without keys that have a dead letter, and
-                           minus one for each dead letter whose key can't be read (unless rows are summed into positions); null if
-                           the other table was not pulled
+off_date_rows              rows of a snapshot that are not dated with the business date
+<column>_without_<table>   rows whose parent row is missing from the same vendor-day; null if the parent table was not pulled
+accounts_off               accounts whose rows do not add up to the value that another table states; null if that table was not pulled.
+                           Accounts with a dead row are not counted. Each dead row without a readable account reduces the number by one,
+                           unless rows are summed into positions
 
-Tables with money also have the measures of `compared`, and transactions those of `posted`. Each measure has a detail: keys, counts,
-sums.
+All tables have the measures of `compared` that apply to them, and transactions also have those of `posted`. The detail of a measure lists
+keys, counts or sums.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from include.validation.matched import Comparison, name_first
 from include.validation.posted import measure_posted
 
 REASONS = 5
-"""Number of reasons of dead rows to list, most common first."""
+"""Maximum number of reasons of dead rows to list, the most common first."""
 
 
 def measure(
@@ -57,9 +57,9 @@ def measure(
     Args:
         vendor: The declaration.
         table: The table to measure.
-        partitions: Partition of every table pulled for the day.
-        recent: Row counts of recent days, for `rows_ratio`.
-        earlier: Partitions of the last loaded days, newest first.
+        partitions: Table -> partition, for every table pulled for the day.
+        recent: Row counts of this table on recent days, for `rows_ratio`.
+        earlier: Partitions of this table of the last loaded days, newest first.
     """
     partition = partitions[table.name]
     manifest = partition.manifest
@@ -107,7 +107,7 @@ def measure(
 
 
 def _measure_dead_money(vendor: Vendor, table: Table, partition: Partition, tally: _Tally) -> tuple[float, str]:
-    """Return the share of money in dead rows, and its detail."""
+    """Return the measure `dead_money_ratio` and its detail."""
     amounts = read_dead(vendor, table, partition, [str(table.money)]).column(0)
     readable = pa.table({"money": amounts.drop_null().cast(pa.decimal128(38, 2))})
     size, unreadable = _sum_absolute(readable, "money"), amounts.null_count
@@ -121,12 +121,12 @@ def _measure_dead_money(vendor: Vendor, table: Table, partition: Partition, tall
 
 
 def _sum_absolute(rows: pa.Table, column: str) -> Decimal:
-    """Return the sum of absolute amounts."""
+    """Return the sum of the absolute amounts in a column."""
     return total(pa.table({"size": pc.abs(rows.column(column))}), "size")
 
 
 def _ease_ratio(rows: int, usual: float) -> float:
-    """Return rows / usual after allowing a difference of a few rows: a firm with five positions may buy two."""
+    """Return rows / usual, after reducing the difference by 1.5 * sqrt(usual): a firm with five positions may buy two more."""
     slack = 1.5 * math.sqrt(usual)
     difference = rows - usual
     return (usual + math.copysign(max(0.0, abs(difference) - slack), difference)) / usual
@@ -134,7 +134,7 @@ def _ease_ratio(rows: int, usual: float) -> float:
 
 @dataclass
 class _Tally:
-    """Running totals over the parts, so that memory does not grow with the table."""
+    """Running totals over the parts of a partition, so that memory does not grow with the table."""
 
     rows: int = 0
     size: Decimal = Decimal(0)
@@ -175,19 +175,19 @@ class _Tally:
 
 
 def _list_distinct(values: pa.Array) -> dict[str, None]:
-    """Return the distinct values as text, in order of appearance."""
+    """Return the distinct values as text, in order of appearance, as the keys of a dict."""
     return dict.fromkeys(map(str, pc.unique(values).to_pylist()))
 
 
 def _list_agreeing(table: Table) -> tuple[str, ...]:
-    """Return the columns that `agrees` needs."""
+    """Return the columns that the comparison with another table (`agrees`) needs; none if the table declares no comparison."""
     return (table.agrees[0], str(table.money)) if table.agrees else ()
 
 
 def _read_parent_keys(vendor: Vendor, parent: str, partitions: Mapping[str, Partition]) -> pa.Array | None:
-    """Return the keys of a parent table as text; None if it was not pulled.
+    """Return the keys of a parent table as text, including the keys of its dead rows; None if the table was not pulled.
 
-    Keys of dead letters are included: a child of a dead parent is not an orphan.
+    So a child of a dead parent row does not count as a row without a parent.
     """
     if parent not in partitions:
         return None
@@ -202,7 +202,10 @@ def _is_orphan(values: pa.ChunkedArray, parent_keys: pa.Array) -> pa.ChunkedArra
 
 
 def _count_duplicates(key: str, partition: Partition) -> tuple[int, str]:
-    """Count rows with a repeated key, and name the keys; called only if rows are not in ascending order of their keys."""
+    """Return the number of rows beyond the first of each key, and the repeated keys as text.
+
+    It reads all keys at once, so it is called only if the rows are not in strictly ascending order of their keys.
+    """
     keys = pa.concat_tables(list(partition.good_rows([key]))).column(key)
     counts = pa.Table.from_struct_array(pc.value_counts(keys))
     repeated = counts.filter(pc.greater(counts.column("counts"), 1)).sort_by("values").column("values")
@@ -210,7 +213,7 @@ def _count_duplicates(key: str, partition: Partition) -> tuple[int, str]:
 
 
 def _name_reasons(partition: Partition) -> str:
-    """Format the most common reasons of dead rows, with the number of rows of each."""
+    """Return the most common reasons of dead rows as text, with the number of rows of each."""
     counts = sorted(partition.count_reasons().items(), key=lambda each: (-each[1], each[0]))
     reasons = [f"{reason} ({count:,})" for reason, count in counts]
     more = f"; and {len(reasons) - REASONS:,} more" if len(reasons) > REASONS else ""
@@ -220,12 +223,15 @@ def _name_reasons(partition: Partition) -> str:
 def _compare_totals(
     vendor: Vendor, table: Table, sums: list[pa.Table], partitions: Mapping[str, Partition]
 ) -> tuple[int, str] | None:
-    """Count the keys that do not add up, and list them with their differences, largest first; None if a table is missing."""
+    """Return the measure `accounts_off`, and the accounts with their differences as text, the largest first.
+
+    None if the other table was not pulled.
+    """
     assert table.agrees is not None
     column, other, money = table.agrees
     if other not in partitions:
         return None
-    # A key whose row in the other table is a dead letter has no stated value, and is not compared.
+    # An account whose row in the other table is a dead letter has no stated value there, and is not compared.
     none = staged_schema(vendor.table(other)).empty_table().select([column, money])
     stated = pa.concat_tables([none, *partitions[other].good_rows([column, money])])
     total_name = f"{table.money}_sum"
@@ -243,7 +249,7 @@ def _compare_totals(
         return 0, ""
     explained, unreadable = _read_dead_values(table, column, partitions[table.name])
     if any(each.summed for each in vendor.maps if each.table == table.name):
-        unreadable = 0  # a dead row with an unreadable key makes an unknown sum wrong
+        unreadable = 0  # such a dead row makes the sum of an unknown position wrong, which must not pass
     off = off.filter(pc.invert(pc.is_in(off.column("key"), value_set=explained)))
     off = off.append_column("size", pc.abs(off.column("by"))).sort_by([("size", "descending"), ("key", "ascending")])
     examples = [f"{row['key']} by {row['by']:+,.2f}" for row in off.select(["key", "by"]).slice(0, 20).to_pylist()]
@@ -251,7 +257,7 @@ def _compare_totals(
 
 
 def _read_dead_values(table: Table, column: str, partition: Partition) -> tuple[pa.Array, int]:
-    """Return the distinct values of a column in dead rows, and the number of dead rows without a readable value."""
+    """Return the distinct readable values of a column in the dead rows, and the number of dead rows without a readable value."""
     declared = table.named(column)
     dead_rows = map(json.loads, partition.read_dead_lines())
     read = pa.array([_read_value(declared, row) for row in dead_rows], arrow_type(declared.type))
@@ -261,6 +267,6 @@ def _read_dead_values(table: Table, column: str, partition: Partition) -> tuple[
 
 
 def _read_value(declared: Column, dead_row: dict[str, Any]) -> Any:
-    """Return the value of a column in an unreadable row; None if the column is at fault."""
+    """Return the value of a column in an unreadable row; None if the column is at fault or missing."""
     is_fault = any(reason.startswith(f"{declared.source}: ") for reason in dead_row["reasons"])
     return None if is_fault or dead_row["row"] is None else dead_row["row"].get(declared.source)

@@ -1,14 +1,14 @@
-"""Measure faults of posted transactions that the roll-forward misses, by comparing a pull with itself and with the last loaded day.
+"""Measures of posted transactions, for faults that the roll-forward of positions can't find.
 
-restated_ratio  share of transactions, posted on the last loaded day and today, whose account, security, date, type, quantity or
-                amount differs; the largest share of these columns. Null if the pull repeats no transaction of that day; edit
-                windows overlap, so most pulls repeat some
-repeated_ratio  share of transactions that equal another one except for the key and the edit time
-mispriced_ratio share of transactions whose price contradicts quantity and amount. Where the price is about 1, such as for cash,
-                quantity and amount differ; elsewhere, the price equals quantity divided by amount. The larger share of the two
+restated_ratio   share of transactions with a changed value, for the column with the highest share (account, security, date, type, quantity
+                 or amount). It compares the transactions that are posted both in this pull and in the pull of the last loaded day. Null
+                 if there are none; edit windows overlap, so most pulls have some
+repeated_ratio   share of transactions that are equal to another one except for the key and the edit time
+mispriced_ratio  share of transactions whose price contradicts quantity and amount. If the price is about 1, as for cash, quantity and
+                 amount must be about equal. If not, the price must not be quantity / amount, its reciprocal. The larger of the two shares
 
-The roll-forward compares units of positions. It accepts a date before the last snapshot as a late entry, notices an amount only if
-it changes cash, and cannot run on a first day. Shares ignore a few rows (`matched.eased_share`).
+The roll-forward compares units of positions. It takes a trade date before the last snapshot for a late entry, notices a wrong amount only
+if the amount changes cash, and can't run on the first day. All shares ignore a few rows (`matched.eased_share`).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from include.validation.matched import (
 POSTED = ("restated_ratio", "repeated_ratio", "mispriced_ratio")
 _FACTS = ("account_key", "security_key", "trade_date", "type_code", "quantity", "amount_usd")
 _CLOSE = 0.1
-"""Numbers whose logarithms differ by less are about the same."""
+"""Two numbers are about equal if their natural logarithms differ by less than this (about 10%)."""
 
 
 def measure_posted(vendor: Vendor, table: Table, partition: Partition, earlier: Sequence[Partition]) -> Comparison:
-    """Measure the posted transactions of a validated partition; return no measures for other tables.
+    """Return the measures of a validated partition of transactions; no measures for a table of anything else.
 
     Args:
         vendor: The declaration.
@@ -120,7 +120,7 @@ def _count_repeated(result: Comparison, keys: list[pa.Array], hashes: npt.NDArra
 
 
 def _hash(columns: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
-    """Hash each row to one number, so that memory does not grow with the length of its values."""
+    """Return a hash of each row, so that memory does not grow with the length of the values."""
     texts = [values.cast(pa.string()) for values in columns]
     rows = pc.binary_join_element_wise(*texts, "|", null_handling="replace")
     hashes: npt.NDArray[np.uint64] = pd.util.hash_array(rows.to_numpy(zero_copy_only=False), categorize=False)
@@ -129,9 +129,15 @@ def _hash(columns: Sequence[pa.Array]) -> npt.NDArray[np.uint64]:
 
 @dataclass
 class _Priced:
-    """Counts of transactions with a price, and keys of those whose price contradicts quantity and amount.
+    """Transactions with a price, counted over the parts of a partition.
 
-    For securities only an inverted price is detected: the expected amount depends on the type of security.
+    For securities, only an inverted price is detected, because the expected amount depends on the type of security (bonds, options).
+
+    Attributes:
+        of_securities: Number of transactions whose price is not about 1.
+        inverted: Keys of those whose price is about quantity / amount.
+        of_cash: Number of transactions whose price is about 1.
+        unequal: Keys of those whose quantity and amount are not about equal.
     """
 
     of_securities: int = 0

@@ -1,7 +1,9 @@
-"""Read suites: JSON in natural units, `great_expectations/<vendor>__<table>.json`, edited by people.
+"""Read suites: the JSON files `great_expectations/<vendor>__<table>.json`, which people edit; numbers are in natural units.
 
-Each expectation's `meta.level` sets the consequence of a failure. `row`: the row becomes a dead letter. `batch`: the vendor-day
-stops before anything is loaded; such an expectation checks the day's measures (see `measures`), not rows.
+The `meta.level` of an expectation sets the consequence of a failure:
+
+row     the row becomes a dead letter
+batch   the vendor-day stops before anything is loaded. The expectation checks a measure of the day (see `measures`), not rows
 
 A `row` expectation may use a check of a column, `cusip.has_check_digit` (see `view`), and relative date bounds
 (see `date_bounds`).
@@ -25,7 +27,7 @@ class Expectation:
     """One expectation of a suite.
 
     Attributes:
-        type: Great Expectations' name.
+        type: Great Expectations' name of the expectation, such as `expect_column_values_to_not_be_null`.
         kwargs: Arguments; numbers are exact decimals or integers.
         level: `row` or `batch`.
         notes: Reason for the expectation; shown in Data Docs.
@@ -43,7 +45,7 @@ class Expectation:
 
     @property
     def staged(self) -> str:
-        """The staged column."""
+        """The staged column, without the check."""
         return self.column.partition(".")[0]
 
     @property
@@ -66,7 +68,7 @@ class Expectation:
 
     @property
     def reason(self) -> str:
-        """Name in dead letters and errors: with the bounds."""
+        """Name in dead letters and errors: type, column and bounds."""
         return f"{self.name}: {self.limits}" if self.limits else self.name
 
 

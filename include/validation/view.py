@@ -1,12 +1,12 @@
-"""Build the frame that Great Expectations checks: only the columns of the suite, in types that it checks fast and exactly.
+"""Build the data frame that Great Expectations checks. It has only the columns of the suite, in types that are checked fast and exactly.
 
 - Decimals of up to 15 digits become float64, which represents them exactly.
-- Ranges of wider decimals, dates and times are checked here (dates and times by day). The frame has only the result: 1 (within
-  the range), 0 or null.
 - Texts become categoricals.
-- `<column>.<check>` is the result of a check of `CHECKS`: 1 (valid), 0 or null.
+- Ranges of wider decimals, dates and times are checked here (times by their day). The frame has only the result: 1 (within the range),
+  0 (not within it), or null (no value).
+- `<column>.<check>` has the result of a check of `CHECKS`: 1 (valid), 0 (invalid), or null (no value).
 
-The index is the row's place in the part; it locates bad rows.
+The index of the frame is the row's place in the part, which locates bad rows.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from include.validation.date_bounds import Anchors, within_dates
 from include.validation.suite import Expectation
 
 CHECKS: Mapping[str, Callable[[pa.Array], pa.Array]] = {"has_check_digit": has_check_digit}
-"""Checks of a column that suites may use and Great Expectations does not offer: name -> function."""
+"""Checks that Great Expectations does not offer, for use in suites: name -> function of the column."""
 
 _EXACT_DIGITS = 15
 _RANGE = "expect_column_values_to_be_between"
 
 
 def view(rows: pa.Table, suite: Sequence[Expectation], anchors: Anchors) -> tuple[pd.DataFrame, list[Expectation]]:
-    """Return the frame to check, and the expectations rewritten for it, in the suite's order.
+    """Return the frame to check, and the suite's expectations rewritten for the frame, in the same order.
 
     Raises:
         ConfigurationError: The suite names a column that is not staged, an unknown check, or an invalid date bound.
@@ -61,7 +61,7 @@ def view(rows: pa.Table, suite: Sequence[Expectation], anchors: Anchors) -> tupl
 
 
 def plain(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Convert arguments for Great Expectations: decimals become floats, exact up to 15 digits."""
+    """Convert an expectation's arguments for Great Expectations: decimals become floats, which are exact up to 15 digits."""
     return {name: _convert_argument(value) for name, value in kwargs.items()}
 
 
@@ -76,7 +76,7 @@ def _is_wide(type_: pa.DataType) -> bool:
 
 
 def _apply_check(values: pa.Array, expectation: Expectation) -> pa.Array:
-    """Return the column, or the result of the expectation's check."""
+    """Return the result of the expectation's check on a column; without a check, the column itself."""
     if not expectation.check:
         return values
     if expectation.check not in CHECKS:
@@ -87,7 +87,7 @@ def _apply_check(values: pa.Array, expectation: Expectation) -> pa.Array:
 
 
 def _check_range(values: pa.Array, bounds: dict[str, Any], anchors: Anchors) -> pa.Array:
-    """Return whether each value is within the bounds, null for null; compare as days or as decimals."""
+    """Return whether each value is within the bounds; null for null. Dates and times are compared by day, numbers as decimals."""
     if pa.types.is_temporal(values.type):
         return within_dates(values, bounds, anchors)
     within = pa.array([True] * len(values))

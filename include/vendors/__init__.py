@@ -21,7 +21,7 @@ VENDORS: tuple[Vendor, ...] = (
 
 
 def named(name: str) -> Vendor:
-    """Return the vendor called `name`."""
+    """Return the vendor called `name`; raise KeyError if there is none."""
     for vendor in VENDORS:
         if vendor.name == name:
             return vendor

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def joined(*parts: pa.Array) -> pa.Array:
-    """Join several values to one key, separated by colons."""
+    """Join several values to one key, separated by colons; null if one of them is null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -26,7 +26,13 @@ def day_of(at: pa.Array) -> pa.Array:
 
 
 def by_day(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
-    """Return the key of a daily measurement: its subject, the kind of measurement if there are several, and the UTC date of a time."""
+    """Return the key of a daily measurement: `<key>:<word>:<UTC date of at>`.
+
+    Args:
+        key: Key of the subject that is measured.
+        at: Time of the measurement.
+        word: Kind of measurement, if a subject has several; empty for none.
+    """
     import pyarrow as pa
 
     sense = [pa.repeat(pa.scalar(word), len(key))] if word else []
@@ -41,7 +47,7 @@ def full_name(first: pa.Array, last: pa.Array) -> pa.Array:
 
 
 def looked_up(values: pa.Array, table: Mapping[str, object], default: object) -> pa.Array:
-    """Map each value by a table; return the default for an unmapped or null value."""
+    """Return the entry of `table` for each value; the default if the value is null or has no entry."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -50,7 +56,7 @@ def looked_up(values: pa.Array, table: Mapping[str, object], default: object) ->
 
 
 def known_elsewhere(key: pa.Array) -> pa.Array:
-    """Convert `<vendor>:<id>`, as the firm enters it, to a household key of that vendor; null for any other text."""
+    """Convert `<vendor>:<id>`, as users enter it, to the household key `<vendor>:household:<id>`; null for any other text."""
     import pyarrow.compute as pc
 
     known = pc.if_else(pc.match_substring_regex(key, r"^\w+:\w+$"), key, None)
@@ -58,14 +64,14 @@ def known_elsewhere(key: pa.Array) -> pa.Array:
 
 
 def is_word(values: pa.Array, word: str) -> pa.Array:
-    """Return whether each text equals this word; false for null."""
+    """Return whether each text is equal to `word`; false for null."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.equal(values, word), False)
 
 
 def is_missing(*values: pa.Array) -> pa.Array:
-    """Return whether all of the values are null."""
+    """Return for each row whether all of the values are null."""
     import functools
 
     import pyarrow.compute as pc
@@ -74,9 +80,9 @@ def is_missing(*values: pa.Array) -> pa.Array:
 
 
 def ratio(values: pa.Array) -> pa.Array:
-    """Convert a probability to a ratio, 0-1, from a fraction, or from a percentage as text such as `82` or `82%`.
+    """Convert probabilities to a ratio from 0 to 1. Numbers are fractions; texts are percentages, such as `82` or `82%`.
 
-    Null if the text is not a number from 0 to 100 (`<50`), or is between 0 and 1, where it may be a fraction.
+    The result is null for a text that is not a number from 0 to 100 (`<50`), and for a text above 0 and below 1, which may be a fraction.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -91,7 +97,7 @@ def ratio(values: pa.Array) -> pa.Array:
 
 
 def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
-    """Left-join two tables by key, and add the column `row`; for a map's `split`."""
+    """Left-join two tables by key, and add the column `row` (the place of the left row), as a map's `split` must."""
     import pyarrow as pa
 
     numbered = left.append_column("row", pa.array(range(left.num_rows), pa.int64()))
@@ -99,7 +105,7 @@ def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
 
 
 def each(function: Callable[[str], object], values: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Apply a function once to each distinct text; null stays null."""
+    """Apply a function to each text, calling it once per distinct text; null stays null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -116,11 +122,11 @@ Pennsylvania PA, Puerto Rico PR, Rhode Island RI, South Carolina SC, South Dakot
 Virginia VA, Washington WA, West Virginia WV, Wisconsin WI, Wyoming WY
 """
 STATE_CODES = {name.upper(): code for name, _, code in (each.strip().rpartition(" ") for each in _STATES.split(","))}
-"""Name of a US state, in upper case -> its postal code."""
+"""Name of a US state in upper case -> its postal code."""
 
 
 def state_code(values: pa.Array) -> pa.Array:
-    """Return the postal code for the name of a US state; any other text stays as it is."""
+    """Replace names of US states by their postal codes; any other text stays as it is."""
     import pyarrow.compute as pc
 
     return pc.coalesce(looked_up(pc.utf8_upper(pc.utf8_trim_whitespace(values)), STATE_CODES, None), values)

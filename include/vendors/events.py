@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def list_events(part: pa.Table, stamps: Mapping[str, str]) -> pa.Table:
-    """Return one row per time stamp of a row, with the columns `event` and `happened_at`; for a map's `split`.
+    """Return one row per staged row and event that happened, with the columns `row`, `event` and `happened_at`, for a map's `split`.
 
     Args:
         part: Staged rows.
-        stamps: Event -> column with its time; null if the event did not happen.
+        stamps: Event -> column with the time of the event; null if the event did not happen.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,8 +1,8 @@
 """Nitrogen (formerly Riskalyze): risk numbers of clients and portfolios, and the questionnaires behind them.
 
-Source of paths and fields: public client libraries and a partner's typed model. The firm holds one grant per advisor, with
-a single-use refresh token. Some lists are bare arrays, others are in `data`. HTTP 200 with the field
-`error` is a failure. Risk numbers range from 1 to 99; a client's and a portfolio's are separate facts.
+Source of paths and fields: public client libraries and a partner's typed model. The firm has one grant per advisor, with a single-use
+refresh token. Some lists are bare arrays, others are in the field `data`. A response with HTTP 200 and the field `error` is a failure.
+Risk numbers range from 1 to 99; a client's number and a portfolio's number are separate facts.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 
 def known_elsewhere(integrations: pa.Array) -> pa.Array:
-    """Return the client's household keys in other systems: the system's name is the link's type, the household's id its first id."""
+    """Return the keys of a client's household in other systems, `<system>:household:<id>`, separated by spaces; null if there are none.
+
+    The input is a JSON list of links: `type` names the system, `ex_id_1` is the household's id there.
+    """
     import json
 
     import pyarrow as pa
@@ -48,7 +51,7 @@ def known_elsewhere(integrations: pa.Array) -> pa.Array:
 
 
 def is_set(flag: pa.Array) -> pa.Array:
-    """Return whether a flag is set; flags are texts, or 0 and 1."""
+    """Return whether a flag is set: `1` or `true`, as a number or text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -56,21 +59,24 @@ def is_set(flag: pa.Array) -> pa.Array:
 
 
 def is_gone(deleted: pa.Array) -> pa.Array:
-    """Return whether the row is deleted; false for null."""
+    """Return whether the vendor flags the row as deleted; false for null."""
     import pyarrow.compute as pc
 
     return pc.fill_null(deleted, False)
 
 
 def generation(rq4_simple: pa.Array) -> pa.Array:
-    """Return the generation of a questionnaire: no field states it, but only the fourth has this flag; null if it is missing."""
+    """Return the version of a questionnaire: `RQ4 simple` or `RQ4`; null if the flag is missing.
+
+    No field states the generation, but only questionnaires of the fourth generation have this flag.
+    """
     import pyarrow.compute as pc
 
     return pc.if_else(pc.is_valid(rq4_simple), pc.if_else(is_set(rq4_simple), "RQ4 simple", "RQ4"), None)
 
 
 def model(number: pa.Array) -> pa.Array:
-    """Return the data model as text: risk numbers of different data models are not comparable."""
+    """Convert the number of the data model to text. Risk numbers of different data models are not comparable."""
     import pyarrow as pa
 
     return number.cast(pa.string())
@@ -78,7 +84,7 @@ def model(number: pa.Array) -> pa.Array:
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
 
-RISK_NUMBER = "decimal(3,0)"  # written 52 by one source, 52.0 by another
+RISK_NUMBER = "decimal(3,0)"  # one source writes 52, another 52.0
 
 CLIENTS = Table(
     name="clients",

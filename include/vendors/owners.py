@@ -1,4 +1,4 @@
-"""Build the rows of account owners, and find the joint owners that account titles name."""
+"""Build the rows of account owners, and find the joint owners that are named in account titles."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ class Owner(NamedTuple):
     """One owner of an account.
 
     Attributes:
-        row: Place of the account's row.
+        row: Place of the account's row in the table of accounts.
         household: Household that owns the share; None for a joint owner, who has no share.
-        person: The person.
-        share: The share that counts (0-1); 0 for a joint owner.
+        person: The person; None if only the household is known.
+        share: Share of the account that counts for the household (0-1); 0 for a joint owner.
         role: `primary` or `joint`.
-        is_whole: Whether the account's owners are certain despite dead rows of another table: the same for all owners of an account.
+        is_whole: Whether the list of the account's owners is complete, even if rows of another table are dead. It is the same for all
+            owners of an account.
     """
 
     row: int
@@ -35,7 +36,7 @@ class Owner(NamedTuple):
 
 
 def with_owners(accounts: pa.Table, owners: Sequence[Owner]) -> pa.Table:
-    """Return one row per account and owner, with row, owner_key, household_id, person_id, share_ratio, role, is_whole."""
+    """Return one row per account and owner: the account's columns, and row, owner_key, household_id, person_id, share_ratio, role, is_whole."""
     import pyarrow as pa
 
     def text(value: Any) -> str | None:
@@ -61,15 +62,15 @@ def with_owners(accounts: pa.Table, owners: Sequence[Owner]) -> pa.Table:
 
 
 def find_joint_owners(titles: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
-    """Find for each joint title the other person that it names, by that person's own title in the same home.
+    """Find the second person that each joint title names, by a title of that person in the same home.
 
     Args:
-        titles: `id`, `home`, `title` (`Ada & Ben Sample`), `is_joint`, `first_name` and `last_name` of its person; `birth_date` and
-            `tax_id_hash` distinguish two people of one name.
+        titles: Rows with `id`, `home`, `title` (such as `Ada & Ben Sample`), `is_joint`, and `first_name` and `last_name` of the title's
+            person; `birth_date` and `tax_id_hash` distinguish two people with the same name.
 
     Returns:
-        Id of a joint title -> smallest id of the other person's titles. Titles are left out if they name no other person, a person
-        without a title, or a name that two people share.
+        Id of a joint title -> smallest id of the second person's titles. A title is left out if it names no second person, if that person
+        has no title in the home, or if two people there have that name.
     """
     rows = [row for row in titles if row["first_name"] and row["last_name"]]
     people: dict[tuple[Any, str], list[Mapping[str, Any]]] = defaultdict(list)
@@ -87,7 +88,7 @@ def find_joint_owners(titles: Iterable[Mapping[str, Any]]) -> dict[Any, Any]:
 
 
 def _read_title(title: str | None) -> list[str]:
-    """Parse the full names of the two people in a title, where the last name may appear once; empty for any other format."""
+    """Return the full names of the two people in a title such as `Ada & Ben Sample`, in lower case; empty for any other format."""
     parts = [_plain(part) for part in _AND.split(title or "")]
     last = parts[-1].rpartition(" ")[2]
     if len(parts) != 2 or " " not in parts[1]:

@@ -1,4 +1,4 @@
-"""Compute the shares of households in accounts that they own through nested groups, and in part."""
+"""Compute the shares of households in accounts that they own through nested groups or in part."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Edge(NamedTuple):
-    """A holding of a household or a group: an account or another group, and the share that counts (`share_ratio`, 0-1)."""
+    """What a household or group owns: an account or another group (`owned_id`), and the share of it (`share_ratio`, 0-1)."""
 
     owned_id: str
     is_account: bool
@@ -20,10 +20,14 @@ _LAST_DIGIT = Decimal("0.00000001")
 
 
 def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]:
-    """Return account -> household -> share, without counting an account twice.
+    """Return account -> household -> share, with eight decimals; no account counts twice.
 
-    If several paths lead from a household to an account, the largest share counts. If all households together own more than the
-    whole, their shares are scaled down to it. A cycle of groups is cut. A share has eight decimals.
+    If several paths lead from a household to an account, the path with the largest share counts. If the households together own more than
+    the whole account, their shares are scaled down to 1. A group that contains itself is not entered again.
+
+    Args:
+        households: Household -> what it owns.
+        groups: Group -> what it owns.
     """
     owned: dict[str, dict[str, Decimal]] = {}
 
@@ -42,7 +46,7 @@ def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]
 
 
 def _settled(shares: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Scale shares down to the whole and round them; the largest share absorbs the rounding, so that the sum is exact."""
+    """Scale shares down if they add up to more than 1, and round them down; the largest share absorbs the rounding of the sum."""
     claimed = sum(shares.values(), Decimal(0))
     whole = max(claimed, Decimal(1))
     settled = {household: (share / whole).quantize(_LAST_DIGIT, ROUND_DOWN) for household, share in shares.items()}

@@ -1,4 +1,4 @@
-"""Soft deletes: record the keys missing from a full pull; never delete rows. The cause may be a merge at the vendor, or a filter."""
+"""Soft deletes: record keys missing from a full pull; never delete rows. The cause may also be a merge at the vendor, or a filter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.warehouse.protection import is_unprotected
 
 NOT_FOUND = 404
 
-# What this run's dead letters describe, in the tables whose rows drive the requests for another table.
+# The entities that dead letters of this run describe in the parent tables: the child rows of a dead parent row were never requested.
 _DEAD_ABOVE = """
 create temporary table dead_above on commit drop as
 select distinct k.entity, k.id, not exists (select from jsonb_array_elements(l.describes) e where e ? 'key') as is_any
@@ -26,11 +26,15 @@ where l.run_id = :run_id and l.vendor = :vendor and l.table_name = any(:tables) 
 
 
 def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
-    """Return whether a pull lists every instance of a description, so that a stored instance missing from it is absent.
+    """Return whether an instance of a description that is missing from this pull is missing at the vendor.
 
-    That is not so for instances that are listed only while they are held (a security), nor for those that the vendor reports as
-    not available yet. Members of a set have their own rule. Rows that are no instance of the entity (an account's group, an expense
-    that is no goal) do not count.
+    True only for a current pull that is not a window. Always false for:
+
+    - instances that are listed only while they are held (securities)
+    - members of a set (the owners of an account), which have a rule of their own
+    - tables for which the vendor may report a row as not available yet
+
+    Rows that a map drops because they are no instance of the entity (a group among accounts) make no difference.
     """
     [is_merged] = [m.merged for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name)]
     table = vendor.table(pull.table_name)
@@ -39,7 +43,7 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
 
 
 def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
-    """Delete the absence records of keys that are in the temporary table `incoming_<entity>` again."""
+    """Delete the absence records of keys that the pull lists again. They are in the temporary table `incoming_<entity>`."""
     connection.execute(
         sa.text(f"""
         delete from control.absence a using incoming_{entity.name} i
@@ -50,10 +54,13 @@ def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
 
 
 def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull) -> int:
-    """Record the keys missing from a full pull; return how many keys are absent now.
+    """Record the stored keys that are missing from a full pull; return the number of all absent keys of the entity.
 
-    Covers rows that the same table wrote last, in no later pull. Rows that a dead letter may describe are not absent, nor rows whose
-    parent could not be read in this run.
+    A stored row counts as missing only if:
+
+    - the same table wrote it last, in a pull that is not newer than this one
+    - no open dead letter may describe it
+    - its parent row is not a dead letter of this run
 
     Args:
         connection: With the temporary table `incoming_<entity>`.

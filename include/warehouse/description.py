@@ -1,13 +1,14 @@
-"""Load descriptions into the warehouse: dimensions with two times.
+"""Load descriptions into the warehouse: dimensions with valid days (`valid_from`, `valid_to`) and recorded times (`recorded_*`).
 
-A change ends the previous version on the business date and begins a new one; a second change on the same day replaces it.
-The earlier state of knowledge stays, closed (`recorded_to`). Data requested earlier never overwrites data requested later,
-in whatever order they are loaded: a single client's run may finish while the day's pull still takes hours.
+A change ends the previous version on the business date and begins a new version. A second change on the same day replaces the first.
+The row as it was known before the change stays as a closed row (`recorded_to`). Data requested earlier never overwrites data
+requested later, whatever the order of the loads: an on-demand run for one client may finish while the day's pull still takes hours.
 
-A historical pull never writes a version of an instance that is already described. It only adds instances never seen before,
-valid from the day that we saw them, and marks them `is_past_only` until a current pull names them. In a set (the owners of an
-account) the instance is the set: a new member waits for a current pull if the pull is historical and the set is stored, or if a
-later day's version of the set is.
+A historical pull never changes an instance that is already stored. It only adds instances never seen before, valid from the day that
+we saw them, and marks them `is_past_only` until a current pull lists them.
+
+A set (the owners of an account) counts as one instance. A new member is not added, but counted as superseded, if the set is already
+stored and the pull is historical, or if a version of the set from a later day is stored.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ def load(
         source_run_id: Written on every new row.
         is_past: Whether the pull is historical. Its rows do not state what was true on that date.
         uncertain: Keys of rows whose nulls mean unknown, because the value is in another table's dead letter: stored values stay.
-        is_partial: Whether the rows only name instances that another table describes. They add instances and change none.
+        is_partial: Whether another table describes the instances, and these rows only refer to them. They add missing instances and
+            change none.
 
     Returns:
-        inserted, updated, unchanged and superseded; `withdrawn` counts members removed from a set.
+        Numbers of rows inserted, updated, unchanged and superseded; `withdrawn` counts members removed from a set.
 
     Raises:
         TargetUnavailable: Another load changed the same rows meanwhile.
@@ -87,7 +89,7 @@ def load(
 
 
 class _Statements:
-    """The SQL, generated from the entity's declaration. Names come from the declaration; values are bound."""
+    """The SQL statements, generated from the entity's declaration; every value is a bound parameter."""
 
     def __init__(self, entity: Entity) -> None:
         name = entity.name
@@ -117,7 +119,7 @@ class _Statements:
                            and recorded_to is null and (:past or valid_from > :day)) newer on newer.id = {incoming[set_id]}
             """  # noqa: S608
             older = f"when c.{key} is null and newer.id is not null then 'older'"
-        # `outcome` of each row: new, same, older (a past date, an older day, requested earlier), or changed.
+        # `outcome` of each row: new, same, older (from a historical pull, of an older day, or requested earlier), or changed.
         # A row of a partial table is "same" as soon as its key is stored.
         self.resolve = f"""
             create temporary table resolved_{name} on commit drop as
@@ -144,7 +146,7 @@ class _Statements:
             update {table} c set recorded_to = now() from resolved_{name} r
             where r.outcome = 'changed' and c.vendor = :vendor and c.{key} = r.{key} and {current}
         """  # noqa: S608
-        # Insert the version just closed again, now ending on the business date.
+        # Insert the version just closed once more, now with the business date as its end.
         self.end = f"""
             insert into {table} ({written}, valid_from, valid_to, recorded_from, source_run_id)
             select {", ".join(f"c.{c}" for c in [this_id, "vendor", key, *fields])}, c.valid_from, :day, now(), :source_run_id

@@ -18,11 +18,11 @@ from include.warehouse.statement import Statement
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The range that a full pull covers. Rows stored within it and missing from the pull were removed at the vendor.
+    """The range that a full pull covers. A row stored within it that is missing from the pull was removed at the vendor.
 
     Attributes:
-        edited: Bounds of the edit time of a window, (from, to); None for a snapshot and for a window by date.
-        first_date: First day of a window by date; its last day is the business date.
+        edited: First and last edit time (from, to) of a window by edit time; None for a snapshot and for a window by date.
+        first_date: First day of a window by date, whose last day is the business date; None for the others.
     """
 
     edited: tuple[datetime, datetime] | None = None
@@ -40,10 +40,11 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         reach: The range that the pull covers; None if it covers no range in full.
 
     Returns:
-        inserted, updated, unchanged, superseded, withdrawn, and as `money_out` the money now stored under these keys.
+        Numbers of rows inserted, updated, unchanged, superseded and withdrawn. `money_out` is the money now stored under the
+        pull's keys; None if the entity has no money.
 
     Raises:
-        BalanceError: A row refers to an unknown key.
+        BalanceError: A row refers to another entity by a key that was never loaded.
         TargetUnavailable: Another load changed the same rows meanwhile.
     """
     values: dict[str, Any] = {
@@ -100,11 +101,15 @@ def _settle(
     incoming: int,
     reach: Reach | None,
 ) -> tuple[int, Decimal | None]:
-    """Withdraw the rows that were removed at the vendor; return their number, and the money stored under the incoming keys."""
+    """Withdraw the rows that were removed at the vendor.
+
+    Returns:
+        Number of withdrawn rows, and the money stored under the incoming keys (None if the entity has no money).
+    """
     withdrawn = 0
     if reach is not None:
         if entity.kind == "snapshot":
-            # The pull has all rows of the day, so open rows beyond it were removed or are dead letters.
+            # The pull has all rows of the day. If there are as many open rows, there is nothing to withdraw.
             rows, money = connection.execute(statement.sum_open, values).one()
             if rows == incoming:
                 return 0, money

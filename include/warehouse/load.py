@@ -1,7 +1,7 @@
-"""Load canonical rows into the warehouse: COPY, then one transaction with guarded changes, history and the ledger's rows.
+"""Load canonical rows into the warehouse. One transaction copies the rows, applies them with history, and writes the ledger's rows.
 
-Facts keep both states of a correction: the old row is closed (`recorded_to`), the new one is opened. Descriptions have a
-second time, the days on which they are valid. A row that did not change is not written. Nothing is deleted.
+A corrected fact keeps both states: the old row is closed (`recorded_to`) and a new row is opened. A description also states the days on
+which each version is valid (`valid_from`, `valid_to`). A row that did not change is not written again. No row is deleted.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def load(
     pulls: Pulls,
     verify: Callable[[sa.Connection], None] = lambda connection: None,
 ) -> dict[str, dict[str, Counts]]:
-    """Load the canonical entities of some of a vendor's partitions: all of them, or nothing.
+    """Load the canonical entities of one or more partitions of a vendor, in one transaction.
 
-    A pull that was loaded before is not loaded again; its counts are returned again.
+    A pull that was loaded before is not loaded again; its recorded counts are returned.
 
     Args:
         engine: As the loading role.
@@ -117,7 +117,7 @@ def _load_partition(connection: sa.Connection, loading: _Loading) -> dict[str, C
 
 
 def _find_reach(loading: _Loading) -> Reach | None:
-    """Return the range that a pull covers in full; None if it is not a full pull."""
+    """Return the range of which the pull has every row; None if it has only selected, pushed or replayed rows."""
     table, pull, window = loading.table, loading.pull, loading.partition.manifest.window
     if not pull.is_whole:
         return None
@@ -131,9 +131,9 @@ def _find_reach(loading: _Loading) -> Reach | None:
 
 
 def _is_time_order_violation(cause: object) -> bool:
-    """Return whether a check between columns failed: that is the one on the order of the recorded times.
+    """Return whether an error is a violation of `check (recorded_from <= recorded_to)` or `check (valid_from < valid_to)`.
 
-    PostgreSQL names such a check after the table alone.
+    PostgreSQL names a check on several columns `<table>_check`, and the warehouse has no other such checks.
     """
     if not isinstance(cause, psycopg.errors.CheckViolation):
         return False
@@ -141,10 +141,11 @@ def _is_time_order_violation(cause: object) -> bool:
 
 
 def _subjects(pull: Pull, partition: Partition) -> list[str]:
-    """Return the subjects that only this load may change: its partition and, unless it is historical, the table's descriptions.
+    """Return the names of the locks (fences) that a load takes: a later load that takes one of them supersedes this load.
 
-    Pushed rows may arrive during the vendor's pull, because an event's own time decides which state is newer. Pulls of selected
-    clients may also run at the same time; each of those runs fences only itself.
+    A daily pull locks its table and day and, unless it is historical, the table's descriptions. Pushed rows have a lock of their own,
+    because they may arrive during the daily pull: an event's own time decides which state is newer. A pull of selected clients locks
+    only its own run, because several of them may run at the same time.
     """
     table = f"load:{pull.vendor}:{pull.table_name}"
     kind = partition.manifest.pulled  # the pull's own may be `replay`
@@ -162,7 +163,13 @@ def _translate(
     pulls: Pulls,
     error: TargetUnavailable | sa.exc.DBAPIError | psycopg.Error,
 ) -> Exception:
-    """Translate a database error: superseded by a newer writer, retriable, or rows that the database rejects."""
+    """Return the error to raise for a database error; it quotes no rows.
+
+    TargetUnavailable   another load changed the same rows, or the database is unavailable or busy
+    BalanceError        the database rejects the rows
+    ConfigurationError  the schema is another version's, or the role may not write
+    WriterSuperseded    another writer took over
+    """
     cause = getattr(error, "orig", error)
     facts = {
         "vendor": vendor, "tables": ",".join(pull.table_name for pull in pulls.values()),
@@ -196,7 +203,7 @@ def _translate(
 
 
 def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
-    """Assign surrogate ids to new keys, in separate transactions: an id without a row does no harm."""
+    """Assign surrogate ids to new keys, in transactions of their own before the load: an id without a row does no harm."""
     for entity, rows in loading.canonical:
         own = {entity.key: entity.name} if entity.kind == "description" else {}
         for column, name in (own | entity.references).items():
@@ -217,7 +224,7 @@ def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
 
 
 def _close_dead_letters(connection: sa.Connection, loading: _Loading) -> None:
-    """Close the dead letters whose rows are now valid, or missing from a full pull."""
+    """Close the dead letters whose row is valid in this pull, or (for a full pull) no longer in it."""
     table, pull, path = loading.table, loading.pull, loading.partition.path
     own_day = table.pull == "snapshot"
     if open_keys := dead_letters.find_open_keys(connection, pull, own_day=own_day):

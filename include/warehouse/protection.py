@@ -21,7 +21,11 @@ where l.vendor = :vendor and l.status = 'open' and (d.entity = :entity or d.enti
 
 
 def find(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
-    """Create the temporary table `protected`: keys, parents, or every row of an entity that a dead letter may describe."""
+    """Create the temporary table `protected`, which lists the rows of an entity that an open dead letter may describe.
+
+    Each entry protects one key, all rows of one parent (`parent_id`), or every row (`is_any`). For a snapshot, only dead letters of the
+    pull's business date count.
+    """
     connection.execute(sa.text("drop table if exists pg_temp.protected"))
     connection.execute(
         sa.text(_FIND),
@@ -31,9 +35,10 @@ def find(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
 
 
 def is_unprotected(entity: Entity, row: str) -> str:
-    """Return the SQL condition that no dead letter may describe a stored row; `row` is its table's alias.
+    """Return the SQL condition that no entry of `protected` covers a stored row; `row` is the alias of the stored row's table.
 
-    A key also covers rows derived from its row, such as the cash leg of a transaction: keys that begin with it and a colon.
+    A protected key also covers keys that begin with it and a colon. They belong to rows derived from the same vendor row, such as
+    the cash leg of a transaction.
     """
     of_parent = f" or p.parent_id = {row}.{entity.parent}_id" if entity.parent else ""
     return (

@@ -1,6 +1,8 @@
-"""Reconcile a vendor's day: the vendor's totals against the warehouse in money, and a roll-forward of positions in units.
+"""Reconcile a vendor's day by three checks.
 
-The roll-forward compares the previous day's positions plus the transactions since with the day's positions.
+control total   the value that the vendor states for each account, against the sum of the account's stored positions, in dollars
+roll-forward    the previous day's positions plus the transactions since, against the day's positions, in units
+owners' shares  the shares of an account's owners must not add up to more than 1
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from include.errors import BalanceError
 _MOST_BREAKS = 10_000
 _NAMED_BREAKS = 5
 _SHARE_TOLERANCE = Decimal("0.000001")
-"""Shares have eight decimals, so that three thirds do not add up to exactly 1."""
+"""Allowed excess over 1: shares have eight decimals, so their sum is rarely exactly 1."""
 
 # What open dead letters may describe: an account, a position, or anything if neither can be read. A transaction's date is never later
 # than the business date of its pull.
@@ -38,14 +40,14 @@ where l.vendor = :vendor and l.status = 'open' and d.entity in ('account_value',
        or d.entity = 'transaction' and l.business_date <= :day and coalesce(l.row_date, l.business_date) > :before)
 """)
 
-# An old dead letter of a transaction explains only breaks of its own position, and none after a later snapshot was compared. So remove
-# old ones whose position is unknown.
+# A dead letter of a transaction from an earlier day explains only a break of its own position. So remove those without a known position.
 _FORGET_OLD = sa.text("delete from dead where position_key is null and business_date not in (:day, :before)")
 
-# A summed row (a lot of a holding) with neither account nor position known explains nothing: the sum of the other rows is wrong.
+# A dead lot of a holding (a row that is summed into a position) with an unknown account and position explains nothing: the position was
+# loaded with a sum that lacks the lot, and must not pass.
 _FORGET_SUMMED = sa.text("delete from dead where entity = any(:summed) and position_key is null and account_id is null")
 
-# The account values that the vendor states, against the sum of each account's stored positions.
+# The value that the vendor states for each account, against the sum of the account's stored positions.
 _COMPARED = """
 with stated as (
     select account_id, market_value_usd as money from warehouse.account_value
@@ -93,7 +95,8 @@ select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as 
 ) owned
 """)
 
-# The previous session. If it was not loaded, the newest earlier day of a current pull, provided the whole transaction history is loaded.
+# The day from which to roll forward: the previous session, if it was loaded. If not, the newest earlier day that a current pull loaded,
+# provided that the whole transaction history is loaded.
 _LAST_LOADED = sa.text("""
 select max(business_date) from control.ledger
 where vendor = :vendor and stage = 'load' and entity = 'position' and business_date < :day
@@ -114,9 +117,9 @@ where p.vendor = :vendor and p.stage = 'load' and p.entity = 'position' and p.bu
 group by p.business_date, p.ledger_id, p.run_id order by p.ledger_id desc limit 1
 """)
 
-# The effect of transactions on positions between two snapshots: transactions dated since, and later changes to older ones
-# (entered late, corrected, reversed), which the newer snapshot reflects and the older one does not. Changes to older ones count
-# only if the whole history was loaded when the older snapshot was taken; otherwise they are new to us, not to the vendor.
+# The transactions that explain the change of a position between two snapshots. They are the transactions dated after the older snapshot,
+# and older transactions that were entered, corrected or reversed after it was taken. The latter count only if the whole transaction
+# history was loaded when the older snapshot was taken. If it was not, a transaction may be new to us but old at the vendor.
 _BREAKS = sa.text("""
 with late as (
     select position_key, account_id, sum(quantity) as quantity from (
@@ -222,8 +225,8 @@ class Check:
 
     Attributes:
         breaks: Items that differ by more than the tolerance.
-        explained: Breaks whose own rows are open dead letters, plus one for each dead letter with an unknown subject. In the control
-            total, the latter count only if they contain as much money as the unexplained breaks.
+        explained: Breaks whose own rows are open dead letters, plus one for each dead letter whose account or position is unknown. In
+            the control total, the latter count only if together they contain at least the money of the unexplained breaks.
         accepted_by: The operator who accepted the unexplained breaks; empty for none.
         note: The reason why nothing was compared; empty if the comparison was made.
         listed: The breaks, the largest unexplained ones first.
@@ -241,7 +244,7 @@ class Check:
 
     @property
     def is_passed(self) -> bool:
-        """Whether every break is explained, or accepted."""
+        """Whether every break is explained by dead letters or accepted by an operator."""
         return bool(self.accepted_by) or self.breaks <= self.explained
 
     @property
@@ -257,10 +260,10 @@ class Check:
 def reconcile(
     connection: sa.Connection, vendor: Vendor, day: date, before: date, *, accepted_by: str = ""
 ) -> list[Check]:
-    """Compare a loaded day. The caller records the checks, then calls `stop_if_broken`.
+    """Return the checks of a loaded day. The caller passes them to `record`, and to `stop_if_broken`.
 
-    A break passes if an operator accepted it for this day, or accepts it now after an earlier run reported it. A larger break is a
-    new one. Breaks of owners' shares can't be accepted, because an account would be counted twice.
+    An operator can accept a break only after an earlier run reported it for this day. A break that has grown since then is a new one.
+    Breaks of owners' shares can't be accepted, because an account would be counted twice.
 
     Args:
         connection: As the loading role, in the transaction of the load, so that a day that does not reconcile never becomes visible.
@@ -283,7 +286,11 @@ def reconcile(
 
 
 def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, accepted_by: str) -> Check:
-    """Accept a check if each unexplained break was reported before, at least as large, and is accepted now or was then."""
+    """Return the check as accepted if the operator accepts every unexplained break; otherwise return it unchanged.
+
+    A break can be accepted if an earlier run reported it in the same direction and at least as large, and if the operator accepts the
+    day now or accepted that run.
+    """
     if check.is_passed or check.breaks > len(check.listed):
         return check
     reported = defaultdict(list)
@@ -301,7 +308,7 @@ def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, acc
 
 
 def record(connection: sa.Connection, vendor: str, day: date, run_id: str, checks: list[Check]) -> None:
-    """Record a run's checks and breaks, replacing those of an earlier try."""
+    """Record a run's checks and breaks; they replace those of an earlier attempt of the run."""
     of = {"vendor": vendor, "day": day, "run_id": run_id}
     for table in ("roll_forward_break", "control_total_break"):
         connection.execute(sa.text(f"delete from control.{table} where run_id = :run_id and vendor = :vendor"), of)  # noqa: S608
@@ -324,7 +331,7 @@ def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance:
     if not connection.scalar(_HAS_POSITIONS, values):
         note = f"the positions of {values['day']} were not loaded"
         return Check("control total", totals.expected, totals.expected, tolerance, 0, note=note)
-    # Each dead letter without a readable account explains one break, if together they contain as much money as the unexplained breaks.
+    # Each dead letter without a readable account explains one break, if together they contain at least the money of the unexplained breaks.
     is_enough = totals.unknown_money is None or totals.unexplained_money <= totals.unknown_money + tolerance
     explained = min(totals.breaks, totals.explained + (totals.unknown if is_enough else 0))
     listed = connection.execute(_ACCOUNTS_OFF, values).mappings().all() if totals.breaks else ()

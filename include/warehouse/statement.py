@@ -11,7 +11,10 @@ from include.warehouse.protection import is_unprotected
 
 
 class Statement:
-    """Statements on `incoming_<entity>` (the copied rows), `compared_<entity>` (the rows that differ) and the warehouse table.
+    """The statements for one entity.
+
+    Their tables are `incoming_<entity>` (the copied rows), `compared_<entity>` (the rows that are new or differ), and the entity's table in
+    the warehouse. An open row is a row of the warehouse table without `recorded_to`.
 
     Args:
         entity: A snapshot or an event. Names come from our own declaration, never from data.
@@ -35,20 +38,20 @@ class Statement:
 
     @cached_property
     def any_open(self) -> sa.TextClause:
-        """Select whether any stored row could be changed by these rows."""
+        """Select whether the vendor has open rows (of a snapshot: for the business date)."""
         return sa.text(f"select exists (select from {self._table} f where {self._open})")  # noqa: S608
 
     @cached_property
     def insert_all(self) -> sa.TextClause:
-        """Insert every row whose references are known; used if nothing is stored yet."""
+        """Insert every incoming row whose references are known; used only if the vendor has no open rows yet."""
         return self._insert(f"(select {self._selected} from {self._incoming} i{self._joins('join')})", "")  # noqa: S608
 
     @cached_property
     def compare(self) -> sa.TextClause:
-        """Create `compared_<entity>`: the rows that differ from the stored ones, with surrogate ids and the `outcome` of each.
+        """Create `compared_<entity>`: the incoming rows that are new or differ from the open row, with surrogate ids.
 
-        The outcome is new, changed, older (than the stored state of an event), or lost (a reference is unknown).
-        `compared_run_id` is the load that wrote the stored state.
+        The column `outcome` is `new`, `changed`, `older` (the stored state of the event wins), or `lost` (a reference is unknown).
+        `compared_run_id` is the load that wrote the open row.
         """
         entity = self._entity
         lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids))) or "false"
@@ -71,7 +74,7 @@ class Statement:
 
     @cached_property
     def close_changed(self) -> sa.TextClause:
-        """Close the stored rows that the incoming rows correct, unless another load has written them since the comparison."""
+        """Close the open rows that changed, except rows that another load has replaced since the comparison."""
         return sa.text(
             f"update {self._table} f set recorded_to = now() from compared_{self._entity.name} r"  # noqa: S608
             f" where r.outcome = 'changed' and {self._open} and f.{self._entity.key} = r.{self._entity.key}"
@@ -80,7 +83,7 @@ class Statement:
 
     @cached_property
     def insert_changed(self) -> sa.TextClause:
-        """Insert new rows, and the new state of the rows just closed."""
+        """Insert the new rows, and the new state of the changed rows."""
         return self._insert(f"compared_{self._entity.name}", " where outcome in ('new', 'changed')")
 
     @cached_property
@@ -99,9 +102,9 @@ class Statement:
 
     @cached_property
     def withdraw(self) -> sa.TextClause:
-        """Close the stored rows that are missing from a full pull, unless a dead letter may describe them.
+        """Close the open rows that are missing from a full pull, unless a dead letter may describe them.
 
-        For an event, only rows within the bounds of the pull, by edit time or by date.
+        For an event, close only rows whose edit time or date is within the range of the pull.
         """
         key, within = self._entity.key, ""
         if self._entity.kind == "event":
@@ -116,7 +119,10 @@ class Statement:
 
     @cached_property
     def money_of_keys(self) -> sa.TextClause:
-        """Sum the money now stored under the incoming keys; a superseded row counts with its incoming amount."""
+        """Sum the money stored under the incoming keys, for comparison with the incoming money.
+
+        If the stored state of an event wins over the incoming one, the incoming amount is added instead.
+        """
         entity = self._entity
         stored = f"f.{entity.money}"
         if entity.version:
@@ -128,14 +134,17 @@ class Statement:
 
     @property
     def _is_older(self) -> str:
-        """SQL: whether the stored state wins over the incoming one: it is newer, or it is final and a newer time does not reopen it."""
+        """SQL condition that the stored state `f` of an event wins over the incoming state `i`.
+
+        A final state wins over a non-final one (see `_wins_as_final`). Otherwise, the newer version wins.
+        """
         older = f"f.{self._entity.version} > i.{self._entity.version}"
         if self._entity.final is None:
             return older
         return f"({self._wins_as_final('f', 'i')} or {older} and not ({self._wins_as_final('i', 'f')}))"
 
     def _wins_as_final(self, state: str, other: str) -> str:
-        """Return the SQL condition that a final state wins over a non-final one that does not reopen it."""
+        """Return the SQL condition that `state` is final, and `other` is neither final nor reopened after it. Both are table aliases."""
         entity = self._entity
         reopened = f"coalesce({other}.{entity.reopened} > {state}.{entity.version}, false)"
         return f"coalesce({state}.{entity.final}, false) and not coalesce({other}.{entity.final}, false) and not {reopened}"

@@ -1,1 +1,1 @@
-"""Benchmarks of the vendor's day, the CRM load, the rules, identity resolution and the gateway: speed and memory."""
+"""Benchmarks of speed and memory: a vendor's daily load, the Salesforce sync, the rules, identity resolution and the gateway."""

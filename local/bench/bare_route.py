@@ -1,6 +1,6 @@
-"""The minimal webhook endpoint: a FastAPI route that inserts the body and responds. The baseline of the gateway benchmark.
+"""The baseline of the gateway benchmark: a minimal FastAPI route that inserts the body of a request and responds.
 
-python -m local.bench.bare_route --port N, with the database's URL in TRIBUTARY_BARE_DATABASE
+TRIBUTARY_BARE_DATABASE=<URL of the database> python -m local.bench.bare_route --port N
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""Benchmark of changed holdings into Salesforce: time and memory, compared with simple-salesforce and polars.
+"""Benchmark of the sync of changed holdings to Salesforce: time and memory, compared with simple-salesforce and polars.
 
-The firm is generated in the database: twenty holdings per account, two accounts per household, five thousand securities. A
-first sync fills an empty org. Then every holding's price and value change, and each of these runs in a separate process:
+The firm is generated in the database: twenty holdings per account, two accounts per household, five thousand securities. A first
+sync fills an empty org, and a second one finds no changes. Then every holding gets a new price and value. Each step runs in its own process:
 
     unchanged           a sync that finds nothing to send
-    file                writing the changed holdings to a file, compared with polars writing the same rows from memory
-    sync                the changed holdings, from the comparison until every row's result is recorded
-    simple-salesforce   its bulk upsert of the same file into the same org, and fetching its results
+    file                writing the changed holdings to files, compared with polars writing the same rows from memory
+    sync                syncing the changed holdings, from the comparison until the result of every row is recorded
+    simple-salesforce   upserting the same files into the same org with its bulk API client, and fetching the results
 
-simple-salesforce compares nothing, writes no file and stores no results. So our sync is shown twice: the whole, and the share that both
-do. The org is the sandbox, in a separate process on the same machine: its time is part of every span that waits for it.
+simple-salesforce does not compare rows, write files or store results. So the time of our sync is shown twice: in total, and for the steps that
+both have. The org is the sandbox, in another process on the same machine, so its own work is part of each measured wait.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ BEFORE, DAY = date(2026, 11, 19), date(2026, 11, 20)
 APP = {"client_id": "bench", "client_secret": "bench-only", "username": "load@sample-wealth.example"}
 SETTINGS = Settings("sample", few=10_000_000, most_collected=0)  # no approvals; bulk jobs only
 TIMES = 3
-"""Number of times a file is written; the median is reported."""
+"""Number of times that a file is written; the median time is reported."""
 
 SHARED = ("upload", "wait for Salesforce", "results")
 
@@ -121,7 +121,11 @@ values ('load {day}', 'sample', '{day}', 'control total', 0, 0, 0, true);
 
 
 def bench_crm(positions: int) -> None:
-    """Measure a day on which this many holdings change, in a new database and a new org, and print the tables."""
+    """Measure a day on which this many holdings change, in a new database and a new org, and print the tables.
+
+    Raises:
+        BalanceError: A run did not send each changed holding exactly once.
+    """
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         work = Path(folder)
         work.chmod(0o711)
@@ -173,7 +177,15 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
 
 
 def write(load_url: str, work: str) -> dict[str, Any]:
-    """Write the changed holdings, and let polars write them from memory; return seconds, rows, and MB and number of the files."""
+    """Write the changed holdings to CSV files, then let polars write the same rows from memory.
+
+    Returns:
+        `ours`: seconds to write all files. `reading`: seconds only to fetch the cells. `polars`: its seconds, by type of the numbers.
+        `rows`, `mb` and `files`: size of the output.
+
+    Raises:
+        BalanceError: polars wrote other rows.
+    """
     import polars as pl
 
     [mapping] = [each for each in objects(SETTINGS) if each.entity == "position"]
@@ -203,7 +215,7 @@ def write(load_url: str, work: str) -> dict[str, Any]:
 
 
 def _time_read(db: sa.Connection, sending: TempTable, mapping: CrmObject, parts: Iterable[int]) -> float:
-    """Return the seconds to fetch the same cells from the database in binary form, without using them."""
+    """Return the seconds to fetch the cells of the files from the database in binary form, without writing them."""
     driver = db.connection.driver_connection
     assert driver is not None
     started = time.perf_counter()
@@ -216,7 +228,7 @@ def _time_read(db: sa.Connection, sending: TempTable, mapping: CrmObject, parts:
 
 
 def _with_decimals(text: pl.DataFrame, mapping: CrmObject) -> pl.DataFrame:
-    """Return the same rows with decimals instead of text, as a computing program holds them."""
+    """Return the same rows with numbers as decimals instead of text, the type that a program would calculate with."""
     import polars as pl
 
     numbers = [each.name for each in mapping.fields if each.kind == "number"]
@@ -255,10 +267,10 @@ def upsert(org_url: str, work: str) -> dict[str, Any]:
 
 
 class Laps:
-    """Time of one thread by step; every moment is counted once.
+    """A stopwatch that divides the time of one thread into steps; every moment belongs to one step.
 
     Attributes:
-        seconds: Step -> seconds.
+        seconds: The seconds of each step.
     """
 
     def __init__(self) -> None:
@@ -272,7 +284,7 @@ class Laps:
         self._last = now
 
     def follow(self, owner: object, name: str, step: str, *, before: str = "rest") -> None:
-        """Count the calls of a function as one step, and the time before each call as another."""
+        """Replace the function `name` of `owner`: count the time of its calls as `step`, and the time before each call as `before`."""
         work: Callable[..., Any] = getattr(owner, name)
 
         def marked(*args: Any, **kwargs: Any) -> Any:
@@ -286,7 +298,7 @@ class Laps:
 
 
 class _ToOrg(requests.adapters.HTTPAdapter):
-    """Redirect simple-salesforce's requests, which use https and any host, to the sandbox."""
+    """Adapter that sends simple-salesforce's requests to the sandbox, whatever their host."""
 
     def __init__(self, org_url: str) -> None:
         super().__init__()
@@ -303,7 +315,7 @@ def _part(work: Path, part: int) -> Path:
 
 
 def _ignore(_: str) -> None:
-    """Discard a line of progress."""
+    """Print no progress."""
 
 
 def _peak_mb() -> float:

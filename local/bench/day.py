@@ -1,8 +1,8 @@
-"""Benchmark of a day of positions, from the vendor's first response to the warehouse's commit: time and memory.
+"""Benchmark of loading a day of positions, from the first request to the vendor to the commit in the warehouse: time and memory.
 
-Pages are rendered before the clock starts. The steps run one after the other in a separate process, as the DAG's tasks do; the
-import of Great Expectations is counted separately. For comparison, the same run measures a plain binary COPY of the same rows into a
-table without an index.
+The sandbox's pages are rendered before the measurement. All steps run one after the other in one separate process. The import of Great
+Expectations is measured separately. For comparison, the same process measures a plain binary COPY of the same rows into a table
+without an index.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from local.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
 PAGE, OVERLAP = 5000, 10
-# The vendor's own budget would be the slowest part by far; it is lifted here.
+# Practically no rate limit: with the vendor's real one, waiting would take most of the time.
 UNBOUND = Budget(calls_per_minute=600_000, burst=1000)
 
 
 def bench(sizes: list[int]) -> None:
-    """Measures each size in a fresh database and process, and prints the table."""
+    """Measure each number of positions in a new database and process, and print the table."""
     day = business_dates.latest_closed(datetime.now(UTC))
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         work = Path(folder)
@@ -99,7 +99,7 @@ def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
 
 
 def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
-    """Run the day's steps in this process; return seconds by step, rows, and peak memory in MB."""
+    """Run all steps in this process; return the seconds by step, the loaded rows, and the peak memory in MB."""
     vendor = replace(named("orion"), budget=UNBOUND)
     keyring = Keyring.parse(generate("bench"))
     site = Site(schema.engine(load_url), Staging(staging, keyring.staging), keyring)

@@ -1,8 +1,8 @@
 """Benchmark of the gateway's response time, at a steady rate and in a storm, compared with a bare route that inserts the same body.
 
-The gateway runs in a separate process, on a durable database; the callers share the machine with both. Each delivery is signed, new,
-and as large as a small event with its data. At the steady rate, a request's time counts from when it was due, so that waiting behind
-an earlier request is included.
+The gateway runs in a separate process, with a durable database, on the same machine as the callers. Each delivery is signed and new, and
+has about 4 KB, as a small event with its data. At the steady rate, the time of a request counts from the moment it was due, so that it
+includes the wait for an earlier request.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ ROOT = Path(__file__).parents[2]
 KEY = "bench-only"
 BYTES = 4000
 MEDIAN_MS, STORM_P99_MS = 50.0, 5000.0
-"""Limits for the gateway: at twenty deliveries a second, and in a storm."""
+"""Limits for the gateway in milliseconds: median at twenty deliveries a second, and 99th percentile in a storm."""
 
 BARE_RATIO = 0.5
-"""Required share of the bare route's rate."""
+"""Share (0-1) of the bare route's deliveries a second that the gateway must reach."""
 
 _session = threading.local()
 
 
 def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
-    """Measure twenty deliveries a second for `seconds`, then a storm of `storm` deliveries, and print the table."""
+    """Measure twenty deliveries a second for `seconds`, then `storm` deliveries as fast as possible by `callers` threads; print the table."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         Path(folder).chmod(0o711)
         with Postgres.start(Path(folder) / "postgres", durable=True) as server:
@@ -76,7 +76,7 @@ def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
 
 @contextmanager
 def _run_gateway(database: str) -> Iterator[str]:
-    """Run the gateway in a separate process; yield the URL of the first endpoint that accepts signed bodies."""
+    """Run the gateway in a separate process; yield the webhook URL of the first sender that signs its bodies."""
     sender = next(each for each in SENDERS if isinstance(each.proof, SignedBody))
     port = find_free_port()
     settings = {"TRIBUTARY_GATEWAY_DATABASE": database, f"{sender.connection.upper()}_SECRETS": KEY}
@@ -124,7 +124,14 @@ def _wait(url: str) -> None:
 
 
 def _call(url: str, due: Sequence[tuple[int, float]], callers: int) -> list[float]:
-    """Send each delivery when it is due; return the milliseconds from then (from its start, if due is 0) to the response."""
+    """Send the deliveries from `callers` threads; return the milliseconds of each until its response.
+
+    Args:
+        url: The webhook's URL.
+        due: The number of each delivery, and the time at which it is due. Its milliseconds count from then; with 0, it is sent at once and
+            counts from its start.
+        callers: Number of threads.
+    """
     with ThreadPoolExecutor(callers) as threads:
         return list(threads.map(lambda each: _send(url, *each), due))
 
@@ -143,7 +150,7 @@ def _send(url: str, number: int, due: float) -> float:
 
 
 Storm = tuple[list[float], float]
-"""Milliseconds of each request, and seconds in total."""
+"""Milliseconds of each request, and seconds of the whole storm."""
 
 
 def _show(steady: list[float], storm: Storm, bare: Storm, rows: int) -> None:

@@ -1,7 +1,7 @@
-"""Generator of a firm with labeled people, as five vendors record them.
+"""Generate a firm's people as five vendors record them, with the true person of each record.
 
-Names have the frequencies of the 1990 US census, so that common names collide. There are couples, Jr and Sr, twins, shared
-e-mails and telephones, nicknames, typing errors, and people who moved or married. All numbers and addresses are fictitious.
+Names have the frequencies of the 1990 US census, so that different people share common names. There are couples, Jr and Sr, twins,
+shared e-mails and telephones, nicknames, typing errors, and people who moved or married. All numbers and addresses are fictitious.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from include.identity.record import PERSONS
 
-# Written by hand: the matcher must not be measured by its own list of nicknames.
+# Written by hand, because identity resolution must not be measured with its own list of nicknames.
 _CALLED = {
     "Robert": ("Bob", "Rob"), "William": ("Bill", "Will"), "Richard": ("Dick", "Rick"), "James": ("Jim", "Jimmy"),
     "John": ("Jack", "Johnny"), "Michael": ("Mike", "Mick"), "Charles": ("Chuck", "Charlie"), "Thomas": ("Tom", "Tommy"),
@@ -43,7 +43,10 @@ _STATES = ("NE", "CO", "MA", "TX", "WI", "NC", "FL", "ID", "CA", "NY", "IL", "OH
 
 @dataclass(frozen=True)
 class Feed:
-    """A vendor's coverage: for each field, the share of its people that have it."""
+    """How complete a vendor's records are. All numbers are shares (0-1).
+
+    `covers` is the share of the firm's people that the vendor has; the other numbers are the share of its records that have the field.
+    """
 
     vendor: str
     covers: float
@@ -53,9 +56,9 @@ class Feed:
     email: float
     phone: float
     address: float
-    whole_name: float = 0.0  # written as one text
-    joint: float = 0.0  # couples written as one record
-    cross: float = 0.0  # carries the first vendor's key of the same person
+    whole_name: float = 0.0  # the name is one text, without first and last name
+    joint: float = 0.0  # of the couples: both are in one record
+    cross: float = 0.0  # contains the key of this person at the first vendor
 
 
 FEEDS = (
@@ -82,7 +85,7 @@ class Home:
 
 @dataclass
 class Human:
-    """A true person."""
+    """A person with the true values, which records may misstate. `before` is the home before a move, `maiden` the name before a marriage."""
 
     number: int
     first: str
@@ -101,13 +104,13 @@ class Human:
 
 @dataclass(frozen=True)
 class Firm:
-    """Labeled records.
+    """Generated records, with the true person of each.
 
     Attributes:
-        persons: Rows of the schema `include.identity.record.PERSONS`, shuffled.
-        truth: record_id -> number of the person; the second person of a joint record has the negated id.
-        tax_ids: Number of the person -> tax id.
-        birth_dates: Number of the person -> birth date.
+        persons: The records of all vendors, shuffled; schema `include.identity.record.PERSONS`.
+        truth: The number of the person, by `record_id`. A joint record describes a second person, under the negated id.
+        tax_ids: The true tax id, by the person's number.
+        birth_dates: The true birth date, by the person's number.
     """
 
     persons: pa.Table
@@ -117,7 +120,7 @@ class Firm:
 
 
 def make_firm(people: int, seed: int = 7, feeds: tuple[Feed, ...] = FEEDS) -> Firm:
-    """Generate a firm with about this many people; an additional feed adds records and changes no others."""
+    """Generate a firm with about this many people. The same seed gives the same people; another feed adds records but changes no others."""
     town = _Town(random.Random(f"{seed} people"), people)
     households: list[list[Human]] = []
     while sum(map(len, households[-1:])) + (town.count if households else 0) < people:
@@ -227,7 +230,7 @@ class _Town:
 def _write(
     draw: random.Random, feed: Feed, at: int, household: list[Human], first_id: int
 ) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Yield a vendor's records of a household, each with the numbers of the people that it describes."""
+    """Yield a vendor's records of a household, each with the numbers of the one or two people that it describes."""
     known = [human for human in household if draw.random() < feed.covers]
     couple = len(known) > 1 and household[:2] == known[:2] and draw.random() < feed.joint
     for human in known[1:] if couple else known:
@@ -344,7 +347,7 @@ def _slip(draw: random.Random, text: str, share: float) -> str:
 
 @cache
 def _census(kind: str) -> tuple[list[str], list[float]]:
-    """Return names and their cumulative frequencies in the 1990 US census, from the package `names`."""
+    """Return the names of a kind, such as `female.first`, and their cumulative frequencies in the 1990 US census (package `names`)."""
     spec = importlib.util.find_spec("names")
     assert spec is not None
     assert spec.origin is not None

@@ -1,7 +1,7 @@
-"""Benchmark of the business rules over a day of positions: time and memory.
+"""Benchmark of the business rules on a day of positions: time and memory.
 
 The rows are generated in the database: twenty positions per account, two accounts per household, five thousand securities,
-and a previous day with other values. The rules run in a separate process.
+and account values of the previous day that differ. The rules run in a separate process.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ select 'run 2026-11-20', 'sample', '2026-11-20', name, 0, 0, 0, true from unnest
 
 
 def bench_rules(positions: int) -> None:
-    """Measure the rules over a day with this many positions in a new database, and print the table."""
+    """Measure the rules on a day with this many positions, in a new database, and print the table."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         Path(folder).chmod(0o711)
         with Postgres.start(Path(folder) / "postgres", durable=True) as server:
@@ -96,7 +96,7 @@ def bench_rules(positions: int) -> None:
 
 
 def work_a_day(load_url: str) -> dict[str, Any]:
-    """Evaluate the rules in this process; return seconds by step and rule, findings by rule, and peak memory in MB."""
+    """Evaluate the rules in this process; return the seconds by step and rule, the findings by rule, and the peak memory in MB."""
     engine, failed, clock = schema.engine(load_url), dict[str, Exception](), time.perf_counter
     started = clock()
     with engine.connect() as connection:

@@ -1,4 +1,4 @@
-"""Alerts: a task failed, a run missed its deadline, a stage is late."""
+"""Send alerts, each once: about a failed task, a missed deadline, a late step, and whatever a DAG reports."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from airflow.sdk import BaseNotifier
 log = logging.getLogger(__name__)
 
 UNATTENDED = ("scheduled", "asset_triggered")
-"""Types of runs whose input no user entered."""
+"""Types of runs that Airflow starts by itself, so that no user entered their input."""
 
 
 class Alert(BaseNotifier):
-    """Send an alert with DAG, task, reason, counts and a link, as failure callback or from a deadline.
+    """Send an alert about a failed task or a missed deadline. It contains the DAG, the task, the reason, the counts and a link.
 
-    Each alert is sent once: per run and deadline, per task and try, and per run and try where its vendor can't be reached. No alert is sent about
+    Each failure is alerted once per task and try; if the vendor can't be reached, once per run and try. Each deadline is alerted once per run.
+    No alert is sent about
 
-    - a backfill's deadline: its runs wait for each other;
-    - a run whose input was rejected: the user who started it sees the reason;
+    - the deadline of a backfill run, because these runs wait for each other;
+    - a run that a user started and whose input was rejected, because the user sees the reason;
     - a run that sent nothing to Salesforce because every change is held back: `approve_salesforce` and `report_held_back` alert about it.
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
-        context: Context of a deadline. Airflow's triggerer passes it here, and only to a callable with this argument;
-            a callback receives its context when it is called.
+        context: Context of a deadline. Airflow's triggerer passes it here, and only to a callable with this argument.
+            A failure callback receives its context in `notify` instead.
     """
 
     template_fields = ("what",)
@@ -55,7 +56,7 @@ class Alert(BaseNotifier):
             {"task": name_task(task, by_index=True), "subject": f"{self.what}, try {task.try_number}"} if task else {}
         )
         if _is_out_of_reach(context.get("exception")):
-            about["task"] = ""  # one alert of the vendor, not one of each table
+            about["task"] = ""  # one alert about the vendor, not one about each table
         if deadline:
             about["subject"] = str(_of(deadline, "id") or _of(deadline, "deadline_time"))
         kind = "deadline" if deadline else "failed" if self.what == "Failed" else "question"
@@ -73,9 +74,12 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
 
     Args:
         kind: What happened, such as `failed`; see `include.control.alerts`.
-        title: One line.
-        body: Reason, counts, a link.
-        about: `dag_id`, `run_id`, `task`, `subject`: they identify the alert, together with `kind`.
+        title: Title, one line.
+        body: Text, with the reason, the counts and a link.
+        about: Any of `dag_id`, `run_id`, `task` and `subject`. Two alerts are the same if these and `kind` are equal.
+
+    Raises:
+        Exception: The alert could not be sent.
     """
     from include import alerts
     from include.control.alerts import Record, send_once
@@ -100,7 +104,7 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
 
 @contextmanager
 def open_database() -> Iterator[Any]:
-    """Open the firm's database for a statement or two."""
+    """Yield an engine for the firm's database; close its connections at the end."""
     from tributary import connections
 
     engine = connections.database()
@@ -111,14 +115,14 @@ def open_database() -> Iterator[Any]:
 
 
 def _is_reported_elsewhere(reason: Any, run_type: str) -> bool:
-    """Return whether a failure is reported without an alert of the run: in the form, or by the alerts about held-back records."""
+    """Return whether a failure needs no alert: the user sees rejected input, and other alerts report that every change is held back."""
     from include.errors import HeldBack, InputRejected
 
     return isinstance(reason, HeldBack) or (isinstance(reason, InputRejected) and run_type not in UNATTENDED)
 
 
 def _record_silent(dag_id: str, run_id: str, reason: Any) -> None:
-    """Suppress the alert of the run's deadline."""
+    """Record that the run failed without an alert, so that its deadline sends none either; log a database error instead of raising it."""
     from include.control import alerts
 
     log.warning("%s: no alert is sent: %s", dag_id, reason)
@@ -147,9 +151,12 @@ def _is_silent(dag_id: str, run_id: str) -> bool:
 
 
 def describe(what: str, context: Any) -> tuple[str, str]:
-    """Return title and body of an alert.
+    """Return the title and the body of an alert.
 
-    The context of a deadline holds only the run (as a dict) and the deadline; that of a task also holds the task instance.
+    Args:
+        what: The first words of the title.
+        context: Airflow's context. For a deadline, it contains only the run (as a dict) and the deadline; for a failed task, it also
+            contains the task instance and the exception.
     """
     run = context.get("dag_run")
     dag_id, run_id = _of(run, "dag_id"), _run_id(run)
@@ -170,7 +177,7 @@ def describe(what: str, context: Any) -> tuple[str, str]:
 
 
 def fingerprint(content: str) -> str:
-    """Hash an alert's content for its subject, so that changed content is a new alert."""
+    """Return a short hash of an alert's content, for its subject: with changed content, the alert counts as new and is sent."""
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
@@ -182,7 +189,7 @@ def page(dag_id: str) -> str:
 
 
 def _counts(dag_id: str, run_id: str) -> str:
-    """Return the ledger's counts of a vendor's run; empty if the database does not respond, so that the alert is sent anyway."""
+    """Return the ledger's counts of a run as text; empty for a run without any, and if the database does not respond."""
     from include.control.lateness import describe_progress
     from tributary.policy import vendor_of
 
@@ -200,7 +207,7 @@ def _is_mapped(task: Any) -> bool:
 
 
 def name_task(task: Any, by_index: bool = False) -> str:
-    """Return a task's id with the name of the mapped task instance, or else its index."""
+    """Return a task's id; for a mapped instance, with its name in brackets, or with its index if it has no name or `by_index` is set."""
     shown = None if by_index else getattr(task, "rendered_map_index", None)
     if shown is None and _is_mapped(task):
         shown = task.map_index
@@ -212,7 +219,7 @@ def _run_id(run: Any) -> str:
 
 
 def _message(reason: BaseException) -> str:
-    """Return the text of our own errors, which contain no secret and no row; other errors may quote their input."""
+    """Return the text of a `TributaryError`, which contains no secret and no row; for any other error, only refer to the task's log."""
     from include.errors import TributaryError
 
     return str(reason) if isinstance(reason, TributaryError) else "see the task's log"

@@ -1,4 +1,6 @@
-"""The firm's connections and Variables in Airflow (with any secrets backend behind them), as objects of the product.
+"""Read the firm's connections and Variables from Airflow, or from the secrets backend behind it.
+
+Connections, by id and type:
 
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
@@ -8,9 +10,13 @@ tributary_alerts     generic    password: addresses of alerts (Apprise URLs or f
                                 docs/reference/connections.md
 salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/reference/salesforce.md
 
-Variables: tributary_rules, tributary_identity (JSON: thresholds of the business rules, of identity resolution),
-tributary_crm_paused (true: nothing is written), tributary_retention_years (of signed documents, 7),
-tributary_subscribers (connections that receive our events, separated by spaces).
+Variables:
+
+tributary_rules             JSON: thresholds of the business rules
+tributary_identity          JSON: thresholds of identity resolution
+tributary_crm_paused        true: nothing is written to Salesforce
+tributary_retention_years   how long signed documents are kept; default 7
+tributary_subscribers       the subscribers' connections, separated by spaces
 """
 
 from __future__ import annotations
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def site() -> Site:
-    """Open the firm's database, staging and secrets; called inside a task."""
+    """Return the firm's database, staging and keys; call it inside a task, because it reads connections."""
     from include.pipeline.run import Site
 
     engine = database()
@@ -46,7 +52,11 @@ def site() -> Site:
 
 
 def keyring(engine: Engine) -> Keyring:
-    """Return the firm's keys, compared with those that its database was written with."""
+    """Return the firm's keys from the connection `tributary_keys`.
+
+    Raises:
+        ConfigurationError: The keys are invalid, or are not those with which this database was written.
+    """
     from include.keys import register
     from include.keys.keyring import Keyring
 
@@ -56,7 +66,7 @@ def keyring(engine: Engine) -> Keyring:
 
 
 def vendor_run(name: str, run: Run) -> VendorRun:
-    """Return a vendor's run, with the firm's environment and the vendor's connection."""
+    """Return a vendor's run, with the firm's database, staging and keys and the vendor's connection."""
     from include.pipeline.run import VendorRun
     from include.vendors import named
 
@@ -74,14 +84,14 @@ def staging() -> Staging:
 
 
 def database() -> Engine:
-    """Open the firm's database, as the loading role."""
+    """Return an engine for the firm's database, as the role of the connection `tributary_db`."""
     from include.warehouse.schema import engine
 
     return engine(database_url())
 
 
 def database_url() -> str:
-    """Return the address of the firm's database, password included: for drivers, never for a log."""
+    """Return the URL of the firm's database. It includes the password: pass it to drivers only, and never log it."""
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     find_connection("tributary_db")  # raises if it does not exist or Airflow does not answer
@@ -90,7 +100,7 @@ def database_url() -> str:
 
 
 def connection(conn_id: str) -> Connection:
-    """Return address and credentials of a vendor or of Salesforce."""
+    """Return the address and the credentials of a vendor or of Salesforce."""
     from include.connection import Connection
 
     known = find_connection(conn_id)
@@ -103,7 +113,7 @@ def connection(conn_id: str) -> Connection:
 
 
 def is_connected(conn_id: str) -> bool:
-    """Return whether the firm has this connection; unused vendors have none."""
+    """Return whether the firm has this connection; a firm has none for a vendor that it does not use."""
     try:
         find_connection(conn_id)
     except AirflowNotFoundException:
@@ -131,21 +141,21 @@ def crm_settings() -> Settings:
 
 
 def rule_policy() -> Policy:
-    """Return the thresholds of the business rules: a Variable in JSON, or the defaults."""
+    """Return the thresholds of the business rules: those in the Variable `tributary_rules`, and defaults for the rest."""
     from include.rules.policy import Policy
 
     return Policy.of(find_variable("tributary_rules", default={}, deserialize_json=True))
 
 
 def identity_policy() -> IdentityPolicy:
-    """Return the thresholds of identity resolution: a Variable in JSON, or the defaults."""
+    """Return the thresholds of identity resolution: those in the Variable `tributary_identity`, and defaults for the rest."""
     from include.identity.policy import Policy
 
     return Policy.of(find_variable("tributary_identity", default={}, deserialize_json=True))
 
 
 def is_crm_paused() -> bool:
-    """Return whether an administrator has paused all writes to Salesforce."""
+    """Return whether all writes to Salesforce are paused by the Variable `tributary_crm_paused`."""
     return str(find_variable("tributary_crm_paused", default="false")).lower() == "true"
 
 
@@ -155,7 +165,12 @@ def retention_years() -> int:
 
 
 def find_connection(conn_id: str) -> Any:
-    """Return a connection from Airflow; raises `AirflowNotFoundException` only if there is none."""
+    """Return a connection from Airflow.
+
+    Raises:
+        AirflowNotFoundException: There is no such connection.
+        AirflowRuntimeError: Airflow's API server does not respond.
+    """
     with suppress(AirflowNotFoundException):
         return BaseHook.get_connection(conn_id)
     _check_answering()
@@ -163,7 +178,11 @@ def find_connection(conn_id: str) -> Any:
 
 
 def find_variable(key: str, default: Any, deserialize_json: bool = False) -> Any:
-    """Return a Variable, or the default only if there is none."""
+    """Return a Variable, or `default` if there is none.
+
+    Raises:
+        AirflowRuntimeError: Airflow's API server does not respond, so the Variable may exist.
+    """
     with suppress(AirflowRuntimeError):
         return Variable.get(key, deserialize_json=deserialize_json)
     _check_answering()
@@ -171,29 +190,29 @@ def find_variable(key: str, default: Any, deserialize_json: bool = False) -> Any
 
 
 def _check_answering() -> None:
-    """Raise Airflow's own error, which is retried, if its API server does not respond to a task.
+    """Raise `AirflowRuntimeError`, which is retried, if Airflow's API server does not respond to this task.
 
-    Airflow 3.3.2 reports a setting that a task can't read as missing: by the default of `tributary_crm_paused`, a run would then write
-    to a paused Salesforce.
+    If a task can't read a setting, Airflow 3.3.2 reports it as missing. Without this check, `tributary_crm_paused` would then get its
+    default, and the run would write to a paused Salesforce.
     """
     from airflow.sdk.execution_time import task_runner
 
-    if hasattr(task_runner, "SUPERVISOR_COMMS"):  # elsewhere settings are read from the database itself
+    if hasattr(task_runner, "SUPERVISOR_COMMS"):  # other processes read settings directly from Airflow's database
         len(Variable.keys(prefix="tributary_"))
 
 
 def work_folder() -> Path:
-    """Return a local folder for temporary files."""
+    """Return a local folder for temporary files, which only this user can access; create it if it does not exist."""
     folder = Path(os.environ.get("TRIBUTARY_WORK", tempfile.gettempdir())) / "tributary"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def data_docs() -> Path:
-    """Return the folder of the data quality reports; the page that shows them reads the same variable."""
+    """Return the folder of the data quality reports; `pages/data_docs.py` reads the same environment variable."""
     return Path(os.environ["TRIBUTARY_DATA_DOCS"])
 
 
 def alert_urls() -> list[str]:
-    """Return where alerts go."""
+    """Return the addresses to send alerts to, from the connection `tributary_alerts`."""
     return (find_connection("tributary_alerts").password or "").split()

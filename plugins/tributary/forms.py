@@ -1,4 +1,4 @@
-"""The forms of the DAGs' parameters, and the values that they reject before a run exists."""
+"""The forms of the DAGs' parameters. Airflow rejects invalid values before it creates a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ SESSION = "closed session of the New York Stock Exchange"
 
 
 def _is_session(value: Any) -> bool:
-    """Return True for a valid business date; else raise the reason, which Airflow shows under the form."""
+    """Return True for a business date, and for a value that is no text.
+
+    Raises:
+        InputRejected: The date is no closed session; Airflow shows the reason under the form.
+    """
     from include import business_dates
 
     if isinstance(value, str):
@@ -28,7 +32,7 @@ FormatChecker.checkers[SESSION] = (_is_session, ())
 
 
 def day_param(description: str) -> Param:
-    """Return a parameter for a business date or none; an invalid date is rejected before a run exists."""
+    """Return a parameter for an optional business date; Airflow rejects an invalid date before it creates a run."""
     return Param(
         None,
         type=["null", "string"],
@@ -40,7 +44,7 @@ def day_param(description: str) -> Param:
 
 
 def vendor_form(vendor: Vendor) -> dict[str, Param]:
-    """Return the parameters of a run of a vendor's day."""
+    """Return the parameters of a vendor's daily DAG."""
     tables = [table.name for table in vendor.requested_tables]
     form = {
         "tables": Param(
@@ -86,7 +90,10 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
 
 
 def client_form(vendor: Vendor) -> dict[str, Param]:
-    """Return the parameters of a refresh of single clients (or envelopes), which always uses the users' share of the budget."""
+    """Return the parameters of the DAG that refreshes single clients or envelopes.
+
+    They have no `on_demand`: such a run always uses the share of the rate budget that is reserved for users.
+    """
     form = vendor_form(vendor)
     del form["on_demand"]
     noun = find_key_table(vendor)
@@ -102,7 +109,7 @@ def client_form(vendor: Vendor) -> dict[str, Param]:
 
 
 def _describe_past(vendor: Vendor) -> str:
-    """Describe which tables a run for a past business date does not pull."""
+    """Return a sentence about the tables that a run for a past business date does not pull."""
     left_out = [table.name for table in vendor.requested_tables if not table.states_past]
     if len(left_out) == len(vendor.requested_tables):
         return f"Only the latest day: {vendor.title} can't return past days."

@@ -1,4 +1,4 @@
-"""Alerts about a vendor that can't be reached: one for each run and outage, and one when the outage is over."""
+"""Alerts about a vendor that can't be reached: one per run when an outage begins, and one when it is over."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ log = logging.getLogger(__name__)
 
 
 def alert_of_outage(context: Any) -> None:
-    """Record a try that did not reach its vendor, and alert when the outage has lasted `OUTAGE_MINUTES` (`on_retry_callback`).
+    """Record a try that did not reach its vendor; alert once if the outage lasts `OUTAGE_MINUTES` or longer (`on_retry_callback`).
 
-    The alert is sent early if the outage would last that long when the next try begins.
+    The alert does not wait for that time: it is sent as soon as the outage would last that long by the start of the next try. Other errors
+    than `VendorUnavailable` are ignored.
     """
     error = context.get("exception")
     if not isinstance(error, VendorUnavailable):
@@ -52,9 +53,9 @@ def alert_of_outage(context: Any) -> None:
 
 
 def report_answer(vendor: str) -> None:
-    """Record that the vendor responded to the current task; alert that the outage is over, if its start was alerted.
+    """Record that the vendor responded to the current task. Alert if that ends an outage whose start was alerted.
 
-    It never fails the task.
+    Errors are logged and never fail the task.
     """
     from airflow.sdk import get_current_context
 
@@ -76,7 +77,7 @@ def report_answer(vendor: str) -> None:
 
 
 def _list_delays(task: Any) -> list[timedelta]:
-    """Return the longest delay before each remaining try: Airflow adds up to 100 % jitter to a doubling delay."""
+    """Return the longest possible delay before each remaining try. Airflow doubles the delay each time and adds up to 100 % jitter."""
     base, longest = task.task.retry_delay, task.task.max_retry_delay or timedelta(days=1)
     left = range(task.try_number, max(task.max_tries, task.try_number) + 1)
     return [min(2 * base * 2 ** (number - 1), longest) for number in left]

@@ -1,4 +1,4 @@
-"""What all DAGs share: retries, alerts, deadlines, and the asset that notifies of new data in the warehouse."""
+"""Settings that all DAGs share: retries, alerts, deadlines, and the asset that announces new data in the warehouse."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from include.errors import ConfigurationError
 from tributary.alerts import Alert
 from tributary.outages import alert_of_outage
 
-# A notification of new data, never the message: Airflow merges events, so the receiver reads the warehouse.
+# An event only announces new data. It carries none, because Airflow merges events: the DAG `salesforce` reads the warehouse.
 WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
 
-# First day of the schedules; a firm sets its go-live date.
+# First day of all schedules; a firm sets it to its go-live date.
 GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 
 _ON_DEMAND = "_on_demand"
@@ -41,14 +41,14 @@ def _read_number(name: str, default: str, unit: str) -> float:
         raise ConfigurationError(f"{name} must be a number of {unit}, not {text!r}") from error
 
 
-# Maximum time of a whole run before an alert.
+# A run that takes longer sends an alert.
 DEADLINE_HOURS = _read_number("TRIBUTARY_DEADLINE_HOURS", "2", "hours")
-# Minutes that a vendor may be unreachable before an alert.
+# A vendor that is unreachable for longer causes an alert.
 OUTAGE_MINUTES = _read_number("TRIBUTARY_OUTAGE_MINUTES", "10", "minutes")
 
 
-# Errors of a session, server or network that is unavailable for a moment, whichever library raises them. Most errors of our own engine are
-# `TargetUnavailable` already; these come from a driver's cursor, a pool, or Airflow's client.
+# Errors of a session, server or network that is unavailable for a moment. Our engine translates most of them to `TargetUnavailable`, a
+# `RetriableError`; a driver's cursor, a pool or Airflow's client raises the others as they are.
 PASSING = (
     "include.errors.RetriableError",
     "sqlalchemy.exc.OperationalError",
@@ -64,16 +64,17 @@ PASSING = (
 
 
 class Retries(ExceptionRetryPolicy):
-    """Retry by the class of the error; an unknown error fails at once.
+    """Decide by the class of the error whether a task is retried; an error of any other class fails the task at once.
 
-    Airflow raises one class for every error of its own, so the content decides: the API server was unavailable, or failed.
+    It retries the classes in `PASSING`, `RateLimited` after 20 minutes, and an error of Airflow itself if its API server was unavailable.
+    Airflow raises one class for all of its errors, so their HTTP status decides.
 
     Args:
         also: Dotted names of further classes to retry.
     """
 
     def __init__(self, *also: str) -> None:
-        # A long pause that a vendor requests; the task itself waits for short ones.
+        # For a long pause that a vendor requests; the task itself waits for a short one.
         patient = RetryRule(
             exception="include.errors.RateLimited", action=RetryAction.RETRY, retry_delay=timedelta(minutes=20)
         )
@@ -81,14 +82,14 @@ class Retries(ExceptionRetryPolicy):
         super().__init__(rules=[patient, passing], default=RetryAction.FAIL)
 
     def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
-        """Decide by the error's class, and by the status in Airflow's own errors."""
+        """Return the decision about a failed try, by the class of the error, or by the HTTP status in an error of Airflow itself."""
         if _is_airflow_away(exception):
             return RetryDecision.retry(reason="Airflow's API server or database was unavailable")
         return super().evaluate(exception, try_number, max_tries, context)
 
 
 def _is_airflow_away(exception: BaseException) -> bool:
-    """Return whether Airflow did not respond, or failed: no status, 5xx, or 429."""
+    """Return whether Airflow's API server did not respond, or responded with 5xx or 429."""
     from airflow.sdk.api.client import ServerResponseError
     from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 
@@ -115,18 +116,18 @@ DEFAULTS: dict[str, Any] = {
     "on_retry_callback": alert_of_outage,
 }
 
-# A vendor's limits decide how long a pull takes: 2,000 simulations, at the 192 an hour that remain for batch runs, take over ten
-# hours. A pull that times out is retried, since a fan-out resumes where it stopped.
+# A vendor's rate limits decide how long a pull takes. 2,000 simulations take over ten hours at the 192 an hour that are left for batch
+# runs. A pull that times out is retried, because a fan-out resumes where it stopped.
 PULL: dict[str, Any] = {
     "execution_timeout": timedelta(hours=12),
     "retry_policy": Retries("airflow.sdk.exceptions.AirflowTaskTimeout"),
-    # A vendor's pool has six slots: a backfill leaves two of them to the current day.
+    # A vendor's pool has six slots, so a backfill leaves two of them to the current day.
     "max_active_tis_per_dagrun": 4,
 }
 
 
 def show_argument(name: str) -> str:
-    """Return a template that names a mapped task instance by one of its arguments; Airflow renders it when the instance starts."""
+    """Return a `map_index_template` that names each mapped task instance by the value of one of its arguments."""
     return f"{{{{ task.op_kwargs['{name}'] }}}}"
 
 
@@ -136,15 +137,15 @@ def on_demand(vendor_name: str) -> str:
 
 
 def vendor_of(dag_id: str) -> str:
-    """Return the vendor of a vendor's DAG, daily or on demand."""
+    """Return the name of the vendor of a daily or on-demand DAG; return any other id unchanged."""
     return dag_id.removesuffix(_ON_DEMAND)
 
 
 def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:
-    """Return a deadline for a whole run, counted from the moment it was queued (Airflow has none for a single task).
+    """Return an alert for a run that is not finished this many hours after it was queued. Airflow has no deadlines for single tasks.
 
-    The interval is a number of seconds. Airflow 3.3.2 stores a `timedelta` as an object, can't move such a deadline when the run is
-    cleared, and refuses to clear it (apache/airflow#70368).
+    The interval is passed in seconds: with a `timedelta`, Airflow 3.3.2 refuses to clear a run, because it can't move the stored deadline
+    (apache/airflow#70368).
     """
     return DeadlineAlert(
         name=name,

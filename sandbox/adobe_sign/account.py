@@ -1,7 +1,7 @@
-"""A firm's account at Adobe Acrobat Sign: its users, library documents and agreements, generated or from files, and their edits.
+"""A firm's account at Adobe Acrobat Sign: users, library documents and agreements, generated or from files, with edits.
 
-Actions of people are stored as edits and replayed at the next start, so the same seed and edits always give the same account.
-All of it is our choice.
+Actions of people are stored as edits and replayed at the next start. So the same seed and edits always give the same account. All of
+this is our choice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,17 +32,17 @@ _TABLES = {"users": Table("id", "id"), "library_documents": Table("id", "id")}
 
 
 class Account:
-    """The account of one sandbox. All methods may be called from several threads.
+    """The account of one sandbox. Several threads may call its methods.
 
     Args:
-        world: The firm; its folder stores grants, webhooks and edits.
+        world: The firm. Its folder has the grants, webhooks and edits.
         faults: The active faults.
-        calls: Counts repeated GETs, and sets the pace of time limits.
-        data: Folder of your own data, served instead of the synthetic firm: `users.jsonl`, `agreements.jsonl` and `library_documents.jsonl`, one
-            of the vendor's objects a line.
+        calls: Counts repeated GETs, and has the pace of time limits.
+        data: Folder of your own data, served instead of the synthetic firm: `users.jsonl`, `agreements.jsonl` and
+            `library_documents.jsonl`, one object of the vendor per line.
 
     Raises:
-        ValueError: a line of `data` cannot be read.
+        ValueError: a line of `data` cannot be read, or no user is an administrator.
     """
 
     def __init__(self, world: World, faults: Faults, calls: Calls, data: Path | None = None) -> None:
@@ -61,17 +61,17 @@ class Account:
 
     @property
     def users(self) -> list[Row]:
-        """Return the account's current users."""
+        """Return the account's users, with edits applied."""
         return self._apply_row_edits("users", self._users)
 
     @property
     def library(self) -> list[Row]:
-        """Return the account's current library documents."""
+        """Return the account's library documents, with edits applied."""
         return self._apply_row_edits("library_documents", [{"hidden": False} | row for row in self._library])
 
     @property
     def names(self) -> dict[str, str]:
-        """Return the users' names by email."""
+        """Return the names of the account's users, by email."""
         return {user["email"]: f"{user.get('firstName', '')} {user.get('lastName', '')}".strip() for user in self.users}
 
     def now(self) -> datetime:
@@ -79,15 +79,18 @@ class Account:
         return self.world.clock.now()
 
     def open(self, request: Request, *, has_etag: bool = False, **documented: str) -> Call:
-        """Admit a request; see `Authorizer.open`."""
+        """Authorize a request, and return it as a call; see `Authorizer.open` for arguments and errors."""
         return self.authorizer.open(request, self.users, has_etag=has_etag, **documented)
 
     def find(self, id_: str) -> Agreement | None:
-        """Return an agreement."""
+        """Return the agreement with this id, or None if there is none."""
         return self._open().get(id_)
 
     def list_agreements(self, email: str) -> list[Agreement]:
-        """Return the agreements that concern one user, oldest first; a draft concerns its sender alone."""
+        """Return the agreements in which a user is the sender, a participant or in copy, oldest first.
+
+        A draft, or an agreement in authoring, is listed only for its sender.
+        """
         agreements = [
             each
             for each in self._open().values()
@@ -96,20 +99,34 @@ class Account:
         return sorted(agreements, key=lambda each: (each.created_at, each.id))
 
     def edit(self, kind: str, values: dict[str, Any]) -> Edit:
-        """Apply and store an action of an advisor or a client, and trigger the webhooks.
+        """Apply and store an action of an advisor or a client, and queue the webhooks' notifications.
 
         Args:
-            kind: `send`: `household_id`, and any values of `create_agreement` to use instead of the generated ones, or all of them;
-                `template` picks one of KINDS by name; `processing_seconds` defaults to 5 at the sandbox's pace. For one
-                agreement (`agreement_id`): `view`, `sign` (`participant`: email, by default the first pending participant; the last
-                signature completes it), `reject` and `cancel` (`comment`; `status`: CANCELLED or ABORTED), `expire`, `restart`
-                (`expires_at`), `modify` (`name`, `message`), `issue` (sends a draft). `set_fields` (table, id, set) and `delete`
-                (table, id) change `users` and `library_documents` without a webhook. For the sandbox:
-                `authorize` returns a login `code`, `disturb` disturbs messages (see `Webhooks.disturb`).
+            kind: The kind of edit. All kinds about an existing agreement need `agreement_id`.
+
+                - `send`: a new agreement. With `household_id`, its values are generated, and `template` selects one of KINDS by
+                  name. Other values are those of `create_agreement`; they replace the generated ones.
+                - `view`, `sign`: `participant` (email), by default the first pending one. The last signature completes the
+                  agreement.
+                - `reject`: `participant` as above, `comment`, `status` (CANCELLED or ABORTED).
+                - `cancel`: `comment`, `status` (CANCELLED or ABORTED).
+                - `expire`: no values.
+                - `restart`: `expires_at`, for an expired agreement.
+                - `modify`: `name` or `message`.
+                - `issue`: no values; sends a draft.
+                - `set_fields` (table, id, set), `delete` (table, id): change `users` or `library_documents`, without
+                  notifications.
+                - `authorize`: no values; returns a login `code`, and stores no edit.
+                - `disturb`: disturbs notifications (see `Webhooks.disturb`), and stores no edit.
+
             values: The values of the kind.
 
+        Returns:
+            The stored edit, or the result of `authorize` or `disturb`.
+
         Raises:
-            KeyError, ValueError: the edit is unknown, or a value is missing; nothing is stored.
+            KeyError, ValueError: the kind is unknown, a value is missing or invalid, or the action is not allowed now; nothing is
+                stored.
         """
         if kind == "authorize":
             return {"code": self.login.authorize()}
@@ -129,7 +146,7 @@ class Account:
             return edit
 
     def _fill_send(self, values: Mapping[str, Any]) -> Row:
-        """Return the values of a `send`, with generated values for the missing ones."""
+        """Return the values of a `send`, completed with generated and default values."""
         filled = {name: value for name, value in values.items() if name not in ("household_id", "template")}
         if "household_id" in values:
             filled = self._draw_send(int(values["household_id"]), values.get("template", KINDS[0].name)) | filled
@@ -158,7 +175,7 @@ class Account:
             return self._agreements
 
     def _replay_edits(self, first: Iterable[Agreement]) -> dict[str, Agreement]:
-        """Return agreements with all stored edits applied."""
+        """Apply all stored edits to the first agreements. Return all agreements by id."""
         agreements = {each.id: each for each in first}
         for edit in self.world.edits.all:
             if edit.get("vendor") == VENDOR and edit["kind"] not in ("set_fields", "delete"):
@@ -179,12 +196,12 @@ class Account:
 
 
 def open_state(world: World) -> StateFile:
-    """Open the vendor's state file; creating it fixes the time as of which agreements are generated."""
+    """Open the vendor's state file. A new file stores the time as of which agreements are generated."""
     return StateFile(world.path.parent, datetime.combine(world.closed_through, time(21), UTC))
 
 
 def _apply_edit(agreements: dict[str, Agreement], edit: Edit) -> None:
-    """Apply an edit."""
+    """Apply an edit to the agreements: create one, or change one."""
     at, id_ = datetime.fromisoformat(edit["at"]), edit["agreement_id"]
     if edit["kind"] == "send":
         agreements[id_] = create_agreement(id_, edit, at)

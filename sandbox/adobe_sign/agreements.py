@@ -1,9 +1,13 @@
-"""The life cycle of an agreement in Adobe Acrobat Sign: who must act next, and the effects of every action.
+"""The life cycle of an agreement in Adobe Acrobat Sign: which participant must act next, and the effects of every action.
 
-Documented: the statuses, the roles, the event names, and that documents are processed after creation. Chosen
-here: sets of one order act in parallel; a rejection or a cancellation ends the agreement for all participants;
-`CREATED` is dated one second before `createdDate`, as in the vendor's sample; a restart, of which only the event name is
-known, requests the participants who have not acted.
+Documented: the statuses, the roles, the names of the events, and that documents are processed after creation.
+
+Our choices:
+
+- Participant sets of the same order act in parallel.
+- A rejection or a cancellation ends the agreement for all participants.
+- The event `CREATED` is dated one second before `createdDate`, as in the vendor's sample.
+- Only the event name of a restart is known. Here, a restart requests action from the participants who have not acted yet.
 """
 
 from collections.abc import Mapping
@@ -17,7 +21,14 @@ Row = dict[str, Any]
 
 
 class Role(NamedTuple):
-    """Terms of one role: the agreement's status while the role is pending and when it is done, the set's status, the action."""
+    """The vendor's terms for one role.
+
+    Attributes:
+        awaited: Status of the agreement while it waits for the role.
+        done: Status of the agreement after the role has acted.
+        waiting: Status of the participant set while it must act.
+        action: Action type of the event.
+    """
 
     awaited: str
     done: str
@@ -33,7 +44,7 @@ ROLES = {
     "FORM_FILLER": Role("OUT_FOR_FORM_FILLING", "FORM_FILLED", "WAITING_FOR_MY_FORM_FILLING", "FORM_FILLED"),
 }
 STATES = {"IN_PROCESS": "", "DRAFT": "DRAFT", "AUTHORING": "AUTHORING", "ARCHIVED": "ARCHIVED"}
-"""State in which an agreement can be created -> its status; in process, the status depends on its roles."""
+"""Status of a new agreement by the state in which it is created. For IN_PROCESS, the status depends on the roles."""
 
 UNPROCESSED = "DOCUMENTS_NOT_YET_PROCESSED"
 _UNSENT = ("DRAFT", "AUTHORING")
@@ -42,12 +53,12 @@ _ENDED = ("CANCELLED", "ABORTED")
 
 @dataclass(slots=True)
 class Participant:
-    """One participant set with its only member.
+    """One participant set, with its one member.
 
     Attributes:
         set_id: Id of the set.
         id: Id of the member.
-        order: From 1; sets of one order act in parallel.
+        order: Position in the signing order, from 1. Sets of the same order act in parallel.
         status: NOT_YET_VISIBLE, WAITING, COMPLETED, CANCELLED or EXPIRED.
     """
 
@@ -61,7 +72,7 @@ class Participant:
 
     @property
     def set_status(self) -> str:
-        """Return the status of the set in the vendor's terms."""
+        """Return the status of the set in the vendor's terms, which for WAITING depend on the role."""
         return ROLES[self.role].waiting if self.status == "WAITING" else self.status
 
 
@@ -70,10 +81,10 @@ class Event:
     """Something that happened to an agreement.
 
     Attributes:
-        kind: Name of the webhook's event without `AGREEMENT_`.
-        acting: Email of the acting person.
-        participant: Email of the participant that the event is about.
-        role: Role of the participant.
+        kind: Name of the event in webhooks, without `AGREEMENT_`.
+        acting: Email of the person who acted.
+        participant: Email of the participant whom the event concerns.
+        role: Role of that participant.
     """
 
     kind: str
@@ -86,7 +97,7 @@ class Event:
 
 @dataclass(slots=True)
 class Agreement:
-    """One agreement in its current state, with its events."""
+    """One agreement in its current state, with its events. `ready_at` is when its documents are processed."""
 
     id: str
     name: str
@@ -105,19 +116,19 @@ class Agreement:
 
     @property
     def changed_at(self) -> datetime:
-        """Return the time of the last event."""
+        """Return the time of the last event, or of the creation if there is no event."""
         return self.events[-1].at if self.events else self.created_at
 
     def has_party(self, email: str) -> bool:
-        """Return whether an e-mail address is the sender, a participant or a copy recipient."""
+        """Return whether the email address is that of the sender, a participant, or a recipient of a copy."""
         return email == self.sender or email in self.ccs or any(each.email == email for each in self.participants)
 
     def find_status(self, now: datetime) -> str:
-        """Return the status; UNPROCESSED until its documents are processed."""
+        """Return the current status, or UNPROCESSED if the documents are not yet processed at `now`."""
         return self.status if now >= self.ready_at else UNPROCESSED
 
     def open(self, at: datetime, state: str) -> None:
-        """Create the agreement in one of STATES."""
+        """Record the creation of the agreement in one of STATES; in process, request the first participants' action."""
         self._record("CREATED", at, self.sender, self.sender, "SENDER")
         if state == "IN_PROCESS":
             self._request_next(self.ready_at)
@@ -202,7 +213,7 @@ class Agreement:
         self._request_next(at)
 
     def _request_next(self, at: datetime) -> None:
-        """Request action from the participants of the lowest order that has not acted."""
+        """Request action from the participants of the lowest order whose turn has not come yet."""
         order = min(each.order for each in self.participants if each.status == "NOT_YET_VISIBLE")
         participants = [each for each in self.participants if each.order == order and each.status == "NOT_YET_VISIBLE"]
         for participant in participants:
@@ -212,16 +223,16 @@ class Agreement:
             self._record("ACTION_REQUESTED", at, self.sender, participant.email, participant.role)
 
     def _follow(self) -> None:
-        """Set the status from the next pending participant."""
+        """Set the agreement's status from the role of the first pending participant."""
         self.status = ROLES[next(each.role for each in self.participants if each.status == "WAITING")].awaited
 
     def _find_done(self) -> str:
-        """Return the status of a whole agreement: signed if any participant signed."""
+        """Return the status of a completed agreement: signed if any role is a signer, or else the last role's status."""
         roles = [each.role for each in self.participants]
         return ROLES["SIGNER" if "SIGNER" in roles else roles[-1]].done
 
     def _find_waiting(self, values: Mapping[str, Any]) -> Participant:
-        """Return the pending participant with the given email, or the first pending one."""
+        """Return the pending participant with the email in `values`, or without one the first pending participant."""
         email = values.get("participant")
         for each in self.participants:
             if each.status == "WAITING" and email in (None, each.email):
@@ -244,14 +255,14 @@ class Agreement:
 
 
 def create_agreement(id_: str, values: Mapping[str, Any], at: datetime) -> Agreement:
-    """Return a new agreement.
+    """Create an agreement, with its first events.
 
     Args:
         id_: Id of the agreement.
-        values: The values of a `send` as `Account.edit` stores it: `name`, `sender`, `participants` (`{"email", "name", "role",
-            "order"}`), `ccs`, `documents` (`{"name", "numPages"}`) and optionally `external_id`, `message`,
-            `expires_at`, `state` (of STATES) and `processing_seconds`.
-        at: When it was sent.
+        values: The values of a `send`, as `Account.edit` stores them. Required are `name`, `sender`, `participants` (a list of
+            `{"email", "name", "role", "order"}`) and `documents` (a list of `{"name", "numPages"}`). Optional are `ccs`,
+            `external_id`, `message`, `expires_at`, `state` (one of STATES) and `processing_seconds` (0).
+        at: When the agreement was sent.
 
     Raises:
         KeyError, ValueError: a value is missing or invalid.

@@ -1,6 +1,6 @@
-"""Adobe Acrobat Sign: REST v6, login and webhooks, for a firm some of whose advisors use it.
+"""Adobe Acrobat Sign: REST v6, login and webhooks.
 
-None of this has been checked against the vendor. Each file states which behavior is documented and which is our choice.
+None of this has been checked against the real service. Each module states which behavior is documented and which is our choice.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ API = "/api/rest/v6"
 
 
 def create_app(account: Account) -> FastAPI:
-    """Return the application to mount at `/adobe_sign`; its webhooks are sent while it runs."""
+    """Return the application to mount at `/adobe_sign`. Notifications are sent while the application runs."""
     app = create_adobe_app()
 
     @contextlib.asynccontextmanager
@@ -58,7 +58,11 @@ def create_app(account: Account) -> FastAPI:
 
 
 def create_admin_router(account: Account) -> APIRouter:
-    """Return the route that waits for delivery; as an edit route it would block the whole sandbox."""
+    """Return the router of `POST /_sandbox/adobe_sign/quiet`.
+
+    The route waits until no notification is waiting, at most `seconds` (10 by default), and returns the counts. It is not an edit,
+    because a waiting edit would block the whole sandbox.
+    """
     router = APIRouter(prefix="/_sandbox/adobe_sign")
 
     @router.post("/quiet")
@@ -86,7 +90,7 @@ def _add_login(app: FastAPI, account: Account) -> None:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return the household of each generated agreement: pairs of `agreements:` and `household:` keys."""
+    """Return the correct matches, as pairs of keys: each generated agreement (`agreements:`) with its household of the firm."""
     book, drawn_at = world.open_book(), datetime.fromisoformat(open_state(world).load()["drawn_at"])
     return [
         (f"agreements:{agreement.id}", f"household:{household.id}")

@@ -1,7 +1,8 @@
-"""The served part of Adobe Acrobat Sign's API document (of 2022, Swagger 1.2 converted to 2.0), and the document's known errors.
+"""The surface of Adobe Acrobat Sign: the part of its API document that the sandbox serves, with known errors corrected.
 
-The document requires fields that its own text, or the vendor's newer guide, says are not returned: `nextCursor` on a last page, `state`
-(which is write-only), `fileInfos`, and event fields that most events have no value for.
+The document is of 2022, converted from Swagger 1.2 to 2.0. It marks response fields as required although its own text, or the
+vendor's newer guide, says that responses may omit them: `nextCursor` on the last page, `state` (which is write-only), `fileInfos`,
+and fields for which most events have no value.
 """
 
 import threading
@@ -30,14 +31,14 @@ OPTIONAL = {
         "vaultProviderName",
     ),
 }
-"""Definition -> required properties that may be missing from a response."""
+"""Properties that the document requires but a response may omit, by definition."""
 
 
 class _Fitted(Surface):
-    """The surface with the OPTIONAL fields optional, and without a media type for empty responses."""
+    """A surface that corrects the document: OPTIONAL fields are optional, and empty responses have no media type."""
 
     def cut(self, document: Document, caller: Caller) -> Document:
-        """Return the document with only the served routes, with parameters that exist."""
+        """Return the corrected document, reduced to served routes and to the caller's values."""
         definitions = dict(document["definitions"])
         for name, optional in OPTIONAL.items():
             required = [each for each in definitions[name]["required"] if each not in optional]
@@ -52,7 +53,7 @@ class _Fitted(Surface):
 
 
 def _log_in(url: str) -> Caller:
-    """Create webhooks to a receiver that listens on a free port until the process ends."""
+    """Return the caller, after creating webhooks. Their receiver listens on a free port until the process ends."""
     headers, root = {"Authorization": f"Bearer {INTEGRATION_KEY}"}, url + _ROOT
     receiver = _start_receiver()
     webhooks = [_write_webhook(f"{receiver}/{number}") for number in range(16)]
@@ -89,7 +90,7 @@ def _write_webhook(url: str) -> dict[str, Any]:
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    """Accepts every notification."""
+    """A receiver that confirms every webhook."""
 
     def do_GET(self) -> None:
         self.send_response(200)

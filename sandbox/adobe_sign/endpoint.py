@@ -1,12 +1,23 @@
-"""Request handling of Adobe Acrobat Sign: authorization, acting user, rate limits, ETags, errors, pages.
+"""Request handling of Adobe Acrobat Sign: authorization, acting user, rate limits, ETags, errors and pages.
 
-Documented: three identical GETs of one user a minute, above which a conditional GET of an object with an ETag returns 304 (even if it
-changed) and any other 429; `Retry-After` and the body of a 429; an early retry restarts the wait; the error
-codes; the last page has no `nextCursor`. Our choices: GETs that differ only in headers are identical; status 401 for
-INVALID_API_ACCESS_POINT (according to third parties); BAD_REQUEST for an undocumented parameter; pages of 100, at most 500;
-the next page begins where this one ended.
+Documented:
 
-Faults of its own: `token_expired`; `wrong_shard`; `throttled` and `high_load` (`retry_after`: 30).
+- A user may send three identical GETs per minute. After that, a conditional GET of an object with an ETag returns 304, even if the
+  object has changed. Any other GET returns 429.
+- The body of a 429 and its `Retry-After`. A retry before that time restarts the wait.
+- The error codes.
+- The last page has no `nextCursor`.
+
+Our choices:
+
+- GETs that differ only in headers are identical.
+- INVALID_API_ACCESS_POINT has status 401, as third parties report.
+- An undocumented parameter returns BAD_REQUEST.
+- A page has 100 rows by default and at most 500.
+- A cursor is the number of rows to skip, so changes of the list shift later pages.
+
+Faults besides the common ones: `token_expired`, `wrong_shard`, `throttled` and `high_load`. The last two have the option
+`retry_after` (30 seconds by default).
 """
 
 import base64
@@ -39,7 +50,7 @@ _TOO_MANY, _LOAD = "THROTTLING_TOO_MANY_REQUESTS", "THROTTLING_HIGH_SYSTEM_LOAD"
 
 
 class Throttled(Exception):
-    """Too many calls; the response is 429."""
+    """Raised for too many calls. The response is 429 with `code`, and a wait of `seconds`."""
 
     def __init__(self, code: str, seconds: int) -> None:
         super().__init__(code, seconds)
@@ -48,7 +59,7 @@ class Throttled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An authorized call: its user and its parameters."""
+    """An authorized call, with its acting user and its query parameters."""
 
     request: Request
     user: Row
@@ -56,14 +67,14 @@ class Call:
 
     @property
     def path(self) -> str:
-        """Return the request's path from the sandbox's root."""
+        """Return the path of the request, including the vendor's prefix."""
         return self.request.url.path
 
     def is_true(self, name: str) -> bool:
-        """Return the value of a boolean parameter.
+        """Return the value of a boolean parameter. An empty value is False.
 
         Raises:
-            Refused: 400, if it is neither true nor false.
+            Refused: 400, if the value is neither true nor false.
         """
         if self.query[name].lower() not in ("", "true", "false"):
             raise Refused(400, write_error("BAD_REQUEST", f"{name} must be true or false"))
@@ -94,7 +105,7 @@ def create_adobe_app() -> FastAPI:
 
 
 class Authorizer:
-    """Authorizes the requests of one sandbox."""
+    """Authorizes the requests of one sandbox, and enforces the rate limits."""
 
     def __init__(self, login: Login, faults: Faults, calls: Calls, clock: Clock) -> None:
         self.login, self.faults, self.calls, self.clock = login, faults, calls, clock
@@ -102,16 +113,18 @@ class Authorizer:
         self._lock = threading.Lock()
 
     def open(self, request: Request, users: list[Row], *, has_etag: bool = False, **documented: str) -> Call:
-        """Admit a request.
+        """Check a request's token, acting user, parameters and rate limit. Return it as a call.
 
         Args:
             request: The request.
             users: The account's users.
             has_etag: Whether the requested object has an ETag.
-            documented: Parameters and their defaults.
+            documented: Default of each allowed parameter.
 
         Raises:
-            Refused, Throttled: the request is rejected.
+            Refused: the token, the user or a parameter is invalid (400, 401 or 403), or a conditional GET exceeds the rate limit
+                (304).
+            Throttled: any other request exceeds the rate limit.
         """
         path = request.url.path
         if self.faults.take(path, "token_expired"):
@@ -140,7 +153,7 @@ class Authorizer:
             self._close(key, math.ceil(POLL_SECONDS / self.calls.pace), _TOO_MANY)
 
     def _wait(self, key: str) -> None:
-        """Reject an early retry and restart the wait."""
+        """Raise `Throttled`, and restart the wait, if the call is retried before its wait is over."""
         if key in self._closed:
             until, seconds, code = self._closed.pop(key)
             if until - timedelta(seconds=seconds) <= self.clock.now() < until:  # a test may turn the clock back
@@ -151,7 +164,11 @@ class Authorizer:
         raise Throttled(code, seconds)
 
     def list_page(self, call: Call, name: str, rows: Sequence[Row]) -> Response:
-        """Return one page of a list as a response; `name` is the name of its array."""
+        """Return the response with one page of `rows`. `name` is the name of the array in the response.
+
+        Raises:
+            Refused: 400, if the cursor or the page size is invalid.
+        """
         parameters = {key: value for key, value in call.query.items() if key not in ("cursor", "pageSize")}
         key = f"{call.path}:{call.user['id']}:{sorted(parameters.items())}".encode()
         skip, size = _read_cursor(call.query["cursor"], key), _read_size(call.query["pageSize"])
@@ -162,7 +179,7 @@ class Authorizer:
 
 
 def answer(call: Call, body: Any, media: str = "application/json") -> Response:
-    """Return a response with an ETag, or 304 if the caller already has it."""
+    """Return a response with an ETag, or 304 if the request's `If-None-Match` has the same ETag."""
     content = body if isinstance(body, bytes) else dump(body)
     etag = write_etag(content)
     if read_etag(call.request, "if-none-match") in (etag, "*"):
@@ -176,7 +193,7 @@ def write_etag(content: bytes) -> str:
 
 
 def read_etag(request: Request, header: str) -> str | None:
-    """Return the ETag in a request header, with or without quotation marks."""
+    """Return the ETag in a request header, without quotation marks; None if the request has no such header."""
     etag = request.headers.get(header)
     return None if etag is None else etag.removeprefix("W/").strip('"')
 
@@ -201,7 +218,7 @@ def _write_cursor(skip: int, key: bytes) -> str:
 
 
 def _read_cursor(text: str, key: bytes) -> int:
-    """Return the number of rows that a page skips. A cursor is valid for one list, user and set of parameters."""
+    """Return the number of rows that a cursor skips. A cursor is valid only for the same list, user and parameters."""
     if not text:
         return 0
     try:

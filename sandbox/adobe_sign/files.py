@@ -1,8 +1,9 @@
-"""Agreements, users and library documents from files instead of the generated firm: one JSON object of the vendor per line.
+"""Agreements, users and library documents from files instead of the synthetic firm, one JSON object of the vendor per line.
 
-A line of `agreements.jsonl` is the vendor's AgreementInfo. A set may also have a `status`, a member a `name`, and the
-agreement its `events` as the vendor lists them. Our choices: a missing status is derived from the agreement's status, and a
-set has one member.
+A line of `agreements.jsonl` is the vendor's AgreementInfo with optional extra fields: a participant set may have a `status`, a member
+a `name`, and the agreement `events` in the format of the vendor's list of events.
+
+Our choices: without a `status`, a set's status is derived from that of the agreement. A set has exactly one member.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ Row = dict[str, Any]
 
 
 def read_rows(folder: Path, table: str) -> list[Row]:
-    """Return the lines of one table, by id.
+    """Return the rows of one table, in order of id.
 
     Raises:
         ValueError: a line is not a JSON object with an id.
@@ -28,7 +29,7 @@ def read_rows(folder: Path, table: str) -> list[Row]:
 
 
 def read_agreements(folder: Path) -> list[Agreement]:
-    """Return the agreements of a folder, by id.
+    """Return the agreements in a folder, in order of id.
 
     Raises:
         ValueError: a line cannot be read.
@@ -45,7 +46,7 @@ def read_agreements(folder: Path) -> list[Agreement]:
 
 
 def read_agreement(row: Mapping[str, Any]) -> Agreement:
-    """Return one agreement from a file.
+    """Build an agreement from one line of a file.
 
     Raises:
         KeyError, TypeError, ValueError: a value is missing or invalid.

@@ -1,8 +1,14 @@
-"""Adobe Acrobat Sign's login: a refresh token that stays valid, access tokens valid for an hour, or an integration key.
+"""Adobe Acrobat Sign's login: a reusable refresh token with access tokens, or an integration key.
 
-Documented: paths, fields, one hour, a refresh token's sixty days, renewed by each use, a code's five minutes, the effects of a
-revocation and its errors, the formats of `x-api-user`, and the API's errors. Our choices: OAuth's error format
-for `/token` and `/refresh`; the integration key acts as the account's administrator.
+Documented:
+
+- The paths, the fields, and the errors of the API.
+- An access token is valid for one hour, and an authorization code for five minutes.
+- A refresh token is valid for sixty days after its last use.
+- The effects and the errors of a revocation.
+- The formats of `x-api-user`.
+
+Our choices: `/token` and `/refresh` return errors in OAuth's format. The integration key acts as the account's administrator.
 """
 
 import re
@@ -26,11 +32,11 @@ _USER = re.compile(r"(email|userid):(.+)")
 
 
 class StateFile:
-    """State that survives a restart, in one JSON file: when the agreements were generated, grants and codes.
+    """The state that survives a restart, in one JSON file: grants, codes, and the time as of which agreements are generated.
 
     Args:
-        state: Folder of the sandbox.
-        anchor: Time as of which agreements are generated, stored when the file is created.
+        state: State folder of the sandbox.
+        anchor: Time as of which agreements are generated. It is stored only when the file is created.
     """
 
     def __init__(self, state: Path, anchor: datetime) -> None:
@@ -51,7 +57,7 @@ class StateFile:
 
 
 class Login:
-    """The tokens of one sandbox. A restart discards access tokens, but not grants."""
+    """The tokens of one sandbox. A restart discards access tokens, but keeps refresh tokens and their grants."""
 
     def __init__(self, file: StateFile, clock: Clock) -> None:
         self.file, self.clock = file, clock
@@ -60,7 +66,7 @@ class Login:
         self._lock = threading.Lock()
 
     def authorize(self) -> str:
-        """Grant access as the administrator, and return the code that the browser would receive."""
+        """Grant access as the account's administrator. Return the authorization code that the browser would receive."""
         code = f"CBNCKBAA{secrets.token_urlsafe(24)}"
         with self._lock:
             state = self.file.load()
@@ -69,10 +75,10 @@ class Login:
         return code
 
     def redeem(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """Return a first access token and its refresh token for a single-use code.
+        """Exchange a single-use authorization code for an access token and a refresh token.
 
         Raises:
-            Refused: 400 or 401 with OAuth's `error`.
+            Refused: 401 for a wrong application, 400 for an invalid grant type or code; both with OAuth's `error`.
         """
         _check_application(form, "authorization_code")
         with self._lock:
@@ -86,10 +92,10 @@ class Login:
             return self._issue(token) | {"refresh_token": token}
 
     def refresh(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """Return a new access token, and no new refresh token.
+        """Exchange a refresh token for an access token. The refresh token stays valid.
 
         Raises:
-            Refused: 400 or 401 with OAuth's `error`.
+            Refused: 401 for a wrong application, 400 for an invalid grant type or token; both with OAuth's `error`.
         """
         _check_application(form, "refresh_token")
         token = form.get("refresh_token", "")
@@ -103,10 +109,10 @@ class Login:
             return self._issue(token)
 
     def revoke(self, form: Mapping[str, str]) -> None:
-        """End a token: an access token with its refresh token, a refresh token with its access tokens.
+        """Revoke a refresh token and all its access tokens. The form's `token` is the refresh token or one of its access tokens.
 
         Raises:
-            Refused: 400.
+            Refused: 400, if the token is missing, unknown or already revoked.
         """
         value = form.get("token", "")
         if not value:
@@ -126,10 +132,10 @@ class Login:
             self._tokens = {access: state for access, state in self._tokens.items() if access not in ended}
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Authorize a request.
+        """Check the access token or integration key of a request.
 
         Raises:
-            Refused: 401.
+            Refused: 401, if the token is missing, unknown or expired.
         """
         if "authorization" not in headers:
             raise Refused(401, write_error("NO_AUTHORIZATION_HEADER", "Authorization header not provided."))
@@ -139,7 +145,7 @@ class Login:
             raise Refused(401, write_error("INVALID_ACCESS_TOKEN", "Access token provided is invalid or has expired."))
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Expire the access token of this request."""
+        """Expire the access token of a request."""
         self._tokens.pop(read_bearer(headers), None)
 
     def _find_grant(self, state: dict[str, Any], token: str) -> dict[str, Any] | None:
@@ -157,11 +163,11 @@ class Login:
 
 
 def find_user(headers: Mapping[str, str], users: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the acting user of a request: the user in `x-api-user`, or the account's administrator.
+    """Return the acting user of a request: the user in the header `x-api-user`, by default the account's administrator.
 
     Raises:
-        Refused: 400 for a malformed header, 401 for a user outside the account, 403 for another account that is not
-            shared (none is).
+        Refused: 400 for a malformed header, 401 for a user who is not in the account, 403 if `x-on-behalf-of-user` is another user,
+            because no user shares an account here.
     """
     administrator = next(user for user in users if user["isAccountAdmin"])
     user = _read_user(headers, "x-api-user", "X_API_USER", "USER", users) or administrator

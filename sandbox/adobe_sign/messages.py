@@ -1,9 +1,16 @@
 """The notification that Adobe Acrobat Sign sends to a webhook for one event of an agreement.
 
-Documented: all names, what each conditional parameter adds, that `participantSetsInfo` is an object (in REST it is an
-array), and what is omitted above ten megabytes, in which order. Our choices: the agreement is sent as it is after all effects of
-its event; `webhookNotificationApplicableUsers`, whose removal the vendor has announced, is omitted; all participants are at
-UTC-05:00.
+Documented:
+
+- All names, and the fields that each conditional parameter adds.
+- `participantSetsInfo` is an object here, but an array in REST.
+- Above ten megabytes, the data of conditional parameters is omitted, in a documented order.
+
+Our choices:
+
+- The notification has the agreement's state after all effects of the event.
+- `webhookNotificationApplicableUsers` is omitted, because the vendor has announced its removal.
+- All participants are in the time zone UTC-05:00.
 """
 
 import base64
@@ -35,15 +42,15 @@ def write_message(
     user_ids: Mapping[str, str] | None = None,
     most: int = MOST_BYTES,
 ) -> bytes:
-    """Return the body of one notification; a pure function.
+    """Return the body of one notification. It depends only on the arguments.
 
     Args:
         webhook: WebhookInfo, as returned by `GET /webhooks/{webhookId}`.
         agreement: The current agreement.
         event: One of the agreement's events.
-        notification_id: Identifies duplicates to the receiver.
-        user_ids: Email -> id of the account's users; other people's ids are derived from the email.
-        most: Size limit in bytes; above it, conditional parameters are omitted one by one.
+        notification_id: Id of the notification, by which the receiver recognizes duplicates.
+        user_ids: Ids of the account's users, by email. The ids of other people are derived from the email.
+        most: Maximum size in bytes. In a larger body, the data of conditional parameters is omitted, one parameter at a time.
     """
     params = (webhook.get("webhookConditionalParams") or {}).get("webhookAgreementEvents") or {}
     parameters, trimmed = [name for name in _TRIMMED if params.get(name)], list[str]()

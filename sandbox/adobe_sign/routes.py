@@ -1,12 +1,15 @@
 """Adobe Acrobat Sign's REST v6 except webhooks: base URI, users, library documents and agreements.
 
-Documented: paths, parameters and fields; `GET /agreements` lists the agreements of the acting user; a new
-agreement's documents are processed for a while. Our choices: the administrator may read every agreement by its id,
-other users only their own (403 otherwise); until the documents are processed, everything below an agreement
-returns 404.
+Documented: the paths, parameters and fields. `GET /agreements` lists the agreements of the acting user. The documents of a new
+agreement are processed for a while.
 
-Faults of its own, in addition to those of `adobe_sign.endpoint`: `date_offset` (the list's dates in the offset -07:00, as in
-one of the vendor's samples).
+Our choices:
+
+- The administrator may read every agreement by its id. Other users may read only their own; any other returns 403.
+- Until the documents of an agreement are processed, all paths below the agreement return 404.
+
+One fault besides those of `adobe_sign.endpoint`: `date_offset` (the list's dates have the offset -07:00, as in one of the vendor's
+samples).
 """
 
 import base64
@@ -34,14 +37,14 @@ _BASE64 = "application/pdf;encoding=base64"
 
 
 def add_routes(app: FastAPI, api: str, account: Account) -> None:
-    """Add the routes whose paths begin with `api`."""
+    """Add all REST routes except webhooks to `app`. Their paths begin with `api`."""
     _add_account(app, api, account)
     _add_agreements(app, api, account)
     _add_parts(app, api, account)
 
 
 def find_point(request: Request) -> str:
-    """Return the sandbox's URL as the caller reached it."""
+    """Return the URL of this vendor in the sandbox, with the host that the caller used."""
     return f"{request.url.scheme}://{request.url.netloc}{request.scope['root_path']}"
 
 
@@ -167,7 +170,7 @@ def _add_parts(app: FastAPI, api: str, account: Account) -> None:
 
 
 def _find_agreement(account: Account, call: Call, id_: str) -> Agreement:
-    """Return an agreement that the user may read."""
+    """Return an agreement by id; raise `Refused`: 404 if it is unknown, 403 if the user may not read it."""
     agreement = account.find(id_)
     if agreement is None:
         raise Refused(404, write_error("INVALID_AGREEMENT_ID", "The Agreement ID specified is invalid."))
@@ -192,7 +195,7 @@ def _find_sent(account: Account, call: Call, id_: str) -> Agreement:
 
 
 def _check_part(agreement: Agreement, call: Call) -> None:
-    """Reject an unknown version or participant."""
+    """Raise `Refused` (404) if the call names an unknown version or participant of the agreement."""
     versions = {write_id(agreement.id, "version", number) for number in range(1, len(agreement.events) + 1)}
     if call.query["versionId"] not in {"", *versions}:
         raise Refused(404, write_error("INVALID_VERSION_ID", "The Version ID specified is invalid."))
@@ -214,7 +217,7 @@ def _find(rows: list[Row], id_: str, code: str, message: str) -> Row:
 
 
 def _is_shared(row: Row, call: Call) -> bool:
-    """Return whether a library document belongs to the user or is shared with all."""
+    """Return whether the user may see a library document: the user created it, or it is shared."""
     return bool(row["sharingMode"] != "USER" or row["creatorEmail"] == call.user["email"])
 
 

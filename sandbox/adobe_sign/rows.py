@@ -1,7 +1,7 @@
-"""Adobe Acrobat Sign's data on the generated firm: its representatives as users, and agreements of every third household.
+"""The generated firm at Adobe Acrobat Sign: representatives as users, and agreements of every third household.
 
-An agreement is generated as a series of actions in the sixty days before the sandbox's first start; these are applied like
-the actions of a test. All of it is our choice.
+An agreement is generated as a series of actions in the sixty days before the sandbox's first start. They are applied like a person's
+actions. All of this is our choice.
 """
 
 import itertools
@@ -27,7 +27,7 @@ _DAYS = 60
 
 
 class Kind(NamedTuple):
-    """A kind of agreement: its name, the clients' role, its pages, and whether the representative approves it last."""
+    """A kind of agreement: name, role of the clients, number of pages, and whether the representative approves it at the end."""
 
     name: str
     role: str
@@ -54,7 +54,7 @@ _OUTCOMES = (
 
 
 def draw_users(representatives: list[Representative]) -> list[Row]:
-    """Return the account's users: the representatives; the first one is the administrator."""
+    """Return the account's users: one per representative. The first is the administrator."""
     emails: set[str] = set()
     users = []
     for number, representative in enumerate(representatives):
@@ -81,7 +81,7 @@ def draw_users(representatives: list[Representative]) -> list[Row]:
 
 
 def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
-    """Return the account's library documents: one per kind of agreement, created by its users in turn."""
+    """Return the account's library documents: one per kind of agreement. The users in turn are their creators."""
     return [
         {
             "id": write_id("library", kind.name),
@@ -99,7 +99,11 @@ def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
 
 
 def write_send(household: Household, sender: str, representative: Row, kind: Kind) -> Row:
-    """Return the values of a `send` to a household: its persons in order, its representative in copy (and as the last approver, if needed)."""
+    """Return the values of a `send` to a household.
+
+    The participants are the household's people in order. The representative gets a copy, and is the last participant if the kind
+    needs approval.
+    """
     email = representative["email"]
     parties = [
         {"email": write_email(household, place), "name": person.name, "role": kind.role, "order": place + 1}
@@ -120,7 +124,7 @@ def write_send(household: Household, sender: str, representative: Row, kind: Kin
 
 
 def draw_agreements(book: Book, users: list[Row], anchor: datetime) -> Iterator[tuple[Household, Agreement]]:
-    """Yield every generated agreement with its household, by household and then in the order of sending."""
+    """Yield all generated agreements, each with its household, household by household."""
     outcomes = itertools.cycle(_OUTCOMES)
     by_id = {each.id: user for each, user in zip(book.representatives, users, strict=True)}
     for household in book.households[::EVERY]:
@@ -134,7 +138,7 @@ def draw_agreements(book: Book, users: list[Row], anchor: datetime) -> Iterator[
 
 
 def _simulate(draw: random.Random, id_: str, values: Row, outcome: str, anchor: datetime) -> Agreement:
-    """Create an agreement and apply its actions up to its outcome, all before `anchor`."""
+    """Create an agreement before `anchor`, and apply the actions that lead to the outcome."""
     is_open = outcome in ("waiting", "viewed", "partly", "draft", "authoring")
     age = timedelta(days=draw.randrange(1, 12) if is_open else draw.randrange(20, _DAYS), minutes=draw.randrange(600))
     at = anchor - age

@@ -1,8 +1,12 @@
-"""REST representations of an agreement in Adobe Acrobat Sign: in lists, alone, with members, events and documents.
+"""An agreement of Adobe Acrobat Sign as REST returns it: list item, details, members, events, documents and form data.
 
-Documented: the fields, and that the list's status is relative to the caller. Our choices: fields without a value are omitted;
-the text of an event's description; `OTHER` for a restart, which is not in the list of REST events; the
-columns of the form data.
+Documented: the fields. The status in the list depends on the user who calls.
+
+Our choices:
+
+- Fields without a value are omitted.
+- The text of an event's description, and the columns of the form data.
+- A restart has the type `OTHER`, because REST documents no type for it.
 """
 
 import csv
@@ -17,7 +21,7 @@ from sandbox.server.response import write_moment
 
 Row = dict[str, Any]
 Names = dict[str, str]
-"""Email of a user of the account -> name."""
+"""Names of the account's users, by email."""
 
 _RELATIVE = {"AUTHORING": "WAITING_FOR_AUTHORING", "ABORTED": "CANCELLED"}
 _TYPES = {"RESTARTED": "OTHER"}
@@ -25,7 +29,7 @@ _IP = "192.0.2.1"
 
 
 def write_item(agreement: Agreement, email: str, now: datetime, names: Names) -> Row:
-    """Return an agreement as a list item for the user with this email."""
+    """Return an agreement as an item of the list of the user with this email."""
     participants = [each for each in agreement.participants if each.status == "WAITING"] or agreement.participants
     parties = [(each.email, each.name) for each in participants[:1]]
     if email != agreement.sender:
@@ -53,7 +57,7 @@ def _find_relative_status(agreement: Agreement, email: str, now: datetime) -> st
 
 
 def write_info(agreement: Agreement, now: datetime) -> Row:
-    """Return AgreementInfo without `state`, which is write-only, and `fileInfos`."""
+    """Return an agreement as AgreementInfo, without `fileInfos` and the write-only `state`."""
     sets = [
         {
             "memberInfos": [{"email": each.email, "securityOption": {"authenticationMethod": "NONE"}}],
@@ -66,7 +70,7 @@ def write_info(agreement: Agreement, now: datetime) -> Row:
 
 
 def write_details(agreement: Agreement, now: datetime) -> Row:
-    """Return the fields of an agreement that REST and webhooks share."""
+    """Return the fields of an agreement that are the same in REST and in notifications."""
     details = {
         "senderEmail": agreement.sender,
         "createdDate": write_moment(agreement.created_at),
@@ -83,7 +87,10 @@ def write_details(agreement: Agreement, now: datetime) -> Row:
 
 
 def write_members(agreement: Agreement, email: str, names: Names, company: str, *, with_next: bool) -> Row:
-    """Return MembersInfo for the user with this email."""
+    """Return the members of an agreement as MembersInfo, for the user with this email.
+
+    `with_next` fills `nextParticipantSets` with the pending sets.
+    """
     waiting = [each for each in agreement.participants if each.status == "WAITING"]
     return {
         "senderInfo": {
@@ -129,7 +136,7 @@ def _write_set(each: Participant, email: str) -> Row:
 
 
 def write_events(agreement: Agreement, names: Names) -> Row:
-    """Return AgreementEventList, oldest first; the end of the workflow is an event of webhooks only."""
+    """Return the events as AgreementEventList, oldest first. WORKFLOW_COMPLETED is omitted: it exists only in webhooks."""
     events = [event for event in agreement.events if event.kind != "WORKFLOW_COMPLETED"]
     all_names = names | {each.email: each.name for each in agreement.participants}
     return {"events": [_write_event(agreement, n, event, all_names) for n, event in enumerate(events, 1)]}
@@ -158,12 +165,12 @@ def _write_event(agreement: Agreement, number: int, event: Event, names: Names) 
 
 
 def write_documents(agreement: Agreement) -> Row:
-    """Return AgreementDocuments."""
+    """Return the documents of an agreement as AgreementDocuments."""
     return {"documents": agreement.documents, "supportingDocuments": []}
 
 
 def write_combined(agreement: Agreement, *, with_audit: bool = False) -> bytes:
-    """Return all documents of an agreement as one PDF, with the signatures so far; with the audit trail at the end if requested."""
+    """Return all documents of an agreement as one PDF, with the signatures so far. `with_audit` appends the audit trail."""
     signatures = [
         f"{each.role}: {each.name} <{each.email}>" for each in agreement.participants if each.status == "COMPLETED"
     ]
@@ -177,7 +184,7 @@ def write_combined(agreement: Agreement, *, with_audit: bool = False) -> bytes:
 
 
 def write_audit_trail(agreement: Agreement) -> bytes:
-    """Return the audit trail as a PDF."""
+    """Return the audit trail of an agreement as a PDF."""
     return write_pdf([_list_trail(agreement)])
 
 
@@ -187,7 +194,7 @@ def _list_trail(agreement: Agreement) -> list[str]:
 
 
 def write_form_data(agreement: Agreement) -> bytes:
-    """Return the form data as CSV, one line per participant."""
+    """Return the form data of an agreement as CSV, with one line per participant."""
     text = io.StringIO()
     lines = csv.writer(text)
     lines.writerow(("completed", "email", "role", "name", "agreementId"))

@@ -1,7 +1,7 @@
 """Validation of a webhook's body: the fields that a caller may set, and the vendor's error code for each invalid field.
 
-Documented: fields, values and codes. The vendor rejects loopback addresses; the sandbox does the opposite and calls only loopback
-addresses, also over http.
+Documented: the fields, values and error codes. One difference is deliberate: the vendor rejects loopback addresses, but the sandbox
+accepts only loopback addresses, with http or https.
 """
 
 import ipaddress
@@ -32,7 +32,7 @@ EVENTS = frozenset((
     )),
 ))
 # fmt: on
-"""Events that a webhook can subscribe to: those of the vendor's specification, plus those that only its guide lists."""
+"""Events to which a webhook can subscribe, from the vendor's specification and from its guide."""
 SCOPES, RESOURCES = ("ACCOUNT", "GROUP", "USER", "RESOURCE"), ("AGREEMENT", "WIDGET", "MEGASIGN")
 _PARAMS = {
     "webhookAgreementEvents": (
@@ -47,10 +47,10 @@ _PARAMS = {
 
 
 def read_object(body: bytes) -> Row:
-    """Return the fields of a body.
+    """Parse the JSON object in a body.
 
     Raises:
-        Refused: 400, if it is not a JSON object.
+        Refused: 400, if the body is not a JSON object.
     """
     try:
         fields = orjson.loads(body)
@@ -62,14 +62,14 @@ def read_object(body: bytes) -> Row:
 
 
 def read_webhook(body: bytes, has: Callable[[str], bool]) -> Row:
-    """Return the fields of a webhook that a caller may set.
+    """Validate the body of a webhook. Return the fields that a caller may set, except `state`.
 
     Args:
         body: WebhookInfo in JSON.
         has: Whether an agreement with this id exists.
 
     Raises:
-        Refused: 400.
+        Refused: 400, with the vendor's error code, if a field is missing or invalid.
     """
     fields = read_object(body)
     info = fields.get("webhookUrlInfo")
@@ -125,7 +125,7 @@ def _read_params(fields: Row) -> Row:
 
 
 def _is_callable(url: Any) -> bool:
-    """Return whether a webhook's address is on the loopback."""
+    """Return whether a webhook's URL is http or https to a loopback address."""
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
@@ -136,5 +136,5 @@ def _is_callable(url: Any) -> bool:
 
 
 def refuse(code: str, message: str) -> Refused:
-    """Return the error for an invalid request."""
+    """Return the error for an invalid request (400), to be raised."""
     return Refused(400, write_error(code, message))

@@ -1,8 +1,16 @@
 """Adobe Acrobat Sign's `/webhooks`: create, read, update, deactivate, activate and delete webhooks.
 
-Documented: the fields, the codes of the errors, the verification of intent before a webhook is created or activated, `If-Match`
-for every change, and that no two webhooks may be identical. Our choices: BAD_REQUEST if the verification fails; only the
-administrator creates webhooks for the account, and sees those of all users.
+Documented:
+
+- The fields and the error codes.
+- The verification of intent before a webhook is created or activated: the receiver must confirm it.
+- Every change needs `If-Match`.
+- Two active webhooks must not be identical.
+
+Our choices:
+
+- BAD_REQUEST if the verification fails.
+- Only the administrator may create webhooks for the account, and sees the webhooks of all users.
 """
 
 from collections.abc import Callable
@@ -44,12 +52,12 @@ def add_webhook_routes(
     users: Callable[[], list[Row]],
     has: Callable[[str], bool],
 ) -> None:
-    """Add the routes.
+    """Add the routes of webhooks to `app`.
 
     Args:
         app: The application.
-        api: Prefix of the paths.
-        authorizer: Authorizes calls.
+        api: Path with which the routes begin.
+        authorizer: Authorizes requests.
         webhooks: The account's webhooks.
         users: Returns the account's users.
         has: Whether an agreement with this id exists.
@@ -161,7 +169,7 @@ class _Desk:
         return webhook
 
     def find_matched(self, call: Call, id_: str) -> Row:
-        """Return a webhook if the caller's ETag is current."""
+        """Return a webhook for a change; raise `Refused`: 400 without `If-Match`, 412 if its ETag is not current."""
         webhook, etag = self.find(call, id_), read_etag(call.request, "if-match")
         if not etag:
             raise refuse("MISSING_IF_MATCH_HEADER", "If-Match header missing.")

@@ -1,9 +1,14 @@
-"""Adobe Acrobat Sign's webhooks: stored on disk, each with a thread that sends its pending notifications in order.
+"""Adobe Acrobat Sign's webhooks. They are stored on disk; one thread per webhook sends its notifications in order.
 
-Documented: a delivery fails unless the receiver returns `X-ADOBESIGN-CLIENTID` in a header or in JSON; a failing delivery
-blocks the later ones; retries after a minute, doubling up to twelve hours, for 72 hours; then the webhook is inactive
-and events are lost; five seconds for a response. Our choices: time limits pass `pace` times faster than the clock;
-notifications are in order, once each, unless `disturb` changes that.
+Documented:
+
+- A delivery fails unless the receiver responds within five seconds with the client id, in the header `X-ADOBESIGN-CLIENTID` or in
+  JSON.
+- A failing delivery blocks all later ones of the webhook.
+- Retries follow after a minute, then after twice the last wait, up to twelve hours.
+- After 72 hours of failures the webhook becomes inactive, and its notifications are lost.
+
+Our choices: the waits are divided by `pace`. Notifications are sent in order and once, unless `disturb` changes that.
 """
 
 import contextlib
@@ -44,12 +49,12 @@ create index if not exists message_waiting on message (webhook, position, number
 
 
 class Webhooks:
-    """The webhooks of one sandbox and their messages.
+    """The webhooks of one sandbox, and their notifications (messages).
 
     Args:
-        state: Folder of the sandbox.
+        state: State folder of the sandbox.
         clock: The sandbox's time.
-        pace: How many times faster than the clock time limits pass.
+        pace: Divisor of the waits between retries: at 60, an hour becomes a minute of the sandbox's clock.
     """
 
     def __init__(self, state: Path, clock: Clock, pace: float) -> None:
@@ -66,19 +71,19 @@ class Webhooks:
         self.disturb({})
 
     def list(self) -> list[Row]:
-        """Return every webhook, oldest first."""
+        """Return all webhooks, oldest first."""
         with self._changed:
             rows = [orjson.loads(body) for (body,) in self._database.execute("select body from webhook")]
         return sorted(rows, key=lambda row: (row["created"], row["id"]))
 
     def find(self, id_: str) -> Row | None:
-        """Return one webhook."""
+        """Return the webhook with this id, or None if there is none."""
         with self._changed:
             row = self._database.execute("select body from webhook where id = ?", (id_,)).fetchone()
         return orjson.loads(row[0]) if row else None
 
     def save(self, webhook: Row) -> None:
-        """Store a webhook. Pending notifications of an inactive one are lost."""
+        """Store a webhook. If it is inactive, its waiting notifications are lost."""
         with self._changed:
             self._database.execute(
                 "insert or replace into webhook values (?, ?)", (webhook["id"], orjson.dumps(webhook))
@@ -89,7 +94,7 @@ class Webhooks:
         self._start_thread(webhook["id"])
 
     def delete(self, id_: str) -> None:
-        """Delete a webhook and its pending notifications."""
+        """Delete a webhook. Its waiting notifications are lost."""
         with self._changed:
             self._database.execute("delete from webhook where id = ?", (id_,))
             self._discard_waiting(id_)
@@ -100,7 +105,11 @@ class Webhooks:
         self._database.execute(statement, (id_,))
 
     def emit(self, agreement: Agreement, first: int, user_ids: Mapping[str, str]) -> None:
-        """Queue an agreement's subscribed events from number `first` on, for every webhook, once documents are processed."""
+        """Queue notifications of an agreement's events from index `first` on, for every webhook that subscribes to them.
+
+        A notification is due at the time of its event, but not before the agreement's documents are processed. `user_ids` has
+        the ids of the account's users, by email.
+        """
         webhooks = self.list()
         for number, event in enumerate(agreement.events[first:], first):
             due = max(event.at, agreement.ready_at).timestamp()
@@ -123,11 +132,11 @@ class Webhooks:
             self._changed.notify_all()
 
     def disturb(self, values: Mapping[str, Any]) -> Row:
-        """Disturb the messages of all later events; without values, stop doing so.
+        """Disturb the notifications of all later events. Without values, stop disturbing.
 
         Args:
-            values: `duplicates`: number of extra copies of each; `shuffle`: seconds of the clock over which they are spread;
-                `drop`: share that is never sent; `seed`.
+            values: Any of `duplicates` (number of extra copies of each notification), `shuffle` (maximum random delay, in seconds
+                of the sandbox's clock, which changes the order), `drop` (share of notifications that are never sent) and `seed`.
 
         Raises:
             ValueError: a value is invalid.
@@ -140,7 +149,7 @@ class Webhooks:
         return {"duplicates": self._duplicates, "shuffle": shuffle, "drop": drop}
 
     def count(self) -> dict[str, int]:
-        """Return how many messages are waiting, delivered, dropped and lost, and how many attempts have failed."""
+        """Return the numbers of messages by state (`waiting`, `delivered`, `dropped`, `lost`), and of `failed` attempts."""
         with self._changed:
             states = dict(self._database.execute("select state, count(*) from message group by state"))
             failed = self._database.execute("select coalesce(sum(attempts), 0) from message").fetchone()[0]
@@ -156,13 +165,13 @@ class Webhooks:
         return not self._database.execute("select 1 from message where state = 'waiting' limit 1").fetchone()
 
     def start(self) -> None:
-        """Start sending."""
+        """Start the threads that send messages."""
         self._is_running = True
         for webhook in self.list():
             self._start_thread(webhook["id"])
 
     def stop(self) -> None:
-        """Stop sending; waiting messages are sent after the next start."""
+        """Stop sending, and close the database. Waiting messages are sent after the next start."""
         with self._changed:
             self._is_running = False
             self._changed.notify_all()
@@ -186,7 +195,10 @@ class Webhooks:
                     self._changed.notify_all()
 
     def _await_message(self, id_: str) -> tuple[int, bytes, Row] | None:
-        """Return the next message as soon as it is due, or None if the webhook will send nothing more."""
+        """Wait until the next message of a webhook is due, and return its number, body and webhook.
+
+        Return None if the webhook was deleted, or if sending stops.
+        """
         head = """select number, body, max(position, retry_at) from message
             where webhook = ? and state = 'waiting' order by position, number limit 1"""
         with self._changed:
@@ -204,7 +216,7 @@ class Webhooks:
             return None
 
     def _record_outcome(self, number: int, webhook: str, is_delivered: bool) -> None:
-        """Store the outcome of an attempt: delivered, to be retried, or webhook deactivated."""
+        """Record the result of an attempt: mark the message as delivered, schedule a retry, or deactivate the webhook."""
         if is_delivered:
             self._database.execute("update message set state = 'delivered', body = null where number = ?", (number,))
             return
@@ -226,7 +238,7 @@ class Webhooks:
 
 
 def verify_intent(url: str, client_id: str) -> bool:
-    """Return whether a receiver confirms by GET that it wants this application's notifications."""
+    """Send the receiver a GET with the client id. Return whether it confirms that it wants notifications."""
     with httpx.Client(timeout=ANSWER_SECONDS, trust_env=False) as client:
         try:
             return is_echoed(client.get(url, headers={CLIENT_HEADER: client_id}), client_id)
@@ -235,7 +247,7 @@ def verify_intent(url: str, client_id: str) -> bool:
 
 
 def is_echoed(answer: httpx.Response, client_id: str) -> bool:
-    """Return whether a response is a success with the application's id, in a header or in JSON."""
+    """Return whether a response is a success that repeats the client id, in a header or in JSON."""
     if not answer.is_success:
         return False
     if answer.headers.get(CLIENT_HEADER) == client_id:
@@ -255,7 +267,7 @@ def _deliver(client: httpx.Client, webhook: Row, body: bytes) -> bool:
 
 
 def _is_asked(webhook: Row, agreement: Agreement, event: Event) -> bool:
-    """Return whether a webhook is subscribed to an event of this agreement."""
+    """Return whether a webhook subscribes to this event, and its scope includes the agreement."""
     if not {f"AGREEMENT_{event.kind}", "AGREEMENT_ALL"} & set(webhook["webhookSubscriptionEvents"]):
         return False
     if webhook["scope"] == "RESOURCE":

@@ -1,9 +1,11 @@
 """DocuSign's eSignature REST API v2.1 and Connect. Each module states which behavior is documented and which is our choice.
 
-Documented: the paths and the format of responses and errors. Our choices: which of the many paths are served; the status of
-errors, except the documented 400s; unknown paths and parameters are rejected.
+Documented: the paths, and the format of responses and errors.
 
-Faults of its own: `token_expired`; `hourly_limit` and `burst_limit` (`status`, by default 400).
+Our choices: which of the many paths the sandbox serves, the status of errors except the documented 400s, and the rejection of
+unknown paths and parameters.
+
+Faults besides the common ones: `token_expired`, `hourly_limit` and `burst_limit`. The last two have the option `status`, by default 400.
 """
 
 import io
@@ -41,7 +43,7 @@ _FILE_PARAMETERS = ("certificate", "language", "show_changes", "watermark", "enc
 
 
 def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
-    """Return the application to mount at `/docusign`; Connect sends while it runs.
+    """Return the application to mount at `/docusign`. Connect sends its messages while the application runs.
 
     Args:
         office: The account.
@@ -61,7 +63,10 @@ def create_app(office: Office, faults: Faults, calls: Calls) -> FastAPI:
 
 
 def create_admin(office: Office) -> APIRouter:
-    """Return `POST /_sandbox/docusign/quiet` ({timeout_seconds}), which returns Connect's counts once everything is delivered."""
+    """Return the router of `POST /_sandbox/docusign/quiet`.
+
+    The route waits until Connect has no waiting message, at most `timeout_seconds` (30 by default), and returns Connect's counts.
+    """
     router = APIRouter()
 
     @router.post("/_sandbox/docusign/quiet")
@@ -145,14 +150,14 @@ class _DocuSign:
 
     @asynccontextmanager
     async def run_lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        """Let Connect send while the server runs."""
+        """Start Connect with the server, and stop it with the server."""
         self.office.sender.start()
         yield
         await run_in_threadpool(self.office.sender.stop)
         self.office.store.close()
 
     async def answer(self, request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Admit a REST request, and add the rate-limit headers to its response."""
+        """Authorize a REST request, and add the trace and rate-limit headers to its response."""
         path = request.url.path
         is_rest = API + "/" in path
         try:
@@ -175,7 +180,7 @@ class _DocuSign:
         self.limits.admit(path)
 
     def list_envelopes(self, request: Request, query: docusign_query.Query) -> Envelope:
-        """Return one page of envelopes."""
+        """Return the response to a list of envelopes: one page."""
         include, path = docusign_query.read_include(query), request.url.path
         now = self.office.clock.now()
         envelopes = docusign_query.select_envelopes(query, self.office.list_envelopes(), now)
@@ -185,7 +190,7 @@ class _DocuSign:
         return paging | {"envelopes": distort(self.faults, path, [show(envelope, include) for envelope in page])}
 
     def list_templates(self, query: docusign_query.Query) -> Envelope:
-        """Return one page of templates."""
+        """Return the response to a list of templates: one page."""
         templates = docusign_query.select_templates(query, self.office.list_templates())[:MOST_TEMPLATES]
         page, paging = docusign_pages.cut(query, templates, f"/accounts/{ACCOUNT_ID}/templates", MOST_TEMPLATES)
         paging.pop("continuationToken", None)
@@ -194,13 +199,21 @@ class _DocuSign:
         return paging | {"envelopeTemplates": rows}
 
     def poll(self, request: Request, envelope_id: str) -> Envelope:
-        """Return an envelope, and count the request as a status poll."""
+        """Return an envelope, and count the request as a status poll.
+
+        Raises:
+            Refused: 404 for an unknown envelope, 400 if the polling limit is heavily exceeded.
+        """
         envelope = self.office.find_envelope(envelope_id)
         self.limits.poll(request.url.path)
         return distort(self.faults, request.url.path, [envelope])[0]
 
     def download(self, request: Request, envelope_id: str, document_id: str, has_certificate: bool) -> Response:
-        """Return a file by id, or by one of DocuSign's keywords."""
+        """Return a file of an envelope. `document_id` is a document's id, or `combined`, `archive` or `certificate`.
+
+        Raises:
+            Refused: 404 for an unknown envelope or document, 400 if the download limit is exceeded.
+        """
         envelope = self.office.find_envelope(envelope_id)
         if envelope["status"] not in ENDED:
             self.limits.download(request.url.path)
@@ -211,7 +224,10 @@ class _DocuSign:
 
 
 def _find_pages(envelope: Envelope, document_id: str, has_certificate: bool) -> tuple[list[Page], str]:
-    """Return the pages of one document, of all documents with the certificate if there is one, or of the certificate."""
+    """Return the pages and the name of a file: one document, the combined documents, or the certificate.
+
+    The combined documents of a completed envelope end with the certificate, if `has_certificate`.
+    """
     documents = envelope["envelopeDocuments"]
     if document_id == CERTIFICATE:
         return [write_certificate(envelope)], "Summary.pdf"
@@ -247,7 +263,7 @@ def _list_documents(envelope: Envelope) -> Iterator[Envelope]:
 
 
 def _list_audit_events(envelope: Envelope) -> Iterator[Envelope]:
-    """Derive the audit events from the timestamps. The fields of an event are not documented: names and dates are our choice."""
+    """Yield audit events, one per timestamp of the envelope and its recipients. The fields of an event are our choice."""
     events = [(envelope[name], name, envelope["sender"]["userName"]) for name in envelope if name.endswith("DateTime")]
     for _, each in list_recipients(envelope):
         events += [(each[name], name, each["name"]) for name in each if name.endswith("DateTime")]

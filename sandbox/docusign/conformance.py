@@ -1,4 +1,4 @@
-"""The part of DocuSign's API document that this sandbox serves."""
+"""The surface of DocuSign: the part of its API document that the sandbox serves."""
 
 import time
 

@@ -1,16 +1,19 @@
-"""Connect: messages about envelopes, sent by a separate thread, retried, and stored until they are acknowledged.
+"""Connect: messages about envelopes. They are stored, sent by a separate thread, and retried after a failure.
 
 Documented:
 
-- A 2xx within 100 seconds acknowledges a message. A republished message has a new body.
+- A 2xx response within 100 seconds acknowledges a message. A republished message has a new body.
 - Without `requiresAcknowledgement` there are no retries.
-- With it, a failure marks the configuration as down. Later messages are queued as "Pending" without an attempt, and the first
-  success sends all of them at once, in order. There are ten retries, a day apart.
+- With `requiresAcknowledgement`, a failure marks the configuration as down. Later messages are queued as "Pending" without an
+  attempt. The first success sends all of them, in order. There are ten retries, one a day.
 
 Sources conflict about the time between retries; the edit `retries` changes it.
 
-Our choices: messages are sent one at a time. A restart resumes where it stopped and may send a message twice. The time between
-retries is measured by the sandbox's clock and pace, the wait for an acknowledgement by the machine's clock.
+Our choices:
+
+- Messages are sent one at a time.
+- A restart resumes where it stopped, and may send a message twice.
+- The time between retries follows the sandbox's clock and pace. The wait for an acknowledgement follows the machine's clock.
 """
 
 import contextlib
@@ -44,9 +47,9 @@ class Sender:
     """Sends the messages of one store.
 
     Attributes:
-        store: Stores configurations and messages.
-        clock: Dates messages and times retries.
-        pace: How many times faster than the clock the time between retries passes.
+        store: The store of configurations and messages.
+        clock: The sandbox's time, for timestamps and retries.
+        pace: Divisor of the waits between retries: at 24, a day becomes an hour of the sandbox's clock.
     """
 
     store: Store
@@ -58,20 +61,20 @@ class Sender:
     _session: requests.Session = field(default_factory=requests.Session)
 
     def start(self) -> None:
-        """Start sending."""
+        """Start the thread that sends messages."""
         self._stopped.clear()
         self._thread = threading.Thread(target=self._run, name="docusign-connect", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop sending. A call in progress is abandoned, and its message is sent again after a restart."""
+        """Stop sending. A request in progress is abandoned, and its message is sent again after a restart."""
         self._stopped.set()
         self._woken.set()
         if self._thread:
             self._thread.join(0.5)
 
     def publish(self, envelope: Envelope, events: Iterable[Event]) -> None:
-        """Queue a message for every event and every configuration that subscribes to it."""
+        """Queue a message for every event and every configuration that subscribes to the event."""
         for config_id, config in self.list_configs():
             for event, recipient_id in events:
                 if has_event(config, envelope, event):
@@ -79,10 +82,12 @@ class Sender:
         self._woken.set()
 
     def republish(self, envelope: Envelope) -> list[tuple[int, dict[str, Any]]]:
-        """Queue the envelope's failed messages again with its current state; if none failed, queue its status.
+        """Queue the envelope's failed messages again, for each configuration, with the envelope's current state.
+
+        A configuration without a failed message gets one message about the envelope's current status.
 
         Returns:
-            The configurations that will receive a message.
+            The configurations with their ids.
         """
         configs = []
         for config_id, config in self.list_configs():
@@ -127,12 +132,12 @@ class Sender:
             )
 
     def list_configs(self) -> list[tuple[int, dict[str, Any]]]:
-        """Return every configuration with its id."""
+        """Return the id and the fields of every configuration."""
         rows = self.store.read("select id, body from config order by id")
         return [(row["id"], orjson.loads(row["body"])) for row in rows]
 
     def count(self) -> dict[str, int]:
-        """Return how many messages were posted (`sent`, including copies and retries), and how many are in each state."""
+        """Return the number of posts (`sent`, with copies and retries), and the number of messages by state."""
         rows = {row["state"]: row for row in self.store.read(_COUNTS)}
         counts = {
             state: rows[state]["n"] if state in rows else 0 for state in ("acknowledged", "failed", "lost", "waiting")
@@ -140,7 +145,7 @@ class Sender:
         return {"sent": sum(row["attempts"] for row in rows.values())} | counts
 
     def wait(self, seconds: float) -> dict[str, int]:
-        """Return the counts as soon as nothing is waiting, or after `seconds`."""
+        """Wait until no message is waiting, at most `seconds` of real time. Return the counts."""
         deadline = time.monotonic() + seconds
         while (counts := self.count())["waiting"] and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -153,16 +158,16 @@ class Sender:
                 if any(served):
                     continue
             self._woken.wait(_LOOK_SECONDS if self._is_waiting() else None)
-            self._woken.clear()  # before the next query, which waits for the notifying transaction, so that no message is missed
+            self._woken.clear()  # before the next query: it waits for a transaction that set this, so no message is missed
 
     def _is_waiting(self) -> bool:
-        """Return whether a message waits to become due; setting the clock can make it due."""
+        """Return whether any message is waiting. It may become due when the clock is set."""
         with contextlib.suppress(sqlite3.ProgrammingError):  # as above
             return bool(self.store.read("select 1 from message where state = 'waiting' limit 1"))
         return False
 
     def _serve(self, config_id: int, config: Mapping[str, Any]) -> bool:
-        """Send one configuration's due messages up to the first failure. Return whether there were any."""
+        """Send the due messages of one configuration until one fails. Return whether any message was due."""
         disturbed = self.store.find("disturb", {})
         rows = self.store.read(_WAITING, config_id, max(int(disturbed.get("shuffle", 1)), 1))
         if not rows or rows[0]["due_at"] > self.clock.now().timestamp():
@@ -181,7 +186,7 @@ class Sender:
         return True
 
     def _deliver(self, row: sqlite3.Row, config: Mapping[str, Any], copies: int) -> bool:
-        """Send one message `copies` times; it is acknowledged if one of them was."""
+        """Send one message `copies` times. Return whether the receiver acknowledged at least one copy."""
         data = config.get("eventData", {}).get("includeData", ())
         body = write_message(
             orjson.loads(row["envelope"]),
@@ -202,7 +207,7 @@ class Sender:
         return False
 
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> str:
-        """Return why a message was not acknowledged; empty if it was."""
+        """Post a message. Return the reason why it was not acknowledged, or an empty text if it was."""
         seconds = self.store.find("retries", {}).get("ack_seconds", ACK_SECONDS)
         try:
             answer = self._session.post(url, body, headers=headers, timeout=seconds, allow_redirects=False)
@@ -218,7 +223,7 @@ class Sender:
             )
 
     def _fail(self, row: sqlite3.Row, config: Mapping[str, Any], error: str, attempts: int) -> None:
-        """Record a failure; if it will be retried, the configuration is down until then."""
+        """Record a failed attempt. If messages of the configuration are retried, it is down until the next retry."""
         retries = self.store.find("retries", {}).get("seconds", RETRIES)
         is_acknowledged, retry_count = config.get("requiresAcknowledgement") == "true", row["retry_count"]
         is_last = not is_acknowledged or retry_count >= len(retries)

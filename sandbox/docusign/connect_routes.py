@@ -1,9 +1,20 @@
 """Connect's administration: configurations, logs, failures and republishing.
 
-Documented: paths and fields; 20 configurations an account; `allowEnvelopePublish` is false unless set; https addresses;
-logs only if `enableLog` is true, the last 100 within 15 days. Our choices: http to the loopback is also
-allowed; the only mode is SIM; a field missing from a PUT is unchanged; a message that waits for a retry counts as a failure;
-deleting a configuration deletes its messages.
+Documented:
+
+- The paths and fields.
+- At most 20 configurations per account.
+- `allowEnvelopePublish` is false unless it is set.
+- The address of a configuration must be https.
+- The logs have only configurations with `enableLog`: the last 100 messages of the last 15 days.
+
+Our choices:
+
+- http is allowed if the address is on the loopback.
+- The only delivery mode is SIM.
+- A PUT leaves the fields that it omits unchanged.
+- A message that waits for a retry counts as a failure.
+- Deleting a configuration deletes its messages.
 """
 
 from collections.abc import Iterable
@@ -44,7 +55,7 @@ Config = dict[str, Any]
 
 
 def add_routes(app: FastAPI, office: Office, root: str) -> None:
-    """Add the routes under `root`, the path of the account."""
+    """Add Connect's routes to `app`. `root` is the path of the account."""
     sender = office.sender
 
     @app.get(root + "/connect")
@@ -102,7 +113,7 @@ def add_routes(app: FastAPI, office: Office, root: str) -> None:
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a request.
+    """Parse the JSON object in the body of a request.
 
     Raises:
         Refused: 400, if the body is not a JSON object.

@@ -7,7 +7,7 @@ CERTIFICATE = "certificate"
 
 
 def write_document(envelope: Envelope, document: Envelope) -> Page:
-    """Return the page of one document with its signatures so far."""
+    """Return the page of one document, with the signatures that the envelope has so far."""
     lines = [
         f"DocuSign Envelope ID: {envelope['envelopeId'].upper()}",
         "",

@@ -1,6 +1,6 @@
-"""The firm's envelopes and templates, generated from its seed; their life cycle is in `docusign.life`.
+"""The firm's envelopes and templates, generated from the firm's seed. `docusign.life` has the life cycle of an envelope.
 
-All of it is our choice. An envelope depends on the seed, its household and the end of the generated history.
+All of this is our choice. An envelope depends only on the seed, its household and the end of the generated history.
 """
 
 import random
@@ -24,7 +24,7 @@ from sandbox.docusign.stamps import write_stamp
 from sandbox.firm.households import Household, Representative
 
 DAYS = 60
-"""The time span in which the firm's envelopes were sent, except a few forgotten ones."""
+"""Maximum age of the envelopes in days at the end of the history. A few forgotten envelopes are older."""
 _OUTCOMES = {"completed": 52, "opened": 12, "sent": 10, "declined": 8, "voided": 10, "draft": 8}
 _THIRDS = ("certifiedDeliveries", "inPersonSigners", "witnesses")
 _THIRD = ("Wanda Placeholder", "wanda.placeholder@example.com")
@@ -32,7 +32,7 @@ _VOIDED = ("Sent to the wrong address", "Replaced by another form")
 
 
 def draw_templates(seed: int, first: datetime) -> list[Envelope]:
-    """Return the firm's templates, ordered by name."""
+    """Return the firm's templates, ordered by name. Their dates are relative to `first`."""
     templates = []
     for number, template in enumerate(sorted(TEMPLATES)):
         created, id_ = write_stamp(first - timedelta(days=400 + number)), write_guid(seed, "template", template.name)
@@ -67,7 +67,7 @@ def draw_templates(seed: int, first: datetime) -> list[Envelope]:
 
 
 def draw_envelopes(seed: int, household: Household, representative: Representative, until: datetime) -> list[Envelope]:
-    """Return one household's envelopes as of `until`."""
+    """Return one household's envelopes as of `until`, the end of the generated history."""
     draw = random.Random(f"{seed}:docusign:{household.id}")
     return [_draw(draw, seed, household, representative, until, slot) for slot in range(draw.choice((1, 2, 2, 3)))]
 
@@ -94,13 +94,13 @@ def _draw(
 
 
 class _Life:
-    """One envelope in progress; nothing happens to it after `until`."""
+    """Simulates one envelope. Nothing happens to the envelope at or after `until`."""
 
     def __init__(self, draw: random.Random, envelope: Envelope, moment: datetime, until: datetime) -> None:
         self.draw, self.envelope, self.moment, self.until = draw, envelope, moment, until
 
     def lead(self, outcome: str) -> None:
-        """Advance the envelope to its outcome, or to the present."""
+        """Advance the envelope until it has the outcome, or until the time reaches `until`."""
         if outcome == "draft" or not self._pass(120, 3000):
             return
         launch(self.envelope, self.moment)
@@ -113,7 +113,7 @@ class _Life:
             self._end(outcome, acting[steps][1])
 
     def _act(self, acting: Sequence[tuple[str, str]]) -> bool:
-        """Let some recipients act; return whether there was time for all of them."""
+        """Let these recipients act in turn. Return False if `until` came before all had acted."""
         for kind, recipient_id in acting:
             if not self._pass(600, 2 * 86_400):
                 return False
@@ -133,7 +133,7 @@ class _Life:
             void(self.envelope, self.draw.choice(_VOIDED), self.moment)
 
     def _pass(self, least: int, most: int) -> bool:
-        """Advance the time; return whether it is still in the past."""
+        """Advance the time by a random number of seconds. Return whether it is still before `until`."""
         self.moment += _wait(self.draw, least, most)
         return self.moment < self.until
 
@@ -143,6 +143,6 @@ def _wait(draw: random.Random, least: int, most: int) -> timedelta:
 
 
 def _list_acting(envelope: Envelope) -> list[tuple[str, str]]:
-    """Return who must act, in routing order."""
+    """Return array and id of the recipients who must act, in routing order."""
     acting = [(kind, each) for kind, each in list_recipients(envelope) if kind in ACTING]
     return [(kind, each["recipientId"]) for kind, each in sorted(acting, key=lambda pair: int(pair[1]["routingOrder"]))]

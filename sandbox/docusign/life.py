@@ -1,9 +1,19 @@
-"""The life cycle of an envelope: pure changes of one envelope in DocuSign's field names, and the events they cause.
+"""The life cycle of an envelope. Each action changes the given envelope in place, and returns the events that it causes.
 
-Documented: the statuses, which stamp each of them sets, recipients grouped by type and served by routing order, and that
-the last signer's event is followed by the envelope's. Our choices: an envelope is "delivered" once all current recipients
-have opened it, and does not return to "sent" for the next ones; a carbon copy is complete as soon as it is sent;
-signing implies opening; a correction or a reminder changes only `lastModifiedDateTime`.
+An action raises `Impossible` if the current status does not allow it, and KeyError if the recipient is unknown.
+
+Documented:
+
+- The statuses, and the timestamp that each status sets.
+- Recipients are grouped by type, and act in routing order.
+- The last signer's event comes before the envelope's event.
+
+Our choices:
+
+- An envelope is "delivered" when all current recipients have opened it. It does not return to "sent" for later recipients.
+- A carbon copy is complete as soon as it is sent.
+- Signing implies opening.
+- A correction or a reminder changes only `lastModifiedDateTime`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,29 +24,29 @@ from sandbox.docusign.stamps import write_stamp
 
 Envelope = dict[str, Any]
 Event = tuple[str, str | None]
-"""Name of the event, and the `recipientId` of a recipient's event."""
+"""Name of the event, and the `recipientId` of the recipient (None for an event of the envelope)."""
 
 SIGNING = ("signers", "inPersonSigners", "witnesses", "notaries", "seals")
 ACTING = (*SIGNING, "agents", "editors", "intermediaries", "certifiedDeliveries")
 KINDS = (*ACTING, "carbonCopies")
-"""The arrays into which recipients are grouped."""
+"""The names of the arrays into which recipients are grouped."""
 OPEN, ENDED = ("sent", "delivered"), ("completed", "declined", "voided")
 _EXPIRES = timedelta(days=120)
 
 
 class Impossible(ValueError):
-    """The state of the envelope or the recipient does not allow this action."""
+    """Raised if the status of the envelope or of the recipient does not allow the action."""
 
 
 def list_recipients(envelope: Envelope) -> Iterator[tuple[str, Envelope]]:
-    """Yield every recipient with the name of its array."""
+    """Yield the name of the array and the recipient, for every recipient."""
     for kind in KINDS:
         for recipient in envelope["recipients"].get(kind) or ():
             yield kind, recipient
 
 
 def launch(envelope: Envelope, at: datetime) -> list[Event]:
-    """Send a draft."""
+    """Send a draft to its first recipients."""
     _require(envelope, "created")
     _touch(envelope, at, "sent")
     envelope["initialSentDateTime"] = envelope["sentDateTime"]
@@ -45,7 +55,7 @@ def launch(envelope: Envelope, at: datetime) -> list[Event]:
 
 
 def deliver(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
-    """Open the envelope as a recipient."""
+    """Open the envelope as a recipient. A certified delivery is then complete."""
     _require(envelope, *OPEN)
     kind, recipient = _find(envelope, recipient_id, "sent")
     recipient |= {"status": "delivered", "deliveredDateTime": write_stamp(at)}
@@ -62,7 +72,7 @@ def deliver(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
 
 
 def sign(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
-    """Sign as a recipient; the last signature completes the envelope."""
+    """Sign as a recipient. The envelope is complete when no recipient is left."""
     _require(envelope, *OPEN)
     kind, recipient = _find(envelope, recipient_id, *OPEN)
     events = deliver(envelope, recipient_id, at) if recipient["status"] == "sent" else []
@@ -74,7 +84,7 @@ def sign(envelope: Envelope, recipient_id: str, at: datetime) -> list[Event]:
 
 
 def decline(envelope: Envelope, recipient_id: str, reason: str, at: datetime) -> list[Event]:
-    """Decline as a recipient, which ends the envelope."""
+    """Decline to sign as a recipient. This ends the envelope."""
     _require(envelope, *OPEN)
     _, recipient = _find(envelope, recipient_id, *OPEN)
     recipient |= {"status": "declined", "declinedDateTime": write_stamp(at), "declinedReason": reason}
@@ -83,7 +93,7 @@ def decline(envelope: Envelope, recipient_id: str, reason: str, at: datetime) ->
 
 
 def void(envelope: Envelope, reason: str, at: datetime) -> list[Event]:
-    """Void the envelope as its sender, which ends it."""
+    """Void the envelope as its sender. This ends the envelope."""
     _require(envelope, *OPEN)
     _touch(envelope, at, "voided")
     envelope["voidedReason"] = reason
@@ -91,7 +101,7 @@ def void(envelope: Envelope, reason: str, at: datetime) -> list[Event]:
 
 
 def correct(envelope: Envelope, recipient_id: str, changed: Mapping[str, str], at: datetime) -> list[Event]:
-    """Correct, as the sender, a recipient who has not acted yet."""
+    """Change fields of a recipient, as the sender. The recipient must not have acted yet."""
     _require(envelope, *OPEN)
     _find(envelope, recipient_id, "created", *OPEN)[1].update(changed)
     _touch(envelope, at)
@@ -99,7 +109,7 @@ def correct(envelope: Envelope, recipient_id: str, changed: Mapping[str, str], a
 
 
 def resend(envelope: Envelope, at: datetime) -> list[Event]:
-    """Send the envelope again to all current recipients."""
+    """Send the envelope again to all current recipients, as a reminder."""
     _require(envelope, *OPEN)
     _touch(envelope, at)
     waiting = [each["recipientId"] for _, each in list_recipients(envelope) if each["status"] in OPEN]
@@ -107,7 +117,7 @@ def resend(envelope: Envelope, at: datetime) -> list[Event]:
 
 
 def _route(envelope: Envelope, at: datetime) -> list[Event]:
-    """Send to the next recipients in the routing order; complete the envelope if there are none."""
+    """Send the envelope to the next recipients in routing order. Complete the envelope if no recipient is left."""
     events: list[Event] = []
     while True:
         waiting = [pair for pair in list_recipients(envelope) if pair[1]["status"] not in ("completed", "declined")]

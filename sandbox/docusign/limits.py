@@ -1,10 +1,18 @@
 """DocuSign's error responses and rate limits.
 
-Documented: the error format; 3,000 calls per clock hour and 500 in 30 seconds for the whole account, reported in the
-headers; one status call per envelope and address in 15 minutes (a first excess is only flagged, a heavy one is rejected
-with 400); downloads of an unfinished envelope's document; the codes. Our choices: what a heavy excess is; the
-account's limits return 400 (a fault `hourly_limit` or `burst_limit` with `status` returns 429: callers must read the code);
-a rejected call is not counted.
+Documented:
+
+- The format of errors, and the error codes.
+- The limits of the account: 3,000 calls per clock hour, and 500 in 30 seconds. Response headers report them.
+- One status call per envelope and path in 15 minutes. A few more calls are only flagged; many more are rejected with 400.
+- The number of downloads of a document while its envelope is unfinished.
+
+Our choices:
+
+- The number of status calls that are too many.
+- A call beyond the account's limits gets 400. The faults `hourly_limit` and `burst_limit` can return another `status`, such as 429,
+  so callers must read the error code.
+- A rejected call does not count.
 """
 
 import math
@@ -23,21 +31,21 @@ _STATUS = 400
 
 
 def refuse(status: int, code: str, message: str) -> Refused:
-    """Return an error in DocuSign's format."""
+    """Return an error in DocuSign's format, to be raised."""
     return Refused(status, {"errorCode": code, "message": message})
 
 
 class Limits:
-    """The limits of one account. `calls` counts calls and reports violations."""
+    """The rate limits of one account. `calls` counts the calls and reports violations."""
 
     def __init__(self, calls: Calls, faults: Faults) -> None:
         self.calls, self.faults = calls, faults
 
     def admit(self, path: str) -> None:
-        """Count one call of the account.
+        """Count one call against the account's limits.
 
         Raises:
-            Refused: the limit is exceeded.
+            Refused: a limit is exceeded.
         """
         for kind, code in (("hourly_limit", "HOURLY"), ("burst_limit", "BURST")):
             if fault := self.faults.take(path, kind):
@@ -51,7 +59,7 @@ class Limits:
         """Count one status call about an envelope.
 
         Raises:
-            Refused: the limit is heavily exceeded.
+            Refused: 400, if the limit is heavily exceeded. A smaller excess only records a violation.
         """
         self.calls.allow(f"docusign_polling {path}", 1, POLLING_SECONDS)
         for name, most, seconds in (("Burst", POLLED_IN_A_BURST, 30), ("Hourly", POLLED_AN_HOUR, 3600)):
@@ -59,17 +67,17 @@ class Limits:
                 raise _exceed(f"{name}_Envelope_Polling_Limit_Exceeded")
 
     def download(self, path: str) -> None:
-        """Count one download of an unfinished envelope's document.
+        """Count one download of a document of an unfinished envelope.
 
         Raises:
-            Refused: the limit is exceeded.
+            Refused: 400, if a limit is exceeded.
         """
         for most, seconds in DOWNLOADS["combined" if path.endswith("/combined") else "one"]:
             if not self.calls.allow(f"docusign_download_{seconds} {path}", most, seconds):
                 raise refuse(400, "API_REQUEST_IS_THROTTLED", "GetDocument call blocked.")
 
     def write_headers(self) -> dict[str, str]:
-        """Return the rate-limit headers of every REST response."""
+        """Return the rate-limit headers that every REST response has."""
         now, pace = self.calls.clock.now(), self.calls.pace
         ends_at, elapsed = self._find_hour()
         hour, burst = now - timedelta(seconds=elapsed / pace), now - timedelta(seconds=BURST_SECONDS / pace)
@@ -82,7 +90,10 @@ class Limits:
         }
 
     def _find_hour(self) -> tuple[float, float]:
-        """Return when the current clock hour ends, and how many of its seconds have passed, at the sandbox's pace."""
+        """Return the end of the current clock hour (Unix time), and how many of its 3600 seconds have passed.
+
+        At a pace of N, an hour lasts 3600 / N seconds by the sandbox's clock.
+        """
         now, length = self.calls.clock.now().timestamp(), 3600 / self.calls.pace
         passed = now % length
         return math.ceil(now - passed + length), passed * self.calls.pace
@@ -92,7 +103,7 @@ class Limits:
 
 
 def write_trace() -> dict[str, str]:
-    """Return the header that identifies a call for DocuSign's support."""
+    """Return the header with an id of the call, which DocuSign's support asks for."""
     return {"X-DocuSign-TraceToken": str(uuid.uuid4())}
 
 

@@ -1,9 +1,14 @@
-"""DocuSign's login: exchange a JWT, signed with the integration's key in a user's name, for a bearer token.
+"""DocuSign's login: exchange a JWT, signed with the integration's key on behalf of a user, for a bearer token.
 
-Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and the userinfo
-response; from DocuSign's support: the text of `invalid_grant`. Our choices: `aud` is the host and port of the
-request; a token is valid for 3600 seconds of the sandbox's clock, whatever the assertion requests; consent is given until
-the edit `consent` withdraws it. The assertion's `exp` is checked against the machine's time, which both sides share.
+Documented: the grant, RS256, the claims, `aud` without a scheme, no refresh token, `consent_required`, and the userinfo response.
+The descriptions of `invalid_grant` are from DocuSign's support.
+
+Our choices:
+
+- `aud` is the host and port of the request.
+- A token is valid for 3600 seconds by the sandbox's clock, regardless of the assertion.
+- The user's consent exists until the edit `consent` withdraws it.
+- The assertion's `exp` is checked against the machine's time, which client and sandbox share.
 """
 
 import secrets
@@ -30,7 +35,7 @@ TOKEN_SECONDS = 3600
 
 
 def read_private_key(state: Path) -> str:
-    """Return the integration's RSA key as PEM, generated on first use; concurrent callers get the same key."""
+    """Return the integration's RSA key as PEM. It is generated at the first use; concurrent callers get the same key."""
     path = state / "docusign.pem"
     if not path.exists():
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -40,17 +45,17 @@ def read_private_key(state: Path) -> str:
 
 
 class Tokens:
-    """The access tokens of one sandbox; a restart discards them."""
+    """The access tokens of one sandbox. A restart discards them."""
 
     def __init__(self, state: Path, clock: Clock, store: Store) -> None:
         self.state, self.clock, self.store = state, clock, store
         self._expires_at: dict[str, datetime] = {}
 
     def open(self, form: Mapping[str, str], host: str) -> dict[str, Any]:
-        """Return a new token. `host` is the authorization server's host, the required audience of the assertion.
+        """Return the response with a new access token. The assertion's audience must be `host`, the host of the login.
 
         Raises:
-            Refused: 400 with OAuth's `error`.
+            Refused: 400 with OAuth's `error`, if the form or its assertion is invalid.
         """
         if form.get("grant_type") != GRANT:
             raise Refused(400, {"error": "unsupported_grant_type"})
@@ -81,7 +86,7 @@ class Tokens:
         return claims
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Authorize a request.
+        """Check the access token of a request.
 
         Raises:
             Refused: 401, if the token is unknown or expired.
@@ -94,12 +99,12 @@ class Tokens:
             raise refuse(401, "USER_AUTHENTICATION_FAILED", "Invalid access token.")
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Expire the token of this request."""
+        """Expire the token of a request."""
         self._expires_at.pop(read_bearer(headers), None)
 
 
 def write_user(base_uri: str) -> dict[str, Any]:
-    """Return the userinfo response; the REST API is at `base_uri` + "/restapi"."""
+    """Return the userinfo response. `base_uri` is the URL before "/restapi"."""
     first, _, family = USER_NAME.partition(" ")
     account = {"account_id": ACCOUNT_ID, "is_default": True, "account_name": ACCOUNT_NAME, "base_uri": base_uri}
     return {

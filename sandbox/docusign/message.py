@@ -1,8 +1,12 @@
-"""The messages of Connect: one JSON message per event, signed with every live key.
+"""The messages of Connect: one JSON message per event, signed with each HMAC key of the account.
 
-Documented: the body (SIM), numbers for `retryCount` and `configurationId`, text for all other values, `envelopeSummary` only
-if data is requested, the headers, a key's bytes as typed. Our choices: retries do not change
-`generatedDateTime`.
+Documented:
+
+- The body in the format SIM. `retryCount` and `configurationId` are numbers, all other values text.
+- `envelopeSummary` is present only if the configuration requests data.
+- The headers. A signature uses the bytes of the key's text.
+
+Our choice: a retry does not change `generatedDateTime`.
 """
 
 import base64
@@ -28,7 +32,7 @@ EVENTS = frozenset(
         *("template-created", "template-modified", "template-deleted", "click-agreed", "click-declined"),
     ]
 )
-"""Every event that a configuration can subscribe to."""
+"""All events to which a configuration can subscribe."""
 
 
 def write_message(
@@ -44,13 +48,13 @@ def write_message(
     """Return the body of one message.
 
     Args:
-        envelope: The current envelope with all its parts.
+        envelope: The envelope with all its parts, in the state to report.
         event: One of EVENTS.
         generated_at: Timestamp of the message.
-        recipient_id: `recipientId` of a recipient's event.
-        configuration_id: Id of the sending configuration.
-        retry_count: Number of earlier attempts.
-        include: `eventData.includeData` of the configuration; if empty, the summary is omitted.
+        recipient_id: `recipientId` of the recipient; None for an event of the envelope.
+        configuration_id: Id of the configuration that sends the message.
+        retry_count: Number of retries so far.
+        include: `eventData.includeData` of the configuration. If it is empty, the message has no `envelopeSummary`.
     """
     data: dict[str, Any] = {"accountId": ACCOUNT_ID, "userId": envelope["sender"]["userId"]}
     if recipient_id is not None:
@@ -79,7 +83,7 @@ def _write_files(envelope: Envelope) -> Envelope:
 
 
 def sign(body: bytes, keys: Sequence[str]) -> dict[str, str]:
-    """Return the signature headers of a body: one for every key, in order; none without a key."""
+    """Return the signature headers of a body: one per key, in order. Without keys there are no headers."""
     signed = {
         f"X-DocuSign-Signature-{number}": base64.b64encode(hmac.digest(key.encode(), body, hashlib.sha256)).decode()
         for number, key in enumerate(keys, 1)

@@ -1,7 +1,7 @@
 """A firm's account at DocuSign: its envelopes and templates, and the actions of people.
 
-The firm's own envelopes are generated at first use, as of that moment, which is stored; later changes are stored as
-whole envelopes. So a restart continues with the same account.
+At the first use, the firm's envelopes are generated as of that moment, and the moment is stored. Every envelope that changes later
+is stored completely. So a restart continues with the same account.
 """
 
 import threading
@@ -42,14 +42,14 @@ _CORRECTABLE = ("name", "email", "routingOrder", "note")
 
 
 class Office:
-    """The account. All methods may be called from several threads.
+    """The account. Several threads may call its methods.
 
     Args:
         world: The firm.
         clock: The sandbox's time.
-        pace: How many times faster than the clock the time between Connect's retries passes.
-        data: Folder of your own data, served instead of the synthetic firm: `envelopes.jsonl` and `templates.jsonl`, one DocuSign object
-            per line, envelopes with all their parts.
+        pace: Divisor of the waits between Connect's retries: at 24, a day becomes an hour of the sandbox's clock.
+        data: Folder of your own data, served instead of the synthetic firm: `envelopes.jsonl` and `templates.jsonl`, one DocuSign
+            object per line. An envelope has all its parts.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -64,20 +64,20 @@ class Office:
         self._lock = threading.RLock()
 
     def list_envelopes(self) -> list[Envelope]:
-        """Return every envelope with all its parts; callers must not modify them."""
+        """Return all envelopes with all their parts. Callers must not modify them."""
         return list(self._open().values())
 
     def list_templates(self) -> list[Envelope]:
-        """Return every template."""
+        """Return all templates of the account."""
         if self._files:
             return self._files["templates"]
         return draw_templates(self.world.firm.seed, self._find_start())
 
     def find_envelope(self, envelope_id: str) -> Envelope:
-        """Return an envelope with all its parts; callers must not modify it.
+        """Return the envelope with this id, with all its parts. Callers must not modify it.
 
         Raises:
-            Refused: 404, if there is none.
+            Refused: 404, if there is no such envelope.
         """
         envelope = self._open().get(envelope_id.lower())
         if envelope is None:
@@ -108,21 +108,30 @@ class Office:
             yield from draw_envelopes(seed, household, representatives[household.representative_id], until)
 
     def edit(self, kind: str, values: Mapping[str, Any]) -> Edit:
-        """Apply and store an action of people at DocuSign, and queue Connect's messages.
+        """Apply and store an action of a person at DocuSign, or a setting of the account. Queue Connect's messages.
 
         Args:
-            kind: For an envelope: `send` (household: its id, or signers: [{name, email}]; template: its name; draft: stop
-                before sending; or envelope_id: a draft), `deliver`, `sign`, `decline` (reason), these three with a recipient
-                (default: the current one), `void` (reason), `correct` (recipient, set), `resend`. For the account:
-                `connect_keys` (keys), `disturb` (copies, shuffle: size of a batch, lost: a share, seed), `retries`
-                (seconds: [..], ack_seconds), `consent` (is_given).
-            values: The values of the kind, with `envelope_id` where it applies.
+            kind: The kind of edit. All kinds about an existing envelope need `envelope_id`.
+
+                - `send`: a new envelope for `household` (its id) or `signers` ([{name, email}]), with a `template` (its name;
+                  by default the first). With `draft`, it is created but not sent. With `envelope_id`, a draft is sent.
+                - `deliver`, `sign`, `decline` (reason): an action of `recipient`, by default the current one.
+                - `void`: reason.
+                - `correct`: set (new values of name, email, routingOrder or note), and recipient, by default the current one.
+                - `resend`: no values.
+                - `connect_keys`: keys.
+                - `disturb`: copies of each message, shuffle (number of messages to reorder), lost (share that is never
+                  sent), seed.
+                - `retries`: seconds (list of waits), ack_seconds.
+                - `consent`: is_given.
+
+            values: The values of the kind.
 
         Returns:
-            `envelopeId` and `status`, or the stored settings.
+            `envelopeId` and `status` of the envelope, or the stored settings.
 
         Raises:
-            KeyError, ValueError: the edit is unknown, a value is missing, or the action is not allowed now.
+            KeyError, ValueError: the kind is unknown, a value is missing, or the action is not allowed now.
         """
         if kind in ("connect_keys", "disturb", "retries", "consent"):
             return self._set(kind, values)

@@ -1,8 +1,15 @@
 """Pages of DocuSign's lists.
 
-Documented: sizes and positions as text, the last position included; `nextUri` relative to the API, its dates in .NET's
-format and so without fractions. Our choices: `count` is 100 by default and at most 1,000; no `nextUri` on the
-last page; `continuationToken` is the next position, valid for the same query only.
+Documented:
+
+- Sizes and positions are text. `endPosition` is the position of the page's last row.
+- `nextUri` is relative to the API. Its dates are in .NET's format, which has no fractions of a second.
+
+Our choices:
+
+- `count` is 100 by default, and at most 1,000.
+- The last page has no `nextUri`.
+- `continuationToken` contains the position of the next page, and is valid only for the same query.
 """
 
 import base64
@@ -19,7 +26,17 @@ _CHANGING = ("start_position", "count", "continuation_token")
 
 
 def cut(query: Query, rows: Sequence[Any], path: str, default: int = PAGE) -> tuple[Sequence[Any], dict[str, str]]:
-    """Return one page and its paging fields; `path` is the list's path, relative to the API."""
+    """Return one page of `rows`, and the paging fields of the response.
+
+    Args:
+        query: The parameters of the call.
+        rows: All selected rows.
+        path: Path of the list, relative to the API.
+        default: Page size if the query has no `count`.
+
+    Raises:
+        Refused: 400, if a position, a size or the token is invalid.
+    """
     query_hash = hashlib.sha256(repr(sorted(pair for pair in query.items() if pair[0] not in _CHANGING)).encode())
     start, count = _read_number(query, "start_position", 0), _read_number(query, "count", default)
     if token := query.get("continuation_token"):

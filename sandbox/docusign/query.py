@@ -1,9 +1,17 @@
-"""Queries for lists of envelopes and templates: the parameters and their filters.
+"""Queries for lists of envelopes and templates: the parameters, filters and sort orders.
 
-Documented: the parameters; `from_date` unless ids are given; which stamp and which statuses go with `from_to_status`, and
-an empty 200 where they contradict each other; drafts only on request. Our choices: rows of the same sort key are ordered by
-id; a requested id may be a draft's; a documented parameter that this sandbox cannot honor is rejected instead of
-ignored.
+Documented:
+
+- The parameters. `from_date` is required unless the query has ids.
+- The timestamp and the statuses that belong to each value of `from_to_status`. If `status` contradicts it, the response is 200
+  with an empty list.
+- Drafts are listed only on request.
+
+Our choices:
+
+- Rows with the same sort key are ordered by id.
+- A query by id also finds drafts.
+- A documented parameter that this sandbox does not support is rejected, not ignored.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,7 +40,7 @@ _QUALIFIERS = {
     "timedout": ("statusChangedDateTime", ()),
     "processing": ("statusChangedDateTime", ()),
 }
-"""`from_to_status` -> timestamp that must be in the period, current statuses that do not contradict it."""
+"""By value of `from_to_status`: the timestamp that must be in the period, and the statuses that an envelope can have then."""
 _ORDERS = {
     "last_modified": "lastModifiedDateTime",
     "status_changed": "statusChangedDateTime",
@@ -68,10 +76,10 @@ Query = dict[str, str]
 
 
 def read(request: Request, names: Iterable[str]) -> Query:
-    """Return the parameters of a call.
+    """Return the query parameters of a request, without empty ones. `names` are the allowed parameters.
 
     Raises:
-        Refused: 400, if one is unknown or repeated.
+        Refused: 400, if a parameter is unknown or repeated.
     """
     pairs = request.query_params.multi_items()
     for name, _ in pairs:
@@ -83,12 +91,16 @@ def read(request: Request, names: Iterable[str]) -> Query:
 
 
 def create_bad_request(message: str) -> Exception:
-    """Return the error for an invalid parameter."""
+    """Return the error for an invalid parameter (400), to be raised."""
     return refuse(400, "INVALID_REQUEST_PARAMETER", message)
 
 
 def read_names(query: Query, name: str, known: Iterable[str]) -> set[str]:
-    """Return the lower-case values of a comma-separated parameter."""
+    """Return the values of a comma-separated parameter, in lower case.
+
+    Raises:
+        Refused: 400, if a value is not in `known`.
+    """
     names = {word.strip().lower() for word in query.get(name, "").split(",")} - {""}
     if unknown := sorted(names - set(known)):
         raise create_bad_request(f"Query parameter '{name}' has the unknown value '{unknown[0]}'.")
@@ -96,13 +108,17 @@ def read_names(query: Query, name: str, known: Iterable[str]) -> set[str]:
 
 
 def read_include(query: Query) -> set[str]:
-    """Return the requested parts."""
+    """Return the parts that the query requests: `include` without `exclude`.
+
+    Raises:
+        Refused: 400, if a value is unknown.
+    """
     include = read_names(query, "include", INCLUDES)
     return include - read_names(query, "exclude", ("recipients", "powerforms", "folders"))
 
 
 def select_envelopes(query: Query, envelopes: Iterable[Envelope], now: datetime) -> list[Envelope]:
-    """Return the envelopes that a query selects, in order.
+    """Return the envelopes that a query selects, in the requested order, by default by last change.
 
     Raises:
         Refused: 400, if the query is invalid.
@@ -174,7 +190,11 @@ def _test_words(query: Query) -> Iterable[Test]:
 
 
 def select_templates(query: Query, templates: Iterable[Envelope]) -> list[Envelope]:
-    """Return the templates that a query selects, ordered by name unless it specifies another order."""
+    """Return the templates that a query selects, in the requested order, by default by name.
+
+    Raises:
+        Refused: 400, if the query is invalid.
+    """
     selected, text = list(templates), query.get("search_text", "").lower()
     for name in query:
         if not name.endswith("_date"):
@@ -203,10 +223,10 @@ def _write_key(value: str) -> str:
 
 
 def read_date(query: Query, name: str) -> int:
-    """Return a date as ticks.
+    """Return the date in a parameter as ticks (see `stamps.read_ticks`).
 
     Raises:
-        Refused: 400, if it is not a date.
+        Refused: 400, if the value is not a date.
     """
     try:
         return read_ticks(query[name])

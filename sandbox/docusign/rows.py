@@ -1,7 +1,9 @@
-"""DocuSign's JSON of envelopes.
+"""Envelopes as DocuSign's JSON objects.
 
-Documented: the fields, all of them text; recipients grouped by type; which parts are present only on request (`show`).
-Our choices: which of the many fields are filled; the others are missing, never null.
+Documented: the fields, which are all text, the grouping of recipients by type, and the parts that a response has only on request
+(`show`).
+
+Our choice: which of the many fields have a value. All other fields are missing, never null.
 """
 
 import uuid
@@ -17,11 +19,11 @@ from sandbox.firm.likeness import write_email
 ACCOUNT_ID, ACCOUNT_NAME = "5d3f0c1e-7b1a-4c52-9f5e-2a6f4b8c9d10", "Sample Wealth Management"
 USER_ID, USER_NAME, USER_EMAIL = "b7a4e2c8-1f63-4d0b-8a29-6c5e3f7d1b94", "Sample Operations", "operations@example.com"
 Person = tuple[str, str]
-"""Name and address."""
+"""Name and email address."""
 
 
 class Template(NamedTuple):
-    """A form that the firm sends repeatedly."""
+    """A form that the firm sends again and again. `purpose` is the value of the custom field "Purpose"."""
 
     name: str
     purpose: str
@@ -44,7 +46,7 @@ _PARTS = {
     "powerform": "powerForm",
 }
 INCLUDES = frozenset(_PARTS) | {"payment_tabs", "tabs", "workflow", "prefill_tabs"}
-"""Values allowed in `include`; the last ones have no effect here."""
+"""Allowed values of `include`. Those that are not in `_PARTS` have no effect in this sandbox."""
 
 
 def write_guid(*parts: object) -> str:
@@ -53,7 +55,7 @@ def write_guid(*parts: object) -> str:
 
 
 def show(envelope: Envelope, include: Iterable[str] = ()) -> Envelope:
-    """Return an envelope with the requested parts."""
+    """Return a copy of an envelope with only the requested parts."""
     hidden = set(_PARTS.values()) - {_PARTS[part] for part in include if part in _PARTS}
     return {name: value for name, value in envelope.items() if name not in hidden}
 
@@ -67,16 +69,16 @@ def write_envelope(
     at: datetime,
     extra: Mapping[str, Person] | None = None,
 ) -> Envelope:
-    """Return a draft.
+    """Return a new envelope as a draft.
 
     Args:
-        envelope_id: A GUID.
-        template: The document to sign.
+        envelope_id: GUID of the envelope.
+        template: The form to sign.
         people: The signers, in routing order.
-        household: Value of the custom field "Household".
-        representative: Sends it and gets a copy at the end; None is the firm's office, without a copy.
-        at: When it was created.
-        extra: One more recipient, by array: `certifiedDeliveries`, `inPersonSigners`, `witnesses`.
+        household: Value of the custom field "Household"; None omits the field.
+        representative: The sender, who also gets a copy at the end. None means that the firm's office sends it without a copy.
+        at: Time of creation.
+        extra: More recipients, by array: `certifiedDeliveries`, `inPersonSigners` or `witnesses`.
     """
     stamp, uri = write_stamp(at), f"/envelopes/{envelope_id}"
     name, email = representative or (USER_NAME, USER_EMAIL)
@@ -122,7 +124,7 @@ def write_envelope(
 
 
 def find_user(email: str) -> str:
-    """Return the id of an account's user."""
+    """Return the user id that belongs to an email address."""
     return USER_ID if email == USER_EMAIL else write_guid("user", email)
 
 
@@ -156,7 +158,7 @@ def _write_fields(envelope_id: str, fields: Mapping[str, str | None]) -> Iterato
 
 
 def write_documents(owner_id: str, names: Sequence[str]) -> list[Envelope]:
-    """Return the documents of an envelope or a template."""
+    """Return the documents with these names, of the envelope or template with the id `owner_id`."""
     return [
         {
             "documentId": str(number),
@@ -175,11 +177,11 @@ def write_documents(owner_id: str, names: Sequence[str]) -> list[Envelope]:
 
 
 def list_signers(household: Household) -> list[Person]:
-    """Return a household's people as signers."""
+    """Return the names and email addresses of a household's people, as signers."""
     return [(person.name, write_email(household, place)) for place, person in enumerate(household.people)]
 
 
 def name_representative(representative: Representative) -> Person:
-    """Return a representative as the sender."""
+    """Return the name and email address of a representative, as sender."""
     person = representative.person
     return person.name, f"{person.first_name}.{person.last_name}@example.com".lower()

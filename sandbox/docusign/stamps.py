@@ -1,8 +1,16 @@
-"""DocuSign's dates: timestamps with seven decimals, and the many formats that a caller may use.
+"""DocuSign's dates: timestamps with seven decimals, and the formats that a caller may use.
 
-Documented: seven decimals ("2020-05-09T21:56:12.2500000Z"); whatever .NET's `DateTime.Parse` reads is accepted; a date
-without an offset is read in the time zone of DocuSign's servers. Our choices: that zone is Pacific time; ISO 8601 and
-.NET's American form are read, everything else is rejected; the seventh digit, finer than the clock, is derived from the time.
+Documented:
+
+- Timestamps have seven decimals ("2020-05-09T21:56:12.2500000Z").
+- A parameter may have any format that .NET's `DateTime.Parse` reads.
+- A date without an offset is in the time zone of DocuSign's servers.
+
+Our choices:
+
+- The servers' time zone is Pacific time.
+- Only ISO 8601 and .NET's American format are read; everything else is rejected.
+- The clock has only six decimals. The seventh is derived from the time.
 """
 
 import re
@@ -17,24 +25,24 @@ _AMERICAN = ("%m/%d/%Y %I:%M:%S %p", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y")
 
 
 def write_stamp(moment: datetime) -> str:
-    """Return a moment in UTC: "2026-11-20T15:00:00.1234567Z"."""
+    """Write a moment in UTC, with seven decimals: "2026-11-20T15:00:00.1234567Z"."""
     at = moment.astimezone(UTC)
     text = at.replace(tzinfo=None).isoformat(timespec="microseconds")
     return f"{text}{(at.microsecond * 7 + at.second) % 10}Z"
 
 
 def write_american(ticks: int) -> str:
-    """Return a moment to the second as .NET writes it in the server's zone: "9/15/2016 12:00:00 AM"."""
+    """Write ticks in .NET's American format, to the second, in the servers' time zone: "9/15/2016 12:00:00 AM"."""
     at = (_EPOCH + timedelta(microseconds=ticks // 10)).astimezone(_SERVER)
     return f"{at.month}/{at.day}/{at.year} {at:%I:%M:%S %p}".replace(" 0", " ", 1)
 
 
 @lru_cache(maxsize=200_000)
 def read_ticks(text: str) -> int:
-    """Return a date as ticks of 100 nanoseconds since 1970, so that its seventh decimal counts.
+    """Parse a date. Return it as ticks of 100 nanoseconds since 1970, which keep all seven decimals.
 
     Raises:
-        ValueError: it is not a date.
+        ValueError: the text is not a date, or the date is out of range.
     """
     fraction = match[1].ljust(7, "0") if (match := _FRACTION.search(text)) else "0000000"
     at = _read_seconds(_FRACTION.sub("", text).strip())

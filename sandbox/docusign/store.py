@@ -1,6 +1,6 @@
-"""DocuSign's state that survives a restart, in one SQLite file: changed envelopes, Connect and its messages.
+"""DocuSign's state that survives a restart, in one SQLite file: changed envelopes, Connect's configurations and messages.
 
-An envelope and the messages about its change are stored in one transaction.
+A changed envelope and the messages about the change are stored in one transaction.
 """
 
 import sqlite3
@@ -28,7 +28,7 @@ CONNECT_KEY = "sandbox-only-connect-key"  # valid for this sandbox only
 
 
 class Store:
-    """The SQLite file of one sandbox."""
+    """The SQLite file of one sandbox. Several threads may use it."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, committed when the outermost block ends, rolled back if it raises."""
+        """Open a transaction for a `with` block. The outermost block commits at its end, or rolls back if it raises."""
         with self._lock:
             self._depth += 1
             try:
@@ -62,28 +62,28 @@ class Store:
             return self._connection.execute(sql, values).fetchall()
 
     def find(self, name: str, default: Any) -> Any:
-        """Return a stored value."""
+        """Return the setting with this name, or the default if there is none."""
         rows = self.read("select value from setting where name = ?", name)
         return orjson.loads(rows[0]["value"]) if rows else default
 
     def set(self, name: str, value: Any) -> None:
-        """Store a value."""
+        """Store a setting, as JSON."""
         with self.write() as connection:
             connection.execute("insert or replace into setting values (?, ?)", (name, orjson.dumps(value).decode()))
 
     def find_keys(self) -> list[str]:
-        """Return the live HMAC keys of Connect."""
+        """Return the current HMAC keys of Connect."""
         keys: list[str] = self.find("connect_keys", [CONNECT_KEY])
         return keys
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the SQLite file."""
         with self._lock:
             self._connection.close()
 
 
 def read_connect_keys(folder: Path) -> list[str]:
-    """Return the live HMAC keys of the sandbox whose state is in `folder`."""
+    """Return the current HMAC keys of the sandbox with the state folder `folder`."""
     store = Store(folder)
     try:
         return store.find_keys()

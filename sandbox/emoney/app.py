@@ -1,6 +1,6 @@
-"""The public part of eMoney's API. Its rate limits follow the sandbox's clock; violations are reported.
+"""The public part of eMoney's API. Rate limits follow the sandbox's clock; `/_sandbox/calls` reports violations.
 
-Faults of its own: `token_expired`; `not_calculated` (a projection returns 409).
+Faults besides the common ones: `token_expired`, and `not_calculated` (a projection returns 409).
 """
 
 import random
@@ -38,11 +38,11 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/emoney`.
 
     Args:
-        world: The firm; its folder stores the key pair and the edits.
+        world: The firm. Its folder has the key pair and the edits.
         faults: The active faults.
-        calls: Counts the limits and their violations (`emoney`, `emoney_monte_carlo`).
-        clock: Expires tokens.
-        data: Folder of your own data (`<table>.jsonl`, the tables of `emoney.rows.TABLES`) instead of the firm.
+        calls: Counts calls and violations of the limits `emoney` and `emoney_monte_carlo`.
+        clock: The sandbox's time, by which tokens expire.
+        data: Folder of your own data, served instead of the firm: `<table>.jsonl` for the tables in `emoney.rows.TABLES`.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -100,7 +100,11 @@ class _Emoney:
         self._lock = threading.Lock()
 
     def admit(self, request: Request) -> None:
-        """Authorize a request: check its token, its key and the rate limit of the last minute."""
+        """Check a request's token, its API key and the rate limit per minute.
+
+        Raises:
+            Refused: 401 for an invalid token or key, 429 if the limit is exceeded.
+        """
         if self.faults.take(request.url.path, "token_expired"):
             self.tokens.forget(request.headers)
         self.tokens.check(request.headers)
@@ -111,7 +115,11 @@ class _Emoney:
             raise Refused(429, {"message": f"more than {most} calls in {seconds} seconds"})
 
     def list_clients(self, request: Request) -> list[Row]:
-        """Return one page of clients, in the order of their ids."""
+        """Return one page of clients, in order of id.
+
+        Raises:
+            Refused: 400, if the page or its size is invalid.
+        """
         query = read_query(request, page="1", pageSize=str(_ROWS))
         page, size = _read_count(query["page"]), _read_count(query["pageSize"])
         if size > _MOST_ROWS:
@@ -122,7 +130,13 @@ class _Emoney:
         return distort(self.faults, path, rows)
 
     def list_rows(self, request: Request, table: str, client_id: str, plan_id: str = "", **filters: str) -> list[Row]:
-        """Return the rows of one client or one plan."""
+        """Authorize a request, and return the rows of a client, or of one of its plans.
+
+        `filters` selects rows by field: the field's value must equal the given text.
+
+        Raises:
+            Refused: 401 or 429 (see `admit`), 400 for a query parameter, 404 for an unknown client or plan.
+        """
         self.admit(request)
         read_query(request)
         self._find(client_id, plan_id)
@@ -130,7 +144,11 @@ class _Emoney:
         return distort(self.faults, request.url.path, rows)
 
     def project(self, request: Request, client_id: str, plan_id: str) -> Row:
-        """Return the result of one more simulation of a plan."""
+        """Authorize a request, and return the result of one more Monte Carlo simulation of a plan.
+
+        Raises:
+            Refused: as in `list_rows`, or 409 if the plan is not calculated.
+        """
         self.admit(request)
         self._check_rate("emoney_monte_carlo", MONTE_CARLO_AN_HOUR, 3600)
         read_query(request)
@@ -166,12 +184,18 @@ def _not_found(name: str) -> Refused:
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record permanently, as a planner would.
+    """Store a planner's change of a record. Return the stored edit (the last one, if there are several).
 
     Args:
         world: The firm.
-        kind: `set_fields` (table, id, set), `delete` (table, id), `delete_client` (client_id), or `change_plan` (plan_id, and
-            any of `name`, `amounts`: expenseId -> dollars a year, `probability`: from 0 to 1), which updates the plan's date.
+        kind: The kind of edit, one of:
+
+            - `set_fields`: table, id, set.
+            - `delete`: table, id.
+            - `delete_client`: client_id.
+            - `change_plan`: plan_id, and any of `name`, `amounts` (dollars per year by expenseId) and `probability` (from 0 to
+              1). It also sets the plan's `updatedDate`.
+
         values: The values of the kind.
 
     Raises:
@@ -191,7 +215,10 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return pairs of a vendor record (`clients:`, `spouses:`, `accounts:`) and the firm's person, household or account that it shows."""
+    """Return the correct matches, as pairs of a key here and a key in the firm.
+
+    A client matches a household and its first person, a spouse the second person, and an account an account of the firm.
+    """
     book, seed, pairs = world.open_book(), world.firm.seed, list[tuple[str, str]]()
     for client_id, number in RowWriter(world).numbers.items():
         house = book.households[number]

@@ -1,6 +1,7 @@
 """eMoney's login: exchange a client assertion, signed with the key of a certificate, for a bearer token.
 
-The assertion's `exp` is checked against the machine's time, which both sides share; the token expires by the sandbox's clock.
+The assertion's `exp` is checked against the machine's time, which client and sandbox share. The bearer token expires by the
+sandbox's clock.
 """
 
 import secrets
@@ -29,7 +30,7 @@ _LEEWAY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A caller's credentials: ids in clear text, key and certificate as PEM."""
+    """A client's credentials. The private key and the certificate are PEM text."""
 
     client_id: str
     api_key: str
@@ -38,7 +39,7 @@ class Credentials:
 
 
 def read_credentials(state: Path) -> Credentials:
-    """Return the credentials of the sandbox whose state is in `state`; the key pair is generated on first use."""
+    """Return the credentials of the sandbox with the state folder `state`. The key pair is generated at the first use."""
     path = state / "emoney.pem"
     if not path.exists():
         _make_pair(path)
@@ -47,7 +48,7 @@ def read_credentials(state: Path) -> Credentials:
 
 
 def _make_pair(path: Path) -> None:
-    """Write a certificate and its key, readable only by the owner, unless another process wrote them first."""
+    """Generate a key with its certificate and write both to `path`, readable only by the owner, unless the file exists."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CLIENT_ID)])
     now = datetime.now(UTC)
@@ -65,7 +66,7 @@ def _make_pair(path: Path) -> None:
 
 
 class Tokens:
-    """The tokens of one sandbox; a restart discards them, and the ids of used assertions."""
+    """The access tokens of one sandbox, and the ids of used assertions. A restart discards both."""
 
     def __init__(self, state: Path, clock: Clock) -> None:
         self.state, self.clock = state, clock
@@ -74,10 +75,10 @@ class Tokens:
         self._lock = threading.Lock()
 
     def open(self, form: Mapping[str, str], url: str) -> str:
-        """Return a new token. `url` is the token endpoint's URL, the required audience of the assertion.
+        """Return a new access token. The assertion's audience must be `url`, the URL of the token endpoint.
 
         Raises:
-            Refused: 400 with OAuth's `error`.
+            Refused: 400 with OAuth's `error`, if the form or its assertion is invalid.
         """
         if form.get("grant_type") != GRANT:
             raise _refuse("unsupported_grant_type", "the only grant is client_credentials")
@@ -118,7 +119,7 @@ class Tokens:
             self._seen[claims["jti"]] = claims["exp"] + _LEEWAY_SECONDS
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Authorize a request.
+        """Check the token and the API key of a request.
 
         Raises:
             Refused: 401, if the token is unknown or expired, or the API key is wrong.
@@ -130,7 +131,7 @@ class Tokens:
             raise Refused(401, {"error": "invalid_apikey"})
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Expire the token of this request."""
+        """Expire the token of a request."""
         self._expires_at.pop(read_bearer(headers), None)
 
 

@@ -1,6 +1,7 @@
 """The firm's households as eMoney's objects: clients, plans, expenses, projections and accounts.
 
-GUIDs are derived from the seed and the firm's own ids. Half of the clients have Orion's id as `externalId`.
+GUIDs are derived from the seed and the firm's ids. Half of the clients have the household's id in Orion as `externalId`
+("orion:1001").
 """
 
 import random
@@ -33,24 +34,24 @@ _ZERO = Decimal("0.00")
 
 
 def write_guid(seed: int, *parts: Any) -> str:
-    """Return the GUID of a record."""
+    """Return the GUID of a record. It depends only on the seed and `parts`."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, ":".join(map(str, (VENDOR, seed, *parts)))))
 
 
 class RowWriter:
-    """Writes the rows of one household, given by its number."""
+    """Writes the rows of a household. Each method takes the household's number in the firm (from 0)."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[str, int]:
-        """Return clientId -> number of the household, ordered by clientId."""
+        """Return the number of each household by clientId, in order of clientId."""
         numbers = (n for n in range(self.world.firm.households) if has_household(self.seed, SHARE, n))
         return dict(sorted((write_guid(self.seed, "client", 1001 + n), n) for n in numbers))
 
     def write_clients(self, number: int) -> list[Row]:
-        """Return the household as one client, the second person as its spouse."""
+        """Return the household as one client: the first person, with the second person as spouse."""
         house = self._find(number)
         head, *others = draw_likenesses(self.seed, VENDOR, house)
         draw = random.Random(f"{self.seed}:{VENDOR}:client:{house.id}")
@@ -102,7 +103,7 @@ class RowWriter:
         ]
 
     def write_expenses(self, number: int) -> list[Row]:
-        """Return the expenses of every plan."""
+        """Return the expenses of all plans of the household."""
         house = self._find(number)
         return [
             self._of_plan(house, plan)
@@ -122,7 +123,7 @@ class RowWriter:
         ]
 
     def write_projections(self, number: int) -> list[Row]:
-        """Return the Monte Carlo projection of every plan, without its noise; none for a plan that cannot be calculated."""
+        """Return the Monte Carlo projections of all plans, before random variation. A plan that is not calculated has none."""
         house = self._find(number)
         return [
             self._of_plan(house, plan) | self._project(house, plan)
@@ -131,7 +132,7 @@ class RowWriter:
         ]
 
     def write_goal_funding(self, number: int) -> list[Row]:
-        """Return how far each goal is funded; retirement itself has the id `retirement`."""
+        """Return the funding of each goal of all plans. Living expenses and health care together are the goal `retirement`."""
         house = self._find(number)
         rows = []
         for plan in self._draw_plans(house):
@@ -145,7 +146,7 @@ class RowWriter:
         return rows
 
     def write_accounts(self, number: int) -> list[Row]:
-        """Return copies of the firm's accounts, and the accounts held away."""
+        """Return the household's accounts: copies of the firm's accounts, and accounts held away."""
         house = self._find(number)
         return [
             {
@@ -219,7 +220,7 @@ def _cost(goal: Goal) -> Decimal:
 
 
 def shake(row: Row, draw: random.Random) -> Row:
-    """Return a projection of one more simulation, with slightly different probabilities."""
+    """Return a copy of a projection with slightly different probabilities, as after another simulation."""
 
     def vary(value: Any) -> Any:
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""The synthetic firm's books as the vendors keep them: everything up to the closed day, with people's edits applied.
+"""The synthetic firm's books: all data up to the last closed day, with people's edits applied. The vendors serve them.
 
-The state is a pure function of the firm, the closed day and the list of edits. So a restart needs only `firm.json`
-and `edits.jsonl`.
+The books depend only on the firm, the last closed day and the list of edits. So a restart needs only `firm.json` and
+`edits.jsonl`.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,12 +20,12 @@ Edit = dict[str, Any]
 
 
 class Book:
-    """One firm in memory, through the session `through`.
+    """The books of one firm, in memory.
 
     Args:
-        firm: The inputs that generate it.
+        firm: The inputs from which the firm is generated.
         through: Last day in the books.
-        edits: People's changes, oldest first: `{"kind", "at" (ISO 8601), ...}`.
+        edits: People's edits, oldest first: `{"kind", "at" (ISO 8601), ...}`.
     """
 
     def __init__(self, firm: Firm, through: date, edits: list[Edit]) -> None:
@@ -47,11 +47,11 @@ class Book:
 
     @property
     def trades(self) -> Iterator[Trade]:
-        """Return every trade, ordered by id."""
+        """Iterate over all trades in order of id."""
         return iter(sorted(self._trades.values(), key=lambda trade: trade.id))
 
     def _number_trades(self) -> dict[int, Trade]:
-        """Number trades by the day of entry, so that a new day only appends."""
+        """Assign ids in order of the day of entry, so that a new day only appends ids. Return the trades by id."""
         assets = chain.from_iterable(account.assets.values() for account in self.accounts.values())
         trades = [trade for asset in assets for trade in asset.trades]
         trades.sort(key=lambda trade: (trade.entered_at.date(), trade.asset.id))
@@ -60,7 +60,7 @@ class Book:
         return {trade.id: trade for trade in trades}
 
     def _move_between_households(self) -> None:
-        """In every 29th pair of neighboring households, move an account to the other one at the 30th session."""
+        """Move the last account of every 29th household to the next household, at session 30 of the history."""
         if len(self.market.sessions) <= _MOVE_SESSION:
             return
         for number in range(11, len(self.households) - 1, 29):
@@ -77,9 +77,18 @@ class Book:
     def apply(self, edit: Edit) -> None:
         """Apply `edit` to the books.
 
+        The kinds and their values:
+
+        - `correct_price`: product_id, date, price.
+        - `reverse_transaction`: transaction_id.
+        - `correct_transaction`: transaction_id, and any of quantity, price, trade_date.
+        - `move_account`: account_id, registration_id.
+        - `close_account`: account_id, date.
+        - `rename_household`: client_id, name.
+
         Raises:
             KeyError: an id is unknown, or a value is missing.
-            ValueError: the edit is impossible or unknown.
+            ValueError: the kind of edit is unknown, or the edit is impossible.
         """
         edits: dict[str, Callable[[Edit, datetime], None]] = {
             "correct_price": self._correct_price,
@@ -147,10 +156,10 @@ class Book:
         household.name, household.edited_at = edit["name"], at
 
     def find_household(self, client_id: int) -> Household:
-        """Return a household by its id.
+        """Return the household with this id.
 
         Raises:
-            KeyError: there is none.
+            KeyError: no household has this id.
         """
         number = client_id - self.households[0].id
         if not 0 <= number < len(self.households):

@@ -1,8 +1,8 @@
 """The activity of an account: trades, and the positions that result from them.
 
-A day's position is the sum of the signed quantities of the `Complete` trades up to that day. So
-yesterday's position and today's trades give today's, without further rules. Cash is a position like any other: a
-purchase is two trades that share a link code, one in the security and one in the cash.
+A day's position is the sum of the signed quantities of all `Complete` trades up to that day: yesterday's position plus
+today's trades, without further rules. Cash is a position like any other. A purchase or a sale is two trades that share a link
+code: one in the security, and one in cash (the cash leg).
 """
 
 import bisect
@@ -17,7 +17,7 @@ COMPLETE, PENDING, REVERSED, REJECTED, INACTIVE = "Complete", "Pending", "Revers
 
 
 class Kind(NamedTuple):
-    """A type of trade. Quantities and amounts are unsigned; `sign` is the direction of the quantity."""
+    """A type of trade. A trade's quantity and amount are unsigned; `sign` (1 or -1) is the direction of the quantity."""
 
     id: int
     code: str
@@ -45,7 +45,11 @@ _LEGS = (CASH_OUT, CASH_IN)
 
 @dataclass(slots=True, eq=False)
 class Trade:
-    """One row of an asset's history; `event` lists it and the trades that depend on it."""
+    """One row of an asset's history.
+
+    `event` lists the trades that are corrected or reversed together: this trade, its cash leg, and the copies of both in a
+    custodial parent.
+    """
 
     asset: "Asset"
     kind: Kind
@@ -64,7 +68,7 @@ class Trade:
 
 @dataclass(slots=True, eq=False)
 class Asset:
-    """One security in one account, with its trades in the order of entry."""
+    """One security in one account, with its trades in order of entry."""
 
     id: int
     account_id: int
@@ -76,7 +80,7 @@ class Asset:
     _costs: list[Decimal] = field(default_factory=list)
 
     def settle(self) -> None:
-        """Sum the trades; call it again after a trade has changed."""
+        """Compute quantities and costs from the trades. Call it again after any trade has changed."""
         self._dates, self._quantities, self._costs = [], [], []
         self.edited_at = max((trade.edited_at for trade in self.trades), default=None)
         quantity = cost = Decimal(0)
@@ -94,35 +98,35 @@ class Asset:
 
     @property
     def opened_on(self) -> date | None:
-        """Return the day of the first trade that counts."""
+        """Return the trade date of the first `Complete` trade, or None if there is none."""
         return self._dates[0] if self._dates else None
 
     def find_quantity(self, day: date) -> Decimal:
-        """Return the units held at the end of `day`."""
+        """Return the units held at the end of `day`; 0 before the first trade."""
         index = bisect.bisect_right(self._dates, day)
         return self._quantities[index - 1] if index else Decimal(0)
 
     def find_cost(self, day: date) -> Decimal:
-        """Return the average cost of the units held at the end of `day`, in dollars."""
+        """Return the total cost of the units held at the end of `day`, in dollars, by the average-cost method."""
         index = bisect.bisect_right(self._dates, day)
         return self._costs[index - 1] if index else Decimal(0).quantize(CENT)
 
 
-# A trade of the day is entered in the evening; an edit at an earlier hour of the sandbox's clock still comes after it.
+# Trades are entered in the evening. `max` dates an edit after the entry, even if the sandbox's clock shows an earlier hour.
 def reverse_event(event: list[Trade], at: datetime) -> None:
-    """Reverse a trade, its cash leg and their copies in a custodial parent."""
+    """Reverse all trades of an event: the trade, its cash leg, and their copies in a custodial parent."""
     for trade in event:
         trade.status, trade.edited_at = REVERSED, max(at, trade.edited_at)
 
 
 def complete_event(event: list[Trade], at: datetime) -> None:
-    """Make a pending trade effective."""
+    """Set all trades of a pending event to `Complete`."""
     for trade in event:
         trade.status, trade.edited_at = COMPLETE, max(at, trade.edited_at)
 
 
 def correct_event(event: list[Trade], at: datetime, quantity: Decimal | None, price: Decimal | None) -> None:
-    """Correct a trade's units or price, and with them its amount and cash leg."""
+    """Correct the units or the price of an event's trade, and recompute its amount and cash leg. None keeps a value."""
     main = [trade for trade in event if trade.kind not in _LEGS]
     for trade in main:
         trade.quantity = trade.quantity if quantity is None else quantity

@@ -1,8 +1,8 @@
 """The synthetic firm: households with their registrations, accounts, sleeves and histories, generated from a seed.
 
-A household depends only on the seed, its own number and the firm's first session. So a firm of any size can be
-generated household by household without holding it in memory, and a new day adds rows and changes only those that its
-events change.
+A household depends only on the seed, its own number and the firm's first session. So a firm of any size can be generated
+household by household, without being held in memory. A new day adds rows, and changes old rows only where an event of that day
+changes them.
 """
 
 import random
@@ -17,13 +17,13 @@ from sandbox.firm.people import Home, Person, draw_home, draw_person, draw_spous
 from sandbox.firm.trading import Trader, enter_at
 
 REGISTRATIONS, ACCOUNTS = 8, 20
-"""Most registrations and accounts of one household: they determine the spacing of ids."""
+"""Maximum numbers of registrations and accounts per household. They set the distance between two households' ids."""
 _SLOTS = {security.id: slot for slot, security in enumerate(SECURITIES)}
 _TRADEABLE = SECURITIES[1:]
 
 
 class RegistrationKind(NamedTuple):
-    """A type of registration, in the vendor's free text."""
+    """A type of registration; `code` and `name` are free text of the vendor."""
 
     id: int
     code: str
@@ -55,13 +55,13 @@ class Representative:
 
     @property
     def number(self) -> str:
-        """Return the representative's number, a text with leading zeros."""
+        """Return the representative's number: the id as text with leading zeros."""
         return f"{self.id:05d}"
 
 
 @dataclass(slots=True, eq=False)
 class Registration:
-    """Owners in one legal capacity."""
+    """A registration: the people who own accounts together in one legal form."""
 
     id: int
     household: "Household"
@@ -71,14 +71,17 @@ class Registration:
 
     @property
     def name(self) -> str:
-        """Return the owners' names, as the vendor prints them."""
+        """Return the owners' names, as the vendor writes them: "A & B", or "The A & B Trust" for a trust."""
         names = " & ".join(owner.name for owner in self.owners)
         return f"The {names} Trust" if self.kind is TRUST else names
 
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """An account, a custodial parent (`sleeve` is "CustodialAccount") or one of its sleeves (a strategy's name)."""
+    """An ordinary account, a custodial parent account, or a sleeve of a custodial parent.
+
+    `sleeve` is None for an ordinary account, "CustodialAccount" for a custodial parent, and the strategy's name for a sleeve.
+    """
 
     id: int
     number: str
@@ -95,11 +98,11 @@ class Account:
 
     @property
     def is_parent(self) -> bool:
-        """Return whether its positions repeat those of its sleeves."""
+        """Return whether this is a custodial parent, whose positions repeat those of its sleeves."""
         return self.sleeve is not None and self.parent is None
 
     def find_assets(self, security: Security) -> list[Asset]:
-        """Return the asset of `security`, and the parent's if there is a parent; create missing ones."""
+        """Return this account's asset of `security`, then the custodial parent's, if any. Create missing assets."""
         asset = self.assets.get(security.id)
         if asset is None:
             asset = Asset(self.id * 64 + _SLOTS[security.id], self.id, security)
@@ -109,7 +112,7 @@ class Account:
 
 @dataclass(slots=True, eq=False)
 class Household:
-    """A family; `additional` contains the ids of other households' accounts that it also sees."""
+    """A family. `additional` has the ids of accounts of other households that this household can also see."""
 
     id: int
     name: str
@@ -132,7 +135,7 @@ class Firm:
     first: date
 
     def draw_representatives(self) -> list[Representative]:
-        """Return the advisors: one for about forty households."""
+        """Return the advisors: one per 40 households, and at least two."""
         draw = random.Random(f"{self.seed}:representatives")
         return [Representative(101 + n, draw_person(draw)) for n in range(self._count_representatives())]
 
@@ -182,7 +185,7 @@ class Firm:
     def _draw_account(
         self, draw: random.Random, market: Market, registration: Registration, number: int, slot: int
     ) -> int:
-        """Draw an account, sometimes with sleeves, and simulate it. Return the next free slot."""
+        """Draw an account, sometimes with sleeves, and simulate its trades. Return the household's next free account slot."""
         first = 300_001 + number * ACCOUNTS
         is_sleeved, life = draw.random() < 0.05, draw.random()
         is_new, is_closing = life < 0.04, 0.04 <= life < 0.08
@@ -245,7 +248,7 @@ class Firm:
             account.edited_at = enter_at(account.closed_on, draw)
 
     def _change_household(self, draw: random.Random, household: Household, number: int, market: Market) -> None:
-        """Move some families, re-register some accounts, and let some households see others' accounts."""
+        """Draw the household's changes: access to another household's account, a new address, an account moved to the trust."""
         if number and draw.random() < 0.08:
             household.additional.append(300_001 + (number - 1) * ACCOUNTS)
         moves, when, home = draw.random() < 0.06, draw.randrange(10, 79), draw_home(draw)
@@ -267,7 +270,7 @@ def _name_household(people: tuple[Person, ...]) -> str:
 
 
 def find_value(account: Account, market: Market, day: date) -> tuple[Decimal, Decimal]:
-    """Return the account's value and its cash at the end of `day`, in dollars."""
+    """Return the account's total value and the cash in it at the end of `day`, in dollars."""
     value = cash = Decimal("0.00")
     for asset in account.assets.values():
         worth = round_money(asset.find_quantity(day) * market.find_price(asset.security.id, day))

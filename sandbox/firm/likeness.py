@@ -1,7 +1,7 @@
-"""Another vendor's record of the same person: with a nickname, a typing error, an old address, or a married name.
+"""Likenesses: one vendor's record of a person of the firm, with a nickname, a typo, an old address or a married name.
 
-A likeness depends only on the seed, the vendor and the household. So a vendor returns the same record every time
-without storing anything, and two vendors' errors are independent.
+A likeness depends only on the seed, the vendor and the household. So a vendor returns the same record every time without
+storing anything, and the errors of two vendors are independent.
 """
 
 import random
@@ -16,10 +16,13 @@ from sandbox.firm.people import Home, Person, draw_home, draw_person
 class Share:
     """The share of the firm's households that a vendor has.
 
+    A draw gives each household a random number from 0 to 1. The vendor has the households whose number is in its range. Two
+    vendors with the same draw have the households in the overlap of their ranges in common.
+
     Attributes:
-        draw: Name of the random draw; vendors with the same one overlap where their ranges do.
-        low: Start of the range.
-        high: End of the range.
+        draw: Name of the random draw.
+        low: Start of the range (included).
+        high: End of the range (excluded).
     """
 
     draw: str
@@ -55,11 +58,11 @@ class Likeness:
         first_name: Sometimes with a middle initial.
         last_name: Sometimes with a suffix ("Sample Jr.").
         gender: "F" or "M".
-        born: Sometimes with a typing error; None if the vendor has no date.
-        email: Sometimes shared with the partner; None if the vendor has none.
-        phone: In varying notations; None if the vendor has none.
+        born: Birth date, sometimes with a typo; None if the vendor has no date.
+        email: Sometimes the partner's address; None if the vendor has none.
+        phone: In varying formats; None if the vendor has none.
         home: The household's address; sometimes an old one.
-        tax_id: As in the firm's records.
+        tax_id: The same as in the firm's records.
     """
 
     first_name: str
@@ -78,7 +81,7 @@ class Likeness:
 
 
 def has_household(seed: int, share: Share, number: int) -> bool:
-    """Return whether a vendor with this share has household `number` (from 0) of the firm; every vendor has number 0."""
+    """Return whether a vendor with this share has the firm's household `number` (from 0). Every vendor has household 0."""
     return number == 0 or share.low <= random.Random(f"{seed}:{share.draw}:{number}").random() < share.high
 
 
@@ -95,12 +98,15 @@ def draw_likenesses(seed: int, vendor: str, household: Household) -> list[Likene
 
 
 def write_person_key(household: Household, place: int) -> str:
-    """Return a person's key in every vendor's `list_true_matches`: "person:1001:0" is the head of household 1001."""
+    """Return the key of a person in `list_true_matches`: "person:1001:0" is the first person of household 1001.
+
+    `place` is the person's index in `household.people`.
+    """
     return f"person:{household.id}:{place}"
 
 
 def write_couple(people: list[Likeness]) -> str:
-    """Return the names of one or two people as one: "John & Mary Smith", "John Smith & Mary Jones", "John Smith"."""
+    """Join the names of one or two people: "John & Mary Smith", "John Smith & Mary Jones" or "John Smith"."""
     head, *others = people
     if others and others[0].last_name == head.last_name:
         return f"{head.first_name} & {others[0].first_name} {head.last_name}"
@@ -131,7 +137,7 @@ def _draw_first_name(draw: random.Random, person: Person) -> str:
 
 
 def _draw_last_name(draw: random.Random, household: Household, place: int) -> str:
-    """Return a last name; for the second person of a household, sometimes a maiden name or the first person's name."""
+    """Return a last name. The second person of a household sometimes gets a maiden name, or the first person's last name."""
     name, head = household.people[place].last_name, household.people[0].last_name
     chance, maiden = draw.random(), draw_person(draw).last_name
     if place and chance < 0.08:
@@ -151,7 +157,7 @@ def _draw_birth_date(draw: random.Random, person: Person) -> date | None:
 
 
 def write_email(household: Household, place: int) -> str:
-    """Return the email address that the firm itself has for a person."""
+    """Return the email address in the firm's own records of person `place` of `household.people`."""
     person = household.people[place]
     return f"{person.first_name}.{person.last_name}.{household.id}@example.org".lower().replace("'", "")
 

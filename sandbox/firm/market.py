@@ -1,7 +1,7 @@
 """The securities of the synthetic firm, the NYSE's sessions, and a price for every session.
 
-Tickers, names and the rough level of prices are real; every price is a seeded random walk from there. CUSIPs are fictitious:
-their first two digits are 99, a range for private use. One stock splits without an announcement.
+Tickers and names are real. Each security's first price is near its real level; later prices are a seeded random walk. CUSIPs
+are fictitious: they begin with 99, a range for private use. One stock splits without an announcement.
 """
 
 import bisect
@@ -17,12 +17,12 @@ import exchange_calendars
 
 CENT = Decimal("0.01")
 SPLIT_TICKER, SPLIT_RATIO, SPLIT_SESSION = "COST", 2, 45
-"""Stock splits: the security, the split ratio, and the session of the firm's history."""
+"""The one stock split: its ticker, new shares per old share, and the index of its session in the firm's history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Security:
-    """One security. `payout` is `cash`, `reinvested` or empty."""
+    """One security. `payout` is how it pays dividends: `cash`, `reinvested`, or empty for none."""
 
     id: int
     ticker: str | None
@@ -39,12 +39,12 @@ class Security:
 
     @property
     def is_cash(self) -> bool:
-        """Return whether this is the custodian's cash, always worth 1."""
+        """Return whether this is the custodian's cash, whose price is always 1."""
         return self.id == CASH_ID
 
     @property
     def cusip(self) -> str:
-        """Return nine digits in the range for private use; the last one is a valid check digit."""
+        """Return a CUSIP of nine digits in the range for private use, with a valid check digit at the end."""
         return _number(self.id)
 
 
@@ -137,18 +137,18 @@ BY_ID = {security.id: security for security in SECURITIES}
 
 @cache
 def list_sessions() -> tuple[date, ...]:
-    """Return every NYSE session of the calendar: twenty years back, one year ahead."""
+    """Return every NYSE session from twenty years ago to one year ahead."""
     return tuple(session.date() for session in exchange_calendars.get_calendar("XNYS").sessions)
 
 
 def find_session(day: date) -> date:
-    """Return the last session that is not after `day`."""
+    """Return `day` if it is a session, or else the last session before it."""
     sessions = list_sessions()
     return sessions[bisect.bisect_right(sessions, day) - 1]
 
 
 def find_closed_session(now: datetime) -> date:
-    """Return the latest session whose close is not after `now` (UTC)."""
+    """Return the latest session that has closed by `now` (UTC)."""
     calendar = exchange_calendars.get_calendar("XNYS")
     session = find_session(now.date())
     if calendar.session_close(session.isoformat()).to_pydatetime().astimezone(UTC) <= now:
@@ -157,23 +157,23 @@ def find_closed_session(now: datetime) -> date:
 
 
 def slice_sessions(first: date, last: date) -> Sequence[date]:
-    """Return the sessions from `first` to `last`, both included where they are sessions."""
+    """Return the sessions from `first` through `last`. The two days need not be sessions."""
     sessions = list_sessions()
     return sessions[bisect.bisect_left(sessions, first) : bisect.bisect_right(sessions, last)]
 
 
 def round_money(amount: Decimal) -> Decimal:
-    """Return `amount` in whole cents, a half cent away from zero."""
+    """Round `amount` to cents; round half a cent away from zero."""
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
 class Market:
-    """Closing prices from the firm's first session on, determined by the seed and the first session.
+    """Closing prices of all securities, from the firm's first session on.
 
     Args:
         seed: Seed of the random walks.
-        first: First session; earlier days have its prices.
-        last: Last requested session; the walks do not depend on it.
+        first: First session. For an earlier day, `find_price` returns the price of this session.
+        last: Last session. A later one adds prices and changes none.
     """
 
     def __init__(self, seed: int, first: date, last: date) -> None:
@@ -195,11 +195,11 @@ class Market:
         return prices
 
     def correct_price(self, security_id: int, day: date, price: Decimal) -> None:
-        """Replace the closing price of one session."""
+        """Replace the closing price of `day`, or of the last session before it."""
         self._corrected[security_id, find_session(day)] = price
 
     def find_price(self, security_id: int, day: date) -> Decimal:
-        """Return the price of the last session that is not after `day`."""
+        """Return the closing price of `day`, or of the last session before it, with corrections applied."""
         index = max(bisect.bisect_right(self.sessions, day) - 1, 0)
         if self._corrected:
             corrected = self._corrected.get((security_id, self.sessions[index]))

@@ -1,4 +1,4 @@
-"""A household's assets in a planning tool: copies of the firm's own accounts, and assets held away from the firm."""
+"""A household's accounts in a planning tool: copies of the firm's accounts, and accounts held away from the firm."""
 
 import random
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ class Holding:
     """One account as a planning vendor lists it.
 
     Attributes:
-        slot: Permanent number within the household.
-        name: The planner's name for it.
-        number: The custodian's account number; None if it was not entered.
-        institution: The institution that holds it.
+        slot: Number of the account within the household. It never changes.
+        name: The planner's name for the account.
+        number: The custodian's account number; None if nobody entered it.
+        institution: The institution that holds the account.
         kind: Type of account, as free text.
-        value: Dollars at the end of `as_of`.
-        as_of: Day of the value; an old one if the account is not linked.
+        value: Value at the end of `as_of`, in dollars.
+        as_of: Day of the value. An account without a feed has an earlier day of the month, usually the first.
         is_linked: Whether the value comes from a feed.
-        owner: Index of the owner among the household's people; None for both.
-        account: The firm's account that it copies; None if it is held away.
+        owner: Index of the owner in the household's people; None for joint owners.
+        account: The firm's account of which this is a copy; None for an account held away.
     """
 
     slot: int
@@ -47,7 +47,7 @@ class Holding:
 
 
 def draw_holdings(seed: int, vendor: str, household: Household, book: Book, day: date) -> list[Holding]:
-    """Return the open accounts of a household on `day`, copies first."""
+    """Return a household's holdings on `day`: copies of the firm's open accounts first, then accounts held away."""
     key = f"{seed}:holdings:{vendor}:{household.id}"
     return [*_draw_copies(key, household, book, day), *_draw_away(key, household, book.firm.first, day)]
 

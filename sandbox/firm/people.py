@@ -49,7 +49,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A household's address and contact data (telephone numbers of the fictional 555-01 range)."""
+    """A household's address and telephone number. The number is in the fictional range 555-01xx."""
 
     street: str
     unit: str | None
@@ -60,7 +60,7 @@ class Home:
 
 
 def draw_person(draw: random.Random, last_name: str | None = None) -> Person:
-    """Draw an adult. The tax id starts with 9 and has a group below 50: such numbers are never issued."""
+    """Draw an adult. The tax id starts with 9, with a middle group from 01 to 49; such numbers are never issued."""
     gender = draw.choice("FM")
     return Person(
         first_name=draw.choice(_FIRST[gender]),
@@ -73,13 +73,13 @@ def draw_person(draw: random.Random, last_name: str | None = None) -> Person:
 
 
 def draw_spouse(draw: random.Random, head: Person) -> Person:
-    """Draw a person of about the same age, usually with the same last name."""
+    """Draw a spouse of about the same age as `head`, usually with the same last name."""
     spouse = draw_person(draw, head.last_name if draw.random() < 0.85 else None)
     return replace(spouse, born=head.born + timedelta(days=draw.randrange(-2000, 2000)))
 
 
 def draw_home(draw: random.Random) -> Home:
-    """Draw an address."""
+    """Draw an address and a telephone number."""
     city, state, zip_code = draw.choice(_PLACES)
     return Home(
         street=f"{draw.randrange(1, 990)} {draw.choice(_STREETS)}",

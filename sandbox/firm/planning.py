@@ -1,8 +1,7 @@
-"""Financial plans of the synthetic firm's households: goals, versions, and a probability that drifts week by week.
+"""Financial plans of the synthetic firm's households: goals, versions, and a probability of success.
 
-A plan depends only on the seed, the vendor, the household, the firm's first day and the requested day.
-Its probability of success moves a little each week, as markets do; in some weeks a planner changes a goal, which creates
-a new version of the plan.
+A plan depends only on the seed, the vendor, the household, the firm's first day and the requested day. The probability changes
+a little each week. In some weeks a planner changes a goal, which creates a new version of the plan.
 """
 
 import random
@@ -19,7 +18,11 @@ _WHAT_IFS = ("Retire at 62", "Sell the House", "Bear Market")
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One goal. `amount` is dollars per year; `end_year` equals `start_year` for a single payment."""
+    """One goal of a plan.
+
+    `amount` is in dollars per year. A single payment has the same `start_year` and `end_year`. `is_goal` is False for the basic
+    expenses of retirement: living expenses and health care.
+    """
 
     number: int
     name: str
@@ -38,7 +41,7 @@ class Plan:
 
     Attributes:
         number: 0 is the base plan.
-        version: Number of changes since the firm's first day.
+        version: Number of changed goals since the plan was created.
         probability: Probability of success, from 0 to 1.
     """
 
@@ -52,7 +55,7 @@ class Plan:
 
 
 def draw_plans(seed: int, vendor: str, household: Household, first: date, day: date) -> list[Plan]:
-    """Return the plans that `vendor` has on `day`: the base plan first; none for some households."""
+    """Return the plans that `vendor` has for a household on `day`, the base plan first. Some households have no plan."""
     key = f"{seed}:plans:{vendor}:{household.id}"
     draw = random.Random(key)
     count = draw.choice((0, 1, 1, 1, 2, 2, 3))
@@ -75,12 +78,12 @@ def _draw_probability(key: str, number: int) -> Decimal:
 
 
 def round_ratio(value: float | Decimal) -> Decimal:
-    """Return a ratio with four places, kept between 0.02 and 0.99."""
+    """Round a ratio to four decimals, and limit it to the range from 0.02 to 0.99."""
     return min(max(Decimal(str(value)).quantize(_FOUR_PLACES), Decimal("0.0200")), Decimal("0.9900"))
 
 
 def _simulate(key: str, plan: Plan, day: date) -> Plan:
-    """Simulate a plan week by week from its first Monday."""
+    """Simulate a plan week by week, from the first Monday after its creation through `day`."""
     monday = plan.created_at.date() + timedelta(days=7 - plan.created_at.weekday())
     probability = float(plan.probability)
     for _ in range(max((day - monday).days // 7 + 1, 0)):

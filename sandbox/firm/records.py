@@ -1,7 +1,7 @@
-"""A vendor's records by client: generated from the firm or read from files, with edits applied.
+"""A vendor's records, grouped by client: generated from the firm or read from files, with edits applied.
 
-A file is `<vendor>/<table>.jsonl`, one vendor object per line. If the vendor's object does not contain its client's key,
-the line has it in an additional field, which is not served (`Table.hidden`).
+A file is `<vendor>/<table>.jsonl`, one vendor object per line. Each line needs the key of its client. If the vendor's object has
+no such field, the line has an extra field, which responses omit (`Table.hidden`).
 """
 
 import json
@@ -22,9 +22,9 @@ class Table:
     """One table of a vendor.
 
     Attributes:
-        key: Field with the key of the row's client (or household).
+        key: Field with the key of the row's client or household.
         id: Field that identifies a row.
-        hidden: Fields that are not served.
+        hidden: Fields that responses omit.
     """
 
     key: str
@@ -33,39 +33,39 @@ class Table:
 
 
 class Source(Protocol):
-    """A source of rows."""
+    """A source of a vendor's rows: the generated firm or files."""
 
     @property
     def keys(self) -> Mapping[Any, Any]:
-        """Return every client, in the order of the vendor's list."""
+        """Return a mapping whose keys are the clients' keys, in the order of the vendor's list. The values are internal."""
         ...
 
     def read_rows(self, table: str, key: Any) -> Iterable[Row]:
-        """Return the rows of one client, hidden fields and all."""
+        """Return the rows of one client, including hidden fields."""
         ...
 
 
 class GeneratedRecords:
-    """The synthetic firm, as one vendor records it.
+    """The synthetic firm's households as one vendor's records.
 
     Args:
-        numbers: The vendor's key -> number of the household.
-        writers: Table -> function that returns the rows of one household by its number.
+        numbers: Number of the household in the firm, by the vendor's key.
+        writers: Function that returns a household's rows, by table. It takes the number of the household.
     """
 
     def __init__(self, numbers: Mapping[Any, int], writers: Mapping[str, Callable[[int], Iterable[Row]]]) -> None:
         self.keys, self._writers = numbers, writers
 
     def read_rows(self, table: str, key: Any) -> Iterable[Row]:
-        """Return the rows of one household as of the last closed day."""
+        """Return the rows of one household as of the last closed day, including hidden fields."""
         return self._writers[table](self.keys[key])
 
 
 class Files:
-    """Data from files, read once.
+    """A vendor's records from files, all read at the start.
 
     Raises:
-        ValueError: a line is not a JSON object with a key.
+        ValueError: a line is not a JSON object, or lacks the table's key field.
     """
 
     def __init__(self, folder: Path, tables: Mapping[str, Table]) -> None:
@@ -82,33 +82,36 @@ class Files:
         self.keys = dict(sorted(self._rows[clients].items()))
 
     def read_rows(self, table: str, key: Any) -> Iterable[Row]:
-        """Return the lines of one client."""
+        """Return copies of one client's rows, in the order of the file; empty for an unknown client."""
         return [dict(row) for row in self._rows[table].get(key, ())]
 
 
 def list_needed(tables: Mapping[str, Table]) -> dict[str, tuple[str, ...]]:
-    """Return the fields that each line of your own data must have, by table."""
+    """Return the required fields of each line of your own data, by table."""
     return {name: tuple(dict.fromkeys((each.key, each.id, *each.hidden))) for name, each in tables.items()}
 
 
 class Records:
-    """The data of one vendor's API. The first of `tables` is the list of its clients."""
+    """The data of one vendor's API, with edits applied. The first table in `tables` lists the vendor's clients."""
 
     def __init__(self, world: World, vendor: str, tables: Mapping[str, Table], source: Source) -> None:
         self.world, self.vendor, self.tables, self.source = world, vendor, tables, source
         self.clients = next(iter(tables))
 
     def list_keys(self) -> list[Any]:
-        """Return every client who was not deleted."""
+        """Return the keys of all clients that were not deleted, in the order of the vendor's list."""
         deleted = self._find_deleted(self.clients)
         return [key for key in self.source.keys if str(key) not in deleted]
 
     def has(self, key: Any) -> bool:
-        """Return whether a client exists."""
+        """Return whether a client exists and was not deleted."""
         return key in self.source.keys and str(key) not in self._find_deleted(self.clients)
 
     def read(self, table: str, key: Any, **filters: str) -> list[Row]:
-        """Return one client's rows whose fields equal `filters`, as the vendor serves them."""
+        """Return one client's rows as the vendor serves them: with edits, without deleted rows and hidden fields.
+
+        `filters` selects rows by field: the field's value, as text, must equal the given text.
+        """
         declared, deleted = self.tables[table], self._find_deleted(table)
         with self.world.lock:
             rows = list(self.source.read_rows(table, key))
@@ -137,10 +140,11 @@ class Records:
 
 
 def store_edit(world: World, vendor: str, tables: Mapping[str, Table], kind: str, values: Mapping[str, Any]) -> Edit:
-    """Store a `set_fields` (table, id, set) or a `delete` (table, id). Return the stored edit.
+    """Store an edit of one row, and return it: `set_fields` (table, id, set) or `delete` (table, id).
 
     Raises:
-        KeyError, ValueError: the edit is unknown, or a value is missing.
+        KeyError: the table is unknown, or a value is missing.
+        ValueError: the kind is unknown.
     """
     if kind not in ("set_fields", "delete"):
         raise ValueError(f"unknown edit {kind!r}")

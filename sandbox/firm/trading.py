@@ -1,4 +1,4 @@
-"""The seeded trading history of one account, session by session; a longer history starts with the same sessions."""
+"""The seeded trading history of one account, session by session. Adding sessions does not change the trades of earlier ones."""
 
 import random
 from collections import defaultdict
@@ -40,7 +40,7 @@ Open = Callable[[Security], Sequence[Asset]]
 
 
 def enter_at(session: date, draw: random.Random) -> datetime:
-    """Return a moment in the evening after `session`, when the day's file is loaded (UTC)."""
+    """Return a random time in the evening of `session`, when the day's file is loaded, in UTC (so on the next date)."""
     evening = datetime.combine(session, time(0, 30), UTC) + timedelta(days=1)
     return evening + timedelta(milliseconds=draw.randrange(7_200_000))
 
@@ -52,9 +52,11 @@ class Trader:
         market: Prices and sessions.
         draw: The account's own random numbers.
         securities: Securities that the account holds or may buy.
-        find_assets: Returns the assets that record a trade in a security: the account's, and its parent's if any.
+        find_assets: Returns the assets that record a trade in a security: the account's asset, and the custodial parent's, if
+            any.
         key: Prefix of the link codes.
-        is_steady: Whether no trade changes after its entry (accounts that close must end at zero).
+        is_steady: Whether trades never change after their entry. It is true for accounts that close, because they must end at
+            zero.
     """
 
     def __init__(
@@ -73,7 +75,11 @@ class Trader:
         self.due: dict[int, list[Callable[[datetime], None]]] = defaultdict(list)
 
     def simulate(self, opened: int, closed: int | None, value: int) -> None:
-        """Trade from session number `opened` on, until `closed` or the market's last; start with `value` dollars."""
+        """Simulate the sessions from `opened` through `closed`, starting with `value` dollars.
+
+        `opened` and `closed` are indexes of the market's sessions. On `closed`, all holdings are transferred out. If it is None
+        or later than the market's last session, trading continues through that session.
+        """
         for index in range(opened, len(self.market.sessions)):
             self.index, self.day = index, self.market.sessions[index]
             if index == opened:
@@ -203,7 +209,11 @@ class Trader:
         return event
 
     def _unsettle(self, event: list[Trade], share: float, is_purchase: bool = False) -> None:
-        """Make some trades pending at first, reversed two sessions later, or corrected after three."""
+        """Draw a later change of an event, unless the account is steady.
+
+        With probability `share`, the event is reversed two sessions later. A purchase may instead be pending until the next
+        session, or get a new price three sessions later.
+        """
         luck = self.draw.random()
         if self.is_steady:
             return

@@ -1,4 +1,4 @@
-"""The synthetic firm over time: its books up to the closed day, by the clock or set by a test, with all edits."""
+"""The synthetic firm over time: its books up to the last closed day, which the clock or a test sets, with all edits."""
 
 import threading
 from datetime import date
@@ -21,7 +21,7 @@ class World:
     """One firm, its clock and its edits. All methods may be called from several threads.
 
     Args:
-        state: Folder of `firm.json` and `edits.jsonl`; a restart with it continues the same firm.
+        state: Folder of `firm.json` and `edits.jsonl`. A restart with the same folder continues the same firm.
         clock: The sandbox's time.
         seed: Seed of the firm.
         households: Number of households.
@@ -65,11 +65,11 @@ class World:
 
     @property
     def closed_through(self) -> date:
-        """Return the last day in the books: set by a test, or the latest session closed by the clock."""
+        """Return the last day in the books: the day that a test set, or else the latest session that has closed by the clock."""
         return self._override or find_closed_session(self.clock.now())
 
     def close_through(self, day: date | None) -> None:
-        """Set the last closed day; None follows the clock again.
+        """Set the last closed day. None makes the books follow the clock again.
 
         Raises:
             ValueError: the day is before the firm's history.
@@ -82,7 +82,7 @@ class World:
             self.version += 1
 
     def open_book(self) -> Book:
-        """Return the current books."""
+        """Return the books through the last closed day. Call it again after an edit or a new day."""
         with self.lock:
             through = self.closed_through
             if self._book is None or self._book.through != through:
@@ -91,7 +91,7 @@ class World:
             return self._book
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Change the books permanently. Return the stored edit.
+        """Apply and store an edit: `set_fields`, or a kind of `Book.apply`. Return it with `kind` and `at` added.
 
         Raises:
             KeyError, ValueError: the edit is unknown or impossible; nothing is stored.

@@ -1,1 +1,1 @@
-"""MoneyGuidePro: plans and goals as texts for people."""
+"""MoneyGuidePro: plans and goals as free text."""

@@ -1,7 +1,7 @@
-"""MoneyGuidePro's API, shaped as in a partner's typed model of it.
+"""MoneyGuidePro's API, with the shapes that a partner's typed model of it has.
 
-A fault of its own: `refresh_failed` (option `status`, "Failure"): a response of 200 whose positions could
-not be refreshed.
+One fault besides the common ones: `refresh_failed`. The response is 200, but reports that positions could not be refreshed. The
+option `status` is the reported status, by default "Failure".
 """
 
 from collections.abc import Mapping
@@ -30,11 +30,11 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/moneyguidepro`.
 
     Args:
-        world: The firm; its folder stores the edits.
+        world: The firm, with its edits.
         faults: The active faults.
-        calls: Unused; no limit is known.
+        calls: Unused; no rate limit is known.
         clock: Unused; a login does not expire.
-        data: Folder of your own data (`<table>.jsonl`, the tables of `moneyguidepro.rows.TABLES`) instead of the firm.
+        data: Folder of your own data, served instead of the firm: `<table>.jsonl` for the tables in `moneyguidepro.rows.TABLES`.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -108,12 +108,17 @@ def _read_one(records: Records, faults: Faults, request: Request, table: str, ho
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record permanently, as a planner would.
+    """Store a planner's change of a record. Return the stored edit (the last one, if there are several).
 
     Args:
         world: The firm.
-        kind: `set_fields` (table, id, set), `delete` (table, id), or `change_plan` (household_id, probability: the meter's text
-            or null), which updates the household's date.
+        kind: The kind of edit, one of:
+
+            - `set_fields`: table, id, set.
+            - `delete`: table, id.
+            - `change_plan`: household_id, and probability (the meter's text or null). It also sets the household's
+              `lastModified`.
+
         values: The values of the kind.
 
     Raises:
@@ -129,7 +134,10 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return each record's match in the firm: `households:`, `participants:` and `assets:` -> household, person, account."""
+    """Return the correct matches, as pairs of a key here and a key in the firm.
+
+    A household matches a household, a participant a person, and an asset an account of the firm.
+    """
     book, pairs = world.open_book(), list[tuple[str, str]]()
     for household_id, number in RowWriter(world).numbers.items():
         house = book.households[number]

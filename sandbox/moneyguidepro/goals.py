@@ -1,4 +1,4 @@
-"""Goals in MoneyGuidePro's plan summary: free text, current beside recommended."""
+"""Goals in MoneyGuidePro's plan summary, as free text in two columns: current and recommended."""
 
 import random
 from decimal import Decimal
@@ -11,7 +11,7 @@ _ODD_TEXTS = ("see advisor notes", "TBD", "as needed", "about half of today's")
 
 
 def write_money(amount: Decimal) -> str:
-    """Return an amount as text: "$85,000", "-$5,000", "$1.2M" from a million."""
+    """Write an amount: "$85,000", "-$5,000", or from a million on "$1.2M"."""
     sign, size = "-" if amount < 0 else "", abs(amount)
     if size >= 1_000_000:
         return f"{sign}${size / 1_000_000:.2f}".rstrip("0").rstrip(".") + "M"
@@ -25,7 +25,7 @@ def _write_goal(goal: Goal, amount: Decimal) -> str:
 
 
 def write_categories(seed: int, house: Household, plan: Plan, is_recommended: bool) -> list[Row]:
-    """Return the categories of a plan summary; without a recommended scenario that column is null."""
+    """Return the categories of a plan summary. Without a recommended scenario, the recommended column is null."""
     age = _write_age(house, plan, is_recommended)
     topics: dict[str, list[Row]] = {"Retirement": [age], "Other Goals": []}
     for goal in plan.goals:
@@ -37,7 +37,7 @@ def write_categories(seed: int, house: Household, plan: Plan, is_recommended: bo
 
 
 def _write_item(draw: random.Random, goal: Goal, is_recommended: bool) -> Row:
-    """Return a goal as a line; in about 1% of cases, its current text is odd free text typed by a person."""
+    """Return a goal as a line. In about 1% of cases the current text is not an amount but odd text, as people type it."""
     reduction = (goal.amount * draw.choice((0, 0, 1, 2)) / 20).quantize(Decimal(1))
     current = draw.choice(_ODD_TEXTS) if draw.random() < 0.01 else _write_goal(goal, goal.amount)
     if not is_recommended:

@@ -1,6 +1,6 @@
-"""The firm's households as MoneyGuidePro's objects. Its numbers are free text: "82%", "$85,000 / yr from 2031".
+"""The firm's households as MoneyGuidePro's objects. Many numbers are free text: "82%", "$85,000 / yr from 2031".
 
-A refresh of positions fails for some households in some weeks. The response is then complete, with last week's values.
+In some weeks, the refresh of positions fails for some households. The response is still complete, but has last week's values.
 """
 
 import random
@@ -19,7 +19,7 @@ from sandbox.moneyguidepro.goals import write_categories, write_money
 from sandbox.server.response import write_moment
 
 VENDOR = "moneyguidepro"
-SHARE = Share("planning", 0.5, 0.9)  # a tenth of the households are also in eMoney
+SHARE = Share("planning", 0.5, 0.9)  # a tenth of the firm's households are also in eMoney
 _KEY = "householdId"
 TABLES = {
     "households": Table(_KEY, _KEY),
@@ -35,19 +35,19 @@ _MARITAL = ("Single", "Single", "Divorced", "Widowed")
 
 
 class RowWriter:
-    """Writes the rows of one household, given by its number."""
+    """Writes the rows of a household. Each method takes the household's number in the firm (from 0)."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[int, int]:
-        """Return householdId -> number of the household."""
+        """Return the number of each household by householdId."""
         numbers = range(self.world.firm.households)
         return {FIRST_HOUSEHOLD + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
     def write_households(self, number: int) -> list[Row]:
-        """Return the household with its people as participants."""
+        """Return the household as one row, with its people as participants."""
         house, draw = self._find(number), self._draw("household", number)
         people = draw_likenesses(self.seed, VENDOR, house)
         marital = "Married" if len(people) > 1 else draw.choice(_MARITAL)
@@ -76,14 +76,14 @@ class RowWriter:
         ]
 
     def write_meters(self, number: int) -> list[Row]:
-        """Return the meter of the recommended scenario; none without one."""
+        """Return the meter of the recommended scenario. Without a plan or such a scenario, its probability is null."""
         house = self._find(number)
         plan = self._find_plan(house)
         has_result = plan is not None and self._is_recommended(number)
         return [{_KEY: FIRST_HOUSEHOLD + number} | self._write_meter(number, plan if has_result else None)]
 
     def write_plan_summaries(self, number: int) -> list[Row]:
-        """Return goals and results as text, current beside recommended."""
+        """Return the plan summary: goals and results as text, current and recommended."""
         house = self._find(number)
         plan = self._find_plan(house)
         recommended = plan if self._is_recommended(number) else None
@@ -103,7 +103,7 @@ class RowWriter:
         ]
 
     def write_networths(self, number: int) -> list[Row]:
-        """Return what the household owns and owes, in dollars."""
+        """Return the household's net worth: assets and liabilities, in dollars."""
         draw = self._draw("networth", number)
         invested = self._draw_holdings(number)
         home, car, debt = (Decimal(draw.randrange(low, high) * 1000) for low, high in ((250, 900), (8, 60), (20, 240)))
@@ -129,7 +129,7 @@ class RowWriter:
         return [{_KEY: FIRST_HOUSEHOLD + number} | worth | groups | refresh]
 
     def write_insurance_policies(self, number: int) -> list[Row]:
-        """Return the household's policies, in one object."""
+        """Return one object with all insurance policies of the household."""
         house, draw = self._find(number), self._draw("insurance", number)
         people = [person.name for person in draw_likenesses(self.seed, VENDOR, house)]
         policies = []
@@ -155,7 +155,7 @@ class RowWriter:
         return [{_KEY: FIRST_HOUSEHOLD + number, "policies": policies}]
 
     def write_assets(self, number: int) -> list[Row]:
-        """Return copies of the firm's accounts, and the accounts held away."""
+        """Return the household's accounts as assets: copies of the firm's accounts, and accounts held away."""
         return [
             {
                 _KEY: FIRST_HOUSEHOLD + number,
@@ -178,7 +178,7 @@ class RowWriter:
         return random.Random(f"{self.seed}:{VENDOR}:{purpose}:{number}")
 
     def _find_plan(self, house: Household) -> Plan | None:
-        """Return the plan on the household's page: the base plan."""
+        """Return the household's base plan, the only one that the API shows; None if there is no plan."""
         plans = draw_plans(self.seed, VENDOR, house, self.world.firm.first, self.world.closed_through)
         return plans[0] if plans else None
 
@@ -214,7 +214,7 @@ class RowWriter:
         }
 
     def _write_success(self, number: int, probability: Decimal) -> str:
-        """Write a probability in the format of the household's institution."""
+        """Write a probability in the household's format: "82", "82%", or sometimes "<50"."""
         style = self._draw("style", number).random()
         if probability < Decimal("0.5") and style < 0.5:
             return "<50"
@@ -240,5 +240,5 @@ def _add(values: Iterable[Decimal]) -> Decimal:
 
 
 def write_asset_key(number: int, holding: Holding) -> str:
-    """Return the key of an asset."""
+    """Return the `assetKey` of a holding of household `number`."""
     return f"{FIRST_HOUSEHOLD + number}-{holding.slot}"

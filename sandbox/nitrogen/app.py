@@ -1,6 +1,6 @@
-"""Nitrogen's API (formerly Riskalyze's), as seen in its client libraries: every list contains one advisor's records.
+"""Nitrogen's API (formerly Riskalyze's), as its client libraries use it. Each list has only the records of one advisor.
 
-Faults of its own: `token_expired`; `error_in_body` (a response of 200 that contains an error).
+Faults besides the common ones: `token_expired`, and `error_in_body` (a response of 200 that contains an error).
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _API = "/ap/v1"
 
 
 def list_refresh_tokens(firm: Firm) -> dict[int, str]:
-    """Return every advisor's first refresh token, by `advisor_user_id`."""
+    """Return the first refresh token of each advisor, by `advisor_user_id`."""
     return {advisor: write_refresh_token(advisor) for advisor in _list_advisors(firm)}
 
 
@@ -39,12 +39,12 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
     """Return the application to mount at `/nitrogen`.
 
     Args:
-        world: The firm; its folder stores grants and edits.
+        world: The firm. Its folder has the grants and the edits.
         faults: The active faults.
-        calls: Unused; no limit is known.
-        clock: Expires access tokens.
-        data: Folder of your own data, served instead of the synthetic firm: `<table>.jsonl`, each line with `household` and
-            `advisor_user_id` (one of the firm's advisors), which selects the lists it is in.
+        calls: Unused; no rate limit is known.
+        clock: The sandbox's time, by which access tokens expire.
+        data: Folder of your own data, served instead of the synthetic firm: `<table>.jsonl`. Each line needs `household` and
+            `advisor_user_id`, the advisor of the firm in whose lists it appears.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -91,13 +91,18 @@ def _fail_in_body(faults: Faults, request: Request) -> None:
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Change a record permanently, as an advisor or a client would.
+    """Store a change by an advisor or a client. Return the stored edit, or for `connect` the new token.
 
     Args:
         world: The firm.
-        kind: `set_fields` (table, id, set), `delete` (table, id), `complete_questionnaire` (questionnaire_id, client_id,
-            risk_number: from 1 to 99), or `connect` (advisor_user_id), which creates a new grant and returns its first
-            `refresh_token`.
+        kind: The kind of edit, one of:
+
+            - `set_fields`: table, id, set.
+            - `delete`: table, id.
+            - `complete_questionnaire`: questionnaire_id, client_id, risk_number (from 1 to 99). It also sets the client's risk
+              number.
+            - `connect`: advisor_user_id. It creates a new grant and returns its first `refresh_token`.
+
         values: The values of the kind.
 
     Raises:
@@ -126,6 +131,6 @@ def _complete(world: World, questionnaire_id: int, client_id: int, risk_number: 
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return pairs of a vendor record (`clients:`) and the firm's household or person that it shows."""
+    """Return the correct matches, as pairs of a key here and a key in the firm: clients with households and with people."""
     writer = RowWriter(world)
     return [pair for number in writer.numbers.values() for pair in writer.list_true_matches(number)]

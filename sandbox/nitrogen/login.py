@@ -1,7 +1,7 @@
-"""Nitrogen's login: one grant per advisor, with single-use refresh tokens. Reusing a token revokes the whole grant.
+"""Nitrogen's login: one grant per advisor, with single-use refresh tokens. Reusing a refresh token ends the grant.
 
-A refresh token contains its advisor, its grant and the number of earlier tokens. So only three numbers per advisor are
-stored, in `nitrogen.json` in the sandbox's folder.
+A refresh token contains the advisor, the number of the grant, and the number of earlier tokens of the grant. So the sandbox stores
+only three values per advisor, in `nitrogen.json` in its state folder: grant, count, and whether the grant has ended.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _TOKEN = re.compile(r"r(\d+)-(\d+)-(\d+)-[0-9a-f]{24}")
 
 
 def write_refresh_token(advisor: int, grant: int = 1, count: int = 0) -> str:
-    """Return an advisor's refresh token number `count` of a grant; by default the first."""
+    """Return refresh token number `count` (from 0) of an advisor's grant; by default the first token of the first grant."""
     name = f"r{advisor}-{grant}-{count}"
     return f"{name}-{hmac.new(CLIENT_SECRET.encode(), name.encode(), hashlib.sha256).hexdigest()[:24]}"
 
@@ -40,10 +40,10 @@ class Grants:
         self._lock = threading.Lock()
 
     def refresh(self, form: Mapping[str, str], advisors: list[int]) -> dict[str, Any]:
-        """Return a new access token and the next refresh token.
+        """Exchange a refresh token for an access token and the next refresh token. `advisors` are the known advisors.
 
         Raises:
-            Refused: 401 for an unknown caller, 400 for a token that is unknown, used, or from an ended grant.
+            Refused: 401 for an unknown application, 400 for a token that is unknown, already used, or of an ended grant.
         """
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             raise Refused(401, {"error": "invalid_client"})
@@ -64,7 +64,7 @@ class Grants:
         return {"access_token": token, "refresh_token": next_token, "expires_in": TOKEN_SECONDS, "scopes": SCOPES}
 
     def _read(self, token: str, advisors: list[int]) -> tuple[int, int, int]:
-        """Return advisor, grant and count of an issued token."""
+        """Return advisor, grant and count from a refresh token; raise `Refused` (400) if the token is not authentic."""
         if match := _TOKEN.fullmatch(token):
             advisor, grant, count = (int(part) for part in match.groups())
             if advisor in advisors and hmac.compare_digest(token, write_refresh_token(advisor, grant, count)):
@@ -76,7 +76,7 @@ class Grants:
         self._tokens = {token: entry for token, entry in self._tokens.items() if entry[0] != advisor}
 
     def find_advisor(self, headers: Mapping[str, str]) -> int:
-        """Return the advisor of a request.
+        """Return the advisor of a request, by its access token.
 
         Raises:
             Refused: 401, if the token is unknown or expired.
@@ -87,7 +87,7 @@ class Grants:
         return advisor
 
     def forget(self, headers: Mapping[str, str]) -> None:
-        """Expire the access token of this request."""
+        """Expire the access token of a request."""
         self._tokens.pop(read_bearer(headers), None)
 
     def _load(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Grants:
 
 
 def connect(state: Path, advisor: int) -> str:
-    """Create a new grant as an advisor, and return its first refresh token."""
+    """Create a new grant of an advisor, which replaces the old one. Return its first refresh token."""
     path = state / "nitrogen.json"
     grants = orjson.loads(path.read_bytes()) if path.exists() else {}
     grant = grants.get(str(advisor), {"grant": 1})["grant"] + 1

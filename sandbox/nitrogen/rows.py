@@ -1,7 +1,7 @@
 """The firm's people as Nitrogen's objects: clients (one per person, sometimes one per couple), portfolios, questionnaires.
 
-A client's risk number comes from the latest finished questionnaire; a portfolio's from its holdings,
-recalculated every night.
+The risk number of a client comes from the latest finished questionnaire. The risk number of a portfolio comes from its holdings
+and is recalculated every night.
 """
 
 import random
@@ -30,7 +30,7 @@ _PORTFOLIOS, _QUESTIONNAIRES = 2, 3  # maximum per client
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """One client; `places` are the indexes of its people in the household."""
+    """One client. `places` has the indexes of its people in the household; `likeness` is the record of the first one."""
 
     id: int
     slot: int
@@ -42,7 +42,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Questionnaire:
-    """One questionnaire of a client; `risk_number` is None until it is finished."""
+    """One questionnaire of a client. `done_at` and `risk_number` are None until it is finished."""
 
     id: int
     sent_at: datetime
@@ -53,12 +53,12 @@ class Questionnaire:
 
     @property
     def counts(self) -> bool:
-        """Return whether the client's risk number may come from it."""
+        """Return whether the questionnaire counts for the client's risk number: finished, not archived and not deleted."""
         return self.done_at is not None and not self.is_archived and not self.is_deleted
 
 
 def draw_clients(seed: int, household: Household) -> list[Client]:
-    """Return a household's Nitrogen clients: the head, both partners separately, or both as one client."""
+    """Return a household's clients in Nitrogen: the first person only, two people as two clients, or a couple as one client."""
     number, people = household.id - 1001, draw_likenesses(seed, VENDOR, household)
     chance = random.Random(f"{seed}:{VENDOR}:clients:{household.id}").random()
     head, *others = people
@@ -74,14 +74,14 @@ def draw_clients(seed: int, household: Household) -> list[Client]:
 
 
 class RowWriter:
-    """Writes the rows of one household, given by its number."""
+    """Writes the rows of a household. Each method takes the household's number in the firm (from 0)."""
 
     def __init__(self, world: World) -> None:
         self.world, self.seed = world, world.firm.seed
 
     @cached_property
     def numbers(self) -> Mapping[int, int]:
-        """Return the firm's household id -> number of the household."""
+        """Return the number of each household by its id in the firm."""
         numbers = range(self.world.firm.households)
         return {1001 + n: n for n in numbers if has_household(self.seed, SHARE, n)}
 
@@ -90,7 +90,7 @@ class RowWriter:
         return [self._write_client(client) for client in self._list_clients(number)]
 
     def write_portfolios(self, number: int) -> list[Row]:
-        """Return the clients' current and proposed portfolios."""
+        """Return the current and proposed portfolios of the household's clients."""
         return [
             row
             for client in self._list_clients(number)
@@ -98,7 +98,7 @@ class RowWriter:
         ]
 
     def write_questionnaires(self, number: int) -> list[Row]:
-        """Return every questionnaire that was sent by the last closed day."""
+        """Return the questionnaires that were sent on or before the last closed day."""
         return [
             self._write_questionnaire(client, each)
             for client in self._list_clients(number)
@@ -106,7 +106,7 @@ class RowWriter:
         ]
 
     def list_true_matches(self, number: int) -> Iterator[tuple[str, str]]:
-        """Yield each client's matches in the firm."""
+        """Yield the correct matches of each client: with its household, and with each of its people."""
         for client in self._list_clients(number):
             yield f"clients:{client.id}", f"household:{client.house.id}"
             for place in client.places:
@@ -198,13 +198,13 @@ class RowWriter:
         }
 
     def _plan_portfolios(self, client: Client) -> tuple[int, bool, bool]:
-        """Return the id of the client's first portfolio, and whether there are a current and a proposed one."""
+        """Return the id of the client's first portfolio, and whether the client has a current and a proposed portfolio."""
         draw = self._draw("portfolios", client.id)
         first = FIRST_PORTFOLIO + (client.id - FIRST_CLIENT) * _PORTFOLIOS
         return first, draw.random() < 0.85 or client.house.id == 1001, draw.random() < 0.4
 
     def _accounts(self, client: Client) -> list[Account]:
-        """Return the firm's open accounts of the client's people; a joint account is the head's."""
+        """Return the open accounts whose first owner is one of the client's people, without sleeves."""
         day, people = self.world.closed_through, [client.house.people[place] for place in client.places]
         return [
             account
@@ -259,7 +259,7 @@ class RowWriter:
             }
 
     def _analyze(self, portfolio_id: int, risk: float, day: date) -> Row:
-        """Return one night's analysis: the risk number varies by a few points."""
+        """Return the analysis of one night. Its risk number differs from `risk` by a random amount, rarely more than 2."""
         draw = self._draw(f"night:{day}", portfolio_id)
         number = round(min(max(risk + draw.gauss(0, 0.7), 1), 99))
         gain, spread = Decimal(number) / 1200, Decimal(number) / 400

@@ -1,8 +1,11 @@
-"""Orion's API exactly as publicly documented: an undocumented parameter is rejected.
+"""Orion's API exactly as publicly documented. An undocumented parameter is rejected.
 
-What the documentation leaves open, with our choices: a masked SSN shows its last four digits, and so does a
-masked CUSIP; without `$orderby` rows are in descending order of id; an `asOfDate` after the last closed day returns
-that day's rows, with that day as their `asOfDate`; correcting a price does not change an asset's `editedDate`.
+The documentation leaves these points open; our choices are:
+
+- A masked SSN or CUSIP shows its last four characters.
+- Without `$orderby`, rows are in descending order of id.
+- For an `asOfDate` after the last closed day, the response has the rows of the last closed day, with that day as `asOfDate`.
+- Correcting a price does not change an asset's `editedDate`.
 """
 
 import base64
@@ -32,7 +35,7 @@ TOKEN_SECONDS = 36_000
 
 @dataclass(frozen=True, slots=True)
 class Partner:
-    """A program registered at Orion; some may see SSN and CUSIP in clear."""
+    """A program registered at Orion. `sees_sensitive` means that it gets SSN and CUSIP unmasked."""
 
     client_id: str
     client_secret: str
@@ -46,7 +49,7 @@ PARTNERS = (
 
 
 class Sessions:
-    """Tokens that are valid for ten hours of the sandbox's clock; a restart discards them."""
+    """The access tokens, valid for ten hours by the sandbox's clock. A restart discards them."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -84,7 +87,7 @@ def _read_basic(header: str) -> str:
 
 
 class Orion:
-    """One Orion: its sessions, its rows, and pre-rendered pages."""
+    """The state of the simulated Orion: its sessions, its rows, and pre-rendered pages, if any."""
 
     def __init__(self, source: Source, faults: Faults, clock: Clock) -> None:
         self.source, self.faults = source, faults
@@ -92,7 +95,7 @@ class Orion:
         self.rendered: Rendered | None = None
 
     def answer(self, request: Request, path: str) -> Response:
-        """Handle one GET. `path` is the part after `/orion/api/v1/`."""
+        """Handle one GET request. `path` is the part after `/orion/api/v1/`."""
         path = path.strip("/").lower()
         if path == "security/token":
             return self._log_in(request)
@@ -146,7 +149,7 @@ class Orion:
         return distort(self.faults, path, page)
 
     def _shift(self, path: str, values: Any, skip: int) -> Any:
-        """Insert or remove rows before the window of a page that is not the first."""
+        """Simulate rows that were added or removed between two pages; see `sandbox.server.faults.shift`."""
         if skip and (fault := self.faults.take(path, "rows_removed")):
             return values[int(fault.options.get("count", 1)) :]
         if skip and (fault := self.faults.take(path, "rows_added")):
@@ -155,7 +158,7 @@ class Orion:
 
 
 def mask(row: Row) -> None:
-    """Mask SSN and CUSIP except for their last four characters."""
+    """Mask SSN and CUSIP in `row`, except for their last four characters."""
     if row.get("ssN_TaxID"):
         row["ssN_TaxID"] = f"XXX-XX-{row['ssN_TaxID'][-4:]}"
     if row.get("cusip"):

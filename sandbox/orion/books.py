@@ -19,7 +19,7 @@ _CACHED_TABLES = 12  # a run requests a few tables, page by page, for one or two
 
 
 class OrionBooks:
-    """A `rows.Source` over the synthetic firm."""
+    """The synthetic firm as a source of Orion's rows (`sandbox.server.rows.Source`)."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -32,14 +32,14 @@ class OrionBooks:
         return self.world.closed_through
 
     def find_additional_accounts(self, client_id: int) -> set[int]:
-        """Return ids of other households' accounts that this household also sees."""
+        """Return the ids of accounts of other households that this household can also see; empty for an unknown household."""
         try:
             return set(self.world.open_book().find_household(client_id).additional)
         except KeyError:
             return set()
 
     def find_rows(self, table: str, as_of: date | None = None) -> Rows:
-        """Return a table; `accounts` and `assets` at the end of `as_of`, or of the last closed day.
+        """Return a table. `accounts` and `assets` are as of the end of `as_of`, at the latest the last closed day (the default).
 
         Raises:
             KeyError: Orion has no such table.
@@ -60,7 +60,7 @@ class OrionBooks:
 
 
 def read_table(book: Book, table: str, day: date) -> Rows:
-    """Return one table of the books; `accounts` and `assets` at the end of `day`.
+    """Return one table of the books. `accounts` and `assets` are as of the end of `day`.
 
     Raises:
         KeyError: Orion has no such table.
@@ -92,7 +92,11 @@ def _read_reference(table: str) -> Rows:
 
 
 def _value_of(book: Book, key: str) -> dict[int, Decimal]:
-    """Return today's value by household, registration or representative, without custodial parents."""
+    """Return total account values on the last closed day, by id of household, registration or representative.
+
+    `key` selects what to group by: "client", "registration" or "rep". Custodial parents are left out, because they repeat their
+    sleeves.
+    """
     totals: dict[int, Decimal] = defaultdict(lambda: Decimal("0.00"))
     for account in book.accounts.values():
         if not account.is_parent:

@@ -1,12 +1,15 @@
-"""Data from files: a folder served instead of the synthetic firm, and the export of the synthetic firm as such a folder.
+"""Orion's data from files instead of the synthetic firm, and the export of the synthetic firm to such files.
 
-The folder contains `<vendor>/<table>.jsonl`, one vendor object per line, in the vendor's own field names. For Orion the
-tables are `ORION_TABLES`. A row about one day has that day in `asOfDate`: every line of `assets.jsonl` has one, and lines
-of `accounts.jsonl` have one if there are values for several days. A row without `asOfDate` is valid for every day. For a
-day without rows, the rows of the last day before it are served. `additional_accounts.jsonl` (`{"clientId",
-"accountId"}`) lists the accounts of other households that a household also sees. Missing files are empty tables.
+The files are `orion/<table>.jsonl`, one object per line in Orion's field names. The tables are `ORION_TABLES`. A missing file is an
+empty table.
 
-Numbers are served with the digits of the file. The file has SSN and CUSIP in clear; the API masks them.
+- A row about one day has that day in `asOfDate`. All lines of `assets.jsonl` have one. Lines of `accounts.jsonl` have one if there
+  are values for several days.
+- A row without `asOfDate` is valid for every day.
+- A request for a day without rows returns the rows of the last day before it.
+- `additional_accounts.jsonl` (`{"clientId", "accountId"}`) lists the accounts of other households that a household can also see.
+- Responses have numbers with the same digits as the file.
+- The files have SSN and CUSIP in clear; the API masks them.
 """
 
 import json
@@ -34,7 +37,7 @@ _DAY = "asOfDate"
 
 
 class _Table:
-    """Positions of each day's rows in one file."""
+    """An index of one file: start and length of each row's line in bytes, by day (None for rows without a day)."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -74,15 +77,15 @@ class _Table:
 
 
 class Folder:
-    """A `rows.Source` over one vendor's files.
+    """Files as a source of Orion's rows (`sandbox.server.rows.Source`).
 
     Args:
-        folder: The vendor's own folder.
-        edits: Row edits and corrected prices to apply.
-        clock: Dates the edits.
+        folder: Folder of the vendor's files.
+        edits: The stored edits. Row edits and corrected prices are applied.
+        clock: The sandbox's time, which dates new edits.
 
     Raises:
-        ValueError: a line of a file is not a JSON object.
+        ValueError: a line of a file is not a JSON object, or its `asOfDate` is not a date.
     """
 
     def __init__(self, folder: Path, edits: Edits, clock: Clock) -> None:
@@ -94,20 +97,20 @@ class Folder:
 
     @property
     def closed_through(self) -> date:
-        """Return the closed day that a test set, or the last day in any row."""
+        """Return the closed day that a test set, or else the last day in any row (`date.max` without dated rows)."""
         days = [table.days[-1] for table in self._tables.values() if table.days]
         return self._override or max(days, default=date.max)
 
     def close_through(self, day: date | None) -> None:
-        """Serve no rows after `day`; None serves all."""
+        """Set the last closed day: later rows are not served. None serves all rows."""
         self._override = day
         self._cache.clear()
 
     def edit(self, kind: str, values: dict[str, Any]) -> dict[str, Any]:
-        """Set fields of a row or correct a price, permanently. Return the stored edit.
+        """Store an edit, and return it: `set_fields` (fields of a row) or `correct_price`.
 
         Raises:
-            KeyError, ValueError: a value is missing, or the kind is not supported; nothing is stored.
+            KeyError, ValueError: a value is missing or invalid, or the kind is not supported; nothing is stored.
         """
         edit = values | {"kind": kind, "at": self.clock.now().isoformat()}
         if kind == "set_fields":
@@ -120,11 +123,11 @@ class Folder:
         return edit
 
     def find_additional_accounts(self, client_id: int) -> set[int]:
-        """Return ids of other households' accounts that this household also sees."""
+        """Return the ids of accounts of other households that this household can also see."""
         return {row["accountId"] for row in self._shared.read(date.max) if row["clientId"] == client_id}
 
     def find_rows(self, table: str, as_of: date | None = None) -> Rows:
-        """Return a table; a dated one at the end of `as_of`, or of the last closed day.
+        """Return a table. A dated table is as of the end of `as_of`, at the latest the last closed day (the default).
 
         Raises:
             KeyError: the vendor has no such table.
@@ -145,7 +148,7 @@ class Folder:
                 row.pop(_DAY, None)
         if table == "assets":
             self._correct_prices(rows, day)
-        # A query may request a field that no row has, as in a table without a file.
+        # Add all documented fields: a query may name a field that no row has, for example in an empty table.
         fields = tuple(dict.fromkeys([*(name for row in rows for name in row), *SHAPES[table].fields]))
         values = [tuple([row.get(name, MISSING) for name in fields]) for row in rows]
         return apply_row_edits(self.edits, self.vendor, table, day, Rows(fields, values))
@@ -163,7 +166,7 @@ class Folder:
 
 
 def export_lines(source: Source, table: str, first: date, last: date) -> Iterator[bytes]:
-    """Yield the JSON lines of one table; a table in `DATED` is repeated, with its date, for each session from `first` to `last`."""
+    """Yield one table as lines of JSON. A table in `DATED` has its rows for every session from `first` through `last`."""
     if table not in DATED:
         yield from map(dump_line, source.find_rows(table).as_dicts())
         return
@@ -173,7 +176,7 @@ def export_lines(source: Source, table: str, first: date, last: date) -> Iterato
 
 
 def export(folder: Path, source: OrionBooks, first: date, last: date) -> None:
-    """Write the synthetic firm's Orion data to `folder/orion`, unmasked, in the format that `Folder` reads."""
+    """Write the synthetic firm's Orion data, unmasked, to files in `folder/orion` that `Folder` can read."""
     target = folder / "orion"
     target.mkdir(parents=True, exist_ok=True)
     for table in ORION_TABLES:

@@ -1,6 +1,6 @@
 """Field names of Orion's objects, as its public documentation lists them.
 
-A row always has every field of its object.
+A generated row always has every field of its object.
 """
 
 from sandbox.server.rows import Shape
@@ -49,13 +49,13 @@ REGISTRATION = _shape(
     "company jobTitle riskBudget representativeName representativeNumber returnObjective investmentObjective",
     "timeHorizon stockPercent bondPercent createdDate createdBy editedDate editedBy",
 )
-# The documentation abbreviates a representative's address; we use the household's field names.
+# The documentation abbreviates the address fields of a representative; we use the names of a household's fields.
 REPRESENTATIVE = _shape(
     "id repNo number fullName firstName lastName address1 address2 address3 city state zip country email brokerDealer",
     "firmName riaId riaName households value isActive status startDate createdDate editedDate",
 )
 ACCOUNT_VALUE = _shape("id name number value cashValue managementStyle isActive clientId custodian")
-# Reference data: only the addresses are documented, not the fields.
+# Reference data: only the paths are documented, not the fields.
 SIMPLE = _shape("id name")
 CODED = _shape("id name code")
 
@@ -72,4 +72,4 @@ SHAPES = {
     "fund_families": SIMPLE,
     "broker_dealers": SIMPLE,
 }
-"""Table -> the object of its rows."""
+"""The object of a table's rows, by table."""

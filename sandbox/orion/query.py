@@ -1,4 +1,4 @@
-"""A query to one of Orion's lists: check its parameters, then filter, sort and page its rows."""
+"""A query to one of Orion's lists: check the parameters, then filter and sort the rows."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,14 +16,14 @@ Test = Callable[[tuple[Any, ...]], bool]
 
 
 class BadQuery(Exception):
-    """The query is not documented by Orion; the response is 400 with this message."""
+    """Raised for an invalid or undocumented query. The response is 400 with this message."""
 
 
 def parse_day(text: str) -> date:
-    """Parse a day in the documented formats: 05/28/2025, 05-28-2025, 2025-05-28, or a time stamp.
+    """Parse a day in a documented format: 05/28/2025, 05-28-2025, 2025-05-28, or a timestamp.
 
     Raises:
-        BadQuery: it is not a day.
+        BadQuery: the text is not a day.
     """
     if match := re.fullmatch(r"(\d\d)[/-](\d\d)[/-](\d{4})", text):
         month, day, year = match.groups()
@@ -35,10 +35,10 @@ def parse_day(text: str) -> date:
 
 
 def parse_moment(text: str) -> datetime:
-    """Parse a timestamp or a day (its midnight); without an offset it is US Central time.
+    """Parse a parameter that is a timestamp, or a day (which means its midnight). Without an offset it is US Central time.
 
     Raises:
-        BadQuery: it is neither.
+        BadQuery: the text is neither a timestamp nor a day.
     """
     try:
         return read_moment(text.replace(" ", "+"))  # a bare + in a query string arrives as a space
@@ -47,10 +47,10 @@ def parse_moment(text: str) -> datetime:
 
 
 def read_moment(text: str) -> datetime:
-    """Parse a row's timestamp; without an offset it is US Central time.
+    """Parse the timestamp in a row. Without an offset it is US Central time.
 
     Raises:
-        ValueError: it is not a timestamp.
+        ValueError: the text is not a timestamp.
     """
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=CENTRAL)
@@ -70,10 +70,12 @@ def _parse_int(text: str) -> int:
 
 @dataclass(frozen=True)
 class Query:
-    """Parameters of one call, their names in lower case.
+    """The parameters of one call to a list.
+
+    `values` has the values by parameter name in lower case. `path_day` is the day in the path, if there is one.
 
     Raises:
-        BadQuery: a parameter is undocumented, not supported by the sandbox, or repeated.
+        BadQuery: a parameter is undocumented, not supported by the sandbox, or given twice.
     """
 
     route: Route
@@ -92,27 +94,27 @@ class Query:
             raise BadQuery("this sandbox supports only returnStyle=Standard")
 
     def get(self, name: str, default: str = "") -> str:
-        """Return a parameter's value."""
+        """Return the first value of a parameter, or the default if the query does not have it."""
         return self.values[name][0] if name in self.values else default
 
     @property
     def as_of(self) -> date | None:
-        """Return the requested day."""
+        """Return the requested day, from the query or the path; None if there is none."""
         return parse_day(self.get("asofdate")) if "asofdate" in self.values else self.path_day
 
     @property
     def has_cost(self) -> bool:
-        """Return whether the cost of positions is requested; it is null otherwise."""
+        """Return whether the query requests the cost of positions. Without the request, `costBasis` is null."""
         return self.get("includecostbasis").lower() == "true"
 
     @property
     def page(self) -> tuple[int, int | None]:
-        """Return the number of rows to skip, and the largest number to return."""
+        """Return the number of rows to skip, and the maximum number of rows to return (None for all)."""
         top, skip = (self.get(f"${name}") or self.get(name) for name in ("top", "skip"))
         return _parse_int(skip or "0"), _parse_int(top) if top else None
 
     def select_rows(self, source: Source) -> Rows:
-        """Return the rows that match, in the requested order."""
+        """Return all rows that match the filters, in the requested order, without paging."""
         rows = self._read(source)
         values, position = rows.values, rows.positions()
         for test in self._list_tests(position, source):
@@ -175,7 +177,11 @@ class Query:
         return lambda row: bool(_read_value(row, at)) == has_value
 
     def _order(self, rows: list[tuple[Any, ...]], position: Mapping[str, int]) -> list[tuple[Any, ...]]:
-        """Sort; without `$orderby` the documentation promises no order: use descending ids so that callers do not rely on one."""
+        """Sort rows by `$orderby`.
+
+        Without it, the documentation promises no order. The order is then descending by id, so that callers cannot rely on
+        ascending ids.
+        """
         order = self.get("$orderby")
         if not order:
             return rows[::-1]
@@ -188,7 +194,7 @@ class Query:
         return rows
 
     def find_field(self, name: str, position: Mapping[str, int]) -> str:
-        """Return the field of an OData property name, which is in Pascal case.
+        """Return the field that an OData property name means. Property names are in Pascal case; case is ignored.
 
         Raises:
             BadQuery: the object has no such property.
@@ -199,7 +205,7 @@ class Query:
         raise BadQuery(f"there is no property {name!r}")
 
     def list_selected(self, rows: Rows) -> list[str]:
-        """Return the fields to serve."""
+        """Return the fields that `$select` names, by default all."""
         selected, position = self.get("$select"), rows.positions()
         return [self.find_field(n.strip(), position) for n in selected.split(",")] if selected else list(rows.fields)
 
@@ -210,7 +216,7 @@ def _is_one_of(at: int, values: list[str]) -> Test:
 
 
 def _is_since(at: int, start: datetime) -> Test:
-    """Keep a row without an edit time: it may have been edited since."""
+    """Return a test for rows dated `start` or later. A row without a date passes, because it may be later."""
     return lambda row: _read_value(row, at) is None or read_moment(row[at]) >= start
 
 
@@ -219,11 +225,11 @@ def _is_until(at: int, end: datetime) -> Test:
 
 
 def _rank(at: int, row: tuple[Any, ...]) -> tuple[bool, Any]:
-    """Rows without a value come first."""
+    """Return the sort key of a row. Rows without a value come first."""
     value = _read_value(row, at)
     return value is not None, value
 
 
 def _read_value(row: tuple[Any, ...], at: int) -> Any:
-    """Return a field's value; None if it is null or missing."""
+    """Return the value at index `at` of a row; None if it is null or missing."""
     return None if row[at] is MISSING else row[at]

@@ -1,10 +1,11 @@
-"""Pre-rendered pages of a very large firm's positions, written to disk and sent without parsing.
+"""Pre-rendered pages of a very large firm's positions: written to disk once, and sent as they are.
 
     python -m sandbox.orion.render --positions 1000000 --as-of 2026-11-20 --page 5000 --overlap 1 --out DIR
 
-writes the exact responses to `Portfolio/Assets?includeCostBasis=true&asOfDate=..&$top=5000&$skip=..&$orderby=Id` for a caller
-whose every page repeats the last `overlap` rows of the previous page, up to the first page that is shorter than `$top` and the
-empty page after it. The firm is generated household by household: memory does not grow with its size.
+writes the exact responses to `Portfolio/Assets?includeCostBasis=true&asOfDate=..&$top=5000&$skip=..&$orderby=Id`, one file per
+page. They are for a client that reads overlapping pages: each page repeats the last `overlap` rows of the page before. The last two
+files are the first page with fewer rows than `$top`, and the page after it, which has only repeated rows (or none). The firm is
+generated household by household, so memory does not grow with its size.
 """
 
 import argparse
@@ -29,10 +30,10 @@ _PARAMETERS = {"includecostbasis", "asofdate", "$top", "$skip", "$orderby"}
 
 
 class Rendered:
-    """A folder of pages.
+    """A folder of pre-rendered pages.
 
     Raises:
-        FileNotFoundError: it has no `index.json`.
+        FileNotFoundError: the folder has no `index.json`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,7 +43,7 @@ class Rendered:
         self.skips = frozenset(index["skips"])
 
     def find_page(self, table: str, query: Query) -> Path | None:
-        """Return the file with the response to `query`, or None if there is none."""
+        """Return the file with the response to a query, or None if the folder has no page for it."""
         is_rendered = set(query.values) == _PARAMETERS and query.has_cost and query.get("$orderby").lower() == "id"
         if table != "assets" or not is_rendered:
             return None
@@ -53,7 +54,7 @@ class Rendered:
 
 
 def render_positions(seed: int, positions: int, as_of: date, is_masked: bool = True) -> Iterator[bytes]:
-    """Yield positions at the end of `as_of` as JSON objects, in ascending order of id."""
+    """Yield the first `positions` positions at the end of `as_of` as JSON objects, in ascending order of id."""
     sessions = list_sessions()
     first = sessions[sessions.index(find_session(as_of)) - _HISTORY]
     firm = Firm(seed, max(positions // 25, 1), first)
@@ -73,7 +74,7 @@ def render_positions(seed: int, positions: int, as_of: date, is_masked: bool = T
 
 
 def render(folder: Path, rows: Iterator[bytes], as_of: date, page: int, overlap: int) -> list[int]:
-    """Write every page, then `index.json`. Return how many rows each page skips."""
+    """Write all pages to `folder` as `<skip>.json`, then `index.json`. Return the value of `$skip` of every page."""
     folder.mkdir(parents=True, exist_ok=True)
     skips: list[int] = []
     window: list[bytes] = list(islice(rows, page))
@@ -92,7 +93,7 @@ def render(folder: Path, rows: Iterator[bytes], as_of: date, page: int, overlap:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Render the pages according to the command line's options."""
+    """Render the pages that the command line describes."""
     parser = argparse.ArgumentParser(prog="sandbox.orion.render", description=__doc__.split("\n")[0])
     parser.add_argument("--positions", type=int, default=1_000_000)
     parser.add_argument("--as-of", type=parse_day, required=True)

@@ -1,4 +1,4 @@
-"""The parameters that Orion documents for each of its lists. Parameters not listed here are rejected."""
+"""Orion's lists and the parameters that it documents for each. The sandbox rejects all other parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One list of Orion. Parameter names are in lower case, for comparison.
+    """One of Orion's lists. All parameter names are in lower case.
 
     Attributes:
-        table: The listed table.
-        filters: Parameter -> field that must equal it.
-        repeated: Those of `filters` that may be repeated.
-        through_accounts: Parameter -> (field of an account that must equal it, field of that account with the
-            id of a row of this table).
-        special: Parameters that the API handles individually.
+        table: The table that the list serves.
+        filters: Field that must equal the parameter's value, by parameter.
+        repeated: Parameters in `filters` that a call may repeat, which selects rows with any of the values.
+        through_accounts: Filters by way of the accounts, by parameter. Each has two fields of an account: the one that must equal
+            the parameter's value, and the one that has the id of the row to return.
+        special: Parameters with their own code in `Query`.
         unmodelled: Documented parameters that this sandbox rejects because it does not support them.
-        paging: Parameters for paging and projection.
-        is_edited: Whether it accepts editedStartDate and editedEndDate.
-        is_dated: Whether it accepts asOfDate.
+        paging: Parameters for paging, sorting and selecting fields.
+        is_edited: Whether the list accepts editedStartDate and editedEndDate.
+        is_dated: Whether the list accepts asOfDate.
     """
 
     table: str
@@ -33,7 +33,7 @@ class Route:
 
     @property
     def documented(self) -> frozenset[str]:
-        """Return every documented parameter that the sandbox supports."""
+        """Return all documented parameters that the sandbox supports."""
         edited = {"editedstartdate", "editedenddate"} if self.is_edited else set()
         dated = {"asofdate"} if self.is_dated else set()
         return frozenset({*self.filters, *self.through_accounts, *self.special, *self.paging, *edited, *dated})

@@ -1,4 +1,4 @@
-"""People's edits of single rows, applied to a vendor's table."""
+"""Apply people's edits of single rows (`set_fields`) to a vendor's table."""
 
 from datetime import date, datetime
 
@@ -8,7 +8,11 @@ from sandbox.server.rows import MISSING, Rows
 
 
 def apply_row_edits(edits: Edits, vendor: str, table: str, as_of: date | None, rows: Rows) -> Rows:
-    """Return `rows` with the edits of this table applied; an edit without `as_of` applies to every day."""
+    """Return `rows` with the stored `set_fields` edits of this table applied.
+
+    An edit with `as_of` applies only to rows of that day. An edited row gets the time of the edit as its `editedDate`, if the row
+    has that field.
+    """
     row_edits = [
         edit
         for edit in edits.all

@@ -1,4 +1,4 @@
-"""The firm's books as Orion's objects: one function per object. The API applies masks, not this module."""
+"""The firm's books as Orion's objects, one function per object. SSN and CUSIP are unmasked; the API masks them."""
 
 import uuid
 from datetime import date, datetime
@@ -22,7 +22,7 @@ _ZERO = Decimal("0.00")
 
 @lru_cache(maxsize=16384)
 def write_moment(moment: datetime | None) -> str:
-    """Return a moment with the offset of US Central time; the null sentinel for None."""
+    """Write a moment in US Central time, with its offset. Write None as Orion's placeholder date (NO_DATE)."""
     if moment is None:
         return NO_DATE
     return moment.astimezone(CENTRAL).isoformat(timespec="milliseconds")
@@ -30,7 +30,7 @@ def write_moment(moment: datetime | None) -> str:
 
 @lru_cache(maxsize=4096)
 def write_day(day: date) -> str:
-    """Return midnight of a day in US Central time."""
+    """Write a day as its midnight in US Central time, with the offset."""
     return datetime(day.year, day.month, day.day, tzinfo=CENTRAL).isoformat()
 
 
@@ -43,7 +43,7 @@ def _edited(moment: datetime | None) -> dict[str, Any]:
 
 
 def write_representative(rep: Representative, households: int, value: Decimal) -> tuple[Any, ...]:
-    """Return RepresentativeDto. `startDate` and `createdDate` are the null sentinel."""
+    """Return a representative as RepresentativeDto. All its dates are Orion's placeholder date (NO_DATE)."""
     return REPRESENTATIVE.fill(
         {
             "id": rep.id,
@@ -67,7 +67,7 @@ def write_representative(rep: Representative, households: int, value: Decimal) -
 
 
 def write_client(house: Household, rep: Representative, aum: Decimal) -> tuple[Any, ...]:
-    """Return the household. Its `aum` excludes custodial parents, which would count sleeves twice."""
+    """Return a household. `aum` must not include custodial parents, which would count their sleeves twice."""
     head = house.people[0]
     mail = f"{head.first_name}.{head.last_name}.{house.id}".lower().replace("'", "")
     return CLIENT.fill(
@@ -106,7 +106,7 @@ def write_client(house: Household, rep: Representative, aum: Decimal) -> tuple[A
 
 
 def write_registration(reg: Registration, rep: Representative, value: Decimal) -> tuple[Any, ...]:
-    """Return the registration; the person's fields are those of the first owner."""
+    """Return a registration. Its personal fields (name, SSN, birth date, ...) are those of the first owner."""
     owner = reg.owners[0]
     return REGISTRATION.fill(
         {
@@ -139,7 +139,7 @@ def write_registration(reg: Registration, rep: Representative, value: Decimal) -
 def write_account(
     account: Account, rep: Representative, market: Market, day: date, closed_through: date
 ) -> tuple[Any, ...]:
-    """Return AccountDto: values at the end of `day`, all other fields as they are now."""
+    """Return an account as AccountDto. Values are as of the end of `day`; all other fields are current."""
     value, cash = find_value(account, market, day)
     house, reg, is_open = account.registration.household, account.registration, account.closed_on is None
     status = STATUSES[0] if is_open else STATUSES[1]
@@ -198,7 +198,7 @@ def write_account(
 
 
 def write_asset(asset: Asset, account: Account, market: Market, day: date) -> tuple[Any, ...] | None:
-    """Return AssetDto at the end of `day`, or None if the asset did not exist yet."""
+    """Return an asset as AssetDto as of the end of `day`, or None if it had no `Complete` trade by then."""
     opened = asset.opened_on
     if opened is None or opened > day:
         return None
@@ -245,7 +245,7 @@ def write_asset(asset: Asset, account: Account, market: Market, day: date) -> tu
 
 
 def write_transaction(trade: Trade, account: Account) -> tuple[Any, ...]:
-    """Return TransactionDto. Units and amount are unsigned: `typeCode` gives the direction."""
+    """Return a trade as TransactionDto. Units and amount are unsigned; `typeCode` gives the direction."""
     security, reg, kind = trade.asset.security, account.registration, trade.kind
     return TRANSACTION.fill(
         {

@@ -1,4 +1,4 @@
-"""The simulated vendor Orion; only Orion has a day closed by a test, prepared pages, and an export."""
+"""The simulated vendor Orion, with its control routes: the last closed day, pre-rendered pages, and the export."""
 
 import operator
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""A Salesforce org with Financial Services Cloud as a local server, to test the project's load against."""
+"""A simulated Salesforce org with Financial Services Cloud, as a local server, to test the project's sync."""
 
 from sandbox.salesforce.app import create_app
 

@@ -1,4 +1,4 @@
-"""Changes to the org that people make in Salesforce, not through the API: for tests and the operator."""
+"""Admin routes for tests and the operator: changes that people make in Salesforce's pages instead of by the API."""
 
 from typing import Annotated, Any
 
@@ -30,14 +30,14 @@ class Allowance(BaseModel):
 
 
 class Limits(BaseModel):
-    """Allowances to set; a plain number is an unused limit."""
+    """The limits to set. A number instead of an allowance is a limit of which nothing is used."""
 
     DailyApiRequests: Allowance | int | None = None
     DailyBulkApiBatches: Allowance | int | None = None
 
 
 class Settings(BaseModel):
-    """The settings of an administrator."""
+    """The settings of the org that an administrator can change."""
 
     person_accounts: bool
 
@@ -49,7 +49,7 @@ class Selection(BaseModel):
 
 
 class Merge(BaseModel):
-    """Two records of one object; the second is merged into the first."""
+    """The ids of two records of one object; `loser` is merged into `master`."""
 
     master: str
     loser: str
@@ -97,7 +97,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.post("/limits", status_code=204)
     def set_limits(limits: Limits) -> None:
-        """Set an allowance: `{"DailyApiRequests": n}`, or in the format of `/limits`: `{"Max": n, "Remaining": k}`."""
+        """Set daily limits, such as `{"DailyApiRequests": n}` or, as in `/limits`, `{"DailyApiRequests": {"Max": n, "Remaining": k}}`."""
         if limits.DailyApiRequests is not None:
             org.sessions.set_daily_calls(*_read_allowance(limits.DailyApiRequests))
         if limits.DailyBulkApiBatches is not None:
@@ -106,7 +106,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.get("/records/{name}")
     def dump_records(name: str, is_deleted: Annotated[bool, Query()] = False) -> Response:
-        """Return every stored record of an object, one JSON line each."""
+        """Return all stored records of an object, or all deleted ones, one JSON line per record."""
         prefix = org.store.prefixes[org.find_object(name).name]
         with org.store.read() as connection:
             lines = connection.execute(
@@ -117,7 +117,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.patch("/records/{name}/{record_id}")
     def edit_record(name: str, record_id: str, values: Annotated[dict[str, Any], Body()]) -> Response:
-        """Edit a record as a user other than the load's."""
+        """Edit a record as the user `user_id`, who is not the user of the project's sync."""
         sobject = org.find_object(name)
         with org.store.write() as connection:
             row = values | {"Id": record_id}
@@ -135,7 +135,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.delete("/records/{name}/{record_id}", status_code=204)
     def delete_record(name: str, record_id: str) -> None:
-        """Delete one record, with the effects on its children."""
+        """Delete one record, with the effects of the deletion on its children."""
         sobject = org.find_object(name)
         with org.store.write() as connection:
             error = delete_records(connection, org.schema, org.store, sobject, [record_id], org.stamp())[record_id]
@@ -144,7 +144,7 @@ def create_router(org: Org, user_id: str) -> APIRouter:
 
     @router.delete("/records", status_code=204)
     def delete_all_records() -> None:
-        """Delete everything in the org except users and record types."""
+        """Remove all records, deleted ones included, except users and record types."""
         with org.store.write() as connection:
             for prefix in (p for name, p in org.store.prefixes.items() if name not in {"User", "RecordType"}):
                 connection.execute("delete from record where id glob ?", (f"{prefix}*",))

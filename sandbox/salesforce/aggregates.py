@@ -1,11 +1,11 @@
-"""Exact sums and averages of numbers stored as decimal text."""
+"""SQLite aggregate functions for exact sums and averages of numbers that are stored as decimal text."""
 
 from decimal import Decimal
 from typing import Any
 
 
 class DecimalSum:
-    """An aggregate function of SQLite."""
+    """The aggregate function `decimal_sum` of SQLite."""
 
     def __init__(self) -> None:
         self.total, self.count = Decimal(0), 0
@@ -16,15 +16,15 @@ class DecimalSum:
             self.total, self.count = self.total + Decimal(text), self.count + 1
 
     def finalize(self) -> Any:
-        """Return the sum as a decimal text, or None without values."""
+        """Return the sum as decimal text; None if there was no value."""
         return f"{self.total:f}" if self.count else None
 
 
 class DecimalAverage(DecimalSum):
-    """An aggregate function of SQLite; its result is a double, as Salesforce's is."""
+    """The aggregate function `decimal_avg` of SQLite. Its result has the precision of a double, as in Salesforce."""
 
     def finalize(self) -> Any:
-        """Return the average as a text, or None without values."""
+        """Return the average as text; None if there was no value."""
         return str(float(self.total / self.count)) if self.count else None
 
 

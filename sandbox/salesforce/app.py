@@ -1,4 +1,4 @@
-"""The org over HTTP: login, the checks before every data request, the data and bulk resources, the admin routes."""
+"""The HTTP application of the org: login, the checks before every data request, the data and bulk resources, and the admin routes."""
 
 import base64
 import binascii
@@ -37,20 +37,29 @@ _BAD_TOKEN = PlainTextResponse("Bad_OAuth_Token", 403)
 
 
 def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | None = None) -> FastAPI:
-    """Create the org's application, which must be served at the root of an origin, because its URLs have no prefix.
+    """Create the org's application. It must be served at the root of an origin, because its URLs have no prefix.
 
-    Faults by a call's full path: `token_expired`, `request_limit`, `unavailable` (also for logins; without
-    `times` the org is down until the fault is removed), `row_lock` (`share` of rows). By the path of a job
-    (`.../jobs/ingest/750...`): `row_lock`, `row_parent_lock` (rows whose parent is locked by the previous batch),
-    `job_failed` (option `processed`: number of rows done before), `job_slow` (`seconds`).
+    Faults that are set on the full path of a call:
+
+    - `token_expired`: the token of the call expires.
+    - `request_limit`: the daily calls are used up.
+    - `unavailable`: the org is down, also for logins; without `times`, until the fault is removed.
+    - `row_lock`: a share of the rows (`share`) is locked.
+
+    Faults that are set on the path of a job (`.../jobs/ingest/750...`):
+
+    - `row_lock`: a share of the rows is locked.
+    - `row_parent_lock`: a share of the rows whose parent is also in the previous batch is locked.
+    - `job_failed`: the job fails after `processed` rows.
+    - `job_slow`: the job starts `seconds` later.
 
     The org's Pub/Sub API (see `pubsub`) runs as long as the application, at `app.state.pubsub.url`. The admin routes for
     tests and the operator are a separate application, `app.state.admin`.
 
     Args:
-        state_dir: Folder in which the org's state is the folder `salesforce`, created if missing.
+        state_dir: Folder that contains the folder `salesforce` with the org's state; created if missing.
         faults: The active faults; none by default.
-        clock: The sandbox's time; by default the machine's.
+        clock: The sandbox's time; by default that of the machine.
     """
     org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())
     jobs, pubsub = Jobs(org), PubSub(org)
@@ -163,7 +172,11 @@ def _refuse_login(request: Request, error: Exception) -> Response:
 
 
 def _authorize(org: Org, request: Request) -> str:
-    """Return the username of a call's token; apply the faults that affect every call."""
+    """Return the username of the call's token, after applying the faults that affect every call.
+
+    Raises:
+        ApiError: The token is invalid, the daily calls are used up, or the org is unavailable.
+    """
     path = request.scope["path"]
     token = request.headers.get("authorization", "").partition(" ")[2]
     _check_available(org, request)
@@ -203,7 +216,7 @@ def _base(request: Request) -> str:
 
 
 def _find_owner(org: Org, request: Request) -> str | None:
-    """Return the username of a token in the header or, as some clients send it, in the query."""
+    """Return the username of the token in the header or, as some clients send it, in the query; None for an invalid token."""
     _check_available(org, request)
     token = request.headers.get("authorization", "").partition(" ")[2] or request.query_params.get("oauth_token", "")
     return org.sessions.find_username(token)

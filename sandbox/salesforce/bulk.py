@@ -25,16 +25,16 @@ from sandbox.salesforce.query import Plan
 CSV = "text/csv; charset=UTF-8"
 QUERY_PAGE_ROWS = 50_000
 _PIECE_ROWS = 1000
-# Salesforce measures an upload as base64, with a limit of 150 MB.
+# Salesforce limits an upload to 150 MB after base64 encoding.
 MOST_UPLOAD_BYTES = 150_000_000 // 4 * 3
 _RESULTS = {"successfulresults": "successful", "failedresults": "failed", "unprocessedrecords": "unprocessed"}
 
 
 async def answer_bulk(org: Org, jobs: Jobs, request: Request, version: str, path: str, user_id: str) -> Response:
-    """Handle a call below `/services/data/vNN.N/jobs`; `path` is the part after that, such as `/ingest/750...`.
+    """Respond to a call below `/services/data/vNN.N/jobs`; `path` is the rest of the path, such as `/ingest/750...`.
 
     Raises:
-        ApiError: the call is rejected.
+        ApiError: The call is rejected.
     """
     kind, *rest = path.strip("/").split("/")
     if kind not in {"ingest", "query"} or len(rest) > 2:
@@ -73,10 +73,10 @@ def _not_allowed(method: str) -> ApiError:
 
 
 async def read_json(request: Request) -> Any:
-    """Return the request's body with exact decimals; None if there is none.
+    """Return the request's JSON body, with decimals instead of floats; None if there is no body.
 
     Raises:
-        ApiError: JSON_PARSER_ERROR.
+        ApiError: JSON_PARSER_ERROR, the body is not JSON.
     """
     body = await request.body()
     try:
@@ -137,7 +137,7 @@ def _render_page(org: Org, job: Job, version: str, params: dict[str, str]) -> Re
 
 
 def _stream_page(org: Org, job: Job, plan: Plan, start: int, end: int) -> Iterator[str]:
-    """Yield a page as CSV, in pieces."""
+    """Yield the rows from `start` up to `end` of a query's results as CSV, in pieces, with the header first."""
     text = io.StringIO(newline="")
     writer = csv.writer(
         text,

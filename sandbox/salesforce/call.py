@@ -1,4 +1,4 @@
-"""One request to a data resource, and its response, independent of HTTP, so that a composite request can contain requests."""
+"""A request to a data resource and its response. They are independent of HTTP, so that a composite request can contain requests."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from sandbox.salesforce.query import PAGE_ROWS, Queries
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, JSON body (None for no body) and additional headers."""
+    """The response to a call: HTTP status, JSON body (None for no body) and additional headers."""
 
     status: int
     body: Any = None
@@ -24,11 +24,17 @@ class Call:
     """One call of a data resource.
 
     Attributes:
-        path: Below `/services/data/vNN.N`, still percent-encoded.
-        base: The org's own origin.
-        version: `v66.0`, as the caller wrote it.
-        url_path: The full path, which faults match.
-        connection: The transaction of the composite call that contains this call.
+        org: The org.
+        user_id: Id of the user of the call's token.
+        base: The org's own origin, such as `http://127.0.0.1:8766`.
+        version: The API version as the caller wrote it, such as `v66.0`.
+        method: HTTP method, in capitals.
+        path: The path below `/services/data/vNN.N`, still percent-encoded.
+        url_path: The full path of the HTTP request, on which faults are set.
+        params: The query parameters.
+        body: The JSON body; None without a body.
+        page_rows: Maximum number of rows in a page of query results.
+        connection: The transaction of the composite call that contains this call; None for a call by itself.
     """
 
     org: Org
@@ -45,12 +51,12 @@ class Call:
 
     @property
     def queries(self) -> Queries:
-        """Return the object that runs queries in this request's transaction."""
+        """Return an object that runs queries on the connections of this call."""
         return Queries(self.org.schema, self.org.store, self.org.clock.now, self)
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection for reading."""
+        """Yield a connection for reading: the transaction of the composite call, or else a new connection."""
         if self.connection is not None:
             yield self.connection
         else:
@@ -59,7 +65,7 @@ class Call:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection for writing; it is rolled back if the block raises."""
+        """Yield a connection for writing. If the block raises, only its own writes are rolled back."""
         if self.connection is not None:
             with _savepoint(self.connection):
                 yield self.connection

@@ -1,4 +1,4 @@
-"""The columns of a write: the field for each name, the parsing of its value, and parents referenced by external keys."""
+"""The columns of a write: find the field of each column name, parse its values, and accept parents by their external keys."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,12 +14,16 @@ Row = Mapping[str, Any]
 
 @dataclass(slots=True, eq=False)
 class Column:
-    """One column of a write; with `parent_key`, its value is a key of the parent instead of the parent's id.
+    """One column of a write.
 
     Attributes:
-        name: The field's own.
-        is_plain: Whether a value needs only parsing: not an id, a parent's key or a read-only field.
-        is_reference: Whether the parent must be read: it is given by id, or a filter applies.
+        field: The field that the column sets.
+        parse: Converts a sent value to its stored form; raises `RowError`.
+        parent_key: For a column such as `X__r.Key__c`: the key field of the parent, whose value is sent instead of the parent's id.
+        name: The name of the field.
+        is_plain: Whether `parse` is all that a value needs. False for a parent's key and for a read-only field such as `Id`.
+        is_reference: Whether the parent must be read, to check that it exists or matches the lookup filter. A parent that was found by its
+            key exists, so it is read only if there is a filter.
     """
 
     field: Field
@@ -36,7 +40,10 @@ class Column:
 
 
 class Columns(dict[str, Column]):
-    """Columns of one object by the caller's name, resolved once each."""
+    """The columns of one object, by the name that the caller uses. Each name is resolved once.
+
+    An unknown name raises `ApiError` INVALID_FIELD.
+    """
 
     def __init__(self, schema: Schema, sobject: SObject) -> None:
         super().__init__()
@@ -70,7 +77,7 @@ def flatten_json(record: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten a record of a JSON call to one row: `{"X__r": {"Key__c": "k"}}` becomes `{"X__r.Key__c": "k"}`.
 
     Raises:
-        ApiError: a nested parent does not have exactly one key.
+        ApiError: INVALID_FIELD, a nested parent does not have exactly one key.
     """
     row = {}
     for name, value in record.items():

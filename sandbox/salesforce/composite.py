@@ -1,4 +1,4 @@
-"""Composite, composite graph and composite batch requests. Each part runs through the table of resources."""
+"""Composite, composite graph and composite batch requests. Each part runs as a call of its own, through `routes.answer_call`."""
 
 import re
 from collections.abc import Callable
@@ -24,13 +24,13 @@ class _Halted(Exception):
 
 
 def run_composite(run: Run, call: Call) -> Answer:
-    """Run up to 25 calls that may reference the responses of earlier ones."""
+    """Run up to 25 calls in one transaction. A call may reference the response of an earlier one."""
     parts = _read_parts(call.body, "compositeRequest", MOST_PARTS)
     return Answer(200, _run_parts(run, call, parts, is_all_or_none=bool(call.body.get("allOrNone")))[0])
 
 
 def run_graphs(run: Run, call: Call) -> Answer:
-    """Run up to 75 graphs of calls, 500 calls in all; each graph is all or none."""
+    """Run up to 75 graphs of calls, with up to 500 calls in total. If a call fails, its whole graph is rolled back."""
     graphs = _read_list(call.body, "graphs", MOST_GRAPHS)
     parts = [_read_parts(graph, "compositeRequest", MOST_NODES) for graph in graphs]
     ids = [graph.get("graphId") for graph in graphs]
@@ -46,7 +46,7 @@ def run_graphs(run: Run, call: Call) -> Answer:
 
 
 def run_batch(run: Run, call: Call) -> Answer:
-    """Run up to 25 independent calls; with `haltOnError` no call runs after a failed one."""
+    """Run up to 25 independent calls. With `haltOnError`, no call runs after a failed one."""
     parts = _read_list(call.body, "batchRequests", MOST_PARTS)
     if not all(isinstance(part.get(name), str) for part in parts for name in ("method", "url")):
         raise _malformed("every subrequest needs method and url")
@@ -68,7 +68,10 @@ def run_batch(run: Run, call: Call) -> Answer:
 def _run_parts(
     run: Run, call: Call, parts: list[Part], is_all_or_none: bool, within: str = "/"
 ) -> tuple[dict[str, Any], bool]:
-    """Run parts in one transaction; return the response, and whether every part succeeded."""
+    """Run parts in one transaction; return the body of the response, and whether every part succeeded.
+
+    With `is_all_or_none`, the first failed part ends the call and rolls back all parts. `within` is the start of each allowed path.
+    """
     answers: dict[str, Answer] = {}
     try:
         with call.write() as connection:
@@ -115,10 +118,10 @@ def _run_part(run: Run, call: Call, method: str, url: str, body: Any, within: st
 
 
 def _read_parts(body: Any, name: str, most: int) -> list[Part]:
-    """Return the checked subrequests of a call whose parts may reference each other.
+    """Return the subrequests of a composite call, or of one graph, after checking their form.
 
     Raises:
-        ApiError: JSON_PARSER_ERROR; the whole call is rejected.
+        ApiError: JSON_PARSER_ERROR, the form is invalid; LIMIT_EXCEEDED, there are too many. The whole call is rejected.
     """
     parts = _read_list(body, name, most)
     for part in parts:
@@ -149,7 +152,11 @@ def _malformed(message: str) -> ApiError:
 
 
 def _fill(value: Any, answers: dict[str, Answer]) -> Any:
-    """Replace `@{reference.path}` by values of earlier responses."""
+    """Return the value with each `@{reference.path}` replaced by that value of an earlier response.
+
+    Raises:
+        ApiError: PROCESSING_HALTED, the earlier response has no such value.
+    """
     if isinstance(value, dict):
         return {name: _fill(item, answers) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""FROM and WHERE of a query: paths, functions and conditions as SQL over the records' JSON."""
+"""Compile a query's paths, functions and conditions to SQL over the JSON of the records."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class Catalog:
-    """The context in which a query is compiled."""
+    """What the compilation of a query needs: the org's objects, the store, and the current time."""
 
     schema: Schema
     store: Store
@@ -35,11 +35,12 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Value:
-    """An expression in SQL.
+    """A compiled expression.
 
     Attributes:
-        field: The field, or one of the type of a function's result.
-        steps: The parents on its path: relationship, joined record, object.
+        field: The field of the expression; for a function, a field with the type of its result.
+        sql: The SQL of the stored value.
+        steps: The parents on the path, each as the name of the relationship, the alias of the joined record, and the object.
     """
 
     field: Field
@@ -48,7 +49,7 @@ class Value:
 
     @property
     def comparable(self) -> str:
-        """Return its SQL for comparing, sorting and grouping."""
+        """Return the SQL of the value for comparing, sorting and grouping."""
         kind = self.field.type
         if kind in NUMBERS:
             return f"cast({self.sql} as real)"
@@ -60,9 +61,10 @@ class Value:
 
 
 class Scope:
-    """The records of one object as `r`, their parents joined as `p1`, `p2`, ...; SQL and its parameters.
+    """The FROM and WHERE of a query as SQL, with its parameters.
 
-    The SQL contains only names from the schema; the caller's values are parameters.
+    The records of the object have the alias `r`; their parents are joined as `p1`, `p2`, ... The SQL contains only names from the schema:
+    values from the caller are parameters.
     """
 
     def __init__(self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False) -> None:
@@ -78,7 +80,7 @@ class Scope:
 
     @property
     def joined(self) -> str:
-        """Return `record r` and its parents; complete once every path is resolved."""
+        """Return the FROM clause: the records `r` and the parents joined so far. Read it after all paths are resolved."""
         return f"record r {' '.join(self._joins)}"
 
     @property
@@ -87,10 +89,10 @@ class Scope:
         return " and ".join(self._conditions)
 
     def resolve(self, expression: Expression) -> Value:
-        """Resolve a path or a function of one.
+        """Compile a path, or a function of a path; join the parents on the path.
 
         Raises:
-            ApiError: INVALID_FIELD.
+            ApiError: INVALID_FIELD, the path is unknown or the function does not support the field; MALFORMED_QUERY for `FIELDS`.
         """
         name = expression.function
         if name == "FIELDS":
@@ -123,7 +125,7 @@ class Scope:
         """Return the SQL of a condition, and add its parameters to `parameters`.
 
         Raises:
-            ApiError: a name is unknown, or values cannot be compared.
+            ApiError: A name is unknown, or a value does not have the type of its field.
         """
         match condition:
             case Junction(word, parts):
@@ -136,7 +138,7 @@ class Scope:
                 assert_never(condition)
 
     def _walk(self, alias: str, sobject: SObject, path: str) -> Value:
-        """Follow a path from a joined record."""
+        """Compile a path that starts at the joined record `alias`, an `sobject`."""
         steps = []
         *relationships, name = path.split(".")
         if relationships and relationships[0].lower() in self._own_names:
@@ -188,7 +190,7 @@ class Scope:
             return self._compare_span(left, operator, value)
         if operator in {"=", "!=", "in", "not in"}:
             values = value if isinstance(value, list) else [value]
-            # The index of keys has no deleted records.
+            # The index of keys contains no deleted records, so a query that includes them can't use it.
             is_own_key = left.field.is_indexed and not left.steps and not condition.left.function and not self._is_all
             equal = self._equal_key(left.field, values) if is_own_key else self._equal(left, values)
             nulls = f" or {left.comparable} is null" if None in values else ""
@@ -201,7 +203,11 @@ class Scope:
         return f"(coalesce({left.comparable} {operator} ?, 0))"
 
     def _select_one(self, query: Query) -> str:
-        """Return the SQL of a semi-join's query, which selects one field."""
+        """Return the SQL of the query inside `IN (...)`, and add its parameters.
+
+        Raises:
+            ApiError: MALFORMED_QUERY, the query does not select exactly one field, or has ORDER BY, LIMIT or OFFSET.
+        """
         if len(query.items) != 1 or query.children or query.is_aggregate:
             raise ApiError(400, "MALFORMED_QUERY", "the inner query of IN must select one field")
         if query.orders or query.limit is not None or query.offset:
@@ -238,7 +244,7 @@ class Scope:
 
 
 def find_object(schema: Schema, name: str) -> SObject:
-    """Return the object with a name, ignoring case.
+    """Return the object with this name; case is ignored.
 
     Raises:
         ApiError: INVALID_TYPE, the org has no such object.
@@ -250,12 +256,12 @@ def find_object(schema: Schema, name: str) -> SObject:
 
 
 def array(values: Iterable[object]) -> str:
-    """Return values as a parameter for `json_each`."""
+    """Return the values as a JSON array, the parameter of SQLite's `json_each`."""
     return orjson.dumps(list(values)).decode()
 
 
 def json_sql(alias: str, field: Field) -> str:
-    """Return the SQL of a field's stored value."""
+    """Return the SQL of a field's stored value in the record `alias`."""
     return f"json_extract({alias}.body, '$.{field.name}')"
 
 

@@ -1,4 +1,4 @@
-"""Delete and merge records, with the effect on children: cascade, clear the reference, or restrict."""
+"""Delete and merge records, with the effect on children: delete them, clear their reference, or refuse to delete the parent."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -12,7 +12,11 @@ from sandbox.salesforce.store import Body, Store, find_children, load_records, m
 def delete_records(
     connection: sqlite3.Connection, schema: Schema, store: Store, sobject: SObject, ids: Sequence[str], stamp: str
 ) -> dict[str, RowError | None]:
-    """Delete records of one object, with their details; return each id's error or None."""
+    """Delete records of one object; return the error of each id, None for a deleted record.
+
+    Each reference to a deleted record follows its `on_delete`: the child is deleted too (`Cascade`), its reference is cleared
+    (`SetNull`), or the parent is not deleted (`Restrict`).
+    """
     records = load_records(connection, ids)
     outcome: dict[str, RowError | None] = {
         record_id: None if record_id in records else RowError("ENTITY_IS_DELETED", "entity is deleted")
@@ -44,7 +48,7 @@ def delete_records(
 def _exclude_persons(
     connection: sqlite3.Connection, records: dict[str, Body], outcome: dict[str, RowError | None]
 ) -> None:
-    """Remove the contacts of person accounts from `records`: deleting the account deletes them."""
+    """Remove the contacts of person accounts from `records` and record an error for each: only deleting the account deletes them."""
     people = [body for body in records.values() if body.get("IsPersonAccount") and "AccountId" in body]
     accounts = {body["AccountId"]: body["Id"] for body in people}
     for account_id in load_records(connection, accounts):
@@ -57,10 +61,10 @@ def _exclude_persons(
 def merge_records(
     connection: sqlite3.Connection, schema: Schema, store: Store, sobject: SObject, ids: tuple[str, str], stamp: str
 ) -> None:
-    """Merge the second record into the first as a person would: move its children, then delete it.
+    """Merge the second record into the first, as a user can do in Salesforce: move its children, then delete it.
 
     Raises:
-        KeyError: one of the two is missing.
+        KeyError: One of the records does not exist.
     """
     master, loser = ids
     records = load_records(connection, ids)

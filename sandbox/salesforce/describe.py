@@ -1,4 +1,4 @@
-"""The describe responses, built from the metadata alone."""
+"""Build the describe responses of the org and its objects, from the metadata alone."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ _TYPES = {
 
 
 def describe_org(schema: Schema, prefixes: dict[str, str], version: str) -> dict[str, Any]:
-    """Return the list of objects."""
+    """Return the response that lists all objects of the org."""
     summaries = [summarize_object(schema[name], prefixes[name], version) for name in sorted(schema)]
     return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": summaries}
 
@@ -34,7 +34,10 @@ def describe_org(schema: Schema, prefixes: dict[str, str], version: str) -> dict
 def describe_object(
     schema: Schema, sobject: SObject, prefix: str, record_type_ids: dict[str, str], version: str
 ) -> dict[str, Any]:
-    """Return one object with its fields, record types (`record_type_ids` by developer name) and child relationships."""
+    """Return the full description of one object: its fields, record types and child relationships.
+
+    `record_type_ids` are the ids of its record types by developer name.
+    """
     infos = [
         {
             "active": True,
@@ -67,7 +70,7 @@ def describe_object(
 
 
 def summarize_object(sobject: SObject, prefix: str, version: str) -> dict[str, Any]:
-    """Return one object without its fields."""
+    """Return the short description of one object, without its fields."""
     return {
         "name": sobject.name,
         "label": sobject.label,

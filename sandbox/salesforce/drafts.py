@@ -1,4 +1,4 @@
-"""Rows being written to the org, and their outcome."""
+"""The rows that a call writes to the org, from the sent values to their outcome."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ CLEARED = "#N/A"
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome of one row."""
+    """The outcome of one row: the record's id, whether it was created, and the error of a rejected row."""
 
     id: str | None = None
     is_created: bool = False
@@ -24,13 +24,17 @@ class Outcome:
 
 @dataclass(slots=True)
 class Draft:
-    """One row being written.
+    """One row that is being written.
 
     Attributes:
-        values: Sent values in stored form, by field.
-        parents: Parents given by key.
-        body: The new record; `before` is the current one, empty for an insert.
+        values: The sent values in stored form, by field.
+        parents: The parents that are given by an external key, each as the column and the key.
+        id: The record's id; None until it is known.
+        is_new: Whether the row creates a record.
+        body: The whole record after the write.
+        before: The whole record before the write; empty for a new record.
         has_new_keys: Whether the index of keys needs an update.
+        error: Why the row is rejected; None for a valid row.
     """
 
     values: dict[str, StoredValue] = field(default_factory=dict)
@@ -44,10 +48,10 @@ class Draft:
 
 
 def draft_row(columns: Columns, row: Row) -> Draft:
-    """Parse a row of a JSON call.
+    """Parse a row of a JSON call; an invalid value is recorded as the error of the draft.
 
     Raises:
-        ApiError: a column does not exist.
+        ApiError: INVALID_FIELD, a column does not exist.
     """
     draft = Draft()
     for name, value in row.items():
@@ -56,7 +60,10 @@ def draft_row(columns: Columns, row: Row) -> Draft:
 
 
 def draft_cells(columns: Sequence[Column], cells: Iterable[str]) -> Draft:
-    """Parse a row of a bulk file: an empty cell is ignored, `#N/A` clears the field."""
+    """Parse a row of a bulk file; an invalid value is recorded as the error of the draft.
+
+    An empty cell leaves its field unchanged; `#N/A` clears the field.
+    """
     draft = Draft()
     values = draft.values
     for column, cell in zip(columns, cells, strict=True):

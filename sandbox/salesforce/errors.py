@@ -1,8 +1,8 @@
-"""Errors of the org: for a whole request (`ApiError`) and for one row (`RowError`)."""
+"""Errors of the org: `ApiError` rejects a whole request, `RowError` rejects one row."""
 
 
 class ApiError(Exception):
-    """A request is rejected; as in Salesforce, the response is an array with one error.
+    """The request is rejected. As in Salesforce, the response is an array with one error.
 
     Attributes:
         status: HTTP status.
@@ -20,7 +20,7 @@ class ApiError(Exception):
 
 
 class RowError(Exception):
-    """One row is rejected; the others continue."""
+    """One row is rejected. The other rows of the request are not affected."""
 
     def __init__(self, code: str, message: str, *fields: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -38,10 +38,10 @@ class RowError(Exception):
 
 
 def unknown_column(sobject: str, name: str) -> ApiError:
-    """Return the error for a field that the object lacks."""
+    """Return the error for a field that the object does not have."""
     return ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject}")
 
 
 def unknown_object(name: str) -> ApiError:
-    """Return the error for an object that the org lacks."""
+    """Return the error for an object that the org does not have."""
     return ApiError(404, "NOT_FOUND", f"The requested resource does not exist: {name}")

@@ -1,4 +1,4 @@
-"""The identity URL and the userinfo endpoint: a token's user, and the addresses of the org's services."""
+"""The identity URL and the userinfo endpoint. Both describe the user of a token and list the URLs of the org's services."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from sandbox.salesforce.values import complete_id
 
 
 def identity_url(base: str, user_id: str) -> str:
-    """Return the address of a user's identity."""
+    """Return the identity URL of a user."""
     return f"{base}/id/{ORG_ID}/{user_id}"
 
 
 def describe_identity(org: Org, base: str, org_id: str, user_id: str) -> dict[str, Any] | None:
-    """Return the identity URL's response, or None if the org has no such user."""
+    """Return the response of a user's identity URL; None if this is not the org's id or the org has no such user."""
     user = _find_user(org, complete_id(user_id)) if complete_id(org_id) == ORG_ID else None
     if user is None:
         return None
@@ -47,7 +47,7 @@ def describe_identity(org: Org, base: str, org_id: str, user_id: str) -> dict[st
 
 
 def describe_userinfo(org: Org, base: str, user_id: str) -> dict[str, Any]:
-    """Return the OpenID Connect claims of a user."""
+    """Return the response of the userinfo endpoint: the OpenID Connect claims of a user."""
     user = _find_user(org, user_id)
     assert user is not None, "a session's user is never deleted"
     return {

@@ -1,4 +1,4 @@
-"""Processing of one ingest job: its file in batches, and the three result files."""
+"""Process one ingest job: write its file to the org in batches, and write the three kinds of results."""
 
 import csv
 import gc
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 DELIMITERS = {"COMMA": ",", "TAB": "\t", "PIPE": "|", "SEMICOLON": ";", "CARET": "^", "BACKQUOTE": "`"}
 BATCHES = "DailyBulkApiBatches"
-"""The counter of internal batches, which `/limits` reports."""
+"""The counter of internal batches in a day, which `/limits` reports."""
 
 _MOST_BATCHES = f"{BATCHES}.Max"
 _DAILY_BATCHES = 15_000
 
 ADDED = {"successful": ("sf__Id", "sf__Created"), "failed": ("sf__Id", "sf__Error"), "unprocessed": ()}
-"""Columns that each kind of result adds before the job's own."""
+"""The columns that each kind of result has before the columns of the job's file."""
 
 _ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
 
@@ -44,9 +44,9 @@ class Ingest:
         org: The org to write to.
         jobs: Stores the job's progress.
         job: The job.
-        locked: The fault that locks a share of its rows.
-        parent_locked: The fault that locks a share of the rows whose parent is also in the previous batch: Salesforce
-            processes neighboring batches in parallel, so a parent's children belong in one batch.
+        locked: The fault that locks a share of the rows; None without it.
+        parent_locked: The fault that locks a share of the rows whose parent is also in the previous batch; None without it. It simulates
+            that Salesforce processes neighboring batches in parallel, so that children of one parent must be in one batch.
     """
 
     def __init__(self, org: Org, jobs: "Jobs", job: "Job", locked: Fault | None, parent_locked: Fault | None) -> None:
@@ -59,11 +59,15 @@ class Ingest:
         self._writer = org.writer(job["createdById"])
 
     def run(self, failing: Fault | None, closing: threading.Event) -> None:
-        """Process the remaining rows; `failing` ends the job as Failed after its `processed` rows (default 0).
+        """Process the rows that are not done yet, then end the job. Return early if the job was aborted.
+
+        Args:
+            failing: The fault that ends the job as Failed, after `processed` rows of its options (0 by default); None without it.
+            closing: When it is set, return after the current batch; the job continues at the next start.
 
         Raises:
-            ApiError: an unknown column, a row with too few or too many cells, or the daily batches are used up.
-            csv.Error, UnicodeDecodeError: the file is not CSV in UTF-8.
+            ApiError: A column is unknown, a row has too few or too many cells, or the daily batches are used up.
+            csv.Error, UnicodeDecodeError: The file is not CSV in UTF-8.
         """
         job = self._job
         most = int(failing.options.get("processed", 0)) if failing else None
@@ -96,7 +100,10 @@ class Ingest:
         return columns
 
     def _process(self, header: list[str], columns: Columns, batch: list[list[str]]) -> bool:
-        """Write one batch and its results in one transaction; return False if the job was aborted meanwhile."""
+        """Write one batch and the job's progress in one transaction, and the results to files before the commit.
+
+        Return False, without writing, if the job was aborted meanwhile.
+        """
         if any(len(cells) != len(header) for cells in batch):
             raise ApiError(400, "InvalidBatch", "A row has more or fewer cells than the header")
         client = calling_as(self._job.get("_client", ""))
@@ -143,7 +150,7 @@ class Ingest:
         )
 
     def _find_locks(self, drafts: list[Draft]) -> Callable[[Draft], bool] | None:
-        """Return a function that decides whether a row is locked; None without a fault."""
+        """Return a function that decides whether a row is locked; None if no fault locks rows."""
         locked, parent_locked, held = self._locked, self._parent_locked, self._held
         if parent_locked is not None:
             self._held = {
@@ -159,7 +166,7 @@ class Ingest:
         return None if locked is None else lambda draft: locked.picks_row()
 
     def _save_results(self, job: "Job", batch: list[list[str]], outcomes: Sequence[Outcome]) -> None:
-        """Write the batch's results, shuffled: callers must not rely on the file's order."""
+        """Write the results of the batch in random order, so that tests fail for callers that rely on the order of the file."""
         pairs = list(zip(batch, outcomes, strict=True))
         random.Random(f"{job['id']} {job['_batches']}").shuffle(pairs)
         folder, number = self._jobs.folder(job["id"]), job["_batches"]
@@ -179,7 +186,7 @@ def _read_batch(rows: Iterator[list[str]], most: int) -> list[list[str]]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Disable garbage collection during a batch: it has no cycles, and searching for them costs a fifth of the time."""
+    """Disable garbage collection inside the block: a batch creates no reference cycles, and the search for them takes a fifth of the time."""
     gc.disable()
     try:
         yield
@@ -194,17 +201,17 @@ def read_batches(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def set_batches(connection: sqlite3.Connection, most: int, remaining: int) -> None:
-    """Allow `most` internal batches a day from now on, of which `remaining` are left."""
+    """Set the daily limit of internal batches, and how many of them remain today."""
     pairs = ((_MOST_BATCHES, most), (BATCHES, most - remaining))
     connection.executemany("insert or replace into counter values (?, ?)", pairs)
 
 
 @contextmanager
 def open_data(folder: Path, job: "Job") -> Iterator[Iterator[list[str]]]:
-    """Yield the rows of a job's file, header first.
+    """Yield an iterator over the rows of a job's file, the header first.
 
     Raises:
-        ApiError: the line endings are not those of the job.
+        ApiError: ClientInputError, the file has other line endings than the job states.
     """
     with (folder / "data.csv").open(encoding="utf-8", newline="") as file:
         first = file.readline()
@@ -217,7 +224,11 @@ def open_data(folder: Path, job: "Job") -> Iterator[Iterator[list[str]]]:
 
 
 def stream_results(folder: Path, job: "Job", kind: str) -> Iterator[bytes]:
-    """Yield a result file of a job, `successful`, `failed` or `unprocessed`, in pieces and in no order."""
+    """Yield the results of a kind (`successful`, `failed` or `unprocessed`) as CSV, in pieces.
+
+    The rows of `successful` and `failed` are in random order. `unprocessed` has rows only after the job failed or was aborted. A job without a
+    file has no results, not even a header.
+    """
     if not (folder / "data.csv").exists():
         return
     with (folder / "data.csv").open(encoding="utf-8", newline="", errors="replace") as file:
@@ -240,7 +251,7 @@ def _encode(rows: Iterable[list[str]], job: "Job") -> Iterator[bytes]:
 
 
 def _csv_lines(rows: Iterable[list[str]], job: "Job") -> Iterator[str]:
-    """Write rows as the CSV module does; the rows without quotes, nearly all of them, faster than it does."""
+    """Yield rows as CSV lines with all cells quoted, as the `csv` module writes them. Rows without quotes, nearly all, take a faster path."""
     delimiter, ending = DELIMITERS[job["columnDelimiter"]], _ENDINGS[job["lineEnding"]]
     between = f'"{delimiter}"'
     for cells in rows:

@@ -1,7 +1,7 @@
-"""Bulk API 2.0 jobs: stored on disk, processed in threads beside the event loop, resumed after a restart.
+"""Bulk API 2.0 jobs: stored on disk, processed in threads, and resumed after a restart.
 
-A batch of rows and the job's row count commit together; the batch's results are written just before. So a job
-that stops between two batches continues with the next one, and one that stops inside a batch repeats that batch.
+A batch of rows and the job's row count commit in one transaction; the results of the batch are written just before. So a job
+that stops between two batches continues with the next batch, and a job that stops inside a batch repeats that batch.
 """
 
 import csv
@@ -31,7 +31,7 @@ _HIDDEN = "_"
 
 
 class Jobs:
-    """The bulk jobs of an org. A fault on a job's processing is set on the job's URL path."""
+    """The bulk jobs of an org. Creating the object resumes unfinished jobs. Faults of the processing are set on a job's URL path."""
 
     def __init__(self, org: Org) -> None:
         self._org = org
@@ -48,10 +48,17 @@ class Jobs:
             thread.join()
 
     def create(self, kind: str, body: Job, version: str, user_id: str, path: str) -> Job:
-        """Open an ingest job, or start a query job, at the URL path `path`.
+        """Open an ingest job, or start a query job; return the job.
+
+        Args:
+            kind: `ingest` or `query`.
+            body: The body of the request.
+            version: The API version, such as `v66.0`.
+            user_id: Id of the user who creates the job.
+            path: URL path of the request. The path of the job is this path with the job's id.
 
         Raises:
-            ApiError: Salesforce would not accept the job.
+            ApiError: Salesforce would reject the job.
         """
         if body.get("columnDelimiter", "COMMA") not in DELIMITERS or body.get("lineEnding", "LF") not in _LINE_ENDINGS:
             raise ApiError(400, "INVALIDJOB", "Unknown columnDelimiter or lineEnding")
@@ -77,10 +84,10 @@ class Jobs:
             return [orjson.loads(body) for (body,) in connection.execute("select body from job order by id")]
 
     def find(self, kind: str, job_id: str) -> Job:
-        """Return one job.
+        """Return a job by its id of 15 or 18 characters.
 
         Raises:
-            ApiError: 404 NOT_FOUND.
+            ApiError: 404 NOT_FOUND, there is no such job of this kind.
         """
         with self._org.store.read() as connection:
             row = connection.execute("select body from job where id = ?", (complete_id(job_id),)).fetchone()
@@ -90,17 +97,17 @@ class Jobs:
         return job
 
     def change(self, job_id: str, **values: object) -> Job:
-        """Set fields of a job in its own transaction."""
+        """Set fields of a job, in a transaction of its own; return the changed job."""
         with self._org.store.write() as connection:
             job = self.load(connection, job_id) | values
             self.save(connection, job)
             return job
 
     def end_upload(self, job: Job) -> Job:
-        """Start processing an open job with a file.
+        """Start the processing of an open job whose file was uploaded; return the changed job.
 
         Raises:
-            ApiError: INVALIDJOB after a second upload, INVALIDJOBSTATE if the job is not open or has no file.
+            ApiError: INVALIDJOB, a file was uploaded more than once; INVALIDJOBSTATE, the job is not open or has no file.
         """
         if job["_uploads"] > 1:
             message = (
@@ -117,10 +124,10 @@ class Jobs:
         return changed
 
     def abort(self, job: Job) -> Job:
-        """Stop a job; processed rows remain.
+        """Stop a job; return the changed job. Rows that are already processed are not rolled back.
 
         Raises:
-            ApiError: INVALIDJOBSTATE, it has ended.
+            ApiError: INVALIDJOBSTATE, the job has ended.
         """
         if job["state"] in ENDED:
             raise ApiError(400, "INVALIDJOBSTATE", f"Aborting already {job['state']} Job not allowed")
@@ -130,7 +137,7 @@ class Jobs:
         """Delete an ended job and its files.
 
         Raises:
-            ApiError: INVALIDJOBSTATE, it has not ended.
+            ApiError: INVALIDJOBSTATE, the job has not ended.
         """
         if job["state"] not in ENDED:
             raise ApiError(400, "INVALIDJOBSTATE", f"Deleting a job in state {job['state']} is not allowed")
@@ -203,17 +210,17 @@ class Jobs:
         }
 
     def load(self, connection: sqlite3.Connection, job_id: str) -> Job:
-        """Read a job inside a transaction."""
+        """Return a job, read in the caller's transaction."""
         job: Job = orjson.loads(connection.execute("select body from job where id = ?", (job_id,)).fetchone()[0])
         return job
 
     def save(self, connection: sqlite3.Connection, job: Job) -> None:
-        """Store a job inside a transaction."""
+        """Store a changed job in the caller's transaction."""
         job |= {"systemModstamp": self._org.stamp()}
         connection.execute("update job set body = ? where id = ?", (orjson.dumps(job).decode(), job["id"]))
 
     def end(self, job_id: str, state: str, message: str | None = None) -> None:
-        """End a job unless it has ended meanwhile."""
+        """Set the final state of a job, and its error message if there is one, unless the job has ended meanwhile."""
         with self._org.store.write() as connection:
             job = self.load(connection, job_id)
             if job["state"] not in ENDED:
@@ -281,5 +288,5 @@ class Jobs:
 
 
 def show(job: Job) -> Job:
-    """Return a job as in the API's responses."""
+    """Return a job as responses of the API show it, without our own fields."""
     return {name: value for name, value in job.items() if not name.startswith(_HIDDEN)}

@@ -1,4 +1,4 @@
-"""One org: its metadata, its records and its users; shared by all requests and jobs."""
+"""One org: its metadata, its records and its users. All requests and jobs share it."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ ORG_ID = "00DHp0000000001AAA"
 
 
 class Org:
-    """An org whose state is under `folder` and survives a restart."""
+    """An org. Its state is stored in `folder` and survives a restart."""
 
     def __init__(self, folder: Path, faults: Faults, clock: Clock) -> None:
         self.folder, self.faults, self.clock = folder, faults, clock
@@ -42,7 +42,7 @@ class Org:
         return "PersonContactId" in self.schema["Account"].fields
 
     def enable_person_accounts(self) -> None:
-        """Enable person accounts; as in Salesforce, this can't be undone."""
+        """Enable person accounts. As in Salesforce, this can't be undone."""
         self.schema = load_person_schema()
         self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
@@ -53,10 +53,10 @@ class Org:
             save_records(connection, [body | {"IsPersonType": True} for body in types.values()])
 
     def find_object(self, name: str) -> SObject:
-        """Return the object of a name in a URL or a job.
+        """Return the object with this name, from a URL or a job; case is ignored.
 
         Raises:
-            ApiError: 404 NOT_FOUND.
+            ApiError: 404 NOT_FOUND, the org has no such object.
         """
         sobject = next((item for candidate, item in self.schema.items() if candidate.lower() == name.lower()), None)
         if sobject is None:
@@ -64,25 +64,25 @@ class Org:
         return sobject
 
     def find_user(self, username: str) -> str:
-        """Return the id of a user; create a missing one."""
+        """Return the id of the user with this name; create the user if there is none."""
         with self.store.read() as connection:
             ids = find_ids(connection, "User", "Username", [username.casefold()])
         return next(iter(ids.values()))[0] if ids else self._add_user(username)
 
     def writer(self, user_id: str) -> Writer:
-        """Return a writer that writes rows as a user."""
+        """Return a writer that writes rows as this user."""
         return Writer(self.schema, self.store, self.clock.now, user_id)
 
     def columns(self, sobject: SObject) -> Columns:
-        """Return the writable columns of an object."""
+        """Return the columns of an object, by the names that a caller may use."""
         return Columns(self.schema, sobject)
 
     def stamp(self) -> str:
-        """Return the current time in the records' format."""
+        """Return the sandbox's current time, in the format that records use."""
         return format_time(self.clock.now())
 
     def record_type_ids(self, sobject: SObject) -> dict[str, str]:
-        """Return an object's record types: developer name -> id."""
+        """Return the ids of an object's record types, by developer name."""
         with self.store.read() as connection:
             ids = [row[0] for row in connection.execute("select id from record where id glob '012*'")]
             types = load_records(connection, ids).values()
@@ -102,7 +102,7 @@ class Org:
         return [outcome.id or "" for outcome in outcomes]
 
     def _seed(self) -> None:
-        """Create missing record types and the administrator."""
+        """Create the administrator and the record types that do not exist yet."""
         user_id = self.find_user(ADMINISTRATOR)
         for sobject in self.schema.values():
             record_types = self.record_type_ids(sobject)

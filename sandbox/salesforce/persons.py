@@ -1,8 +1,9 @@
-"""Person accounts: one person as an account and a contact, which the platform keeps in sync.
+"""Person accounts: one person is both an account and a contact, and Salesforce keeps the two in sync.
 
-Enabling them in an org cannot be undone. Rules:
-https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm ; text
-of the error: https://github.com/sorenkrabbe/Chrome-Salesforce-inspector/issues/38
+After person accounts are enabled in an org, they can't be disabled.
+
+Source of the rules: https://developer.salesforce.com/docs/atlas.en-us.api.meta/api/sforce_api_guidelines_personaccounts.htm
+Source of the text of the error: https://github.com/sorenkrabbe/Chrome-Salesforce-inspector/issues/38
 """
 
 import sqlite3
@@ -16,7 +17,7 @@ from sandbox.salesforce.store import Body, load_records, save_records
 
 TREE = ROOT / "sandbox" / "salesforce" / "metadata" / "person_accounts"
 TYPES = ("PersonAccount",)
-"""Developer names of the record types of person accounts."""
+"""Developer names of the record types that make an account a person account."""
 
 _STANDARD = {
     "FirstName": "FirstName",
@@ -30,7 +31,10 @@ _SHARED = ("OwnerId", "LastModifiedDate", "SystemModstamp", "LastModifiedById")
 
 
 def load_person_schema() -> Schema:
-    """Return the schema of an org with person accounts: a contact's custom field `X__c` is an account's `X__pc`, never a key."""
+    """Return the schema of an org with person accounts.
+
+    In it, each custom field `X__c` of a contact is also a field `X__pc` of an account, which is neither an external id nor unique.
+    """
     schema = load_schema((*TREES, TREE))
     account, contact = schema["Account"], schema["Contact"]
     for name, item in contact.fields.items():
@@ -43,7 +47,7 @@ def load_person_schema() -> Schema:
 
 
 class Persons:
-    """The person accounts of an org whose person record types have the ids `type_ids`."""
+    """The rules of an org's person accounts. `type_ids` are the ids of the record types of person accounts."""
 
     def __init__(self, schema: Schema, type_ids: frozenset[str]) -> None:
         custom = {name: name[:-2] + "c" for name in schema["Account"].fields if name.endswith("__pc")}
@@ -51,7 +55,11 @@ class Persons:
         self._type_ids = type_ids
 
     def check(self, draft: Draft) -> None:
-        """Reject an account's draft that mixes person and business fields; compose a person's name."""
+        """Check the draft of an account, and record an error in it; set `Name` and `IsPersonAccount` of a person account.
+
+        A draft is rejected if it changes a business account to a person account or back, sets a field of the other kind of account, or leaves
+        the last name of a person empty.
+        """
         is_person = draft.body.get("RecordTypeId") in self._type_ids
         if draft.before and is_person != draft.before.get("IsPersonAccount", False):
             message = "A business account cannot become a person account, or the other way round"
@@ -69,7 +77,7 @@ class Persons:
     def draft_contacts(
         self, connection: sqlite3.Connection, accounts: Iterable[Draft], fresh: Body
     ) -> list[tuple[Draft, Draft]]:
-        """Return the contacts of person accounts being saved; a new one starts as `fresh`."""
+        """Return each valid draft of a person account, paired with the draft of its contact. A new contact starts with the values `fresh`."""
         people = [draft for draft in list_valid(accounts) if draft.body.get("IsPersonAccount")]
         records = load_records(connection, [draft.body["PersonContactId"] for draft in people if not draft.is_new])
         pairs = []
@@ -83,7 +91,7 @@ class Persons:
         return pairs
 
     def follow_contacts(self, connection: sqlite3.Connection, contacts: Iterable[Draft]) -> None:
-        """Update person accounts from their contacts, which were written directly."""
+        """Copy the shared values of contacts to their person accounts, after these contacts were written directly."""
         by_account = {d.body["AccountId"]: d.body for d in list_valid(contacts) if d.body.get("IsPersonAccount")}
         for account_id, account in load_records(connection, by_account).items():
             contact = by_account[account_id]

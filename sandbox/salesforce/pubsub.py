@@ -1,4 +1,4 @@
-"""The org's Pub/Sub API: a separate gRPC server on the loopback, without TLS."""
+"""The org's Pub/Sub API: a gRPC server of its own on 127.0.0.1, without TLS."""
 
 import threading
 import uuid
@@ -20,10 +20,14 @@ _STALE = f"{_ERROR}.subscription.fetch.replayid.corrupted"
 
 
 class PubSub:
-    """Serves an org's events.
+    """The server of an org's events.
 
-    Faults, by the topic's name: `pubsub_unavailable` ends a stream, `pubsub_twice` delivers a batch twice, `pubsub_reversed`
-    delivers a batch backwards, `pubsub_cut` cuts the last byte off the first event of a batch.
+    Faults are set on the name of a topic:
+
+    - `pubsub_unavailable` ends a stream with an error.
+    - `pubsub_twice` delivers a batch of events twice.
+    - `pubsub_reversed` delivers a batch in reverse order.
+    - `pubsub_cut` removes the last byte of the first event in a batch.
     """
 
     def __init__(self, org: Org) -> None:
@@ -33,7 +37,7 @@ class PubSub:
         self.url = ""
 
     def start(self) -> None:
-        """Listen on a free port; see `url`."""
+        """Start the server on a free port, and set `url`."""
         self._closing.clear()
         self._server = grpc.server(ThreadPoolExecutor(_MOST_STREAMS))
         streams = {"Subscribe": grpc.stream_stream_rpc_method_handler}
@@ -44,14 +48,14 @@ class PubSub:
                 response_serializer=api.MESSAGES[response_type].SerializeToString,
             )
             for name, (request_type, response_type) in api.METHODS.items()
-            if name != "Publish"  # only through the REST API
+            if name != "Publish"  # the sandbox publishes events only through the REST API
         }
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(api.SERVICE, handlers),))
         self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
     def close(self) -> None:
-        """End all streams."""
+        """End all streams and stop the server."""
         self._closing.set()
         self._server.stop(0.2).wait()
 
@@ -97,7 +101,7 @@ class PubSub:
                 self._org.bus.wait(min(_LOOK_S, self._org.clock.real_seconds(KEEP_ALIVE_S)))
 
     def _apply_faults(self, stream: "_Stream", events: list[Any]) -> list[Any]:
-        """Return the responses with some events, with the active faults applied."""
+        """Return the response with these events, changed by the active faults, as a list; empty if there are no events."""
         if not events:
             return []
         faults = self._org.faults
@@ -124,7 +128,7 @@ class PubSub:
 
 
 class _Stream:
-    """One subscription: its position, and the number of events still requested."""
+    """One subscription: its position in the topic, and the number of events that the subscriber has requested and not received."""
 
     def __init__(self, bus: Bus, first: Any, context: Any) -> None:
         self._bus, self._context = bus, context
@@ -136,7 +140,7 @@ class _Stream:
         self._add_requested(first)
 
     def take_requests(self, requests: Iterator[Any]) -> None:
-        """Read the subscriber's fetch requests until it disconnects."""
+        """Add up the subscriber's fetch requests until the subscriber disconnects; then set `is_ended`."""
         try:
             for request in requests:
                 self._add_requested(request)
@@ -146,7 +150,7 @@ class _Stream:
             self.is_ended = True
 
     def read(self) -> list[Any]:
-        """Return the next events, up to the requested number."""
+        """Return the next events of the topic, up to the requested number, and move the position after them."""
         rows = self._bus.read(self.topic, self._after, self._requested) if self._requested else []
         if rows:
             self._after = rows[-1][0]
@@ -161,11 +165,11 @@ class _Stream:
         ]
 
     def repeat_last(self, count: int) -> None:
-        """Deliver the last events again."""
+        """Move the position back by `count` events, so that they are delivered again."""
         self._after -= count
 
     def answer(self, events: list[Any]) -> Any:
-        """Return a response with events."""
+        """Return a response that contains these events."""
         return api.MESSAGES["FetchResponse"](
             events=events,
             latest_replay_id=events[-1].replay_id,
@@ -174,10 +178,13 @@ class _Stream:
         )
 
     def keep_alive(self) -> Any:
-        """Return a response without events, with the newest position in the stream."""
+        """Return a response without events, with the replay id of the position.
+
+        If the topic has no new events, the position first moves to the newest event of all topics.
+        """
         last = (
             self._bus.last()
-        )  # read before the check for new events, so that events published in between come after it
+        )  # read before the check for new events: an event that is published in between has a higher number
         if not self._bus.read(self.topic, self._after, 1):
             self._after = max(self._after, last)
         place = pack_replay_id(self._after, self._bus.now())

@@ -1,7 +1,7 @@
-"""The org's event bus: committed changes as events, retained for 72 hours.
+"""The org's event bus: it publishes committed changes as events and retains them for 72 hours.
 
-Triggers record what a transaction changes in records of the selected objects; just before the commit, these changes become
-events in the same transaction. So every committed write is published, and no rolled-back one.
+SQLite triggers record the changes of a transaction to records of the selected objects. Just before the commit, these changes become
+events in the same transaction. So every committed change is published, and no change that was rolled back.
 """
 
 import itertools
@@ -26,11 +26,14 @@ from sandbox.server.faults import Faults
 
 RETENTION = timedelta(hours=72)
 _MOST_CHANGES = 100_000
-"""Changes of one transaction that get individual events; the rest are combined in an overflow event."""
+"""Maximum number of changes in one transaction that get events of their own; each changed field of a record counts.
+
+The later changes of each object become one overflow event.
+"""
 _STAMPS = {"LastModifiedDate", "LastModifiedById"}
 
 client: ContextVar[str] = ContextVar("client", default="")
-"""The client's name in `Sforce-Call-Options`, during its request."""
+"""The name of the calling client, from its header `Sforce-Call-Options`, while its request is processed; empty without one."""
 
 _TABLES = """
 create table if not exists event (number integer primary key autoincrement, topic text, schema_id text, uuid text,
@@ -48,7 +51,16 @@ create temp trigger record_update after update on main.record when substr(new.id
 
 @dataclass
 class Change:
-    """A transaction's change of one record, or of several records in the same way."""
+    """A change in one transaction, of one record or of several records in the same way.
+
+    Attributes:
+        object: The name of the object.
+        kind: The change type in Salesforce's words, such as `CREATE`, `UPDATE` or `GAP_OVERFLOW`.
+        ids: The ids of the changed records; empty for an overflow.
+        values: The new values in stored form: all of a created record, or the changed ones.
+        changed: The names of the changed fields of an update.
+        user: The id of the user who made the change.
+    """
 
     object: str
     kind: str
@@ -59,13 +71,15 @@ class Change:
 
 
 class Bus:
-    """The events of an org.
+    """The event bus of an org.
+
+    Faults are set on the name of a topic: with `change_gap`, a change becomes a gap event; with `change_overflow` on the topic of its first
+    change, all changes of a transaction become overflow events.
 
     Args:
-        store: Stores the events, beside the records.
+        store: The store of the records, which also stores the events.
         read_schema: Returns the org's current objects.
-        faults: Takes `change_gap` (changes of an object become gap events) and `change_overflow` (a whole transaction), by the
-            topic's name.
+        faults: The active faults.
         clock: The sandbox's time.
     """
 
@@ -100,7 +114,7 @@ class Bus:
         return next((schema for schema in schemas if schema.topic == topic), None)
 
     def schema_of(self, name: str) -> EventSchema:
-        """Return the current schema of an object's events."""
+        """Return the current schema of the events of an object."""
         schema = self._read_schema()
         if schema is not self._known:
             self._known, self._schemas = schema, {}
@@ -109,14 +123,17 @@ class Bus:
         return self._schemas[name]
 
     def read_schema(self, schema_id: str) -> str | None:
-        """Return a schema, current or earlier, as JSON."""
+        """Return a current or earlier schema as JSON, by its id; None if the id is unknown."""
         with self._store.read() as connection:
             row = connection.execute("select json from event_schema where id = ?", (schema_id,)).fetchone()
         present = {schema.id: schema.json for schema in (self.schema_of(name) for name in self._read_schema())}
         return row[0] if row else present.get(schema_id)
 
     def read(self, topic: str, after: int, most: int) -> list[tuple[int, str, str, bytes, int]]:
-        """Return events of a topic within the retention period: number, schema, id, payload, milliseconds."""
+        """Return up to `most` retained events of a topic with a number above `after`, the oldest first.
+
+        Each event is its number, schema id, id, payload, and time of publication in milliseconds.
+        """
         oldest = self.now() - int(RETENTION.total_seconds() * 1000)
         with self._store.read() as connection:
             return connection.execute(
@@ -126,16 +143,16 @@ class Bus:
             ).fetchall()
 
     def last(self) -> int:
-        """Return the number of the newest event of any topic."""
+        """Return the number of the newest event of all topics; 0 if there is none."""
         with self._store.read() as connection:
             return int(connection.execute("select coalesce(max(number), 0) from event").fetchone()[0])
 
     def now(self) -> int:
-        """Return the sandbox's time in milliseconds."""
+        """Return the sandbox's time in milliseconds since 1970."""
         return int(self._clock.now().timestamp() * 1000)
 
     def wait(self, seconds: float) -> None:
-        """Wait until an event is published, at most `seconds`."""
+        """Wait until a transaction commits, or until `seconds` have passed."""
         with self._news:
             self._news.wait(seconds)
 
@@ -172,7 +189,7 @@ class Bus:
         return Change(name, "UPDATE", [after["Id"]], {f: after[f] for f in changed if f in after}, changed, user)
 
     def _merge(self, changes: list[Change]) -> list[Change]:
-        """Combine consecutive identical updates into one event."""
+        """Combine successive updates of an object with the same new values into one change."""
         merged: list[Change] = []
         for change in changes:
             last = merged[-1] if merged else None
@@ -231,7 +248,7 @@ class Bus:
 
 @contextmanager
 def calling_as(name: str) -> Iterator[None]:
-    """Run the block with `name` as the calling client."""
+    """Run the block with `name` as the name of the calling client, which its change events contain."""
     token = client.set(name)
     try:
         yield
@@ -240,15 +257,15 @@ def calling_as(name: str) -> Iterator[None]:
 
 
 def pack_replay_id(number: int, at: int) -> bytes:
-    """Return the replay id after an event, as of a time."""
+    """Return the replay id from which a subscription resumes after event `number`; `at` is its time in milliseconds."""
     return struct.pack(">QQ", number, at)
 
 
 def unpack_replay_id(packed: bytes) -> tuple[int, int]:
-    """Return the number and milliseconds of a replay id.
+    """Return the event number and the time in milliseconds of a replay id.
 
     Raises:
-        ValueError: it is not one of ours.
+        ValueError: The replay id does not come from `pack_replay_id`.
     """
     if len(packed) != 16:
         raise ValueError("invalid replay id")

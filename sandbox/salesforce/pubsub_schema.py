@@ -1,8 +1,9 @@
-"""Change events and platform events as Avro: the schema of an object's topic, and its values in that schema.
+"""Encode change events and platform events in Avro, with one schema for each object's topic.
 
-Shaped as in https://developer.salesforce.com/docs/platform/pub-sub-api/guide/event-deserialization-considerations.html :
-every field may be null, compound fields are records, and a bitmap lists the fields of a change. Change events have no fields that
-Salesforce derives.
+Every field may be null, compound fields are Avro records, and bitmaps list the changed fields. Change events do not contain fields
+that Salesforce derives.
+
+Source: https://developer.salesforce.com/docs/platform/pub-sub-api/guide/event-deserialization-considerations.html
 """
 
 import base64
@@ -49,7 +50,7 @@ _PERSON = ("FirstName", "LastName", "Salutation")
 
 
 class EventSchema:
-    """The schema of one object's topic; it changes with the object's fields."""
+    """The Avro schema of the events of one object. Its id changes if the object's fields change."""
 
     def __init__(self, sobject: SObject) -> None:
         self.object = sobject.name
@@ -68,13 +69,19 @@ class EventSchema:
 
     @property
     def names(self) -> frozenset[str]:
-        """Return the fields of a record that its events contain."""
+        """Return the names of the record's fields that its events contain."""
         return frozenset(self._fields)
 
     def encode(
         self, values: Mapping[str, Any], header: Mapping[str, Any] | None = None, changed: Iterable[str] = ()
     ) -> bytes:
-        """Encode an event of a record's stored `values`; `changed` lists the fields of an update."""
+        """Return an event in Avro.
+
+        Args:
+            values: The record's values in stored form; other fields are null.
+            header: The header of a change event, without its bitmaps; None for a platform event.
+            changed: The names of the changed fields of an update.
+        """
         encoded = {name: _to_avro(self._fields[name], value) for name, value in values.items() if name in self._fields}
         body: dict[str, Any] = {name: encoded.get(name) for name in self._order if name not in self._compounds}
         for compound, parts in self._compounds.items():
@@ -111,12 +118,12 @@ class EventSchema:
 
 
 def event_name(name: str) -> str:
-    """Return the event of an object: `Account` -> `AccountChangeEvent`, `X__c` -> `X__ChangeEvent`."""
+    """Return the name of an object's change event: `AccountChangeEvent` for `Account`, `X__ChangeEvent` for `X__c`."""
     return f"{name.removesuffix('c')}ChangeEvent" if name.endswith("__c") else f"{name}ChangeEvent"
 
 
 def topic_of(name: str) -> str:
-    """Return the topic of an object's changes."""
+    """Return the topic of an object's change events, such as `/data/AccountChangeEvent`."""
     return f"/data/{event_name(name)}"
 
 
@@ -135,7 +142,7 @@ def _is_carried(item: Field, is_platform_event: bool) -> bool:
 
 
 def _find_compounds(name: str, fields: Mapping[str, Field]) -> dict[str, dict[str, str]]:
-    """Return each compound field's parts and their separate fields."""
+    """Return the compound fields of an object: for each, the names of its parts and of the record's fields that hold them."""
     compounds = {}
     for kind in ("Billing", "Mailing"):
         if f"{kind}City" in fields:

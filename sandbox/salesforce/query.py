@@ -1,7 +1,7 @@
-"""Queries over the store: translate SOQL to SQL, and read results page by page.
+"""Run SOQL queries on the store: translate them to SQL, and read results page by page.
 
-A query with more rows than a page stores its row ids as a cursor: a page can be read again, also after a
-restart, and records written meanwhile neither shift the pages nor repeat.
+A query with more rows than fit in a page stores the ids of all rows as a cursor. So a page can be read again, even after a
+restart, and records that are written in the meantime do not shift the pages.
 """
 
 import secrets
@@ -25,7 +25,7 @@ MOST_WITH_ALL_FIELDS = 200
 
 
 class Source(Protocol):
-    """A source of connections: the store, or the transaction of a composite request."""
+    """A source of database connections: the store, or a call, which may be part of a composite request's transaction."""
 
     def read(self) -> AbstractContextManager[sqlite3.Connection]:
         """Yield a connection for reading."""
@@ -36,14 +36,22 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Selected:
-    """One selected field under its path in the query."""
+    """One selected field: its path as in the query, and its compiled value."""
 
     path: str
     value: Value
 
 
 class Plan:
-    """A query for records compiled to SQL; with `link`, a query for children, whose field `link` references the parent."""
+    """A query for records, compiled to SQL.
+
+    Args:
+        catalog: The org's objects, store and current time.
+        query: The parsed query.
+        sobject: The object of the query.
+        is_all: Whether deleted records are included.
+        link: For a child query: the field of the children that references the parent.
+    """
 
     def __init__(
         self, catalog: Catalog, query: Query, sobject: SObject, is_all: bool = False, link: Field | None = None
@@ -59,16 +67,16 @@ class Plan:
                 message = f"Didn't understand relationship '{inner.sobject}' in FROM part of query call."
                 raise ApiError(400, "INVALID_TYPE", message)
             child, item = relation
-            # No response contains deleted children, not even queryAll's.
+            # Child queries never return deleted records, not even in queryAll.
             self.children[item.child_relationship or ""] = Plan(catalog, inner, child, link=item)
 
     def read_ids(self, connection: sqlite3.Connection, most: int) -> list[str]:
-        """Return the ids of the first `most` rows."""
+        """Return the record ids of the first `most` rows."""
         sql = f"{self._ids_sql()} limit {most}"
         return [row[0] for row in connection.execute(sql, self._scope.parameters)]
 
     def save_cursor(self, connection: sqlite3.Connection, cursor: str, soql: str) -> int:
-        """Store the ids of all rows as `cursor`; return their number."""
+        """Store the record ids of all rows under the name `cursor`; return the number of rows."""
         numbered = f"select ?, row_number() over () - 1, id from ({self._ids_sql()})"  # noqa: S608 - see Scope
         parameters = (cursor, *self._scope.parameters)
         total = connection.execute(f"insert into cursor_row {numbered}", parameters).rowcount
@@ -81,7 +89,10 @@ class Plan:
         return int(connection.execute(sql, self._scope.parameters).fetchone()[0])
 
     def read_rows(self, connection: sqlite3.Connection, ids: list[str]) -> Iterator[tuple[Any, ...]]:
-        """Return the rows of `ids` in order: the id, the ids of joined parents, the selected values."""
+        """Return the rows of these records, in the order of `ids`.
+
+        Each row contains the record's id, the ids of its joined parents, and the selected values.
+        """
         place = {record_id: position for position, record_id in enumerate(ids)}
         sql = f"select {self._row_sql()} from {self._scope.joined} where r.id in (select value from json_each(?))"  # noqa: S608
         rows = connection.execute(sql, (array(ids),))
@@ -90,9 +101,9 @@ class Plan:
     def read_cursor(
         self, connection: sqlite3.Connection, cursor: str, start: int, most: int, is_csv: bool = False
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield up to `most` rows of a stored cursor from row `start` on, as in `read_rows`.
+        """Yield up to `most` rows of a stored cursor, beginning with row `start` (0 is the first), in the form of `read_rows`.
 
-        With `is_csv` a row has only its selected values, as in a bulk query's results.
+        With `is_csv`, a row contains only its selected values, in the form of a bulk query's results.
         """
         columns = ", ".join(_csv_sql(item.value) for item in self.selected) if is_csv else self._row_sql()
         joined = self._scope.joined.removeprefix("record r")
@@ -105,7 +116,7 @@ class Plan:
     def render_rows(
         self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]], version: str
     ) -> list[dict[str, Any]]:
-        """Return rows with their children as in a query response."""
+        """Return rows in the form of a query response, with the children of each row."""
         records = [self._render_row(row, version) for row in rows]
         for name, plan in self.children.items():
             children = plan.read_children(connection, [row[0] for row in rows], version)
@@ -117,7 +128,7 @@ class Plan:
     def read_children(
         self, connection: sqlite3.Connection, parents: list[str], version: str
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return the children of each of `parents`; LIMIT and OFFSET apply to each parent."""
+        """Return the children of each parent, by the parent's id. LIMIT and OFFSET apply to each parent by itself."""
         assert self._link is not None
         link = json_sql("r", self._link)
         sql = (
@@ -135,7 +146,11 @@ class Plan:
         }
 
     def _list_paths(self) -> Iterator[str]:
-        """Return the selected paths; FIELDS(...) is expanded to those of the object."""
+        """Yield the selected paths. `FIELDS(...)` becomes the names of the object's fields of that kind.
+
+        Raises:
+            ApiError: MALFORMED_QUERY, the kind of fields is unknown, or ALL or CUSTOM has no LIMIT up to `MOST_WITH_ALL_FIELDS`.
+        """
         for item in self._query.items:
             if not item.expression.function:
                 yield item.expression.path
@@ -176,17 +191,17 @@ class Plan:
 
 
 class Queries:
-    """Runs queries and stores cursors; `source` is the place to read and write, by default the store."""
+    """Runs queries and stores their cursors. `source` yields the connections; by default, the store does."""
 
     def __init__(self, schema: Schema, store: Store, now: Callable[[], datetime], source: Source | None = None) -> None:
         self._catalog, self._source = Catalog(schema, store, now), source or store
 
     def plan(self, soql: str, is_all: bool = False) -> Plan:
-        """Compile a query for records; `is_all` includes deleted records."""
+        """Parse and compile a query for records; `is_all` includes deleted records."""
         return self._compile(parse_soql(soql), is_all)
 
     def answer(self, soql: str, version: str, page_rows: int, is_all: bool = False) -> dict[str, Any]:
-        """Return the first page of a query as a response."""
+        """Run a query and return the response: the first page, or the groups or the count of an aggregate query."""
         query = parse_soql(soql)
         if query.is_aggregate and not query.is_count:
             with self._source.read() as connection:
@@ -207,7 +222,7 @@ class Queries:
         return self.answer_page(cursor, 0, version, page_rows)
 
     def answer_page(self, cursor: str, start: int, version: str, page_rows: int) -> dict[str, Any]:
-        """Return a page of a stored query from row `start` on."""
+        """Return the response with the page of a stored query that begins with row `start`."""
         with self._source.read() as connection:
             plan, total = self.open_cursor(connection, cursor, start)
             rows = list(plan.read_cursor(connection, cursor, start, page_rows))
@@ -219,10 +234,10 @@ class Queries:
         return page | {"records": records}
 
     def open_cursor(self, connection: sqlite3.Connection, cursor: str, start: int) -> tuple[Plan, int]:
-        """Return the plan of a cursor and its total number of rows.
+        """Return the compiled query of a cursor, and its total number of rows.
 
         Raises:
-            ApiError: INVALID_QUERY_LOCATOR.
+            ApiError: INVALID_QUERY_LOCATOR, there is no such cursor, or `start` is negative.
         """
         saved = connection.execute("select soql, total from cursor where id = ?", (cursor,)).fetchone()
         if saved is None or start < 0:
@@ -233,7 +248,11 @@ class Queries:
         return Plan(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
 
     def _answer_groups(self, connection: sqlite3.Connection, query: Query, is_all: bool) -> dict[str, Any]:
-        """Run a query whose rows are groups of records."""
+        """Run a query with groups or aggregates, and return the response.
+
+        Raises:
+            ApiError: EXCEEDED_ID_LIMIT, the result has more rows than a page.
+        """
         scope = Scope(self._catalog, query, find_object(self._catalog.schema, query.sobject), is_all)
         names, values = _name_items(query), [scope.resolve(item.expression) for item in query.items]
         groups = ", ".join(scope.resolve(group).comparable for group in query.groups)
@@ -258,7 +277,7 @@ class Queries:
 
 
 def _name_items(query: Query) -> list[str]:
-    """Return the names of a group's values: alias, field, or `expr0`, `expr1`, ... for functions without an alias."""
+    """Return the name of each selected value of a group: its alias or field; `expr0`, `expr1`, ... for functions without an alias."""
     names, unnamed = list[str](), 0
     for item in query.items:
         if item.alias or not item.expression.function:

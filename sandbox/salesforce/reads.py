@@ -1,4 +1,4 @@
-"""Read resources of the org: its limits, its objects, and its records by query."""
+"""Respond to calls that read the org's limits, its resources, its objects, and its records by query."""
 
 from sandbox.salesforce.call import Answer, Call
 from sandbox.salesforce.describe import describe_object, describe_org, summarize_object
@@ -8,7 +8,7 @@ from sandbox.salesforce.ingest import BATCHES, read_batches
 
 
 def show_limits(call: Call) -> Answer:
-    """Return the limits and what remains of them."""
+    """Return the daily limits, and how much of each remains."""
     with call.read() as connection:
         batches = read_batches(connection)
         queries = connection.execute("select count(*) from job where body ->> 'jobType' = 'V2Query'").fetchone()[0]
@@ -30,7 +30,7 @@ def list_resources(call: Call) -> Answer:
 
 
 def list_jobs(call: Call) -> Answer:
-    """List the kinds of bulk jobs."""
+    """List the resources of bulk jobs: `ingest` and `query`."""
     return Answer(200, {kind: f"/services/data/{call.version}/jobs/{kind}" for kind in ("ingest", "query")})
 
 
@@ -41,36 +41,36 @@ def list_composite(call: Call) -> Answer:
 
 
 def list_objects(call: Call) -> Answer:
-    """Describe the org."""
+    """List all objects of the org, without their fields."""
     return Answer(200, describe_org(call.org.schema, call.org.store.prefixes, call.version))
 
 
 def show_object(call: Call, name: str) -> Answer:
-    """Summarize one object."""
+    """Return the short description of one object, without its fields."""
     org, sobject = call.org, call.org.find_object(name)
     summary = summarize_object(sobject, org.store.prefixes[sobject.name], call.version)
     return Answer(200, {"objectDescribe": summary, "recentItems": []})
 
 
 def describe(call: Call, name: str) -> Answer:
-    """Describe one object."""
+    """Return the full description of one object, with its fields, record types and child relationships."""
     org, sobject = call.org, call.org.find_object(name)
     types = org.record_type_ids(sobject)
     return Answer(200, describe_object(org.schema, sobject, org.store.prefixes[sobject.name], types, call.version))
 
 
 def run_query(call: Call, is_all: bool = False) -> Answer:
-    """Return the first page of a query."""
+    """Run the query in the parameter `q`; return its first page."""
     if "q" not in call.params:
         raise ApiError(400, "MALFORMED_QUERY", "The parameter q is missing")
     return Answer(200, call.queries.answer(call.params["q"], call.version, call.page_rows, is_all))
 
 
 def run_query_all(call: Call) -> Answer:
-    """Return the first page of a query that includes deleted records."""
+    """Run the query in the parameter `q` on all records, deleted ones included; return its first page."""
     return run_query(call, is_all=True)
 
 
 def read_next_page(call: Call, cursor: str, start: str) -> Answer:
-    """Return a later page of a query."""
+    """Return the page of a stored query that begins with row `start`."""
     return Answer(200, call.queries.answer_page(cursor, int(start), call.version, call.page_rows))

@@ -1,6 +1,6 @@
-"""The direct relation of a contact to its account, which the platform creates and moves automatically.
+"""Create and move the direct relation between a contact and its account, as Salesforce does automatically.
 
-A contact's account and its direct relation are one fact, stored twice. See
+The account of a contact is stored twice: in the contact's `AccountId`, and as an AccountContactRelation with `IsDirect`. Source:
 https://help.salesforce.com/apex/HTViewHelpDoc?id=sales.account_contact_relationship_and_validation_rules.htm
 """
 
@@ -27,7 +27,15 @@ NAME = "AccountContactRelation"
 def follow_contacts(
     connection: sqlite3.Connection, store: Store, relation: SObject, contacts: Iterable[Draft], fresh: Body
 ) -> None:
-    """Create or move the direct relations of saved contacts to their account; a new relation starts as `fresh`."""
+    """Create, move or delete the direct relations of saved contacts whose account has changed.
+
+    Args:
+        connection: The transaction.
+        store: The org's store.
+        relation: The object AccountContactRelation.
+        contacts: The drafts of the saved contacts; those with an error are ignored.
+        fresh: The values with which a new relation starts.
+    """
     moved = [
         draft
         for draft in list_valid(contacts)
@@ -53,11 +61,15 @@ def follow_contacts(
 
 
 def settle_merge(connection: sqlite3.Connection, store: Store, relation: SObject, moved: Iterable[Body]) -> None:
-    """Save relations after a merge: one for each pair of account and contact, direct where it is the contact's own.
+    """Save the relations of two merged records, and delete duplicates.
+
+    Of several relations between the same account and contact, the first is kept. A relation is direct if its account is the contact's account.
 
     Args:
-        moved: All relations of the two records, with their new account and contact; the first of several for one
-            pair is kept.
+        connection: The transaction.
+        store: The org's store.
+        relation: The object AccountContactRelation.
+        moved: All relations of both records, already with their new account and contact.
     """
     by_pair: dict[tuple[str, str], Body] = {}
     deleted = [body for body in moved if by_pair.setdefault((body["AccountId"], body["ContactId"]), body) is not body]

@@ -1,4 +1,4 @@
-"""The records of an object that were updated or deleted in a time range: used by replication tools."""
+"""List the records of an object that were updated or deleted in a time range, for replication tools."""
 
 from datetime import datetime
 
@@ -9,13 +9,13 @@ from sandbox.salesforce.values import format_time
 
 
 def list_updated(call: Call, name: str) -> Answer:
-    """List the ids of records created or changed from `start` up to `end`."""
+    """List the ids of records that were created or changed at or after the parameter `start` and before `end`."""
     rows, end = _list_stamped(call, name, is_deleted=False)
     return Answer(200, {"ids": [record_id for record_id, _ in rows], "latestDateCovered": end})
 
 
 def list_deleted(call: Call, name: str) -> Answer:
-    """List the records deleted from `start` up to `end`; the sandbox keeps all of them."""
+    """List the records that were deleted at or after the parameter `start` and before `end`. The sandbox keeps all deleted records."""
     rows, end = _list_stamped(call, name, is_deleted=True)
     with call.read() as connection:
         first = connection.execute("select min(json_extract(body, '$.CreatedDate')) from record").fetchone()[0]
@@ -24,7 +24,11 @@ def list_deleted(call: Call, name: str) -> Answer:
 
 
 def _list_stamped(call: Call, name: str, is_deleted: bool) -> tuple[list[tuple[str, str]], str]:
-    """Return the ids and timestamps of an object's records in the call's time range, and the end of the range."""
+    """Return the ids and timestamps of the object's records in the time range of the call, and the end of that range.
+
+    Raises:
+        ApiError: MALFORMED_QUERY, `start` or `end` is not a time; INVALID_REPLICATION_DATE, `start` is not before `end`.
+    """
     sobject = call.org.find_object(name)
     start, end = (_read_time(call, bound) for bound in ("start", "end"))
     if start >= end:

@@ -1,4 +1,4 @@
-"""The table of data resources; composite requests run their parts through the same table."""
+"""The table of data resources. The parts of a composite request are looked up in the same table."""
 
 import re
 from collections.abc import Callable
@@ -11,10 +11,10 @@ from sandbox.salesforce.errors import ApiError
 
 
 def answer_call(call: Call) -> Answer:
-    """Handle a call.
+    """Find the resource of a call and return its response.
 
     Raises:
-        ApiError: the whole call is rejected.
+        ApiError: The whole call is rejected, or there is no such resource or method.
     """
     is_known = False
     for method, pattern, function in _ROUTES:

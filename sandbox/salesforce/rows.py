@@ -1,4 +1,4 @@
-"""Single records: create, read, update, upsert, delete."""
+"""Respond to calls that create, read, update, upsert or delete a single record."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ def insert_row(call: Call, name: str) -> Answer:
 
 
 def read_row(call: Call, name: str, record_id: str) -> Answer:
-    """Return one record, with all its fields or the requested ones."""
+    """Return one record, with all its fields or those in the parameter `fields`."""
     sobject = call.org.find_object(name)
     fields = split_list(call.params.get("fields", "")) or list(sobject.fields)
     [row] = find_rows(call, sobject, fields, [record_id])
@@ -32,10 +32,10 @@ def read_row(call: Call, name: str, record_id: str) -> Answer:
 
 
 def find_rows(call: Call, sobject: SObject, fields: Sequence[str], ids: Sequence[str]) -> list[dict[str, Any] | None]:
-    """Read up to a page of records; a missing one is None.
+    """Return up to `PAGE_ROWS` records with the given fields, in the order of `ids`; None for each missing record.
 
     Raises:
-        ApiError: INVALID_FIELD.
+        ApiError: INVALID_FIELD, the object does not have a field.
     """
     columns = call.org.columns(sobject)
     names = dict.fromkeys(columns[name].field.name for name in fields)
@@ -48,7 +48,7 @@ def find_rows(call: Call, sobject: SObject, fields: Sequence[str], ids: Sequence
 
 
 def split_list(text: str) -> list[str]:
-    """Split a parameter at its commas."""
+    """Split a parameter at its commas; empty parts are left out."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -72,7 +72,7 @@ def delete_row(call: Call, name: str, record_id: str) -> Answer:
 
 
 def read_row_by_key(call: Call, name: str, key_name: str, value: str) -> Answer:
-    """Return one record by an external id."""
+    """Return the record with this external id; if several match, return 300 with their URLs."""
     sobject = call.org.find_object(name)
     ids = _find(call, sobject, find_key(sobject, key_name), value)
     if not ids:
@@ -81,7 +81,10 @@ def read_row_by_key(call: Call, name: str, key_name: str, value: str) -> Answer:
 
 
 def upsert_row(call: Call, name: str, key_name: str, value: str) -> Answer:
-    """Create or change the one record of an external id."""
+    """Create or change the record with this external id; if several match, return 300 with their URLs.
+
+    With the parameter `updateOnly`, a missing record is not created: 404.
+    """
     sobject = call.org.find_object(name)
     key = find_key(sobject, key_name)
     if key.name == "Id":
@@ -110,7 +113,7 @@ def write_rows(
     key: Field | None = None,
     is_all_or_none: bool = False,
 ) -> list[Outcome]:
-    """Write rows of one object, up to the limit of one call."""
+    """Write rows of one object as the user of the call, with the fault `row_lock` applied; return the outcome of each row."""
     locked = call.org.faults.take(call.url_path, "row_lock")
     writer = call.org.writer(call.user_id)
     with call.write() as connection:

@@ -1,7 +1,7 @@
-"""The org's objects and fields, read from Salesforce DX source files; used by describe and by the validation of rows.
+"""The org's objects and fields, read from Salesforce DX source files. Describe and the validation of rows use them.
 
-Two trees of the same format are merged: `include/crm/metadata` (what the project deploys) and `sandbox/salesforce/metadata`
-(objects of the platform and the Financial Services Cloud package). A field exists when its file does.
+Two folder trees of the same format are merged: `include/crm/metadata`, which the project deploys, and `sandbox/salesforce/metadata`,
+with the objects of Salesforce and of the Financial Services Cloud package. A field exists if its file exists.
 """
 
 import re
@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[2]
 TREES = (ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" / "crm" / "metadata")
 
-# Standard objects have documented key prefixes; custom objects get the next free `aNN` of their org.
+# Documented key prefixes of standard objects. The store gives each custom object the next free `aNN`.
 KEY_PREFIXES = {
     "Account": "001",
     "Contact": "003",
@@ -25,11 +25,11 @@ KEY_PREFIXES = {
     "Task": "00T",
     "AccountContactRelation": "07k",
 }
-# Standard fields that can match records without being external ids: the format has no tag for this.
+# Standard fields that can identify records in an upsert without being external ids. The metadata format has no tag for this.
 ID_LOOKUPS = {("RecordType", "DeveloperName"), ("User", "Username"), ("Contact", "Email")}
-# Custom fields of tasks are declared on Activity, an object that exists only in the metadata.
+# The custom fields of Task are declared on Activity, an object that exists only in the metadata.
 DECLARED_ON = {"Task": "Activity"}
-# Standard fields that only the platform writes: the format has no tag for this.
+# Standard fields that only Salesforce itself writes. The metadata format has no tag for this.
 READ_ONLY = {
     ("AccountContactRelation", "IsDirect"),
     ("Account", "PersonContactId"),
@@ -39,25 +39,34 @@ READ_ONLY = {
     ("Opportunity", "IsWon"),
     ("RecordType", "IsPersonType"),
 }
-# References that are fixed when a record is created, like a master-detail field.
+# References that can't be changed after the record was created, like a master-detail field.
 FIXED_REFERENCES = {("AccountContactRelation", "AccountId"), ("AccountContactRelation", "ContactId")}
-# References to records of several objects: a parent's key alone would not identify the object.
+# References to records of several objects. An external key of the parent is not enough for them, because it does not identify the object.
 POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
 # Fields whose combined values are unique within the object.
 UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId")}
-# Objects whose records people can merge; a merged record references the remaining one.
+# Objects whose records users can merge. A merged record references the remaining one in `MasterRecordId`.
 MERGEABLE = {"Account", "Contact"}
 _STRIP_NAMESPACE = re.compile(r"\{.*?\}")
-# The filter operation of the metadata format that the package's lookup filter uses.
+# The only operation of lookup filters that is implemented; the Financial Services Cloud package uses no other.
 _NOT_EQUAL = "notEqual"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
-    """One field; `type` is the metadata type (`Text`, `Currency`, `Lookup`, ...), or `Id` for the record id.
+    """One field of an object.
 
-    A polymorphic reference points to records of `reference_to`, which queries use, or of `also_to`.
-    `relationship` is the name from a record to its parent, `child_relationship` from the parent to its children.
+    Attributes:
+        type: The metadata type, such as `Text`, `Currency` or `Lookup`; `Id` for the record id.
+        is_id_lookup: Whether an upsert may match records by the field, although it is no external id.
+        is_restricted: Whether only the values of `picklist` are allowed.
+        reference_to: The object of the referenced parent; None for a field that is no reference.
+        also_to: The other objects that a polymorphic reference may point to; queries follow only `reference_to`.
+        relationship: The name in queries for the way from a record to its parent.
+        child_relationship: The name in queries for the way from the parent to its children.
+        on_delete: What happens to the record when its parent is deleted: `SetNull`, `Cascade` or `Restrict`.
+        excluded_record_types: Developer names of the record types that the parent must not have (a lookup filter).
+        is_fixed_after_insert: Whether the reference can't be changed after the record was created.
     """
 
     name: str
@@ -86,7 +95,7 @@ class Field:
 
     @property
     def is_key(self) -> bool:
-        """Return whether an upsert or a relationship column may match records by this field."""
+        """Return whether an upsert, or a column such as `X__r.Key__c`, may identify records by this field."""
         return self.is_external_id or self.is_id_lookup
 
     @property
@@ -105,13 +114,21 @@ class Field:
         return (self.reference_to, *self.also_to) if self.reference_to is not None else ()
 
     def fold(self, value: str) -> str:
-        """Return the form in which key values are compared: case matters only if the field is case-sensitive."""
+        """Return a key value in the form that is compared: unchanged for a case-sensitive field, else without case."""
         return value if self.is_case_sensitive else value.casefold()
 
 
 @dataclass(frozen=True)
 class SObject:
-    """One object of the org, with its record types as (developer name, label) and fields by API name."""
+    """One object of the org.
+
+    Attributes:
+        fields: The fields by API name.
+        record_types: The record types, each as developer name and label.
+        name_format: The format of an auto-numbered name, such as `FR-{0000}`; None for other names.
+        is_controlled_by_parent: Whether access follows the parent record, so that records have no owner.
+        unique_together: Fields whose combined values are unique; empty if there are none.
+    """
 
     name: str
     label: str
@@ -123,17 +140,17 @@ class SObject:
 
     @property
     def is_custom(self) -> bool:
-        """Return whether the API name is a custom object's."""
+        """Return whether this is a custom object."""
         return self.name.endswith("__c")
 
     @cached_property
     def by_lower_name(self) -> dict[str, Field]:
-        """Return fields by lower-case name: field names in the API ignore case."""
+        """Return the fields by lower-case name, because the API ignores the case of names."""
         return {name.lower(): item for name, item in self.fields.items()}
 
     @cached_property
     def by_relationship(self) -> dict[str, Field]:
-        """Return reference fields by lower-case relationship name (`finserv__household__r`)."""
+        """Return the reference fields by the lower-case name of their relationship, such as `finserv__household__r`."""
         return {item.relationship.lower(): item for item in self.fields.values() if item.relationship}
 
     @cached_property
@@ -143,11 +160,11 @@ class SObject:
 
     @cached_property
     def unique(self) -> tuple[str, ...]:
-        """Return the names of unique indexes."""
+        """Return the names of the indexes whose values must be unique: fields, and `A+B` for fields that are unique together."""
         return (*(item.name for item in self.indexed if item.is_unique), *self._together)
 
     def keys_of(self, body: Mapping[str, Any]) -> dict[str, str]:
-        """Return a record's entries in the store's index: folded values by field, and combined unique keys."""
+        """Return the entries of a record in the store's index of keys, by the name of the index; empty for an empty record."""
         keys = {item.name: item.fold(body[item.name]) for item in self.indexed if item.name in body}
         if self.unique_together and body:
             keys[self._together[0]] = " ".join(body[name] for name in self.unique_together)
@@ -162,10 +179,11 @@ Schema = dict[str, SObject]
 
 
 def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
-    """Read the objects of all `trees`; a field in two trees is taken from the later one.
+    """Read the objects of all trees. A field that two trees declare is taken from the later tree.
 
     Raises:
-        ValueError: a file lacks a required tag, or a lookup points to an object in no tree.
+        ValueError: A file is missing or lacks a required tag, a lookup refers to an object that no tree declares, or a lookup filter is
+            not implemented.
     """
     names = {path.name for tree in trees for path in (tree / "objects").iterdir() if path.is_dir()}
     read = {name: _load_object(name, trees) for name in sorted(names - set(DECLARED_ON.values()))}
@@ -179,7 +197,7 @@ def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
 
 
 def find_children_of(schema: Schema, sobject: SObject, relationship: str) -> tuple[SObject, Field] | None:
-    """Return the object of a child relationship and its field that references the parent; None if there is none."""
+    """Return the child object of a child relationship, and the child's field that references the parent; None if it does not exist."""
     for child in schema.values():
         for item in child.fields.values():
             if sobject.name in item.targets and (item.child_relationship or "").lower() == relationship.lower():
@@ -292,7 +310,7 @@ def _relationship(name: str) -> str:
 
 
 def _child_relationship(field_name: str, name: str) -> str | None:
-    """Return the name of a child relationship in queries; a package's has its namespace, like its fields."""
+    """Return the name of a child relationship in queries: of a custom field, `<name>__r`, with the namespace of the field's package."""
     if not name or not field_name.endswith("__c"):
         return name or None
     namespace, has_one, _ = field_name.removesuffix("__c").partition("__")

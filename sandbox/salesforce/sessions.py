@@ -1,4 +1,4 @@
-"""Authorization: connected apps, their tokens, and the daily limit of API requests."""
+"""Connected apps, their logins and tokens, and the daily limit of API requests."""
 
 import secrets
 import threading
@@ -12,7 +12,7 @@ from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.store import Store
 
 IDLE = timedelta(hours=2)
-"""A session expires after this time without a call."""
+"""A token expires after this time without a call."""
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
@@ -21,7 +21,7 @@ _SKEW = timedelta(minutes=3)
 
 
 class OAuthError(Exception):
-    """A login is rejected with OAuth's error format, HTTP 400."""
+    """A login is rejected, with HTTP 400 and OAuth's error format."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(f"{error}: {description}")
@@ -30,7 +30,7 @@ class OAuthError(Exception):
 
 @dataclass(frozen=True)
 class Consumer:
-    """A connected app; `public_key` is PEM, of a key or of a certificate's key."""
+    """A connected app and the user of its logins. `public_key` is a key in PEM format, for logins by JWT."""
 
     client_id: str
     client_secret: str | None
@@ -39,7 +39,7 @@ class Consumer:
 
 
 class Sessions:
-    """Consumers and tokens, which survive a restart."""
+    """The connected apps and tokens of an org. Both survive a restart; the number of used calls does not."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
@@ -62,15 +62,15 @@ class Sessions:
         self._consumers[consumer.client_id] = consumer
 
     def log_in(self, form: Mapping[str, str], basic: tuple[str, str] | None, base: str) -> tuple[str, Consumer]:
-        """Return a token for a JWT or client credentials.
+        """Log in by JWT or client credentials; return a new token and its connected app.
 
         Args:
             form: The posted fields.
-            basic: Client id and secret of the Authorization header.
-            base: The org's own URL, also a valid audience.
+            basic: Client id and secret in the Authorization header; None without one.
+            base: The org's own URL, which a JWT may name as audience.
 
         Raises:
-            OAuthError: the login is rejected; with Salesforce's message.
+            OAuthError: The login is rejected. The error and its description are those of Salesforce.
         """
         grant = form.get("grant_type")
         if grant == JWT_BEARER:
@@ -90,10 +90,10 @@ class Sessions:
         return token, consumer
 
     def use(self, token: str) -> str:
-        """Count a call under a token and return its username.
+        """Count a call with this token; return the username of the token.
 
         Raises:
-            ApiError: INVALID_SESSION_ID, or REQUEST_LIMIT_EXCEEDED if the daily calls are used up.
+            ApiError: INVALID_SESSION_ID, the token is unknown or expired; REQUEST_LIMIT_EXCEEDED, the daily calls are used up.
         """
         username, now = self._usernames.get(token), self._now()
         if username is None or now - self._used_at[token] > IDLE:
@@ -107,22 +107,22 @@ class Sessions:
         return username
 
     def find_username(self, token: str) -> str | None:
-        """Return the username of a valid token, without counting a call."""
+        """Return the username of a valid token, without counting a call; None for an invalid token."""
         is_open = token in self._usernames and self._now() - self._used_at[token] <= IDLE
         return self._usernames[token] if is_open else None
 
     def revoke(self, token: str) -> None:
-        """Expire a token for its owner.
+        """Expire a token at the request of its owner.
 
         Raises:
-            OAuthError: invalid_token.
+            OAuthError: `invalid_token`, the token is not valid.
         """
         if self.find_username(token) is None:
             raise OAuthError("invalid_token", "The token was invalid")
         self.expire(token)
 
     def expire(self, token: str | None = None) -> None:
-        """Expire one token, or all."""
+        """Expire one token; None expires all tokens."""
         tokens = [token] if token is not None else list(self._usernames)
         with self._store.write() as connection:
             connection.executemany("delete from session where token = ?", [(item,) for item in tokens])
@@ -130,7 +130,7 @@ class Sessions:
             self._usernames.pop(item, None)
 
     def set_daily_calls(self, most: int, remaining: int) -> None:
-        """Allow `most` calls a day from now on, of which `remaining` are left."""
+        """Set the daily limit of calls, and how many of them remain today."""
         with self._store.write() as connection:
             connection.execute("insert or replace into counter values ('DailyApiRequests', ?)", (most,))
         self.daily_calls, self.calls_used = most, most - remaining

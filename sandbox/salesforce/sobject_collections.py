@@ -1,4 +1,4 @@
-"""Collections of records: create, update, upsert and delete up to 200, read up to 2,000."""
+"""Respond to calls about several records: create, update, upsert or delete up to 200 of them, or read up to 2,000."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def insert_records(call: Call) -> Answer:
 
 
 def update_records(call: Call) -> Answer:
-    """Update up to 200 records; each carries its `id`."""
+    """Update up to 200 records. Each contains its `id`."""
     return Answer(200, [_render_outcome(outcome) for outcome in _write(call, "update")])
 
 
@@ -61,12 +61,12 @@ def delete_records(call: Call) -> Answer:
 
 
 def read_records_of_url(call: Call, name: str) -> Answer:
-    """Read records of one object; `ids` and `fields` are parameters."""
+    """Read up to 2,000 records of one object. The query parameters `ids` and `fields` are lists with commas."""
     return _read(call, name, *(split_list(call.params.get(parameter, "")) for parameter in ("ids", "fields")))
 
 
 def read_records_of_body(call: Call, name: str) -> Answer:
-    """Read up to 2,000 records of one object; `ids` and `fields` are in the body."""
+    """Read up to 2,000 records of one object. The body contains the lists `ids` and `fields`."""
     body = call.body if isinstance(call.body, dict) else {}
     return _read(call, name, *(body.get(parameter) for parameter in ("ids", "fields")))
 
@@ -98,7 +98,7 @@ def _group_by_object(call: Call, ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _delete_error(errors: dict[str, RowError | None], record_id: str) -> RowError | None:
-    """Return the error of an id; an id of no object has none in `errors`."""
+    """Return the error of an id; MALFORMED_ID for an id of no object, which is missing in `errors`."""
     return errors.get(record_id, RowError("MALFORMED_ID", f"malformed id {record_id}"))
 
 

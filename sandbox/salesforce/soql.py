@@ -1,4 +1,4 @@
-"""SOQL parser: the selected fields, the object and the conditions of a query.
+"""Parse SOQL queries into their selected fields, object and conditions.
 
     SELECT item, ... FROM object [alias] [WHERE condition] [GROUP BY expression, ... [HAVING condition]]
         [ORDER BY expression [ASC|DESC] [NULLS FIRST|LAST], ...] [LIMIT n] [OFFSET n]
@@ -7,7 +7,7 @@
     condition   with AND, OR, NOT, brackets and comparisons: =, !=, <>, <, <=, >, >=, LIKE, [NOT] IN
     value       text, number, date, time, TRUE, FALSE, NULL, a date literal; for IN a list or (query)
 
-Not: TYPEOF, GROUP BY ROLLUP and CUBE, WITH, FOR, USING SCOPE, fiscal date literals.
+Not supported: TYPEOF, GROUP BY ROLLUP and CUBE, WITH, FOR, USING SCOPE, fiscal date literals.
 """
 
 import re
@@ -22,7 +22,7 @@ MOST_OFFSET = 2000
 AGGREGATES = frozenset({"COUNT", "COUNT_DISTINCT", "SUM", "AVG", "MIN", "MAX"})
 _FUNCTIONS = AGGREGATES | {"CALENDAR_YEAR", "CALENDAR_QUARTER", "CALENDAR_MONTH", "DAY_IN_MONTH", "DAY_ONLY", "FIELDS"}
 _OPERATORS = frozenset({"=", "!=", "<>", "<", "<=", ">", ">=", "like"})
-# Words that can follow an item or an object, and so are not its alias.
+# Words that can follow an item or an object without being its alias.
 _CLAUSES = frozenset({"from", "where", "group", "having", "order", "limit", "offset", "with", "for", "using"})
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -41,7 +41,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 @dataclass(frozen=True)
 class Expression:
-    """The path of a field, or a function of it (`function` in capitals); `COUNT()` has no path."""
+    """The path of a field, or a function of it. The name of the function is in capitals; `COUNT()` has an empty path."""
 
     path: str
     function: str = ""
@@ -51,18 +51,18 @@ class Expression:
 
     @property
     def key(self) -> str:
-        """Return a value that is equal for equal expressions, ignoring case."""
+        """Return a text that is the same for expressions that differ only in case."""
         return str(self).lower()
 
     @property
     def is_aggregate(self) -> bool:
-        """Return whether its value aggregates rows."""
+        """Return whether the function aggregates rows."""
         return self.function in AGGREGATES
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`left operator value`; the value is a list or a query for `in` and `not in`."""
+    """A comparison of an expression (`left`) with a value. For `in` and `not in`, the value is a list or a query."""
 
     left: Expression
     operator: str
@@ -71,7 +71,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Not:
-    """The opposite of a condition."""
+    """The negation of a condition."""
 
     part: "Condition"
 
@@ -89,7 +89,7 @@ Condition = Comparison | Not | Junction
 
 @dataclass(frozen=True)
 class Order:
-    """One sort key."""
+    """One sort key of ORDER BY."""
 
     by: Expression
     is_descending: bool = False
@@ -98,7 +98,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Item:
-    """One selected expression, under its alias where it has one."""
+    """One selected expression, with its alias; empty without one."""
 
     expression: Expression
     alias: str = ""
@@ -106,7 +106,20 @@ class Item:
 
 @dataclass
 class Query:
-    """A parsed query; `children` are the queries among its items, whose `sobject` is a relationship's name."""
+    """A parsed query.
+
+    Attributes:
+        sobject: The name of the object; for a child query, the name of the child relationship.
+        alias: The object's alias; empty without one.
+        items: The selected expressions.
+        children: The selected child queries.
+        where: The condition of WHERE; None without one.
+        groups: The expressions of GROUP BY.
+        having: The condition of HAVING; None without one.
+        orders: The sort keys of ORDER BY.
+        limit: The number of LIMIT; None without one.
+        offset: The number of OFFSET.
+    """
 
     sobject: str
     alias: str
@@ -121,12 +134,12 @@ class Query:
 
     @property
     def is_count(self) -> bool:
-        """Return whether it is `SELECT COUNT()`, which returns a number instead of rows."""
+        """Return whether this is a `SELECT COUNT()`, which returns a number instead of rows."""
         return self.items == [Item(Expression("", "COUNT"))]
 
     @property
     def is_aggregate(self) -> bool:
-        """Return whether its rows are groups, not records."""
+        """Return whether the rows of the result are groups of records instead of records."""
         return bool(self.groups) or any(item.expression.is_aggregate for item in self.items)
 
 
@@ -134,7 +147,7 @@ def parse_soql(text: str) -> Query:
     """Parse a query.
 
     Raises:
-        ApiError: MALFORMED_QUERY, with the unexpected token.
+        ApiError: MALFORMED_QUERY, with the unexpected token; NUMBER_OUTSIDE_VALID_RANGE, OFFSET is too large.
     """
     return _Parser(text).parse()
 
@@ -190,7 +203,7 @@ class _Parser:
         return query
 
     def _parse_inner(self) -> Query:
-        """Parse a query in brackets, after the opening bracket."""
+        """Parse a query in brackets whose opening bracket was already read."""
         query = self._parse_query()
         self._expect(")")
         return query
@@ -254,7 +267,7 @@ class _Parser:
         return Comparison(left, "!=" if operator == "<>" else operator, span or self._take_literal())
 
     def _take_span(self) -> Span | None:
-        """Return the next token if it is a date literal, or None."""
+        """Return the date literal that comes next; None, without reading a token, if there is none."""
         kind, word = self._tokens[self._at] if self._at < len(self._tokens) else ("", "")
         is_counted = self._tokens[self._at + 1 : self._at + 2] == [("sign", ":")]
         if kind != "word" or not (is_counted or parse_span(word, None)):
@@ -327,7 +340,11 @@ class _Parser:
 
 
 def _check(query: Query) -> None:
-    """Reject queries that are valid in Salesforce's grammar but break its rules."""
+    """Reject a query that has a valid syntax but breaks other rules of SOQL.
+
+    Raises:
+        ApiError: MALFORMED_QUERY; NUMBER_OUTSIDE_VALID_RANGE, OFFSET is too large.
+    """
     if any(child.is_aggregate for child in query.children):
         _fail("a child query has neither groups nor aggregates")
     if query.offset > MOST_OFFSET:
@@ -367,7 +384,7 @@ def _list_compared(condition: Condition | None) -> list[Expression]:
 
 
 def _unescape(char: str) -> str:
-    # A pattern's own wildcards stay escaped: LIKE needs to know them.
+    # An escaped wildcard stays escaped, so that LIKE does not use it as a wildcard.
     return "\\" + char if char in "%_" else _ESCAPES.get(char, char)
 
 

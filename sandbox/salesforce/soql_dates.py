@@ -1,4 +1,4 @@
-"""Date literals of SOQL: `TODAY`, `LAST_N_DAYS:30`, `THIS_QUARTER`; each is a range of whole days.
+"""Date literals of SOQL, such as `TODAY`, `LAST_N_DAYS:30` or `THIS_QUARTER`. Each is a range of whole days.
 
 Source: https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_dateformats.htm
 """
@@ -22,24 +22,32 @@ _NINETY = re.compile(r"(LAST|NEXT)_90_DAYS")
 
 @dataclass(frozen=True)
 class Span:
-    """Whole units of time, relative to the current unit: from `first` to `end`, exclusive."""
+    """A range of whole units of time, such as days or quarters.
+
+    `first` and `end` count units from the current one, which is 0; `end` is exclusive. So last month is `Span("MONTH", -1, 0)`.
+    """
 
     unit: str
     first: int
     end: int
 
     def find_days(self, today: date) -> tuple[date, date]:
-        """Return the first day of the span and the first day after it."""
+        """Return the first day of the range, and the first day after it."""
         return _find_start(self.unit, today, self.first), _find_start(self.unit, today, self.end)
 
     def find_moments(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return the start and end of the span in the users' time zone."""
+        """Return the start of the range and its end (exclusive), in the users' time zone."""
         first, end = self.find_days(now.astimezone(TIME_ZONE).date())
         return datetime.combine(first, time(), TIME_ZONE), datetime.combine(end, time(), TIME_ZONE)
 
 
 def parse_span(word: str, count: int | None) -> Span | None:
-    """Return the span of a date literal and the number after its colon; None if it is not a date literal."""
+    """Return the range of a date literal; None if the word is no date literal.
+
+    Args:
+        word: The literal without its number, such as `TODAY` or `LAST_N_DAYS`.
+        count: The number after the colon; None without one.
+    """
     word = word.upper()
     if ninety := _NINETY.fullmatch(word):
         word, count = f"{ninety[1]}_N_DAYS", 90 if count is None else None
@@ -59,7 +67,7 @@ def parse_span(word: str, count: int | None) -> Span | None:
 
 
 def _find_start(unit: str, day: date, offset: int) -> date:
-    """Return the first day of the unit `offset` units after that of `day`; weeks begin on Sunday."""
+    """Return the first day of the unit of time that is `offset` units after the one with `day`. Weeks begin on Sunday."""
     if unit == "DAY":
         return day + timedelta(offset)
     if unit == "WEEK":

@@ -1,6 +1,6 @@
-"""The org's state in one SQLite file: records as JSON, the index of their keys, and all other state that survives a restart.
+"""The org's state in one SQLite file: the records as JSON, the index of their keys, and all other state that survives a restart.
 
-One writer at a time (`write`) and any number of readers (`read`), by SQLite's write-ahead log.
+SQLite's write-ahead log allows one writer at a time (`write`) and any number of readers (`read`).
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ from sandbox.salesforce.values import make_id
 
 Body = dict[str, Any]
 ID_END = "~"
-"""Sorts after every character of an id."""
+"""A character that sorts after every character of an id, for range queries by key prefix."""
 
 _TABLES = """
 create table if not exists record (id text primary key, body text not null, is_deleted int not null) without rowid;
@@ -37,7 +37,7 @@ create table if not exists cursor (id text primary key, soql text, total int);
 
 
 class Store:
-    """The SQLite file of one org under `folder`."""
+    """The SQLite file of one org, in `folder`."""
 
     def __init__(self, folder: Path, schema: Schema) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,20 @@ class Store:
     def watch(
         self, tables: str, before_commit: Callable[[sqlite3.Connection], None], after_commit: Callable[[], None]
     ) -> None:
-        """Register callbacks before and after every commit; `tables` are created for them."""
+        """Register callbacks that run before and after every commit.
+
+        Args:
+            tables: SQL that creates the tables and triggers of the callbacks.
+            before_commit: Called inside the transaction.
+            after_commit: Called after the transaction.
+        """
         with self._lock:
             self._writer.executescript(tables)
         self._before_commit, self._after_commit = before_commit, after_commit
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Yield the single writer's transaction: committed when the block ends, rolled back if it raises."""
+        """Yield a connection in a transaction, after any other writer has ended. Commit at the end, or roll back if the block raises."""
         with self._lock:
             self._writer.execute("begin immediate")
             try:
@@ -75,7 +81,7 @@ class Store:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection that sees the last committed state; a streamed response uses it from several threads in turn."""
+        """Yield a connection that sees the last committed state. Several threads may use it one after the other, for a streamed response."""
         connection = self._connect()
         try:
             yield connection
@@ -83,12 +89,12 @@ class Store:
             connection.close()
 
     def close(self) -> None:
-        """Close the file, after a write in progress."""
+        """Close the file, after a write in progress has ended."""
         with self._lock:
             self._writer.close()
 
     def object_of(self, record_id: str) -> str | None:
-        """Return the object with an id's key prefix."""
+        """Return the name of the object of a record id, by the id's key prefix; None for an unknown prefix."""
         return self._objects.get(record_id[:3])
 
     def _connect(self) -> sqlite3.Connection:
@@ -113,13 +119,13 @@ class Store:
 
 
 def new_ids(connection: sqlite3.Connection, prefix: str, count: int) -> list[str]:
-    """Return ids for `count` new records, ascending."""
+    """Return ids for `count` new records, in ascending order."""
     last = take_numbers(connection, prefix, count)
     return [make_id(prefix, number) for number in range(last - count + 1, last + 1)]
 
 
 def take_numbers(connection: sqlite3.Connection, name: str, count: int) -> int:
-    """Increase the counter `name` by `count` and return its new value."""
+    """Increase the counter `name` by `count`; return its new value, the last of the taken numbers."""
     row = connection.execute(
         "insert into counter values (?1, ?2) on conflict (name) do update set value = value + ?2 returning value",
         (name, count),
@@ -128,7 +134,7 @@ def take_numbers(connection: sqlite3.Connection, name: str, count: int) -> int:
 
 
 def load_records(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str, Body]:
-    """Return the records among `ids` that are not deleted, by id."""
+    """Return the records with these ids, by id. Unknown ids and deleted records are left out."""
     rows = connection.execute(
         "select id, body from record where id in (select value from json_each(?)) and not is_deleted",
         (_array(ids),),
@@ -137,7 +143,10 @@ def load_records(connection: sqlite3.Connection, ids: Iterable[str]) -> dict[str
 
 
 def find_ids(connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]) -> dict[str, list[str]]:
-    """Return the ids of records by key value, without deleted records and unknown values."""
+    """Return the ids of the records that have one of the folded key values, by that value.
+
+    Unknown values and deleted records are left out.
+    """
     by_value = defaultdict(list)
     rows = connection.execute(
         "select value, id from record_key where object = ? and field = ? and value in (select value from json_each(?))",
@@ -151,7 +160,10 @@ def find_ids(connection: sqlite3.Connection, sobject: str, field: str, folded: I
 def find_records(
     connection: sqlite3.Connection, sobject: str, field: str, folded: Iterable[str]
 ) -> dict[str, list[Body]]:
-    """Return records by key value, without deleted records and unknown values."""
+    """Return the records that have one of the folded key values, by that value.
+
+    Unknown values and deleted records are left out.
+    """
     by_value = defaultdict(list)
     rows = connection.execute(
         "select k.value, r.body from record_key k cross join record r on r.id = k.id"
@@ -164,7 +176,10 @@ def find_records(
 
 
 def find_children(connection: sqlite3.Connection, prefix: str, field: str, parents: Iterable[str]) -> list[Body]:
-    """Return the records under a key prefix, not deleted, whose reference `field` (a schema name) is one of `parents`."""
+    """Return the records with this key prefix whose reference `field` points to one of `parents`, without deleted records.
+
+    `field` becomes part of the SQL, so it must be a name from the schema.
+    """
     parent_ids = list(parents)
     if not parent_ids:
         return []
@@ -185,7 +200,7 @@ def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None
 
 
 def index_keys(connection: sqlite3.Connection, sobject: SObject, changes: Iterable[tuple[Body, Body]]) -> None:
-    """Update the index of keys for records that changed from the first to the second of each pair."""
+    """Update the index of keys for changed records. Each change is a record before and after it; before is empty for a new record."""
     removed, added = [], []
     for before, after in changes:
         old, new = sobject.keys_of(before), sobject.keys_of(after)

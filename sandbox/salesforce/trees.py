@@ -1,4 +1,4 @@
-"""Create records with their children in one request: all or none."""
+"""Create records with their children in one request. If a record is rejected, none is created."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,17 @@ MOST_RECORDS, MOST_LEVELS, MOST_OBJECTS = 200, 5, 5
 
 @dataclass
 class Node:
-    """One record of a tree; `link` is the field that references its parent."""
+    """One record of a tree.
+
+    Attributes:
+        sobject: The object.
+        reference: The caller's name for the record in this request.
+        row: The sent values.
+        level: The depth in the tree; 1 for the top.
+        parent: The parent record; None at the top.
+        link: The field that references the parent; empty at the top.
+        id: The record's id, once it is created.
+    """
 
     sobject: SObject
     reference: str
@@ -27,7 +37,7 @@ class Node:
 
 
 class _Failed(Exception):
-    """Rows of one level are rejected."""
+    """Records of one level are rejected, so the transaction must be rolled back."""
 
     def __init__(self, results: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -35,7 +45,7 @@ class _Failed(Exception):
 
 
 def insert_tree(call: Call, name: str) -> Answer:
-    """Insert records of one object and, level by level, their children."""
+    """Insert records of one object and then, level by level, their children. Return 400 with the errors of the first rejected level."""
     nodes = list(_read_nodes(call.org.schema, call.org.find_object(name), call.body, 1, None))
     _check(nodes)
     nodes.sort(key=lambda node: (node.level, node.sobject.name))
@@ -57,10 +67,10 @@ def insert_tree(call: Call, name: str) -> Answer:
 
 
 def _read_nodes(schema: Schema, sobject: SObject, body: Any, level: int, parent: Node | None) -> Iterator[Node]:
-    """Yield the records of `body` and all below them.
+    """Yield the records of `body` and all their descendants, each parent before its children.
 
     Raises:
-        ApiError: it is not a tree of records that each have a type and a reference.
+        ApiError: The body is not a tree of records, or a record has no `type`, no `referenceId` or an unknown child relationship.
     """
     records = body.get("records") if isinstance(body, dict) else None
     if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):

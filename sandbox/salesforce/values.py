@@ -1,7 +1,7 @@
-"""Field values: the formats that a caller may send, the stored form, and the form in responses.
+"""Convert field values from the formats that a caller may send to the stored form, and from there to the form in responses.
 
-Stored forms: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
-Salesforce's `YYYY-MM-DDThh:mm:ss.000+0000` in UTC, references as 18-character ids, everything else as text.
+The stored forms are: numbers as decimal text (never a float), checkboxes as booleans, dates as `YYYY-MM-DD`, times as
+Salesforce's `YYYY-MM-DDThh:mm:ss.000+0000` in UTC, references as 18-character ids, and everything else as text.
 """
 
 import re
@@ -17,7 +17,7 @@ from sandbox.salesforce.schema import Field
 
 StoredValue = str | bool | None
 NUMBERS = frozenset({"Number", "Currency", "Percent"})
-# The types whose length is checked. A long text counts too.
+# The types whose length is checked, long texts included.
 TEXTS = frozenset({"Text", "TextArea", "LongTextArea", "Phone", "Url", "Email", "AutoNumber"})
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -31,7 +31,7 @@ _CHECK = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 def value_parser(field: Field) -> Callable[[object], StoredValue]:
     """Return a function that converts a sent value (CSV text or JSON) to its stored form.
 
-    The function never receives null: callers check for empty fields. It raises `RowError`.
+    The function raises `RowError` for an invalid value. Callers must not pass null: they handle empty fields themselves.
     """
     if field.is_reference:
         return lambda value: _parse_id(field, value)
@@ -46,13 +46,13 @@ def value_parser(field: Field) -> Callable[[object], StoredValue]:
 
 
 def format_time(moment: datetime) -> str:
-    """Return a moment in the form used in storage and JSON."""
+    """Return an aware time in the form that storage and JSON responses use."""
     utc = moment.astimezone(UTC)
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}+0000"
 
 
 def render_json(field: Field, value: object) -> object:
-    """Return a stored value for a JSON response; decimals keep every digit."""
+    """Return a stored value in the form of a JSON response; numbers keep every digit. Null is False for a checkbox."""
     if value is None:
         return False if field.type == "Checkbox" else None
     if field.type in NUMBERS:
@@ -61,7 +61,7 @@ def render_json(field: Field, value: object) -> object:
 
 
 def make_id(prefix: str, number: int) -> str:
-    """Return the 18-character id of record `number` under a key prefix; ids ascend with numbers."""
+    """Return the 18-character id of a record by its key prefix and number; a higher number gives a higher id."""
     digits = ""
     while number:
         number, digit = divmod(number, 62)
@@ -70,7 +70,7 @@ def make_id(prefix: str, number: int) -> str:
 
 
 def complete_id(value: str) -> str:
-    """Return a 15-character id with its three check characters, which encode the letters' case."""
+    """Return a 15-character id with three check characters, which encode the case of its letters. Other values are returned unchanged."""
     if len(value) != 15:
         return value
     return value + _check(value[:5]) + _check(value[5:10]) + _check(value[10:])
@@ -114,7 +114,7 @@ def _parse_email(field: Field, value: object) -> str:
 
 
 def _plain_number(field: Field) -> str:
-    """Return the pattern of numbers that need no rounding, nearly all in a load; the others take the slower path."""
+    """Return a regular expression for numbers that need no rounding: nearly all numbers of a sync. Others are parsed more slowly."""
     return rf"-?(?:0|[1-9][0-9]{{0,{field.precision - field.scale - 1}}})\.[0-9]{{1,{field.scale or 1}}}"
 
 

@@ -1,7 +1,7 @@
-"""Inserts, updates and upserts of a batch of rows, each validated by the org's metadata; an error affects only its own row.
+"""Insert, update and upsert batches of rows. Each row is validated by the org's metadata, and an error affects only its own row.
 
-The rows of a batch go through each step together, so that a lookup is one query for the whole batch. As in Salesforce,
-one check covers the whole batch: rows with the same key all fail.
+All rows of a batch go through each step together, so that a lookup is one query for the whole batch. As in Salesforce,
+one check concerns the whole batch: if several rows have the same key, all of them fail.
 """
 
 import sqlite3
@@ -30,11 +30,11 @@ from sandbox.salesforce.store import (
 from sandbox.salesforce.values import format_time
 
 BATCH_ROWS = 10_000
-"""Rows of one internal batch of a bulk job, the range of the duplicate check."""
+"""Maximum number of rows in one internal batch of a bulk job. Rows with the same key are detected only within a batch."""
 
 
 class Writer:
-    """Writes rows into the org as the user `user_id`."""
+    """Writes rows to the org as the user `user_id`."""
 
     def __init__(self, schema: Schema, store: Store, now: Callable[[], datetime], user_id: str) -> None:
         self._schema, self._store, self._now, self._user_id = schema, store, now, user_id
@@ -58,10 +58,10 @@ class Writer:
         is_all_or_none: bool = False,
         is_locked: Callable[[Draft], bool] | None = None,
     ) -> list[Outcome]:
-        """Write `rows` of a JSON call as `write_drafts` does.
+        """Parse the rows of a JSON call and write them with `write_drafts`, which documents the arguments; return the outcomes.
 
         Raises:
-            ApiError: a column does not exist; nothing is written.
+            ApiError: INVALID_FIELD, a column does not exist; nothing is written.
         """
         columns = Columns(self._schema, sobject)
         drafts = [draft_row(columns, row) for row in rows]
@@ -78,13 +78,17 @@ class Writer:
         is_all_or_none: bool = False,
         is_locked: Callable[[Draft], bool] | None = None,
     ) -> list[Outcome]:
-        """Write rows (at most a batch) inside the caller's transaction; outcomes are in the rows' order.
+        """Write one batch of rows in the caller's transaction; return the outcomes in the order of the rows.
 
         Args:
-            operation: `insert`, `update` (rows carry `Id`) or `upsert` (rows carry `key`).
+            connection: The transaction.
+            sobject: The object of all rows.
+            operation: `insert`, `update` (rows contain `Id`) or `upsert` (rows contain `key`).
+            drafts: The parsed rows; those with an error are not written.
             columns: The columns with which the rows were parsed.
-            is_all_or_none: Whether one row's error rejects all rows.
-            is_locked: Returns whether another transaction locks a row.
+            key: The field that identifies the records of an upsert; None for the id.
+            is_all_or_none: Whether the error of one row rejects all rows.
+            is_locked: Returns whether another transaction locks the row; None if no row is locked.
         """
         if is_locked is not None:
             for draft in drafts:
@@ -181,7 +185,7 @@ class Writer:
     def _find_parents(
         self, connection: sqlite3.Connection, sobject: SObject, column: Column, values: set[str]
     ) -> dict[str, list[str]]:
-        """Return the ids of the parents that have each of `values`."""
+        """Return the ids of the parents with each key value, by that value; an empty list if no parent has it."""
         key = column.parent_key
         assert key is not None
         if column.name == "RecordTypeId":
@@ -217,7 +221,7 @@ class Writer:
                     draft.error = RowError("REQUIRED_FIELD_MISSING", message, *missing)
 
     def _check_move(self, draft: Draft, fixed: list[Field]) -> RowError | None:
-        """Reject a change of a fixed parent."""
+        """Return the error if the row changes a parent that can't be changed; None otherwise."""
         for item in fixed:
             if item.name in draft.values and _differs(draft, item.name):
                 return refuse_field(item)
@@ -225,7 +229,7 @@ class Writer:
         return refuse_names(["AccountId"]) if is_persons and _differs(draft, "AccountId") else None
 
     def _stamps(self) -> tuple[Body, Body]:
-        """Return the audit fields of an update, and those of an insert."""
+        """Return the values of the audit fields for an update, and those for an insert."""
         now = format_time(self._now())
         changed = {"LastModifiedDate": now, "SystemModstamp": now, "LastModifiedById": self._user_id}
         return changed, changed | {"CreatedDate": now, "CreatedById": self._user_id}
@@ -241,7 +245,10 @@ class Writer:
     def _check_references(
         self, connection: sqlite3.Connection, sobject: SObject, columns: Columns, drafts: list[Draft]
     ) -> None:
-        """Check the parents; one found by its key exists, and is read only if a filter applies."""
+        """Check that each parent has the right object, exists and matches the lookup filter; record an error in each invalid draft.
+
+        A parent that was found by its key exists, so it is read only if there is a filter.
+        """
         fields = {column.name: column.field for column in columns.values() if column.is_reference}
         if not fields:
             return
@@ -283,7 +290,7 @@ class Writer:
                     draft.error = draft.error or RowError("DUPLICATE_VALUE", message, *{label} & sobject.fields.keys())
 
     def _draft_contacts(self, connection: sqlite3.Connection, accounts: list[Draft]) -> list[tuple[Draft, Draft]]:
-        """Draft each person account's contact; an invalid contact rejects the account."""
+        """Return each draft of a person account with the draft of its contact. An error of the contact rejects the account."""
         if self._persons is None:
             return []
         contact = self._schema["Contact"]
@@ -335,10 +342,10 @@ class Writer:
 
 
 def find_key(sobject: SObject, name: str) -> Field:
-    """Return the key field of an upsert.
+    """Return the key field of an upsert by its name.
 
     Raises:
-        ApiError: it is not an external id; with Salesforce's message.
+        ApiError: INVALID_FIELD, the object has no such field, or records can't be matched by it.
     """
     key = sobject.by_lower_name.get(name.lower())
     if key is None or not key.is_key:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sandbox.server.clock import Clock
 
 ABORTED = 0
-"""Status recorded for a request whose connection was reset before the response began."""
+"""Status that is recorded for a request whose connection was reset before the response began."""
 
 _VARIABLE = re.compile(
     r"""/(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}  # a GUID
@@ -22,7 +22,7 @@ _VARIABLE = re.compile(
 
 
 def name_route(path: str) -> str:
-    """Return `path` in lower case with ids and dates as `{}`: one name for one route."""
+    """Return the name of the route of `path`: the path in lower case, with `{}` in place of ids and dates."""
     return _VARIABLE.sub("/{}", path.lower().rstrip("/"))
 
 
@@ -32,7 +32,7 @@ class Calls:
 
     Attributes:
         clock: The sandbox's time.
-        pace: How many times faster than the clock rate limits pass.
+        pace: Divisor of time limits: at 10, a limit per 60 seconds becomes one per 6 seconds of the sandbox's clock.
     """
 
     clock: Clock
@@ -44,19 +44,19 @@ class Calls:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def count(self, path: str, status: int) -> None:
-        """Count one call of `path`."""
+        """Count one response with `status` to a request for `path`."""
         route = name_route(path)
         with self._lock:
             self._by_second[route][self.clock.now().isoformat(timespec="seconds")] += 1
             self._by_status[route][status] += 1
 
     def allow(self, limit: str, most: int, seconds: float) -> bool:
-        """Return whether one more call stays within `most` per `seconds` of the clock; record a violation if not.
+        """Count one call under a rate limit, and return True. If the limit is reached, record a violation and return False.
 
         Args:
-            limit: Name under which calls are counted and violations reported.
-            most: Allowed calls in any time span of that length. A rejected call is not counted.
-            seconds: Length of the time span.
+            limit: Name of the limit.
+            most: Number of calls allowed in any time span of `seconds`. A rejected call does not count.
+            seconds: Length of the time span by the sandbox's clock; it is divided by `pace`.
         """
         with self._lock:
             now = self.clock.now()
@@ -68,7 +68,7 @@ class Calls:
             return is_allowed
 
     def count_since(self, limit: str, since: datetime) -> int:
-        """Return how many calls were allowed under a limit after `since`."""
+        """Return how many calls a limit has allowed after `since`."""
         with self._lock:
             return sum(at > since for at in self._allowed.get(limit, ()))
 
@@ -81,7 +81,7 @@ class Calls:
             self._violations.clear()
 
     def report(self) -> dict[str, object]:
-        """Return `{"total", "routes": {route: {"count", "status": {..}, "seconds": {..}}}, "violations": {limit: n}}`."""
+        """Return the counts: `{"total", "routes": {route: {"count", "status": {..}, "seconds": {..}}}, "violations": {limit: n}}`."""
         with self._lock:
             routes = {
                 route: {

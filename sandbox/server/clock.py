@@ -1,4 +1,4 @@
-"""The sandbox's clock, which a test can set, and which can run N times faster than the wall clock."""
+"""The sandbox's clock. A test can set it, and it can run faster than the wall clock."""
 
 import time
 from dataclasses import dataclass, field
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 @dataclass
 class Clock:
-    """A clock that starts at the machine's time unless `start` is given.
+    """A clock that starts at `start`, by default the machine's time.
 
     Attributes:
-        rate: Sandbox seconds that pass in one real second.
-        start: Sandbox time (UTC) at the moment of the last change.
+        rate: Number of sandbox seconds that pass in one real second.
+        start: Sandbox time (UTC) when the clock was started or last set.
     """
 
     rate: float = 1.0
@@ -37,5 +37,5 @@ class Clock:
         self.rate = self.rate if rate is None else rate
 
     def real_seconds(self, seconds: float) -> float:
-        """Return how long `seconds` of sandbox time last on the wall clock."""
+        """Return how many real seconds pass during `seconds` of sandbox time."""
         return seconds / self.rate

@@ -1,10 +1,10 @@
-"""Faults on demand: kind, route and frequency; drawn from a seed so that a run can be repeated.
+"""Faults on demand. A fault has a kind, a route and a frequency; a seed makes its random draws repeatable.
 
-A fault is active on a route. The code that can apply it calls `take(route, kind)`:
+The code that applies a fault calls `take(route, kind)`:
 
-* `front.py` applies transport faults for every vendor (`TRANSPORT`);
-* a vendor's list applies row faults (`ROWS` through `distort`, `rows_added`/`rows_removed` through `shift`);
-* any other kind belongs to one vendor's app, which takes it by name (`token_expired`, `row_lock`, ...).
+* `front.py` applies the transport faults (`TRANSPORT`) for every vendor.
+* A vendor's list endpoint applies the row faults: `ROWS` through `distort`, `rows_added` and `rows_removed` through `shift`.
+* Any other kind (`token_expired`, `row_lock`, ...) is applied by the one vendor that has it.
 """
 
 import fnmatch
@@ -42,7 +42,7 @@ POISON: tuple[Any, ...] = (
     True,
     -1,
 )
-"""Content of a poisoned cell, unless the fault specifies a value."""
+"""Values for a poisoned cell. One is drawn unless the fault's options have `value`."""
 
 
 @dataclass
@@ -51,14 +51,24 @@ class Fault:
 
     Attributes:
         route: Path of the route, case-insensitive; `*` and `?` are wildcards.
-        kind: One of TRANSPORT or ROWS, or a kind of one vendor's app.
+        kind: One of TRANSPORT or ROWS, `rows_added`, `rows_removed`, or a kind of one vendor.
         seed: Seed of this fault's random draws.
-        times: How many calls it affects; None means all.
-        after: How many calls it skips first (so 1 affects the second page).
-        share: Share of rows for kinds that corrupt rows, of calls for all others.
-        options: Options of the kind: `seconds` (latency; drip: between two pieces, 1), `bytes` (drip: of a piece, 1; bomb: after
-            decompression, 1 GiB), `status` (maintenance; 302), `body` (maintenance: html, json or empty), `retry_after` (too_many_requests; absent sends no
-            header), `status` (server_error; 503), `field`, `to`, `value`, `factor` (rows), `count` (rows_added, rows_removed).
+        times: Maximum number of calls to affect; None means no maximum.
+        after: Number of calls to skip first: 1 skips the first page.
+        share: Probability, from 0 to 1, that the fault affects a row (kinds that corrupt rows) or a call (all other kinds).
+        options: Options of the kind, with their defaults:
+
+            * latency: `seconds` (1).
+            * drip: `bytes` per piece (1), `seconds` between two pieces (1).
+            * bomb: `bytes` after decompression (1 GiB).
+            * maintenance: `status` (302), `body` (`html` by default, `json` or `empty`).
+            * too_many_requests, server_error: `retry_after` (by default the response has no such header).
+            * server_error: `status` (503).
+            * the kinds in ROWS: `field`, `to` (field_renamed), `value` (field_added, poison), `factor` (field_scaled).
+            * rows_added, rows_removed: `count` (1).
+
+        id: Number that `Faults.add` assigns.
+        hits: Number of calls affected so far.
     """
 
     route: str
@@ -79,20 +89,20 @@ class Fault:
 
     @property
     def is_row_kind(self) -> bool:
-        """Return whether `share` is a share of rows."""
+        """Return whether `share` applies to rows instead of calls."""
         return self.kind in ROWS or self.kind.startswith("row_")
 
     def has_route(self, path: str) -> bool:
-        """Return whether this fault applies to `path`."""
+        """Return whether `path` matches the fault's route."""
         return fnmatch.fnmatchcase(path.lower().rstrip("/"), self.route)
 
     def picks_row(self) -> bool:
-        """Draw whether the next row is affected, with probability `share`."""
+        """Return, at random with probability `share`, whether the next row or call is affected."""
         return self.random.random() < self.share
 
 
 class Faults:
-    """The active faults, checked in the order in which they were added."""
+    """The active faults, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._faults: dict[int, Fault] = {}
@@ -117,11 +127,11 @@ class Faults:
         self._faults.clear()
 
     def report(self) -> list[dict[str, Any]]:
-        """Return every fault with the number of its hits."""
+        """Return all faults as dicts of their attributes, including `id` and `hits`."""
         return [asdict(fault) for fault in self._faults.values()]
 
     def take(self, route: str, kind: str) -> Fault | None:
-        """Return the fault of `kind` that applies to this request of `route`, and count a hit; None if there is none."""
+        """Return the first fault of `kind` that affects this call of `route`, and count a hit. Return None if there is none."""
         for fault in list(self._faults.values()):
             if fault.kind == kind and fault.has_route(route) and self._strikes(fault):
                 return fault
@@ -140,7 +150,7 @@ class Faults:
 
 
 def scale(value: Any, factor: Any) -> Any:
-    """Return a number, or a number in text, times the factor; return any other value unchanged."""
+    """Multiply a number, or a number in text, by the factor. Text stays text. Return any other value unchanged."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         return value
     try:
@@ -151,7 +161,7 @@ def scale(value: Any, factor: Any) -> Any:
 
 
 def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
-    """Apply the row faults on `route` to `rows`; return `rows` itself if there are none."""
+    """Return `rows` with all active faults of ROWS on `route` applied."""
     for kind in ROWS:
         if fault := faults.take(route, kind):
             rows = list(_corrupt(fault, rows))
@@ -159,7 +169,11 @@ def distort(faults: Faults, route: str, rows: list[Row]) -> list[Row]:
 
 
 def shift(faults: Faults, route: str, rows: Sequence[Any], skip: int) -> Sequence[Any]:
-    """Insert or remove rows before the window of a page that skips `skip` rows, if it is not the first."""
+    """Simulate a list that changes between two pages; return the changed rows.
+
+    `skip` is the number of rows before the page. On the first page (0), nothing changes. `rows_removed` drops rows at the start of the
+    list, so the caller misses rows. `rows_added` repeats rows at the start, so the caller gets rows twice.
+    """
     if skip and (fault := faults.take(route, "rows_removed")):
         return rows[int(fault.options.get("count", 1)) :]
     if skip and (fault := faults.take(route, "rows_added")):
@@ -187,5 +201,5 @@ def _corrupt(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
 
 
 def _retype(value: Any) -> Any:
-    """Change a value's type: a number to text, text to an object, anything else to text."""
+    """Change a value's type: text to an object, anything else to text."""
     return {"value": value} if isinstance(value, str) else str(value)

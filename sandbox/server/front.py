@@ -1,6 +1,6 @@
-"""The sandbox's front end: counts every call and applies transport faults, for all vendors.
+"""The sandbox's front end for all vendors. It counts calls and applies transport faults.
 
-It must be the outermost ASGI application, because a reset needs the server's own connection.
+It must be the outermost ASGI application, because resetting a connection needs the server's own connection object.
 """
 
 import asyncio
@@ -21,31 +21,33 @@ _SLAM = struct.pack("ii", 1, 0)  # SO_LINGER on, zero seconds: closing sends RST
 
 
 class ByPort:
-    """ASGI application that routes each port in `own` to its application, and all others to `app`."""
+    """ASGI application that forwards requests by port: a port in `own` to its application, any other port to `app`."""
 
     def __init__(self, app: ASGIApp, own: Mapping[int, ASGIApp]) -> None:
         self.app, self.own = app, own
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one call with the application of the port that received it."""
+        """Forward one call to the application of the port that received it."""
         app = self.own.get(scope["server"][1], self.app) if scope["type"] == "http" else self.app
         await app(scope, receive, send)
 
 
 class Front:
-    """ASGI application around one of the sandbox's own.
+    """ASGI application that wraps another one. It counts its calls and applies transport faults to them.
 
     Args:
-        app: Receives every call that no fault handles.
-        root: Path prefix, in faults and counts, of an application with its own listener; callers of that listener do
-            not see it.
+        app: The wrapped application. It receives every call that no fault handles.
+        faults: The active faults.
+        calls: The call counts.
+        root: Prefix of the paths in faults and call counts, for an application on its own port. Callers of that port use paths
+            without it.
     """
 
     def __init__(self, app: ASGIApp, faults: Faults, calls: Calls, root: str = "") -> None:
         self.app, self.faults, self.calls, self.root = app, faults, calls, root
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, with the active faults."""
+        """Serve one request, apply the active faults, and count the call."""
         if scope["type"] != "http" or scope["path"].startswith(_ADMIN):
             await self.app(scope, receive, send)
             return
@@ -91,7 +93,7 @@ class Front:
             await self.app(scope, receive, send)
 
     async def _cut(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Declare the full length, send half of the body, and reset the connection."""
+        """Declare the full length of the body, send half of it, and reset the connection."""
         start, body = await self._whole(scope, receive)
         await send(start)
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
@@ -110,13 +112,14 @@ class Front:
             if message.done():
                 if message.result()["type"] == "http.disconnect":
                     return
-                message = asyncio.ensure_future(receive())  # the request itself, which the app has not read
+                # It was the request's body, which the app has not read: await the next message.
+                message = asyncio.ensure_future(receive())
                 await asyncio.sleep(pause)
         message.cancel()
         await send({"type": "http.response.body", "body": b""})
 
     async def _whole(self, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
-        """Return the start of the app's response, with the length of its body, and its body."""
+        """Run the app. Return the start message of its response, with a correct content-length header, and the full body."""
         start: Message = {}
         body = bytearray()
 
@@ -134,14 +137,14 @@ class Front:
 
 
 def _reset(receive: Receive) -> None:
-    """Close the caller's connection with RST."""
+    """Close the caller's connection with a TCP reset (RST)."""
     transport: Any = receive.__self__.transport  # type: ignore[attr-defined]  # uvicorn's request cycle
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _SLAM)
     transport.abort()
 
 
 def _bomb(fault: Fault) -> bytes:
-    """Return an empty JSON array among a large number of spaces, compressed."""
+    """Return a gzip body that decompresses to an empty JSON array with a very large number of spaces in it."""
     packer, blanks = zlib.compressobj(wbits=31), b" " * 2**20
     parts = [packer.compress(b"[")]
     parts += [packer.compress(blanks) for _ in range(int(fault.options.get("bytes", 2**30)) // len(blanks) + 1)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_once(path: Path, pem: bytes) -> None:
-    """Write a key unless one exists: of concurrent writers, the first wins."""
+    """Write a key to `path` unless the file exists. If several processes write at once, the first key stays."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=".key-", dir=path.parent)
     try:

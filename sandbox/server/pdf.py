@@ -1,4 +1,4 @@
-"""Small, valid PDF files: pages of plain lines; the same text gives the same bytes."""
+"""Small, valid PDF files with pages of plain text lines. The same text always gives the same bytes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ Page = Sequence[str]
 
 
 def write_pdf(pages: Sequence[Page]) -> bytes:
-    """Return a PDF with the lines of each page."""
+    """Return a PDF file. A page is a sequence of lines."""
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",

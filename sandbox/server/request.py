@@ -1,4 +1,4 @@
-"""Request bodies and responses of the sandbox's own routes, below `/_sandbox`."""
+"""Request bodies and responses of the control routes below `/_sandbox`."""
 
 import json
 from decimal import Decimal
@@ -10,7 +10,11 @@ from sandbox.server.rows import dump
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """Return the JSON object of a body with its decimals exact; an empty body is an empty object."""
+    """Parse the JSON object in a request's body. Numbers with a fraction become Decimal; an empty body gives `{}`.
+
+    Raises:
+        HTTPException: 400, if the body is not JSON.
+    """
     body = await request.body()
     try:
         value: dict[str, Any] = json.loads(body, parse_float=Decimal) if body else {}
@@ -20,5 +24,5 @@ async def read_body(request: Request) -> dict[str, Any]:
 
 
 def reply(value: Any) -> Response:
-    """Return a value as a JSON response, its decimals exact."""
+    """Return a JSON response. Decimals keep all their digits."""
     return Response(dump(value), media_type="application/json")

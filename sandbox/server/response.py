@@ -12,7 +12,7 @@ from sandbox.server.rows import dump
 
 
 class Refused(Exception):
-    """An error response with `status` and `body` (None for an empty body)."""
+    """Raised to answer a request with an error response: `status`, and `body` as JSON (None for an empty body)."""
 
     def __init__(self, status: int, body: Any = None) -> None:
         super().__init__(status, body)
@@ -20,7 +20,7 @@ class Refused(Exception):
 
 
 def create_vendor_app() -> FastAPI:
-    """Return an application without routes that renders `Refused` errors."""
+    """Return an application without routes that turns `Refused` into its error response."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
     @app.exception_handler(Refused)
@@ -31,20 +31,20 @@ def create_vendor_app() -> FastAPI:
 
 
 def reply(value: Any, status: int = 200) -> Response:
-    """A JSON response that keeps every digit of decimals."""
+    """Return a JSON response. Decimals keep all their digits."""
     return Response(dump(value), status, media_type="application/json")
 
 
 def write_moment(moment: datetime) -> str:
-    """Return a moment in UTC, to the second: "2026-11-20T15:00:00Z"."""
+    """Write a moment in UTC, to the second: "2026-11-20T15:00:00Z"."""
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read_query(request: Request, **documented: str) -> dict[str, str]:
-    """Return the parameters of a call over their defaults.
+    """Return the query parameters of a request. `documented` has the default of every allowed parameter.
 
     Raises:
-        Refused: 400, where one is not documented or is given twice.
+        Refused: 400, if a parameter is not documented or is given twice.
     """
     pairs = request.query_params.multi_items()
     for name in {name for name, _ in pairs}:
@@ -56,12 +56,12 @@ def read_query(request: Request, **documented: str) -> dict[str, str]:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form."""
+    """Return the fields of a request's form as text."""
     return {name: str(value) for name, value in (await request.form()).items()}
 
 
 def read_basic(headers: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return user and password of a Basic login, or None."""
+    """Return user and password from a Basic `authorization` header, or None if there is no valid one."""
     scheme, _, encoded = headers.get("authorization", "").partition(" ")
     try:
         user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
@@ -71,6 +71,6 @@ def read_basic(headers: Mapping[str, str]) -> tuple[str, str] | None:
 
 
 def read_bearer(headers: Mapping[str, str]) -> str:
-    """Return the token of a Bearer login, or ""."""
+    """Return the token from a Bearer `authorization` header, or "" if there is none."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" else ""

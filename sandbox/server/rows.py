@@ -1,4 +1,4 @@
-"""Rows in an API's responses: tuples over a list of field names, and JSON that keeps every digit of a decimal."""
+"""Rows in an API's responses, as tuples with a shared list of field names, and JSON that keeps all digits of decimals."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ import orjson
 
 
 class Missing:
-    """Type of MISSING."""
+    """The type of MISSING."""
 
 
 MISSING = Missing()
-"""Marks a field that a row does not have (not the same as null)."""
+"""Value of a field that a row does not have. It differs from None, which is JSON's null."""
 
 
 class Rows(NamedTuple):
-    """Rows of one table: `values[n][i]` belongs to `fields[i]`. In ascending order of `id`."""
+    """Rows of one table, in ascending order of `id`. `values[n][i]` is the value of field `fields[i]` in row n."""
 
     fields: tuple[str, ...]
     values: Sequence[tuple[Any, ...]]
 
     def positions(self) -> dict[str, int]:
-        """Return the position of every field."""
+        """Return the index of every field in a row, by name."""
         return {name: position for position, name in enumerate(self.fields)}
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Return every row as a dict without its missing fields."""
+        """Return the rows as dicts. A dict omits the fields that are MISSING in its row."""
         return [
             {name: value for name, value in zip(self.fields, row, strict=True) if value is not MISSING}
             for row in self.values
@@ -45,17 +45,17 @@ class Source(Protocol):
         ...
 
     def find_rows(self, table: str, as_of: date | None = None) -> Rows:
-        """Return a table: as of the end of a day if the table is dated, otherwise as it is now."""
+        """Return a table. A dated table is as of the end of `as_of` (by default the last closed day), any other is current."""
         ...
 
     def find_additional_accounts(self, client_id: int) -> set[int]:
-        """Return ids of other households' accounts that this household also sees."""
+        """Return the ids of accounts of other households that household `client_id` can also see."""
         ...
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A documented object: its field names, in order."""
+    """The field names of a documented object, in order."""
 
     fields: tuple[str, ...]
 
@@ -64,28 +64,28 @@ class Shape:
         return dict.fromkeys(self.fields)
 
     def fill(self, values: dict[str, Any]) -> tuple[Any, ...]:
-        """Return a row with the `known` fields, and null in all others."""
+        """Return a row with the given values by field name, and None in all other fields."""
         return tuple((self._blank | values).values())
 
 
 def dump(value: Any) -> bytes:
-    """Return `value` as JSON; decimals become numbers with all their digits."""
+    """Return `value` as JSON. Decimals become numbers with all their digits."""
     return orjson.dumps(value, default=_write)
 
 
 def dump_line(row: dict[str, Any]) -> bytes:
-    """Return one row as a line of JSON."""
+    """Return one row as JSON with a newline at the end."""
     return orjson.dumps(row, default=_write, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def dump_rows(rows: Iterable[dict[str, Any]]) -> bytes:
-    """Return rows as a bare JSON array."""
+    """Return rows as a JSON array."""
     return dump(list(rows))
 
 
 def _write(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(format(value, "f"))
-    if isinstance(value, int):  # beyond 64 bits, as a poisoned cell may be
+    if isinstance(value, int):  # only an integer that orjson does not write itself
         return orjson.Fragment(str(value))
     raise TypeError(f"cannot write {type(value).__name__} as JSON")

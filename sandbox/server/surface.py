@@ -1,4 +1,4 @@
-"""The served part of a vendor's API document, and the test requests that compare the sandbox with it."""
+"""Surfaces: the part of a vendor's API document that the sandbox serves, and the values for requests that test it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Caller:
-    """An authenticated client, and the objects that exist for it.
+    """The credentials and values with which schemathesis calls the sandbox.
 
     Attributes:
         headers: Headers of every call.
-        parameters: Parameter -> values to call it with, because random ones would find nothing.
-        properties: Definition -> property -> its values; every request sends all of these properties.
+        parameters: Values by name of the parameter. They refer to existing objects; random values would find none.
+        properties: Values by definition and property, for request bodies. Every body has all of these properties.
     """
 
     headers: Mapping[str, str]
@@ -24,14 +24,14 @@ class Caller:
 
 @dataclass(frozen=True)
 class Surface:
-    """A vendor's API document, and its served part.
+    """A vendor's API document, and which part of it the sandbox serves.
 
     Attributes:
-        document: Pattern of the document's file name (OpenAPI or Swagger, JSON).
+        document: Pattern of the document's file name (OpenAPI or Swagger, as JSON).
         root: Path in the sandbox under which the document's paths are served.
-        routes: The document's paths with their served methods.
-        log_in: Takes the sandbox's address, creates the objects that calls need, returns the caller.
-        missing: Definitions that the document references but lacks.
+        routes: The methods that the sandbox serves, by path in the document.
+        log_in: Takes the sandbox's URL, logs in, creates the objects that calls need, and returns the caller.
+        missing: Names of definitions that the document references but does not contain.
         refused: Documented parameters that the sandbox rejects because it does not support them.
     """
 
@@ -43,7 +43,7 @@ class Surface:
     refused: frozenset[str] = frozenset()
 
     def cut(self, document: Document, caller: Caller) -> Document:
-        """Return the document with only the served routes and supported parameters, limited to values that exist for `caller`."""
+        """Return the document reduced to served routes and supported parameters. It allows only the caller's values."""
         definitions = document["definitions"] | {name: {"type": "object"} for name in self.missing}
         for name, properties in caller.properties.items():
             declared = definitions[name]["properties"]

@@ -1,1 +1,1 @@
-"""Tamarac: login, lists, bulk reports and its own office."""
+"""Tamarac: login, lists, bulk reports, and its own households."""

@@ -1,8 +1,12 @@
-"""Tamarac's API: the small public part, and our assumptions for the rest.
+"""Tamarac's API: the small part that is publicly documented, and our assumptions for the rest.
 
-What the public documentation leaves open, with our choices: a night's files are complete at 05:30 in New York, so a
-session closes on the following day; `pageSize` is 200 and at most 1000; a page's link contains an opaque `pageToken`;
-a request for holdings after the last closed day returns that day's, as `As Of Date` shows.
+Our assumptions:
+
+- The custodians' nightly files are complete at 05:30 in New York, so a session closes on the following day.
+- `pageSize` is 200 by default and at most 1000.
+- The link to the next page contains an opaque `pageToken`.
+- A request for holdings on a day after the last closed day returns the holdings of the last closed day. `As Of Date` shows which
+  day it is.
 """
 
 import itertools
@@ -34,15 +38,15 @@ _ROWS, _MOST_ROWS = 200, 1000
 def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: Path | None = None) -> FastAPI:
     """Return the application to mount at `/tamarac`.
 
-    Faults of its own: `sync_failed` on custodial-sync; `rows_added` and `rows_removed` on a list; for
-    reports see `tamarac.reports.Jobs`.
+    Faults besides the common ones: `sync_failed` on custodial-sync, `rows_added` and `rows_removed` on a list, and the faults of
+    reports (see `tamarac.reports.Jobs`).
 
     Args:
         world: The firm, its edits and its clock.
         faults: The active faults.
         calls: Unused; the front end counts calls.
         clock: Unused; the world has the same clock.
-        data: Folder of your own data instead of the synthetic office.
+        data: Folder of your own data, served instead of the synthetic firm.
 
     Raises:
         ValueError: a line of `data` cannot be read.
@@ -89,13 +93,20 @@ def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: P
 
 
 def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
-    """Apply a person's edit in Tamarac permanently. Return the stored edit.
+    """Apply and store a person's edit in Tamarac. Return the stored edit.
 
-    `correct_transaction` (transaction_id; quantity, price, trade_date), `reverse_transaction` (transaction_id),
-    `backdate_trade` (account_id, symbol, trade_date, quantity, below zero for a sale; price), `close_account`
-    (account_id, date), `move_account` (account_id, household_id), `rename_household` (household_id, name), `mend` (table,
-    id, set), `closed_through` (date; null follows the clock again). With data from
-    files only the last two have an effect.
+    The kinds and their values:
+
+    - `correct_transaction`: transaction_id, and any of quantity, price, trade_date.
+    - `reverse_transaction`: transaction_id.
+    - `backdate_trade`: account_id, symbol, trade_date, quantity (negative for a sale), and optionally price.
+    - `close_account`: account_id, date.
+    - `move_account`: account_id, household_id.
+    - `rename_household`: household_id, name.
+    - `set_fields`: table, id, set.
+    - `closed_through`: date (null follows the clock again).
+
+    With data from files, only `set_fields` and `closed_through` have an effect.
 
     Raises:
         KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
@@ -104,7 +115,10 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return each record's match in the firm: `households:` and `clients:` -> household or person that Orion also has."""
+    """Return the correct matches, as pairs of a key here and a key in the firm: households with households, clients with people.
+
+    Records that only Tamarac has are omitted.
+    """
     drawing, pairs = Drawing(world.firm), list[tuple[str, str]]()
     for number in drawing.numbers:
         if origin := drawing.draw_origin(number):
@@ -116,7 +130,7 @@ def list_true_matches(world: World) -> list[tuple[str, str]]:
 
 
 def _admit(request: Request) -> None:
-    """Admit a request with valid credentials."""
+    """Raise `Refused` (401) unless the request has valid credentials."""
     if read_basic(request.headers) != (USER, PASSWORD):
         raise Refused(401)
 
@@ -132,7 +146,7 @@ def _read_json(body: bytes) -> dict[str, Any]:
 
 
 def _find_page(source: Office | Folder, faults: Faults, request: Request, table: str) -> Row:
-    """Return one page of a list. A page's token has the start of that page and of the previous one."""
+    """Return one page of a list. A page token contains the first positions of the requested page and of the page before."""
     query = read_query(request, pageSize=str(_ROWS), pageToken="")
     if not query["pageSize"].isdigit() or not 1 <= int(query["pageSize"]) <= _MOST_ROWS:
         raise Refused(400, {"message": f"pageSize must be a number from 1 to {_MOST_ROWS}"})

@@ -1,4 +1,4 @@
-"""People's edits in Tamarac: trades corrected, reversed or entered late, accounts closed or moved, names."""
+"""People's edits in Tamarac: correct, reverse or backdate a trade, close or move an account, rename a household."""
 
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
@@ -12,15 +12,15 @@ from sandbox.firm.market import CASH, SECURITIES, find_session, round_money
 from sandbox.tamarac.house import VENDOR, House, label_account, list_trades, read_account
 
 _FIRST_PLACE = 90_001
-"""Number of an account's first trade entered by people; generated trades never reach it."""
+"""Number of the first trade that a person enters in an account. Generated trades always have lower numbers."""
 
 
 def find_number(edit: Edit) -> int | None:
-    """Return the number of the household that an edit changes; None if it changes memberships.
+    """Return the number of the household that an edit changes; None for `move_account`, which changes two households.
 
     Raises:
         KeyError: a value is missing.
-        ValueError: an id or the edit is unknown.
+        ValueError: an id is malformed, or the kind of edit is unknown.
     """
     kind = edit["kind"]
     if kind in ("correct_transaction", "reverse_transaction"):
@@ -35,13 +35,13 @@ def find_number(edit: Edit) -> int | None:
 
 
 def find_override(edits: Iterable[Edit]) -> date | None:
-    """Return the closed day that a test set last, if any."""
+    """Return the last closed day that a test has set, or None if the clock decides."""
     days = [edit["date"] for edit in edits if edit["kind"] == "closed_through"]
     return find_session(date.fromisoformat(days[-1])) if days and days[-1] else None
 
 
 def find_row_edits(edits: Iterable[Edit], table: str) -> dict[str, dict[str, Any]]:
-    """Return people's edits of one list's rows: id -> properties."""
+    """Return the changed properties of one list's rows, by id of the row."""
     row_edits: dict[str, dict[str, Any]] = {}
     for edit in edits:
         if edit["kind"] == "set_fields" and (edit.get("vendor"), edit["table"]) == (VENDOR, table):
@@ -50,10 +50,10 @@ def find_row_edits(edits: Iterable[Edit], table: str) -> dict[str, dict[str, Any
 
 
 def read_household(label: str) -> int:
-    """Return the number of a household by its id.
+    """Parse a household's id, such as "H501001". Return the household's number (500000).
 
     Raises:
-        ValueError: it is not a household's id.
+        ValueError: the text is not a household's id.
     """
     if not label.startswith("H"):
         raise ValueError(f"{label!r} is not a household's id")
@@ -61,7 +61,7 @@ def read_household(label: str) -> int:
 
 
 def apply_edits(house: House, edits: Iterable[Edit]) -> None:
-    """Apply edits to a generated household.
+    """Apply edits to a generated household, in order.
 
     Raises:
         KeyError: an id in an edit is unknown, or a value is missing.
@@ -79,7 +79,7 @@ def apply_edits(house: House, edits: Iterable[Edit]) -> None:
 
 
 def _split(transaction: str) -> tuple[str, int]:
-    """Return the account's id and a trade's position in it."""
+    """Split a transaction's id into the account's id and the trade's number in that account."""
     stem, _, place = transaction.rstrip("D").rpartition("-")
     if not stem.startswith("T"):
         raise ValueError(f"{transaction!r} is not a transaction's id")
@@ -87,10 +87,10 @@ def _split(transaction: str) -> tuple[str, int]:
 
 
 def find_account(house: House, label: str) -> Account:
-    """Return one of the household's accounts.
+    """Return the household's account with the id `label`.
 
     Raises:
-        KeyError: it has no account with this id.
+        KeyError: the household has no account with this id.
     """
     for account in house.accounts:
         if label_account(account.id) == label:

@@ -1,7 +1,7 @@
-"""Data from files instead of the generated office: `tamarac/<table>.jsonl`, one JSON object per line, in Tamarac's field names.
+"""Tamarac's data from files instead of the synthetic firm: `tamarac/<table>.jsonl`, one JSON object per line.
 
-The tables are the four lists, with the API's field names, and `holdings` and `transactions`, with the column names of the
-two reports. `As Of Date` is the day of a holding; a day without holdings returns those of the last day before it.
+The tables are the four lists, with the field names of the API, and `holdings` and `transactions`, with the column names of the two
+reports. `As Of Date` is the day of a holding. A request for a day without holdings returns those of the last day before it.
 """
 
 import itertools
@@ -22,14 +22,14 @@ _BLOCK = 500
 
 
 class Folder:
-    """Tamarac's data from files, read again for every request.
+    """Tamarac's data from files, which are read again for every request.
 
     Args:
-        folder: The vendor's own folder; a missing file is an empty table.
-        world: The clock and the edits.
+        folder: Folder of the vendor's files. A missing file is an empty table.
+        world: The firm, whose edits are applied.
 
     Raises:
-        ValueError: a line of `holdings.jsonl` cannot be read.
+        KeyError, ValueError: a line of `holdings.jsonl` cannot be read.
     """
 
     is_synced = True
@@ -40,11 +40,11 @@ class Folder:
 
     @property
     def closed_through(self) -> date:
-        """Return the closed day that a test set, or the last day in any holding."""
+        """Return the closed day that a test set, or else the last day in `holdings` (`date.max` without holdings)."""
         return find_override(self.world.edits.list_book_edits(VENDOR)) or (self._days[-1] if self._days else date.max)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
-        """Yield a list's rows from position `start` on, each with its position.
+        """Yield the rows of a list from position `start` on, each with its position (byte offset in the file).
 
         Raises:
             KeyError: Tamarac has no such list.
@@ -55,19 +55,19 @@ class Folder:
             yield position, {name: value for name, value in row.items() if value is not None}
 
     def read_holdings(self, day: date) -> Iterator[list[Row]]:
-        """Yield the holdings at the end of `day`."""
+        """Yield the holdings at the end of `day`, at the latest the last closed day, in blocks of rows."""
         days = [each for each in self._days if each <= min(day, self.closed_through)]
         latest = days[-1] if days else None
         rows = (row for _, row in self._read_lines("holdings") if read_day(row["As Of Date"]) == latest)
         yield from _make_blocks(rows, HOLDINGS)
 
     def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:
-        """Yield the transactions whose "Entry" or "Trade" day is from `first` to `last`."""
+        """Yield the transactions from `first` through `last`, in blocks of rows. `by` ("Entry" or "Trade") selects the date."""
         rows = (row for _, row in self._read_lines("transactions") if first <= read_day(row[f"{by} Date"]) <= last)
         yield from _make_blocks(rows, TRANSACTIONS)
 
     def _read_lines(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
-        """Yield the objects of a file with their byte offsets."""
+        """Yield the objects of a file from byte `start` on, each with its byte offset. A missing file yields nothing."""
         path = self.folder / f"{table}.jsonl"
         if not path.exists():
             return
@@ -80,16 +80,16 @@ class Folder:
 
 
 def read_day(text: str) -> date:
-    """Parse a day in the reports' format: 11/20/2026.
+    """Parse a day in the format of the reports: 11/20/2026.
 
     Raises:
-        ValueError: it is not a day.
+        ValueError: the text is not a day.
     """
     return datetime.strptime(text, "%m/%d/%Y").replace(tzinfo=UTC).date()
 
 
 def _make_blocks(rows: Iterator[Row], columns: tuple[str, ...]) -> Iterator[list[Row]]:
-    """Yield rows in blocks of some hundreds, with an empty cell for each missing value."""
+    """Yield rows in blocks of up to 500, with an empty text for each missing column."""
     empty = dict.fromkeys(columns, "")
     while block := [empty | row for row in itertools.islice(rows, _BLOCK)]:
         yield block

@@ -1,8 +1,8 @@
-"""Tamarac's groups: the members of a household, with their relation and share.
+"""Tamarac's groups of accounts, and the members of groups and households.
 
-A household holds accounts and reporting groups; a group holds accounts and other groups. Billing and rebalancing
-groups list the same accounts again for other purposes. So the path from a household to its accounts is a graph, and the
-same account may be reached twice.
+The members of a household are accounts and reporting groups. The members of a group are accounts and other groups. Billing and
+rebalancing groups list the same accounts again for other purposes. So households, groups and accounts form a graph, in which more
+than one path can lead to the same account.
 """
 
 import random
@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 REPORTING, BILLING, REBALANCING = "Reporting", "Billing", "Rebalancing"
 OWNER_PERCENT, PARTNER_PERCENT = 60, 40
-"""The ways in which two households share an account."""
+"""Shares in percent of two households that share an account: the household that owns it, and its partner."""
 
 
 class Member(NamedTuple):
-    """One membership of an "Account" or a "Group", with its share in percent."""
+    """One member of a group or household. `type` is "Account" or "Group"; `percent` is the ownership share."""
 
     type: str
     id: str
@@ -26,7 +26,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group of one household."""
+    """A group of one household. `type` is REPORTING, BILLING or REBALANCING."""
 
     id: str
     name: str
@@ -36,15 +36,15 @@ class Group:
 
     @property
     def is_reported(self) -> bool:
-        """Return whether the group is listed among the accounts: open reporting groups are."""
+        """Return whether Tamarac lists the group among the accounts. It does so for open reporting groups."""
         return self.type == REPORTING and self.closed_on is None
 
 
 class Accounts(NamedTuple):
-    """Tamarac's account ids from which a household's groups are generated."""
+    """The ids of the accounts from which a household's groups are generated."""
 
-    own: Sequence[str]
-    shared: str | None  # its own, shared with another household
+    own: Sequence[str]  # without `shared`
+    shared: str | None  # an account of this household that it shares with the next one
 
 
 def draw_groups(draw: random.Random, household: str, surname: str, accounts: Accounts, first: date) -> list[Group]:
@@ -52,10 +52,10 @@ def draw_groups(draw: random.Random, household: str, surname: str, accounts: Acc
 
     Args:
         draw: The household's own random numbers.
-        household: Number of the household, the prefix of ids.
-        surname: Prefix of names.
+        household: Number of the household, with which the groups' ids begin.
+        surname: Text with which the groups' names begin.
         accounts: The accounts to group.
-        first: Day on which some groups closed.
+        first: Closing day of the closed groups.
     """
     luck = [draw.random() for _ in range(6)]
     own, all_members = accounts.own, [Member("Account", id_) for id_ in accounts.own]
@@ -83,7 +83,11 @@ def draw_groups(draw: random.Random, household: str, surname: str, accounts: Acc
 
 
 def list_members(groups: Iterable[Group], accounts: Accounts) -> list[Member]:
-    """Return a household's members: its outermost reporting groups, and the accounts in no group."""
+    """Return a household's members.
+
+    They are the open reporting groups that are in no other such group, the accounts in none of these groups, and the shared
+    account.
+    """
     reported = [group for group in groups if group.is_reported]
     grouped = {member.id for group in reported for member in group.members}
     members = [Member("Group", group.id) for group in reported if group.id not in grouped]
@@ -92,7 +96,7 @@ def list_members(groups: Iterable[Group], accounts: Accounts) -> list[Member]:
 
 
 def find_accounts(group: Group, groups: Sequence[Group]) -> set[str]:
-    """Return the ids of the accounts in `group` and its nested groups, each once."""
+    """Return the ids of all accounts in `group` and in the groups nested in it. `groups` has all groups of the household."""
     by_id = {each.id: each for each in groups}
 
     def walk(current: Group) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""One household in Tamarac: generated from the seed like the firm's own, with the same kind of trading history.
+"""One household in Tamarac, generated from the seed like the firm's own households.
 
-Households of the firm that are also in Tamarac have other accounts there, in the names of the same people. The rest
-are the clients of an acquired office, and are not in Orion.
+Some of Tamarac's households are households of the firm: the same people, with other accounts than in Orion. All others are
+clients of an acquired office, which only Tamarac has.
 """
 
 import random
@@ -19,7 +19,7 @@ from sandbox.tamarac.groups import Group, Member
 VENDOR = "tamarac"
 SHARE = Share("portfolio", 0.0, 0.15)
 _COMMON, _OWN = 500_000, 700_000
-"""First numbers of households in Tamarac: the firm's, and the office's own."""
+"""First household numbers in Tamarac: of the firm's households, and of the acquired office's."""
 _OFFICE_SEED = 1_000_003
 _FIRST_ACCOUNT = 300_001
 
@@ -29,17 +29,17 @@ class House:
     """One household in Tamarac.
 
     Attributes:
-        number: Its number, from which all ids are derived.
-        household: Generated registrations and accounts; its people are not used.
+        number: Number of the household, from which all ids are derived.
+        household: The generated registrations and accounts. `people` is drawn from it only if `origin` is None.
         origin: The same household in the firm; None if only Tamarac has it.
         people: The people as recorded by Tamarac.
         name: Name of the household.
-        advisor: Id and name.
-        accounts: Without custodial parents, which would repeat their sleeves.
+        advisor: Id and name of the advisor.
+        accounts: The accounts without custodial parents, which would repeat their sleeves.
         market: Prices up to the last closed day.
-        groups: All groups.
-        members: Its direct members.
-        moved: Accounts that moved to another household, with the first client there.
+        groups: All groups, including closed ones.
+        members: The direct members: accounts and groups.
+        moved: Client id of the first person in the new household, by account that moved to another household.
     """
 
     number: int
@@ -56,7 +56,7 @@ class House:
 
     @property
     def id(self) -> str:
-        """Return Tamarac's id of the household."""
+        """Return Tamarac's id of the household, such as "H501001"."""
         return f"H{self.household.id}"
 
     @property
@@ -66,41 +66,41 @@ class House:
 
     @property
     def reported(self) -> list[Group]:
-        """Return the groups that are listed among the accounts."""
+        """Return the groups that Tamarac lists among the accounts."""
         return [group for group in self.groups if group.is_reported]
 
     def find_owners(self, account: Account) -> list[int]:
-        """Return the indexes of an account's owners in `people`; the head replaces an unknown partner."""
+        """Return the indexes of an account's owners in `people`. The first person replaces an owner who is not in `people`."""
         people = self.household.people
         places = (people.index(owner) for owner in account.registration.owners)
         return list(dict.fromkeys(place if place < len(self.people) else 0 for place in places))
 
     def name_account(self, account: Account) -> str:
-        """Return the account's title: its owners' names and its type."""
+        """Return the account's title: the names of the owners, and the type."""
         owners = [self.people[place] for place in self.find_owners(account)]
         return f"{write_couple(owners)} {self.find_type(account)}"
 
     def find_type(self, account: Account) -> str:
-        """Return the account's type as text."""
+        """Return the account's type as text. A joint account with one known owner is an individual account."""
         kind = account.registration.kind
         return (INDIVIDUAL if kind is JOINT and len(self.find_owners(account)) == 1 else kind).name
 
 
 def label_account(account_id: int) -> str:
-    """Return Tamarac's id of an account."""
+    """Return Tamarac's id of an account: "A" and its number."""
     return f"A{account_id}"
 
 
 def label_client(household_id: int, place: int) -> str:
-    """Return Tamarac's id of a person."""
+    """Return Tamarac's id of a person. `place` is the person's index in the household."""
     return f"C{household_id}{place + 1}"
 
 
 def read_account(label: str) -> tuple[int, int]:
-    """Return an account's id and the number of the household that it was generated with.
+    """Parse an account's id: return its number, and the number of the household for which the account was generated.
 
     Raises:
-        ValueError: it is not an account's id.
+        ValueError: the text is not an account's id.
     """
     if not label.startswith("A"):
         raise ValueError(f"{label!r} is not an account's id")
@@ -109,7 +109,7 @@ def read_account(label: str) -> tuple[int, int]:
 
 
 def list_trades(account: Account) -> list[Trade]:
-    """Return an account's trades in order of entry."""
+    """Return the trades of all assets of an account, in order of entry."""
     trades = chain.from_iterable(asset.trades for asset in account.assets.values())
     return sorted(trades, key=lambda trade: (trade.entered_at, trade.asset.id))
 
@@ -118,7 +118,7 @@ class Drawing:
     """Generates Tamarac's households.
 
     Args:
-        firm: The firm with the shared households and the prices.
+        firm: The synthetic firm. Some of its households are also in Tamarac.
     """
 
     def __init__(self, firm: Firm) -> None:
@@ -127,24 +127,24 @@ class Drawing:
 
     @cached_property
     def numbers(self) -> tuple[int, ...]:
-        """Return the numbers of all households, in ascending order."""
+        """Return the numbers of all of Tamarac's households, in ascending order."""
         numbers = (n for n in range(self.firm.households) if has_household(self.firm.seed, SHARE, n))
         return (*(_COMMON + n for n in numbers), *(_OWN + n for n in range(self.office.households)))
 
     @cached_property
     def places(self) -> dict[int, int]:
-        """Return the number of each household -> its position among all."""
+        """Return the index of each household in `numbers`, by its number."""
         return {number: place for place, number in enumerate(self.numbers)}
 
     def draw_origin(self, number: int) -> Household | None:
-        """Return the firm's household with `number`, without its history; None if there is none."""
+        """Return the firm's household that has `number` in Tamarac, without history; None if only Tamarac has the household."""
         if number >= _OWN:
             return None
         start = Market(self.firm.seed, self.firm.first, self.firm.first)
         return self.firm.draw_household(number - _COMMON, start)
 
     def draw_house(self, number: int, market: Market) -> House:
-        """Return a household with its accounts' histories and numbered trades, without groups."""
+        """Return a household with the trades of its accounts, numbered from 1 in each account. It has no groups yet."""
         household, origin = self.office.draw_household(number, market), self.draw_origin(number)
         people = draw_likenesses(self.firm.seed, VENDOR, origin or household)
         accounts = [account for account in household.accounts if not account.is_parent]
@@ -163,7 +163,7 @@ class Drawing:
         )
 
     def draw_luck(self, number: int) -> random.Random:
-        """Return random numbers for a household's groups."""
+        """Return the random generator for a household's groups."""
         return random.Random(f"{self.firm.seed}:{VENDOR}:groups:{number}")
 
     def _find_advisor(self, household: Household, origin: Household | None) -> tuple[str, str]:

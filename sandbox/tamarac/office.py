@@ -1,4 +1,4 @@
-"""Tamarac's books: households generated on request, with people's edits applied; only some stay in memory.
+"""Tamarac's books of the synthetic firm: households that are generated on request, with people's edits applied.
 
 A day closes when the custodians' nightly files are complete, at 05:30 in New York on the following day.
 """
@@ -22,9 +22,9 @@ from sandbox.tamarac.trades import write_transactions
 
 NEW_YORK = ZoneInfo("America/New_York")
 SYNCED_AT = time(5, 30)
-_CACHED_HOUSEHOLDS = 256  # a firm of the demo's size stays in memory, a large one does not
-_PLACES = 1000  # more rows than any household has in any table
-_EVERY = 5  # in every fifth pair of neighboring households they share an account
+_CACHED_HOUSEHOLDS = 256  # enough for all households of the demo's firm
+_PLACES = 1000  # positions per household, more than any household has rows in a table
+_EVERY = 5  # every fifth household shares an account with the next household
 
 
 class Office:
@@ -43,13 +43,13 @@ class Office:
 
     @property
     def is_synced(self) -> bool:
-        """Return whether the nightly files are complete; from midnight to 05:30 in New York they are not."""
+        """Return whether the nightly files are complete: from 05:30 to midnight in New York, or if a test set the closed day."""
         now = self.world.clock.now().astimezone(NEW_YORK)
         return find_override(self._list_edits()) is not None or now.time() >= SYNCED_AT
 
     @property
     def closed_through(self) -> date:
-        """Return the last session in the books: set by a test, or last night's."""
+        """Return the last closed session: the one that a test set, or else the last one whose nightly files are complete."""
         synced = find_synced_session(self.world.clock.now())
         return find_override(self._list_edits()) or max(synced, self.world.firm.first)
 
@@ -57,7 +57,7 @@ class Office:
         return self.world.edits.list_book_edits(VENDOR)
 
     def read(self, table: str, start: int = 0) -> Iterator[tuple[int, Row]]:
-        """Yield a table's rows in household order, each with its position, from position `start` on.
+        """Yield a table's rows from position `start` on, household by household, each with its position.
 
         Raises:
             KeyError: Tamarac has no such table.
@@ -71,18 +71,21 @@ class Office:
                     yield place * _PLACES + n, {name: value for name, value in row.items() if value is not None}
 
     def read_holdings(self, day: date) -> Iterator[list[Row]]:
-        """Yield the rows of `AccountHoldingsAV` at the end of `day`, household by household."""
+        """Yield the rows of `AccountHoldingsAV` at the end of `day`, at the latest the last closed day, household by household."""
         day = find_session(min(day, self.closed_through))
         for number in self.drawing.numbers:
             yield write_holdings(self.find_house(number), day)
 
     def read_transactions(self, by: str, first: date, last: date) -> Iterator[list[Row]]:
-        """Yield the rows of `AccountTransactions` by day of entry or trade (`by`), household by household."""
+        """Yield the rows of `AccountTransactions` from `first` through `last`, household by household.
+
+        `by` selects the date: "Entry" or "Trade".
+        """
         for number in self.drawing.numbers:
             yield write_transactions(self.find_house(number), by, first, last)
 
     def find_house(self, number: int) -> House:
-        """Return the current household.
+        """Return a household as of the last closed day, with edits applied.
 
         Raises:
             KeyError: there is no household with this number.
@@ -111,7 +114,7 @@ class Office:
         return house
 
     def _group(self, house: House, moved: Mapping[str, int]) -> None:
-        """Set a household's groups and members: its remaining accounts, and those received from other households."""
+        """Set a household's groups and members, from its own accounts that did not move away and from accounts that moved in."""
         labels = [label_account(account.id) for account in house.accounts]
         house.moved = {
             label: label_client(moved[label] + 1001, 0)
@@ -130,7 +133,7 @@ class Office:
         house.members += [Member("Account", label) for label in arrived]
 
     def _find_shared_before(self, number: int) -> str | None:
-        """Return the account that the previous household shares with this one."""
+        """Return the id of the account that the previous household shares with this one; None if it shares none."""
         place = self.drawing.places[number]
         if place % _EVERY != 1:
             return None
@@ -138,7 +141,7 @@ class Office:
         return label_account(accounts[-1].id) if accounts else None
 
     def edit(self, kind: str, values: Mapping[str, Any]) -> Edit:
-        """Change the books permanently. Return the stored edit.
+        """Store an edit, and return it; see `sandbox.tamarac.app.edit` for the kinds.
 
         Raises:
             KeyError, ValueError: the edit is unknown or impossible; nothing is stored.
@@ -161,6 +164,6 @@ class Office:
 
 
 def find_synced_session(now: datetime) -> date:
-    """Return the last session whose nightly files were complete at `now`."""
+    """Return the last session whose nightly files are complete at `now`."""
     local = now.astimezone(NEW_YORK)
     return find_session(local.date() - timedelta(days=1 if local.time() >= SYNCED_AT else 2))

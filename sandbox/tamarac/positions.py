@@ -1,6 +1,7 @@
-"""A household's rows in Tamarac's report `AccountHoldingsAV`; every cell is text.
+"""A household's rows in Tamarac's report `AccountHoldingsAV`. All cells are text.
 
-Reporting groups are listed among the accounts with their members' positions, so adding up all rows counts positions twice.
+The report also has rows of reporting groups, with the sums of their members' positions. So the sum of all rows counts positions
+twice.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,11 +23,11 @@ HOLDINGS = (
     "Quantity", "Price", "Market Value", "Cost Basis", "As Of Date",
 )
 # fmt: on
-_LOTS = 23  # one in this many positions has two rows
+_LOTS = 23  # one in 23 positions has two rows
 
 
 class Position(NamedTuple):
-    """The position of an account or a group in one security; value and cost in dollars."""
+    """The position of an account or group in one security. Value and cost are in dollars; `is_split` means two rows."""
 
     security: Security
     quantity: Decimal
@@ -37,7 +38,7 @@ class Position(NamedTuple):
 
 
 def write_holdings(house: House, day: date) -> list[Row]:
-    """Return positions at the end of `day`: those of the accounts, and the sums of the reporting groups."""
+    """Return the household's rows at the end of `day`: positions of accounts, then sums of reporting groups."""
     rows, held = [], {}
     for account in house.accounts:
         label = label_account(account.id)
@@ -63,7 +64,7 @@ def _list_positions(account: Account, market: Market, day: date) -> Iterator[Pos
 
 
 def _add_up(positions: Iterable[Position]) -> list[Position]:
-    """Return one position for each security."""
+    """Add up positions by security. Return one position per security."""
     totals: dict[int, Position] = {}
     for position in positions:
         total = totals.get(position.security.id)
@@ -80,7 +81,7 @@ def _add_up(positions: Iterable[Position]) -> list[Position]:
 
 
 def _split_lots(position: Position) -> list[Position]:
-    """Return a position as one row, or sometimes as two that add up to it."""
+    """Split a position marked `is_split` into two lots that add up to it; return any other position as the only lot."""
     part = (position.quantity * Decimal("0.6")).quantize(position.quantity, ROUND_DOWN)
     if not position.is_split or not part:
         return [position]
@@ -108,15 +109,15 @@ def _write_position(position: Position, day: date) -> Row:
 
 
 def write_symbol(security: Security) -> str:
-    """Return the symbol; a bond has none."""
+    """Return the symbol: "CASH" for cash, empty for a security without a ticker (bonds)."""
     return "CASH" if security.is_cash else security.ticker or ""
 
 
 def write_number(number: Decimal) -> str:
-    """Return a number with commas for thousands; a zero has no sign."""
+    """Write a number with commas for thousands. Zero has no sign."""
     return f"{number + 0:,f}"
 
 
 def write_day(day: date) -> str:
-    """Return a day as MM/DD/YYYY."""
+    """Write a day as MM/DD/YYYY."""
     return f"{day:%m/%d/%Y}"

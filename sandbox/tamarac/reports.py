@@ -1,4 +1,4 @@
-"""Tamarac's bulk reports: requested, polled, and downloaded as a CSV file generated while it is sent."""
+"""Tamarac's bulk reports. A client requests a report, polls its job, and downloads a CSV file or a zip archive."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from sandbox.tamarac.trades import TRANSACTIONS
 ROUTE = "/tamarac/api/reports"
 _STAGES = ("Queued", "Running", "Complete")
 _ZIPPED, _MARKED = 3, 4
-"""Every third job's file is a zip archive; every fourth's CSV begins with a byte order mark."""
+"""Every third job has a zip archive as its file. The CSV file of every fourth job begins with a byte order mark."""
 _CHUNK = 65_536
 _PARAMETERS = {
     "AccountHoldingsAV": {"report", "asOfDate"},
@@ -33,40 +33,40 @@ Blocks = Iterable[list[Row]]
 
 
 class Books(Protocol):
-    """Source data of the reports."""
+    """The source of the reports' rows: the synthetic firm or files."""
 
     def read_holdings(self, day: date) -> Blocks:
-        """Return the positions at the end of a day, block by block."""
+        """Return the rows of positions at the end of a day, in blocks."""
         ...
 
     def read_transactions(self, by: str, first: date, last: date) -> Blocks:
-        """Return the transactions by "Entry" or "Trade" day, block by block."""
+        """Return the rows of transactions from `first` through `last`, in blocks. `by` selects the date: "Entry" or "Trade"."""
         ...
 
 
 @dataclass
 class Job:
-    """One requested report."""
+    """One job: a requested report. `polls` counts the status requests so far."""
 
     id: int
     report: str
     columns: tuple[str, ...]
     read: Callable[[], Blocks]
-    outcome: str = ""  # "report_failed" or "report_hangs" where a fault applies
+    outcome: str = ""  # "report_failed" or "report_hangs" if such a fault applies
     polls: int = 0
 
     @property
     def file_name(self) -> str:
-        """Return the name of its CSV file."""
+        """Return the name of the CSV file in the job's zip archive."""
         return f"{self.report}_{self.id}.csv"
 
 
 class Jobs:
-    """The jobs since the start: a job is queued at the first status poll, running at the next, then complete.
+    """The jobs since the sandbox's start. A job is queued at the first status poll, running at the second, then complete.
 
-    Faults on the route `/tamarac/api/reports/<report>`: `report_failed` and `report_hangs`, when a report is
-    requested; on `/tamarac/api/reports/<report>/file`: `zip_cut` (a truncated archive) and row faults; a renamed or
-    added field changes a column of the whole file.
+    Faults on the route `/tamarac/api/reports/<report>`, taken when a report is requested: `report_failed` and `report_hangs`.
+    Faults on `/tamarac/api/reports/<report>/file`: `zip_cut` (a truncated archive) and the row faults. `field_renamed` and
+    `field_added` change a column of the whole file.
     """
 
     def __init__(self, books: Books, faults: Faults) -> None:
@@ -79,7 +79,7 @@ class Jobs:
         """Start a report and return the job's id.
 
         Raises:
-            Refused: 400, if the request is not documented.
+            Refused: 400, if the report is unknown, or its parameters are incomplete or invalid.
         """
         report, columns, read = self._read(request)
         kinds = ("report_failed", "report_hangs")
@@ -106,7 +106,7 @@ class Jobs:
         return report, TRANSACTIONS, lambda: self.books.read_transactions(by, first, last)
 
     def poll(self, id_: int) -> Row:
-        """Return a job's status.
+        """Return a job's status: Queued, Running, Complete or Failed. Each call advances the job.
 
         Raises:
             Refused: 404, if there is no such job.
@@ -118,7 +118,7 @@ class Jobs:
         return {"status": stage} | ({"message": "the report could not be generated"} if stage == "Failed" else {})
 
     def send(self, id_: int) -> Response:
-        """Return a job's file.
+        """Return a job's file, which is generated while it is sent.
 
         Raises:
             Refused: 404, if there is no such job; 409, if its file is not ready.
@@ -158,7 +158,7 @@ def _refuse(message: str) -> Refused:
 
 
 def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str, has_mark: bool) -> Iterator[bytes]:
-    """Yield a CSV file with the row faults on `route` applied."""
+    """Yield a CSV file in pieces, with the row faults on `route` applied."""
     header, corrupt = _drift(list(columns), faults, route)
     text = io.StringIO()
     writer = csv.writer(text)
@@ -174,7 +174,7 @@ def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str
 
 
 def _drift(columns: list[str], faults: Faults, route: str) -> tuple[list[str], Callable[[list[Any]], list[Any]]]:
-    """Return the drifted header, and a function that corrupts the cells of one row."""
+    """Apply the row faults on `route`: return the changed header, and a function that corrupts the cells of one row."""
     header, added = list(columns), list[Any]()
     if fault := faults.take(route, "field_renamed"):
         name = fault.options["field"]
@@ -206,7 +206,7 @@ def _corrupt_cell(fault: Fault, columns: list[str], cells: list[Any]) -> None:
 
 
 def _make_archive(name: str, chunks: Iterable[bytes], is_cut: bool) -> Iterator[bytes]:
-    """Yield a zip archive with one file; a truncated one is sent as if it were complete."""
+    """Yield a zip archive with one file, in pieces. If `is_cut`, yield only its first half, without any error."""
     with tempfile.TemporaryFile() as file:
         with (
             zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,

@@ -1,4 +1,4 @@
-"""A household as rows of Tamarac's lists. Null means that a row lacks the property."""
+"""A household as rows of Tamarac's lists. A value of None means that the response omits the property."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -13,13 +13,13 @@ from sandbox.tamarac.house import House, label_account, label_client
 Row = dict[str, Any]
 
 IDS = {"accounts": "accountId", "groups": "groupId", "households": "householdId", "clients": "clientId"}
-"""List -> the field that identifies its rows."""
+"""Field that identifies a list's rows, by list."""
 GROUP_TYPE = "Reporting Group"
 _ZERO = Decimal("0.00")
 
 
 def write_accounts(house: House, day: date) -> Iterator[Row]:
-    """Yield accounts with their values at the end of `day`, and the reporting groups listed among them."""
+    """Yield accounts with their values at the end of `day`, then open reporting groups, which the list treats as accounts."""
     values = {}
     for account in house.accounts:
         label, owners = label_account(account.id), house.find_owners(account)
@@ -59,7 +59,7 @@ def write_accounts(house: House, day: date) -> Iterator[Row]:
 
 
 def write_groups(house: House, day: date) -> Iterator[Row]:
-    """Yield groups with their members."""
+    """Yield the household's groups with their members."""
     for group in house.groups:
         yield {
             "groupId": group.id,
@@ -71,7 +71,7 @@ def write_groups(house: House, day: date) -> Iterator[Row]:
 
 
 def write_households(house: House, day: date) -> Iterator[Row]:
-    """Yield the household."""
+    """Yield the household as one row with its members."""
     yield {
         "householdId": house.id,
         "name": house.name,
@@ -83,7 +83,7 @@ def write_households(house: House, day: date) -> Iterator[Row]:
 
 
 def write_clients(house: House, day: date) -> Iterator[Row]:
-    """Yield people. If a household shares an e-mail, only one person has it. Some have no tax id."""
+    """Yield the household's people. If they share an email address, only the first has it. Some have no tax id."""
     emails: set[str] = set()
     for place, person in enumerate(house.people):
         label = label_client(house.household.id, place)
@@ -112,11 +112,11 @@ WRITERS: dict[str, Callable[[House, date], Iterator[Row]]] = {
     "households": write_households,
     "clients": write_clients,
 }
-"""List -> the function that returns the rows of one household."""
+"""Function that yields the rows of one household, by list."""
 
 
 def _write_member(member: Member) -> Row:
-    """Return a membership; the share is omitted if it is 100%."""
+    """Return a member as the API shows it. A share of 100% is omitted."""
     row: Row = {"type": member.type, "id": member.id}
     return row if member.percent == 100 else row | {"ownershipPercent": member.percent}
 

@@ -1,9 +1,11 @@
-"""A household's rows in Tamarac's report `AccountTransactions`; every cell is text.
+"""A household's rows in Tamarac's report `AccountTransactions`. All cells are text.
 
-What the public documentation leaves open, with our choices: `Entry Date` is the day on which a row was last
-entered, so a correction or a reversal moves it; cash changes by `Amount`, except for a transfer of a security, whose
-amount is its value and changes no cash; a split is a "Transfer In" of units with no amount; a reinvestment is a "Dividend"
-and a "Buy" of the same amount.
+The public documentation leaves these points open; our choices are:
+
+- `Entry Date` is the day of the row's last change, so a correction or a reversal moves it.
+- Cash changes by `Amount`. A transfer of a security is the exception: its amount is its value, and cash does not change.
+- A split is a "Transfer In" of units with the amount 0.
+- A reinvestment is a "Dividend" and a "Buy" of the same amount.
 """
 
 import bisect
@@ -60,7 +62,7 @@ _BY_TICKER = {security.ticker: security for security in SECURITIES if security.t
 
 
 def write_transactions(house: House, by: str, first: date, last: date) -> list[Row]:
-    """Return transactions whose day of entry ("Entry") or trade ("Trade") is from `first` to `last`."""
+    """Return the transactions from `first` through `last`. `by` selects the date: "Entry" or "Trade"."""
     rows: list[Row] = []
     for account in house.accounts:
         for trade in list_trades(account):
@@ -71,7 +73,7 @@ def write_transactions(house: House, by: str, first: date, last: date) -> list[R
 
 
 def find_entry_day(trade: Trade) -> date:
-    """Return the day, in New York, on which a trade was last entered."""
+    """Return the day in New York on which a trade was entered or last changed."""
     return trade.edited_at.astimezone(_NEW_YORK).date()
 
 
@@ -115,6 +117,6 @@ def _write_transaction(
 
 
 def _find_settlement(day: date) -> date:
-    """Trades settle on the next session."""
+    """Return the settlement day of a trade: the next session."""
     sessions = list_sessions()
     return sessions[min(bisect.bisect_right(sessions, day), len(sessions) - 1)]

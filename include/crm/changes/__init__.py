@@ -1,1 +1,1 @@
-"""What people change in Salesforce, as it happens: change data capture and platform events, by the Pub/Sub API."""
+"""Receive what people change in Salesforce, as it happens: change data capture and platform events of the Pub/Sub API."""

@@ -1,7 +1,7 @@
 """Decode Salesforce's events into changes of records: Avro, bitmaps and compound fields.
 
 An event of the Pub/Sub API contains every field of the object, most of them empty. A bitmap marks the changed fields by their
-position in the event's schema. Parts of a compound field get the name that they have on the record, as in a query.
+position in the event's schema. A part of a compound field, such as an address, gets its name in queries, such as `MailingCity`.
 See https://developer.salesforce.com/docs/platform/pub-sub-api/guide/event-deserialization-considerations.html
 """
 
@@ -22,7 +22,7 @@ from include.errors import SchemaDrift
 
 HEADER = "ChangeEventHeader"
 SECRET = re.compile(r"ssn|social_?security|tax_?(payer_?)?id|passport|driver|account_?number", re.IGNORECASE)
-"""Fields with such names are never stored, even if our user may read them."""
+"""Pattern of the names of sensitive fields, which are never stored, even if our user may read them."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,9 +32,9 @@ class Change:
 
     Attributes:
         kind: CREATE, UPDATE, DELETE, UNDELETE; REREAD (the whole record, by query); EVENT (a platform event).
-        fields: Changed field -> new value; null if it was cleared.
-        committed_at: By Salesforce's clock.
-        transaction: With `sequence`, identifies the change if it arrives again.
+        fields: The new value of each changed field; None if the field was cleared.
+        committed_at: Time of the change, by Salesforce's clock.
+        transaction: The key of the transaction. Together with `sequence`, object and record, it identifies a change that arrives again.
     """
 
     object: str
@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A platform event that can't be read, with its original payload and the reason."""
+    """A platform event that can't be decoded, with its original payload and the reason."""
 
     event_id: str
     schema_id: str
@@ -75,9 +75,9 @@ class Decoded:
 
     Attributes:
         changes: Changes of records.
-        unread_ids: Records to read by query.
-        is_overflow: Whether changes of the whole object have to be read by query.
-        unread: The event itself, if it can't be read.
+        unread_ids: Ids of records that must be read by query, because the event does not contain their full change.
+        is_overflow: Whether the changes of the whole object must be read by query.
+        unread: The event itself, if it is a platform event that can't be decoded; otherwise None.
     """
 
     object: str
@@ -94,8 +94,8 @@ class EventSchema:
 
     Args:
         text: The schema in JSON, as the API returns it.
-        kinds: Field -> type as in `describe`, of the fields that our user may read. The schema has other fields, which events leave
-            empty. Dates and times are in milliseconds.
+        kinds: The type, as in Salesforce's `describe`, of each field that our user may read. It shows whether a number in an event is a
+            date or time in milliseconds. The schema has more fields, which events leave empty.
 
     Raises:
         SchemaDrift: The schema can't be read.
@@ -116,7 +116,7 @@ class EventSchema:
         return str(self._declared["name"])
 
     def list_names(self) -> list[str]:
-        """Return the readable fields of a record that its events can contain."""
+        """Return the names of the fields that events can contain and that we may read and store."""
         return [
             name
             for parent, parts in self._fields
@@ -130,10 +130,10 @@ class EventSchema:
         return name in self._kinds and not SECRET.search(name)
 
     def read(self, payload: bytes) -> dict[str, Any]:
-        """Decode an event.
+        """Decode an event, whose payload is in Avro.
 
         Raises:
-            SchemaDrift: It does not match this schema.
+            SchemaDrift: The event does not match this schema, or a text in it contains a null character.
         """
         try:
             body = fastavro.schemaless_reader(io.BytesIO(payload), self._parsed, None)
@@ -144,7 +144,7 @@ class EventSchema:
         return body  # type: ignore[return-value]  # a record, as declared
 
     def flatten(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an event's fields by their names on the record; fields without a value are null."""
+        """Return the values of a decoded event by the record's field names; None for a field without a value."""
         flat: dict[str, Any] = {}
         for parent, parts in self._fields:
             value = body.get(parent)
@@ -159,7 +159,10 @@ class EventSchema:
         return flat
 
     def read_bitmap(self, bitmaps: list[str]) -> set[str]:
-        """Return the fields that an event's bitmaps mark: `0x..` top-level fields, `4-0x..` parts of the compound field at index 4."""
+        """Return the names of the fields that an event's bitmaps mark as changed.
+
+        A bitmap `0x..` marks top-level fields. A bitmap `4-0x..` marks parts of the compound field at index 4.
+        """
         names: set[str] = set()
         inside = {int(place): bits for place, _, bits in (each.partition("-") for each in bitmaps) if bits}
         for place in _list_bits(next((each for each in bitmaps if "-" not in each), "0x0")):
@@ -188,8 +191,12 @@ def read_change(schema: EventSchema, payload: bytes, follows: Mapping[str, froze
 
     Args:
         schema: The schema that the event names.
-        payload: Its bytes.
-        follows: Field -> derived fields. If the field changed and the schema lacks them, the record is also read by query.
+        payload: The event's bytes.
+        follows: For some fields, the fields derived from them. If such a field changed and the schema lacks a field derived from it,
+            the record is also read by query.
+
+    Returns:
+        The changes. If the event does not contain them (a gap event), the ids of the records to read by query, or `is_overflow`.
 
     Raises:
         SchemaDrift: The event can't be read.
@@ -238,7 +245,7 @@ def read_event(schema: EventSchema, payload: bytes, event_id: str) -> Change:
 
 
 def read_row(name: str, row: Mapping[str, Any], fields: list[str]) -> Change:
-    """Convert a record from a query into a change of kind REREAD; `fields` are those to store."""
+    """Convert a row of a query into a change of kind REREAD; `name` is the object, `fields` the fields to store."""
     stamp = datetime.fromisoformat(str(row["SystemModstamp"]))
     values: dict[str, Any] = {each: _read_json(row.get(each)) for each in fields}
     values["IsDeleted"] = bool(row.get("IsDeleted"))
@@ -250,25 +257,28 @@ def read_row(name: str, row: Mapping[str, Any], fields: list[str]) -> Change:
 
 
 def _name_reread(stamp: datetime, values: Mapping[str, Any]) -> str:
-    """Return an id for a record read by query: the same content has the same id. `SystemModstamp` alone has a resolution of a second."""
+    """Return an id for a record that was read by query: the same content has the same id.
+
+    `SystemModstamp` alone is not enough, because it has a resolution of a second.
+    """
     digest = hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return f"reread {stamp.isoformat()} {digest[:16]}"
 
 
 def read_millis(value: int) -> datetime:
-    """Return a time from milliseconds since 1970."""
+    """Convert milliseconds since 1970 to a time in UTC."""
     return EPOCH + timedelta(milliseconds=value)
 
 
 def _read_json(value: Any) -> Any:
-    """Return a query's times in the same form as an event's."""
+    """Return a value of a query's row; convert a time to the form that it has in a decoded event."""
     if isinstance(value, str) and len(value) == 28 and value.endswith("+0000"):
         return datetime.fromisoformat(value).isoformat(timespec="milliseconds")
     return value
 
 
 def _find_record(kind: Any) -> list[str] | None:
-    """Return the names of the parts of a field that is (or may be) compound; None for others."""
+    """Return the names of the parts of a compound field, given the Avro type of a field; None if the field is not compound."""
     for each in kind if isinstance(kind, list) else [kind]:
         if isinstance(each, dict) and each.get("type") == "record":
             return [str(part["name"]) for part in each["fields"]]

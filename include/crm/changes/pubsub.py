@@ -12,12 +12,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # 
 PACKAGE = "eventbus.v1"
 SERVICE = f"{PACKAGE}.PubSub"
 LATEST, EARLIEST, CUSTOM = 0, 1, 2
-"""Values of `ReplayPreset`: where a subscription begins."""
+"""Values of `ReplayPreset`: where a subscription begins (`CUSTOM`: at a replay id)."""
 MOST_OUTSTANDING = 100
 """Maximum number of events that a subscriber may have requested and not received yet."""
 
 _ENUMS = {"ErrorCode": ("UNKNOWN", "PUBLISH", "COMMIT"), "ReplayPreset": ("LATEST", "EARLIEST", "CUSTOM")}
-# Message -> its fields as name:type; text by default, `*` before a repeated one.
+# The fields of each message as `name:type`. A field without a type is a string; `*` marks a repeated field.
 _MESSAGES = {
     "TopicInfo": "topic_name tenant_guid can_publish:bool can_subscribe:bool schema_id rpc_id",
     "TopicRequest": "topic_name",
@@ -39,7 +39,7 @@ METHODS = {
     "GetTopic": ("TopicRequest", "TopicInfo"),
     "Publish": ("PublishRequest", "PublishResponse"),
 }
-"""Method -> (request, response); `Subscribe` streams both ways."""
+"""The request message and the response message of each method. `Subscribe` is a stream in both directions."""
 
 _FieldProto = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
@@ -81,9 +81,9 @@ _POOL.Add(describe())
 MESSAGES: dict[str, Any] = {
     name: message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{PACKAGE}.{name}")) for name in _MESSAGES
 }
-"""Message name -> class."""
+"""The class of each message, by the message's name."""
 
 
 def path_of(method: str) -> str:
-    """Return the gRPC path of a method."""
+    """Return the gRPC path of a method, such as `/eventbus.v1.PubSub/Subscribe`."""
     return f"/{SERVICE}/{method}"

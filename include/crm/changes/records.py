@@ -1,4 +1,4 @@
-"""Salesforce records read by query, if events were lost or are incomplete."""
+"""Read Salesforce records by query, when events were lost or are incomplete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALWAYS = ("Id", "IsDeleted", "SystemModstamp", "LastModifiedById")
 
 
 class Records:
-    """Reads the records of one object, including deleted ones.
+    """Reads the records of one object, including deleted ones. Call `describe` first: only the fields that it finds are read.
 
     Args:
         session: An open session.
@@ -29,7 +29,7 @@ class Records:
         self._kinds: dict[str, str] = {}
 
     def describe(self) -> dict[str, str]:
-        """Return field -> type, of the object's fields that we may read.
+        """Return the type of each field of the object that our user may read, without compound fields.
 
         Raises:
             ConfigurationError: We may not read the object.
@@ -44,12 +44,20 @@ class Records:
         return self._kinds
 
     def read_since(self, names: Sequence[str], since: datetime | None) -> Iterator[list[Change]]:
-        """Read the records created, changed or deleted since a time (None: all), one page at a time, the oldest first."""
+        """Read the records created, changed or deleted since a time, or all records if it is None.
+
+        Args:
+            names: The fields to read.
+            since: The time, by Salesforce's clock.
+
+        Yields:
+            The records of one page, the oldest first.
+        """
         where = f" WHERE SystemModstamp >= {since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if since else ""
         yield from self._query(names, f"{where} ORDER BY SystemModstamp, Id")
 
     def read_ids(self, names: Sequence[str], ids: Sequence[str]) -> list[Change]:
-        """Read records by id."""
+        """Read records by id. Ids that no record has are left out."""
         changes: list[Change] = []
         for start in range(0, len(ids), _IDS_PER_QUERY):
             listed = ", ".join(f"'{each}'" for each in ids[start : start + _IDS_PER_QUERY] if each.isalnum())
@@ -58,7 +66,7 @@ class Records:
         return changes
 
     def find_newest(self) -> datetime | None:
-        """Return when any record of the object was last changed, by Salesforce's clock; None if there is none."""
+        """Return the time of the object's newest change, by Salesforce's clock; None if the object has no record."""
         query = f"SELECT SystemModstamp FROM {self._sobject} ORDER BY SystemModstamp DESC LIMIT 1"  # noqa: S608
         records = next(self._read_pages(query))
         return datetime.fromisoformat(records[0]["SystemModstamp"]) if records else None

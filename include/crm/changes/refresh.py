@@ -1,4 +1,7 @@
-"""The platform event "refresh this client": creates the same request as the HTTP API, in the event's transaction."""
+"""Handle the platform event by which a Salesforce user requests fresh data of a client.
+
+The event creates the same request for a run as the HTTP API does, in the transaction that stores the event.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ log = logging.getLogger(__name__)
 EVENT = "Tributary_Refresh__e"
 _CALLER = "salesforce"
 
-# The records of a client at all vendors. For a household, the household and its persons. For a person, the person and their household.
+# The records of a client at all vendors. For a household: the household and its persons. For a person: the person and their household.
 _CLIENTS = sa.text("""
 with requested as (
     select entity, id from warehouse.source_key
@@ -57,11 +60,15 @@ class Client:
 
 
 Plan = Callable[[Sequence[Client], str], Mapping[str, Mapping[str, Any]]]
-"""Returns vendor -> parameters of the on-demand runs that refresh a client; of the named vendor only, if one is named."""
+"""Function that plans the on-demand runs that refresh a client, given the client's records and the name of a vendor (empty: all vendors).
+It returns the parameters of the runs by vendor."""
 
 
 def refresh(db: sa.Connection, event: Change, plan: Plan) -> list[str]:
-    """Request the on-demand runs for a refresh event; return their vendors."""
+    """Request the on-demand runs for a refresh event; return their vendors.
+
+    If no vendor can refresh the event's client, log a warning and return an empty list.
+    """
     key, vendor = str(event.fields.get("Client_Key__c") or ""), str(event.fields.get("Vendor__c") or "")
     orders = plan(find_clients(db, key), vendor)
     if not orders:
@@ -79,7 +86,11 @@ def refresh(db: sa.Connection, event: Change, plan: Plan) -> list[str]:
 
 
 def find_clients(db: sa.Connection, key: str) -> list[Client]:
-    """Return all vendors' records of the client with our key, `<firm>:<vendor>:<entity>:<vendor's key>`; none if it is no such key."""
+    """Return the records of a client at all vendors; an empty list if the key is unknown.
+
+    The key is the one in Salesforce: `<firm>:<vendor>:<entity>:<the vendor's key>`. For a household, its persons are included; for a
+    person, their household.
+    """
     _, _, rest = key.partition(":")
     vendor, _, rest = rest.partition(":")
     entity, _, own = rest.partition(":")

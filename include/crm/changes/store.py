@@ -1,4 +1,4 @@
-"""Store changes in the warehouse together with each topic's cursor, in one transaction, so that they always match."""
+"""Store changes in the warehouse and move their topic's cursor in one transaction, so that the two always match."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Cursor:
     """How far a topic was received.
 
     Attributes:
-        replay_id: Where to resume; None if unknown, so that missed changes have to be read by query.
-        received_at: The newest commit received, by Salesforce's clock.
+        replay_id: Where to resume. If it is None, missed changes must be read by query.
+        received_at: Time of the newest change received, by Salesforce's clock; None if none was received.
     """
 
     replay_id: bytes | None = None
@@ -68,7 +68,7 @@ class Cursor:
 
 
 def read_cursor(engine: sa.Engine, topic: str) -> Cursor:
-    """Return a topic's cursor."""
+    """Return a topic's cursor; an empty cursor if nothing was received from the topic yet."""
     with engine.connect() as db:
         row = db.execute(
             sa.text("select replay_id, received_at from control.crm_topic where topic = :topic"), {"topic": topic}
@@ -89,13 +89,13 @@ def store_changes(
     """Store changes and move the cursor past them; notify listeners if any change is new.
 
     Args:
-        engine: As the listening role, or the loading one.
-        topic: The topic that sent them.
-        changes: Changes already stored are left unchanged.
-        replay_id: The new position of the cursor; None leaves it unchanged.
-        received_at: The newest commit among the changes.
+        engine: The database, as the listening or the loading role.
+        topic: The topic that sent the changes.
+        changes: The changes; those that are already stored are skipped.
+        replay_id: The new position of the cursor; None leaves the position unchanged.
+        received_at: Time of the newest of these changes; None leaves the cursor's time unchanged.
         on_event: Called for each new platform event, in the transaction.
-        unread: Platform events that can't be read. They are stored in the inbox, each with its error.
+        unread: Platform events that can't be decoded. They are stored in the inbox, each with its error.
 
     Returns:
         The number of new changes.
@@ -123,19 +123,22 @@ def store_changes(
 
 
 def clear_cursor(engine: sa.Engine, topic: str) -> None:
-    """Delete a replay id that Salesforce no longer accepts."""
+    """Delete a topic's replay id, because Salesforce no longer accepts it."""
     with engine.begin() as db:
         db.execute(_CLEAR_CURSOR, {"topic": topic})
 
 
 def record_error(engine: sa.Engine, topic: str, error: str) -> None:
-    """Record why a topic's subscription fails; it is cleared when the subscription works again."""
+    """Record why a topic's subscription fails. The error is cleared when the subscription works again."""
     with engine.begin() as db:
         db.execute(_RECORD_ERROR, {"topic": topic, "trouble": error})
 
 
 def find_troubles(engine: sa.Engine, topics: Sequence[str], patience_s: float) -> dict[str, str]:
-    """Return topic -> reason, of the topics that never received anything, or were silent or failing for `patience_s` seconds."""
+    """Return the topics that need attention, each with the reason.
+
+    A topic needs attention if nothing was ever received from it, or if it was silent or failed for longer than `patience_s` seconds.
+    """
     with engine.connect() as db:
         rows = db.execute(
             sa.text("""
@@ -150,7 +153,7 @@ def find_troubles(engine: sa.Engine, topics: Sequence[str], patience_s: float) -
 
 
 def find_unread(engine: sa.Engine, topics: Sequence[str], within_s: float) -> dict[str, list[int]]:
-    """Return topic -> inbox ids, of the platform events that could not be read within the last `within_s` seconds."""
+    """Return the inbox ids, by topic, of platform events that arrived in the last `within_s` seconds and could not be decoded."""
     with engine.connect() as db:
         rows = db.execute(
             sa.text("""

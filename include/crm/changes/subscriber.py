@@ -1,7 +1,7 @@
 """Subscribe to Salesforce: one endless stream per topic. Events are stored in the warehouse before more are requested.
 
-Events arrive at least once, sometimes out of order, and Salesforce retains them for 72 hours. If a topic's cursor is no longer
-valid, the changes since the newest commit received are read by query, and the stream resumes from its end.
+Events arrive at least once, sometimes out of order, and Salesforce retains them for 72 hours. If a topic's cursor is no longer valid,
+the changes since the newest one received are read by query, and the stream resumes with the events that arrive from then on.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MARGIN = timedelta(minutes=15)
-"""Maximum delay between a record's timestamp and the commit of its change."""
+"""Maximum delay between a record's timestamp and the commit of its change. A query for missed changes starts that much earlier."""
 SILENCE_S = 330.0
-"""A stream without a response, even an empty one, for this long is dead. Salesforce sends one at least every 270 seconds."""
+"""Seconds without a response after which a stream is considered dead. Salesforce responds at least every 270 seconds, if only without
+events."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -53,9 +54,9 @@ class Topic:
     """A topic to subscribe to.
 
     Attributes:
-        sobject: The object whose changes it sends; empty for platform events.
+        sobject: The object whose changes the topic sends; empty for platform events.
         is_read_first: Whether all records are read at the first subscription, because no other source has them.
-        follows: Field -> derived fields, which change events may leave out.
+        follows: For some fields, the fields derived from them, which change events may leave out.
     """
 
     name: str
@@ -81,13 +82,14 @@ class InvalidCursor(Exception):
 async def listen(
     engine: sa.Engine, connection: Connection, plan: Plan, on_changes: OnChanges, topics: Sequence[Topic] = TOPICS
 ) -> None:
-    """Subscribe to topics until cancelled. Errors are recorded with the topic (`control.crm_topic`), and retried.
+    """Subscribe to topics until cancelled. After an error, record it with the topic (`control.crm_topic`) and retry.
 
     Args:
-        engine: As the listening role, or the loading one.
-        connection: The org; `extra["pubsub"]` is the URL of its Pub/Sub API, such as `https://api.pubsub.salesforce.com:7443`.
-        plan: Returns the requests for a refresh event.
-        on_changes: Called with the topic and the number of changes, if any are new.
+        engine: The database, as the listening or the loading role.
+        connection: The connection to the org; `extra["pubsub"]` is the URL of the Pub/Sub API, such as
+            `https://api.pubsub.salesforce.com:7443`.
+        plan: Plans the runs for a refresh event.
+        on_changes: Called with the topic and the number of new changes, if there are any.
         topics: The topics.
 
     Raises:
@@ -151,7 +153,10 @@ class _Subscription:
             log.warning("%s: %s", self._topic.name, type(other).__name__)
 
     async def _receive(self) -> Any:
-        """Open the stream and store what it sends; yield after each response."""
+        """Open the stream and store its events; yield after each response.
+
+        If the cursor of an object's topic has no replay id, read the missed changes by query, before and after the stream begins.
+        """
         await self._log_in()
         cursor = await asyncio.to_thread(store.read_cursor, self._engine, self._topic.name)
         is_behind = cursor.replay_id is None and bool(self._topic.sobject)
@@ -204,7 +209,10 @@ class _Subscription:
         )
 
     async def _read(self, event: Any) -> Decoded:
-        """Decode an event. If we made the change ourselves, return only its time."""
+        """Decode an event. If we made the change ourselves, return only its time.
+
+        If a change event can't be decoded, set `is_overflow`, so that the changes of the whole object are read by query.
+        """
         if not self._topic.sobject:
             return await self._read_event(event)
         try:
@@ -217,7 +225,11 @@ class _Subscription:
         return Decoded(decoded.object, decoded.committed_at) if is_ours(decoded.origin, CLIENT) else decoded
 
     async def _read_event(self, event: Any) -> Decoded:
-        """Decode a platform event. One that can't be read goes to the inbox and blocks no other, because no query can read it again."""
+        """Decode a platform event.
+
+        No query can read a platform event again. So an event that can't be decoded does not stop the stream: it is returned as `unread`,
+        and stored in the inbox.
+        """
         try:
             change = read_event(await self._find_schema(event.schema_id), event.payload, event.id)
         except SchemaDrift as error:
@@ -228,7 +240,10 @@ class _Subscription:
         return Decoded(change.object, change.committed_at, changes=[change])
 
     async def _catch_up(self, received_at: datetime | None) -> None:
-        """Read by query the changes since shortly before a time. Without a time, read all records if the topic is `is_read_first`."""
+        """Read by query the changes since `MARGIN` before a time, and store them.
+
+        Without a time, read all records if the topic is `is_read_first`; otherwise store only the time of the object's newest change.
+        """
         await self._find_names()
         if received_at is None and not self._topic.is_read_first:
             await self._store([], None, await asyncio.to_thread(self._records.find_newest))
@@ -272,7 +287,7 @@ class _Subscription:
         return self._schemas[schema_id]
 
     async def _find_names(self) -> None:
-        """Find the fields that events contain now, which are the fields that a query reads."""
+        """Read the topic's current schema, and store its field names, which are the fields that queries read."""
         request = api.MESSAGES["TopicRequest"](topic_name=self._topic.name)
         try:
             answer = await self._method("GetTopic", self._channel.unary_unary)(request, metadata=self._metadata)
@@ -311,7 +326,7 @@ async def _in_time(reading: Any) -> Any:
 
 
 def _translate(status: Any, trailers: Any) -> Exception:
-    """Translate a gRPC status and Salesforce's error code to our error, whose class decides the retry."""
+    """Return our error for a gRPC status and Salesforce's error code. The error's class decides the retry."""
     code = str(dict(trailers or ()).get("error-code", ""))
     if ".replayid." in code:
         return InvalidCursor()

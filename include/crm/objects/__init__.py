@@ -1,1 +1,1 @@
-"""What Salesforce should hold: one mapping an object, one field a line."""
+"""Mappings of the warehouse to Salesforce: one mapping per object, one field per line."""

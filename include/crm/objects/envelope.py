@@ -11,7 +11,7 @@ from include.crm.settings import Settings
 
 ENVELOPE = "Tributary_Envelope__c"
 
-# Rows written while the last sync read them may have been missed, so a minute is checked again.
+# The last sync may have missed rows that were written while it ran, so its last minute is checked again.
 _HAS_CHANGES = sa.text("""
 with shown as (
     select coalesce(max(recorded_at), '-infinity') - interval '1 minute' as at from control.ledger
@@ -32,7 +32,10 @@ def has_changes(engine: sa.Engine) -> bool:
 
 
 def _document(name: str, kind: Literal["signed", "certificate"]) -> Field:
-    """Return a field with a link to the document, behind our own login; empty if the firm set no `documents_url`."""
+    """Return a field with the URL of a stored document, which is behind our own login.
+
+    The field is empty if the document is not stored or the firm has set no `documents_url`.
+    """
     of_envelope = "d.vendor = e.vendor and d.envelope_key = e.envelope_key"
     document = f"select d.content_hash from control.document d where {of_envelope} and d.kind = '{kind}'"  # noqa: S608
     return Field(name, f"nullif(:documents_url, '') || '/' || ({document})", type="Url")
@@ -40,7 +43,7 @@ def _document(name: str, kind: Literal["signed", "certificate"]) -> Field:
 
 # Drafts and envelopes without a known household are not sent to Salesforce. An envelope that was sent there stays up to date.
 def envelope(settings: Settings, account: str) -> CrmObject:
-    """Return the mapping of a household's envelope; `account` is the object of households."""
+    """Return the mapping of envelopes; `account` is the Salesforce object of households."""
     return CrmObject(
         entity="envelope",
         sobject=ENVELOPE,

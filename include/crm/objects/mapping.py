@@ -1,13 +1,13 @@
-"""The declaration of a Salesforce object: CrmObject, Field.
+"""The declaration of a Salesforce object (`CrmObject`) and of its fields (`Field`).
 
-Values are rounded to Salesforce's precision before they are compared, so that a rounding difference is no change. Each field
-has one owner:
+Values are rounded to Salesforce's precision before they are compared, so a rounding difference is not a change. Each field has one
+owner:
 
-    we write it         the vendor is right; edits in Salesforce are overwritten
-    we write it once    when the record is new (`once`); after that the firm owns it
-    Salesforce owns it  not declared here, so never sent: totals that it rolls up, owners, service models
+    we write it         the vendor's value counts; edits in Salesforce are overwritten
+    we write it once    with a new record (`once`); after that the firm owns the field
+    Salesforce owns it  not declared here, so never sent: totals that Salesforce rolls up, record owners, service models
 
-A field that the package lacks is `custom`: `include.crm.deployment` generates what a firm deploys from its declaration.
+A field that the Salesforce package lacks is `custom`: `include.crm.deployment` generates its metadata, which the firm deploys.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Field:
     """One field of a Salesforce object.
 
     Attributes:
-        name: API name; with a dot, a parent referenced by its key.
+        name: API name. A name with a dot, such as `Account.Tributary_Key__c`, refers to a parent by the parent's key.
         sql: SQL of the text that is sent; null clears the field.
         kind: The JSON type, and how the value is compared with Salesforce's.
-        is_once: Whether it is sent only with a new record.
-        unknown: SQL that is true if the value is unknown today: the field is left unchanged.
-        when_gone: Its value once the record is missing from the vendor's snapshot; None leaves it unchanged.
-        links_to: The object that a lookup refers to.
-        is_daily: Whether it changes every day by nature, such as a price. Such changes need no approval.
+        is_once: Whether the field is sent only with a new record.
+        unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
+        when_gone: The value once the record is missing from the vendor's snapshot; None leaves the field unchanged.
+        links_to: The object that a lookup refers to; empty for other fields.
+        is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
         type: Salesforce's type. Only custom fields are created from it.
         length: Characters of a text.
         decimals: Decimal places of a number.
@@ -57,7 +57,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class CrmObject:
-    """One kind of record.
+    """The mapping of one kind of record to a Salesforce object.
 
     Attributes:
         entity: Canonical entity; part of every key.
@@ -66,10 +66,12 @@ class CrmObject:
         key: SQL of the key, `<firm>:<vendor>:<entity>:<the vendor's key>`.
         fields: The fields to load, without the key.
         source: SQL after `from`. It may read `temporary.PRESENT_DAY`, each vendor's latest day loaded by a current pull.
-        parent: Parent field whose records are sent together, because Salesforce locks the parent; empty for none.
-        closed_by: Field and value that close a record, such as an account; empty if records can't be closed.
+        parent: The lookup field of the parent. Records with the same parent are sent together, because Salesforce locks the parent.
+            Empty for none.
+        closed_by: The field, and its value, that mark a record as closed, such as an account; empty if records can't be closed.
         worth: Dollar field whose sum may not change much without approval; empty for none.
-        died_as: Entity whose dead letters show that a record is unreadable rather than removed; the record's own by default.
+        died_as: Entity whose open dead letters may describe a missing record. Such a record is unreadable, so it does not count as
+            removed. Empty means `entity`.
     """
 
     entity: str
@@ -85,7 +87,7 @@ class CrmObject:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The header of the CSV file."""
+        """The columns of the CSV file: the key field, then the fields."""
         return (self.key_field, *(field.name for field in self.fields))
 
     @property
@@ -106,17 +108,20 @@ class CrmObject:
 
     @property
     def is_written_when_gone(self) -> bool:
-        """Whether a record missing from the vendor's snapshot is written once more."""
+        """Whether a record that is missing from the vendor's snapshot is still written, with the `when_gone` values of its fields."""
         return any(field.when_gone is not None for field in self.fields)
 
 
 def key(entity: str, alias: str) -> str:
-    """Return SQL of a warehouse row's external key; null if a join found no row."""
+    """Return SQL of the external key of a warehouse row; `alias` is its table's alias. The key is null if an outer join found no row."""
     return f"(:firm || ':' || {alias}.vendor || ':{entity}:' || {alias}.{entity}_key)"
 
 
 def current(alias: str) -> str:
-    """Return the SQL condition for a description's current version, as known now, listed by a current pull."""
+    """Return the SQL condition for the current version of a description, as known now.
+
+    Records that only a pull of a past date has returned are excluded.
+    """
     return f"{alias}.valid_to is null and {alias}.recorded_to is null and not {alias}.is_past_only"
 
 
@@ -126,7 +131,7 @@ def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field
 
 
 def text(name: str, sql: str, length: int) -> Field:
-    """Return a text field, truncated to its length. Trims and reads `#N/A` as null, as Salesforce does."""
+    """Return a text field, trimmed and truncated to its length. An empty text and `#N/A` become null, as in Salesforce."""
     return Field(name, f"nullif(nullif(btrim(left(btrim({sql}), {length})), ''), '#N/A')", length=length)
 
 
@@ -142,7 +147,7 @@ def money(name: str, sql: str, *, when_gone: str | None = None, unknown: str = "
 
 
 def percent(name: str, sql: str) -> Field:
-    """Return a field of percent with two decimals, of SQL of a ratio (0-1)."""
+    """Return a percent field with two decimals; `sql` is SQL of a ratio (0-1)."""
     return replace(number(name, f"({sql}) * 100", 2), type="Percent")
 
 
@@ -152,7 +157,7 @@ def day(name: str, sql: str) -> Field:
 
 
 def noon(name: str, sql: str) -> Field:
-    """Return a datetime field of a day, at noon UTC, which is the same day in every American office."""
+    """Return a datetime field for a date: noon UTC, which is on that date in every US time zone."""
     return Field(name, f"to_char({sql}, 'YYYY-MM-DD\"T12:00:00Z\"')", "time", type="DateTime")
 
 
@@ -173,15 +178,18 @@ def always(name: str, value: str) -> Field:
 
 
 def daily(field: Field) -> Field:
-    """Mark a field that changes every day by nature."""
+    """Return the field, marked as one that changes every day by nature."""
     return replace(field, is_daily=True)
 
 
 def once(field: Field) -> Field:
-    """Mark a field that is sent only with a new record; after that the firm owns it."""
+    """Return the field, marked as one that is sent only with a new record; after that the firm owns it."""
     return replace(field, is_once=True)
 
 
 def custom(field: Field, label: str, description: str) -> Field:
-    """Mark a field that the package lacks, so the firm deploys it: its label, and what it shows, without a final dot."""
+    """Return the field, marked as one that the Salesforce package lacks, so that the firm deploys it.
+
+    `description` is what the field shows, without a final period.
+    """
     return replace(field, label=label, description=description)

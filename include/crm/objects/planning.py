@@ -75,7 +75,8 @@ SUMMARY = (
         "Day on which the questionnaire of the risk number was completed",
     ),
 )
-"""Fields of an account, from the household's leading plan `n`, the risk `r` and the questionnaire `q`."""
+"""Fields of a household's or person's account. Their SQL reads the leading plan `n`, the risk `r` and the questionnaire `q`, which
+`OF_HOUSEHOLD` and `OF_PERSON` join."""
 
 HELD_AWAY = custom(
     daily(money("Tributary_Held_Away__c", "w.held_away_usd")),
@@ -87,14 +88,17 @@ _LEADING = "(select * from mart.plan_freshness where is_leading) n"
 
 
 def _risk(by: str) -> str:
-    """Return SQL of the risk of the least aligned portfolio, per household or per person."""
+    """Return SQL that selects, per household or person, the portfolio whose risk differs most from the risk that the client accepts.
+
+    `by` is the id column to group by.
+    """
     return f"""
         (select distinct on ({by}) * from mart.risk_alignment where {by} is not null
          order by {by}, abs(difference) desc nulls last, portfolio_id) r
     """  # noqa: S608
 
 
-# A household shows the risk of the member with the least aligned portfolio.
+# A household shows the risk of the member whose portfolio differs most from the accepted risk.
 OF_HOUSEHOLD = f"""
     left join {_LEADING} on n.household_id = h.household_id
     left join {_risk("household_id")} on r.household_id = h.household_id
@@ -109,22 +113,22 @@ OF_PERSON = f"""
     left join mart.questionnaire q on q.person_id = p.person_id
 """
 
-# Salesforce's four types, derived from the planners' words.
+# The goal's type in Salesforce, one of four, derived from the type and name in the planning system.
 _TYPE = """
     case when concat_ws(' ', o.goal_type, o.name) ~* 'retire' then 'Retirement'
          when concat_ws(' ', o.goal_type, o.name) ~* 'educat|college' then 'Education'
          when o.goal_type ~* 'home|house' then 'Home Purchase' else 'Other' end
 """
-# The total over all of its years, in today's dollars.
+# The goal's total cost over all of its years, in today's dollars.
 _COST = "o.amount_usd * greatest(coalesce(o.end_year, o.start_year) - o.start_year + 1, 1)"
-# A planner's key may be longer than the field.
+# The planning system's key may be longer than Salesforce's field.
 _KEY = "(:firm || ':' || o.vendor || ':goal:' || case when length(o.goal_key) > 64 then md5(o.goal_key) else o.goal_key end)"
 
 
-# A goal that was sent stays up to date; `Tributary_Current__c` is false once it is no longer in the leading plan. A goal's owner must
-# not be a household, so it is the eldest member.
+# A goal that was sent stays up to date; `Tributary_Current__c` is false once the goal is no longer in the leading plan. The owner of a
+# goal must not be a household, so the owner is the household's eldest member.
 def goal(settings: Settings, account: str) -> CrmObject:
-    """Return the mapping of a goal of the household's leading plan; `account` is the object of households and persons."""
+    """Return the mapping of the goals in households' leading plans; `account` is the Salesforce object of households and persons."""
     return CrmObject(
         entity="goal",
         sobject=GOAL,

@@ -1,7 +1,7 @@
 """Mappings of the objects of Financial Services Cloud (managed package), one field per line.
 
-Every mapping reads the warehouse's current state. Fields that change every day without a reason (a "last updated" date) are
-not mapped, because they would send every row every day. Totals that the package rolls up itself are not mapped either.
+Every mapping reads the warehouse's current state. Fields that change every day without a reason (a "last updated" date) are not
+mapped, because they would cause every row to be sent every day. Totals that the package rolls up itself are not mapped either.
 """
 
 from __future__ import annotations
@@ -97,7 +97,10 @@ def _person_account(settings: Settings) -> CrmObject:
 
 
 def _individual(settings: Settings) -> list[CrmObject]:
-    """Return an account and a contact: a financial account's owner must be a non-household account, a relation needs a contact."""
+    """Return the mappings of a person as an account and a contact.
+
+    The owner of a financial account must be an account that is not a household. A relation to a household needs a contact.
+    """
     account = CrmObject(
         entity="person",
         sobject=ACCOUNT,
@@ -127,7 +130,8 @@ def _individual(settings: Settings) -> list[CrmObject]:
     return [account, contact]
 
 
-# Salesforce does not let either end of a relation change: a person who changes households gets a new one, and the old one ends.
+# Salesforce does not let the two ends of a relation change. So a person who moves to another household gets a new relation, and the old
+# one becomes inactive.
 def _membership(settings: Settings) -> CrmObject:
     contact = link(settings, "Contact", CONTACT, key("person", "p"))
     if settings.persons == "person_accounts":  # the contact half of a record that is sent as an account
@@ -155,8 +159,9 @@ def _membership(settings: Settings) -> CrmObject:
     )
 
 
-# One record per security, even if several vendors have it. Salesforce requires unique names, ignoring case: the first security keeps the
-# name, others add their key. So does a security whose name another record has in Salesforce, such as one from before a match.
+# One record per security, even if several vendors have it. Salesforce requires unique names, ignoring case. Of several securities with the
+# same name, the first keeps the name, and the others add their key to it. A security also adds its key if another record in Salesforce
+# already has its name, such as a record from before two vendors' securities were matched.
 def _security(settings: Settings) -> CrmObject:
     return CrmObject(
         entity="security",
@@ -197,7 +202,7 @@ def _worth(name: str, sql: str) -> Field:
 
 
 def _is_no_copy(account_id: str) -> str:
-    """Return the SQL condition that an account is no copy of another portfolio system's account: only originals are sent."""
+    """Return the SQL condition that an account is not a copy of an account in another portfolio system. Only originals are sent."""
     return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
 
 

@@ -1,1 +1,1 @@
-"""The sync to Salesforce: what changed, in which order, by which jobs, and the outcome of every row."""
+"""The sync to Salesforce: find the changes, get approval for large ones, send them in order, and record the outcome of every row."""

@@ -1,7 +1,8 @@
-"""Requests for approval of changes too large to be sent without it, and the decisions on them.
+"""Ask an operator to approve a large change before a sync sends it, and record the decision.
 
-A question is open for a day. While it is open, no other is created for the same object and kind of change. An approval allows what
-was asked, once, even if the difference has changed by then. A rejection counts until the difference changes.
+- A question is open for a day. While it is open, no other question is created for the same object and kind of change.
+- An approval is valid for a day and for one sync. It allows as many records as the question names, even if they are other records.
+- A rejection is valid until the change differs from the rejected one.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ where entity = any(:entities) order by entity, question_id desc
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A concern that waits for a decision; `question_id` is its id in `control.crm_question`."""
+    """A question to an operator about a concern. `question_id` is its id in `control.crm_question`; `wording` is the concern's reason."""
 
     question_id: int
     entity: str
@@ -59,14 +60,14 @@ class Question:
 def ask(
     engine: sa.Engine, concerns: Sequence[Concern], deltas: Mapping[str, Delta], settings: Settings, run_id: str
 ) -> list[Question]:
-    """Create a question for each concern without a decision or an open question.
+    """Create a question for each concern that is not approved, has no open question, and was not rejected in the same form.
 
     Args:
-        engine: As the loading role.
-        concerns: Of a preview.
-        deltas: Of the same preview, by entity.
-        settings: Define how many changes beyond an approval need no new question.
-        run_id: Names the run that found them.
+        engine: The database, as the loading role.
+        concerns: The concerns of a preview.
+        deltas: The counts of the same preview, by entity.
+        settings: The firm's settings; see `guard.find_unapproved`.
+        run_id: The run that found the concerns.
 
     Returns:
         The new questions.
@@ -87,15 +88,19 @@ def ask(
 
 
 def identify(concern: Concern, delta: Delta) -> str:
-    """Return a text that identifies a difference: a hash of the records and their new values; for a worth, its change."""
+    """Return a text that identifies the change behind a concern, to recognize a change that was rejected.
+
+    The text of a `worth` concern is the total worth and its change. The text of other concerns is a hash of the records and their
+    new values.
+    """
     return f"{delta.worth_usd} {delta.moved_usd}" if concern.question == "worth" else delta.difference
 
 
 def decide(engine: sa.Engine, question_ids: Sequence[int], is_approved: bool, reason: str, decided_by: str) -> int:
-    """Record a decision on questions; earlier decisions stay unchanged. Return the number of questions decided.
+    """Record a decision on questions that have none yet; return the number of questions decided.
 
     Raises:
-        FatalError: A rejection without a reason.
+        FatalError: The decision is a rejection without a reason.
     """
     reason = reason.strip()[:REASON_LENGTH]
     if not is_approved and not reason:
@@ -112,13 +117,17 @@ def find_approved(engine: sa.Engine) -> list[Concern]:
 
 
 def use(engine: sa.Engine, run_id: str) -> None:
-    """Mark the approvals of the objects that a run sent as used, because an approval counts once."""
+    """Mark as used the approvals of the objects that a run has sent, because an approval is valid for one sync."""
     with engine.begin() as db:
         db.execute(_USE, {"run_id": run_id})
 
 
 def describe(engine: sa.Engine, entities: Sequence[str]) -> dict[str, str]:
-    """Return entity -> text of its newest question's decision, or since when it waits for one."""
+    """Describe the newest question of each entity: the decision on it, or since when it waits for one.
+
+    Returns:
+        The texts by entity. An entity without a question is left out.
+    """
     with engine.connect() as db:
         rows = db.execute(_STATES, {"entities": list(entities)}).mappings().all()
     return {row["entity"]: _describe(row) for row in rows}

@@ -1,6 +1,7 @@
-"""Send a few changed rows without a bulk job: 200 rows per collection, five collections per call, of one or several objects.
+"""Send a few changed rows without a bulk job, by Salesforce's collection requests.
 
-An upsert by key is safe to repeat, so a killed task leaves nothing to adopt: its rows are sent again.
+A collection contains up to 200 rows of one object. A call contains up to five collections, of one or several objects. An upsert by
+key is safe to repeat, so the rows of a killed task are just sent again.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Batch:
     Attributes:
         mapping: The object.
         job_id: Our own id in the ledger and in `control.crm_job`, not Salesforce's.
-        rows: (key, payload), each parent's children together.
-        outcomes: The rows' outcomes, in no order.
+        rows: Pairs of key and payload. The children of a parent follow each other.
+        outcomes: The outcome of each row, in any order; empty until the batch is sent.
     """
 
     mapping: CrmObject
@@ -43,17 +44,24 @@ class Batch:
 
 
 def read_rows(db: sa.Connection, sending: TempTable) -> list[tuple[str, dict[str, str | None]]]:
-    """Read the records to send in order. Only for few rows."""
+    """Return the records to send as pairs of key and payload, in order. Use it only for a few rows, because it reads all into memory."""
     rows = db.execute(sa.text(f"select external_key, payload from {sending} order by part, row_number"))  # noqa: S608
     return [(row.external_key, row.payload) for row in rows]
 
 
 def send(session: SalesforceSession, batches: Sequence[Batch], check: Callable[[], None]) -> None:
-    """Send batches in order, and fill in their outcomes. `check` is called before each call and raises if we may no longer write.
+    """Send batches in order, and fill in the outcomes of their rows.
+
+    Args:
+        session: The session.
+        batches: The batches.
+        check: Called before each call to Salesforce; raises if this sync may no longer write.
 
     Raises:
         ConfigurationError: Salesforce rejected an object or a field.
-        TributaryError: As `SalesforceSession.call` raises.
+        TargetUnavailable: Salesforce is unavailable.
+        RateLimited: The org's daily calls are used up to the reserve.
+        AuthenticationError: The credentials or the user's permissions are insufficient.
     """
     pieces = _split(batches)
     while call := list(islice(pieces, CALL_COLLECTIONS)):
@@ -82,7 +90,7 @@ def _build_subrequest(batch: Batch, rows: Sequence[tuple[str, dict[str, str | No
 
 
 def build_record(mapping: CrmObject, key: str, payload: dict[str, str | None]) -> dict[str, Any]:
-    """Return one row as JSON; numbers keep their digits."""
+    """Return one row as a JSON object for a collection. Numbers keep all their digits; fields that the payload lacks are left out."""
     record: dict[str, Any] = {"attributes": {"type": mapping.sobject}, mapping.key_field: key}
     for item in mapping.fields:
         if item.name not in payload:
@@ -105,12 +113,12 @@ def _convert(item: Field, value: str | None) -> Any:
 
 
 def _name_lookup(relationship: str) -> str:
-    """Return the name of the lookup's own field, which clears it."""
+    """Return the field that stores the lookup of a relationship. A null in this field clears the lookup."""
     return f"{relationship.removesuffix('__r')}__c" if relationship.endswith("__r") else f"{relationship}Id"
 
 
 def _read_responses(answer: Answer, count: int) -> list[Any]:
-    """Return the response to each subrequest."""
+    """Return the responses to the `count` subrequests of a composite call, in order."""
     responses = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
     if not answer.is_ok or not isinstance(responses, list) or len(responses) != count:
         raise ConfigurationError("Salesforce rejected a composite call", status=answer.status, code=answer.code)
@@ -132,7 +140,10 @@ def _read_outcomes(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]
 
 
 def read_outcome(key: str, result: Mapping[str, Any]) -> Outcome:
-    """Return the outcome of one row of a collection request. An insert's results have no `created`: a success then means created."""
+    """Return the outcome of one row of a collection request.
+
+    A success without `created` means that the row was created, because the results of an insert lack `created`.
+    """
     if result["success"]:
         return Outcome(key, "created" if result.get("created", True) else "updated", result["id"])
     first = result["errors"][0]

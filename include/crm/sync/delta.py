@@ -1,6 +1,6 @@
-"""Compare the desired state with the state that Salesforce accepted last, as sets, in the database.
+"""Compare the desired state of an object with the state that Salesforce accepted last, in SQL.
 
-The records that are new or changed are in the temporary table `outgoing(entity)` afterwards, on a connection of its own.
+The result is the temporary table `outgoing(entity)` of the sync's connection: the records that are new or changed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from include.crm.sync import desired
 from include.crm.sync.readiness import Readiness
 from include.crm.temporary import REFUSED, outgoing
 
-# Rejected records, as they were sent. They are sent again if they change, if one of their parents was accepted since, after 20 hours
-# (the org may have been fixed), or on request (`resends`).
+# Records that Salesforce rejected, as they were sent. Such a record is sent again if it has changed, if one of its parents was accepted
+# since, after 20 hours (the org may have been fixed), or on request (`resends`).
 _REFUSED = """
 select s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
 where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not :resends
@@ -66,7 +66,7 @@ select count(*) filter (where is_new and is_free) as new,
 from (select *, not is_refused and held_by is null as is_free from {outgoing}) o
 """
 
-# Rejected records that are no longer outgoing.
+# Dead letters of rejected records that are no longer outgoing.
 _FORGET_REFUSED = """
 update control.dead_letter l set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
 where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
@@ -76,17 +76,20 @@ where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' an
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Counts of an object's records: new to Salesforce, changed, and unchanged.
+    """Counts of an object's records, as a comparison found them.
 
     Attributes:
-        refused: New or changed, but rejected in this form before, and not yet sent again.
-        withheld: New or changed, but of a vendor that is not settled: they stay as Salesforce accepted them last.
-        difference: Identifies the changes, apart from daily fields.
+        new: Records to send that Salesforce does not have.
+        changed: Records to send that Salesforce has with other values.
+        unchanged: Records that Salesforce has with the desired values.
+        refused: New or changed records that Salesforce rejected before with the same content; they are not sent again yet.
+        withheld: New or changed records that are not sent, because a vendor's newest day is not reconciled.
         held: Our records of this object in Salesforce.
-        notable: New, or changed in more than daily fields.
-        closing: Changed records that close.
+        notable: Records to send that are new, or changed in more than daily fields.
+        closing: Changed records that the change closes, such as accounts.
         worth_usd: Total worth of the records in Salesforce; 0 for objects without a worth.
         moved_usd: The change of the total worth.
+        difference: A text that identifies the notable changes, without daily fields; empty if there are none.
     """
 
     new: int
@@ -103,13 +106,13 @@ class Delta:
 
     @property
     def going_out(self) -> int:
-        """Records that would be sent."""
+        """Number of records that would be sent."""
         return self.new + self.changed
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field that a sync would change. `old` is None for null, and for a record that Salesforce does not have."""
+    """One field that a sync would change. `old` is None if the field is null or Salesforce does not have the record."""
 
     external_key: str
     field: str
@@ -123,13 +126,13 @@ class Change:
 def compare(
     db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Readiness, *, resends: bool = False
 ) -> Delta:
-    """Create the table of one object's outgoing records, `outgoing(mapping.entity)`; return its counts.
+    """Create the table of one object's new and changed records, `outgoing(mapping.entity)`; return the counts.
 
     Args:
-        db: In a transaction.
+        db: The sync's connection, in a transaction.
         mapping: The object.
-        settings: The firm's.
-        ready: What may be sent; its tables are read.
+        settings: The firm's settings.
+        ready: The days and vendors that may be sent, from `readiness.find_present_days`.
         resends: Whether rejected records are sent again although they have not changed.
     """
     values = {
@@ -179,13 +182,17 @@ def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int
 
 
 def keys_like(mapping: CrmObject, settings: Settings) -> str:
-    """Return a LIKE pattern of the keys of an object's records, of every vendor."""
+    """Return a LIKE pattern that matches the keys of an object's records, of all vendors."""
     entity = "person" if mapping.entity == "contact" else mapping.entity
     return f"{settings.firm}:%:{entity}:%".replace("_", r"\_")
 
 
 def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, run_id: str) -> None:
-    """Close the dead letters of rejected records that are not in `outgoing(mapping.entity)`: unchanged, or no longer desired."""
+    """Close the dead letters of rejected records that no longer have to be sent.
+
+    These are the records that are not in `outgoing(mapping.entity)`: Salesforce already has their current values, or the desired
+    state no longer contains them.
+    """
     db.execute(
         sa.text(_FORGET_REFUSED.format(outgoing=outgoing(mapping.entity))),
         {"sobject": mapping.sobject, "keys": keys_like(mapping, settings), "run_id": run_id},
@@ -193,13 +200,13 @@ def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, ru
 
 
 def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
-    """Return unsettled vendor -> number of records of `outgoing(mapping.entity)` held back."""
+    """Return the number of records in `outgoing(mapping.entity)` that are held back, by unsettled vendor."""
     query = f"select held_by, count(*) from {outgoing(mapping.entity)} where held_by is not null group by 1"  # noqa: S608
     return dict(db.execute(sa.text(query)).tuples().all())
 
 
 def sample(db: sa.Connection, mapping: CrmObject, keys: int) -> list[Change]:
-    """Return the changes of the first records of `outgoing(mapping.entity)`, field by field."""
+    """Return the changes of up to `keys` records of `outgoing(mapping.entity)`, field by field; the records that close come first."""
     rows = db.execute(
         sa.text(f"""
         with few as (

@@ -1,6 +1,7 @@
-"""The desired state of one Salesforce object, from the warehouse's current state.
+"""Build the desired state of one Salesforce object from the warehouse's current state.
 
-A record's payload is a JSON object: field -> text as sent, null to clear it; fields that are missing are left unchanged.
+The payload of a record is a JSON object of fields. The value of a field is the text to send, or null to clear the field. A field that
+the payload lacks stays unchanged in Salesforce.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from include.crm.settings import Settings
 from include.crm.temporary import DESIRED, TempTable
 
 _RECENT_DAYS = 40
-"""How many days back to look for a record's last known row."""
+"""Number of days back in which a record's last row is looked up, to find its parent."""
 
-# Records missing from the vendor's snapshot, but still in Salesforce. Records that an open dead letter may describe do not count: by its
-# key, else by its parent, else every record of its entity.
+# Records that are missing from the vendor's snapshot but still in Salesforce. A record that an open dead letter may describe does not
+# count as missing. A dead letter describes the record with its key; without a key, all records of its parent; without a parent, all
+# records of its entity.
 _GONE = """
 insert into desired
 with absent as materialized (  -- few rows: otherwise the planner takes `starts_with` for selective, and looks up each of the many
@@ -42,7 +44,7 @@ where not exists (
                    where w.vendor = s.vendor and w.{died_as}_key = s.source_key and k.source_key = m.parent {recent}) end)
 """
 
-# A lookup to a record that was deleted or merged in Salesforce is left unchanged: a merge has moved it already.
+# Leave a lookup unchanged if its record was deleted or merged in Salesforce: a merge has already moved the lookup.
 _WITHOUT_MISSING = """
 update desired d set payload = d.payload - array(
     select l.name from unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
@@ -51,16 +53,16 @@ update desired d set payload = d.payload - array(
 
 
 def build(db: sa.Connection, mapping: CrmObject, settings: Settings, present_day: TempTable) -> tuple[TempTable, int]:
-    """Create the table of one object's desired records; the caller drops it.
+    """Create the table of one object's desired records; the caller drops the table.
 
     Args:
-        db: In a transaction.
+        db: The sync's connection, in a transaction.
         mapping: The object.
-        settings: The firm's.
-        present_day: The days to build it from, as `readiness.find_present_days` found them. `mapping.source` also reads it.
+        settings: The firm's settings.
+        present_day: The table of each vendor's latest day, from `readiness.find_present_days`. `mapping.source` may also read it.
 
     Returns:
-        The table, and its number of records.
+        The table, and the number of its records.
     """
     values = {
         "firm": settings.firm,
@@ -69,7 +71,7 @@ def build(db: sa.Connection, mapping: CrmObject, settings: Settings, present_day
         "entity": mapping.entity,
         **mapping.lookups,
     }
-    # The query reads whole tables, but the planner expects one row of `present_day` and of the identity views, and would loop.
+    # The query reads whole tables, but the planner expects one row of `present_day` and of the identity views, and would use nested loops.
     db.execute(sa.text("set local enable_nestloop = off"))
     total = DESIRED.fill(db, _select_present(mapping), values)
     db.execute(sa.text("set local enable_nestloop = on"))

@@ -1,4 +1,4 @@
-"""The review page: what a sync would change, for the people who approve it."""
+"""Write the review page for the people who approve a sync: what the sync would change."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ th { background: #f4f4f4 } .old { color: #8a1f11 } .new { color: #0b5d1e } .conc
 
 
 def write(root: Path, run_id: str, shown: Preview) -> str:
-    """Write the page to the site of the data quality reports, behind the same login.
+    """Write the review page into the site of the data quality reports (Data Docs), which is behind a login.
+
+    Wait for a running build of the site, because a build replaces all of its pages.
 
     Args:
-        root: Folder of Data Docs. Waits for a running build, which replaces the whole site.
-        run_id: Names the run.
+        root: The folder of Data Docs.
+        run_id: The run's id, part of the page's name.
         shown: The preview to render.
 
     Returns:
@@ -38,7 +40,7 @@ def write(root: Path, run_id: str, shown: Preview) -> str:
 
 
 def render(run_id: str, shown: Preview) -> str:
-    """Return the page: counts by object, the changes that need approval, and the first changes field by field."""
+    """Return the review page in HTML: counts by object, the changes that need approval, and the first changes, field by field."""
     title = f"What would change in Salesforce: {escape(run_id)}"
     parts = [f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"]
     parts += [f"<p class=concern>{escape(concern.reason)}</p>" for concern in shown.concerns]

@@ -1,4 +1,4 @@
-"""Write one part of the outgoing records as a CSV file for Salesforce, directly from the database; manage the folder of a run's files."""
+"""Write one part of the outgoing records as a CSV file for Salesforce, directly from the database; manage the folder of these files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class File:
 
 @contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
-    """Create a private folder for one run and remove it at the end; also remove folders of killed runs older than a day."""
+    """Create a private folder for one run, below `folder`; remove it at the end. First remove folders of killed runs older than a day."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for leftover in folder.iterdir():
         if leftover.stat().st_mtime < time.time() - 86_400:
@@ -42,11 +42,13 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
 
 
 def write(db: sa.Connection, sending: TempTable, mapping: CrmObject, part: int, path: Path) -> File:
-    """Write one part of the records to send: UTF-8, `#N/A` for null, an empty cell for a field that is left unchanged.
+    """Write one part of the records to send as a CSV file in UTF-8; return its path, number of rows and hash.
+
+    A cell is `#N/A` for null, and empty for a field that stays unchanged in Salesforce.
 
     Args:
         db: The sync's connection.
-        sending: The records, as `rounds.cut` left them.
+        sending: The table of records to send, from `rounds.cut`.
         mapping: The object.
         part: Number of the part.
         path: Path of the file; an existing file is replaced.
@@ -67,7 +69,7 @@ def write(db: sa.Connection, sending: TempTable, mapping: CrmObject, part: int, 
 
 
 def lines(sending: TempTable, mapping: CrmObject, part: int) -> sql.Composed:
-    """Return the query of the file's lines, in order."""
+    """Return the query that selects the lines of one part's file, in order."""
     cell = "coalesce(payload ->> {name}, case when payload ? {name} then '#N/A' end) as {column}"
     cells = [sql.SQL("external_key as {}").format(sql.Identifier(mapping.key_field))] + [
         sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name))

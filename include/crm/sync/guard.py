@@ -1,4 +1,4 @@
-"""Changes that need approval: a first load, a large change, many accounts that close."""
+"""Find the changes that need approval: a first load, a large change, many accounts that close."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Concern:
 
     Attributes:
         entity: The object.
-        question: The kind of change: many records change, many close, or the total worth changes.
-        records: The number of records (for `worth`: dollars); an approval allows that many.
+        question: The kind of change. `change`: many records change; `close`: many accounts close; `worth`: the total worth changes much.
+        records: The number of records, or for `worth` the change in dollars. An approval allows that many.
         reason: The change, in words.
     """
 
@@ -28,7 +28,7 @@ class Concern:
 
 
 def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Concern]:
-    """Return the changes that need approval; empty if a run may continue without."""
+    """Return the changes that need approval, given the counts by entity; an empty list if none does."""
     concerns = []
     for entity, delta in deltas.items():
         share = delta.notable / delta.held if delta.held else 1.0
@@ -53,12 +53,15 @@ def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Conce
 
 
 def find_unapproved(concerns: list[Concern], approved: list[Concern], settings: Settings) -> list[Concern]:
-    """Return the concerns of a run that exceed what was approved.
+    """Return the concerns of a run that are not approved, or that exceed what was approved.
+
+    A run may exceed an approved number of changes by `settings.few`, and an approved change of worth by 1 %. It may not close more
+    accounts than approved.
 
     Args:
-        concerns: Of this run.
-        approved: The approved concerns. A few more changes need no new approval; more closings do.
-        settings: Define how many are a few.
+        concerns: The concerns of the run.
+        approved: The approved concerns.
+        settings: The firm's settings.
     """
     allowed = {
         (each.entity, each.question): each.records

@@ -1,7 +1,12 @@
-"""The objects and records that a running sync holds back.
+"""Decide which objects and records a running sync holds back.
 
-Not sent: an object that failed or needs approval, the records of a vendor whose newest day is not reconciled, and the children of
-both. The rest is sent. `include.crm.sync.holding` stores what was held back.
+A sync does not send:
+
+- an object that failed, or whose changes need approval
+- the records of a vendor whose newest day is not reconciled
+- a record whose parent Salesforce has not accepted, or whose parent has notable changes in an object that is not sent
+
+Everything else is sent. `include.crm.sync.holding` stores what was held back.
 """
 
 from __future__ import annotations
@@ -29,9 +34,9 @@ class Holdback:
     """The objects and records that one sync does not send.
 
     Args:
-        db: The sync's connection, in no transaction.
+        db: The sync's connection, outside a transaction.
         objects: The sync's objects, parents first.
-        settings: The firm's.
+        settings: The firm's settings.
         say: Receives a line for each object that fails.
 
     Attributes:
@@ -51,12 +56,15 @@ class Holdback:
             rounds.hold_none(db)
 
     def is_stopped(self, entity: str) -> bool:
-        """Return whether an object is not sent any more."""
+        """Return whether the sync has stopped sending an object."""
         return entity in self._stopped
 
     @contextmanager
     def stopping(self, mapping: CrmObject) -> Iterator[None]:
-        """On a failure, stop this object and hold back its children; other objects continue."""
+        """Run a block that sends one object. If it raises an error of `STOPPING`, stop the object and hold back its children.
+
+        The error is added to `failures` and not raised, so the sync continues with the other objects.
+        """
         try:
             yield
         except STOPPING as error:
@@ -72,12 +80,12 @@ class Holdback:
         self._going_out |= {entity: found.going_out for entity, found in deltas.items()}
 
     def decide(self, deltas: Mapping[str, Delta], approved: list[Concern], unsettled: Mapping[str, datetime]) -> None:
-        """Decide which objects are not sent, and record what is held back of the others.
+        """Stop the objects whose changes are not approved; record the rows of unsettled vendors that are held back in each object.
 
         Args:
-            deltas: Of all objects, by entity.
+            deltas: The counts of all objects, by entity.
             approved: The approved concerns.
-            unsettled: Vendors whose rows are held back -> since when.
+            unsettled: The vendors whose rows are held back, each with the time when that began.
         """
         self._stop_unapproved(deltas, approved)
         for mapping in self._objects:
@@ -89,7 +97,7 @@ class Holdback:
                 self._withhold(mapping, unsettled)
 
     def wait_for_parents(self, mapping: CrmObject) -> None:
-        """Exclude from an object's next round the records whose parents Salesforce has not accepted; in a transaction."""
+        """Exclude from an object's next round the records that must wait for their parents. Call it in a transaction."""
         self._waits[mapping.entity] = rounds.wait_for_parents(self._db, mapping)
 
     @property

@@ -1,6 +1,7 @@
 """Store what a full sync held back from Salesforce and why, so that operators are alerted once and can look it up.
 
-One row per object, cause and subject. A row that is still held back keeps `since` and `alerted_at`.
+The table `control.crm_held` has one row per object, cause and subject. While a subject is still held back, its row keeps `alerted_at`;
+it keeps `since` unless the sync reports another time.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ set records = excluded.records, reason = excluded.reason, run_id = excluded.run_
     since = case when :since is null then crm_held.since else excluded.since end
 """)
 _READ = "select entity, cause, subject, records, reason, since from control.crm_held"
-# A running load holds its vendor's rows back for a while, and so does a question that waits for a decision.
+# Alert only after `patience`: a running load, or a question that waits for a decision, holds rows back for a while.
 _ALERT = sa.text("""
 update control.crm_held set alerted_at = clock_timestamp()
 where alerted_at is null and since < clock_timestamp() - :patience
@@ -41,11 +42,12 @@ class Held:
 
     Attributes:
         entity: The object.
-        cause: A vendor that is not settled, a change that needs approval, a failure, or a missing parent.
-        subject: The vendor, the questions, or the class of the error; empty for a parent.
+        cause: `vendor`: a vendor's newest day is not reconciled; `approval`: a change needs approval; `failure`: sending the object
+            failed; `parent`: a parent is not in Salesforce yet.
+        subject: The vendor, the kinds of change (`approval`), or the class of the error (`failure`); empty for `parent`.
         records: Number of records.
         reason: Explanation, without values of records.
-        since: For a vendor, when the load of its newest day began; else when this was first seen. None if unknown.
+        since: For a vendor, when the load of its newest day began; otherwise when the row was first stored. None before it is stored.
     """
 
     entity: str
@@ -61,12 +63,12 @@ class Held:
 
 
 def store(db: sa.Connection, held: Iterable[Held], run_id: str) -> None:
-    """Replace the stored records of what is held back.
+    """Store what a run held back, and delete the rows of what is no longer held back.
 
     Args:
-        db: In a transaction.
+        db: The sync's connection, in a transaction.
         held: Everything that the run held back.
-        run_id: Names the run.
+        run_id: The run's id.
     """
     rows = [asdict(each) | {"run_id": run_id} for each in held]
     keys = {
@@ -89,10 +91,10 @@ def alert_late(engine: sa.Engine, patience: timedelta, send: Callable[[list[Held
     """Alert once about each row held back for longer than `patience`. If `send` raises, the next call alerts again.
 
     Args:
-        engine: As the loading role.
+        engine: The database, as the loading role.
         patience: How long something may be held back without an alert.
-        send: Called once, if there is anything, with the rows held back and a key of these rows. The key is the same for every alert
-            about them, and differs once one of them ended and started again.
+        send: Sends the alert. Called once if there are such rows, with the rows and a key of the alert. An alert that is repeated has
+            the same key; rows that are held back anew, with another `since`, have another key.
     """
     with engine.begin() as db:
         late = [Held(*row) for row in db.execute(_ALERT, {"patience": patience})]

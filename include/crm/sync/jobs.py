@@ -1,11 +1,15 @@
 """The life cycle of a bulk job, stored in `control.crm_job` so that the run after a killed task knows which jobs are unfinished.
 
-open ──> uploaded ──> closed          every row has its result
-  └──> abandoned                      no row was processed; the rows are sent again
-             └──────> unbalanced      the results did not account for the rows, which are sent again
+The states of a job, the first three in their normal order:
 
-A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in
-Salesforce. A writer that was suspended there and resumes after another took over finds its job aborted.
+    open         the job and its rows are recorded
+    uploaded     Salesforce has the file and has started the job
+    closed       every row has its result
+    abandoned    no row was processed; the rows are sent again
+    unbalanced   the results do not account for the rows; the rows are sent again
+
+A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in Salesforce. If the
+writer is suspended between the two and another writer takes over, the other writer aborts the job, so the first can't start it later.
 
 Rows sent by collections are recorded in the same way, as a job of our own that Salesforce does not know.
 """
@@ -31,13 +35,13 @@ from include.crm.temporary import TempTable
 from include.errors import BalanceError, ConfigurationError, ObjectUnavailable, RateLimited, TargetUnavailable
 
 LONGEST_JOB_S = 2 * 3600.0
-"""Time after which a job is left to the next attempt, which adopts it."""
+"""Seconds that an attempt waits for a job. After that it gives up, and the next attempt adopts the job."""
 
 LONGEST_STALL_S = 900.0
-"""Time without progress after which a job is left to the next attempt, because other objects wait for it."""
+"""Seconds that an attempt waits for a job without progress, because other objects wait too. The next attempt adopts the job."""
 
 LONGEST_ADOPTED_STALL_S = 60.0
-"""The same for an adopted job of an earlier attempt."""
+"""The same limit as `LONGEST_STALL_S`, for a job adopted from an earlier attempt."""
 
 _UPLOADS = 3
 _FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
@@ -51,10 +55,10 @@ class Jobs:
     """The jobs of one object in one run.
 
     Args:
-        db: The writer's connection, in no transaction.
-        bulk: The org.
+        db: The writer's connection, outside a transaction.
+        bulk: The bulk API of the org.
         mapping: The object.
-        fence: The right to write it.
+        fence: The writer's fence for the object.
         run: The run.
         say: Receives progress, a line at a time.
     """
@@ -72,7 +76,12 @@ class Jobs:
         self._run, self._say = run, say
 
     def adopt(self) -> Iterator[Counts]:
-        """Finish the jobs of earlier runs: settle those that Salesforce started, abort the others."""
+        """Finish the jobs that earlier attempts left unfinished; yield the counts of each job that is settled.
+
+        - A job that Salesforce has started is settled.
+        - A job that Salesforce has not started is aborted, and its rows are sent again.
+        - A job sent by collections is abandoned, and its rows are sent again.
+        """
         with self._db.begin():
             rows = self._db.execute(
                 sa.text("""
@@ -98,14 +107,19 @@ class Jobs:
             yield self._finish(job, info, LONGEST_ADOPTED_STALL_S).counts
 
     def collect(self, sending: TempTable) -> Batch:
-        """Record all records to send as a job of our own, to be sent by collections."""
+        """Record all rows to send as a job of our own; return them as a batch to send by collections."""
         with self._db.begin():
             batch = Batch(self._mapping, read_rows(self._db, sending))
         self._record(self._job(batch.job_id, len(batch.rows)), sending, "collections", "", None)
         return batch
 
     def settle(self, batch: Batch) -> Settled:
-        """Settle a batch sent by collections; raises as `send` does."""
+        """Settle a batch that was sent by collections.
+
+        Raises:
+            BalanceError: The results do not account for the rows.
+            WriterSuperseded: Another writer has taken over.
+        """
         self.check_fence()
         results.take(self._db, batch.outcomes)
         return self._settle(self._job(batch.job_id, len(batch.rows)), JobInfo("JobComplete", len(batch.rows), ""))
@@ -114,9 +128,10 @@ class Jobs:
         """Send one part of the records by a bulk job, and settle it.
 
         Raises:
-            TargetUnavailable: Salesforce did not accept the file, or did not finish the job, which is adopted later.
+            ObjectUnavailable: Salesforce did not accept the file, or did not finish the job in time; the next attempt adopts the job.
+            TargetUnavailable: Salesforce is unavailable.
             ConfigurationError: Salesforce rejected the whole file.
-            RateLimited: The org's daily batches are used up.
+            RateLimited: The org's daily batches are used up, or its daily calls are used up to the reserve.
             BalanceError: The results do not account for the rows.
             WriterSuperseded: Another writer has taken over.
         """
@@ -138,7 +153,7 @@ class Jobs:
         return Job(job_id, self._mapping.sobject, self._mapping.entity, self._run.run_id, self._run.business_date, rows)
 
     def _record(self, job: Job, sending: TempTable, sent_by: str, sha256: str, part: int | None) -> None:
-        """Commit a job and its rows; part None means all parts."""
+        """Commit a job with the rows of one part; if `part` is None, with the rows of all parts."""
         with self._db.begin():
             self._db.execute(
                 sa.text("""
@@ -163,7 +178,7 @@ class Jobs:
             self._fence.check(self._db)
 
     def _start(self, job: Job, file: File) -> bool:
-        """Upload the file and start the job. Return False if the job can't be used: a job accepts only one upload."""
+        """Upload the file and start the job. Return False if that failed; then send a new job, because a job accepts only one upload."""
         try:
             self._bulk.upload(job.job_id, file.path)
         except TargetUnavailable as error:
@@ -179,7 +194,7 @@ class Jobs:
         return True
 
     def check_fence(self) -> None:
-        """Check that no other writer has taken over."""
+        """Raise `WriterSuperseded` if another writer has taken over."""
         with self._db.begin():
             self._fence.check(self._db)
 

@@ -43,10 +43,11 @@ class Scope:
     """What a sync may send.
 
     Attributes:
-        approved: The approved concerns.
+        approved: The approved concerns; their changes may be sent.
         resends: Whether rejected records are sent again although they have not changed.
-        only: Entities that arrive by events rather than in a snapshot, for a small sync; empty for a full sync. A small sync does not
-            wait for any vendor's day, and gives way to a full sync, which includes its entities.
+        only: The entities of a small sync, such as envelopes; empty for a full sync. Vendors report these entities by events, not in
+            a daily snapshot. So a small sync does not wait until a vendor's day is reconciled. It does not start while another sync
+            runs; a full sync sends its entities too.
     """
 
     approved: Sequence[Concern] = ()
@@ -70,10 +71,12 @@ def sync(
 ) -> dict[str, Counts]:
     """Bring Salesforce in step with the warehouse. Safe to run again after a kill at any point.
 
+    A full sync also records what it held back in `control.crm_held`; see `include.crm.sync.holding`.
+
     Args:
         org: The org, and the database.
         run: The run.
-        work_dir: Folder of the CSV files until Salesforce has accepted them.
+        work_dir: Folder for the CSV files, which are deleted once Salesforce has processed them.
         scope: What may be sent.
         patience_s: How long a call is retried, in seconds.
         on_progress: Receives progress, a line at a time.
@@ -81,14 +84,14 @@ def sync(
     Returns:
         Counts by entity: sent, created, updated, failed, unprocessed, dead (will fail again), unchanged.
 
-    A full sync records what it held back in `control.crm_held`; see `include.crm.sync.holding`.
-
     Raises:
+        SyncUnderWay: This is a small sync, and another sync is running.
         ApprovalNeeded: Nothing was sent, because the changes need approval.
         HeldBack: Nothing was sent, because every change is held back.
         RowsFailed: Salesforce rejected rows; each of them is a dead letter, all other rows were accepted.
         TargetUnavailable: Salesforce is unavailable.
-        ObjectUnavailable: A job of an object does not end, or rows of it are still locked or unprocessed; the others were sent.
+        ObjectUnavailable: The job of one object does not end, or some of its rows are still locked or unprocessed; other objects were
+            sent.
         RateLimited: The org's daily calls are used up to the reserve.
         WriterSuperseded: Another writer has taken over.
         BalanceError: The results of a job do not account for its rows; other objects were sent.
@@ -124,7 +127,7 @@ def _has_sent(engine: sa.Engine, run_id: str) -> bool:
 
 
 def _recover(org: Org, db: sa.Connection, session: SalesforceSession, run_id: str, say: Say) -> None:
-    """Read everything back if the org was restored to an earlier state, so that the lost changes are sent again."""
+    """If the org was restored from a backup, read all our records back, so that the sync sends the lost changes again."""
     state = marks.compare(db, session)
     if state == "same":
         return
@@ -133,7 +136,12 @@ def _recover(org: Org, db: sa.Connection, session: SalesforceSession, run_id: st
 
 
 def _refuse_standstill(held: Sequence[Held]) -> None:
-    """Raise if nothing was sent because everything was held back. A run with nothing to send succeeds."""
+    """Raise if a run that sent nothing has held back changes. A run without changes succeeds.
+
+    Raises:
+        ApprovalNeeded: Changes need approval.
+        HeldBack: The newest day of a vendor is not reconciled.
+    """
     if unapproved := [each.reason for each in held if each.cause == "approval"]:
         raise ApprovalNeeded("Nothing was sent to Salesforce; approval required: " + "; ".join(unapproved))
     if vendors := sorted({each.subject for each in held if each.cause == "vendor"}):
@@ -145,7 +153,7 @@ def _refuse_standstill(held: Sequence[Held]) -> None:
 
 
 def _refuse_dead_letters(engine: sa.Engine, run_id: str) -> None:
-    """Raise if the run has open dead letters, from any of its attempts or from a job that it adopted."""
+    """Raise `RowsFailed` if the run has open dead letters, from any of its attempts or from a job that it adopted; Tasks do not count."""
     with engine.connect() as db:
         rows = db.execute(
             sa.text("""
@@ -202,7 +210,7 @@ class _Sync:
 
     @property
     def written(self) -> list[str]:
-        """The Salesforce objects with rows sent."""
+        """The Salesforce objects of which this run has sent rows."""
         return sorted({mapping.sobject for mapping in self._objects if self._sender.total[mapping.entity].sent})
 
     def _compare(self, chosen: Sequence[CrmObject], *, resends: bool = False) -> dict[str, Delta]:
@@ -230,7 +238,7 @@ class _Sync:
                 holding.store(self._db, self.holdback.held, self._run.run_id)
 
     def _record_idle(self, deltas: Mapping[str, Delta]) -> None:
-        """Write a ledger row for each object without rows sent."""
+        """Write a ledger row for each object of which no rows were sent."""
         with self._db.begin():
             for mapping in self._objects:
                 if not self._sender.total[mapping.entity].sent:

@@ -1,7 +1,7 @@
-"""Detect that the org was restored from a backup, to a state before it accepted what we sent.
+"""Detect that the org was restored from a backup that lacks changes which Salesforce had accepted.
 
-For each object, the marks are the `MARKS` records that Salesforce accepted last, with the time of their last change in Salesforce. An edit
-moves that time forward, so a mark with an earlier time, or the absence of most marks, shows a restore.
+After a sync, the `MARKS` records of each object that Salesforce accepted last are stored as marks, with the time of their last change in
+Salesforce. An edit moves that time forward. So the org was restored if a mark now has an earlier time, or if most marks are missing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ State = Literal["same", "older", "absent"]
 
 
 def store(db: sa.Connection, session: SalesforceSession, sobjects: Iterable[str]) -> None:
-    """Store new marks of objects that were written."""
+    """Replace the marks of the objects that a sync has written."""
     for sobject in sobjects:
         with db.begin():
             ids = list(db.scalars(_NEWEST, {"sobject": sobject, "most": MARKS}))
@@ -47,7 +47,12 @@ def store(db: sa.Connection, session: SalesforceSession, sobjects: Iterable[str]
 
 
 def compare(db: sa.Connection, session: SalesforceSession) -> State:
-    """Return whether any mark is older than it was, or most marks of an object are absent; sends one query per object."""
+    """Query the marks in Salesforce, one query per object, and return whether the org was restored.
+
+    Returns:
+        `older` if a mark now has an earlier time than stored; `absent` if more than half of an object's marks are missing; otherwise
+        `same`.
+    """
     with db.begin():
         marks = db.execute(_READ).all()
     is_absent = False
@@ -62,7 +67,7 @@ def compare(db: sa.Connection, session: SalesforceSession) -> State:
 
 
 def _query(session: SalesforceSession, sobject: str, ids: list[str]) -> dict[str, str]:
-    """Return id -> Salesforce's time of the record's last change, without deleted records."""
+    """Return the time of each record's last change in Salesforce, by record id; deleted records are left out."""
     if not ids:
         return {}
     listed = ", ".join(f"'{id_}'" for id_ in ids)  # Salesforce's own ids: letters and digits

@@ -21,10 +21,10 @@ class Preview:
     """What a sync would send.
 
     Attributes:
-        deltas: Entity -> counts.
-        samples: Entity -> the first changed records, field by field.
+        deltas: Counts by entity.
+        samples: The first changed records by entity, field by field.
         concerns: Changes that need approval.
-        unsettled: Vendors whose rows are held back -> since when.
+        unsettled: The vendors whose rows are held back, each with the time when that began.
     """
 
     deltas: Mapping[str, Delta]
@@ -37,9 +37,9 @@ def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: b
     """Compare everything and return what a sync would send; change nothing, and send no request to Salesforce.
 
     Args:
-        engine: As the loading role.
-        settings: The firm's.
-        keys: Number of sample records per object.
+        engine: The database, as the loading role.
+        settings: The firm's settings.
+        keys: Maximum number of sample records per object.
         resends: Whether rejected records are sent again although they have not changed.
     """
     with open_connection(engine) as db:
@@ -49,7 +49,10 @@ def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: b
 
 
 def preview_within(db: sa.Connection, settings: Settings, keys: int = 20, *, resends: bool = False) -> Preview:
-    """Preview within a connection's transaction, which may contain uncommitted data; the caller ends both."""
+    """Preview on an open connection, so that uncommitted data in its transaction is included; see `preview`.
+
+    The caller ends the transaction and closes the connection.
+    """
     deltas, samples = dict[str, Delta](), dict[str, list[Change]]()
     ready = readiness.find_present_days(db)
     for mapping in objects(settings):

@@ -1,8 +1,10 @@
 """Salesforce drift check: read our records back and compare them with the accepted state, because users edit, merge and delete.
 
-If a user edited a field that we write, the next sync overwrites it. A field that we write once belongs to the firm. A deleted or
-merged record is left alone until a person decides; one deleted because another record replaces it is forgotten. A record with our
-key that we do not know is adopted.
+- An edit of a field that we write: the next sync overwrites it.
+- An edit of a field that we write only once: not a difference, because the field belongs to the firm.
+- A record that was deleted or merged: the sync does not send it again until an operator decides (`recreate`).
+- A record that was deleted because another record replaces it: not a difference; it is removed from the accepted state.
+- A record with our key that is not in the accepted state: it is added to the accepted state.
 """
 
 from __future__ import annotations
@@ -33,9 +35,9 @@ PAGE_ROWS = 50_000
 _LONGEST_QUERY_S = 3600.0
 _FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
 _MERGES = ("Account", "Contact")
-"""The objects that can be merged, with a field for the surviving record."""
+"""The objects whose records can be merged; a merged record has a field with the id of the surviving record."""
 
-# Records sent while they were read are left to the next read-back.
+# Records that a sync sends during the read-back are left to the next read-back.
 _FIND = """
 with believed as (
     select external_key, salesforce_id, payload, missing from control.crm_state
@@ -106,11 +108,11 @@ class Found:
 
     Attributes:
         read: Records with our key, including deleted ones.
-        edited: A user changed a field that we write; the next sync overwrites it.
-        deleted: Deleted in Salesforce, and not sent again until a person decides (`recreate`).
-        merged: Merged into another record; the same applies.
-        unknown: Records with our key that we did not know; adopted.
-        other_id: Created again in Salesforce with our key.
+        edited: Records in which a user changed a field that we write; the next sync overwrites the change.
+        deleted: Records deleted in Salesforce, which are not sent again until an operator decides (`recreate`).
+        merged: Records merged into another record, which are not sent again until an operator decides.
+        unknown: Records with our key that were not in the accepted state, and are now.
+        other_id: Records that were created again in Salesforce with our key, so they have another Salesforce id.
     """
 
     read: int
@@ -122,28 +124,29 @@ class Found:
 
     @property
     def is_as_believed(self) -> bool:
-        """Whether nothing differed."""
+        """Whether no record differs from the accepted state."""
         return not (self.edited or self.deleted or self.merged or self.unknown or self.other_id)
 
 
 def read_back(
     org: Org, run_id: str, say: Callable[[str], None] = print, *, is_restored: bool = False
 ) -> dict[str, Found]:
-    """Read every record of ours, record the differences, and correct the accepted state.
+    """Read all our records in Salesforce, record the differences, and correct the accepted state.
 
     Args:
         org: The org, and the database.
-        run_id: Names the run in `control.crm_difference`.
+        run_id: The run's id in `control.crm_difference`.
         say: Receives progress, a line at a time.
-        is_restored: Whether the org was restored to an earlier state. Then a record that it never had, not even as deleted, was not
-            deleted by a user, and is sent again.
+        is_restored: Whether the org was restored from a backup. If so, a record that is missing even among the deleted records was
+            lost by the restore, not deleted by a user, and the next sync sends it again.
 
     Returns:
         Counts by entity.
 
     Raises:
         TargetUnavailable: Salesforce is unavailable, or a query does not end.
-        ConfigurationError: Salesforce rejected a query, or so many records are missing that we may lack the permission to read them.
+        ConfigurationError: Salesforce rejected a query; or so many records of an object are missing that our user may lack the
+            permission to read them. Nothing is recorded for this object.
     """
     found = {}
     calls = CallLog(org.engine, VENDOR, "", run_id)
@@ -160,7 +163,10 @@ def read_back(
 
 
 def count_differing(engine: sa.Engine, run_id: str) -> dict[str, int]:
-    """Return object -> number of records that a run found different from the accepted state."""
+    """Return the number of records that a read-back found different from the accepted state, by object.
+
+    Records that a sync created again (kind `remade`) do not count.
+    """
     query = sa.text("""
         select sobject, count(*) from control.crm_difference where run_id = :run_id and kind <> 'remade' group by 1 order by 1
     """)
@@ -169,7 +175,7 @@ def count_differing(engine: sa.Engine, run_id: str) -> dict[str, int]:
 
 
 def recreate(engine: sa.Engine, settings: Settings) -> int:
-    """Let the next sync create the records again that were deleted or merged in Salesforce; return their number."""
+    """Let the next sync create again all records that were deleted or merged in Salesforce; return the number of records."""
     with engine.begin() as db:
         return db.execute(
             sa.text(
@@ -218,7 +224,10 @@ def _read_object(
 
 
 def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, settings: Settings) -> TempTable:
-    """Read the result of a bulk query into a temporary table, and return it: texts only, with Salesforce's column names."""
+    """Copy all our records of an object, including deleted ones, into a temporary table by a bulk query; return the table.
+
+    Its columns are text, named as in Salesforce.
+    """
     names = _list_columns(mapping)
     keys = delta.keys_like(mapping, settings).replace("'", r"\'")
     query = f"SELECT {', '.join(names)} FROM {mapping.sobject} WHERE {mapping.key_field} LIKE '{keys}'"  # noqa: S608
@@ -246,7 +255,7 @@ def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, se
 
 
 def _copy_page(db: sa.Connection, session: SalesforceSession, path: str, table: TempTable) -> str:
-    """Copy one page; return the locator of the next one, `null` after the last."""
+    """Copy one page of a query's result into a table; return the locator of the next page, or the text `null` after the last page."""
     query = sql.SQL("copy {} from stdin (format csv, header match, encoding 'UTF8')").format(sql.Identifier(table.name))
     with db.begin(), session.stream(path) as (pieces, headers):
         with _cursor(db).copy(query) as copy:
@@ -256,7 +265,7 @@ def _copy_page(db: sa.Connection, session: SalesforceSession, path: str, table: 
 
 
 def _wait(session: SalesforceSession, job: str, mapping: CrmObject) -> int:
-    """Wait for a query; return its number of rows."""
+    """Wait until a query job has completed; return its number of rows."""
     pause, until = _FASTEST_POLL_S, time.monotonic() + _LONGEST_QUERY_S
     while time.monotonic() < until:
         body = session.call("GET", f"/jobs/query/{job}").body
@@ -290,7 +299,10 @@ def _convert(field: Field) -> str:
 
 
 def _list_edited(mapping: CrmObject) -> str:
-    """Return SQL of the fields that we write and whose values differ from what we wrote."""
+    """Return SQL of an array: the names of the fields whose value in Salesforce differs from the accepted state.
+
+    Fields that we write only once are left out.
+    """
     casts = {"number": "::numeric", "time": "::timestamptz", "flag": "", "text": ""}
     cases = ", ".join(
         f"case when b.payload ? '{f.name}' and (h.payload ->> '{f.name}'){casts[f.kind]}"

@@ -19,8 +19,8 @@ where stage = 'load' and entity = 'position' and pulled = 'current'
 order by vendor, business_date desc, ledger_id desc
 """
 
-# Vendors whose newest day is not completely loaded yet, or failed to reconcile: nothing of it may reach an advisor. The newest load of
-# any entity counts, because descriptions are loaded before positions.
+# Vendors whose newest day is not completely loaded yet, or failed to reconcile: no data of that day may reach an advisor. The newest
+# load of any entity counts, because descriptions are loaded before positions.
 _UNSETTLED = """
 select d.vendor, (select min(recorded_at) from control.ledger l
                   where l.vendor = d.vendor and l.run_id = d.run_id and l.stage = 'load') as since
@@ -59,19 +59,22 @@ from own o join warehouse.source_key k on k.entity = o.entity and k.id = o.id gr
 
 
 def find_unsettled(db: sa.Connection) -> dict[str, datetime]:
-    """Return vendor -> since when, of the vendors whose rows may not be sent: their newest day is not, or failed to be, reconciled."""
+    """Return the vendors whose rows may not be sent, each with the time at which the load of its newest day began.
+
+    These are the vendors whose newest day is not reconciled yet, or failed to reconcile.
+    """
     return dict(db.execute(sa.text(_UNSETTLED)).tuples().all())
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What may be sent, as `find_present_days` left it in tables of the session.
+    """The days and vendors that may be sent, with the temporary tables that `find_present_days` has filled.
 
     Attributes:
-        since: Vendors whose rows are held back -> since when.
-        present_day: Each vendor's latest day.
-        unsettled: These vendors.
-        unsettled_record: The households and persons with a record of such a vendor.
+        since: The vendors whose rows are held back, each with the time when that began.
+        present_day: The table of each vendor's latest day.
+        unsettled: The table of the vendors whose rows are held back.
+        unsettled_record: The table of the households and persons with a record of such a vendor.
     """
 
     since: Mapping[str, datetime]
@@ -81,11 +84,11 @@ class Readiness:
 
 
 def find_present_days(db: sa.Connection, *, must_be_settled: bool = True) -> Readiness:
-    """Create the tables of what may be sent. Days loaded by a backfill or a replay do not count.
+    """Find the days and vendors that may be sent, and write them to temporary tables. Backfills and replays do not count.
 
     Args:
-        db: In a transaction.
-        must_be_settled: Whether the rows of unsettled vendors are held back.
+        db: The connection of the sync or preview, in a transaction.
+        must_be_settled: Whether to hold back the rows of vendors whose newest day is not reconciled.
     """
     PRESENT_DAY.fill(db, _PRESENT_DAY)
     since = find_unsettled(db) if must_be_settled else {}

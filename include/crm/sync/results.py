@@ -1,6 +1,7 @@
-"""Match the rows that were sent with their results by external id, in SQL: a bulk job's three result files, or responses.
+"""Match the rows that were sent with their results, by external id and in SQL, and settle the job.
 
-A job is settled only if each of its rows has exactly one result.
+The results of a bulk job are in three files; the results of collections are in the responses. A job is settled only if each of its rows
+has exactly one result.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from include.crm.temporary import OUTCOME, REMADE, TempTable, result
 from include.errors import BalanceError
 
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
-"""Error codes that are temporary, not a fault of the row; a package's trigger wraps them in its own codes."""
+"""Codes of temporary errors, which are not a fault of the row. A code may be inside the text of another error, which a package raised."""
 
 _FETCH_SIZE = 1000
 
@@ -85,7 +86,7 @@ where o.status = 'failed' and not o.is_passing order by s.row_number
 _AGAIN = "select external_key from outcome where is_passing or status = 'unprocessed'"
 _CLOSE = "update control.crm_job set state = 'closed', changed_at = clock_timestamp() where job_id = :job_id"
 
-# Only the content of dead letters is retained, and only of their last try.
+# Delete the content of the rows sent, except that of dead letters from their last try.
 _FORGET_SENT = """
 delete from control.crm_sent s using outcome o, control.crm_job j
 where s.external_key = o.external_key and j.job_id = s.job_id and j.sobject = :sobject and j.entity = :entity
@@ -110,8 +111,8 @@ class Settled:
     """The outcome of a job.
 
     Attributes:
-        counts: sent, created, updated, failed, unprocessed; `dead` counts the rows that will fail again.
-        again: Keys of the rows to send again: not accepted, but not rejected for good.
+        counts: sent, created, updated, failed, unprocessed; `dead` counts the failed rows whose error is not temporary.
+        again: Keys of the rows to send again: unprocessed, or failed with a temporary error.
     """
 
     counts: Counts
@@ -119,11 +120,13 @@ class Settled:
 
 
 def read(db: sa.Connection, bulk: Bulk, mapping: CrmObject, job: Job, info: JobInfo) -> None:
-    """Read the three result files into the temporary table `OUTCOME`.
+    """Read the three result files of a job into the temporary table `OUTCOME`.
+
+    Rows of an aborted job that have no result count as unprocessed.
 
     Raises:
-        TargetUnavailable: Salesforce did not send them completely.
-        BalanceError: They are not valid result files.
+        TargetUnavailable: Salesforce did not send a file completely.
+        BalanceError: A file is not a valid result file.
     """
     _open_outcome(db)
     for which in RESULTS:
@@ -142,7 +145,7 @@ def read(db: sa.Connection, bulk: Bulk, mapping: CrmObject, job: Job, info: JobI
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of one row: `status` is created, updated, failed or unprocessed; `error` is `CODE:message`."""
+    """The outcome of one row. `status` is created, updated, failed or unprocessed; `error` of a failed row is `CODE:message:fields`."""
 
     external_key: str
     status: str
@@ -151,7 +154,7 @@ class Outcome:
 
 
 def take(db: sa.Connection, outcomes: Iterable[Outcome]) -> None:
-    """Write outcomes into the temporary table `OUTCOME`."""
+    """Write the outcomes of a batch into the temporary table `OUTCOME`, in place of earlier ones."""
     _open_outcome(db)
     if rows := [asdict(each) for each in outcomes]:
         with db.begin():
@@ -174,14 +177,14 @@ def _close_outcome(db: sa.Connection) -> None:
 
 
 def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str) -> Settled:
-    """Close a job in one transaction: accepted state, dead letters, ledger, the job itself.
+    """Settle a job in one transaction: update the accepted state, the dead letters and the ledger, and close the job.
 
     Args:
-        db: With the table `OUTCOME` of the job, which `read` or `take` left.
+        db: The sync's connection, on which `read` or `take` has filled the table `OUTCOME` for the job.
         job: The job.
-        info: Its state.
-        fence: The right to write the object.
-        run_id: Names the run that settles it.
+        info: The job's state in Salesforce.
+        fence: The writer's fence for the object.
+        run_id: The run that settles the job; an earlier run may have sent it.
 
     Raises:
         BalanceError: A sent row has no result or several, or a result belongs to no sent row.
@@ -251,7 +254,7 @@ def _needed(which: Result) -> set[str]:
 
 
 def _header(pieces: Iterator[bytes]) -> tuple[list[str], Iterator[bytes]]:
-    """Return the names in a file's first line, and the whole file."""
+    """Return the column names in a CSV file's first line, and an iterator over the whole file, including that line."""
     first = b""
     for piece in pieces:
         first += piece

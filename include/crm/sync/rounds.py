@@ -1,6 +1,6 @@
-"""One round of sending: the outgoing records whose parents Salesforce has accepted, cut into parts.
+"""Prepare one round of sending: select the outgoing records whose parents Salesforce has accepted, and cut them into parts.
 
-All functions read the temporary table `outgoing(mapping.entity)`, which `include.crm.sync.delta` left on the connection.
+The functions read the temporary table `outgoing(mapping.entity)`, which `include.crm.sync.delta` has created on the connection.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from include.crm.temporary import HELD_PARENT, SENDING, UNMET, TempTable, outgoi
 MOST_BYTES = 90_000_000
 """Target size of a file. Salesforce advises at most 100 MB; files may be a little larger, to keep a parent's children together."""
 
-# A record waits for its parents: until Salesforce has accepted them, and while they have notable changes in an object that is held
-# back.
+# A record waits until Salesforce has accepted its parents, and while a parent has notable changes in an object that is held back.
 _UNMET = """
 select n.name, n.parent_key, n.sobject from (
     select distinct l.name, l.sobject, o.payload ->> l.name as parent_key
@@ -32,8 +31,8 @@ update {outgoing} o set waits_for = u.sobject from {unmet} u
 where not o.is_refused and o.held_by is null and o.payload ->> u.name = u.parent_key
 """
 
-# A part never splits a family. The size of a row's JSON, without the field names that it always contains, is an upper bound of its
-# CSV line's.
+# A family is the records with the same parent. A part never splits a family. The size of a row's JSON, without the field names that it
+# always contains, is an upper bound of the size of its CSV line.
 _SENDING = """
 with sized as (
     select o.external_key, o.payload, family,
@@ -55,12 +54,15 @@ from parted
 
 
 def hold_none(db: sa.Connection) -> None:
-    """Create the table `HELD_PARENT`, empty; in a transaction."""
+    """Create the empty table `HELD_PARENT`: no object is held back yet. Call it in a transaction."""
     HELD_PARENT.create(db)
 
 
 def hold_children(db: sa.Connection, mapping: CrmObject) -> None:
-    """Hold back the children of an object's outgoing records with notable changes (more than daily fields), in `HELD_PARENT`."""
+    """Add an object's outgoing records with notable changes to `HELD_PARENT`, so that their children wait.
+
+    A change is notable if the record is new, or if more than daily fields have changed.
+    """
     query = f"""
         insert into {HELD_PARENT}
         select :sobject, external_key from {outgoing(mapping.entity)} where is_notable and not is_refused
@@ -69,11 +71,13 @@ def hold_children(db: sa.Connection, mapping: CrmObject) -> None:
 
 
 def wait_for_parents(db: sa.Connection, mapping: CrmObject) -> int:
-    """Exclude from `cut` the records with a parent that Salesforce has not accepted, or that is in `HELD_PARENT`.
+    """Mark the records that must wait for a parent, so that `cut` leaves them out.
+
+    A record waits if Salesforce has not accepted one of its parents, or if one of its parents is in `HELD_PARENT`.
 
     Args:
-        db: In a transaction, after `hold_none`.
-        mapping: The object; its parents' objects were sent.
+        db: The sync's connection, in a transaction, after `hold_none`.
+        mapping: The object. The objects of its parents must have been sent before.
 
     Returns:
         The number of waiting records.
@@ -87,12 +91,12 @@ def wait_for_parents(db: sa.Connection, mapping: CrmObject) -> int:
 
 
 def cut(db: sa.Connection, mapping: CrmObject, most_rows: int, only: Sequence[str] = ()) -> tuple[TempTable, list[int]]:
-    """Create the table of an object's records to send, in parts; return it and the part numbers.
+    """Create the table of an object's records to send, cut into parts; return the table and the part numbers.
 
     Args:
-        db: In a transaction.
+        db: The sync's connection, in a transaction.
         mapping: The object.
-        most_rows: Rows per part; the last family may exceed it.
+        most_rows: Target number of rows per part. A part may have more, because records with the same parent stay together.
         only: The keys to include; empty for all.
     """
     chosen = "and external_key in (select unnest(cast(:only as text[])))" if only else ""
@@ -105,11 +109,11 @@ def cut(db: sa.Connection, mapping: CrmObject, most_rows: int, only: Sequence[st
 
 
 def place(db: sa.Connection, rows: Sequence[tuple[str, Mapping[str, str | None]]]) -> TempTable:
-    """Create the table of records to send from keys and payloads, as one part; return it.
+    """Create the table of records to send from keys and payloads, as one part; return the table.
 
     Args:
-        db: In a transaction.
-        rows: At least one.
+        db: The sync's connection, in a transaction.
+        rows: Pairs of key and payload; at least one.
     """
     SENDING.create(db)
     db.execute(

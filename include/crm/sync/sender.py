@@ -24,7 +24,8 @@ from include.errors import ObjectUnavailable
 
 MOST_ROWS = 1_000_000
 SMALL_JOB_ROWS = 5_000
-"""Rows of a job that sends locked rows again: one batch in Salesforce, so that no two batches lock the same parent."""
+"""Target number of rows of a job that sends locked rows again. Salesforce processes so few as one batch, so that no two batches lock the
+same parent."""
 
 _TRIES_AGAIN = 2
 _ADDED = ("sent", "created", "updated", "failed", "unprocessed", "dead")
@@ -34,17 +35,17 @@ class Sender:
     """Sends the records that a sync has compared, and counts their outcomes.
 
     Args:
-        db: The sync's connection, with the outgoing records that `delta.compare` left.
-        session: The org.
-        folder: Folder of the CSV files until Salesforce has accepted them.
-        jobs: The jobs of each object, parents first.
-        fences: The right to write the objects.
+        db: The sync's connection, on which `delta.compare` has created the tables of outgoing records.
+        session: The session with the org.
+        folder: Folder for the CSV files, which are deleted once Salesforce has processed them.
+        jobs: The jobs by object, parents first.
+        fences: The writer's fences for the objects.
         most_collected: Maximum rows of an object sent by collections; more are sent by bulk jobs.
         holdback: The objects and records that are not sent.
         say: Receives progress, a line at a time.
 
     Attributes:
-        total: Entity -> counts of rows sent, by outcome.
+        total: For each entity, the counts of rows sent, by outcome.
     """
 
     def __init__(
@@ -63,13 +64,13 @@ class Sender:
         self.total = {mapping.entity: Counts() for mapping in jobs}
 
     def adopt(self) -> None:
-        """Finish the jobs that earlier runs left in Salesforce; a failure stops its object."""
+        """Finish the jobs that earlier runs left in Salesforce. A failure stops only its object."""
         for mapping in self._jobs:
             with self._holdback.stopping(mapping):
                 self._adopt(mapping)
 
     def send(self, deltas: Mapping[str, Delta]) -> int:
-        """Send the outgoing records of these objects; return how many rows were sent. A failure stops its object."""
+        """Send the outgoing records of the objects in `deltas`; return the number of rows sent. A failure stops only its object."""
         before = self._count_sent()
         for group in self._groups(deltas):
             if deltas[group[0].entity].going_out > self._most_collected:
@@ -87,7 +88,7 @@ class Sender:
             self._add(mapping, replace(counts, dead=0))
 
     def _send_apart(self, group: list[CrmObject]) -> None:
-        """Send a group; one that fails as a whole is sent object by object, so that one of them does not stop the others."""
+        """Send a group of objects together. If that fails, send them one by one, so that a faulty object does not stop the others."""
         if len(group) > 1:
             try:
                 self._send_few(group)
@@ -101,7 +102,11 @@ class Sender:
                 self._send_few([mapping])
 
     def _groups(self, deltas: Mapping[str, Delta]) -> Iterator[list[CrmObject]]:
-        """Yield the objects to send together: few rows each, and no new records that a later object may need as parents."""
+        """Yield groups of objects to send together.
+
+        A group contains objects with few rows. It ends after an object with new records, because a later object may need them as
+        parents. An object with many rows is a group of its own.
+        """
         group: list[CrmObject] = []
         for mapping in (each for each in self._jobs if each.entity in deltas):
             counts = deltas[mapping.entity]
@@ -136,7 +141,15 @@ class Sender:
                 self._send_bulk(mapping, keys)
 
     def _send_bulk(self, mapping: CrmObject, again: Sequence[str] = ()) -> None:
-        """Send the outgoing records of an object; or, after the first attempt, those that it left."""
+        """Send an object's outgoing records by bulk jobs; then send the rows that were locked or not processed up to two more times.
+
+        Args:
+            mapping: The object.
+            again: Keys that a first attempt by collections left over; only these are sent. Empty to send all outgoing records.
+
+        Raises:
+            ObjectUnavailable: Rows are still locked or not processed after the last attempt.
+        """
         for attempt in range(int(bool(again)), 1 + _TRIES_AGAIN):
             with self._db.begin():
                 most = SMALL_JOB_ROWS if attempt else MOST_ROWS

@@ -60,7 +60,7 @@ def create_app(
         database: Returns the engine; called when first needed. Its role needs only the privileges of `tributary_api`.
         settings: Returns the firm's settings.
         issuer: Returns the token issuer, which caches its public keys.
-        rate: Rate limit per caller, in the notation of `limits`; each process counts separately.
+        rate: Rate limit per caller, such as `600/minute`; each process counts separately.
     """
     app = FastAPI(title="Tributary", openapi_url=None, redirect_slashes=False)
     app.state.endpoint = Endpoint(database, issuer, settings, rate)
@@ -84,7 +84,7 @@ def create_app(
 def start_run(
     request: Request, caller: Annotated[Caller, Depends(require("runs:write"))], body: SmallBody, key: IdempotencyKey
 ) -> Accepted:
-    """Order a run of a vendor's day. It starts within minutes; get its state from `status_url`."""
+    """Order a run that pulls tables of a vendor for one business date. It starts within minutes; get its state from `status_url`."""
     order = RunOrder.model_validate_json(body)
     vendor = _vendor(order.vendor, 422)
     params: dict[str, Any] = {
@@ -114,7 +114,11 @@ def list_runs(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> messages.RunPage:
-    """Return the runs and replays ordered through this API, the newest first. For `since`, each check of a running one is a change."""
+    """Return the runs and replays ordered through this API, the newest first.
+
+    `since` selects the runs that were ordered, or whose state was last checked, since that time. The state of a run is checked every
+    few minutes until it ends.
+    """
     filters = {"vendor": vendor, "state": state, "since": since}
     return messages.RunPage(**reading.read_page(_engine(request), "runs", filters, limit, cursor))
 
@@ -144,8 +148,9 @@ def push_records(
 ) -> messages.AcceptedRecords:
     """Store rows of a declared table, in the vendor's field names; return the rejected rows with reasons.
 
-    Each row must state every field of the table (see getTable), null if it has no value: an absent field is not null, and rejects the row.
-    A rejected row becomes a dead letter; the others are loaded. If no row is accepted, or more than 1,000 are rejected, nothing is stored.
+    Each row must contain every field of the table (see getTable); send null for a field without a value. A row with an absent field is
+    rejected. Rejected rows become dead letters; the other rows are loaded. If no row is accepted, or more than 1,000 rows are rejected,
+    nothing is stored.
     """
     declared = _table(_vendor(vendor, 404), table, 404)
     if not reading.is_pushable(declared):
@@ -186,7 +191,7 @@ def list_vendors(_: Annotated[Caller, Depends(require("status:read"))]) -> messa
 def get_table(
     _: Annotated[Caller, Depends(require("status:read"))], vendor: Name, table: Name
 ) -> messages.TableWithFields:
-    """Return a declared table of a vendor and the fields that every pushed row must state."""
+    """Return a declared table of a vendor and the fields that every pushed row must contain."""
     declared = _vendor(vendor, 404)
     return messages.TableWithFields.model_validate(reading.describe_table(declared, _table(declared, table, 404)))
 
@@ -283,7 +288,7 @@ def replay_dead_letters(
 
 
 def _check_plan(vendor: Vendor, params: dict[str, Any]) -> None:
-    """Raise `Refusal` (422) for an impossible order now, rather than let the run fail later."""
+    """Raise `Refusal` (422) if the run can't be planned, so that an impossible order is refused now and does not fail later."""
     try:
         plan.plan_day(vendor, params, None)
     except ConfigurationError as error:

@@ -1,8 +1,8 @@
 """Authentication and scopes of callers: a token from the firm's identity provider, or one of our API keys.
 
-We issue no tokens. A token is valid if one of the issuer's public keys verifies it, it names our audience, and it has not expired.
-The key's type determines the algorithm, and the token's `alg` must agree. So a token can neither choose `none` nor use a public key
-as an HMAC secret.
+We issue no tokens. A token is valid if one of the issuer's public keys verifies it, it names our audience, and it has not expired. The
+type of the key determines the algorithm, and the token's `alg` must agree. So an attacker can neither choose the algorithm `none` nor
+use a public key as an HMAC secret.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ ALGORITHMS = ("RS256", "ES256")
 LEEWAY_S = 30
 MAX_TOKEN = 8192
 KEYS_S = 300
-"""Seconds that the issuer's keys are cached; a revoked key stays valid that long."""
+"""Seconds that the issuer's keys are cached. A key that the issuer revokes stays valid that long."""
 REFETCH_S = 30
-"""Seconds between fetches of the keys for an unknown key id: any caller can name an unknown one."""
+"""Minimum number of seconds between two fetches of the keys. An unknown key id causes a fetch, and any caller can send one."""
 QUIET_S = 10
-"""Seconds without requests to an issuer that did not respond: callers with API keys must not wait for it."""
+"""Seconds for which no request is sent to an issuer that did not respond, so that waiting requests do not delay callers with API keys."""
 REALM = 'Bearer realm="tributary"'
 
 
@@ -40,7 +40,7 @@ class Caller:
     """An authenticated program.
 
     Attributes:
-        name: `token:<subject>` or `key:<caller>`. The prefix keeps a subject apart from a key's caller of the same name.
+        name: `token:<subject>` or `key:<caller>`. The prefix distinguishes a token's subject from a key's caller with the same name.
         scopes: The scopes granted to it.
     """
 
@@ -119,7 +119,13 @@ class Issuer:
         return self._keys.get(kid) if time.monotonic() < self._fetched_at + KEYS_S else None
 
     def _fetch_keys(self, client: PyJWKClient) -> dict[str, jwt.PyJWK]:
-        """Return the issuer's keys by id; fetch them unless they were just fetched. A failed fetch leaves the cache as it is."""
+        """Return the issuer's keys by id; fetch them unless they were fetched within `REFETCH_S`.
+
+        A failed fetch leaves the cache unchanged.
+
+        Raises:
+            Refusal: 503, the issuer does not respond, or did not respond within the last `QUIET_S`.
+        """
         now = time.monotonic()
         if now < self._quiet_until:
             raise _unavailable()
@@ -160,7 +166,10 @@ def _identify_key(engine: sa.Engine, text: str) -> Caller:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """Return a token's scopes. Providers put them in `scope` or `scp`, and role assignments in `roles`; as a string or a list."""
+    """Return the scopes that a token grants, without those that are not in `SCOPES`.
+
+    Providers put scopes in the claim `scope` or `scp`, and role assignments in `roles`. Each is a string or a list.
+    """
     scopes: set[str] = set()
     for claim in (claims.get("scope"), claims.get("scp"), claims.get("roles")):
         if isinstance(claim, str):

@@ -1,4 +1,4 @@
-"""The OpenAPI document, in version 3.0: some of the programs that import it read no newer version.
+"""Build the OpenAPI document, in version 3.0, because some programs that import it can't read a newer version.
 
 python -m include.gateway.api.document > docs/reference/openapi.json
 """
@@ -36,7 +36,7 @@ TAGS = {
     "findings": "Findings of the business rules.",
     "dead_letters": "Rows that could not be loaded, and their replay.",
 }
-"""Generators of clients make one module per tag."""
+"""Descriptions by tag. Programs that generate API clients make one module per tag."""
 
 _PROBLEM = {
     "type": "object",
@@ -86,19 +86,19 @@ _REFUSALS: Mapping[int, tuple[str, dict[str, Any]]] = {
 
 
 def security(scope: str) -> list[dict[str, list[str]]]:
-    """Return the two alternative security schemes; a program that supports only one uses the first."""
+    """Return the two alternative ways to authenticate, for a scope. A program that supports only one alternative uses the first."""
     return [{"oauth2": [scope]}, {"apiKey": []}]
 
 
 def describe_route(
     tag: str, scope: str, body: type[BaseModel] | str | None = None, *, has_id: bool = False, leads_to: str = ""
 ) -> dict[str, Any]:
-    """Return a route's arguments for the document: tag, responses, security, request body.
+    """Return the arguments of a route's decorator that describe the route in the document: tag, responses, security, request body.
 
     Args:
         tag: One of `TAGS`.
         scope: The scope that callers need.
-        body: Schema of the request body, or its name; None for no body.
+        body: Schema of the request body, or the schema's name; None for no body.
         has_id: Whether the path names an object, so that the response may be a 404.
         leads_to: The operation that returns the state of the accepted request; "" for none.
     """
@@ -169,7 +169,10 @@ def _refusal(status: int) -> dict[str, Any]:
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema without its null alternative: a parameter is left out, never null."""
+    """Return a schema without its null alternative, because callers leave a parameter out and never send null.
+
+    A schema that is not a choice of null and one other schema is returned unchanged.
+    """
     rest: list[dict[str, Any]] = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(rest) != 1:
         return schema
@@ -177,7 +180,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lower(node: Any) -> Any:
-    """Convert pydantic's OpenAPI 3.1 to 3.0, and remove titles, which only repeat names."""
+    """Convert a part of pydantic's OpenAPI 3.1 document to 3.0, and remove titles, which only repeat names."""
     if isinstance(node, list):
         return [_lower(each) for each in node]
     if not isinstance(node, dict):

@@ -30,7 +30,8 @@ from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal, render
 
 REFUSALS = limits.parse("300/minute")
-"""Refusals (401) per address; beyond it, a 429. Authenticated callers are not affected: many may share an address."""
+"""Limit of requests without valid credentials (401) per address; further ones get a 429. The limit does not apply to authenticated
+callers, because many callers may share an address."""
 
 _MAX_NAMES, _NAME_LENGTH = 5, 60
 
@@ -45,7 +46,8 @@ class Endpoint:
         database: Returns the engine; called when first needed.
         issuer: Returns the token issuer.
         settings: Returns the firm's settings.
-        rate: Rate limit per caller, in the notation of `limits`.
+        rate: Rate limit per caller, such as `600/minute`.
+        limiter: Counts requests per caller and refusals per address.
     """
 
     database: Callable[[], sa.Engine]
@@ -84,7 +86,7 @@ class Endpoint:
 
 
 def require(scope: str) -> Callable[[Request], Caller]:
-    """Return a dependency that admits only callers with a scope, and checks the query parameters."""
+    """Return a FastAPI dependency that admits only callers with a scope, and checks the query parameters."""
 
     def admit(request: Request) -> Caller:
         endpoint: Endpoint = request.app.state.endpoint
@@ -112,7 +114,10 @@ def check_parameters(request: Request) -> None:
 
 
 def read_json(max_bytes: int) -> Callable[[Request], AsyncIterator[bytes]]:
-    """Return a dependency that reads a JSON body as it arrives. Put it after `require`, so that only an authenticated body is read."""
+    """Return a FastAPI dependency that reads a JSON body as it arrives.
+
+    In a route's signature, put it after `require`, so that a body is read only if its caller is authenticated.
+    """
 
     async def read(request: Request) -> AsyncIterator[bytes]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -125,7 +130,7 @@ def read_json(max_bytes: int) -> Callable[[Request], AsyncIterator[bytes]]:
 
 
 def describe(errors: list[Any]) -> str:
-    """Describe validation errors by location and reason; never quote the values sent."""
+    """Describe the first five validation errors by location and reason; never quote the values sent."""
     lines = [f"{'.'.join(str(part) for part in error['loc']) or 'body'}: {error['msg']}" for error in errors[:5]]
     return "; ".join(lines)
 
@@ -155,7 +160,7 @@ def _render_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return all methods of a path; each of its routes declares only its own."""
+    """Return the methods of all routes that match the request's path."""
     routes = [route for route in request.app.routes if isinstance(route, Route)]
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     return sorted({each for route in routes if route.path_regex.match(path) for each in route.methods or ()})

@@ -1,4 +1,4 @@
-"""The fields of a table's rows for callers: as a list, and as an OpenAPI 3.0 schema."""
+"""Describe the fields of a table's rows for callers: as a list, and as an OpenAPI 3.0 schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "decimal": {"type": "number"},
     "string": {"type": "string"},
 }
-# Suffix of a column's name -> unit; the first match wins.
+# Units by the end of a column's name; the first match wins.
 _UNITS = {
     "price_usd": "US dollars for one unit",
     "_usd": "US dollars",
@@ -27,7 +27,10 @@ _UNITS = {
 
 
 def describe_fields(vendor: Vendor, table: Table) -> list[dict[str, Any]]:
-    """Return the fields of a table's rows: vendor's name, our column, type, unit, and whether it is nullable, in the key, sensitive."""
+    """Return the fields that a pushed row of a table must contain.
+
+    Each field has the vendor's `name`, our `column`, `type` and `unit`, and the flags `is_nullable`, `is_key` and `is_sensitive`.
+    """
     return [
         {
             "name": col.source,
@@ -43,7 +46,7 @@ def describe_fields(vendor: Vendor, table: Table) -> list[dict[str, Any]]:
 
 
 def find_unit(vendor: Vendor, col: Column) -> str | None:
-    """Return the unit of a field's values; None if it has none."""
+    """Return the unit of a field's values, or the time zone of a time; None if the values have no unit."""
     if col.type == TIMESTAMP:
         return f"time; without an offset, it is in {vendor.zone}"
     if col.type == INTEGER or col.type.startswith("decimal"):
@@ -52,7 +55,7 @@ def find_unit(vendor: Vendor, col: Column) -> str | None:
 
 
 def schemas_of(vendor: Vendor, table: Table) -> dict[str, Any]:
-    """Return the schema of one row, keyed by its name in the document."""
+    """Return the schema of a table's row, as a dict with one item: its name in the document, `<vendor>_<table>`, and the schema."""
     row = _object(f"A row of the table {table.name} of {vendor.title}. Every field must be stated.")
     for col in stated_columns(table):
         *parents, last = col.source.split(".") if table.has_objects else [col.source]

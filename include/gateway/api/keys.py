@@ -66,7 +66,7 @@ class Grant:
 
 
 def find(engine: sa.Engine, text: str) -> Grant | None:
-    """Return the caller and scopes of a key; None if it is unknown, expired or revoked."""
+    """Return the caller and scopes of a key; None if the key is unknown, expired or revoked. Record the day of use."""
     match = _SHAPE.fullmatch(text)
     if match is None:
         return None
@@ -95,7 +95,7 @@ def rotate(engine: sa.Engine, caller: str, days: int, overlap: timedelta) -> str
     """Create and return a key with the scopes of the caller's newest key; the older keys expire after the overlap.
 
     Raises:
-        ConfigurationError: The caller has no key.
+        ConfigurationError: The caller has no key, or the number of days is invalid.
     """
     with engine.begin() as connection:
         scopes = connection.scalar(_NEWEST, {"caller": caller})
@@ -134,7 +134,7 @@ def _make(connection: sa.Connection, caller: str, scopes: Sequence[str], days: i
 
 
 def _hash(secret: str) -> bytes:
-    """Return the stored hash; unsalted SHA-256 is enough for 256-bit random secrets."""
+    """Return the hash of a secret that is stored. Unsalted SHA-256 is enough for 256-bit random secrets."""
     return hashlib.sha256(secret.encode()).digest()
 
 

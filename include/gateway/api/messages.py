@@ -14,13 +14,13 @@ from include.vendors import VENDORS
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Name of a vendor, a table or a rule."""
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@|+-]{0,199}$")]
-"""A vendor's id of a client. It becomes part of a request path: no slash and no comma."""
+"""A vendor's id of a client. It becomes part of a request path, so it may contain neither a slash nor a comma."""
 Number = Annotated[int, Field(ge=1, le=2**53 - 1)]
-"""JSON parsers that read every number as a double still read it exactly."""
+"""A positive integer, small enough to be exact in JSON parsers that read every number as a double."""
 
 
 def _require_format(pattern: str, example: str) -> BeforeValidator:
-    """Return a validator that accepts only text of a pattern; pydantic would read a number as seconds since 1970."""
+    """Return a validator that accepts only text that matches a pattern. Without it, pydantic would read a number as seconds since 1970."""
 
     def check(text: object) -> object:
         if not isinstance(text, str) or not re.fullmatch(pattern, text):
@@ -47,7 +47,7 @@ class _Body(BaseModel):
 
 
 class RunOrder(_Body):
-    """An order for a run of a vendor's day."""
+    """An order for a run that pulls tables of a vendor for one business date."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"vendor": _VENDOR, "tables": [_TABLE]}})
 
@@ -83,7 +83,7 @@ class ReplayOrder(_Body):
 
 
 class Accepted(BaseModel):
-    """An accepted request, which will be done."""
+    """An accepted request. It is stored, and will be processed."""
 
     model_config = ConfigDict(
         json_schema_extra={"example": {"id": _ID, "requested_at": _MOMENT, "status_url": f"/api/v1/runs/{_ID}"}}

@@ -1,4 +1,4 @@
-"""The API's reads: runs, pushes, freshness, findings, dead letters. Lists are paged by key, so no item is skipped or repeated."""
+"""Read what the API returns: runs, pushes, freshness, findings, dead letters. Lists are paged by key, so no item is skipped or repeated."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ left join control.ledger s on s.pull_id = n.pull_id and s.vendor = t.vendor and 
 order by t.place
 """)
 
-# List -> its sort column, its query, and its filters.
+# The sort column, the query and the filters of each list.
 _LISTS = {
     "runs": (
         "number",
@@ -106,10 +106,13 @@ def read_page(
 
     Args:
         engine: The database.
-        name: Name of the list.
-        filters: Filter -> value; None for any.
-        limit: The largest number of items.
+        name: Name of the list: `runs`, `findings` or `dead-letters`.
+        filters: Values by filter; None means no filter.
+        limit: Maximum number of items.
         cursor: `next` of the previous page; None for the first page.
+
+    Returns:
+        `items`, and `next`, the cursor of the next page; None on the last page.
 
     Raises:
         Refusal: 422, invalid cursor for this list.
@@ -129,7 +132,7 @@ def read_page(
 
 
 def read_run(engine: sa.Engine, request_id: UUID) -> dict[str, Any]:
-    """Return a run and its steps; raise `Refusal` (404) if there is none."""
+    """Return a run or replay and its steps; raise `Refusal` (404) if there is none with this id."""
     with connect_read_only(engine) as connection:
         run = connection.execute(_RUN, {"id": request_id}).mappings().first()
         if run is None:
@@ -139,7 +142,7 @@ def read_run(engine: sa.Engine, request_id: UUID) -> dict[str, Any]:
 
 
 def read_push(engine: sa.Engine, push_id: UUID) -> dict[str, Any]:
-    """Return a push; raise `Refusal` (404) if there is none."""
+    """Return a push and its outcome; raise `Refusal` (404) if there is none with this id."""
     with connect_read_only(engine) as connection:
         push = connection.execute(_PUSHED, {"id": str(push_id)}).mappings().first()
     if push is None:
@@ -160,7 +163,7 @@ def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any
 
 
 def read_freshness(engine: sa.Engine, now: datetime) -> list[dict[str, Any]]:
-    """Return the freshness of every declared table; `now` is aware."""
+    """Return the freshness of every declared table; `now` has a time zone."""
     tables = [(vendor, table, _last_stage(vendor, table)) for vendor in VENDORS for table in vendor.requested_tables]
     values = {
         "vendors": [vendor.name for vendor, _, _ in tables],
@@ -181,7 +184,7 @@ def read_freshness(engine: sa.Engine, now: datetime) -> list[dict[str, Any]]:
 
 
 def check_open(engine: sa.Engine, vendor: str, table: str, day: date, ids: Sequence[int]) -> None:
-    """Raise `Refusal` (422) unless the table and day have open dead letters that include all given ids."""
+    """Raise `Refusal` (422) if the table has no open dead letters of the day, or if one of the ids is not among them."""
     values = {"vendor": vendor, "table": table, "day": day, "ids": list(ids) or None}
     with connect_read_only(engine) as connection:
         count = connection.scalar(_OPEN_LETTERS, values) or 0
@@ -217,12 +220,15 @@ def _summarize(vendor: Vendor, table: Table) -> dict[str, Any]:
 
 
 def is_pushable(table: Table) -> bool:
-    """Return whether a table's rows can be pushed: rows of a fan-out depend on the parent row of their request."""
+    """Return whether callers can push a table's rows.
+
+    They can't if the table is requested per row of a parent table, because a row is then incomplete without the parent row.
+    """
     return not isinstance(table.shape, FanOut) and not table.parent
 
 
 def key_fields(table: Table) -> list[str]:
-    """Return the vendor's names of the key's fields."""
+    """Return the vendor's names for the fields of a table's key."""
     return [table.named(name).source for name in table.key]
 
 
@@ -231,9 +237,9 @@ def _last_stage(vendor: Vendor, table: Table) -> str:
 
 
 def _due(vendor: Vendor, stage: str, now: datetime) -> tuple[date, datetime | None]:
-    """Return the business date of the schedule's latest start, and its deadline (None if the stage has none).
+    """Return the business date that is due at a stage, and its deadline (None if the vendor has none for the stage).
 
-    It applies even if the firm does not use the vendor.
+    The date is that of the latest scheduled start of the vendor's DAG, even if the firm does not use the vendor.
     """
     local = now.astimezone(ZoneInfo(vendor.timezone))
     start = croniter(vendor.cron, local).get_prev(datetime)

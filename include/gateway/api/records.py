@@ -1,4 +1,4 @@
-"""Check of pushed records: which rows have the shape of the table. Staging checks the notation of their text values."""
+"""Check which pushed rows have the shape of the table. The notation of text values, such as dates, is checked later, by staging."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def check_records(table: Table, body: bytes) -> Checked:
     """Check the rows of a body; return the number accepted and the rejected rows with reasons.
 
     Raises:
-        Refusal: 422, the body is not an array of 1 to `MAX_ROWS` rows, no row is accepted, or more than `MOST_REJECTED` are rejected.
+        Refusal: 422, the body is invalid or too large (not JSON, not an array of 1 to `MAX_ROWS` rows, nested deeper than `MAX_DEPTH`,
+            more than `MAX_VALUES` values), no row is accepted, or more than `MOST_REJECTED` rows are rejected.
     """
     rows = _read(body)
     if not isinstance(rows, list) or not 0 < len(rows) <= MAX_ROWS:

@@ -1,7 +1,7 @@
-"""The queue of callers' requests. The API adds a request and sends a notification; the DAG `serve_requests` starts it.
+"""The queue of callers' requests. The API adds a request and sends a notification; the DAG `serve_requests` starts the run.
 
-Each request starts at most one run, even after a crash: its run id in Airflow derives from the request, and Airflow rejects a second run
-with the same id.
+A request never starts more than one run, even after a crash. The run's id in Airflow derives from the request, and Airflow rejects a
+second run with the same id.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RECALL = sa.text("""
 select request_hash = :hash as is_same, answer from control.idempotency
 where caller = :caller and idempotency_key = :key and answered_at >= clock_timestamp() - interval '24 hours'
 """)
-# For a started run, a check every two minutes is often enough to see its end.
+# A check of a started run every two minutes is enough to detect its end.
 IS_WAITING = """
 select exists (select from control.request
                where state = 'waiting'
@@ -58,7 +58,7 @@ _FORGET = sa.text("delete from control.idempotency where answered_at < clock_tim
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The identity of a request that changes something, to recognize a retry.
+    """The identity of a POST request, by which a retry is recognized.
 
     Attributes:
         caller: The caller's name.
@@ -72,7 +72,7 @@ class Attempt:
 
     @classmethod
     def of(cls, caller: str, key: str, path: str, body: bytes) -> Attempt:
-        """Return the attempt of a request. A retry must have the same path and body, byte for byte."""
+        """Return the attempt for a request. A retry must have the same path and, byte for byte, the same body."""
         return cls(caller, key, hashlib.sha256(path.encode() + b"\n" + body).digest())
 
     @property
@@ -83,7 +83,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response to an attempt; for a retry, that of the first attempt."""
+    """The response to a request. A retry gets the response to the first attempt."""
 
     request_id: str
     requested_at: datetime
@@ -120,15 +120,20 @@ def submit(engine: sa.Engine, attempt: Attempt, what: str, vendor: str, params: 
 
 
 def push(engine: sa.Engine, attempt: Attempt, vendor: str, table: str, body: bytes) -> Answer:
-    """Store records in the inbox and send the notification, in one transaction; raises as `submit`."""
+    """Store pushed records in the inbox and send the notification, in one transaction.
+
+    Raises:
+        Refusal: 422, the idempotency key was used for a different request.
+        TargetUnavailable: The database is unavailable or busy.
+    """
     return _execute(engine, _PUSH, attempt.values | {"vendor": vendor, "table": table, "body": body})
 
 
 def recall(engine: sa.Engine, attempt: Attempt) -> Answer | None:
-    """Return the response to the first attempt, whatever its state is now; None if the attempt is new.
+    """Return the response to the first attempt, whatever the state of the request is now; None if this is the first attempt.
 
     Raises:
-        Refusal: As `submit`.
+        Refusal: 422, the idempotency key was used for a different request.
     """
     with engine.connect() as connection:
         row = connection.execute(_RECALL, attempt.values).first()
@@ -153,7 +158,7 @@ def is_waiting(engine: sa.Engine) -> bool:
 
 
 def take(engine: sa.Engine, most: int = 50) -> list[Request]:
-    """Return the oldest waiting requests, and count an attempt to start each."""
+    """Return up to `most` of the oldest waiting requests, and count one attempt to start each of them."""
     with engine.begin() as connection:
         rows = connection.execute(_TAKE, {"most": most}).all()
     return [_request(row) for row in sorted(rows, key=lambda row: int(row.number))]
@@ -171,7 +176,8 @@ def settle(engine: sa.Engine, request: Request, run_state: str | None) -> None:
     Args:
         engine: The control database.
         request: The request.
-        run_state: `queued`, `running`, `success` or `failed`; None if there is no run, which fails the request after `MOST_TRIES`.
+        run_state: `queued`, `running`, `success` or `failed`. None if there is no such run; after `MOST_TRIES` attempts to start it,
+            the request fails.
     """
     state = {"success": "succeeded", "failed": "failed"}.get(run_state or "", "started")
     detail = "A step failed; see the run in Airflow" if state == "failed" else None
@@ -184,7 +190,7 @@ def settle(engine: sa.Engine, request: Request, run_state: str | None) -> None:
 
 
 def forget_answers(engine: sa.Engine) -> None:
-    """Delete responses that are too old for a retry (25 hours)."""
+    """Delete responses older than 25 hours. A retry gets a response only within 24 hours."""
     with engine.begin() as connection:
         connection.execute(_FORGET)
 

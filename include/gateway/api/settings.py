@@ -26,7 +26,7 @@ class Settings:
     """The settings of the API, except its database; the module's docstring describes each.
 
     Raises:
-        ConfigurationError: An issuer without an audience or a keys URL, or a keys URL without TLS.
+        ConfigurationError: An issuer is set without an audience or a keys URL, or the keys URL is neither https nor on this machine.
     """
 
     issuer: str = ""
@@ -58,10 +58,12 @@ def read_settings() -> Settings:
 
 
 def read_database() -> str:
-    """Return the database URL; "" if there is none. It is validated here because drivers quote an invalid URL in their errors.
+    """Return the database URL; "" if there is none.
+
+    The URL is validated here, because a driver quotes an invalid URL, with its password, in errors.
 
     Raises:
-        ConfigurationError: It is not a PostgreSQL URL.
+        ConfigurationError: It is not a PostgreSQL URL, or its file can't be read.
     """
     url = read_setting("TRIBUTARY_API_DATABASE")
     try:

@@ -8,7 +8,7 @@
     JSON, its depth and its size          400
     inbox and notification                200; 503 if the database is unavailable: the sender retries
 
-A refusal is a problem detail (RFC 9457). An unexpected error is a 503, whatever the body holds, so that the sender retries.
+The body of a refusal is a problem detail (RFC 9457). An unexpected error is a 503, so that the sender retries.
 """
 
 from __future__ import annotations
@@ -44,22 +44,23 @@ from include.gateway.webhooks.delivery import read_delivery
 PATIENCE_S = 4.0
 """Seconds that a request waits for secrets and for the database; vendors expect a response within five seconds."""
 THREADS = 12
-"""Deliveries written at once; fewer than the engine's connections."""
+"""Number of deliveries that are written at the same time; fewer than the engine's connections."""
 REFUSALS = limits.parse("300/minute")
-"""Refusals per address. Beyond it, they get a 429, and bodies larger than `bounds.FREE_BYTES` are not read. Smaller authentic
-deliveries are still accepted: a vendor and an attacker may share a proxy. Forgeries don't count against the sender's rate."""
+"""Limit of refusals per address. Beyond it, refused requests get a 429, and bodies larger than `bounds.FREE_BYTES` are not accepted.
+Smaller authentic deliveries are still accepted, because a vendor and an attacker may share a proxy. Forged requests do not count against
+the sender's rate."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Keys = Callable[[Sender], Keyring]
-"""Called for each request, so that a secret can be rotated without a restart."""
+"""Function that returns a sender's keyring. It is called for each request, so that a secret can be rotated without a restart."""
 
 
 def create_app(database: Callable[[], sa.Engine], senders: Sequence[Sender], keys: Keys) -> FastAPI:
     """Create the app that serves the webhook endpoints.
 
     Args:
-        database: Returns the engine; called when first needed. Its role only has to call `control.receive`.
+        database: Returns the engine; called when first needed. Its role needs only the privilege to call `control.receive`.
         senders: The senders to accept.
         keys: Returns a sender's keyring.
     """
@@ -129,7 +130,10 @@ class _Endpoints:
         return JSONResponse({"status": "kept" if is_new else "known"}, headers=make_check(sender.proof).answer(head))
 
     def _store(self, sender: Sender, head: Head, body: bytes) -> bool:
-        """Store an authentic delivery; return whether it is new. Log and count a rejected one: only the sender sees the response."""
+        """Store an authentic delivery; return whether it is new.
+
+        If its body is rejected, also log and count that, because only the sender sees the response.
+        """
         try:
             delivery = read_delivery(sender, head, body)
         except Refusal as refusal:
@@ -176,7 +180,7 @@ class _Endpoints:
         """Run blocking work in a thread for at most `PATIENCE_S`; work still queued by then is canceled.
 
         Raises:
-            Refusal: Raised by the work; 503 for any other error and for a timeout.
+            Refusal: The refusal that the work raised; 503 after any other error and after a timeout.
         """
         loop = asyncio.get_running_loop()
         try:

@@ -1,7 +1,7 @@
-"""Authenticity of webhook requests, checked before the body is parsed.
+"""Check the authenticity of webhook requests before their body is parsed.
 
-A request with invalid headers is refused before its body is read, so an unknown sender can't fill the memory. Every given
-value is compared with every secret in constant time, so that the response time reveals neither a partial match nor which secret matched.
+A request with invalid headers is refused before its body is read, so an unknown sender can't fill the memory. Each signature or id in a
+request is compared with every secret in constant time, so the response time reveals neither a partial match nor which secret matched.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Keyring:
     """A sender's secrets and networks.
 
     Attributes:
-        secrets: All live secrets; during a rotation, both the old and the new. Never shown.
-        networks: The networks it sends from; needed only if its authenticity check uses them.
+        secrets: All valid secrets; during a rotation, both the old and the new one. Never shown.
+        networks: The networks that the sender sends from; needed only if its authenticity check uses them.
     """
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -36,7 +36,7 @@ class Keyring:
 
     @classmethod
     def of(cls, secrets: str, networks: str = "") -> Keyring:
-        """Parse secrets and networks, such as `203.0.113.0/24`, separated by blanks.
+        """Parse a text of secrets and a text of networks, such as `203.0.113.0/24`, each separated by blanks.
 
         Raises:
             ConfigurationError: A network is invalid.
@@ -57,7 +57,7 @@ class Head:
 
 
 class Authenticity(Protocol):
-    """A method of authentication."""
+    """The check of one kind of proof that a request is from its sender."""
 
     @property
     def has_handshake(self) -> bool:
@@ -75,20 +75,20 @@ class Authenticity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _SignedBody:
-    """The check of a `SignedBody`: the body's HMAC with a shared secret."""
+    """The check of a `SignedBody`: a header contains the HMAC of the body with a shared secret."""
 
     header: str
     has_handshake = False
 
     def check_head(self, head: Head, keyring: Keyring) -> None:
-        """Refuse a request without a signature."""
+        """Refuse (401) a request without a signature; refuse (404) every request if the sender has no secret."""
         if not keyring.secrets:
             raise _not_configured()
         if not self._signatures(head):
             raise Refusal(401, f"Missing header {self.header}-1")
 
     def check_body(self, head: Head, body: bytes, keyring: Keyring) -> None:
-        """Accept the body if any of its signatures matches any live secret."""
+        """Accept the body if any signature in the headers matches the body and one of the secrets; otherwise refuse it (401)."""
         expected = [base64.b64encode(hmac.digest(secret, body, hashlib.sha256)) for secret in keyring.secrets]
         if not _has_match(self._signatures(head), expected):
             raise Refusal(
@@ -96,7 +96,7 @@ class _SignedBody:
             )
 
     def answer(self, head: Head) -> dict[str, str]:
-        """Return no headers: the status is enough."""
+        """Return no headers: the sender needs only the status."""
         return {}
 
     def _signatures(self, head: Head) -> list[bytes]:
@@ -106,17 +106,20 @@ class _SignedBody:
 
 @dataclass(frozen=True, slots=True)
 class _EchoedId:
-    """The check of an `EchoedId`: a client id from one of the sender's networks.
+    """The check of an `EchoedId`: a request contains a client id and comes from one of the sender's networks.
 
-    The id signs nothing: anyone who learns it can forge a delivery. So networks are required (set `0.0.0.0/0 ::/0` if the proxy
-    checks them, or uses mutual TLS), and a delivery is only a hint to read the record from the vendor.
+    The id signs nothing, so anyone who learns it can forge a delivery. Therefore networks are required, and a delivery is only a hint to
+    read the record from the vendor. If the proxy checks the networks or uses mutual TLS, set the networks `0.0.0.0/0 ::/0`.
     """
 
     header: str
     has_handshake = True
 
     def check_head(self, head: Head, keyring: Keyring) -> None:
-        """Accept a request with a live id from one of the networks."""
+        """Accept a request with a valid id from one of the networks.
+
+        Otherwise refuse it: 403, another network; 401, a missing or unknown id; 404, the sender has no secret or no network.
+        """
         if not keyring.secrets or not keyring.networks:
             raise _not_configured()
         if not _is_within(head.address, keyring.networks):
@@ -128,7 +131,7 @@ class _EchoedId:
             raise Refusal(401, f"Unknown id in the header {self.header}")
 
     def check_body(self, head: Head, body: bytes, keyring: Keyring) -> None:
-        """Accept any body: it holds no proof."""
+        """Accept any body: the proof is in the headers."""
 
     def answer(self, head: Head) -> dict[str, str]:
         """Return the header with the client id of the request: the sender expects it in the response."""

@@ -1,4 +1,4 @@
-"""Conversion of an authentic webhook body to the inbox's delivery, with the hash that detects duplicates."""
+"""Convert an authentic webhook body to a delivery for the inbox, with the hash that detects duplicates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_delivery(sender: Sender, head: Head, body: bytes) -> Delivery:
     """Return the delivery to store for an authentic body.
 
     Raises:
-        Refusal: 400, the body is not a JSON object, is nested too deep, or has too many values.
+        Refusal: 400, the body is compressed, is not a JSON object, is nested too deep, or has too many values.
     """
     members = _parse(body, sender.json_setting)
     event_id = members.get(sender.event_id) if sender.event_id else None

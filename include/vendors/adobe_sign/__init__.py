@@ -1,13 +1,12 @@
-"""Adobe Acrobat Sign: agreements, members and events. Webhooks announce changed agreements; a poll finds the others.
+"""Adobe Acrobat Sign: agreements, members and events. Webhooks announce changed agreements; a poll finds what webhooks missed.
 
 Source of paths and fields: the vendor's REST v6 specification and its guide. Webhooks are not signed, so a webhook is only a
-notification: Tributary then requests the agreement on behalf of its sender (webhooks must include the detailed info, which names the
-sender). Each user has a separate list of agreements, without dates of change. So a poll reads every user's list, and requests
-the agreement, its members and its events unless its known state is final. A status in the list is relative to the user; the status
-of the agreement itself is used. The events give the time of the last change.
+notification: Tributary then requests the agreement on behalf of its sender. For that, webhooks must be configured to include the detailed
+info, which names the sender. Each user has a separate list of agreements, without dates of change. So a poll reads every user's list, and
+requests each agreement with its members and events, except agreements that were already loaded in a final state. The list states the
+status from the user's view; Tributary uses the status of the agreement itself. The events give the time of the last change.
 
-The external id of an agreement, written `<vendor>:<id>`, names its household. The firm decides how to fill it; this is the documented
-convention.
+The external id of an agreement names its household, written `<vendor>:<id>`. The firm decides whether to fill it in this way.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ ADOBE_SIGN = Vendor(
     maps=(*agreements.MAPS, *members.MAPS),
     cron="10 */4 * * *",
     ranks={"": 95},
-    # It runs all day; this is the deadline of the first run after the close.
+    # The DAG runs all day. This is the deadline of its first run after the close.
     due={"stage": "18:00", "load": "19:00"},
     # The vendor publishes only a limit on repeated identical requests; this is our limit, and the connection may lower it.
     budget=Budget(calls_per_minute=120, burst=20),

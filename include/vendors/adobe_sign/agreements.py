@@ -45,7 +45,7 @@ TIMES = {"changed_at": ((), "max"), "sent_at": (("ACTION_REQUESTED",), "min"), "
 
 
 def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
-    """Add to agreements the times of their events (`TIMES`); null if there is no such event."""
+    """Add to agreements the times of their events, one column per entry of `TIMES` (null without such an event), and the column `row`."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -58,7 +58,11 @@ def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
 
 
 def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:
-    """Map the vendor's status to the canonical one. The vendor uses one status for a withdrawal by the sender and a refusal."""
+    """Map the vendor's status to the canonical one.
+
+    The vendor has one status for an agreement that the sender withdrew and one that a member refused. If there is a time of refusal, the
+    agreement is `declined`, otherwise `voided`.
+    """
     import pyarrow.compute as pc
 
     word = looked_up(status, STATUSES, "other")
@@ -66,54 +70,54 @@ def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:
 
 
 def is_final(status: pa.Array) -> pa.Array:
-    """Return whether the state is final."""
+    """Return whether the vendor's status is final."""
     return looked_up(status, dict.fromkeys((*COMPLETED, *VOIDED, "EXPIRED"), True), False)
 
 
 def if_completed(status: pa.Array, at: pa.Array) -> pa.Array:
-    """Return the time if the agreement is completed, else null."""
+    """Return `at` if the vendor's status is a completed one, else null."""
     import pyarrow.compute as pc
 
     return pc.if_else(looked_up(status, dict.fromkeys(COMPLETED, True), False), at, None)
 
 
 def if_ended(status: pa.Array, at: pa.Array) -> pa.Array:
-    """Return the time if the agreement is in another final state, else null."""
+    """Return `at` if the vendor's status is final but not a completed one, else null."""
     import pyarrow.compute as pc
 
     return pc.if_else(looked_up(status, dict.fromkeys((*VOIDED, "EXPIRED"), True), False), at, None)
 
 
 def reopened_at(status: pa.Array, ended_at: pa.Array, changed_at: pa.Array) -> pa.Array:
-    """Return the time of the last change if the agreement had ended and was reopened (an expired one that was restarted)."""
+    """Return the time of the last change for an agreement that had ended and is open again (expired and restarted); null for others."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.and_(pc.invert(is_final(status)), pc.is_valid(ended_at)), changed_at, None)
 
 
 def latest(changed_at: pa.Array, created_at: pa.Array) -> pa.Array:
-    """Return the time of the last change, or else of creation."""
+    """Return the time of the last change; if it is null, the time of creation."""
     import pyarrow.compute as pc
 
     return pc.coalesce(changed_at, created_at)
 
 
 def word(text: pa.Array) -> pa.Array:
-    """Return the vendor's word in lower case."""
+    """Convert text to lower case."""
     import pyarrow.compute as pc
 
     return pc.utf8_lower(text)
 
 
 def purpose_of(name: pa.Array) -> pa.Array:
-    """Return the purpose: the agreement's name up to the first dash, in lower case."""
+    """Return the purpose: the agreement's name in lower case, without the first dash that follows a space and the text after it."""
     import pyarrow.compute as pc
 
     return pc.utf8_lower(pc.utf8_trim_whitespace(pc.replace_substring_regex(name, r"\s[-\x{2013}].*$", "")))
 
 
 def event_key(agreement: pa.Array, event: pa.Array, at: pa.Array, email: pa.Array) -> pa.Array:
-    """Return the key of an event: agreement, event, time, email."""
+    """Return the key of an event: agreement, event, time and email (`-` for null)."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -177,7 +181,7 @@ AGREEMENTS = Table(
     ),
 )
 
-# A draft, or an agreement in processing, has no members or events yet. A refused access shows in the agreement's own request.
+# A draft, or an agreement in processing, has no members or events yet. If the vendor refuses access, the agreement's own request fails.
 PER_AGREEMENT = FanOut(
     "agreements",
     final="envelope",

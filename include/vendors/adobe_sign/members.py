@@ -1,4 +1,4 @@
-"""Members of Adobe Sign's agreements: the participants and what each of them did."""
+"""Members of Adobe Sign's agreements: the participants, and when they signed or declined."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ MEMBER_STATUSES = {"COMPLETED": "completed", "NOT_YET_VISIBLE": "waiting", "CANC
 
 
 def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
-    """Add to members their action times and the agreement's state; who shares an address and has not completed gets no signing time."""
+    """Add to members the times at which they signed or declined, and the status and times of their agreement.
+
+    Events name members by e-mail address, which several members may share. So a member who has not completed gets no signing time.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -52,7 +55,7 @@ def member_status(status: pa.Array) -> pa.Array:
 
 
 def is_replaced(status: pa.Array) -> pa.Array:
-    """Return whether another member replaced this one."""
+    """Return whether a member was replaced by another one."""
     return is_word(status, "REPLACED")
 
 

@@ -2,11 +2,11 @@
 
 Source of paths and fields: the vendor's specification of the eSignature REST API v2.1 and its sample of a Connect message (SIM,
 `restv2.1`); a message contains the envelope as the API returns it. Flags and numbers are strings, and times have seven decimals.
-The poll requests the changes of the last months in overlapping windows, as lists rather than single envelopes, as the vendor
-recommends. The order is that of creation, in which rows are only appended. Templates come in one response of at most 2,000.
+The poll requests the changes of the last months in overlapping windows. It requests lists rather than single envelopes, as the vendor
+recommends, in the order of creation, so that new envelopes are only appended. Templates come in one response of up to 2,000.
 
-The text custom field `Household` of an envelope, written `<vendor>:<id>`, names its household, and `Purpose` its purpose. The firm
-decides how to fill them; this is the documented convention.
+The text custom field `Household` of an envelope names its household, written `<vendor>:<id>`; the field `Purpose` names its purpose. The
+firm decides whether to fill them in this way.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DOCUSIGN = Vendor(
     maps=(*envelopes.MAPS, *recipients.MAPS, *deliveries.MAPS),
     cron="40 * * * *",
     ranks={"": 90},
-    # It runs all day; this is the deadline of the first run after the close.
+    # The DAG runs all day. This is the deadline of its first run after the close.
     due={"stage": "18:00", "load": "19:00"},
     # The account has 3,000 calls an hour for all programs together; half of them are left to the others.
     budget=Budget(calls_per_minute=25, burst=20),

@@ -11,7 +11,7 @@ from include.vendors.docusign.envelopes import ENVELOPE_STAMPS, event_key
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Events that the time stamps already show: a delivery of one of them is not a second event.
+# Events that the time stamps already show, so that a delivery of one of them must not become a second event.
 STAMPED = (
     *(f"envelope-{name}" for name in ENVELOPE_STAMPS),
     *(f"recipient-{name}" for name in ("sent", "delivered", "completed", "declined")),

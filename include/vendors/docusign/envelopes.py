@@ -37,12 +37,17 @@ def status_of(status: pa.Array) -> pa.Array:
 
 
 def is_final(status: pa.Array) -> pa.Array:
-    """Return whether the state is final."""
+    """Return whether the vendor's status is final."""
     return looked_up(status, dict.fromkeys(FINAL, True), False)
 
 
 def custom(fields: pa.Array, name: str) -> pa.Array:
-    """Return the value of a text custom field; null if it is missing or can't be read, so that the envelope is still loaded."""
+    """Return the value of the text custom field `name`; null if it is missing or can't be read, so that the envelope is loaded anyway.
+
+    Args:
+        fields: The envelope's text custom fields, as JSON.
+        name: Name of the field in lower case.
+    """
     import json
 
     import pyarrow as pa
@@ -60,17 +65,17 @@ def custom(fields: pa.Array, name: str) -> pa.Array:
 
 
 def household_of(fields: pa.Array) -> pa.Array:
-    """Return the key of the household that the sender entered."""
+    """Return the key of the household that the sender entered in the custom field `Household`; null if it is not `<vendor>:<id>`."""
     return known_elsewhere(custom(fields, "household"))
 
 
 def purpose_of(fields: pa.Array) -> pa.Array:
-    """Return the purpose of the envelope."""
+    """Return the purpose that the sender entered in the custom field `Purpose`; null for none."""
     return custom(fields, "purpose")
 
 
 def ended_at(*stamps: pa.Array) -> pa.Array:
-    """Return the time of a final state other than completion."""
+    """Return the time at which the envelope ended without completion: the first of its time stamps that is not null."""
     import pyarrow.compute as pc
 
     return pc.coalesce(*stamps)
@@ -82,7 +87,7 @@ def list_envelope_events(envelopes: pa.Table) -> pa.Table:
 
 
 def event_key(envelope: pa.Array, who: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
-    """Return the key of an event: envelope, actor, event, time."""
+    """Return the key of an event: envelope, actor (`-` for null), event, time."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -113,8 +118,8 @@ ENVELOPES = Table(
     params={"include": "recipients,custom_fields", "order_by": "created", "order": "asc"},
     dated={"from_date": "%Y-%m-%dT00:00:00Z", "to_date": "%Y-%m-%dT23:59:59Z"},
     edited=("from_date", "to_date"),
-    # The bounds match only changes of status, and the first of two signatures is not one. So an envelope is requested for as long
-    # as it may be pending before its default expiration.
+    # The vendor's date bounds refer to the last change of status, and the first of two signatures does not change the status. So the
+    # window is as long as an envelope may be pending until it expires by default.
     overlap_days=120,
     selected="envelope_ids",
     shape=Positioned("start_position", "count"),

@@ -22,19 +22,19 @@ RECIPIENT_STAMPS = {"received": "sent_at", "opened": "delivered_at", "signed": "
 
 
 def recipient_status(status: pa.Array) -> pa.Array:
-    """Map a recipient's status to the canonical one."""
+    """Map a recipient's status to the canonical one; an unknown status is `other`."""
     return looked_up(status, RECIPIENT_STATUSES, "other")
 
 
 def first_of(*texts: pa.Array) -> pa.Array:
-    """Return the first text that is neither null nor empty."""
+    """Return for each row the first text that is neither null nor empty; null if there is none."""
     import pyarrow.compute as pc
 
     return pc.coalesce(*(pc.if_else(pc.equal(text, ""), None, text) for text in texts))
 
 
 def order_of(text: pa.Array) -> pa.Array:
-    """Return the place in the signing order; null if the text is not a number."""
+    """Convert the place in the signing order to an integer; null if the text is not a number."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,7 +1,7 @@
 """eMoney Advisor: clients with their spouses, plans, goals and the results of Monte Carlo simulations.
 
 The vendor has published the login (a signed assertion and an API key), the limits (60 calls a minute, 250 simulations an hour), and
-the paths of plans, expenses and simulations. The lists of clients and accounts and their fields are our defaults.
+the paths of plans, expenses and simulations. The paths and fields of clients and accounts are not public; those here are defaults.
 A goal is an expense with a goal flag. The vendor computes a probability at each call, with slightly different results, so it is
 stored with the time of the call. Clients may be deleted permanently, without a trace.
 """

@@ -1,4 +1,4 @@
-"""Accounts that eMoney's clients have elsewhere."""
+"""eMoney's accounts: accounts that clients have elsewhere."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def people(clients: pa.Table) -> pa.Table:
-    """Return one row for a client and one for the spouse, who is not a client; both share an address."""
+    """Return one row per client, and one more for the client's spouse if there is one; both have the same address."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 def is_no(flag: pa.Array) -> pa.Array:
-    """Return whether a flag is not set."""
+    """Return whether a flag is false or null."""
     import pyarrow.compute as pc
 
     return pc.invert(pc.fill_null(flag, False))
 
 
 def funded(funding: pa.Array, expense: pa.Array) -> pa.Array:
-    """Return funding / cost of a goal; null if the cost is not positive, or so small that the ratio is 1,000 or more."""
+    """Return the ratio of funding to cost of a goal; null if the cost is not positive, or if the ratio is 1,000 or more."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -47,28 +47,28 @@ def funded(funding: pa.Array, expense: pa.Array) -> pa.Array:
 
 
 def year(shortfall: pa.Array) -> pa.Array:
-    """Return the year of the shortfall; null for zero, which means none."""
+    """Return the year of the shortfall; null for 0, by which the vendor states that there is no shortfall."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.greater(shortfall, 0), shortfall, None)
 
 
 def retirement_key(plan_id: pa.Array) -> pa.Array:
-    """Return the key of the retirement goal, which every plan has."""
+    """Return the key of a plan's retirement goal. Every plan has one, without an id of its own."""
     import pyarrow as pa
 
     return joined(plan_id, pa.repeat(pa.scalar("retirement"), len(plan_id)))
 
 
 def with_funding(goals: pa.Table, funding: pa.Table) -> pa.Table:
-    """Join the simulation results of goals with their funding."""
+    """Join the simulation results of goals with the goals' funding and cost."""
     return beside(
         goals, funding.rename_columns(["plan_id", "goal_id", "funding_usd", "expense_usd"]), ["plan_id", "goal_id"]
     )
 
 
 def goal_by_day(plan_id: pa.Array, goal_id: pa.Array, at: pa.Array) -> pa.Array:
-    """Return the key of a goal's result of one day."""
+    """Return the key of a goal's result: plan, goal, UTC date."""
     return joined(plan_id, goal_id, day_of(at))
 
 

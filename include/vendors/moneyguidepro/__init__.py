@@ -1,10 +1,10 @@
 """MoneyGuidePro (Envestnet MoneyGuide): households, their plans, the plans' inputs, and the probability of success.
 
 Source of fields: a partner's typed model of the responses, published with the partner's API. Paths, paging and login are not public;
-those here are defaults. Numbers are strings, and their scale is not public: a probability between 0 and 1 may be
-a fraction, and is a dead letter. Without a recommended scenario there is no probability: missing is not zero. Goals and
-policies have no ids: those with the same name are numbered in the order of their values. A response with HTTP 200 may
-report that balances could not be refreshed; then the result is flagged stale.
+those here are defaults. Numbers are strings, and their scale is not public. A probability between 0 and 1 may be a fraction or a
+percentage, so its row becomes a dead letter. A plan without a recommended scenario has no recommended probability, which is not zero.
+Goals and policies have no ids: those with the same name are numbered in the order of their values. A response with HTTP 200 may report
+that balances could not be refreshed; then the result is flagged as stale.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def beneficiaries(text: pa.Array) -> pa.Array:
-    """Return the number of beneficiaries of a policy."""
+    """Return the number of beneficiaries of a policy from the JSON list; null if the vendor states no list."""
     import json
 
     import pyarrow as pa

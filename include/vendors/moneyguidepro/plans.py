@@ -37,7 +37,7 @@ WORDING = (
 
 
 def amount(wording: pa.Array) -> pa.Array:
-    """Return the dollars in a goal's text; null for an age."""
+    """Return the dollars in a goal's text, such as 85,000 for `$85,000 / yr from 2031`; null if the text states an age."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -50,24 +50,24 @@ def amount(wording: pa.Array) -> pa.Array:
 
 
 def start_year(wording: pa.Array) -> pa.Array:
-    """Return the start year in a goal's text."""
+    """Return the start year in a goal's text; null if it states none."""
     return each(lambda text: _year(text, "year") or _year(text, "at"), wording, _int64())
 
 
 def end_year(wording: pa.Array) -> pa.Array:
-    """Return the end year of a one-time goal, which is its start year; null for other goals."""
+    """Return the end year of a one-time goal (`$1.2M in 2050`), which is also its start year; null for other goals."""
     return each(lambda text: _year(text, "year") if " in " in text else None, wording, _int64())
 
 
 def is_stale(status: pa.Array) -> pa.Array:
-    """Return whether the vendor could not refresh balances."""
+    """Return whether the vendor did not report that it refreshed the balances; true for null."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.not_equal(status, "Success"), True)
 
 
 def with_household(summaries: pa.Table, households: pa.Table) -> pa.Table:
-    """Join plan summaries with their households, which have the time of the last change."""
+    """Join plan summaries with their households, which state the time of the plan's last change."""
     return beside(
         summaries, households.set_column(0, "household_id", households["household_id"].cast("string")), ["household_id"]
     )

@@ -29,15 +29,16 @@ from include.vendors.owners import Owner, find_joint_owners, with_owners
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Types of joint registrations; the words are a firm's own.
+# Types of joint registrations. Firms choose the words themselves.
 JOINT = re.compile(r"\bjoint|\bjt|\btic\b|tenan|community property", re.IGNORECASE)
 _TITLE = ("id", "home", "title", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash")
 
 
 def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
-    """Return the owners of each account: the person of its registration and, for a joint one, the other person in its title.
+    """Return the owners of each account: the person of its registration; for a joint registration, also the other person in its title.
 
-    Orion has no list of joint owners. Registrations identify persons, so the other owner needs their own one in the household.
+    Orion has no list of joint owners, and identifies persons by registrations. So the other person is only found if the household has a
+    registration of that person.
     """
     titles = [
         dict(zip(_TITLE, row.values(), strict=True))
@@ -56,7 +57,7 @@ def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
 
 
 def counted(sleeve_type: pa.Array) -> pa.Array:
-    """Return false for a custodial account whose sleeves are also listed, so that its assets do not count twice."""
+    """Return whether an account counts: false for a custodial account, whose sleeves are also listed and would count twice."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.not_equal(sleeve_type, "CustodialAccount"), True)

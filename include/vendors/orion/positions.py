@@ -25,9 +25,9 @@ from include.vendors.arrays import looked_up
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Direction of each transaction type for the units of its asset; Orion sends amounts and units without a sign. The codes are
-# a firm's own and not documented. A row with another code is a dead letter: the firm adds its code here and in the suite of
-# the table.
+# Whether a transaction type increases (1) or decreases (-1) the units of its asset; Orion sends amounts and units without a sign. The
+# codes are not documented, and firms choose them. A row with another code becomes a dead letter; the firm adds the code here and in the
+# suite of the table.
 DIRECTIONS = {
     "BUY": 1, "CON": 1, "DIV": 1, "DRI": 1, "TIN": 1, "SPL": 1, "CCR": 1, "INT": 1,
     "SEL": -1, "DST": -1, "FEE": -1, "TOT": -1, "CDB": -1,
@@ -58,19 +58,19 @@ FLOWS = {
 
 
 def signed(amount: pa.Array, type_code: pa.Array) -> pa.Array:
-    """Give an unsigned amount or quantity the sign of its transaction type, which validation has checked."""
+    """Return an unsigned amount or quantity with the sign of its transaction type (`DIRECTIONS`). Validation has checked the type."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.equal(looked_up(type_code, DIRECTIONS, 1), -1), pc.negate(amount), amount)
 
 
 def status(values: pa.Array) -> pa.Array:
-    """Map Orion's transaction status to the canonical one."""
+    """Map Orion's transaction status to the canonical one; an unknown status is `other`."""
     return looked_up(values, STATUSES, "other")
 
 
 def flow(values: pa.Array) -> pa.Array:
-    """Map Orion's financial type to the canonical flow; null if there is none."""
+    """Map Orion's financial type to the canonical flow: null for null or `None`, `other` for an unknown type."""
     import pyarrow.compute as pc
 
     is_none = pc.or_kleene(pc.is_null(values), pc.equal(values, "None"))
@@ -78,7 +78,7 @@ def flow(values: pa.Array) -> pa.Array:
 
 
 def unmasked(values: pa.Array) -> pa.Array:
-    """Replace masked values (which our client id may not see) by null, so that they never replace real ones."""
+    """Replace masked values by null, so that they never overwrite real values. Orion masks what our client id may not see."""
     import pyarrow.compute as pc
 
     return pc.if_else(pc.match_substring_regex(values, r"[*]|X{3,}"), None, values)

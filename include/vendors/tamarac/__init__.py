@@ -1,10 +1,10 @@
 """Tamarac (Envestnet): accounts, groups, households and people from the External API, holdings and transactions from reports.
 
-The vendor has published the kinds of data, paging by links, the omission of null properties, and the daily
-custodial sync. Paths, fields, report names and CSV headers are not public; those here are defaults, which the connection may
-override (`paths`, `columns`). Group rows among account rows are dropped; rows of the same security in an account are
-summed. A household owns accounts through nested groups and in part, which becomes the table of account owners with shares.
-Transactions are requested by entry date, so that back-dated trades are included.
+The vendor has published the kinds of data, paging by links, the omission of null properties, and the daily custodial sync. Paths, fields,
+report names and CSV headers are not public; those here are defaults, which the connection may override (`paths`, `columns`). Groups that
+are listed among the accounts are dropped, and rows of the same security in an account are summed. Households own accounts through nested
+groups or in part; the table of account owners has the resulting shares. Transactions are requested by entry date, so that back-dated
+trades are included.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ GROUP = "Reporting Group"
 def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: pa.Table) -> pa.Table:
     """Return the owners of each account with their shares.
 
-    An account without a household owner belongs to the household of its primary client. A joint client has no share. If the known
-    household shares add up to the whole account, the owners are certain even if another household or group can't be read.
+    An account that no household owns belongs to the household of its primary client. A joint client is an owner without a share. If the
+    shares of the households add up to exactly 1, the owners are certain even if the row of another household or group is a dead letter.
     """
     reported = [g for g in groups.to_pylist() if g["group_type"] == "Reporting"]
     owned = shares_of(

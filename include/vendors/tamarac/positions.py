@@ -23,7 +23,7 @@ FLOWS = {
 
 
 def security_key(cusip: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
-    """Return the key of a security: CUSIP, else symbol, else name, else cash (a fee)."""
+    """Return the key of a security: its CUSIP, or else the symbol, the name, or `CASH` (for a fee)."""
     import pyarrow.compute as pc
 
     return pc.coalesce(cusip, symbol, description, CASH)
@@ -35,7 +35,7 @@ def position_key(account_id: pa.Array, cusip: pa.Array, symbol: pa.Array, descri
 
 
 def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Array:
-    """Return the key of the account's cash position, which a transaction changes; null for a transaction without a cash leg."""
+    """Return the key of the account's cash position, if the transaction changes it (has a cash leg); otherwise null."""
     import pyarrow.compute as pc
 
     cash = pc.binary_join_element_wise(account_id.cast("string"), CASH, ":")
@@ -43,14 +43,14 @@ def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Arra
 
 
 def _is_in_kind(symbol: pa.Array, type_: pa.Array) -> pa.Array:
-    """Return whether a transaction has no cash leg: a transfer in kind, or a transaction of cash itself."""
+    """Return whether a transaction has no cash leg, because it is a transfer or a transaction of cash itself."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.or_kleene(is_word(symbol, CASH), pc.match_substring(type_, "Transfer")), False)
 
 
 def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
-    """Return the security's name: the description of the transaction without the type in front."""
+    """Return the security's name: the transaction's description without the type at its beginning; `CASH` for cash."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -60,14 +60,14 @@ def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> p
 
 
 def entered(on: pa.Array) -> pa.Array:
-    """Convert the entry date to a time, which orders the versions of a transaction."""
+    """Convert the entry date to a time (midnight UTC), by which the versions of a transaction are ordered."""
     import pyarrow as pa
 
     return on.cast(pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
 
 
 def legs(transactions: pa.Table) -> pa.Table:
-    """Add a row for the cash position to every transaction with a cash leg; its quantity is the transaction's amount."""
+    """Return the transactions, and a second row for each one with a cash leg: the change of the cash position by the transaction's amount."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

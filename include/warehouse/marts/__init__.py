@@ -1,7 +1,8 @@
 """The views of our schemas and the functions of `mart`.
 
-Each is defined once, in the SQL file of its name, and edited in place: `include.warehouse.schema.migrate` recreates all of them when any
-file changes. A new file is added to `MARTS`, and a new mart to `mart.source` by a numbered file, for `mart.completeness`.
+Each is defined in the SQL file of its name. Edit the file in place: `include.warehouse.schema.migrate` recreates all views and functions
+when any file changes. To add a file, add its name to `MARTS`. For a new mart, also insert its sources into `mart.source` in a numbered
+SQL file, so that `mart.completeness` includes it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MARTS = (
     # freshness and completeness
     "freshness", "completeness", "day_in_force",
 )  # fmt: skip
-"""Names of the files, in the order of creation: each after those that it uses."""
+"""Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""
 
 _DROP = """
 do $$
@@ -63,5 +64,10 @@ def drop(connection: sa.Connection) -> None:
 
 
 def create(connection: sa.Connection, statements: str) -> None:
-    """Create all views and mart functions, by the statements of `read`; none may exist. Default privileges grant the rights on them."""
+    """Create all views and mart functions; none of them may exist. Default privileges grant the roles' rights on them.
+
+    Args:
+        connection: As the migrating role.
+        statements: From `read_statements`.
+    """
     connection.exec_driver_sql(statements, execution_options={"no_parameters": True})

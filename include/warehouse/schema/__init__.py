@@ -1,4 +1,4 @@
-"""The database itself: its roles, and its schema at the newest version."""
+"""Connect to the database, create its roles, and migrate its schema to the newest version."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLES = (
 )  # fmt: skip
 FOLDER = Path(__file__).parent
 OLDEST_SERVER = 18
-"""Major version of PostgreSQL: `returning old.column` is new in it."""
+"""Oldest supported major version of PostgreSQL. Statements use `returning old.<column>`, which is new in it."""
 
 _READER_TIMEOUTS = {
     "tributary_read": {"idle_in_transaction_session_timeout": "10min", "statement_timeout": "30min"},
@@ -28,25 +28,32 @@ _READER_TIMEOUTS = {
     "tributary_gateway": {"idle_in_transaction_session_timeout": "10min"},
     "tributary_api": {"idle_in_transaction_session_timeout": "10min"},
 }
-"""Defaults of a session, so that a forgotten transaction does not hold its locks, or dead rows, for hours. A session may change its own."""
+"""Role -> default timeouts of its sessions; a session may change its own. They end a forgotten transaction, which would otherwise keep
+its locks, and keep dead rows from being vacuumed, for hours."""
 
 _ONE_AT_A_TIME = "tributary schema"
 _FINGERPRINT = sa.text("select obj_description(to_regnamespace('mart'), 'pg_namespace')")
-"""Hash of the files by which the views and mart functions were created: a comment on their schema."""
+"""Select the hash of the SQL files from which the views and mart functions were created. It is stored as the comment on schema `mart`."""
 
 _NOTICING = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
-"""In seconds, but for the count. By itself the system asks after two hours whether the other side is still there."""
+"""Connection settings that detect a dead server, in seconds (except the count). The operating system's default takes two hours."""
 
 
 def engine(url: str) -> sa.Engine:
-    """Opens a pool of connections to a PostgreSQL URL (`postgresql://...`).
+    """Return a pool of connections to a PostgreSQL URL (`postgresql://...`).
 
-    Timestamps are UTC. A statement that waits for a lock longer than a minute fails, so that a writer that stopped
-    half-way can't hold the next one for ever, and so does one that runs longer than half an hour. A transaction lives
-    no longer either: what it writes is dated when it began, so half an hour later all that was known then is there. A
-    server that is gone without a word is noticed within a minute or so, unless the URL says otherwise
-    (`?connect_timeout=3`). A database that is away, busy or out of room raises `TargetUnavailable`, wherever it is asked; where a lock
-    was not available, it names the sessions that hold it. A server that is too old raises `ConfigurationError`.
+    Every connection has these settings:
+
+    - Timestamps are in UTC.
+    - A statement fails after waiting a minute for a lock, so that a stopped writer can't block the next one forever.
+    - A statement or a transaction fails after half an hour. A row is dated by the start of its transaction, so every row dated
+      earlier than half an hour ago is visible.
+    - A dead server is detected within about a minute. The URL may set other values (`?connect_timeout=3`).
+
+    Raises:
+        TargetUnavailable: Whenever the pool is used: the database is unavailable, busy or out of disk space. If a lock was not
+            available, the error names the sessions that hold it.
+        ConfigurationError: On connecting: the server is older than `OLDEST_SERVER`.
     """
     driver_url = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
     options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
@@ -74,7 +81,7 @@ def require_version(server_version: int) -> None:
 
 
 def _class_error(context: sa.ExceptionContext) -> TargetUnavailable | None:
-    """What passes by itself as our own error; what does not stays as it is."""
+    """Return a `TargetUnavailable` for an error that a retry may solve. None leaves any other error as it is."""
     error = context.original_exception
     passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
     lasting = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.DependentObjectsStillExist)
@@ -90,13 +97,13 @@ def _class_error(context: sa.ExceptionContext) -> TargetUnavailable | None:
 
 
 def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
-    """Create the roles, or set their passwords, and let the migrating one create schemas: all of it, or nothing.
+    """Create the roles of `ROLES`, or reset their passwords, and grant their rights on the database, in one transaction.
 
-    Several processes may call it at once; each waits for the one before it.
+    Processes that call this at the same time wait for each other.
 
     Args:
         admin_url: URL of the database as a superuser.
-        passwords: One for each of `ROLES`.
+        passwords: Role -> password, for each of `ROLES`.
 
     Raises:
         ConfigurationError: The server is too old.
@@ -121,20 +128,20 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
         connection.execute(sql.SQL("grant connect, temporary on database {} to tributary_load").format(database))
         reading = sql.SQL(", ").join(map(sql.Identifier, ROLES[2:]))
         connection.execute(sql.SQL("grant connect on database {} to {}").format(database, reading))
-        # For `control.find_lock_holders` alone, which runs as this role and returns no text of a query.
+        # Needed by `control.find_lock_holders`, which runs as this role and returns no query texts.
         connection.execute("grant pg_read_all_stats to tributary_migrate")
 
 
 def migrate(migrate_url: str) -> None:
-    """Bring the schema to the newest version, in one transaction; without effect if it is.
+    """Migrate the schema to the newest version, in one transaction; change nothing if it is up to date.
 
-    The numbered SQL files beside this module run once each. The views and functions of `include.warehouse.marts` are dropped before, and
-    created anew after them, if any file changed. Several processes may call it at once: one migrates, the others wait until it is done.
-    Months of positions are created ahead of time.
+    Each numbered SQL file beside this module runs once. If any file changed, the views and functions of `include.warehouse.marts` are
+    dropped before these files run, and created again after them. The monthly partitions of positions are created ahead of time.
+    Processes that call this at the same time wait for each other.
 
     Raises:
         ConfigurationError: The server is too old, the schema can't be upgraded, or objects outside our schemas depend on a view.
-        TargetUnavailable: The database went away, or a session holds a lock that the migration needs.
+        TargetUnavailable: The database is unavailable, or a session holds a lock that the migration needs.
     """
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
@@ -162,7 +169,10 @@ def migrate(migrate_url: str) -> None:
 
 
 def _wait_for_turn(connection: sa.Connection) -> None:
-    """Wait, however long, until no other process migrates; the lock ends with the transaction. An index of a large table takes its time."""
+    """Wait without a time limit until no other process migrates. The lock ends with the transaction.
+
+    The session's timeouts for statements and transactions are removed, because an index on a large table may take hours.
+    """
     for name in ("statement_timeout", "transaction_timeout"):
         connection.execute(sa.text("select set_config(:name, '0', false)"), {"name": name})
     patience = connection.scalar(sa.text("select current_setting('lock_timeout')"))
@@ -173,7 +183,7 @@ def _wait_for_turn(connection: sa.Connection) -> None:
 
 
 def _refuse_unreleased(connection: sa.Connection) -> None:
-    """Refuse a schema of the series of migrations before the first release: its revisions are not those of today."""
+    """Raise `ConfigurationError` for a schema created before the first release: it has other revisions and can't be upgraded."""
     if connection.scalar(sa.text("select to_regclass('control.alembic_version')")) is not None:
         raise ConfigurationError(
             "This schema was created by a commit before the first release and can't be upgraded; nothing was changed."

@@ -1,4 +1,4 @@
-"""Alembic's environment: each numbered SQL file beside this one is a revision, named by its number, after the file before it."""
+"""Alembic's environment. Each numbered SQL file in this folder is a revision; its number is the revision id and sets the order."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def read_upgrade(path: Path) -> Callable[[], None]:
 
 
 def read_revisions() -> Iterator[Script]:
-    """Yield a revision per file, in the order of their numbers."""
+    """Yield one revision per numbered SQL file, in the order of the numbers."""
     previous = None
     for path in sorted(Path(__file__).parent.glob("[0-9]*_*.sql")):
         number = path.name.partition("_")[0]

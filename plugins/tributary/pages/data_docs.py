@@ -1,6 +1,6 @@
-"""Data Docs inside Airflow: in the menu under Browse, and on every run.
+"""The data quality pages inside Airflow: in the menu under Browse, and on the page of each run.
 
-`include.validation.docs.build` writes the pages to the folder in the environment variable `TRIBUTARY_DATA_DOCS`.
+`include.validation.docs.build` writes the pages to the folder that the environment variable `TRIBUTARY_DATA_DOCS` names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], openapi_url=N
 
 @app.get("/{page:path}")
 def read_page(page: str) -> HTMLResponse:
-    """Return a page of the site; 404 without such a page, 503 without the environment variable."""
+    """Return a page of the site; before the first validation, the start page says that nothing has been validated yet.
+
+    Raises:
+        HTTPException: 404, there is no such page; 503, the environment variable is not set.
+    """
     if not os.environ.get(FOLDER):
         raise HTTPException(503, f"The environment variable {FOLDER} is not set")
     site = (Path(os.environ[FOLDER]) / "site").resolve()
@@ -42,7 +46,7 @@ def read_page(page: str) -> HTMLResponse:
         if not path.is_relative_to(site) or path.suffix != ".html":
             raise HTTPException(404, headers=HEADERS)
         return HTMLResponse(path.read_bytes(), headers=HEADERS)
-    except (OSError, ValueError) as error:  # no such page, or no path at all: too long, holds a NUL
+    except (OSError, ValueError) as error:  # no such page, or an invalid path: too long, or contains NUL
         raise HTTPException(404, headers=HEADERS) from error
 
 
@@ -50,7 +54,7 @@ class DataDocs(AirflowPlugin):
     """The plugin that Airflow loads."""
 
     name = "data_docs"
-    # Airflow takes plain class attributes.
+    # Airflow requires these names as class attributes.
     fastapi_apps = [{"app": app, "url_prefix": "/data-docs", "name": "Data Docs"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {

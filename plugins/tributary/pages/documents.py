@@ -1,6 +1,6 @@
-"""Signed documents by the hash of their content: `/documents/<hash>`, behind Airflow's login.
+"""Serve signed documents at `/documents/<hash of the content>`, behind Airflow's login.
 
-Users who may answer the approval requests of the DAG `salesforce`, and so see *Identity review*, may read them.
+Reading a document requires the permission to answer approval requests of the DAG `salesforce`, as *Identity review* does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
 
-# A signed file may hold any content: it is shown as a file, sandboxed, without access to anything else.
+# A signed file may contain anything, so the browser shows it in a sandbox without access to other content.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -29,7 +29,11 @@ app = FastAPI(title="Documents", dependencies=[Depends(MAY_READ)], openapi_url=N
 
 @app.get("/{content_hash}")
 def read_document(content_hash: str) -> Response:
-    """Return a document; 404 without such a document, 502 where its content no longer matches its hash."""
+    """Return a document as PDF.
+
+    Raises:
+        HTTPException: 404, there is no such document; 502, its content no longer matches its hash, or the storage is unavailable.
+    """
     from include.errors import TributaryError
     from include.pipeline import documents
 
@@ -55,5 +59,5 @@ class Documents(AirflowPlugin):
     """The plugin that Airflow loads."""
 
     name = "documents"
-    # Airflow takes plain class attributes.
+    # Airflow requires this name as a class attribute.
     fastapi_apps = [{"app": app, "url_prefix": "/documents", "name": "Documents"}]  # noqa: RUF012

@@ -1,11 +1,15 @@
-"""Webhooks and the API for programs inside Airflow's API server, for a firm that runs on one machine: `/webhooks/...`, `/api/v1/...`.
+"""Serve webhooks (`/webhooks/...`) and the API for programs (`/api/v1/...`) inside Airflow's API server, for a firm with one machine.
 
-These routes need no login, since a vendor has none: each request is authenticated by its signature, or as the sender's declaration says.
-A sender's secrets are in the connection that it declares. Password: the live secrets, separated by spaces; extra: `networks` (the
-sender's networks, separated by spaces). A sender without a connection gets 404.
+**Webhooks** need no Airflow login. Each request is authenticated as the sender's declaration requires, usually by its signature. Each
+sender declares a connection with its secrets:
 
-The connection `tributary_api` configures the tokens that the API accepts: extra: issuer, audience, jwks_url, and token_url and url for the
-OpenAPI document. Without it, the API accepts only API keys.
+- password: the valid secrets, separated by spaces;
+- extra `networks`: the networks that the sender uses, separated by spaces.
+
+A request to a sender without a connection gets 404.
+
+**The API** accepts API keys, and tokens if there is a connection `tributary_api`. Its extra contains `issuer`, `audience` and `jwks_url`, and
+`token_url` and `url` for the OpenAPI document.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 FRESH_S = 30
-"""How long a sender's secrets are cached: many requests at once must not query the secrets backend for each."""
+"""Seconds for which secrets and settings are cached, so that a burst of requests does not query the secrets backend each time."""
 
 
 @cache
@@ -79,7 +83,7 @@ class Gateway(AirflowPlugin):
     """The plugin that Airflow loads."""
 
     name = "gateway"
-    # Airflow takes plain class attributes.
+    # Airflow requires this name as a class attribute.
     fastapi_apps = [  # noqa: RUF012
         {"app": create_app(_database, SENDERS, _keyring), "url_prefix": "/webhooks", "name": "Webhooks"},
         {

@@ -1,7 +1,7 @@
-"""Identity review inside Airflow: pairs that wait for a decision, links that may be separated, and the same as a JSON API.
+"""Identity review inside Airflow: pages and a JSON API to decide about pairs of records, to separate links, and to undo decisions.
 
-Users who may answer the approval requests of the DAG `salesforce`, which shows the outcome to advisors, may see these pages and decide:
-the pages contain names, addresses and birth dates of persons.
+The pages contain names, addresses and birth dates of persons. They require the permission to answer approval requests of the DAG
+`salesforce`, because that DAG sends the outcome to advisors.
 """
 
 from __future__ import annotations
@@ -47,7 +47,16 @@ Offset = Annotated[int, Query(ge=0, lt=2**31)]
 
 
 class Decision(BaseModel):
-    """A user's decision about a pair; `seen` is the id of the newest decision that the page showed with it."""
+    """A user's decision about a pair of records.
+
+    Attributes:
+        entity: Kind of the two records.
+        left: Id of one record.
+        right: Id of the other record.
+        is_same: Whether both describe the same person or account.
+        reason: The user's reason.
+        seen: Id of the newest decision about the pair that the page showed; None if it showed none.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,16 +69,18 @@ class Decision(BaseModel):
 
 
 class FormDecision(Decision):
-    """A decision from a page, which then reloads."""
+    """A decision from a page; `place` is the page to show afterwards, empty for the queue."""
 
     place: Literal["", "links"] = ""
 
 
 def refuse_foreign_page(request: Request) -> None:
-    """Reject cross-site posts: browsers send the login cookie with posts of any page, but they never add a token.
+    """Reject posts from pages of other sites, because browsers send the login cookie with them.
+
+    A request with a bearer token is accepted from anywhere, because browsers never add a token by themselves.
 
     Raises:
-        HTTPException: 403, the request does not come from a page of this server.
+        HTTPException: 403, the request has no token and does not come from a page of this server.
     """
     headers = request.headers
     if headers.get("authorization", "").lower().startswith("bearer "):
@@ -121,7 +132,7 @@ def show_decisions(undone: Offset = 0) -> HTMLResponse:
 
 @app.post("/decide", dependencies=[Depends(refuse_foreign_page)])
 def decide_on_page(decision: Annotated[FormDecision, Form()], user: GetUserDep) -> Response:
-    """Record a decision and show the page again; 409 with the reason if it was rejected."""
+    """Record a decision and show the page again. A rejected decision gets 409 and the page with the reason."""
     try:
         recorded = _decide(decision, user)
     except decisions.DecisionRefused as refused:
@@ -133,7 +144,7 @@ def decide_on_page(decision: Annotated[FormDecision, Form()], user: GetUserDep) 
 
 @app.post("/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo_on_page(decision_id: Annotated[Id, Form()], user: GetUserDep) -> Response:
-    """Undo a decision that no run has used and show the decisions; 409 with the reason if it is too late."""
+    """Undo a decision that no run has used yet, and show the decisions. A refused undo gets 409 and the page with the reason."""
     try:
         decisions.undo(_database(), decision_id, user.get_name())
     except decisions.DecisionRefused as refused:
@@ -145,7 +156,7 @@ def undo_on_page(decision_id: Annotated[Id, Form()], user: GetUserDep) -> Respon
 
 @app.get("/api/queue")
 def read_queue(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
-    """Return the pairs that wait for a decision, the likeliest first."""
+    """Return the pairs that wait for a decision, the most probable first, and their total number."""
     with _database().connect() as db:
         total, pairs = decisions.list_open(db, limit, offset)
     return _respond({"total": total, "pairs": pairs})
@@ -153,7 +164,7 @@ def read_queue(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
 
 @app.get("/api/links")
 def read_links(name: Text = "", limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
-    """Return the links, the least certain first."""
+    """Return the links, optionally only those of a name, the least certain first, and their total number."""
     with _database().connect() as db:
         total, pairs = decisions.list_links(db, name, limit, offset)
     return _respond({"total": total, "pairs": pairs})
@@ -168,7 +179,7 @@ def read_decisions(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
 
 @app.post("/api/decisions/{decision_id}/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo_by_call(decision_id: Id, user: GetUserDep) -> JSONResponse:
-    """Undo a decision that no run has used, and return the decision that undoes it; 409 with the reason otherwise."""
+    """Undo a decision that no run has used yet, and return the decision that undoes it. A refused undo gets 409 with the reason."""
     try:
         return _respond(decisions.undo(_database(), decision_id, user.get_name()))
     except decisions.DecisionRefused as refused:
@@ -177,7 +188,7 @@ def undo_by_call(decision_id: Id, user: GetUserDep) -> JSONResponse:
 
 @app.post("/api/decisions", dependencies=[Depends(refuse_foreign_page)])
 def decide_by_call(decision: Decision, user: GetUserDep) -> JSONResponse:
-    """Record a decision and return it; 409 with the reason and the conflicting decision if it was rejected."""
+    """Record a decision and return it. A rejected decision gets 409 with the reason and the conflicting decision."""
     try:
         return _respond(_decide(decision, user))
     except decisions.DecisionRefused as refused:
@@ -223,7 +234,7 @@ class IdentityReview(AirflowPlugin):
     """The plugin that Airflow loads."""
 
     name = "identity_review"
-    # Airflow takes plain class attributes.
+    # Airflow requires these names as class attributes.
     fastapi_apps = [{"app": app, "url_prefix": "/identity-review", "name": "Identity review"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {

@@ -1,1 +1,1 @@
-"""The tasks of the DAGs, a few lines around each step of the pipeline."""
+"""The tasks of the DAGs. Each calls one step of the pipeline in `include`."""

@@ -9,12 +9,12 @@ from airflow.sdk import task
 
 APPROVE, REJECT = "Approve", "Reject"
 BODY = "{% for wording in params.wordings %}- {{ wording }}\n{% endfor %}\n[The first changes]({{ params.page }})"
-"""What the page of the decision shows, in Markdown."""
+"""Template of the text on the page where the user decides, in Markdown: the requests, and a link to the changes."""
 
 
 @task
 def alert_people(params: Any = None, run_id: Any = None) -> None:
-    """Alert once about the requests of this run, however often the task is retried."""
+    """Send one alert about the approval requests of this run; a retry of the task sends no second one."""
     from tributary.alerts import page, send
 
     ids = ",".join(map(str, params["question_ids"]))
@@ -25,7 +25,7 @@ def alert_people(params: Any = None, run_id: Any = None) -> None:
 
 @task.short_circuit
 def record_decision(params: Any = None, ti: Any = None) -> bool:
-    """Record the decision with its user and reason; continue after an approval."""
+    """Record the decision with its user and reason; return whether it is an approval. After a rejection, the sync is skipped."""
     from include.crm.sync import approval
     from tributary import connections
 

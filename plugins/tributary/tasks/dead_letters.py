@@ -9,13 +9,13 @@ from airflow.sdk import task
 
 @task.branch
 def choose_action(params: Any = None) -> str:
-    """Return the task of the form's action."""
+    """Return the id of the task to run: the action that the user selected, `replay` or `discard`."""
     return str(params["action"])
 
 
 @task
 def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
-    """Request the rows of the dead letters again and load the good ones; return the counts."""
+    """Request the rows of the dead letters again and load the good ones; return the counts as in `Replayed`."""
     from dataclasses import asdict
     from datetime import date
 
@@ -34,7 +34,7 @@ def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
 @task
 def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-    """Close the listed dead letters; log each one and what it releases, and return the counts."""
+    """Close the listed dead letters; log each of them and the rows that may now be withdrawn; return the counts and the money in USD."""
     import logging
 
     from include.control import dead_letters
@@ -55,5 +55,5 @@ def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
 
 @task.short_circuit
 def has_landed(outcome: dict[str, Any], params: Any = None) -> bool:
-    """Return whether a row was loaded; otherwise skip the notification."""
+    """Return whether the replay loaded a row; if not, the notification is skipped."""
     return outcome["landed"] > 0 and not params["dry_run"]

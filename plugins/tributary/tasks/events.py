@@ -10,7 +10,7 @@ from airflow.sdk import task
 
 @task.short_circuit
 def has_subscribers(params: Any = None) -> bool:
-    """Return whether there are subscribers, or unfinished deliveries of a removed one; otherwise skip the rest of the run."""
+    """Return whether there are subscribers, or deliveries of a removed one to finish; if not, the rest of the run is skipped."""
     from include.outbound import outbox
     from tributary import connections
 
@@ -20,7 +20,12 @@ def has_subscribers(params: Any = None) -> bool:
 
 @task
 def retry_deliveries(params: Any = None) -> dict[str, int]:
-    """Return how many subscribers were enabled, and how many events are sent again."""
+    """Apply the form of a manual run: re-enable the subscriber and make the selected events due again.
+
+    Returns:
+        `enabled`: the number of deliveries that waited for the subscriber; `replayed`: the number of events to send again. Each is
+        present only if the form requests it; empty without a subscriber.
+    """
     from datetime import UTC, datetime
     from uuid import UUID
 
@@ -48,7 +53,7 @@ def retry_deliveries(params: Any = None) -> dict[str, int]:
 
 @task
 def deliver() -> dict[str, int]:
-    """Deliver what is due; return the counts."""
+    """Deliver all events that are due; return the counts. A subscriber without a valid connection gets no events, and is reported."""
     from dataclasses import asdict
 
     from airflow.sdk.exceptions import AirflowNotFoundException
@@ -72,7 +77,7 @@ def deliver() -> dict[str, int]:
 
 @task
 def report_troubles(run_id: Any = None) -> list[str]:
-    """Alert once about each disabled subscriber and each delivery that was given up; return the subscribers."""
+    """Alert once about each subscriber that is disabled or unreadable or has failed deliveries; return the subscribers of this alert."""
     from include.outbound import outbox
     from tributary import connections
     from tributary.alerts import send as send_alert

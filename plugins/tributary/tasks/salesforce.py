@@ -1,4 +1,4 @@
-"""The tasks of the DAG `salesforce`: from the current state of the warehouse to Salesforce."""
+"""The tasks of the DAG `salesforce`, which sends the current state of the warehouse to Salesforce."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from airflow.sdk.exceptions import AirflowSkipException
 from tributary.policy import DEADLINE_HOURS
 
 APPROVALS = "{{ ti.xcom_pull(task_ids='open_approvals') | tojson }}"
-"""Template of the parameters of the DAG `approve_salesforce`: the result of `open_approvals`."""
+"""Template that renders the parameters for the DAG `approve_salesforce`, from the result of `open_approvals`."""
 
 
 @task
 def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] | None:
-    """Resolve identities across vendors; do nothing where no record changed."""
+    """Resolve identities across vendors; return the counts, or None if no record changed or in a dry run."""
     if params["dry_run"]:
-        return None  # `show_changes` resolves, and rolls back
+        return None  # in a dry run, `show_changes` resolves identities and rolls back
     from dataclasses import asdict
 
     from include import business_dates
@@ -34,7 +34,7 @@ def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] |
 
 @task
 def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str, str]]:
-    """Evaluate the business rules; return the count of findings by vendor and rule."""
+    """Evaluate the business rules; return the counts of findings as text, by vendor and rule. A dry run evaluates nothing here."""
     if params["dry_run"]:
         return {}
     from include.rules.evaluation import evaluate_all
@@ -44,10 +44,17 @@ def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str
     return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
 
 
-# Runs although a rule failed: the failure holds back only the Tasks of that rule, and fails the run.
+# `all_done`: the task runs even if a rule failed. A failed rule fails the run, but holds back only its own Tasks in Salesforce.
 @task(trigger_rule="all_done")
 def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
-    """Compare the desired with the accepted state and write the page of changes; a dry run also resolves and evaluates, and rolls back."""
+    """Compare the desired state with the accepted state, and write the page that shows the changes.
+
+    A dry run first resolves identities and evaluates the rules, and rolls both back at the end.
+
+    Returns:
+        `deltas`: a summary of the changes by object. `concerns`: the changes that need approval. `unsettled`: the vendors whose newest day
+        is not reconciled, with the time since when. `page`: path of the page.
+    """
     import logging
 
     from include import business_dates
@@ -87,7 +94,10 @@ def may_write(params: Any = None) -> bool:
 
 @task.short_circuit
 def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
-    """Request the approvals that the changes need; return nothing where none is needed, or all are already requested or rejected."""
+    """Record a request for each change that needs approval; return the parameters for the DAG `approve_salesforce`.
+
+    Return an empty dict, which skips that DAG, if no change needs approval, or if each such change is already requested, approved or rejected.
+    """
     from include.crm.sync import approval
     from include.crm.sync.preview import preview
     from tributary import connections
@@ -105,7 +115,12 @@ def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
 
 @task
 def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
-    """Send the changes; return the counts by object. Fail where every change is held back."""
+    """Send the changes that need no approval or are approved; return the counts by object.
+
+    Raises:
+        HeldBack: Every change is held back, so nothing was sent.
+        RowsFailed: Salesforce rejected rows; all other rows were sent.
+    """
     from include import business_dates
     from include.crm.run import Org, SyncRun
     from include.crm.sync import approval
@@ -127,7 +142,10 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
 @task(trigger_rule="all_done")
 def report_held_back(run_id: Any = None) -> list[str]:
-    """Return what was held back, and why; alert once about each state that persists."""
+    """Return what is held back, one line per object and cause; alert once about each that is held back for `DEADLINE_HOURS`.
+
+    If the sync of this run found that Salesforce was restored from a backup, it also sends an alert about that.
+    """
     from include.crm.sync import approval, holding
     from include.crm.sync.readback import count_differing
     from tributary import connections
@@ -144,7 +162,7 @@ def report_held_back(run_id: Any = None) -> list[str]:
         send("held_back", "Salesforce: records are held back", body, dag_id="salesforce", subject=fingerprint(states))
 
     holding.alert_late(engine, patience, alert)
-    if differing := count_differing(engine, run_id):  # only a sync that found an older org has read it back
+    if differing := count_differing(engine, run_id):  # only a sync that found an older state of the org reads it back
         body, about = f"Read back and sent again: {differing}", {"dag_id": "salesforce", "run_id": run_id}
         send("restored", "Salesforce was restored from a backup", f"{body}\n{link}", subject=fingerprint(body), **about)
     return lines
@@ -152,7 +170,7 @@ def report_held_back(run_id: Any = None) -> list[str]:
 
 @task
 def raise_tasks(run_id: Any = None) -> dict[str, int]:
-    """Create a Task in Salesforce for each finding that needs one, and complete those whose finding is resolved."""
+    """Create a Task in Salesforce for each finding that needs one, and complete the Tasks of resolved findings; return both counts."""
     from include import business_dates
     from include.crm import tasks
     from include.crm.run import Org, SyncRun
@@ -168,6 +186,6 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
 
 
 def _refuse_paused(is_paused: bool) -> None:
-    """Skip the task if writing was paused during the run."""
+    """Skip the task if writing to Salesforce was paused during the run."""
     if is_paused:
         raise AirflowSkipException("Writing to Salesforce is paused")

@@ -1,4 +1,4 @@
-"""The tasks of a vendor's run: from its API into the warehouse, two lines around each step of `include.pipeline.vendor_day`."""
+"""The tasks of a vendor's run, from its API into the warehouse. Most of them call one step of `include.pipeline.vendor_day`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SHOW_TABLE = "{{ task.op_kwargs['partition']['table'] }}"
 
 @task
 def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
-    """Return the plan of the run, from the form and the schedule; log which selected tables are left out, and why."""
+    """Return the plan of the run, made from the form and the schedule; log each selected table that is left out, with the reason."""
     import logging
 
     from include.pipeline import plan
 
-    # A manual run is about today, whatever interval Airflow infers for it.
+    # A manual run loads the latest day, so the interval that Airflow infers for it is ignored.
     interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
     user = str(dag_run.triggering_user_name or "")
     is_backfill = dag_run.run_type == "backfill"
@@ -41,13 +41,13 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
 
 @task
 def list_tables(name: str, plan: Plan, stage: int) -> list[str]:
-    """Return the tables of one stage: Airflow maps only over the whole result of a task."""
+    """Return the tables of one stage. Each stage needs this task, because Airflow can map only over the whole result of a task."""
     return [table for table in named(name).stages[stage] if table in plan["tables"]]
 
 
 @task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
 def wait_until_closed(name: str, plan: Plan, params: Any = None, run_id: Any = None) -> PokeReturnValue:
-    """Wait until the vendor has closed the day, unless the form says not to wait."""
+    """Wait up to six hours until the vendor has closed the business date, unless the form says not to wait."""
     if not params.get("wait", True):
         return PokeReturnValue(is_done=True)
     from include.pipeline.pull import closed_through
@@ -59,7 +59,7 @@ def wait_until_closed(name: str, plan: Plan, params: Any = None, run_id: Any = N
 
 @task(map_index_template=show_argument("table"), trigger_rule="none_failed", **PULL)
 def pull(table: str, name: str, plan: Plan, run_id: Any = None) -> Reference:
-    """Pull a table into staging; return its partition."""
+    """Pull a table into staging; return a reference to its partition."""
     from include.pipeline import vendor_day
 
     partition = vendor_day.stage(_open_run(name, plan, run_id), table)
@@ -69,13 +69,13 @@ def pull(table: str, name: str, plan: Plan, run_id: Any = None) -> Reference:
 
 @task(trigger_rule="none_failed")
 def collect_partitions(stages: list[list[Reference]]) -> list[Reference]:
-    """Return the partitions of all stages."""
+    """Return the references to the partitions of all stages as one list; a skipped stage has none."""
     return [partition for stage in stages for partition in stage or ()]
 
 
 @task
 def validate(name: str, partitions: list[Reference], plan: Plan, run_id: Any = None) -> dict[str, int]:
-    """Validate the partitions by their suites; return the count of dead letters by table."""
+    """Validate each partition with its expectation suite; return the number of rejected rows by table."""
     from include.pipeline import vendor_day
 
     vendor_run = _open_run(name, plan, run_id)
@@ -84,7 +84,7 @@ def validate(name: str, partitions: list[Reference], plan: Plan, run_id: Any = N
 
 @task(map_index_template=SHOW_TABLE)
 def transform(name: str, partition: Reference, plan: Plan, run_id: Any = None) -> dict[str, int]:
-    """Transform a partition to canonical entities; return the count of rows by entity."""
+    """Transform a partition to canonical entities; return the number of rows by entity."""
     from include.pipeline import vendor_day
 
     vendor_run = _open_run(name, plan, run_id)
@@ -94,7 +94,7 @@ def transform(name: str, partition: Reference, plan: Plan, run_id: Any = None) -
 
 @task
 def publish(name: str, partitions: list[Reference], plan: Plan, run_id: Any = None) -> dict[str, Any]:
-    """Load the day and reconcile it in one transaction; return the counts written by entity, and the checks."""
+    """Load the day and reconcile it in one transaction; return the counts of written rows by entity, and the results of the checks."""
     from include.pipeline import vendor_day
 
     vendor_run = _open_run(name, plan, run_id)
@@ -111,9 +111,9 @@ def publish(name: str, partitions: list[Reference], plan: Plan, run_id: Any = No
 
 @task
 def report_warnings(name: str, run_id: Any = None, dag_run: Any = None) -> str:
-    """Alert once about rows that a successful run did not load: new dead letters, and breaks that they explain.
+    """Alert about new dead letters of a successful run, and about its reconciliation breaks; return the text, empty if there are none.
 
-    A cleared run alerts again if its dead letters differ.
+    A run that is cleared and repeated alerts again only if its text differs.
     """
     from include.control.digest import write_warning
     from tributary import connections
@@ -130,7 +130,11 @@ def report_warnings(name: str, run_id: Any = None, dag_run: Any = None) -> str:
 
 @task
 def request_redelivery(name: str, plan: Plan, run_id: Any = None) -> int:
-    """Request redelivery of webhooks that our gateway missed; this run pulls their rows anyway."""
+    """Ask the vendor to redeliver failed webhooks; return how many. This run pulls the rows of those webhooks anyway.
+
+    Raises:
+        AirflowSkipException: The connection's user has no permission to manage deliveries.
+    """
     from include.errors import AuthenticationError
     from include.pipeline.incremental import republish
 
@@ -144,7 +148,7 @@ def request_redelivery(name: str, plan: Plan, run_id: Any = None) -> int:
 
 @task.short_circuit
 def is_current_day(plan: Plan) -> bool:
-    """Return whether the run is about today; a past day does not start the DAG `salesforce`."""
+    """Return whether the run loads the current day; a run of a past day does not start the DAG `salesforce`."""
     return not plan["is_past"]
 
 
@@ -155,7 +159,7 @@ def notify_warehouse_updated() -> None:
 
 @task(trigger_rule="all_done")
 def report_quality(partitions: list[Reference] | None, run_id: Any = None) -> str:
-    """Build the data quality pages; skip where nothing was validated, such as after a failed pull."""
+    """Build the data quality pages and return their location; skip the task if nothing was validated, such as after a failed pull."""
     from include.validation import docs
     from tributary import connections
 

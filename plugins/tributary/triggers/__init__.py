@@ -1,1 +1,1 @@
-"""What the triggerer waits for, in the database and in Salesforce."""
+"""Event triggers: Airflow's triggerer waits for rows in the database and for events of Salesforce."""

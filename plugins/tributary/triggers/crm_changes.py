@@ -1,7 +1,7 @@
 """Receive Salesforce's change events in the triggerer; see `include.crm.changes`.
 
-It subscribes within a minute where the connection `salesforce` names the Pub/Sub address (`pubsub` in its extra). Received events are
-stored in the database; Airflow gets an event only when a subscription fails.
+The trigger subscribes if the extra of the connection `salesforce` contains `pubsub`, the Pub/Sub address; it checks the connection every
+minute. Received events are stored in the database. Airflow gets an event only when a subscription fails.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 POLL_S = 60.0
 PATIENCE_S = 900.0
-"""How long a subscription may fail until it alerts."""
+"""Seconds for which a subscription may fail before it is reported."""
 UNREAD_S = 3900.0
-"""How far back to look for events that could not be decoded: a little more than an hour, the interval of the check."""
+"""How far back, in seconds, to look for events that could not be decoded: slightly more than an hour, the interval of the check."""
 
 
 class Changes(BaseEventTrigger):
-    """Subscribe, and yield an event when a subscription has failed for `PATIENCE_S`."""
+    """Keep the subscriptions running; yield an event when the subscription of a topic has failed for `PATIENCE_S`."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Serialize the trigger for the triggerer."""
+        """Return the trigger's class and arguments, from which the triggerer creates it."""
         return "tributary.triggers.crm_changes.Changes", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Keep the subscriptions running."""
+        """Subscribe, and resubscribe when the subscription ends. Yield an event with all failing topics when there is a new one."""
         subscription: asyncio.Task[None] | None = None
         reported: set[str] = set()
         try:
@@ -75,7 +75,7 @@ class Changes(BaseEventTrigger):
 
 
 def find_troubles() -> dict[str, str] | None:
-    """Return the topics whose subscription has failed for `PATIENCE_S`, and why; None where the connection has no `pubsub`."""
+    """Return the topics whose subscription has failed for `PATIENCE_S`, with the reason; None if the connection has no `pubsub`."""
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
     from tributary import connections
@@ -86,7 +86,7 @@ def find_troubles() -> dict[str, str] | None:
 
 
 def find_unread() -> dict[str, list[int]]:
-    """Return the topics with events of the last hour that could not be decoded, and their ids in the inbox."""
+    """Return the inbox ids of the events of the last `UNREAD_S` that could not be decoded, by topic."""
     from include.crm.changes import store
     from include.crm.changes.subscriber import TOPICS
     from tributary import connections

@@ -1,7 +1,7 @@
-"""Wake a DAG when rows in the database wait for it.
+"""Start a DAG when rows in the database wait for it.
 
-A notification (LISTEN and NOTIFY of PostgreSQL) may be lost or arrive twice. So the trigger queries the waiting rows at each notification and every
-half minute. An Airflow event says only that rows wait; Airflow merges several events into one run, which processes all rows.
+A notification (LISTEN and NOTIFY of PostgreSQL) may be lost or arrive twice. So the trigger queries whether rows wait, at each notification
+and every half minute. An Airflow event says only that rows wait: Airflow may merge several events into one run, which processes all rows.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from include.gateway.api.request_queue import IS_WAITING as IS_REQUESTED
 from include.outbound.outbox import IS_WAITING_NOW
 
 POLL_S = 30.0
-"""Longest delay after a lost notification."""
+"""Seconds between two queries without a notification, and so the longest delay after a lost one."""
 PAUSE_S = 1.0
-"""Between two events: notifications in between become one."""
+"""Seconds to pause after an event, so that a burst of notifications causes one event."""
 
 WAITING = {
     "tributary_inbox": "select exists (select from control.inbox where processed_at is null)",
     "tributary_outbox": IS_WAITING_NOW,
     "tributary_requests": IS_REQUESTED,
 }
-"""Channel -> query whether rows wait."""
+"""For each notification channel, the SQL query that returns whether rows wait."""
 
 
 class WakeUp(BaseEventTrigger):
-    """Emit an event while rows wait.
+    """Yield an event when rows wait, and repeat it while they keep waiting.
 
     Args:
-        channel: One of `WAITING`.
+        channel: A key of `WAITING`.
     """
 
     def __init__(self, channel: str) -> None:
@@ -41,11 +41,11 @@ class WakeUp(BaseEventTrigger):
         self.channel = channel
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Serialize the trigger for the triggerer."""
+        """Return the trigger's class and arguments, from which the triggerer creates it."""
         return "tributary.triggers.wake_up.WakeUp", {"channel": self.channel}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event when rows wait, and again while they keep waiting."""
+        """Listen on the channel and yield an event when rows wait; reconnect if the database is unavailable."""
         import psycopg
 
         from tributary import connections
@@ -74,7 +74,7 @@ class WakeUp(BaseEventTrigger):
         return bool(row[0])
 
     async def _wait_for_notification(self, db: Any, seconds: float) -> None:
-        """Wait for a notification, at most this long."""
+        """Return at the next notification, or after `seconds` without one."""
         with suppress(TimeoutError):
             async for _ in db.notifies(timeout=seconds, stop_after=1):
                 return
