@@ -121,11 +121,7 @@ values ('load {day}', 'sample', '{day}', 'control total', 0, 0, 0, true);
 
 
 def bench_crm(positions: int) -> None:
-    """Measure a day on which this many holdings change, in a new database and a new org, and print the tables.
-
-    Raises:
-        BalanceError: A run did not send each changed holding exactly once.
-    """
+    """Measure a day on which this many holdings change, in a new database and a new org, and print the tables."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         work = Path(folder)
         work.chmod(0o711)
@@ -182,9 +178,6 @@ def write(load_url: str, work: str) -> dict[str, Any]:
     Returns:
         `ours`: seconds to write all files. `reading`: seconds only to fetch the cells. `polars`: its seconds, by type of the numbers.
         `rows`, `mb` and `files`: size of the output.
-
-    Raises:
-        BalanceError: polars wrote other rows.
     """
     import polars as pl
 
@@ -267,11 +260,7 @@ def upsert(org_url: str, work: str) -> dict[str, Any]:
 
 
 class Laps:
-    """A stopwatch that divides the time of one thread into steps; every moment belongs to one step.
-
-    Attributes:
-        seconds: The seconds of each step.
-    """
+    """A stopwatch that divides the time of one thread into steps (`seconds`); every moment belongs to one step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

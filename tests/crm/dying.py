@@ -91,9 +91,9 @@ def die_after_call(is_answered: bool) -> None:
         return
     whole = SalesforceSession._send
 
-    def last(self: SalesforceSession, method: str, path: str, **options: Any) -> Any:
+    def last(self: SalesforceSession, method: str, path: str, **content: Any) -> Any:
         global calls
-        response = whole(self, method, path, **options)
+        response = whole(self, method, path, **content)
         calls += path == "/composite"
         if calls == options["job"]:
             die()

@@ -397,7 +397,7 @@ def test_responses_are_deleted_when_the_partition_is_complete(
 
     vendor: Vendor = replace(VENDOR, tables=(replace(CLIENTS, omits_nulls=True), ACCOUNTS))
     _, listener = serve(answer)
-    site = Site(engine, Staging(str(tmp_path), KEYRING.staging), REDACTOR, lambda: NOW)
+    site = Site(engine, Staging(str(tmp_path), KEYRING.staging), KEYRING, lambda: NOW)
     run = Run("whole step", DAY, DAY.replace(day=19))
     another = Answers(engine, "another run", "somebody", "accounts")
     another.keep("a", b"[]")
@@ -413,7 +413,7 @@ def test_fan_out_over_grants_without_a_grant_is_a_configuration_error(engine: sa
     table = Table(
         "clients", "clients", ("client_id",), (column("client_id", "id", INTEGER, required=True),), shape=FanOut()
     )
-    site = Site(engine, Staging(str(tmp_path), KEYRING.staging), REDACTOR, lambda: NOW)
+    site = Site(engine, Staging(str(tmp_path), KEYRING.staging), KEYRING, lambda: NOW)
     run = Run("no grant", DAY, DAY.replace(day=19))
     vendor_run = VendorRun(site, vendor_of(table), Connection("http://127.0.0.1:1"), run)
     with pytest.raises(ConfigurationError, match="grant"):

@@ -53,7 +53,7 @@ class Step:
     day: date
     expected: dict[str, Records]
     differing: dict[str, Any]
-    find_changed: dict[str, set[str]]
+    changed: dict[str, set[str]]
     moved: dict[str, set[str]]
     counts: dict[str, Counts]
     differing_tasks: list[Any]

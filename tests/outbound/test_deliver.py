@@ -123,7 +123,7 @@ def test_an_event_that_is_refused_holds_up_its_own_subject_only(firm: Firm, rece
 def test_a_slow_receiver_keeps_nothing_from_another(
     firm: Firm, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(post, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(post, "PATIENCE_S", 3.0)
     firm.subscribers.append(subscribe(receiver.url("/slow"), "slow"))
     firm.deliver()
     receiver.choose = lambda call: HANG if call.path == "/slow" else 200

@@ -225,6 +225,7 @@ import sys
 from pathlib import Path
 from include.staging.partitions import Staging
 from include.validation import docs
+from tests.firm_keys import KEYRING
 _, root, staging, times, run_id, *paths = sys.argv
 for _ in range(int(times)):
     docs.build(Path(root), map(Staging(staging, KEYRING.staging).open, paths), run_id)
