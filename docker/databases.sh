@@ -1,5 +1,5 @@
 #!/bin/sh
-# On the first start of an empty server: Airflow's own database and its role. `tributary` is the server's first.
+# Runs at the first start of an empty server: creates Airflow's database and role. The server itself creates the database `tributary`.
 set -eu
 
 psql --set ON_ERROR_STOP=1 --username postgres --dbname postgres <<'SQL'

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Before anything else starts: both databases at their newest version, roles, pools, the first user. Any step may be
-# repeated; a pool or a user that is there stays as it is.
+# Runs before all other services: migrates both databases, and creates roles, pools and the first user. Each step can be repeated; an
+# existing pool or user is not changed.
 set -eu
 
 airflow db migrate

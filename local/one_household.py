@@ -12,7 +12,7 @@ from rich.table import Table
 from include.vendors import VENDORS
 
 _MEMBERS = """
-member as (  -- records of households, and of persons who belong to one, by the household that stands for them
+member as (  -- records of households, and of persons who belong to one, by the household that represents them
     select k.identity_id, h.vendor, h.household_id, null::bigint as person_id
     from warehouse.known_household k join warehouse.household h using (household_id)
     where h.valid_to is null and h.recorded_to is null
@@ -76,7 +76,9 @@ def show_one(reading: sa.Engine) -> Table | None:
             return None
         contents = connection.execute(_CONTENTS, {"identity_id": chosen.identity_id}).all()
         sent = connection.execute(_SENT, {"key": f"%:{chosen.key}"}).all()
-    table = Table("vendor", "states", "", "dollars", box=box.SIMPLE, title=f"One household, as one: {chosen.name}")
+    table = Table(
+        "vendor", "states", "", "dollars", box=box.SIMPLE, title=f"One household across vendors: {chosen.name}"
+    )
     table.columns[3].justify = "right"
     for vendor in VENDORS:
         for row in sorted((row for row in contents if row.vendor == vendor.name), key=lambda row: str(row.what)):

@@ -81,7 +81,9 @@ def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: 
     console.print(_table(f"From the vendors into the warehouse, business date {day}", headings, rows))
     headings = ["object", "entity", "sent", "created", "updated", "failed", "unprocessed", "seconds"]
     console.print(_table("Into Salesforce", headings, sent))
-    console.print(f"Ledger: {balanced} rows, all balanced (a constraint rejects others). Open dead letters: {dead}.")
+    console.print(
+        f"Ledger: {balanced} rows, all balanced (the database rejects a row that does not balance). Open dead letters: {dead}."
+    )
     for vendor, checks in groupby(verdict, key=itemgetter("vendor")):
         results = [
             f"{c['check_name']} {'accepted' if c['accepted_by'] else 'passed' if c['is_passed'] else 'FAILED'} ({c['breaks']} breaks, {c['actual']:,})"

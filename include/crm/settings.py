@@ -99,7 +99,9 @@ def _convert(name: str, default: Any, value: Any) -> Any:
     text = str(value).strip()
     if name == "key_fields":
         if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
-            raise ConfigurationError("key_fields is not a JSON object of object -> field", key_fields=value)
+            raise ConfigurationError(
+                "key_fields is not a JSON object that maps a Salesforce object to its key field", key_fields=value
+            )
         return dict(value)
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):
@@ -107,7 +109,7 @@ def _convert(name: str, default: Any, value: Any) -> Any:
         return text.lower() == "true"
     if not isinstance(default, (int, Decimal)):
         if not isinstance(value, str):
-            raise ConfigurationError(f"{name} is not a text", **{name: value})
+            raise ConfigurationError(f"{name} must be a string", **{name: value})
         return text
     try:
         return type(default)(text)

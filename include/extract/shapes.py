@@ -144,8 +144,8 @@ def _limit_rows(vendor: Vendor, table: Table, most: int, pages: Iterable[P], cou
         rows += count(page)
         if rows > most:
             raise LimitExceeded(
-                "The pull exceeds the maximum rows of the table: paging does not end, or the table has grown; then raise `rows`"
-                " of the connection's `limits`", vendor=vendor.name, table=table.name, rows=rows, most=most,
+                "The pull exceeds the maximum rows of the table (`rows` of the connection's `limits`, or 20 times its largest pull):"
+                " check at the vendor whether paging ends and how large the table is", vendor=vendor.name, table=table.name, rows=rows, most=most,
             )  # fmt: skip
         yield page
 

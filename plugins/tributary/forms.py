@@ -114,5 +114,5 @@ def _describe_past(vendor: Vendor) -> str:
     if len(left_out) == len(vendor.requested_tables):
         return f"Only the latest day: {vendor.title} can't return past days."
     if not left_out:
-        return "A past date pulls all of them."
+        return "A past date pulls all tables."
     return f"A past date omits {', '.join(left_out)}: {vendor.title} can't return them as of a past date."

@@ -346,7 +346,7 @@ def _check(query: Query) -> None:
         ApiError: MALFORMED_QUERY; NUMBER_OUTSIDE_VALID_RANGE, OFFSET is too large.
     """
     if any(child.is_aggregate for child in query.children):
-        _fail("a child query has neither groups nor aggregates")
+        _fail("a child query can't have GROUP BY or aggregate functions")
     if query.offset > MOST_OFFSET:
         raise ApiError(400, "NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {MOST_OFFSET}")
     filters = _list_compared(query.where)

@@ -104,7 +104,7 @@ class Holdback:
     def held(self) -> list[Held]:
         """Everything that this sync held back."""
         waiting = [
-            Held(entity, "parent", "", records, "they name records that Salesforce has not accepted yet")
+            Held(entity, "parent", "", records, "their parent records are not in Salesforce yet")
             for entity, records in self._waits.items()
             if records and entity not in self._stopped
         ]

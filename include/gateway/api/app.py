@@ -44,7 +44,9 @@ Cursor = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="`next` of the previous page; left out: the first page."),
 ]
-Since = Annotated[messages.Moment | None, Query(description="Only items that are new or have changed since.")]
+Since = Annotated[
+    messages.Moment | None, Query(description="Return only items that were added or changed after this time.")
+]
 SmallBody = Annotated[bytes, Depends(read_json(SMALL_BYTES))]
 
 

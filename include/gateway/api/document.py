@@ -62,7 +62,7 @@ _PROBLEM = {
 }
 _RECORDS = {
     "type": "array",
-    "description": "Rows of the table, in the vendor's field names. Each row must state every field, null if it has no value. For the "
+    "description": "Rows of the table, in the vendor's field names. Each row must contain every field, null if it has no value. For the "
     "fields, see getTable or the schema named after the vendor and the table.",
     "minItems": 1,
     "maxItems": MAX_ROWS,

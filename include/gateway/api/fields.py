@@ -56,7 +56,7 @@ def find_unit(vendor: Vendor, col: Column) -> str | None:
 
 def schemas_of(vendor: Vendor, table: Table) -> dict[str, Any]:
     """Return the schema of a table's row, as a dict with one item: its name in the document, `<vendor>_<table>`, and the schema."""
-    row = _object(f"A row of the table {table.name} of {vendor.title}. Every field must be stated.")
+    row = _object(f"A row of the table {table.name} of {vendor.title}. It must contain every field.")
     for col in stated_columns(table):
         *parents, last = col.source.split(".") if table.has_objects else [col.source]
         parent = row

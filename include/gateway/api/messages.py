@@ -201,7 +201,7 @@ class DeclaredField(BaseModel):
     column: str = Field(description="Tributary's name.")
     type: str = Field(description="integer, boolean, string, date, timestamp, pairs, or decimal(digits,decimals).")
     unit: str | None = Field(description="The unit of its values; null: they have none.")
-    is_nullable: bool = Field(description="Whether its value may be null; every row must state it.")
+    is_nullable: bool = Field(description="Whether its value may be null; every row must contain it.")
     is_key: bool = Field(description="Whether it is part of the row's key.")
     is_sensitive: bool = Field(description="Whether only its keyed hash and last four characters are stored.")
 
