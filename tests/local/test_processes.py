@@ -56,6 +56,13 @@ def test_a_process_runs_until_it_is_stopped(processes: Processes) -> None:
     assert not psutil.pid_exists(pid)
 
 
+def test_no_other_user_can_read_what_a_process_writes(processes: Processes, tmp_path: Path) -> None:
+    written, folder = tmp_path / "written", tmp_path / "folder"
+    processes.start("writer", ["sh", "-c", f"mkdir {folder}; echo names > {written}; sleep 300"])
+    wait_until(written.exists)
+    assert [path.stat().st_mode & 0o777 for path in (written, folder)] == [0o600, 0o700]
+
+
 def test_a_second_start_of_the_same_name_leaves_the_first_alone(processes: Processes) -> None:
     assert processes.start("sleeper", SLEEP) == processes.start("sleeper", SLEEP)
 
