@@ -6,11 +6,13 @@ python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASS
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -28,8 +30,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("migrate", help="migrate the database schema to the newest version")
     commands.add_parser("generate-keys", help="print a new keyring of random keys")
     commands.add_parser("add-keys", help="register the new keys of a keyring, before tasks use them")
+    show_file = commands.add_parser("show-file", help="decrypt a file of the staging folder and print it as lines")
+    show_file.add_argument(
+        "path", help="path below the staging root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"
+    )
+    arguments = parser.parse_args(argv)
     try:
-        COMMANDS[parser.parse_args(argv).command]()
+        if arguments.command == "show-file":
+            _show_file(arguments.path)
+        else:
+            COMMANDS[arguments.command]()
     except TributaryError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -65,6 +75,17 @@ def _add_keys() -> None:
     keyring, engine = Keyring.parse(_setting("TRIBUTARY_KEYS")), schema.engine(_database("TRIBUTARY_MIGRATE_URL"))
     added = register.add(engine, keyring)
     print("Registered: " + (", ".join(added) or "nothing; all keys were registered before"))
+
+
+def _show_file(path: str) -> None:
+    from include.keys.keyring import Keyring
+    from include.staging.lines import read_lines
+    from include.staging.partitions import Staging
+
+    keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
+    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
+    for line in read_lines(Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options), path):
+        print(line)
 
 
 def _setting(name: str) -> str:
