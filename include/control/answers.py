@@ -125,7 +125,7 @@ class Answers:
                 yield b"[" + b",".join(each for each in inner if each) + b"]"
 
     def forget(self) -> None:
-        """Delete this run's responses, and those stored for later runs that no run has requested for 30 days.
+        """Delete this run's responses. Also delete responses with an ETag that no run of the table has used for 30 days.
 
         Call it when the partition is complete, or when the stored responses may be stale.
         """

@@ -129,9 +129,9 @@ class CsvReader(PageReader):
         return VendorUnavailable(message, **self._about, bytes=len(content))
 
     def _make_drift(self, message: str, header: list[str]) -> SchemaDrift:
-        """Return an error with the expected and the actual names.
+        """Return an error with the expected and the actual column names.
 
-        If the line does not look like a header, it may be data: the error then contains only the shape of its texts.
+        If the line does not look like a header, it may be data. The error then contains its cells with masked letters and digits.
         """
         expected = [col.source for col in self.table.columns if col.kind != "ignored"]
         is_header = set(header) & self._declared or (

@@ -64,7 +64,8 @@ async def read_body(
         headers: The request's headers, names in lower case.
         stream: The body.
         max_bytes: The largest body to accept.
-        grow: The function of `IN_FLIGHT.share()`. The caller stays in that block as long as the body is in memory.
+        grow: The function that `IN_FLIGHT.share()` yields; it reserves memory. Use the body only inside that `with` block: the memory
+            is released at its end.
 
     Raises:
         Refusal: 413, the body is too large or its Content-Length is not a number; 408, the body did not arrive within `BODY_S`;

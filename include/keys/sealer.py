@@ -46,7 +46,8 @@ class Sealer:
         """Decrypt a sealed secret.
 
         Raises:
-            ConfigurationError: The secret's key is not in the keyring, or the secret was altered or sealed for another place.
+            ConfigurationError: The secret's key is not in the keyring, the secret was altered, or `place` differs from the place given to
+                `seal`.
         """
         key_id, _, text = sealed.partition(":")
         try:

@@ -91,7 +91,8 @@ def find_assets_apart(view: HouseholdView, policy: Policy) -> pa.Table:
     What: the plan's value of the accounts that are also in a portfolio system, compared with the value that the portfolio systems state
         for the household. They differ if an account is missing from the plan, has an old value there, or has such a different name that
         it could not be matched. Assets held away are only in the plan and are left out. A household without values in a portfolio
-        system is not evaluated. If it has several planners, the one with the largest difference counts.
+        system is not evaluated. If a household has plans in several planning
+        systems, the system with the largest difference counts.
     Why: a probability of success based on the wrong assets is wrong.
     Threshold: both `plan_gap_percent` of the larger value and `plan_gap_floor_usd`. Measure: dollars, the plan's value minus the
         portfolio systems'.

@@ -152,7 +152,7 @@ def _copy_site(root: Path) -> Path:
 
 
 def _render(context: Any, site: Path, keys: list[Any]) -> None:
-    """Render the pages of the results `keys`, of results without a page, of all suites, and the index."""
+    """Render a page for each result in `keys`, for each other result that has no page yet, and for each suite; then render the index."""
     from great_expectations.core import ExpectationSuite
     from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
     from great_expectations.render.renderer.site_builder import SiteBuilder

@@ -37,7 +37,7 @@ class Account:
     Args:
         world: The firm. Its folder has the grants, webhooks and edits.
         faults: The active faults.
-        calls: Counts repeated GETs, and has the pace of time limits.
+        calls: Counts repeated GETs. Its `pace` shortens the time limits.
         data: Folder of your own data, served instead of the synthetic firm: `users.jsonl`, `agreements.jsonl` and
             `library_documents.jsonl`, one object of the vendor per line.
 

@@ -90,7 +90,7 @@ def _add_login(app: FastAPI, account: Account) -> None:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return the correct matches, as pairs of keys: each generated agreement (`agreements:`) with its household of the firm."""
+    """Return the correct matches, as pairs of keys (`agreements:<id>`, `household:<id>`), one for each generated agreement."""
     book, drawn_at = world.open_book(), datetime.fromisoformat(open_state(world).load()["drawn_at"])
     return [
         (f"agreements:{agreement.id}", f"household:{household.id}")

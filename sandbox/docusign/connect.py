@@ -223,7 +223,7 @@ class Sender:
             )
 
     def _fail(self, row: sqlite3.Row, config: Mapping[str, Any], error: str, attempts: int) -> None:
-        """Record a failed attempt. If messages of the configuration are retried, it is down until the next retry."""
+        """Record a failed attempt. If the configuration retries, delay all of its waiting messages until the next retry."""
         retries = self.store.find("retries", {}).get("seconds", RETRIES)
         is_acknowledged, retry_count = config.get("requiresAcknowledgement") == "true", row["retry_count"]
         is_last = not is_acknowledged or retry_count >= len(retries)

@@ -31,7 +31,10 @@ _HIDDEN = "_"
 
 
 class Jobs:
-    """The bulk jobs of an org. Creating the object resumes unfinished jobs. Faults of the processing are set on a job's URL path."""
+    """The bulk jobs of an org. Creating this object resumes unfinished jobs.
+
+    To inject a fault into the processing of a job, add the fault with the job's URL path as its route.
+    """
 
     def __init__(self, org: Org) -> None:
         self._org = org

@@ -200,7 +200,7 @@ def save_records(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None
 
 
 def index_keys(connection: sqlite3.Connection, sobject: SObject, changes: Iterable[tuple[Body, Body]]) -> None:
-    """Update the index of keys for changed records. Each change is a record before and after it; before is empty for a new record."""
+    """Update the index of keys. `changes` has the old and new content of each record; the old content of a new record is empty."""
     removed, added = [], []
     for before, after in changes:
         old, new = sobject.keys_of(before), sobject.keys_of(after)

@@ -1,4 +1,4 @@
-"""HTTP responses of a sandbox vendor: exact JSON, errors, and rejection of undocumented parameters."""
+"""HTTP responses of a sandbox vendor: JSON with all digits of decimals, errors, and rejection of undocumented parameters."""
 
 import base64
 import binascii

@@ -76,11 +76,11 @@ class Jobs:
         self._run, self._say = run, say
 
     def adopt(self) -> Iterator[Counts]:
-        """Finish the jobs that earlier attempts left unfinished; yield the counts of each job that is settled.
+        """Finish the jobs that earlier attempts left unfinished; yield the counts of each job whose results were recorded.
 
-        - A job that Salesforce has started is settled.
-        - A job that Salesforce has not started is aborted, and its rows are sent again.
-        - A job sent by collections is abandoned, and its rows are sent again.
+        - If Salesforce has started the job, wait for its end and record its results.
+        - If Salesforce has not started the job, abort it; its rows are sent again.
+        - If the rows were sent by collections, mark the job as abandoned; its rows are sent again.
         """
         with self._db.begin():
             rows = self._db.execute(
