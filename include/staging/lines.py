@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.errors import InputRejected
+from include.staging.files import Part, Parts
 from include.staging.partitions import Staging
 
 
@@ -22,19 +23,21 @@ def read_lines(staging: Staging, path: str) -> Iterator[str]:
 
     Raises:
         InputRejected: The file does not exist.
-        FatalError: The file was altered or moved, or its partition is incomplete.
+        FatalError: The file was altered or moved.
         ConfigurationError: The file's key is not in the keyring, or access to staging was denied.
     """
     place, _, name = path.strip("/").rpartition("/")
     try:
-        if name.startswith("part-"):
-            parts = staging.open(place).rows()
-            tables = [rows for part, rows in parts if part == name]
-            if not tables:
-                raise FileNotFoundError
-            yield from _format_rows(tables[0])
-            return
-        content = staging.folder(place).read(name)
+        folder = staging.folder(place)
+        if "part-" in name:  # of staged or canonical rows: the manifest beside it holds its key
+            listed = [
+                Part(**part) for part in json.loads(folder.read("manifest.json"))["parts"] if part["name"] == name
+            ]
+            for _, rows in Parts(folder, listed).read():
+                yield from _format_rows(rows)
+            if listed:
+                return
+        content = folder.read(name)
     except FileNotFoundError:
         raise InputRejected("Staging has no such file", path=path) from None
     if name.endswith(".parquet"):

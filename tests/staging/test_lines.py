@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -56,6 +56,15 @@ def test_command_prints_a_file_as_lines(
 ) -> None:
     assert cli.main(["show-file", f"{partition.path}/{name}"]) == 0
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == lines
+
+
+def test_command_prints_canonical_rows(partition: Partition, capsys: pytest.CaptureFixture[str]) -> None:
+    writer = PartWriter(folder := partition.folder.below("canonical/account"), ROWS.schema, "1a2b-")
+    writer.write(ROWS.slice(1))
+    writer.flush()
+    folder.write("manifest.json", json.dumps({"parts": [asdict(part) for part in writer.parts]}).encode())
+    assert cli.main(["show-file", f"{partition.path}/canonical/account/1a2b-part-00000.parquet"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"id": "é", "amount": None, "on": None}
 
 
 @pytest.mark.parametrize("name", ["part-00002.parquet", "nothing.jsonl"])
