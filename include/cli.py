@@ -15,7 +15,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -26,27 +26,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print a TributaryError as one line and return exit code 1."""
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("create-roles", help="create the database roles, or set their passwords")
-    commands.add_parser("migrate", help="migrate the database schema to the newest version")
-    commands.add_parser("generate-keys", help="print a new keyring of random keys")
-    commands.add_parser("add-keys", help="register the new keys of a keyring, before tasks use them")
-    show_file = commands.add_parser("show-file", help="decrypt a file of the staging folder and print it as lines")
-    show_file.add_argument(
-        "path", help="path below the staging root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"
-    )
+    for name, (_, explanation) in COMMANDS.items():
+        command = commands.add_parser(name, help=explanation)
+        if name == "show-file":
+            command.add_argument(
+                "path", help="below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"
+            )
     arguments = parser.parse_args(argv)
     try:
-        if arguments.command == "show-file":
-            _show_file(arguments.path)
-        else:
-            COMMANDS[arguments.command]()
+        COMMANDS[arguments.command][0](arguments)
     except TributaryError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _create_roles() -> None:
+def _create_roles(_: argparse.Namespace) -> None:
     from include.warehouse import schema
 
     passwords = {role: _setting(f"{role.upper()}_PASSWORD") for role in schema.ROLES}
@@ -54,20 +49,20 @@ def _create_roles() -> None:
     print("Roles: " + ", ".join(passwords))
 
 
-def _migrate() -> None:
+def _migrate(_: argparse.Namespace) -> None:
     from include.warehouse import schema
 
     schema.migrate(_database("TRIBUTARY_MIGRATE_URL"))
     print("The schema is at its newest version.")
 
 
-def _generate_keys() -> None:
+def _generate_keys(_: argparse.Namespace) -> None:
     from include.keys.keyring import generate
 
     print(generate(datetime.now(UTC).date().isoformat()))
 
 
-def _add_keys() -> None:
+def _add_keys(_: argparse.Namespace) -> None:
     from include.keys import register
     from include.keys.keyring import Keyring
     from include.warehouse import schema
@@ -77,14 +72,14 @@ def _add_keys() -> None:
     print("Registered: " + (", ".join(added) or "nothing; all keys were registered before"))
 
 
-def _show_file(path: str) -> None:
+def _show_file(arguments: argparse.Namespace) -> None:
     from include.keys.keyring import Keyring
     from include.staging.lines import read_lines
     from include.staging.partitions import Staging
 
     keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
     options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
-    for line in read_lines(Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options), path):
+    for line in read_lines(Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options), arguments.path):
         print(line)
 
 
@@ -112,11 +107,12 @@ def _database(name: str) -> str:
     return url
 
 
-COMMANDS = {
-    "create-roles": _create_roles,
-    "migrate": _migrate,
-    "generate-keys": _generate_keys,
-    "add-keys": _add_keys,
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
+    "create-roles": (_create_roles, "create the database roles, or set their passwords"),
+    "migrate": (_migrate, "migrate the database schema to the newest version"),
+    "generate-keys": (_generate_keys, "print a new keyring of random keys"),
+    "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
+    "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
 }
 
 if __name__ == "__main__":
