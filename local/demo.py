@@ -224,6 +224,10 @@ class Demo:
         if "sandbox" in running and settings.get("data", "") != data:
             served = settings.get("data") or "a generated firm"
             raise ConfigurationError(f"The running sandbox serves {served}: run `make stop` first")
+        if "hash_key" in settings:  # other keys would give each person a second identity
+            raise ConfigurationError(
+                "The data here was written by an earlier version, whose keys no longer work: run `make clean`, then `make demo`"
+            )
         settings["data"] = data
         passwords = settings.setdefault("passwords", {})
         passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}

@@ -33,6 +33,16 @@ def test_demo_of_another_firm_fails_with_the_next_step_before_starting(
     assert [path.name for path in tmp_path.iterdir()] == ["sandbox"]
 
 
+def test_data_of_a_version_with_other_keys_fails_with_the_next_step_before_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "STATE", tmp_path)
+    (tmp_path / "settings.json").write_text('{"hash_key": "an earlier key"}')
+    assert cli.main(["demo"]) == 1
+    assert "whose keys no longer work: run `make clean`" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
 def test_other_data_with_a_running_sandbox_fails_with_the_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
