@@ -100,6 +100,14 @@ def database(postgres: Postgres) -> Iterator[Database]:
         yield made
 
 
+@pytest.fixture
+def engine(database: Database) -> Iterator[sa.Engine]:
+    """The test's own database, as the loading role."""
+    opened = schema.engine(database.url())
+    yield opened
+    opened.dispose()
+
+
 @pytest.fixture(scope="module")
 def shared_database(postgres: Postgres) -> Iterator[Database]:
     """A database that the module's tests share."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,15 +11,7 @@ import sqlalchemy as sa
 
 from include.control import answers as module
 from include.control.answers import Answers
-from include.warehouse import schema
 from tests.conftest import Database
-
-
-@pytest.fixture
-def engine(database: Database) -> Iterator[sa.Engine]:
-    opened = schema.engine(database.url())
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

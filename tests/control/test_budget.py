@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,6 @@ from tests.running_sandbox import run_sandbox
 RATE = 25.0
 """Calls per second."""
 BUDGET = Budget(calls_per_minute=RATE * 60, burst=5, reserved_ratio=0.0)
-
-
-@pytest.fixture
-def engine(database: Any) -> Iterator[sa.Engine]:
-    opened = schema.engine(database.url())
-    yield opened
-    opened.dispose()
 
 
 def take_many(url: str, turns: int) -> list[float]:

@@ -169,13 +169,6 @@ def test_a_closed_dead_letter_has_its_closing_time(connection: sa.Connection) ->
 # --- discarding ---
 
 
-@pytest.fixture
-def engine(database: Database) -> Iterator[sa.Engine]:
-    opened = schema.engine(database.url())
-    yield opened
-    opened.dispose()
-
-
 def insert(engine: sa.Engine, *rows: DeadLetter, stage: str = "validate", pull: Pull = PULL) -> list[int]:
     """Insert dead letters; return the ids of all in the table."""
     with engine.begin() as connection:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
-import pytest
 import sqlalchemy as sa
 
 from include.control.digest import (
@@ -16,19 +14,11 @@ from include.control.digest import (
     write_digest,
     write_warning,
 )
-from include.warehouse import schema
 from tests.conftest import Database
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 DAY = date(2026, 11, 25)
 PRICE = "price: -1 is below 0"
-
-
-@pytest.fixture
-def engine(database: Database) -> Iterator[sa.Engine]:
-    engine = schema.engine(database.url())
-    yield engine
-    engine.dispose()
 
 
 def die(

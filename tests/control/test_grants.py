@@ -31,13 +31,6 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture
-def engine(database: Database) -> Iterator[sa.Engine]:
-    opened = schema.engine(database.url())
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
 def grants(engine: sa.Engine) -> Grants:
     return Grants(engine, "somebody", KEYRING.sealer, {"an advisor": "f1rst", "another": "0ther"})
 

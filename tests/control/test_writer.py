@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 
 from include.control import writer
 from include.errors import TargetUnavailable, WriterSuperseded
-from include.warehouse import schema
 from tests.conftest import Database
 
 WRITE = sa.text("insert into control.drift (vendor, table_name, field) values ('v', 't', :field)")
 SUBJECT = "load:sample:assets:2026-11-20"
-
-
-@pytest.fixture
-def engine(database: Database) -> Iterator[sa.Engine]:
-    opened = schema.engine(database.url())
-    yield opened
-    opened.dispose()
 
 
 def read_fields(database: Database) -> list[str]:

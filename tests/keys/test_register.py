@@ -25,13 +25,6 @@ def text_of(keyring: Keyring) -> str:
 
 
 @pytest.fixture
-def engine(database: Database) -> Iterator[sa.Engine]:
-    opened = schema.engine(database.url())
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
 def owner(database: Database) -> Iterator[sa.Engine]:
     opened = schema.engine(database.url("tributary_migrate"))
     yield opened
