@@ -1,9 +1,11 @@
 """Supervisor process: restart PostgreSQL and every recorded process of a state folder when they die, PostgreSQL first.
 
+A component of Airflow that is alive but no longer works is killed, and then restarted as if it had died.
+
 Before a process is restarted, its remaining children are killed: a killed scheduler leaves workers and tasks behind that keep its
 database session and row locks. A process that keeps dying is restarted at growing intervals, without limit.
 
-    state_dir/supervisor.log    one line per restart
+    state_dir/supervisor.log    one line per restart or kill
 
 `python -m local.supervisor STATE_DIR POSTGRES_DATA_DIR POSTGRES_PORT`
 """
@@ -11,14 +13,18 @@ database session and row locks. A process that keeps dying is restarted at growi
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
+from include import watchdog
+from include.errors import ConfigurationError
 from local.postgres import Postgres
 from local.processes import Processes
 
@@ -71,6 +77,7 @@ class Pace:
 def watch(processes: Processes, postgres: Postgres, end: Event) -> None:
     """Restart dead processes until `end` is set. While PostgreSQL is down, start no other process, because all of them need it."""
     paces: dict[str, Pace] = {}
+    hangs = Hangs(processes)
     while not end.wait(POLL_SECONDS):
         if postgres.pid is None:
             _restart("postgres", paces, lambda: Postgres.start(postgres.data_dir, postgres.port))
@@ -79,6 +86,45 @@ def watch(processes: Processes, postgres: Postgres, end: Event) -> None:
         for name in processes.names():
             if name not in (NAME, *living) and not end.is_set():
                 _restart(name, paces, lambda name=name: processes.restart(name))  # type: ignore[misc]
+        hangs.kill(living)
+
+
+@dataclass
+class Hangs:
+    """Finds the components of Airflow that hang.
+
+    Attributes:
+        processes: The record of the components.
+        worked: When each component last worked, by pid (monotonic seconds). A new one has time to start.
+        due: When to check again (monotonic seconds).
+    """
+
+    processes: Processes
+    worked: dict[int, float] = field(default_factory=dict)
+    due: float = 0.0
+
+    def kill(self, living: dict[str, int]) -> None:
+        """Kill the components that failed all checks for `watchdog.HANG_SECONDS`.
+
+        Args:
+            living: The pid of each live process, by name.
+        """
+        if time.monotonic() < self.due:
+            return
+        for name in living.keys() & set(watchdog.COMPONENTS):
+            try:
+                is_failing = watchdog.is_working(name, self.processes.environment(name)) is False
+            except ConfigurationError:  # another command has just stopped it
+                continue
+            now, pid = time.monotonic(), living[name]
+            worked = self.worked.setdefault(pid, now + watchdog.START_SECONDS)
+            if not is_failing:
+                self.worked[pid] = max(now, worked)
+            elif now - worked > watchdog.HANG_SECONDS:
+                log.warning("%s hangs: it is alive, but does not work; killing it", name)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.due = time.monotonic() + watchdog.POLL_SECONDS
 
 
 def _restart(name: str, paces: dict[str, Pace], restart: Callable[[], object]) -> None:

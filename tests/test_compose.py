@@ -21,6 +21,7 @@ import httpx
 import pytest
 import yaml
 
+from include import watchdog
 from include.gateway.api.records import MAX_BYTES
 from include.gateway.webhooks.senders import SENDERS
 from include.vendors import VENDORS
@@ -79,6 +80,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.mark.parametrize("name", airflow.COMPONENTS)
 def test_a_component_runs_the_demos_command(name: str) -> None:
     assert SERVICES[name]["command"] == ["airflow", *airflow.COMPONENTS[name], *COMMAND_ENDS.get(name, [])]
+
+
+@pytest.mark.parametrize("name", airflow.COMPONENTS)
+def test_the_health_check_of_a_component_ends_it_if_it_hangs(name: str) -> None:
+    check = SERVICES[name]["healthcheck"]
+    assert check["test"] == ["CMD", "python", "-m", "include.watchdog", name, "--end-children-of", "1"]
+    assert SERVICES[name]["init"]  # the first process of the container, so that the component is its child
+    assert float(check["timeout"].removesuffix("s")) > watchdog.HANG_SECONDS + watchdog.POLL_SECONDS
 
 
 @pytest.mark.parametrize("name", [*airflow.COMPONENTS, "worker", "init"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from include import watchdog
 from include.errors import AuthenticationError, ConfigurationError, TargetUnavailable
 from local import airflow, follow
 from local.airflow_api import AirflowApi
@@ -147,6 +148,12 @@ def running() -> Iterator[Running]:
             yield Running(api, root / "home", processes, settings)
         finally:
             processes.stop_all()
+
+
+@pytest.mark.airflow
+@pytest.mark.parametrize("component", airflow.COMPONENTS)
+def test_the_watchdog_sees_that_a_healthy_component_works(running: Running, component: str) -> None:
+    assert watchdog.is_working(component, running.settings) is True
 
 
 @pytest.mark.airflow

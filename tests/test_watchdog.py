@@ -1,0 +1,141 @@
+"""The watchdog ends a component that hangs, and no other."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from include import watchdog
+from local.postgres import Postgres
+from local.processes import find_free_port
+
+PARENT = ["sh", "-c", "sleep 300 & echo started; wait"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with Postgres.temporary() as server:
+        server.create_database("airflow")
+        with psycopg.connect(server.url("airflow")) as connection:
+            connection.execute("create table job (job_type text, hostname text, latest_heartbeat timestamptz)")
+        yield server
+
+
+@pytest.fixture
+def environment(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    with psycopg.connect(server.url("airflow")) as connection:
+        connection.execute("truncate job")
+    url = server.url("airflow").replace("postgresql://", "postgresql+psycopg2://")
+    environment = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__API__PORT": str(find_free_port())}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten all waits of the watchdog."""
+    for name, seconds in {"HANG_SECONDS": 0.3, "START_SECONDS": 0.0, "POLL_SECONDS": 0.1}.items():
+        monkeypatch.setattr(watchdog, name, seconds)
+
+
+@pytest.fixture
+def parent() -> Iterator[subprocess.Popen[str]]:
+    """A process with one child, which stands for the component."""
+    with subprocess.Popen(PARENT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def beat(server: Postgres, job_type: str, age_s: float, hostname: str | None = None) -> None:
+    row = (job_type, hostname or socket.gethostname(), datetime.now(UTC) - timedelta(seconds=age_s))
+    with psycopg.connect(server.url("airflow")) as connection:
+        connection.execute("insert into job values (%s, %s, %s)", row)
+
+
+@pytest.mark.parametrize("component", watchdog.JOBS)
+def test_a_component_works_while_it_sends_heartbeats(
+    component: str, server: Postgres, environment: dict[str, str]
+) -> None:
+    job_type = watchdog.JOBS[component]
+    assert watchdog.is_working(component, environment) is False
+    beat(server, job_type, age_s=3600)
+    assert watchdog.is_working(component, environment) is False
+    beat(server, job_type, age_s=1, hostname="another")
+    beat(server, next(each for each in watchdog.JOBS.values() if each != job_type), age_s=1)
+    assert watchdog.is_working(component, environment) is False
+    beat(server, job_type, age_s=1)
+    assert watchdog.is_working(component, environment) is True
+
+
+@pytest.mark.parametrize("component", watchdog.COMPONENTS)
+def test_without_the_metadata_database_nothing_is_known(component: str, environment: dict[str, str]) -> None:
+    url = f"postgresql+psycopg2://u:p@127.0.0.1:{find_free_port()}/airflow"
+    assert watchdog.is_working(component, {**environment, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url}) is None
+
+
+def test_an_api_server_works_while_it_answers_at_all(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog, "TIMEOUT_SECONDS", 1)
+    port = int(environment["AIRFLOW__API__PORT"])
+    with http.server.HTTPServer(("127.0.0.1", port), http.server.BaseHTTPRequestHandler) as server:
+        assert watchdog.is_working("api-server", environment) is False  # it accepts the connection, but never answers
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+        assert watchdog.is_working("api-server", environment) is True  # its answer is 501
+        server.shutdown()
+    assert watchdog.is_working("api-server", environment) is False
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_component_that_hangs_is_ended(environment: dict[str, str], parent: subprocess.Popen[str]) -> None:
+    assert environment
+    assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 1
+    assert parent.wait(10) == 0  # its child has ended
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_component_that_recovers_in_time_lives(
+    server: Postgres, environment: dict[str, str], parent: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment
+    monkeypatch.setattr(watchdog, "HANG_SECONDS", 30.0)
+    recovery = threading.Timer(0.5, beat, (server, "SchedulerJob", 0))
+    recovery.start()
+    assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 0
+    recovery.join()
+    assert parent.poll() is None
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_component_that_is_still_starting_lives(
+    environment: dict[str, str], parent: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment
+    monkeypatch.setattr(watchdog, "START_SECONDS", 120.0)
+    assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 1
+    assert parent.poll() is None
+
+
+@pytest.mark.usefixtures("hurried")
+def test_nothing_is_ended_while_the_database_is_away(
+    environment: dict[str, str], parent: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert environment
+    url = f"postgresql+psycopg2://u:p@127.0.0.1:{find_free_port()}/airflow"
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
+    assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 1
+    assert parent.poll() is None
