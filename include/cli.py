@@ -2,11 +2,12 @@
 
 Each command reads the environment variables listed beside it, because secrets do not belong on a command line:
 
-python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASSWORD for MIGRATE, LOAD, READ, LISTENER, GATEWAY and API
+python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASSWORD for MIGRATE, LOAD, READ, LISTENER, GATEWAY, API and WEB
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
+python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT and TRIBUTARY_AUDIT_OPTIONS (may be empty)
 """
 
 from __future__ import annotations
@@ -83,6 +84,23 @@ def _show_file(arguments: argparse.Namespace) -> None:
         print(line)
 
 
+def _verify_audit(_: argparse.Namespace) -> None:
+    from include.audit import chain
+    from include.audit.head import Heads
+    from include.keys.keyring import Keyring
+    from include.warehouse import schema
+
+    keys = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("audit",)).audit
+    root, options = (
+        os.environ.get("TRIBUTARY_AUDIT_ROOT"),
+        json.loads(os.environ.get("TRIBUTARY_AUDIT_OPTIONS") or "{}"),
+    )
+    heads = list(Heads(root, keys, options).read()) if root else []
+    verdict = chain.verify(schema.engine(_database("TRIBUTARY_READ_URL")), keys, heads)
+    chain.require_intact(verdict)
+    print(f"The audit trail is intact: {verdict.entries} entries; {len(heads)} published heads fit")
+
+
 def _setting(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
@@ -112,6 +130,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "migrate": (_migrate, "migrate the database schema to the newest version"),
     "generate-keys": (_generate_keys, "print a new keyring of random keys"),
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
+    "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
 }
 

@@ -231,7 +231,9 @@ class Demo:
         settings["data"] = data
         passwords = settings.setdefault("passwords", {})
         passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}
-        settings.setdefault("keys", keyring.generate("demo"))
+        known = settings.get("keys", "").split()
+        missing = [purpose for purpose in keyring.PURPOSES if not any(key.startswith(f"{purpose}:") for key in known)]
+        settings["keys"] = " ".join([*known, *keyring.generate("demo", missing).split()])
         settings.setdefault("go_live", datetime.now(UTC).isoformat(timespec="seconds"))
         listeners = {"airflow": "api-server", "sandbox": "sandbox", "org": "sandbox", "postgres": "postgres"}
         for name, process in listeners.items():
@@ -363,6 +365,7 @@ def _connections(folder: Path, load_url: str, keys: str, vendors: Mapping[str, d
     connections: dict[str, dict[str, Any]] = {
         "tributary_staging": {"conn_type": "generic", "extra": {"root": str(folder / "staging")}},
         "tributary_keys": {"conn_type": "generic", "password": keys},
+        "tributary_audit": {"conn_type": "generic", "extra": {"root": str(folder / "audit")}},
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
         **{name: {"conn_type": "http", **values} for name, values in known.items()},
     }

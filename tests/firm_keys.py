@@ -15,6 +15,9 @@ def write_keyring(secret: str = "only for tests", key_id: str = "test") -> str:
 
 KEYRING = Keyring.parse(write_keyring())
 GOLDEN = Keyring(
-    [Key("hash", "golden", b"golden"), Key("seal", "golden", bytes(32)), Key("staging", "golden", bytes(32))]
+    [
+        Key("hash", "golden", b"golden"),
+        *(Key(purpose, "golden", bytes(32)) for purpose in PURPOSES if purpose != "hash"),
+    ]
 )
 """The hashes in the goldens are under this key."""

@@ -100,7 +100,14 @@ def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_what_runs_tasks_has_every_connection(name: str) -> None:
-    connections = ["tributary_db", "tributary_staging", "tributary_keys", "tributary_alerts", "salesforce"]
+    connections = [
+        "tributary_db",
+        "tributary_staging",
+        "tributary_keys",
+        "tributary_alerts",
+        "tributary_audit",
+        "salesforce",
+    ]
     assert {f"AIRFLOW_CONN_{each}".upper() for each in connections} <= settings(name).keys()
     assert SERVICES[name]["env_file"] == [{"path": "connections.env", "required": False}]
 
@@ -139,9 +146,10 @@ def test_the_triggerer_has_every_connection_that_a_trigger_uses() -> None:
     assert {f"AIRFLOW_CONN_{name}".upper() for name in used | {"tributary_db"}} <= settings("triggerer").keys()
 
 
-def test_the_triggerer_and_the_gateways_write_nothing_that_is_not_theirs() -> None:
+def test_the_triggerer_the_gateways_and_the_api_server_write_nothing_that_is_not_theirs() -> None:
     # The tests of the wake-up trigger and of Salesforce's changes use this role, so they cover its rights.
     assert settings("triggerer")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_listener:")
+    assert settings("api-server")["AIRFLOW_CONN_TRIBUTARY_DB"].startswith("postgresql://tributary_web:")
     for name in GATEWAYS:
         assert settings(name)["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
         assert settings(name)["TRIBUTARY_API_DATABASE"].startswith("postgresql://tributary_api:")
@@ -171,7 +179,11 @@ def test_no_secret_has_a_default() -> None:
     }
     # Staging's options are empty for a folder, and so is Salesforce if the firm does not use it; the object store itself does not
     # start without its settings.
-    unguarded = {f"{name}: AIRFLOW_CONN_{each}" for name in TASKS for each in ("TRIBUTARY_STAGING", "SALESFORCE")}
+    unguarded = {
+        f"{name}: AIRFLOW_CONN_{each}"
+        for name in TASKS
+        for each in ("TRIBUTARY_STAGING", "TRIBUTARY_AUDIT", "SALESFORCE")
+    }
     unguarded |= {f"{name}: {sender.connection.upper()}_SECRETS" for name in GATEWAYS for sender in SENDERS}
     assert plain == unguarded | {
         "object-store: MINIO_ROOT_PASSWORD",

@@ -6,6 +6,7 @@ effect in the next run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -202,6 +203,17 @@ class DecisionRefused(FatalError):
     def __init__(self, message: str, known: Decision | None = None) -> None:
         self.known = known
         super().__init__(message)
+
+
+def list_records(shown: Iterable[Pair | Decision | Decided]) -> list[str]:
+    """Return the records that pairs or decisions are about, as sorted texts `<entity> <id>`. The second person of a joint record has its id."""
+    about = [each.decision if isinstance(each, Decided) else each for each in shown]
+    ids = {
+        (each.entity, abs(side if isinstance(side, int) else side.id))
+        for each in about
+        for side in (each.left, each.right)
+    }
+    return [f"{entity} {id}" for entity, id in sorted(ids)]
 
 
 def list_open(connection: sa.Connection, limit: int = 50, offset: int = 0) -> tuple[int, list[Pair]]:

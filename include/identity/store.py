@@ -107,15 +107,27 @@ _STORE_CONFLICT = sa.text("""
 insert into control.security_conflict (number, security_ids, kinds, run_id) values (:number, :security_ids, :kinds, :run_id)
 on conflict (number) do update set security_ids = excluded.security_ids, kinds = excluded.kinds, run_id = excluded.run_id
 """)
+_RANKS = """
+unnest(cast(:vendors as text[]), cast(:attributes as text[]), cast(:ranks as int[])) declared(vendor, attribute, rank)
+"""
+_FORGET_RANKS = sa.text(f"""
+delete from control.survivorship s
+where not exists (select from {_RANKS} where (declared.vendor, declared.attribute) = (s.vendor, s.attribute))
+""")  # noqa: S608
+_STORE_RANKS = sa.text(f"""
+insert into control.survivorship as s select * from {_RANKS}
+on conflict (vendor, attribute) do update set rank = excluded.rank where s.rank <> excluded.rank
+""")  # noqa: S608
 _COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, how, run_id) from stdin"
 
 
 def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
-    """Store each vendor's declared rank for each attribute; it decides whose value is used."""
-    ranks = [{"vendor": v.name, "attribute": name, "rank": rank} for v in vendors for name, rank in v.ranks.items()]
-    connection.execute(sa.text("delete from control.survivorship"))
-    if ranks:
-        connection.execute(sa.text("insert into control.survivorship values (:vendor, :attribute, :rank)"), ranks)
+    """Store each vendor's declared rank for each attribute; it decides whose value is used. Change only rows that differ."""
+    ranks = [(v.name, name, rank) for v in vendors for name, rank in v.ranks.items()]
+    columns = [list(column) for column in zip(*ranks, strict=True)] or [[], [], []]
+    declared = dict(zip(("vendors", "attributes", "ranks"), columns, strict=True))
+    connection.execute(_FORGET_RANKS, declared)
+    connection.execute(_STORE_RANKS, declared)
 
 
 def read_persons(connection: sa.Connection) -> pa.Table:

@@ -3,6 +3,7 @@
     hash       keyed hashes of sensitive values: one key, which can't be replaced yet
     seal       encryption of secrets that must be stored, such as refresh tokens
     staging    encryption of the files of the staging folder: partitions, dead letters, signed documents
+    audit      the chain of HMACs over the audit trail
 
 The text of a keyring lists keys as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. The last key of a purpose
 encrypts. The earlier ones only decrypt what was encrypted with them.
@@ -22,7 +23,7 @@ from include.errors import ConfigurationError
 from include.keys.sealer import Sealer
 from include.sensitive import Redactor
 
-PURPOSES = ("hash", "seal", "staging")
+PURPOSES = ("hash", "seal", "staging", "audit")
 _KEY = re.compile(r"([a-z]+):([A-Za-z0-9._-]{1,40}):([0-9a-f]{64})")
 
 
@@ -96,13 +97,18 @@ class Keyring:
         """Encrypts the files of the staging folder."""
         return self._make_sealer("staging")
 
+    @property
+    def audit(self) -> dict[str, bytes]:
+        """The keys of the audit trail by key id, the current one last."""
+        return {key.key_id: key.secret for key in self.keys if key.purpose == "audit"}
+
     def _make_sealer(self, purpose: str) -> Sealer:
         return Sealer({key.key_id: key.secret for key in self.keys if key.purpose == purpose})
 
 
-def generate(key_id: str) -> str:
+def generate(key_id: str, purposes: Sequence[str] = PURPOSES) -> str:
     """Return the text of a new keyring with one random key for each purpose."""
-    return " ".join(f"{purpose}:{key_id}:{secrets.token_hex(32)}" for purpose in PURPOSES)
+    return " ".join(f"{purpose}:{key_id}:{secrets.token_hex(32)}" for purpose in purposes)
 
 
 def _parse_key(place: int, text: str) -> Key:

@@ -5,6 +5,7 @@ Connections, by id and type:
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
 tributary_keys       generic    password: the firm's keyring; see docs/reference/connections.md
+tributary_audit      generic    extra: {"root": ..., "options": {...}}, the folder of the audit trail's published heads; may be missing
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by spaces
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and what the firm chooses: see
                                 docs/reference/connections.md
@@ -34,6 +35,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from include.audit.head import Heads
     from include.connection import Connection
     from include.crm.settings import Settings
     from include.identity.policy import Policy as IdentityPolicy
@@ -81,6 +83,16 @@ def staging() -> Staging:
     known = find_connection("tributary_staging").extra_dejson
     keys = Keyring.parse(find_connection("tributary_keys").password or "", ("staging",))
     return Staging(known["root"], keys.staging, known.get("options"))
+
+
+def audit_heads(keys: Keyring) -> Heads | None:
+    """Open the folder of published audit heads; None if the firm has no connection `tributary_audit`."""
+    from include.audit.head import Heads
+
+    if not is_connected("tributary_audit"):
+        return None
+    known = find_connection("tributary_audit").extra_dejson
+    return Heads(known["root"], keys.audit, known.get("options"))
 
 
 def database() -> Engine:

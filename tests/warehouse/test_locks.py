@@ -144,7 +144,7 @@ def test_sessions_of_readers_end_their_forgotten_transactions(database: Database
 
     assert {role: show(role, "idle_in_transaction_session_timeout") for role in schema.ROLES} == {
         "tributary_migrate": "0", "tributary_load": "0",
-        "tributary_read": "10min", "tributary_listener": "10min", "tributary_gateway": "10min", "tributary_api": "10min",
+        "tributary_read": "10min", "tributary_listener": "10min", "tributary_gateway": "10min", "tributary_api": "10min", "tributary_web": "10min",
     }  # fmt: skip
     assert show(READ, "statement_timeout") == "30min"
 

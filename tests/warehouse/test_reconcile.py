@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from include.control import dead_letters
 from include.errors import BalanceError
@@ -53,9 +52,8 @@ def compare(loader: Loader, day: date = DAY) -> dict[str, Check]:
 
 
 def check_day(loader: Loader, day: date, before: date, *, run: str = "run", accepted_by: str = "") -> list[Check]:
-    with loader.engine.begin() as connection:  # a day's loads belong to one run
-        one_run = sa.text("update control.ledger set run_id = business_date::text where vendor = :vendor")
-        connection.execute(one_run, {"vendor": loader.vendor.name})
+    one_run = "update control.ledger set run_id = business_date::text where vendor = :vendor"  # a day's loads belong to one run
+    loader.database.do(one_run, vendor=loader.vendor.name)
     with loader.engine.begin() as connection:
         checks = reconcile(connection, loader.vendor, day, before, accepted_by=accepted_by)
         record(connection, loader.vendor.name, day, run, checks)

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
 
+from include.audit import trail
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError
 from include.gateway.api import messages, reading, request_queue
@@ -213,7 +214,7 @@ def get_freshness(request: Request, _: Annotated[Caller, Depends(require("status
 )
 def list_findings(
     request: Request,
-    _: Annotated[Caller, Depends(require("findings:read"))],
+    caller: Annotated[Caller, Depends(require("findings:read"))],
     vendor: Annotated[Name | None, Query()] = None,
     rule: Annotated[Name | None, Query()] = None,
     severity: Annotated[Literal["info", "warning", "critical"] | None, Query()] = None,
@@ -232,7 +233,7 @@ def list_findings(
         "state": state,
         "since": since,
     }
-    return messages.FindingPage(**reading.read_page(_engine(request), "findings", filters, limit, cursor))
+    return messages.FindingPage(**_read_clients_data(request, caller, "findings", filters, limit, cursor))
 
 
 @router.get(
@@ -243,7 +244,7 @@ def list_findings(
 )
 def list_dead_letters(
     request: Request,
-    _: Annotated[Caller, Depends(require("dead_letters:read"))],
+    caller: Annotated[Caller, Depends(require("dead_letters:read"))],
     vendor: Annotated[Name | None, Query()] = None,
     table: Annotated[Name | None, Query()] = None,
     business_date: Annotated[messages.Day | None, Query()] = None,
@@ -254,7 +255,7 @@ def list_dead_letters(
 ) -> messages.DeadLetterPage:
     """Return dead letters with their reasons, the newest first; never their content."""
     filters = {"vendor": vendor, "table": table, "business_date": business_date, "status": status, "since": since}
-    return messages.DeadLetterPage(**reading.read_page(_engine(request), "dead-letters", filters, limit, cursor))
+    return messages.DeadLetterPage(**_read_clients_data(request, caller, "dead-letters", filters, limit, cursor))
 
 
 @router.post(
@@ -287,6 +288,16 @@ def replay_dead_letters(
         }
         answer = request_queue.submit(engine, attempt, "replay", order.vendor, params)
     return _accept(request, "runs", answer)
+
+
+def _read_clients_data(
+    request: Request, caller: Caller, name: str, filters: dict[str, Any], limit: int, cursor: str | None
+) -> dict[str, Any]:
+    """Return one page of a list about clients; see `reading.read_page`. The audit trail records first which items the caller gets."""
+    page = reading.read_page(_engine(request), name, filters, limit, cursor)
+    with _engine(request).begin() as connection:
+        trail.record(connection, caller.name, "api.read", name, {"ids": [item["place"] for item in page["items"]]})
+    return page
 
 
 def _check_plan(vendor: Vendor, params: dict[str, Any]) -> None:

@@ -4,3 +4,4 @@ select * from (
     select distinct on (entity, left_id, right_id) * from control.identity_decision
     order by entity, left_id, right_id, decision_id desc
 ) newest where not is_withdrawn;
+grant select on control.identity_decision_in_force to tributary_web;

@@ -16,7 +16,7 @@ from include.errors import ConfigurationError, TargetUnavailable
 from include.warehouse import marts
 
 ROLES = (
-    "tributary_migrate", "tributary_load", "tributary_read", "tributary_listener", "tributary_gateway", "tributary_api",
+    "tributary_migrate", "tributary_load", "tributary_read", "tributary_listener", "tributary_gateway", "tributary_api", "tributary_web",
 )  # fmt: skip
 FOLDER = Path(__file__).parent
 OLDEST_SERVER = 18
@@ -27,6 +27,7 @@ _READER_TIMEOUTS = {
     "tributary_listener": {"idle_in_transaction_session_timeout": "10min"},
     "tributary_gateway": {"idle_in_transaction_session_timeout": "10min"},
     "tributary_api": {"idle_in_transaction_session_timeout": "10min"},
+    "tributary_web": {"idle_in_transaction_session_timeout": "10min"},
 }
 """Role -> default timeouts of its sessions; a session may change its own. They end a forgotten transaction, which would otherwise keep
 its locks, and keep dead rows from being vacuumed, for hours."""

@@ -1,6 +1,7 @@
 """The data quality pages inside Airflow: in the menu under Browse, and on the page of each run.
 
-`include.validation.docs.build` writes the pages to the folder that the environment variable `TRIBUTARY_DATA_DOCS` names.
+`include.validation.docs.build` writes the pages to the folder that the environment variable `TRIBUTARY_DATA_DOCS` names. The audit trail
+records who opened which page, because a page may show rows that failed a check.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airflow.api_fastapi.core_api.security import get_user
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
@@ -30,12 +31,15 @@ app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], openapi_url=N
 
 
 @app.get("/{page:path}")
-def read_page(page: str) -> HTMLResponse:
+def read_page(page: str, user: GetUserDep) -> HTMLResponse:
     """Return a page of the site; before the first validation, the start page says that nothing has been validated yet.
 
     Raises:
-        HTTPException: 404, there is no such page; 503, the environment variable is not set.
+        HTTPException: 404, there is no such page; 503, the environment variable is not set, or the database is unavailable.
     """
+    from include.errors import TargetUnavailable
+    from tributary.pages import audit
+
     if not os.environ.get(FOLDER):
         raise HTTPException(503, f"The environment variable {FOLDER} is not set")
     site = (Path(os.environ[FOLDER]) / "site").resolve()
@@ -45,9 +49,13 @@ def read_page(page: str) -> HTMLResponse:
         path = (site / (page or "index.html")).resolve()
         if not path.is_relative_to(site) or path.suffix != ".html":
             raise HTTPException(404, headers=HEADERS)
-        return HTMLResponse(path.read_bytes(), headers=HEADERS)
+        content = path.read_bytes()
+        audit.record(user.get_name(), "report.opened", str(path.relative_to(site)))
+    except TargetUnavailable as error:
+        raise HTTPException(503, str(error), headers=HEADERS) from error
     except (OSError, ValueError) as error:  # no such page, or an invalid path: too long, or contains NUL
         raise HTTPException(404, headers=HEADERS) from error
+    return HTMLResponse(content, headers=HEADERS)
 
 
 class DataDocs(AirflowPlugin):

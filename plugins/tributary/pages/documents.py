@@ -1,6 +1,7 @@
 """Serve signed documents at `/documents/<hash of the content>`, behind Airflow's login.
 
-Reading a document requires the permission to answer approval requests of the DAG `salesforce`, as *Identity review* does.
+Reading a document requires the permission to answer approval requests of the DAG `salesforce`, as *Identity review* does. The audit trail
+records who opened which document.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import re
 from typing import Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
@@ -28,19 +29,24 @@ app = FastAPI(title="Documents", dependencies=[Depends(MAY_READ)], openapi_url=N
 
 
 @app.get("/{content_hash}")
-def read_document(content_hash: str) -> Response:
+def read_document(content_hash: str, user: GetUserDep) -> Response:
     """Return a document as PDF.
 
     Raises:
-        HTTPException: 404, there is no such document; 502, its content no longer matches its hash, or the storage is unavailable.
+        HTTPException: 404, there is no such document; 502, its content no longer matches its hash, or the storage is unavailable; 503, the
+            database is unavailable.
     """
-    from include.errors import TributaryError
+    from include.errors import TargetUnavailable, TributaryError
     from include.pipeline import documents
+    from tributary.pages import audit
 
     if not re.fullmatch(r"[0-9a-f]{64}", content_hash):
         raise HTTPException(404, headers=HEADERS)
     try:
         content = documents.read(_staging(), content_hash)
+        audit.record(user.get_name(), "document.opened", content_hash)
+    except TargetUnavailable as error:
+        raise HTTPException(503, str(error), headers=HEADERS) from error
     except FileNotFoundError as error:
         raise HTTPException(404, headers=HEADERS) from error
     except TributaryError as error:

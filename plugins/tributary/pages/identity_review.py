@@ -1,13 +1,13 @@
 """Identity review inside Airflow: pages and a JSON API to decide about pairs of records, to separate links, and to undo decisions.
 
 The pages contain names, addresses and birth dates of persons. They require the permission to answer approval requests of the DAG
-`salesforce`, because that DAG sends the outcome to advisors.
+`salesforce`, because that DAG sends the outcome to advisors. The audit trail records who was shown which records.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -21,9 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from include.errors import TargetUnavailable
 from include.identity import decisions, page
 from include.vendors import VENDORS
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
+from tributary.pages import audit
 
 DAG_ID = "salesforce"
 TITLES = {vendor.name: vendor.title for vendor in VENDORS}
@@ -105,29 +103,22 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> JSONRespo
     return JSONResponse({"detail": str(error)}, 503, HEADERS)
 
 
-@cache
-def _database() -> Engine:
-    from tributary import connections
-
-    return connections.database()
-
-
 @app.get("/")
-def show_queue(offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
+def show_queue(user: GetUserDep, offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
     """Return the page of pairs that wait for a decision."""
-    return _queue(offset, _confirm(recorded))
+    return _queue(user, offset, _confirm(recorded))
 
 
 @app.get("/links")
-def show_links(name: Text = "", offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
+def show_links(user: GetUserDep, name: Text = "", offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
     """Return the page of links."""
-    return _links(name, offset, _confirm(recorded))
+    return _links(user, name, offset, _confirm(recorded))
 
 
 @app.get("/decisions")
-def show_decisions(undone: Offset = 0) -> HTMLResponse:
+def show_decisions(user: GetUserDep, undone: Offset = 0) -> HTMLResponse:
     """Return the page of decisions."""
-    return _decisions(f"Decision {undone} was undone." if undone else "")
+    return _decisions(user, f"Decision {undone} was undone." if undone else "")
 
 
 @app.post("/decide", dependencies=[Depends(refuse_foreign_page)])
@@ -136,7 +127,7 @@ def decide_on_page(decision: Annotated[FormDecision, Form()], user: GetUserDep) 
     try:
         recorded = _decide(decision, user)
     except decisions.DecisionRefused as refused:
-        shown = _links("", 0, str(refused)) if decision.place else _queue(0, str(refused))
+        shown = _links(user, "", 0, str(refused)) if decision.place else _queue(user, 0, str(refused))
         shown.status_code = 409
         return shown
     return RedirectResponse(f"{decision.place or './'}?recorded={recorded.decision_id}", 303, HEADERS)
@@ -146,42 +137,46 @@ def decide_on_page(decision: Annotated[FormDecision, Form()], user: GetUserDep) 
 def undo_on_page(decision_id: Annotated[Id, Form()], user: GetUserDep) -> Response:
     """Undo a decision that no run has used yet, and show the decisions. A refused undo gets 409 and the page with the reason."""
     try:
-        decisions.undo(_database(), decision_id, user.get_name())
+        decisions.undo(audit.database(), decision_id, user.get_name())
     except decisions.DecisionRefused as refused:
-        shown = _decisions(str(refused))
+        shown = _decisions(user, str(refused))
         shown.status_code = 409
         return shown
     return RedirectResponse(f"decisions?undone={decision_id}", 303, HEADERS)
 
 
 @app.get("/api/queue")
-def read_queue(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
+def read_queue(user: GetUserDep, limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
     """Return the pairs that wait for a decision, the most probable first, and their total number."""
-    with _database().connect() as db:
+    with audit.database().connect() as db:
         total, pairs = decisions.list_open(db, limit, offset)
+    _record(user, "queue", pairs)
     return _respond({"total": total, "pairs": pairs})
 
 
 @app.get("/api/links")
-def read_links(name: Text = "", limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
+def read_links(user: GetUserDep, name: Text = "", limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
     """Return the links, optionally only those of a name, the least certain first, and their total number."""
-    with _database().connect() as db:
+    with audit.database().connect() as db:
         total, pairs = decisions.list_links(db, name, limit, offset)
+    _record(user, "links", pairs)
     return _respond({"total": total, "pairs": pairs})
 
 
 @app.get("/api/decisions")
-def read_decisions(limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
+def read_decisions(user: GetUserDep, limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
     """Return the decisions, the newest first."""
-    with _database().connect() as db:
-        return _respond({"decisions": decisions.list_decisions(db, limit, offset)})
+    with audit.database().connect() as db:
+        shown = decisions.list_decisions(db, limit, offset)
+    _record(user, "decisions", shown)
+    return _respond({"decisions": shown})
 
 
 @app.post("/api/decisions/{decision_id}/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo_by_call(decision_id: Id, user: GetUserDep) -> JSONResponse:
     """Undo a decision that no run has used yet, and return the decision that undoes it. A refused undo gets 409 with the reason."""
     try:
-        return _respond(decisions.undo(_database(), decision_id, user.get_name()))
+        return _respond(decisions.undo(audit.database(), decision_id, user.get_name()))
     except decisions.DecisionRefused as refused:
         return _respond({"detail": str(refused), "known": refused.known}, 409)
 
@@ -197,25 +192,33 @@ def decide_by_call(decision: Decision, user: GetUserDep) -> JSONResponse:
 
 def _decide(decision: Decision, user: Any) -> decisions.Decision:
     pair = decision.entity, decision.left, decision.right
-    return decisions.decide(_database(), *pair, decision.is_same, decision.reason, user.get_name(), decision.seen)
+    return decisions.decide(audit.database(), *pair, decision.is_same, decision.reason, user.get_name(), decision.seen)
 
 
-def _queue(offset: int, message: str) -> HTMLResponse:
-    with _database().connect() as db:
+def _record(user: Any, page: str, pairs: Iterable[decisions.Pair | decisions.Decision | decisions.Decided]) -> None:
+    """Record in the audit trail whose data a user is about to see."""
+    audit.record(user.get_name(), "identity.opened", page, records=decisions.list_records(pairs))
+
+
+def _queue(user: Any, offset: int, message: str) -> HTMLResponse:
+    with audit.database().connect() as db:
         total, pairs = decisions.list_open(db, offset=offset)
+    _record(user, "queue", pairs)
     return HTMLResponse(page.render_queue(pairs, total, offset, TITLES, message), headers=HEADERS)
 
 
-def _links(name: str, offset: int, message: str) -> HTMLResponse:
-    with _database().connect() as db:
+def _links(user: Any, name: str, offset: int, message: str) -> HTMLResponse:
+    with audit.database().connect() as db:
         total, pairs = decisions.list_links(db, name, offset=offset)
+    _record(user, "links", pairs)
     return HTMLResponse(page.render_links(pairs, total, offset, TITLES, name, message), headers=HEADERS)
 
 
-def _decisions(message: str) -> HTMLResponse:
-    with _database().connect() as db:
-        shown = page.render_decisions(decisions.list_decided(db, 200), TITLES, message)
-    return HTMLResponse(shown, headers=HEADERS)
+def _decisions(user: Any, message: str) -> HTMLResponse:
+    with audit.database().connect() as db:
+        decided = decisions.list_decided(db, 200)
+    _record(user, "decisions", decided)
+    return HTMLResponse(page.render_decisions(decided, TITLES, message), headers=HEADERS)
 
 
 def _confirm(decision_id: int) -> str:

@@ -137,6 +137,18 @@ def walk(api: Api, path: str, **params: Any) -> list[list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("path", "make"), [("/findings", find), ("/dead-letters", die)])
+def test_the_audit_trail_shows_which_items_a_caller_got(
+    api: Api, database: Database, path: str, make: Callable[..., None]
+) -> None:
+    for number in range(3):
+        make(database, number)
+    ids = [row["id"] for row in read_body(api.get(path, limit=2), 200)["items"]]
+    [entry] = database.rows("select * from control.audit order by entry_id desc limit 1")
+    assert (entry["action"], entry["subject"], entry["database_user"]) == ("api.read", path[1:], "tributary_api")
+    assert entry["details"] == {"ids": ids}
+
+
+@pytest.mark.parametrize(("path", "make"), [("/findings", find), ("/dead-letters", die)])
 def test_pages_hold_each_row_once_the_newest_first(
     api: Api, database: Database, path: str, make: Callable[..., None]
 ) -> None:

@@ -16,6 +16,7 @@ from include.staging.partitions import Staging
 from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
+from tests.conftest import Database
 from tests.firm_keys import KEYRING, write_keyring
 
 INDEX = "<p>All of the made-up accounts are well.</p>"
@@ -30,6 +31,7 @@ class Served:
     token: str
     viewer: str
     folder: Path
+    database: Database
 
     def get(self, path: str, token: str | None = None) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -48,7 +50,9 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(
+    shared_database: Database, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("airflow")
     site = folder / "docs" / "site-1"
     (site / "validations").mkdir(parents=True)
@@ -61,12 +65,16 @@ def served(airflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
     keys = {"conn_type": "generic", "password": STAGING_KEYS}
-    connections = {"tributary_staging": json.dumps(staging), "tributary_keys": json.dumps(keys)}
+    connections = {
+        "tributary_staging": json.dumps(staging),
+        "tributary_keys": json.dumps(keys),
+        "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
+    }
     roles = {airflow.USER: "admin", "looker": "viewer"}
     environment = {"TRIBUTARY_DATA_DOCS": str(folder / "docs")}
     with serve(folder, airflow_database, connections, roles, **environment) as (url, passwords):
         token, viewer = (AirflowApi(url, name, word).log_in() for name, word in passwords.items())
-        yield Served(url, token, viewer, folder / "docs")
+        yield Served(url, token, viewer, folder / "docs", shared_database)
 
 
 pytestmark = pytest.mark.airflow
@@ -200,3 +208,42 @@ def test_a_document_that_was_altered_is_not_shown(served: Served) -> None:
     staging.folder(f"documents/{name[:2]}").write(f"{name}.pdf", b"%PDF-1.7 something else")
     response = served.get(f"/documents/{name}", served.token)
     assert (response.status_code, "altered" in response.text) == (502, True)
+
+
+def read_trail(served: Served) -> list[tuple[str, str, str]]:
+    rows = served.database.rows("select actor, action, subject from control.audit order by entry_id")
+    return [(row["actor"], row["action"], row["subject"]) for row in rows]
+
+
+def test_the_audit_trail_shows_who_opened_a_page_or_a_document(served: Served, signed: str) -> None:
+    before = len(read_trail(served))
+    served.get("/data-docs/", served.viewer)
+    served.get(signed, served.token)
+    served.get(signed, served.viewer)  # refused
+    served.get("/data-docs/no-such-page.html", served.token)
+    assert read_trail(served)[before:] == [
+        ("looker", "report.opened", "index.html"),
+        ("admin", "document.opened", signed.rpartition("/")[2]),
+    ]
+
+
+def test_the_audit_trail_shows_changes_in_airflow_with_their_user_and_status(served: Served) -> None:
+    before = len(read_trail(served))
+    body = {"key": "tributary_crm_paused", "value": "true"}
+    for token in (served.token, served.viewer, "no token"):
+        headers = {"Authorization": f"Bearer {token}"}
+        requests.post(f"{served.url}/api/v2/variables", json=body, headers=headers, timeout=30)
+    served.get("/api/v2/variables", served.token)
+    path = "POST /api/v2/variables"
+    assert read_trail(served)[before:] == [
+        ("admin", "airflow.called", path),
+        ("looker", "airflow.called", path),
+        ("anonymous", "airflow.called", path),
+    ]
+    statuses = served.database.rows(
+        "select details -> 'status' as status from control.audit order by entry_id desc limit 3"
+    )
+    assert [row["status"] for row in statuses] == [403, 403, 201]
+    assert "true" not in str(
+        served.database.rows("select * from control.audit where subject = :path", path=path)[0]["details"]
+    )

@@ -61,7 +61,7 @@ def served(
     shared_database: Database, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     fill(shared_database)
-    connections = {"tributary_db": shared_database.url().replace("postgresql://", "postgres://")}
+    connections = {"tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://")}
     with serve(tmp_path_factory.mktemp("airflow"), airflow_database, connections, USERS) as (url, passwords):
         tokens = {name: AirflowApi(url, name, password).log_in() for name, password in passwords.items()}
         yield Served(url, tokens, shared_database)
@@ -320,3 +320,16 @@ def test_airflow_lists_the_page_in_its_menu(served: Served) -> None:
 def test_the_pages_have_no_public_schema(served: Served) -> None:
     assert served.get("openapi.json").status_code == 404
     assert served.get("docs").status_code == 404
+
+
+def test_the_audit_trail_shows_whose_data_a_user_was_shown(served: Served) -> None:
+    for path in PAGES:
+        before = served.database.value("select coalesce(max(entry_id), 0) from control.audit")
+        served.get(path, "ursula")
+        served.get(path, "vera")  # refused
+        [entry] = served.database.rows("select * from control.audit where entry_id > :before", before=before)
+        assert (entry["actor"], entry["action"]) == ("ursula", "identity.opened")
+        assert entry["subject"] == (path.removeprefix("api/") or "queue")
+        if "decisions" not in path:
+            assert {"person 2", "person 3"} <= set(entry["details"]["records"])
+            assert "Sample" not in str(entry)

@@ -1,0 +1,186 @@
+"""The chain over the audit trail: it reveals whether an entry was changed, removed or inserted after it was sealed.
+
+Each seal is an HMAC-SHA256 of the seal before it and of its own entry. The key is not in the database. So only a process that has the
+firm's audit key can extend the chain, and nobody without it can repair the chain after a change. A holder of the key could write the
+whole chain anew: published heads (`include.audit.head`) reveal that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from include.errors import ConfigurationError, FatalError
+
+BATCH = 10_000
+"""Entries that are sealed in one transaction, and read at once."""
+LATE = timedelta(hours=3)
+"""Age at which an entry without a seal is reported: entries are sealed every hour."""
+
+_ENTRY = "a.entry_id, a.happened_at, a.database_user, a.actor, a.action, a.subject, a.details::text as details"
+_ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('tributary audit'))")
+_LAST = sa.text("select position, mac from control.audit_seal order by position desc limit 1")
+_UNSEALED = sa.text(f"""
+select {_ENTRY} from control.audit a
+where not exists (select from control.audit_seal s where s.entry_id = a.entry_id) order by a.entry_id limit :batch
+""")  # noqa: S608
+_SEAL = sa.text("""
+insert into control.audit_seal (position, entry_id, key_id, mac)
+select * from unnest(cast(:positions as bigint[]), cast(:entry_ids as bigint[]), cast(:key_ids as text[]), cast(:macs as bytea[]))
+""")
+_SEALED = sa.text(f"""
+select s.position, s.key_id, s.mac, s.entry_id as sealed_id, {_ENTRY}
+from control.audit_seal s left join control.audit a on a.entry_id = s.entry_id order by s.position
+""")  # noqa: S608
+_COUNT_LATE = sa.text("""
+select count(*) from control.audit a
+where a.happened_at < :before and not exists (select from control.audit_seal s where s.entry_id = a.entry_id)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the chain at some time.
+
+    Attributes:
+        position: Position of the last seal, which is the number of sealed entries; 0 for an empty chain.
+        mac: The last seal.
+    """
+
+    position: int = 0
+    mac: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of a verification.
+
+    Attributes:
+        state: One of these:
+
+            - `intact`: every seal fits its entry, and every published head fits the chain.
+            - `edited`: an entry or its seal was changed or removed.
+            - `truncated`: the chain ends before a published head.
+            - `forked`: the chain fits its entries but differs from a published head, so it was written anew.
+        entries: The number of entries that were verified before the first bad one.
+        position: Position of the first bad entry; None if the chain is intact.
+        reason: What is wrong; empty if the chain is intact.
+        late: The number of entries that should have been sealed by now, and are not.
+    """
+
+    state: str
+    entries: int
+    position: int | None = None
+    reason: str = ""
+    late: int = 0
+
+
+def seal(engine: sa.Engine, keys: Mapping[str, bytes]) -> Head:
+    """Extend the chain by all entries that have no seal yet; return its end.
+
+    Args:
+        engine: The database, as the loading role.
+        keys: The audit keys by key id; the last one seals.
+    """
+    key_id, key = list(keys.items())[-1]
+    while True:
+        with engine.begin() as connection:
+            connection.execute(_ONE_AT_A_TIME)
+            head = _read_head(connection)
+            entries = [dict(row) for row in connection.execute(_UNSEALED, {"batch": BATCH}).mappings()]
+            if not entries:
+                return head
+            macs = list(_chain(key, head.mac, entries))
+            positions = range(head.position + 1, head.position + len(entries) + 1)
+            connection.execute(
+                _SEAL,
+                {
+                    "positions": list(positions),
+                    "entry_ids": [entry["entry_id"] for entry in entries],
+                    "key_ids": [key_id] * len(entries),
+                    "macs": macs,
+                },
+            )
+
+
+def read_head(engine: sa.Engine) -> Head:
+    """Return the end of the chain."""
+    with engine.connect() as connection:
+        return _read_head(connection)
+
+
+def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] = ()) -> Verdict:
+    """Compare every seal with its entry, and the chain with the published heads.
+
+    Args:
+        engine: The database; reading `control` is enough.
+        keys: All audit keys that were ever used, by key id.
+        heads: The published heads.
+
+    Raises:
+        ConfigurationError: A seal was made with a key that is not in `keys`.
+    """
+    published = {head.position: head.mac for head in heads if head.position}
+    position, mac, fork = 0, b"", None
+    with engine.connect() as connection:
+        late = int(connection.scalar(_COUNT_LATE, {"before": datetime.now(UTC) - LATE}) or 0)
+        for row in connection.execution_options(yield_per=BATCH).execute(_SEALED).mappings():
+            if reason := _find_fault(dict(row), position, mac, keys):
+                return Verdict("edited", position, position + 1, reason, late)
+            position, mac = row["position"], bytes(row["mac"])
+            if fork is None and published.get(position, mac) != mac:
+                fork = position
+    if fork is not None:
+        return Verdict("forked", fork - 1, fork, "The chain differs from a published head", late)
+    if position < max(published, default=0):
+        reason = f"The chain ends before the published head at position {max(published)}"
+        return Verdict("truncated", position, position + 1, reason, late)
+    return Verdict("intact", position, late=late)
+
+
+def require_intact(verdict: Verdict) -> None:
+    """Raise `FatalError` unless the chain is intact and every entry that should have been sealed is."""
+    if verdict.state != "intact":
+        raise FatalError(
+            f"The audit trail is {verdict.state}: {verdict.reason}. Keep the database as it is, and inform the security officer",
+            position=verdict.position, intact_entries=verdict.entries,
+        )  # fmt: skip
+    if verdict.late:
+        raise FatalError("Entries of the audit trail have no seal yet: run the DAG audit_trail", entries=verdict.late)
+
+
+def _read_head(connection: sa.Connection) -> Head:
+    last = connection.execute(_LAST).first()
+    return Head(last.position, bytes(last.mac)) if last else Head()
+
+
+def _find_fault(row: Mapping[str, Any], position: int, mac: bytes, keys: Mapping[str, bytes]) -> str:
+    """Return what is wrong with a seal that should follow `position` and `mac`; empty if nothing is."""
+    if row["position"] != position + 1:
+        return f"The seals of {row['position'] - position - 1} entries are missing"
+    if row["entry_id"] is None:
+        return f"Entry {row['sealed_id']} was removed"
+    if row["key_id"] not in keys:
+        raise ConfigurationError("An audit key is missing from tributary_keys", key_id=row["key_id"])
+    if not hmac.compare_digest(next(_chain(keys[row["key_id"]], mac, [row])), bytes(row["mac"])):
+        return f"Entry {row['entry_id']} or its seal was changed"
+    return ""
+
+
+def _chain(key: bytes, mac: bytes, entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """Yield the seal of each entry, the first of which follows `mac`."""
+    for entry in entries:
+        content = [
+            entry["entry_id"],
+            entry["happened_at"].astimezone(UTC).isoformat(timespec="microseconds"),
+            *(entry[name] for name in ("database_user", "actor", "action", "subject", "details")),
+        ]
+        mac = hmac.new(key, mac + json.dumps(content).encode(), hashlib.sha256).digest()
+        yield mac

@@ -1,0 +1,229 @@
+"""The chain over the audit trail reveals every change, also one by the database's owner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from include.audit import chain, trail
+from include.audit.chain import Head, Verdict
+from include.audit.head import Heads
+from include.errors import ConfigurationError, FatalError
+from tests.conftest import Database
+
+KEYS = {"first": bytes(32)}
+DAY = date(2026, 11, 27)
+
+
+@pytest.fixture
+def owner(database: Database) -> Iterator[psycopg.Connection]:
+    """The database's owner, who has removed what protects the tables."""
+    with psycopg.connect(database.url("tributary_migrate"), autocommit=True) as connection:
+        for table in ("audit", "audit_seal"):
+            connection.execute(f"alter table control.{table} disable trigger only_grows")
+        connection.execute("alter table control.audit_seal drop constraint audit_seal_entry_id_fkey")
+        yield connection
+
+
+def record(engine: sa.Engine, count: int = 5) -> None:
+    with engine.begin() as connection:
+        for number in range(count):
+            trail.record(connection, "Pat", "document.opened", f"d{number}", {"number": number})
+
+
+def state(verdict: Verdict) -> tuple[str, int | None]:
+    return verdict.state, verdict.position
+
+
+def test_an_untouched_trail_is_intact_and_grows(engine: sa.Engine) -> None:
+    assert state(chain.verify(engine, KEYS)) == ("intact", None)
+    assert chain.seal(engine, KEYS) == Head()
+    record(engine)
+    head = chain.seal(engine, KEYS)
+    record(engine)
+    heads = [head, chain.seal(engine, KEYS), chain.seal(engine, KEYS)]
+    assert [each.position for each in heads] == [5, 10, 10]
+    assert chain.read_head(engine) == heads[-1]
+    assert chain.verify(engine, KEYS, heads) == Verdict("intact", 10)
+
+
+def test_entries_are_sealed_in_batches(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "BATCH", 2)
+    record(engine)
+    assert chain.seal(engine, KEYS).position == 5
+    assert chain.verify(engine, KEYS).entries == 5
+
+
+def test_an_entry_that_commits_late_is_sealed_after_newer_ones(engine: sa.Engine) -> None:
+    with engine.connect() as late:
+        trail.record(late, "Pat", "document.opened", "late")
+        record(engine, 2)
+        assert chain.seal(engine, KEYS).position == 2
+        late.commit()
+    assert chain.seal(engine, KEYS).position == 3
+    assert state(chain.verify(engine, KEYS)) == ("intact", None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update control.audit set actor = 'Sam' where entry_id = {id}",
+        "update control.audit set details = details || jsonb '{{\"number\": 7}}' where entry_id = {id}",
+        "update control.audit set happened_at = happened_at - interval '1 day' where entry_id = {id}",
+        "update control.audit set subject = 'd9' where entry_id = {id}",
+        "update control.audit set action = 'report.opened' where entry_id = {id}",
+        "update control.audit set database_user = 'tributary_web' where entry_id = {id}",
+        "delete from control.audit where entry_id = {id}",
+        "update control.audit_seal set mac = sha256('') where position = 3",
+        "delete from control.audit_seal where position = 3",
+        "delete from control.audit_seal where position = 3; update control.audit_seal set position = position - 1 where position > 3",
+    ],
+)
+def test_a_change_by_the_owner_is_found_at_its_position(
+    engine: sa.Engine, owner: psycopg.Connection, change: str
+) -> None:
+    record(engine)
+    chain.seal(engine, KEYS)
+    row = owner.execute("select entry_id from control.audit_seal where position = 3").fetchone()
+    assert row
+    owner.execute(change.format(id=row[0]).encode())
+    assert state(chain.verify(engine, KEYS)) == ("edited", 3)
+
+
+def test_a_cut_end_is_found_by_a_published_head(engine: sa.Engine, owner: psycopg.Connection) -> None:
+    record(engine)
+    head = chain.seal(engine, KEYS)
+    owner.execute("delete from control.audit_seal where position > 3")
+    owner.execute("delete from control.audit where entry_id not in (select entry_id from control.audit_seal)")
+    assert state(chain.verify(engine, KEYS)) == ("intact", None)
+    assert state(chain.verify(engine, KEYS, [head])) == ("truncated", 4)
+
+
+def test_a_chain_written_anew_with_the_key_is_found_by_a_published_head(
+    engine: sa.Engine, owner: psycopg.Connection
+) -> None:
+    record(engine)
+    head = chain.seal(engine, KEYS)
+    owner.execute("delete from control.audit_seal")
+    owner.execute("update control.audit set actor = 'Sam'")
+    chain.seal(engine, KEYS)
+    assert state(chain.verify(engine, KEYS)) == ("intact", None)
+    assert state(chain.verify(engine, KEYS, [head])) == ("forked", 5)
+
+
+def test_a_seal_under_another_key_is_not_accepted(engine: sa.Engine) -> None:
+    record(engine)
+    chain.seal(engine, {"first": b"another key of the same id"})
+    assert state(chain.verify(engine, KEYS)) == ("edited", 1)
+
+
+def test_after_a_rotation_both_keys_verify(engine: sa.Engine) -> None:
+    record(engine)
+    chain.seal(engine, KEYS)
+    record(engine)
+    rotated = {**KEYS, "second": b"2" * 32}
+    chain.seal(engine, rotated)
+    assert chain.verify(engine, rotated).entries == 10
+    with pytest.raises(ConfigurationError, match=r"missing.*key_id=second"):
+        chain.verify(engine, KEYS)
+
+
+def test_entries_that_were_not_sealed_for_hours_are_counted(engine: sa.Engine, owner: psycopg.Connection) -> None:
+    record(engine, 2)
+    assert chain.verify(engine, KEYS).late == 0
+    owner.execute("update control.audit set happened_at = happened_at - interval '4 hours'")
+    assert chain.verify(engine, KEYS).late == 2
+    with pytest.raises(FatalError, match=r"have no seal yet.*entries=2"):
+        chain.require_intact(chain.verify(engine, KEYS))
+
+
+@pytest.mark.parametrize(
+    "role", ["tributary_load", "tributary_read", "tributary_web", "tributary_api", "tributary_migrate"]
+)
+@pytest.mark.parametrize("statement", ["update control.audit set actor = 'Sam'", "delete from control.audit", "truncate control.audit cascade",
+                                       "update control.audit_seal set position = 9", "delete from control.audit_seal"])  # fmt: skip
+def test_no_role_changes_the_trail(engine: sa.Engine, database: Database, role: str, statement: str) -> None:
+    record(engine)
+    chain.seal(engine, KEYS)
+    with psycopg.connect(database.url(role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement.encode())
+
+
+def test_the_time_and_the_role_of_an_entry_are_the_sessions(engine: sa.Engine, database: Database) -> None:
+    record(engine, 1)
+    columns = "happened_at, database_user, actor, action, subject, details"
+    insert = f"insert into control.audit ({columns}) values ('2000-01-01', 'x', 'x', 'x', 'x', '{{}}')"
+    with (
+        psycopg.connect(database.url("tributary_load")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(insert.encode())
+    [entry] = database.rows("select *, now() - happened_at < interval '1 minute' as is_new from control.audit")
+    assert (entry["database_user"], entry["is_new"]) == ("tributary_load", True)
+
+
+@pytest.mark.parametrize(
+    ("role", "action"),
+    [("tributary_load", "data.loaded"), ("tributary_web", "identity.decided"), ("tributary_api", "document.opened")],
+)
+def test_no_role_writes_entries_about_what_it_did_not_do(database: Database, role: str, action: str) -> None:
+    with (
+        psycopg.connect(database.url(role)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="Only the database"),
+    ):
+        connection.execute("select control.record_audit('Pat', %s, 'x', '{}')", [action])
+
+
+class TestPublishedHeads:
+    HEAD = Head(7, b"\x07" * 32)
+
+    def test_are_written_once_a_day_and_read_again(self, tmp_path: Path) -> None:
+        heads = Heads(str(tmp_path / "audit"), KEYS)
+        assert not heads.publish(DAY, Head())
+        assert list(heads.read()) == []
+        assert heads.publish(DAY, self.HEAD)
+        assert not heads.publish(DAY, Head(8, b"\x08" * 32))
+        assert list(heads.read()) == [self.HEAD]
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+    @given(data=st.data())
+    def test_are_refused_if_any_byte_changed(self, tmp_path: Path, data: st.DataObject) -> None:
+        folder = tmp_path / "bytes"
+        path = folder / f"{DAY}.json"
+        path.unlink(missing_ok=True)
+        heads = Heads(str(folder), KEYS)
+        heads.publish(DAY, self.HEAD)
+        content = bytearray(path.read_bytes())
+        content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 127))
+        path.write_bytes(content)
+        try:
+            read = list(heads.read())
+        except (FatalError, ConfigurationError):
+            return
+        assert read == [self.HEAD]  # a change of white space
+
+    def test_are_refused_under_another_day(self, tmp_path: Path) -> None:
+        heads = Heads(str(tmp_path), KEYS)
+        heads.publish(DAY, self.HEAD)
+        (tmp_path / f"{DAY}.json").rename(tmp_path / "2026-11-28.json")
+        with pytest.raises(FatalError, match="altered or renamed"):
+            list(heads.read())
+
+    def test_of_another_key_are_refused(self, tmp_path: Path) -> None:
+        Heads(str(tmp_path), {"first": b"another"}).publish(DAY, self.HEAD)
+        with pytest.raises(FatalError, match="altered or renamed"):
+            list(Heads(str(tmp_path), KEYS).read())
+        with pytest.raises(ConfigurationError, match="key_id=first"):
+            list(Heads(str(tmp_path), {"second": b"2"}).read())
+
+    def test_hold_no_key(self, tmp_path: Path) -> None:
+        Heads(str(tmp_path), KEYS).publish(DAY, self.HEAD)
+        assert json.loads((tmp_path / f"{DAY}.json").read_text()).keys() == {"position", "mac", "key_id", "signature"}
