@@ -57,12 +57,12 @@ class Column:
 
 
 def column(name: str, source: str, type: str, *, required: bool = False, rounded: bool = False) -> Column:
-    """Declare a field that is staged."""
+    """Declare a field that is staged; the arguments are those of `Column`."""
     return Column(name, source, type, required=required, rounded=rounded)
 
 
 def sensitive(name: str, source: str) -> Column:
-    """Declare a field that is staged only as keyed hash and last four characters, never in clear."""
+    """Declare a field that is staged only as keyed hash and last four characters, never in clear; for the arguments see `Column`."""
     return Column(name, source, STRING, kind="sensitive")
 
 
@@ -102,8 +102,9 @@ class Table:
         page_rows: Rows requested per call.
         money: Staged column whose sum is the table's control total.
         references: Staged column -> parent table. Each value must be a key of the parent table on the same day.
-        agrees: `(column, table, money column)`: for each value of `column`, the sum of this table's money must equal the money
-            column of the other table's row with the same value, within `total_tolerance_usd` of the vendor.
+        agrees: `(column, table, money column)`, such as the account, the table of accounts and its column with the account's value. The
+            sums of this table's money per `column` must equal the money column of the other table, within the vendor's
+            `total_tolerance_usd`.
         as_of: For snapshots: the staged column with the date of a row; None if rows have none.
         selected: Parameter that requests single rows by their keys, separated by commas; empty if the vendor has none.
     """
@@ -215,8 +216,8 @@ class Beside:
 
     Attributes:
         columns: The staged columns that the map needs.
-        found_by: Column of the other table -> column of the map's own table with the same value. If a row of the other table is
-            dead, only the rows of the own table with its values are uncertain. Empty: all rows are uncertain.
+        found_by: Column of the other table -> column of the map's own table with the same value. A dead row of the other table makes
+            only the rows with the same values uncertain. Empty: a dead row makes all rows uncertain.
         is_optional: Whether the table may be missing from a run. Then the map reads the table's last loaded rows, or none.
     """
 
@@ -235,7 +236,7 @@ class EntityMap:
         columns: Canonical column -> staged column name, `derived(...)` or `constant(...)`.
         merged: Whether several staged rows may describe the same entity (a security in every position). One row is produced: the
             newest by the entity's version, or the first if the entity has no version. The others are counted as merged.
-        summed: Canonical columns whose values are summed over the merged rows. If set, the first row is produced.
+        summed: Canonical columns whose values are summed over the merged rows. The other columns are those of the first row.
         dropped: Rule name -> function. Rows for which it returns true are dropped, and counted under the rule's name.
         split: Function that replaces each staged row by any number of rows (one per element of a list, for example).
             Parameters: a table with the columns `takes`, then one table per entry of `beside`.

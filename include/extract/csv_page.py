@@ -212,8 +212,9 @@ def _dump_rows(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
 
 
 def _fragment(json_text: str | None, text: str | None) -> object:
-    """Return a cell as a value for `orjson`: the JSON text unquoted, or the original text as a string if the cell is not valid.
+    """Return a cell as a value that `orjson` can serialize.
 
-    Staging then reports such a string as a fault of the row.
+    If the cell has a `json_text`, it is written as it is, without quotes. Otherwise the cell is not valid: its original text becomes a
+    string, which staging reports as a fault of the row.
     """
     return text if json_text is None else orjson.Fragment(json_text)

@@ -39,8 +39,8 @@ class Clusters:
         count: Number of records.
         evidence: Fields that separate people.
         apart: Pairs of records that a reviewer decided are different.
-        members: Per record: its household at its vendor, and a number of the household's member that it describes; None for no
-            constraint. Two members of one household are two people.
+        members: Per record: the number of its household at its vendor, and the number of the household's member that it describes. Two
+            members of one household are two people. None: the record has no such constraint.
     """
 
     count: int
@@ -127,7 +127,7 @@ def _root(parent: list[int], record: int) -> int:
 def is_slip(left: str, right: str) -> bool:
     """Return whether two numbers differ by one typing error: a digit wrong, missing, doubled or swapped with its neighbor.
 
-    Equal numbers count as a slip, too. Two different hashes never do: texts of more than 16 characters are taken for hashes.
+    Also true for equal numbers. Always false for hashes, even for equal ones; a text of more than 16 characters is taken for a hash.
     """
     if len(left) > 16 or abs(len(left) - len(right)) > 1:
         return False

@@ -50,7 +50,7 @@ MOST_ALIKE = 60
 """An e-mail, telephone number or tax id that is in more records than this is taken for a placeholder."""
 
 MOST_BORN = 20
-"""A birth date is taken for a placeholder if it has more than this many times the average number of records of a birth date."""
+"""A birth date is taken for a placeholder if its number of records is more than this many times the average of all birth dates."""
 
 _UNIQUE = ("email", "home_email", "phone", "tax")
 _PLACEHOLDER_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])

@@ -138,7 +138,7 @@ def _to_mapping(known: pa.Table) -> dict[int, int]:
 def _map_people(linked: Linked) -> dict[int, int]:
     """Return record id -> id of the record that represents it; records that represent themselves are left out.
 
-    The second person of a joint record has no record of its own, and is left out too.
+    The second person of a joint record has no record of its own, and is also left out.
     """
     people: dict[int, list[int]] = defaultdict(list)
     for record, person in zip(*(linked.clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True):

@@ -157,7 +157,15 @@ def fingerprint(tables: Sequence[pa.Table]) -> str:
 def store_identities(
     connection: sa.Connection, entity: str, identities: Mapping[int, int], how: str, run_id: str
 ) -> int:
-    """Store record -> representing record, with history; return the number of records whose identity changed."""
+    """Store which record represents each record, with history; return the number of records whose identity changed.
+
+    Args:
+        connection: The transaction of the run.
+        entity: The entity of the records.
+        identities: Record id -> id of the record that represents it.
+        how: What matched the records; it is stored with each identity.
+        run_id: The run.
+    """
     pairs = pa.table({"id": list(identities), "identity_id": list(identities.values())}, schema=_PAIR)
     copy_in(connection, "found", _PAIR, [pairs])
     # Don't use the transaction's start time: this run may have waited for a run that began later.

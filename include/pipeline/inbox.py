@@ -89,7 +89,7 @@ def drain(vendor_run: VendorRun, *, budget_s: float = 240.0) -> int:
 
     Raises:
         RowsFailed: At least one delivery could not be loaded. All are marked as processed, the failed ones with their error.
-        TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch stays pending.
+        TributaryError: A step of `include.pipeline.vendor_day` failed; the batch stays pending.
     """
     engine, vendor = vendor_run.site.engine, vendor_run.vendor
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
@@ -331,7 +331,7 @@ def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError
 
     Raises:
         FatalError: The vendor refuses our credentials, or its rows can't be loaded.
-        RetriableError: As the steps of `include.pipeline.vendor_day` raise.
+        RetriableError: A step of `include.pipeline.vendor_day` failed and may succeed later.
     """
     refused: dict[str, FatalError] = {}
     waiting = [tuple(keys[first : first + KEYS]) for first in range(0, len(keys), KEYS)]

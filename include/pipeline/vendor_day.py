@@ -209,7 +209,7 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
         BalanceError: The day does not balance, dead letters do not explain the difference, and no operator accepts it. The warehouse
             keeps its last good day. The differences are in `control.reconciliation`, `control.roll_forward_break` and
             `control.control_total_break`.
-        TributaryError: As `warehouse.load` raises.
+        TributaryError: Any error of `warehouse.load.load`.
     """
     checks: list[Check] = []
     vendor, run, engine = vendor_run.vendor, vendor_run.run, vendor_run.site.engine

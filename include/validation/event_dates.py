@@ -24,7 +24,7 @@ _RANGE = "expect_column_values_to_be_between"
 def find_date_ranges(vendor: Vendor, table: Table) -> list[Expectation]:
     """Return the expectations of a table's suite that are ranges of dates or times.
 
-    None for a table that arrives only by webhook, because it has no suite.
+    The list is empty for a table that arrives only by webhook, because it has no suite.
     """
     if isinstance(table.shape, Pushed):
         return []

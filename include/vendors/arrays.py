@@ -97,7 +97,7 @@ def ratio(values: pa.Array) -> pa.Array:
 
 
 def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
-    """Left-join two tables by key, and add the column `row` (the place of the left row), as a map's `split` must."""
+    """Left-join two tables by key, and add the column `row` (the index of the left row), which the result of a map's `split` must have."""
     import pyarrow as pa
 
     numbered = left.append_column("row", pa.array(range(left.num_rows), pa.int64()))

@@ -44,7 +44,8 @@ def load(
         pull: The pull that was copied.
         source_run_id: Written on every new row.
         is_past: Whether the pull is historical. Its rows do not state what was true on that date.
-        uncertain: Keys of rows whose nulls mean unknown, because the value is in another table's dead letter: stored values stay.
+        uncertain: Keys of rows in which a null means unknown, because a dead letter of another table contains the value. In these rows,
+            a null keeps the stored value.
         is_partial: Whether another table describes the instances, and these rows only refer to them. They add missing instances and
             change none.
 

@@ -224,8 +224,8 @@ def compare_ids(before: pa.Table, after: pa.Table) -> dict[str, float]:
     """Compare the ids of the linked persons before and after records were added.
 
     Returns:
-        Shares (0-1) of the former persons. `kept`: all their records still have the same id. `merged`: all have another id now. `cut`: they
-        have several ids now.
+        Shares (0-1) of the persons in `before`. `kept`: all their records still have the same id. `merged`: all have another id now. `cut`:
+        they have several ids now.
     """
     person = dict(zip(after["record_id"].to_pylist(), after["person_id"].to_pylist(), strict=True))
     now = defaultdict(set)

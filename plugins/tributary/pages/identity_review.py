@@ -114,19 +114,19 @@ def _database() -> Engine:
 
 @app.get("/")
 def show_queue(offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
-    """Return the page of pairs that wait for a decision."""
+    """Return the page of pairs that wait for a decision; `recorded` is the id of a decision to confirm to the user (0 for none)."""
     return _queue(offset, _confirm(recorded))
 
 
 @app.get("/links")
 def show_links(name: Text = "", offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
-    """Return the page of links."""
+    """Return the page of links; `recorded` is the id of a decision to confirm to the user (0 for none)."""
     return _links(name, offset, _confirm(recorded))
 
 
 @app.get("/decisions")
 def show_decisions(undone: Offset = 0) -> HTMLResponse:
-    """Return the page of decisions."""
+    """Return the page of decisions; `undone` is the id of an undone decision to confirm to the user (0 for none)."""
     return _decisions(f"Decision {undone} was undone." if undone else "")
 
 
