@@ -97,7 +97,7 @@ class Answers:
             connection.execute(_STORE, values)
 
     def take_etags(self, keys: Collection[str]) -> dict[str, str]:
-        """Return the ETags of responses that earlier runs stored: request key -> ETag.
+        """Return the ETags of responses that earlier runs stored, by request key.
 
         Leaves out a response that was requested in the last `REST_S` seconds. Each response in the result counts as requested now.
         """

@@ -65,8 +65,12 @@ class CsvReader(PageReader):
     def _check_header(self, header: list[str]) -> None:
         """Raise SchemaDrift if the header differs too much from the declaration.
 
-        That is, if it contains a name twice or no declared name; if a required column is missing; or if any column is missing and
-        there is an undeclared one (a renamed column).
+        This is the case if the header
+
+        - contains a name twice;
+        - contains no declared name;
+        - lacks a required column;
+        - lacks an optional column and contains an undeclared one, because the column was probably renamed.
         """
         staged = {col.source: col.required for col in self.table.columns if col.kind != "ignored"}
         names, known = set(header) - {""}, set(header) & self._declared

@@ -34,7 +34,7 @@ def list_keys(
     *,
     is_keyed: bool,
 ) -> list[Keys]:
-    """Return the keys to request: one mapping of parent column -> value per call.
+    """Return the keys to request: one per call, each with its values by parent column.
 
     They come from the selected keys, if these are keys of the parent. Otherwise they come from the parent's partition, sorted and
     without duplicates.

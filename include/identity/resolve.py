@@ -136,7 +136,7 @@ def _to_mapping(known: pa.Table) -> dict[int, int]:
 
 
 def _map_people(linked: Linked) -> dict[int, int]:
-    """Return record id -> id of the record that represents it; records that represent themselves are left out.
+    """Return the id of the record that represents each record, by record id; records that represent themselves are left out.
 
     The second person of a joint record has no record of its own, and is also left out.
     """
@@ -149,7 +149,7 @@ def _map_people(linked: Linked) -> dict[int, int]:
 
 
 def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Table) -> dict[int, int]:
-    """Return household id -> id of the household that represents it; households that represent themselves are left out.
+    """Return the id of the household that represents each household, by household id; without those that represent themselves.
 
     The household with the smallest id represents the others. A household that represented one of them before continues to do so, even if
     the vendor no longer lists it.

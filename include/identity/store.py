@@ -194,14 +194,14 @@ def store_reasons(connection: sa.Connection, entity: str, links: pa.Table, revie
 
 
 def store_conflicts(connection: sa.Connection, conflicts: Sequence[Conflict], run_id: str) -> None:
-    """Replace the conflicts of securities by those of this run; conflicts that existed before keep their time."""
+    """Replace the conflicts of securities by those of this run; conflicts that existed before keep the time of their first record."""
     connection.execute(_FORGET_CONFLICTS, {"numbers": [each.number for each in conflicts]})
     if conflicts:
         connection.execute(_STORE_CONFLICT, [asdict(each) | {"run_id": run_id} for each in conflicts])
 
 
 def read_household_ids(connection: sa.Connection) -> dict[tuple[str, str], int]:
-    """Read (vendor, household key) -> our id."""
+    """Return our id of each household, by vendor and the vendor's household key."""
     return {(row.vendor, row.household): row.household_id for row in connection.execute(_HOUSEHOLDS)}
 
 

@@ -253,7 +253,7 @@ def _load_rows(vendor_run: VendorRun, deliveries: Sequence[Pending]) -> _Batch:
 
 
 def _load_keys(vendor_run: VendorRun, batch: _Batch) -> dict[int, str | None]:
-    """Pull the rows of a batch's keys from the vendor and load them; return inbox id -> error of each delivery, None for success."""
+    """Pull the rows of a batch's keys from the vendor and load them; return the error of each delivery, by inbox id; None for success."""
     if not batch.keys:
         return {}
     refused = _look_up(vendor_run, sorted(batch.keys))
@@ -325,7 +325,7 @@ def _load(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
 
 
 def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError]:
-    """Pull the rows of keys from the vendor and load them; return key -> error of the keys that the vendor refuses.
+    """Pull the rows of keys from the vendor and load them; return the errors of the keys that the vendor refuses, by key.
 
     A webhook may contain a forged key, so a refused key is not an error of the run.
 

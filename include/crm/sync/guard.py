@@ -16,7 +16,12 @@ class Concern:
 
     Attributes:
         entity: The object.
-        question: The kind of change. `change`: many records change; `close`: many accounts close; `worth`: the total worth changes much.
+        question: The kind of change:
+
+            - `change`: many records change.
+            - `close`: many accounts close.
+            - `worth`: the total worth changes much.
+
         records: The number of records, or for `worth` the change in dollars. An approval allows that many.
         reason: The change, in words.
     """
