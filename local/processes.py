@@ -167,7 +167,7 @@ class Processes:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Lock the record, so that no other command changes it at the same time."""
+        """Lock the record during the block, so that no other command changes it at the same time."""
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.state_dir / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -130,6 +130,6 @@ def _near(left: Decimal | None, right: Decimal | None) -> bool | None:
 
 
 def _words(institution: str | None) -> set[str]:
-    """Return the distinctive words of an institution's name: `Charles Schwab & Co., Inc.` -> charles, schwab."""
+    """Return the distinctive words of an institution's name, such as `charles` and `schwab` for `Charles Schwab & Co., Inc.`."""
     words = re.split(r"[\s,&+-]+", names.plain(institution))
     return {word for word in words if word and word not in _COMMON_WORDS} or {word for word in words if word}

@@ -99,7 +99,7 @@ def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
 
 
 def read_street(text: str) -> tuple[str | None, str | None]:
-    """Return the house number and street name of a line: `12 North Main St, Apt 4` -> 12, `n main`."""
+    """Return the house number and street name of a line, such as `12` and `n main` for `12 North Main St, Apt 4`; None if missing."""
     words = re.sub(r"[,&+-]", " ", names.plain(text.replace("#", " unit "))).split()
     parts: list[str] = []
     skip = False

@@ -84,7 +84,7 @@ def resolve(
 def resolve_within(
     db: sa.Connection, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
 ) -> Resolved | None:
-    """Do the same as `resolve` in the caller's transaction, which the caller commits or rolls back."""
+    """Do the same as `resolve`, in a transaction that the caller commits or rolls back; return None if nothing changed."""
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
     store.rank_vendors(db, vendors)

@@ -63,6 +63,8 @@ def find_closed(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     Why: assets leave; standing orders, billing and beneficiaries must follow.
     Threshold: none. Measure: the account's value on the previous day, dollars.
     Closes: after the rule's `open_days`, because a closing is an event of one day.
+
+    Returns None if there is no previous day to compare with.
     """
     if snapshot.before is None:
         return None

@@ -29,6 +29,8 @@ def find_unplanned_distributions(view: HouseholdView, policy: Policy) -> pa.Tabl
         On the birth year 1959 the act contradicts itself, so the proposed regulation of 19 July 2024 (89 FR 58644) is used.
         Measure: dollars in those accounts.
     Closes: a plan is changed, or those accounts are empty.
+
+    Returns None if the firm has no plans.
     """
     if not view.plans.num_rows:
         return None

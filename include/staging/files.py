@@ -242,7 +242,7 @@ def total(rows: pa.Table, column: str) -> Decimal:
 
 @contextlib.contextmanager
 def _translate_errors(path: str) -> Iterator[None]:
-    """Translate storage errors; let FileNotFoundError pass through."""
+    """Translate the storage errors that the block raises; let FileNotFoundError pass through."""
     try:
         yield
     except Exception as error:
