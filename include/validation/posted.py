@@ -8,8 +8,8 @@ mispriced_ratio  share of transactions whose price contradicts quantity and amou
                  price of about 1, as for cash: those whose quantity and amount are not about equal. Of the others: those whose price is
                  about quantity / amount, the reciprocal of the right price
 
-The roll-forward compares units of positions. It takes a trade date before the last snapshot for a late entry, notices a wrong amount only
-if the amount changes cash, and can't run on the first day. All shares ignore a few rows (`matched.eased_share`).
+The roll-forward compares units of positions. It treats a trade date before the last snapshot as a late entry. It notices a wrong amount
+only if the amount changes cash. It can't run on the first day. All shares ignore a few rows (`matched.eased_share`).
 """
 
 from __future__ import annotations
