@@ -4,13 +4,18 @@ A run resolves identities across vendors, evaluates the business rules, compares
 and sends the changes. It holds back
 
 - the rows of a vendor whose newest day is not reconciled;
-- an object with a large change, until a user approves it in the DAG `approve_salesforce`. By default, a change is large if it is a first
-  load of more than 200 records, changes more than 200 records and 30 % of the object, closes more than 25 accounts, or changes the total
-  worth by more than 20 %;
+- an object with a large change, until a user approves it in the DAG `approve_salesforce`;
 - an object whose sync fails;
 - the records that refer to any of these.
 
-All other changes are sent. To stop every run from writing, set the Variable `tributary_crm_paused` to `true`.
+All other changes are sent. By default, a change of an object is large if it
+
+- is a first load of more than 200 records;
+- changes more than 200 records, and more than 30 % of the object's records;
+- closes more than 25 accounts;
+- changes the total worth by more than 20 %.
+
+To stop every run from writing, set the Variable `tributary_crm_paused` to `true`.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def vendor_day(vendor: Vendor) -> None:
 
 
 def vendor_on_demand(vendor: Vendor) -> None:
-    """Create the DAG that refreshes single clients of a vendor, or single rows of its key table if that is another table."""
+    """Create the DAG that refreshes single rows of a vendor's key table, such as clients or envelopes."""
     noun = find_key_table(vendor)
 
     @dag(

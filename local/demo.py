@@ -197,10 +197,13 @@ class Demo:
         return settings
 
     def _find_households(self, requested: int | None) -> int:
-        """Return the number of households of the existing firm, or else the number to generate.
+        """Return the number of households of the existing firm; without one, return the number to generate.
+
+        Args:
+            requested: Number of households that the user requests; None means any number: 200 for a new firm.
 
         Raises:
-            ConfigurationError: The existing firm has another number. It can't be replaced, because its data are loaded.
+            ConfigurationError: A firm with another number of households exists; `make clean` deletes it.
         """
         path = self.folder / "sandbox" / "firm.json"
         if not path.exists():

@@ -167,7 +167,7 @@ class Processes:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Lock the record, so that no other command changes it at the same time."""
+        """Lock the record during the block, so that no other command changes it at the same time."""
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.state_dir / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -194,7 +194,7 @@ def find_free_port(preferred: int | None = None) -> int:
 
 
 def _is_alive(process: Process) -> bool:
-    """Return whether the recorded process is alive. A zombie is not, and another process with the same pid does not count."""
+    """Return whether the recorded process is alive; false for a zombie, and if another process now has the pid."""
     with suppress(psutil.NoSuchProcess):
         found = psutil.Process(process.pid)
         return _is_born_with(found, process) and _is_running(found)
@@ -212,7 +212,15 @@ def _is_born_with(found: psutil.Process, process: Process) -> bool:
 
 
 def _stop(process: Process, others: set[int]) -> bool:
-    """Terminate the process and its children, wait, then kill those that still run or have started since; return whether any ran."""
+    """Terminate a process and its children, and wait; then kill those that still run, and those that have started since.
+
+    Args:
+        process: The process.
+        others: Session ids of other recorded processes. Children in these sessions are left running.
+
+    Returns:
+        Whether any of them ran.
+    """
     members = _find_members(process, others)
     for member in members:
         with suppress(psutil.NoSuchProcess):
@@ -223,9 +231,9 @@ def _stop(process: Process, others: set[int]) -> bool:
 
 
 def _kill(process: Process, others: set[int], members: Sequence[psutil.Process] = ()) -> None:
-    """Kill the process, its session and those of `members` that still run; repeat while its session starts new processes.
+    """Kill a process, its session and those of `members` that still run; repeat while its session starts new processes.
 
-    Give up if a process survives the kill for `GRACE_SECONDS`.
+    Give up if a process survives the kill for `GRACE_SECONDS`. Children in the sessions `others` are left running.
     """
     left = {member for member in members if _is_running(member)}
     while left := {*left, *_find_members(process, others)}:

@@ -95,7 +95,8 @@ class Hangs:
 
     Attributes:
         processes: The record of the components.
-        worked: When each component last worked, by pid (monotonic seconds). A new one has time to start.
+        worked: When each component last worked, by pid (monotonic seconds). For a new component, this is a time in the future, so that
+            it has time to start.
         due: When to check again (monotonic seconds).
     """
 

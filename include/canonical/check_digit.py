@@ -1,7 +1,7 @@
 """Validate the check digits of CUSIPs and ISINs, one column at a time.
 
-Vendors also put their own symbols and ids into a CUSIP column (cash, private assets). So only values that look like one of these
-can fail; every other value passes:
+Vendors also put their own symbols and ids into a CUSIP column (cash, private assets). So only values of these forms can fail; every
+other value passes:
 
 ISIN                two letters, nine letters or digits, a digit. Fails if the check digit is wrong.
 CUSIP               nine characters: three digits, or a letter and three digits (CINS), then letters, digits or `*@#`, and a digit.

@@ -105,9 +105,10 @@ class FanOut:
         missing: HTTP statuses that mean that the parent row has no rows in this table.
         headers: Header -> value, with `{column}` placeholders as in the path.
         pages: Paging of a response; None for a single page.
-        final: Name of a canonical event with a final state. A parent row whose event is final in the warehouse is not requested
-            again, except by a run for selected keys or a full refresh. Empty: all parent rows are requested.
-        ended: Exception to `final`: (staged column of the parent, its final values). A parent row with any other value is requested.
+        final: Name of a canonical event with a final state. If the warehouse has a parent row's event in its final state, the row is
+            not requested again, except by a run for selected keys or a full refresh. Empty: all parent rows are requested.
+        ended: Exception to `final`: (staged column of the parent, its final values). If the pulled parent row has any other value, the
+            row is requested, even if the warehouse has the final state.
         is_conditional: Whether to send ETags, so that the vendor does not resend an unchanged response. Can't be used with `pages`.
     """
 

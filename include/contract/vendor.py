@@ -41,8 +41,12 @@ class Column:
         name: Staged column name, with unit and origin.
         source: The vendor's field name; or a field that Tributary adds, with a name that begins with `@` or `^` (see `FanOut`, `Nested`).
         type: Type name: one of the constants of this module, such as `MONEY`, or another `decimal(<precision>,<scale>)`.
-        kind: `value` is staged; `sensitive` is staged as `<name>_hash` and `<name>_last4`, never in clear;
-            `ignored` is a known field that is not staged.
+        kind: How the field is staged:
+
+            - `value`: as it is.
+            - `sensitive`: as `<name>_hash` and `<name>_last4`, never in clear.
+            - `ignored`: not at all, although the field is known.
+
         required: A row without a value becomes a dead letter.
         rounded: Whether decimals beyond the type's scale are rounded half even. If false, they make the row a dead letter, except
             for noise of binary floating point, which is always rounded. See `include.extract.number`.
@@ -57,12 +61,12 @@ class Column:
 
 
 def column(name: str, source: str, type: str, *, required: bool = False, rounded: bool = False) -> Column:
-    """Declare a field that is staged."""
+    """Declare a field that is staged; the arguments are those of `Column`."""
     return Column(name, source, type, required=required, rounded=rounded)
 
 
 def sensitive(name: str, source: str) -> Column:
-    """Declare a field that is staged only as keyed hash and last four characters, never in clear."""
+    """Declare a field that is staged only as keyed hash and last four characters, never in clear; for the arguments see `Column`."""
     return Column(name, source, STRING, kind="sensitive")
 
 
@@ -81,8 +85,12 @@ class Table:
         path: Path below the connection's base URL.
         key: Staged columns that identify a row. If users enter the values (names may repeat), the last column must have source `@nth`.
         columns: Every field that the vendor documents: staged, sensitive or ignored by name.
-        pull: `full` requests the current state of all rows (descriptions); `snapshot` requests the state of one business
-            date; `window` requests rows edited since the last pull or, for a past date, rows dated that day.
+        pull: What a pull requests:
+
+            - `full`: the current state of all rows (descriptions).
+            - `snapshot`: the state of one business date.
+            - `window`: the rows edited since the last pull; for a past date, the rows dated that day.
+
         params: Query parameters of every call.
         dated: For `snapshot`, and for `window` on a past date: parameter -> `strftime` pattern. A single parameter is the business
             date. Two are the first and last day of a range; the first is the day after the previous session, to include weekends.
@@ -102,8 +110,9 @@ class Table:
         page_rows: Rows requested per call.
         money: Staged column whose sum is the table's control total.
         references: Staged column -> parent table. Each value must be a key of the parent table on the same day.
-        agrees: `(column, table, money column)`: for each value of `column`, the sum of this table's money must equal the money
-            column of the other table's row with the same value, within `total_tolerance_usd` of the vendor.
+        agrees: `(column, table, money column)`, such as the account, the table of accounts and its column with the account's value. The
+            sums of this table's money per `column` must equal the money column of the other table, within the vendor's
+            `total_tolerance_usd`.
         as_of: For snapshots: the staged column with the date of a row; None if rows have none.
         selected: Parameter that requests single rows by their keys, separated by commas; empty if the vendor has none.
     """
@@ -215,8 +224,8 @@ class Beside:
 
     Attributes:
         columns: The staged columns that the map needs.
-        found_by: Column of the other table -> column of the map's own table with the same value. If a row of the other table is
-            dead, only the rows of the own table with its values are uncertain. Empty: all rows are uncertain.
+        found_by: Column of the other table -> column of the map's own table with the same value. A dead row of the other table makes
+            only the rows with the same values uncertain. Empty: a dead row makes all rows uncertain.
         is_optional: Whether the table may be missing from a run. Then the map reads the table's last loaded rows, or none.
     """
 
@@ -235,7 +244,7 @@ class EntityMap:
         columns: Canonical column -> staged column name, `derived(...)` or `constant(...)`.
         merged: Whether several staged rows may describe the same entity (a security in every position). One row is produced: the
             newest by the entity's version, or the first if the entity has no version. The others are counted as merged.
-        summed: Canonical columns whose values are summed over the merged rows. If set, the first row is produced.
+        summed: Canonical columns whose values are summed over the merged rows. The other columns are those of the first row.
         dropped: Rule name -> function. Rows for which it returns true are dropped, and counted under the rule's name.
         split: Function that replaces each staged row by any number of rows (one per element of a list, for example).
             Parameters: a table with the columns `takes`, then one table per entry of `beside`.

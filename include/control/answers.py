@@ -97,9 +97,9 @@ class Answers:
             connection.execute(_STORE, values)
 
     def take_etags(self, keys: Collection[str]) -> dict[str, str]:
-        """Return the ETags of responses that earlier runs stored: request key -> ETag.
+        """Return the ETags of responses that earlier runs stored, by request key.
 
-        Leaves out a response that was requested in the last `REST_S` seconds. The responses returned count as requested now.
+        Leaves out a response that was requested in the last `REST_S` seconds. Each response in the result counts as requested now.
         """
         values = self._values | {"contract": self.contract, "wanted": list(keys), "rest_s": REST_S}
         with self.engine.begin() as connection:

@@ -52,7 +52,7 @@ def _buckets(name: str, calls: float, seconds: float, burst: int, reserved_ratio
         name: Name of an hourly bucket of the declaration; empty for the vendor's whole budget.
         calls: Maximum calls in `seconds`.
         seconds: Length of the period.
-        burst: Maximum calls at once; reduced to at most half of `calls`.
+        burst: Maximum calls at once. More than half of `calls` is reduced to half.
         reserved_ratio: Share (0-1) of the rate that batch runs leave to on-demand runs; 0 for none.
     """
     burst = max(1, min(burst, int(calls / 2)))

@@ -153,7 +153,7 @@ def insert(
         stage: The stage in which the rows failed.
         partition: Path of the partition that contains the rows.
         dead_letters: The dead letters; at most `_BATCH_SIZE` are in memory at a time.
-        own_day: Whether each day has its own rows (a snapshot). If true, only dead letters of the pull's day are from the same row.
+        own_day: Whether each day has its own rows (a snapshot). If true, a dead letter of another day belongs to another row.
     """
     of = {**asdict(pull), "stage": stage, "partition": partition, "own_day": own_day}
     remaining = iter(dead_letters)

@@ -66,7 +66,7 @@ class Grants:
             ) from None
 
     def exchange(self, grant: str, request: Callable[[str], tuple[str, T]]) -> T:
-        """Exchange a grant's newest refresh token for the next one, and store that one at once.
+        """Exchange a grant's newest refresh token for the next one, and store the next one at once.
 
         Args:
             grant: Name of the grant.

@@ -35,17 +35,18 @@ def open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 @contextmanager
 def take_turn(engine: sa.Engine, *, is_whole: bool) -> Iterator[None]:
-    """Prevent a small sync (of few objects) and another sync from running at the same time.
+    """Run the block as one sync, and keep a small sync (of few objects) from running at the same time as another sync.
 
     - A small sync does not start while another sync runs.
     - A full sync waits up to 30 seconds for a small sync, then starts anyway.
-    - A full sync does not wait for another full sync, which may have been killed. The fences let the newer sync take over.
+    - A full sync does not wait for another full sync, which may have been killed. The newer sync takes over its fences
+      (`include.control.writer`).
 
-    The fences alone are not enough: the newer sync would always win, even a small one over a full one.
+    Fences alone are not enough: the newer sync always takes over, so a small sync would stop a full one.
 
     Args:
         engine: The database.
-        is_whole: Whether this is a full sync.
+        is_whole: Whether this is a full sync; false for a small one.
 
     Raises:
         SyncUnderWay: This is a small sync, and another sync is running.

@@ -175,7 +175,7 @@ class _Tasks:
     def _adopt(self) -> None:
         """Settle the calls that a killed run recorded but did not settle.
 
-        Query Salesforce for the Tasks of each call: those that exist were created, the others were not. Calls that completed Tasks
+        Query Salesforce for the Tasks of each call that created Tasks: only the Tasks that exist were created. Calls that completed Tasks
         are abandoned, because they are safe to repeat.
         """
         with self._db.begin():

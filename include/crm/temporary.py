@@ -1,8 +1,8 @@
 """The temporary tables of a sync: the content of each, the functions that fill and read it, and when it is dropped.
 
-All temporary tables of `include.crm` are declared here. A table exists at most until its connection closes
-(`include.crm.database.open_connection`). A function that reads a table of another module takes the table as a parameter, or names it
-in its docstring.
+All temporary tables of `include.crm` are declared here. A table is dropped at the latest when its connection closes
+(`include.crm.database.open_connection`). If a function reads a table of another module, the table is a parameter or is named in the
+function's docstring.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class BoundedAdapter(HTTPAdapter):
         return manager
 
     def watch(self, connection: HTTPConnection) -> _Watchdog:
-        """Create a watchdog for a connection; `send` finds it as the watchdog of this thread's request."""
+        """Create a watchdog for a connection, and store it as the watchdog of this thread's request, for `send`."""
         self._local.watchdog = watchdog = _Watchdog(connection, self._limits)
         return watchdog
 

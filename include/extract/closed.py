@@ -16,11 +16,12 @@ log = logging.getLogger(__name__)
 def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
     """Request the last day that the vendor has closed for all accounts, except for a few that may be behind.
 
-    The vendor's `closed.tolerated` is the number of accounts that may be behind. If the firm has no more accounts than that, one
-    account in twenty may be behind, so none of fewer than twenty. The accounts that are behind are logged.
+    The number of accounts that may be behind is the vendor's `closed.tolerated`. A small firm, whose accounts are no more than this
+    number, uses one account in twenty instead; with fewer than twenty accounts, none may be behind. The accounts that are behind are
+    logged.
 
     Returns:
-        The last closed day of the first account beyond those that may be behind; None if it has no closed day or there are no accounts.
+        The last day that all other accounts have closed. None if one of these has no closed day, or if there are no accounts.
 
     Raises:
         ConfigurationError: The vendor's declaration has no `closed` request, or the vendor rejects the request.
@@ -40,7 +41,7 @@ def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
 
     top = {probe.top: str(probe.tolerated + 1)} if probe.top else {}
     dated = session.get(probe.path, {**probe.params, **top}, read)
-    # If the response contains all accounts of the firm, one in twenty may be behind, and none of fewer than twenty.
+    # If the response contains all accounts of the firm, one in twenty may be behind; with fewer than twenty, none.
     place = probe.tolerated if len(dated) > probe.tolerated else len(dated) // 20
     closed = dated[place][1] if dated else None
     late = [f"{key} ({day or 'no day'})" for key, day in dated[:place] if day != closed]

@@ -65,8 +65,12 @@ class CsvReader(PageReader):
     def _check_header(self, header: list[str]) -> None:
         """Raise SchemaDrift if the header differs too much from the declaration.
 
-        That is, if it contains a name twice or no declared name; if a required column is missing; or if any column is missing and
-        there is an undeclared one (a renamed column).
+        This is the case if the header
+
+        - contains a name twice;
+        - contains no declared name;
+        - lacks a required column;
+        - lacks an optional column and contains an undeclared one, because the column was probably renamed.
         """
         staged = {col.source: col.required for col in self.table.columns if col.kind != "ignored"}
         names, known = set(header) - {""}, set(header) & self._declared
@@ -212,8 +216,9 @@ def _dump_rows(texts: dict[str, pa.Array], staged: list[Column]) -> bytes:
 
 
 def _fragment(json_text: str | None, text: str | None) -> object:
-    """Return a cell as a value for `orjson`: the JSON text unquoted, or the original text as a string if the cell is not valid.
+    """Return a cell as a value that `orjson` can serialize.
 
-    Staging then reports such a string as a fault of the row.
+    If the cell has a `json_text`, it is written as it is, without quotes. Otherwise the cell is not valid: its original text becomes a
+    string, which staging reports as a fault of the row.
     """
     return text if json_text is None else orjson.Fragment(json_text)

@@ -34,7 +34,7 @@ def list_keys(
     *,
     is_keyed: bool,
 ) -> list[Keys]:
-    """Return the keys to request: one mapping of parent column -> value per call.
+    """Return the keys to request: one per call, each with its values by parent column.
 
     They come from the selected keys, if these are keys of the parent. Otherwise they come from the parent's partition, sorted and
     without duplicates.
@@ -82,7 +82,7 @@ def fan_out(
 ) -> Iterator[bytes]:
     """Request every key of `source` that has no stored response; then yield the rows of all responses as JSON arrays.
 
-    Stored ETags are sent only in a routine run, and only if the run has no stored response yet (it is not a retry). The reason: some
+    Stored ETags are sent only in a routine run, and not in its retries (when the run already has a stored response). The reason: some
     vendors also return "not modified" to calls that come too often.
 
     Raises:

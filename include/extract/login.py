@@ -70,8 +70,8 @@ def log_in(login: Login, at: LoginContext) -> Token:
     """Log in by the declared method and return the token.
 
     Raises:
-        ConfigurationError: The connection lacks a credential or a grant, its private key can't be read, the user does not have the
-            configured account, or the token endpoint returned an unexpected status.
+        ConfigurationError: The connection lacks a credential or a grant, or its private key can't be read. Or the user does not have
+            the configured account, or the token endpoint returned an unexpected status.
         AuthenticationError: The vendor refused user, password, client id or client secret.
         RateLimited: Too many logins. The error contains the seconds to wait if the response states them.
         VendorUnavailable: There was no response, or it has no token.

@@ -2,7 +2,7 @@
 
 The vendor sorts the rows by an id that never changes, and each page overlaps the previous one by a few rows. If rows are removed
 during the pull, the remaining rows move to lower offsets. The next page then begins after a gap: it does not overlap the rows read
-so far. It is requested again at a lower offset, until it does. Rows that were read twice are dropped by key.
+so far. The page is requested again at lower offsets until it overlaps them. Rows that were read twice are dropped by key.
 
 The pull is complete when a page is shorter than the longest page and has no new row. Then every row that existed during the whole
 pull was read.
@@ -42,7 +42,7 @@ class Window:
         page: The page's new rows and new dead rows.
         fetched: Number of rows in the response.
         duplicate: Number of rows left out because their key was read before, in an earlier page or in this one.
-        repeated: The good rows left out whose content is still to be compared with the earlier ones (`include.extract.repeats`);
+        repeated: The good rows that were left out. `include.extract.repeats` compares their content with that of the earlier rows.
             None if there are none.
     """
 

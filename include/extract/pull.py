@@ -117,8 +117,8 @@ def pull(
 def request(vendor: Vendor, table: Table, span: Span, now: datetime) -> tuple[dict[str, str], tuple[str, str] | None]:
     """Return the query parameters of a pull, and its edit window for the manifest.
 
-    The edit window is (from, to) as ISO times; None if the pull requests no window. It ends at `now`. The requested window ends a day
-    later.
+    The edit window is (from, to) as ISO times; None if the pull requests no window. In the manifest, it ends at `now`. In the query
+    parameters, it ends a day after `now`.
     """
     params = {**table.params, **(table.when_past if span.is_past else {})}
     if span.selected and table.selected:
@@ -231,8 +231,8 @@ def _identify(row: DeadRow) -> str:
 def _settle(tally: _Tally, table: Table, repeats: Repeats, writer: PartWriter) -> None:
     """Resolve the rows of several responses that share a key and differ, and correct the counts of the tally.
 
-    Before, only the first such row is staged, and the others count as duplicates. Afterwards, another row may be staged, or all may be
-    dead.
+    Before this call, the first of these rows is staged, and the remaining ones count as duplicates. After it, another of them may be staged
+    instead, or all of them may be dead rows.
     """
     before = tally.staged + len(tally.dead)
     settled = repeats.settle(writer)

@@ -42,7 +42,7 @@ def find_absent(table: Table, row: Mapping[str, Any]) -> list[str]:
 def find_faults(table: Table, row: Mapping[str, Any]) -> list[str]:
     """Return the faults of a flat row: absent fields, nulls in required columns, wrong JSON types. A fault never contains the value.
 
-    Staging finds these faults again. It also checks the notation of texts, such as dates and numbers, which this function does not.
+    This function does not check the notation of texts, such as dates and numbers. Staging checks it later, and finds these faults again.
     """
     faults = []
     for col in stated_columns(table):

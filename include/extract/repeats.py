@@ -108,7 +108,10 @@ class Repeats:
         return settled
 
     def _find_unequal(self, repeated: pa.Table) -> pa.Table:
-        """Return the rows of `repeated` for which the last windows contain no row of the same key, or a different one."""
+        """Return the rows of `repeated` that must be compared with the written parts.
+
+        These are the rows whose key is not in the last windows, and the rows that differ from a row there with the same key.
+        """
         names = self._names(repeated)
         known = pa.concat_tables([rows.take(pc.indices_nonzero(self._is_among(rows, names))) for rows in self._recent])
         content = list(dict.fromkeys([*self._key, *list_compared(self._table, repeated.column_names)]))

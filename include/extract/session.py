@@ -229,7 +229,10 @@ class VendorSession:
         )
 
     def _call_paced(self, request: Request) -> requests.Response | None:
-        """Make one call. If the vendor (or its login) requests a pause, pause the calls of all processes to the vendor, and raise."""
+        """Make one call, and return the response; None for a status in `request.missing`.
+
+        If the vendor (or its login) requests a pause, pause the calls of all processes to the vendor, and raise RateLimited.
+        """
         try:
             return self._call_authorized(request)
         except RateLimited as error:

@@ -2,10 +2,10 @@
 
 uvicorn has none of these limits: one endless header, or connections that never finish their headers, would block every request. Limits:
 
-    request line and headers      at most `header_bytes`, within `header_s`; the same for anything a client sends outside a body
-    request and response          done within `call_s`, including the client's reading of the response
-    connections                   `most` in total, `most_each` per address; beyond that, close the connection that has been idle
-                                  longest to admit the new one; refuse the new one only if all others are serving requests
+    request line and headers      up to `header_bytes`, within `header_s`. The same applies to anything a client sends outside a body
+    request and response          complete within `call_s`, including the client's reading of the response
+    connections                   `most` in total, `most_each` per address. To admit a further connection, the one that has been idle
+                                  longest is closed. If none is idle, the new connection is refused
 
 IPv6 connections are counted per /64 network, the size that one customer gets. A trusted proxy forwards many clients, so `most_each`
 does not apply to it.

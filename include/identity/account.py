@@ -67,7 +67,11 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
 def _find_candidates(rows: list[Account]) -> Iterator[tuple[Account, Account]]:
     """Yield the pairs (original, copy) of accounts of different vendors to compare.
 
-    They share an account number; or an owner and the last four digits; or an owner and a word of the institution's name.
+    The two accounts share at least one of these:
+
+    - the account number
+    - an owner and the last four digits
+    - an owner and a word of the institution's name
     """
     shared: dict[object, list[Account]] = defaultdict(list)
     for row in rows:
@@ -126,6 +130,6 @@ def _near(left: Decimal | None, right: Decimal | None) -> bool | None:
 
 
 def _words(institution: str | None) -> set[str]:
-    """Return the distinctive words of an institution's name: `Charles Schwab & Co., Inc.` -> charles, schwab."""
+    """Return the distinctive words of an institution's name, such as `charles` and `schwab` for `Charles Schwab & Co., Inc.`."""
     words = re.split(r"[\s,&+-]+", names.plain(institution))
     return {word for word in words if word and word not in _COMMON_WORDS} or {word for word in words if word}

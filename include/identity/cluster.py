@@ -33,14 +33,14 @@ class Clusters:
     """Disjoint sets of records (a union-find structure). Records are numbered from 0; the smallest record identifies its set.
 
     A set is one person. It consists of one or more groups of records with compatible evidence. If a reviewer joins two groups against
-    the evidence, they become one set but stay two groups, and a further record only has to be compatible with the group that it joins.
+    the evidence, they become one set but stay two groups. A further record only has to be compatible with the group that it joins.
 
     Args:
         count: Number of records.
         evidence: Fields that separate people.
         apart: Pairs of records that a reviewer decided are different.
-        members: Per record: its household at its vendor, and a number of the household's member that it describes; None for no
-            constraint. Two members of one household are two people.
+        members: Per record: the number of its household at its vendor, and the number of the household's member that it describes. Two
+            members of one household are two people. None: the record has no such constraint.
     """
 
     count: int
@@ -127,7 +127,7 @@ def _root(parent: list[int], record: int) -> int:
 def is_slip(left: str, right: str) -> bool:
     """Return whether two numbers differ by one typing error: a digit wrong, missing, doubled or swapped with its neighbor.
 
-    Equal numbers count as a slip, too. Two different hashes never do: texts of more than 16 characters are taken for hashes.
+    Also true for equal numbers. Always false for hashes, even for equal ones; a text of more than 16 characters is taken for a hash.
     """
     if len(left) > 16 or abs(len(left) - len(right)) > 1:
         return False
@@ -144,8 +144,13 @@ def is_slip(left: str, right: str) -> bool:
 def is_same_day(left: str, right: str) -> bool:
     """Return whether two birth dates, as `yyyymmdd`, may be the same date.
 
-    True if they differ by one typing error, if day and month are swapped, or if they have the same year and one is 1 January, which often
-    stands for an unknown day. False if they are `GENERATION_YEARS` or more apart: they are a parent's and a child's.
+    True in each of these cases:
+
+    - They differ by one typing error.
+    - Day and month are swapped.
+    - They have the same year, and one is 1 January, which often stands for an unknown day.
+
+    Always false if they are `GENERATION_YEARS` or more apart, because they are a parent's and a child's.
     """
     if abs(int(left[:4]) - int(right[:4])) >= GENERATION_YEARS:
         return False

@@ -304,8 +304,8 @@ def decide(
     Args:
         engine: Engine of the loading role.
         entity: `person` or `account`.
-        left: A record.
-        right: Another record; the order does not matter.
+        left: Id of a record.
+        right: Id of another record; the order does not matter.
         is_same: Whether both describe the same person or account. False also separates two linked records.
         reason: The reason; up to `REASON_LENGTH` characters.
         decided_by: The reviewer.

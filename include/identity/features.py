@@ -50,7 +50,7 @@ MOST_ALIKE = 60
 """An e-mail, telephone number or tax id that is in more records than this is taken for a placeholder."""
 
 MOST_BORN = 20
-"""A birth date is taken for a placeholder if it has more than this many times the average number of records of a birth date."""
+"""A birth date is taken for a placeholder if its number of records is more than this many times the average of all birth dates."""
 
 _UNIQUE = ("email", "home_email", "phone", "tax")
 _PLACEHOLDER_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
@@ -99,7 +99,7 @@ def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
 
 
 def read_street(text: str) -> tuple[str | None, str | None]:
-    """Return the house number and street name of a line: `12 North Main St, Apt 4` -> 12, `n main`."""
+    """Return the house number and street name of a line, such as `12` and `n main` for `12 North Main St, Apt 4`; None if missing."""
     words = re.sub(r"[,&+-]", " ", names.plain(text.replace("#", " unit "))).split()
     parts: list[str] = []
     skip = False

@@ -134,7 +134,7 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
 def _find_candidates(
     found: dict[tuple[str, str], _Household], place: dict[tuple[str, str], int]
 ) -> list[tuple[int, int]]:
-    """Return the pairs of households that share a person or a key, as places in the list of households.
+    """Return the pairs of households that share a person or a key, as positions in the list of households.
 
     Pairs with a shared key come first, then the most similar ones.
     """

@@ -124,10 +124,13 @@ def _collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
 
 
 def _find_members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None]:
-    """Return for each record its household at its vendor, and the first record of the same member, as `Clusters.members`.
+    """Return the members of vendors' households, in the form of `Clusters.members`.
 
-    Two records in one household of a vendor describe two members, unless the two records match each other. The entry is None for a record
-    without a household, or that is alone in it.
+    Two records in one household of a vendor describe two members, unless the two records match each other.
+
+    Returns:
+        Per record: the number of its household, and the first record of the same member. None for a record without a household, and for
+        the only record of a household.
     """
     homes = table["household"].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
     listed_twice = (homes[pairs.left] == homes[pairs.right]) & (homes[pairs.left] >= 0) & pairs.may_join
@@ -170,7 +173,16 @@ def _cluster(
 
 
 def _find_ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:
-    """Return the records without evidence that match two people about equally well (`AMBIGUOUS`), as positions."""
+    """Return the positions of the ambiguous records.
+
+    An ambiguous record has no value in any field of `evidence`, and its scores for two people differ by less than `AMBIGUOUS`.
+
+    Args:
+        clusters: The clusters so far.
+        pairs: The scored pairs.
+        refused: Numbers of the pairs that were not joined, from `_cluster`.
+        evidence: The fields that separate people.
+    """
     other: dict[int, float] = {}
     for at in refused:
         for record in (int(pairs.left[at]), int(pairs.right[at])):

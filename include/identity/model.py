@@ -1,9 +1,13 @@
 """The comparisons of Splink's Fellegi-Sunter model, and the weight of each level of agreement.
 
-A level has two probabilities, `m` and `u`. Of the pairs of records that both have the value, `m` is the share at this level if both
-describe one person, and `u` the share if they describe two people. The weights are fixed here: weights learned from a firm's records
-(expectation maximization) do not link better, and they would change with every load. Two numbers depend on the firm and are computed in
-every run: the frequency of a value, which replaces `u` at some levels, and the prior probability that two records are one person.
+A level has two probabilities. Only pairs of records that both have a value are counted:
+
+    m    share of pairs at this level, among pairs of records of one person
+    u    share of pairs at this level, among pairs of records of two people
+
+The weights are fixed here. Weights learned from a firm's records (expectation maximization) do not link better, and they would change
+with every load. Two numbers depend on the firm and are computed in every run: the frequency of a value, which replaces `u` at some levels,
+and the prior probability that two records are one person.
 
 Address, telephone and e-mail of a household are a single comparison, `home`, because all people of a house share them. However rare the
 address is, its weight is limited by `RARE`.
@@ -30,7 +34,7 @@ class Level:
         when: SQL condition; the columns of the two records end in `_l` and `_r`. A pair is at the first level whose condition is true.
         m: Share of pairs at this level, among pairs of records of one person.
         u: Share of pairs at this level, among pairs of records of two people.
-        frequency_of: Column of which the value's frequency replaces `u`; None to use `u`.
+        frequency_of: Column whose values are rare or frequent. The frequency of the pair's value replaces `u`. None to use `u`.
         least: Lower limit of that frequency.
         says: Description of a partial agreement, such as `nickname`; empty for full agreement or disagreement.
     """
@@ -246,13 +250,23 @@ SAMPLE = 1000
 
 
 def level(name: str, says: str = "") -> int:
-    """Return Splink's number for a level: `name` is the comparison's name, `says` the level's."""
+    """Return Splink's number for one level of a comparison: 0 is disagreement, and the strongest level has the highest number.
+
+    Args:
+        name: Name of the comparison.
+        says: Description of the level (`Level.says`); empty for full agreement.
+    """
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
     return len(compared.levels) - 1 - [each.says for each in compared.levels].index(says)
 
 
 def at(name: str, says: str = "") -> str:
-    """Return the SQL condition that a pair is at a level: `name` is the comparison's name, `says` the level's."""
+    """Return the SQL condition that a pair of records is at one level of a comparison.
+
+    Args:
+        name: Name of the comparison.
+        says: Description of the level (`Level.says`); empty for full agreement.
+    """
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
     return f"gamma_{compared.column} = {level(name, says)}"
 

@@ -92,7 +92,10 @@ def roots(first: str) -> tuple[str, ...]:
 
 @cache
 def is_listed(first: str) -> bool:
-    """Return whether a given name is in the list of nicknames and formal names, so that it is not a typing error of another name."""
+    """Return whether a given name is a known one: in the list of nicknames and formal names.
+
+    A name that is not listed may be a typing error.
+    """
     return bool(_nicknames().canonicals_of(first) or _nicknames().nicknames_of(first))
 
 

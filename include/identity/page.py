@@ -41,7 +41,10 @@ def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping
 def render_links(
     pairs: Sequence[Pair], total: int, offset: int, titles: Mapping[str, str], name: str = "", message: str = ""
 ) -> str:
-    """Return the links, the least certain first, each with a button that separates it; `name` is the search text."""
+    """Return the links, the least certain first, each with a button that separates it.
+
+    `name` is the search text; the other arguments are those of `render_queue`.
+    """
     search = (
         f'<form method="get" action="links"><input name="name" aria-label="Name" value="{escape(name)}"> '
         "<button>Search by name</button></form><p>Separated records stay separate, whatever the evidence.</p>"

@@ -58,7 +58,7 @@ def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
 
 
 def _keep(ids: Ints, roots: Ints, known: pa.Table) -> dict[int, int]:
-    """Return the position of a person's first record -> the id that the person keeps; new people are left out."""
+    """Return the ids that people keep, by the position of the person's first record; new people are left out."""
     before = known["person_id"].to_numpy()
     at = places(ids, known["record_id"].to_numpy())
     heirs: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))

@@ -84,7 +84,7 @@ def resolve(
 def resolve_within(
     db: sa.Connection, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
 ) -> Resolved | None:
-    """Do the same as `resolve` in the caller's transaction, which the caller commits or rolls back."""
+    """Do the same as `resolve`, in a transaction that the caller commits or rolls back; return None if nothing changed."""
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
     store.rank_vendors(db, vendors)
@@ -136,9 +136,9 @@ def _to_mapping(known: pa.Table) -> dict[int, int]:
 
 
 def _map_people(linked: Linked) -> dict[int, int]:
-    """Return record id -> id of the record that represents it; records that represent themselves are left out.
+    """Return the id of the record that represents each record, by record id; records that represent themselves are left out.
 
-    The second person of a joint record has no record of its own, and is left out too.
+    The second person of a joint record has no record of its own, and is also left out.
     """
     people: dict[int, list[int]] = defaultdict(list)
     for record, person in zip(*(linked.clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True):
@@ -149,7 +149,7 @@ def _map_people(linked: Linked) -> dict[int, int]:
 
 
 def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Table) -> dict[int, int]:
-    """Return household id -> id of the household that represents it; households that represent themselves are left out.
+    """Return the id of the household that represents each household, by household id; without those that represent themselves.
 
     The household with the smallest id represents the others. A household that represented one of them before continues to do so, even if
     the vendor no longer lists it.

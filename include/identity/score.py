@@ -15,8 +15,8 @@ MOST_IN_BLOCK = 400
 """Maximum number of records that share the values of a blocking rule. If more records share them, the rule does not compare them."""
 
 NAME_COUNT, NAME_SHARE = 3, 5e-5
-"""A first name that is not in the list of names counts as a name, and not as a typing error, if at least this number and this share of
-the records have it."""
+"""Minimum number and minimum share of the records with a first name that is not in the list of names. With fewer records, the name is
+taken for a typing error."""
 
 CHUNK = 4_000_000
 """Number of pairs that are compared at a time, to limit the memory."""

@@ -169,7 +169,15 @@ def fingerprint(tables: Sequence[pa.Table]) -> str:
 def store_identities(
     connection: sa.Connection, entity: str, identities: Mapping[int, int], how: str, run_id: str
 ) -> int:
-    """Store record -> representing record, with history; return the number of records whose identity changed."""
+    """Store which record represents each record, with history; return the number of records whose identity changed.
+
+    Args:
+        connection: The transaction of the run.
+        entity: The entity of the records.
+        identities: Record id -> id of the record that represents it.
+        how: What matched the records; it is stored with each identity.
+        run_id: The run.
+    """
     pairs = pa.table({"id": list(identities), "identity_id": list(identities.values())}, schema=_PAIR)
     copy_in(connection, "found", _PAIR, [pairs])
     # Don't use the transaction's start time: this run may have waited for a run that began later.
@@ -198,14 +206,14 @@ def store_reasons(connection: sa.Connection, entity: str, links: pa.Table, revie
 
 
 def store_conflicts(connection: sa.Connection, conflicts: Sequence[Conflict], run_id: str) -> None:
-    """Replace the conflicts of securities by those of this run; conflicts that existed before keep their time."""
+    """Replace the conflicts of securities by those of this run; conflicts that existed before keep the time of their first record."""
     connection.execute(_FORGET_CONFLICTS, {"numbers": [each.number for each in conflicts]})
     if conflicts:
         connection.execute(_STORE_CONFLICT, [asdict(each) | {"run_id": run_id} for each in conflicts])
 
 
 def read_household_ids(connection: sa.Connection) -> dict[tuple[str, str], int]:
-    """Read (vendor, household key) -> our id."""
+    """Return our id of each household, by vendor and the vendor's household key."""
     return {(row.vendor, row.household): row.household_id for row in connection.execute(_HOUSEHOLDS)}
 
 

@@ -1,1 +1,1 @@
-"""The firm's keys: one list for each purpose, checked against the database before anything is written with them."""
+"""The firm's secret keys for hashing and encryption, checked against the database before anything is written with them."""

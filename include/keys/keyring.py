@@ -63,7 +63,8 @@ class Keyring:
 
         Args:
             text: The text.
-            purposes: The purposes that must have a key: a process that only reads documents gets no other key.
+            purposes: The purposes that must have a key. Pass fewer for a process that gets only some of the keys, such as one that only
+                reads documents.
 
         Raises:
             ConfigurationError: A key is malformed, a purpose is unknown or has no key, a key id is used twice for a purpose, or there

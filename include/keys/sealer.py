@@ -66,7 +66,7 @@ class Sealer:
 
         Args:
             content: The content.
-            place: Path of the file below its root. It opens only at this path, so that a file can't take another one's place.
+            place: Path of the file below its root. The file can be decrypted only at this path, so that it can't replace another file.
         """
         key_id = self._current.encode()
         return b"".join([_MAGIC, bytes([len(key_id)]), key_id, self._encrypt(content, place)])

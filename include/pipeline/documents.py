@@ -88,7 +88,7 @@ def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
         Number of documents stored. A failed download is recorded and retried later, at growing intervals.
 
     Raises:
-        RetriableError: As `VendorSession.request` raises; documents that were downloaded before stay stored.
+        RetriableError: A request failed, with an error of `VendorSession.request`. Documents that were downloaded before stay stored.
         FatalError: At least one download failed and none succeeded; this is the first failure.
     """
     site, vendor = vendor_run.site, vendor_run.vendor

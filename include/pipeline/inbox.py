@@ -89,7 +89,7 @@ def drain(vendor_run: VendorRun, *, budget_s: float = 240.0) -> int:
 
     Raises:
         RowsFailed: At least one delivery could not be loaded. All are marked as processed, the failed ones with their error.
-        TributaryError: As the steps of `include.pipeline.vendor_day` raise; the batch stays pending.
+        TributaryError: A step of `include.pipeline.vendor_day` failed; the batch stays pending.
     """
     engine, vendor = vendor_run.site.engine, vendor_run.vendor
     done, unfit, deadline = 0, 0, time.monotonic() + budget_s
@@ -253,7 +253,7 @@ def _load_rows(vendor_run: VendorRun, deliveries: Sequence[Pending]) -> _Batch:
 
 
 def _load_keys(vendor_run: VendorRun, batch: _Batch) -> dict[int, str | None]:
-    """Pull the rows of a batch's keys from the vendor and load them; return inbox id -> error of each delivery, None for success."""
+    """Pull the rows of a batch's keys from the vendor and load them; return the error of each delivery, by inbox id; None for success."""
     if not batch.keys:
         return {}
     refused = _look_up(vendor_run, sorted(batch.keys))
@@ -325,13 +325,13 @@ def _load(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
 
 
 def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError]:
-    """Pull the rows of keys from the vendor and load them; return key -> error of the keys that the vendor refuses.
+    """Pull the rows of keys from the vendor and load them; return the errors of the keys that the vendor refuses, by key.
 
     A webhook may contain a forged key, so a refused key is not an error of the run.
 
     Raises:
         FatalError: The vendor refuses our credentials, or its rows can't be loaded.
-        RetriableError: As the steps of `include.pipeline.vendor_day` raise.
+        RetriableError: A step of `include.pipeline.vendor_day` failed and may succeed later.
     """
     refused: dict[str, FatalError] = {}
     waiting = [tuple(keys[first : first + KEYS]) for first in range(0, len(keys), KEYS)]

@@ -27,7 +27,7 @@ def pull_edits(vendor_run: VendorRun) -> int:
         Number of new or changed canonical rows. A table without a daily pull so far is skipped.
 
     Raises:
-        TributaryError: As the steps of `include.pipeline.vendor_day` raise.
+        TributaryError: A step of `include.pipeline.vendor_day` failed.
     """
     site, vendor, changed = vendor_run.site, vendor_run.vendor, 0
     for table in edited_tables(vendor):
@@ -48,7 +48,7 @@ def republish(vendor_run: VendorRun) -> int:
     Without the redelivery, their changes would arrive only with the next poll.
 
     Raises:
-        TributaryError: As `VendorSession.request` raises.
+        TributaryError: A request failed, with an error of `VendorSession.request`.
     """
     webhook = vendor_run.vendor.webhook
     assert webhook is not None

@@ -50,7 +50,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
         keep: Filters the windows of rows as they are read; by default, all rows are kept.
 
     Raises:
-        TributaryError: As `extract.pull.pull` raises.
+        TributaryError: Any error of `extract.pull.pull`.
     """
     site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     table = vendor.table(table_name)
@@ -114,7 +114,10 @@ def _list_grants(vendor_run: VendorRun) -> list[Keys]:
 
 
 def _find_open(parent: Table, shape: FanOut, parent_rows: Partition | None) -> set[str]:
-    """Return the keys whose parent row shows by its own status that it is not final; they are requested even if the warehouse says final."""
+    """Return the keys of parent rows whose status, as just pulled, is not final.
+
+    They are requested even if the warehouse has a final state for them (see `FanOut.ended`).
+    """
     column, words = shape.ended
     if not column or parent_rows is None:
         return set()

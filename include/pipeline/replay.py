@@ -75,7 +75,7 @@ def replay(
 
     Raises:
         InputRejected: An id is not an open dead letter of this table and day, or the table's rows are requested per row of a parent table.
-        TributaryError: As the steps of a day raise.
+        TributaryError: Any error of the steps in `include.pipeline.vendor_day`.
     """
     vendor = vendor_run.vendor
     table = vendor.table(table_name)

@@ -157,7 +157,7 @@ def _record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outc
 
 
 def transform(vendor_run: VendorRun, partition: Partition) -> dict[str, int]:
-    """Produce the canonical entities of a partition and record the counts; return entity -> number of rows."""
+    """Produce the canonical entities of a partition and record the counts; return the number of rows by entity."""
     started = time.perf_counter()
     # Several maps may read the same table, so each table is looked up once.
     find, find_last = functools.cache(vendor_run.open_staged), functools.cache(vendor_run.open_last_loaded)
@@ -190,7 +190,11 @@ def _count_transformed(result: transforming.Produced, seconds: float) -> Counts:
 
 
 def load(vendor_run: VendorRun, partition: Partition) -> dict[str, Counts]:
-    """Load one partition that is not a whole day, such as rows of webhooks; return entity -> counts. Raises the errors of `warehouse.load`."""
+    """Load one partition that is not a whole day, such as rows of webhooks; return the counts by entity.
+
+    Raises:
+        TributaryError: Any error of `warehouse.load.load`.
+    """
     pulls = {partition: vendor_run.pull_of(partition)}
     return load_partitions(vendor_run.site.engine, vendor_run.vendor, pulls)[partition.table]
 
@@ -209,7 +213,7 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
         BalanceError: The day does not balance, dead letters do not explain the difference, and no operator accepts it. The warehouse
             keeps its last good day. The differences are in `control.reconciliation`, `control.roll_forward_break` and
             `control.control_total_break`.
-        TributaryError: As `warehouse.load` raises.
+        TributaryError: Any error of `warehouse.load.load`.
     """
     checks: list[Check] = []
     vendor, run, engine = vendor_run.vendor, vendor_run.run, vendor_run.site.engine

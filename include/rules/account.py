@@ -17,7 +17,7 @@ def find_unfunded(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An open account is empty.
 
     What: active accounts, opened at least `unfunded_days` ago, with a value of exactly 0 (or no value from the vendor). Accounts
-        that were emptied and left open are included; accounts that the vendor no longer lists are not.
+        that were emptied and left open are included; accounts that the vendor no longer lists are excluded.
     Why: a transfer failed, or paperwork is missing; an empty account costs the client a fee.
     Threshold: `unfunded_days` calendar days from the opening. Measure: dollars.
     Closes: the account has a value, or is closed.
@@ -63,6 +63,8 @@ def find_closed(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     Why: assets leave; standing orders, billing and beneficiaries must follow.
     Threshold: none. Measure: the account's value on the previous day, dollars.
     Closes: after the rule's `open_days`, because a closing is an event of one day.
+
+    Returns None if there is no previous day to compare with.
     """
     if snapshot.before is None:
         return None

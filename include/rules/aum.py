@@ -21,6 +21,8 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     Why: a shock, a wrong price or a missed transfer; the advisor should know before the family calls.
     Threshold: both `aum_move_percent` and `aum_move_floor_usd`, up or down. Measure: percent of the previous assets, signed.
     Closes: after the rule's `open_days`, because a move is an event of one day.
+
+    Returns None if there is no previous day to compare with.
     """
     if snapshot.before is None:
         return None

@@ -16,7 +16,7 @@ def find_unserved_deals(view: HouseholdView, policy: Policy) -> pa.Table:
     """A deal was won, and no portfolio system has the household.
 
     What: opportunities that are won in Salesforce, and whose Salesforce account is neither a household nor a person of a portfolio
-        system. If the sync did not write the Salesforce account, the deal's household is unknown, and the deal is a finding, too.
+        system. If the sync did not write the Salesforce account, the deal's household is unknown, and the deal is also a finding.
     Why: the client has agreed, and no account was opened; nothing is billed or invested.
     Threshold: won more than `deal_household_days` ago. Measure: days since the deal was won.
     Closes: a portfolio system has the household, or the deal is no longer won.

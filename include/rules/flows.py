@@ -17,7 +17,7 @@ def find_large_deposits(snapshot: Snapshot, policy: Policy) -> pa.Table:
     """An account received large deposits.
 
     What: the sum of posted deposits whose trade date is in the last `flow_review_days` days, compared with the account's value, which
-        includes them. Because of the sum over several days, late or split deposits are found, too.
+        includes them. Because of the sum over several days, late or split deposits are also found.
     Why: new money has to be invested, and its origin known.
     Threshold: both `large_flow_percent` and `large_flow_floor_usd`; or `large_flow_always_usd`. Measure: dollars.
     Closes: the days have passed, or the deposit is reversed.

@@ -23,11 +23,14 @@ def find_unplanned_distributions(view: HouseholdView, policy: Policy) -> pa.Tabl
         because their owners are unknown. The exception for people who still work for the employer of a 401(k) is ignored.
     Why: a distribution that is not taken in time is taxed at a quarter of it (10% if corrected in time), and large
         distributions raise tax brackets and Medicare premiums for years.
-    Threshold: the age set by law: 70 1/2 for people born before July 1949, 72 for those born until the end of 1950, 73 until
-        the end of 1959, 75 after that (Internal Revenue Code section 401(a)(9)(C)(v), by section 107 of the SECURE 2.0 Act;
-        for 1959, on which the act contradicts itself, the proposed regulation of 19 July 2024, 89 FR 58644). And the plans' last
-        change is more than `rmd_lead_days` before that year. Measure: dollars in those accounts.
-    Closes: a plan is changed, or the person has no more money in those accounts.
+    Threshold: the person has reached the age set by law, and the plans' last change is more than `rmd_lead_days` before that year. The
+        age is 70 1/2 for people born before July 1949, 72 for those born by the end of 1950, 73 for those born by the end of 1959, and
+        75 for all others. The source is Internal Revenue Code section 401(a)(9)(C)(v), as amended by section 107 of the SECURE 2.0 Act.
+        On the birth year 1959 the act contradicts itself, so the proposed regulation of 19 July 2024 (89 FR 58644) is used.
+        Measure: dollars in those accounts.
+    Closes: a plan is changed, or those accounts are empty.
+
+    Returns None if the firm has no plans.
     """
     if not view.plans.num_rows:
         return None

@@ -17,6 +17,8 @@ def find_roll_forward_breaks(snapshot: Snapshot, policy: Policy) -> pa.Table | N
     Why: a transaction is missing or wrong, so that returns, cost and tax are wrong.
     Threshold: none here; the vendor's declaration sets the tolerance in units. Measure: number of positions.
     Closes: the account has no break on a later day, or after the same day is pulled again.
+
+    Returns None if the roll-forward could not be checked for the day.
     """
     if snapshot.breaks is None:
         return None

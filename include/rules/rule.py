@@ -25,8 +25,8 @@ class Rule(Generic[Data]):
         severity: Severity of its findings.
         task_subject: Subject of the Task that an advisor gets; None creates no Task.
         due_days: Calendar days from the finding until the Task is due.
-        open_days: Calendar days that a finding stays open after the last day on which the rule found it. 0 for a state that lasts;
-            more for an event of one day that needs attention later.
+        open_days: Calendar days that a finding stays open after the last day on which the rule found it. 0 for a state that lasts, more
+            for an event of one day that needs attention afterwards.
         is_about_data: Whether the rule checks our data. If so, it is also evaluated on a day that failed to reconcile.
     """
 

@@ -1,7 +1,7 @@
 """Files of a staging folder, on disk or in an object store, encrypted: whole files, and Parquet parts verified against their checksums.
 
-A whole file is sealed under the firm's staging key. A part is encrypted by Parquet itself, column by column, under a random key of its own,
-which its manifest holds; so a reader decrypts only the columns that it needs. Each file opens only at its own path.
+A whole file is encrypted under the firm's staging key. A part is encrypted by Parquet itself, column by column, so a reader decrypts only
+the columns that it needs. Each part has a random key, which the manifest contains. Each file can be decrypted only at its own path.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def total(rows: pa.Table, column: str) -> Decimal:
 
 @contextlib.contextmanager
 def _translate_errors(path: str) -> Iterator[None]:
-    """Translate storage errors; let FileNotFoundError pass through."""
+    """Translate the storage errors that the block raises; let FileNotFoundError pass through."""
     try:
         yield
     except Exception as error:

@@ -30,8 +30,8 @@ class Dead:
 
     Attributes:
         rows: Lookup columns of the dead rows, as text; null if a value can't be read.
-        good: Lookup columns of good rows, of the same table or of a table nested in it; None if they don't identify a row. A lookup
-            value that is among them was read, so no dead row concerns it.
+        good: Lookup columns of good rows, of the same table or of a table nested in it. A row that looks up one of these values has
+            found it, so no dead row concerns it. None if the lookup columns don't identify a row.
     """
 
     rows: pa.Table

@@ -1,8 +1,11 @@
 """Find the entities that a dead row may describe, and the row's money.
 
 While the row's dead letter is open, these entities do not count as removed, and reports include the missing money. Often only one
-field of a dead row is at fault, and other fields identify the entity: its key if every column of the key can be read, otherwise its
-parent (the account of a position). A row with neither may describe any row of its entity.
+field of a dead row is at fault, and other fields identify the entity:
+
+- If every column of the key can be read, the row describes the entity with this key.
+- Otherwise, if the parent can be read (the account of a position), the row may describe every entity of this parent.
+- If neither can be read, the row may describe any entity of its kind.
 """
 
 from __future__ import annotations

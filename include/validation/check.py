@@ -220,7 +220,7 @@ def _validate_rows(validator: Validator, vendor: Vendor, table: Table, partition
 def _find_bad_rows(
     validator: Validator, frame: pd.DataFrame, applied: Sequence[Expectation], outcome: Outcome
 ) -> dict[int, list[str]]:
-    """Return the bad rows of a part: place of the row -> reasons of the expectations that refused it.
+    """Return the bad rows of a part: index of the row -> reasons of the expectations that refused it.
 
     Every expectation is run once to count its bad rows, which is cheap. Expectations with bad rows are run again to locate them.
     """

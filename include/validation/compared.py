@@ -2,8 +2,9 @@
 
 total_ratio             the table's money divided by the expected money: that of the last loaded day plus the external flows since. 1 if
                         the two differ by $10,000 or less
-class_total_ratio_min   lowest ratio of an asset class: its money divided by its money on the last loaded day. 1 if the difference is not
-                        larger than $10,000 or the turnover of all transactions since. Only classes with a fifth of the money or more
+class_total_ratio_min   lowest ratio of an asset class: its money divided by its money on the last loaded day. 1 if the difference is no
+                        larger than $10,000, or no larger than the turnover of all transactions since. Only classes with a fifth of the
+                        money or more
 class_total_ratio_max   highest ratio of an asset class
 price_jump_ratio        share of securities whose price is less than 0.6 times or more than 1.67 times the last loaded price
 unpriced_ratio          share of the securities with a last loaded price that now have no price, or 0

@@ -74,7 +74,7 @@ def find_validated(partitions: Iterable[Partition]) -> list[Partition]:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold a lock on the site below `root` against other builds and other writers of pages. If the process dies, the lock ends."""
+    """Hold a lock on the site below `root` during the block, against other builds and writers of pages. The lock ends with the process."""
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

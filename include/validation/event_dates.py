@@ -1,7 +1,7 @@
 """Apply a suite's date ranges to rows that arrive between the daily runs, without Great Expectations.
 
-Without this check, a row with a date in 2099 from a webhook or a caller would be in the warehouse, and in everything downstream, until the
-suite of the next daily run refuses it.
+Without this check, a webhook or a caller could load a row with a date in 2099. The row would stay in the warehouse until the suite of the
+next daily run refuses it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RANGE = "expect_column_values_to_be_between"
 def find_date_ranges(vendor: Vendor, table: Table) -> list[Expectation]:
     """Return the expectations of a table's suite that are ranges of dates or times.
 
-    None for a table that arrives only by webhook, because it has no suite.
+    The list is empty for a table that arrives only by webhook, because it has no suite.
     """
     if isinstance(table.shape, Pushed):
         return []

@@ -4,7 +4,8 @@ missing_ratio   share of the last loaded day's keys that are missing; 1 if the t
 blanked_ratio   share of rows that had a value in a column and now have none, for the column with the highest share. A high share means
                 that the vendor renamed a field
 changed_ratio   share of rows with a different value, for the column with the highest share among columns of texts, flags, integers or
-                dates that hardly changed on the last loaded day. A high share means values of another column, row or day
+                dates that hardly changed on the last loaded day. A high share means that the values come from another column, row
+                or day
 renamed_ratio   share of rows with a renamed code, for the text column with the highest share. A code is renamed if it disappeared, and
                 all its rows (two or more) have the same new code. Only columns with three or more rows per code
 swapped_ratio   share of rows in which two columns of numbers, or two of dates, have about each other's earlier values, for the pair of
@@ -61,7 +62,7 @@ class Comparison:
 
 
 def name_first(names: Sequence[object], count: int | None = None) -> str:
-    """Join the first twenty names and add the number of the others.
+    """Join the first twenty names, and add the number of the remaining ones.
 
     Args:
         names: The names, or the first of them.

@@ -4,11 +4,12 @@ restated_ratio   share of transactions with a changed value, for the column with
                  or amount). It compares the transactions that are posted both in this pull and in the pull of the last loaded day. Null
                  if there are none; edit windows overlap, so most pulls have some
 repeated_ratio   share of transactions that are equal to another one except for the key and the edit time
-mispriced_ratio  share of transactions whose price contradicts quantity and amount. If the price is about 1, as for cash, quantity and
-                 amount must be about equal. If not, the price must not be quantity / amount, its reciprocal. The larger of the two shares
+mispriced_ratio  share of transactions whose price contradicts quantity and amount: the larger of two shares. Of the transactions with a
+                 price of about 1, as for cash: those whose quantity and amount are not about equal. Of the others: those whose price is
+                 about quantity / amount, the reciprocal of the right price
 
-The roll-forward compares units of positions. It takes a trade date before the last snapshot for a late entry, notices a wrong amount only
-if the amount changes cash, and can't run on the first day. All shares ignore a few rows (`matched.eased_share`).
+The roll-forward compares units of positions. It treats a trade date before the last snapshot as a late entry. It notices a wrong amount
+only if the amount changes cash. It can't run on the first day. All shares ignore a few rows (`matched.eased_share`).
 """
 
 from __future__ import annotations

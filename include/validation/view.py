@@ -6,7 +6,7 @@
   0 (not within it), or null (no value).
 - `<column>.<check>` has the result of a check of `CHECKS`: 1 (valid), 0 (invalid), or null (no value).
 
-The index of the frame is the row's place in the part, which locates bad rows.
+The index of the frame is the row's position in the part, which locates bad rows.
 """
 
 from __future__ import annotations

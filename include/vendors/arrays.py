@@ -82,7 +82,8 @@ def is_missing(*values: pa.Array) -> pa.Array:
 def ratio(values: pa.Array) -> pa.Array:
     """Convert probabilities to a ratio from 0 to 1. Numbers are fractions; texts are percentages, such as `82` or `82%`.
 
-    The result is null for a text that is not a number from 0 to 100 (`<50`), and for a text above 0 and below 1, which may be a fraction.
+    The result is null for a text that is not a number from 0 to 100, such as `<50`. It is also null for a text between 0 and 1, which may
+    be a fraction.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -97,7 +98,7 @@ def ratio(values: pa.Array) -> pa.Array:
 
 
 def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
-    """Left-join two tables by key, and add the column `row` (the place of the left row), as a map's `split` must."""
+    """Left-join two tables by key, and add the column `row` (the index of the left row), which the result of a map's `split` must have."""
     import pyarrow as pa
 
     numbered = left.append_column("row", pa.array(range(left.num_rows), pa.int64()))

@@ -18,7 +18,7 @@ class Owner(NamedTuple):
     """One owner of an account.
 
     Attributes:
-        row: Place of the account's row in the table of accounts.
+        row: Index of the account's row in the table of accounts.
         household: Household that owns the share; None for a joint owner, who has no share.
         person: The person; None if only the household is known.
         share: Share of the account that counts for the household (0-1); 0 for a joint owner.

@@ -20,7 +20,9 @@ _LAST_DIGIT = Decimal("0.00000001")
 
 
 def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]:
-    """Return account -> household -> share, with eight decimals; no account counts twice.
+    """Return the share of each household in each account, by account and household, with eight decimals.
+
+    The shares of an account never add up to more than 1.
 
     If several paths lead from a household to an account, the path with the largest share counts. If the households together own more than
     the whole account, their shares are scaled down to 1. A group that contains itself is not entered again.

@@ -26,7 +26,7 @@ where l.run_id = :run_id and l.vendor = :vendor and l.table_name = any(:tables) 
 
 
 def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
-    """Return whether an instance of a description that is missing from this pull is missing at the vendor.
+    """Return whether a pull lists every instance of a description, so that an instance missing from it is missing at the vendor.
 
     True only for a current pull that is not a window. Always false for:
 
@@ -43,7 +43,7 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
 
 
 def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
-    """Delete the absence records of keys that the pull lists again. They are in the temporary table `incoming_<entity>`."""
+    """Delete the absence records of keys that the pull lists again. The pull's keys are in the temporary table `incoming_<entity>`."""
     connection.execute(
         sa.text(f"""
         delete from control.absence a using incoming_{entity.name} i

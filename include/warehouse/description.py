@@ -2,13 +2,15 @@
 
 A change ends the previous version on the business date and begins a new version. A second change on the same day replaces the first.
 The row as it was known before the change stays as a closed row (`recorded_to`). Data requested earlier never overwrites data
-requested later, whatever the order of the loads: an on-demand run for one client may finish while the day's pull still takes hours.
+requested later, whatever the order of the loads. For example, an on-demand run for one client may finish before a pull that began earlier.
 
 A historical pull never changes an instance that is already stored. It only adds instances never seen before, valid from the day that
 we saw them, and marks them `is_past_only` until a current pull lists them.
 
-A set (the owners of an account) counts as one instance. A new member is not added, but counted as superseded, if the set is already
-stored and the pull is historical, or if a version of the set from a later day is stored.
+A set (the owners of an account) counts as one instance. In two cases, a new member is not added, but counted as superseded:
+
+- The pull is historical, and the set is already stored.
+- A version of the set from a later day is stored.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def load(
         pull: The pull that was copied.
         source_run_id: Written on every new row.
         is_past: Whether the pull is historical. Its rows do not state what was true on that date.
-        uncertain: Keys of rows whose nulls mean unknown, because the value is in another table's dead letter: stored values stay.
+        uncertain: Keys of rows in which a null means unknown, because a dead letter of another table contains the value. In these rows,
+            a null keeps the stored value.
         is_partial: Whether another table describes the instances, and these rows only refer to them. They add missing instances and
             change none.
 

@@ -22,7 +22,8 @@ class Reach:
 
     Attributes:
         edited: First and last edit time (from, to) of a window by edit time; None for a snapshot and for a window by date.
-        first_date: First day of a window by date, whose last day is the business date; None for the others.
+        first_date: First day of a window by date, whose last day is the business date; None for a snapshot and for a window by edit
+            time.
     """
 
     edited: tuple[datetime, datetime] | None = None

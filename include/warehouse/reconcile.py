@@ -225,8 +225,9 @@ class Check:
 
     Attributes:
         breaks: Items that differ by more than the tolerance.
-        explained: Breaks whose own rows are open dead letters, plus one for each dead letter whose account or position is unknown. In
-            the control total, the latter count only if together they contain at least the money of the unexplained breaks.
+        explained: Number of breaks that open dead letters explain. A dead letter explains the break of its account or position; a
+            transaction only up to its quantity. A dead letter whose account or position can't be read explains one break; in the
+            control total, only if such dead letters together contain at least the money of the unexplained breaks.
         accepted_by: The operator who accepted the unexplained breaks; empty for none.
         note: The reason why nothing was compared; empty if the comparison was made.
         listed: The breaks, the largest unexplained ones first.
@@ -286,10 +287,14 @@ def reconcile(
 
 
 def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, accepted_by: str) -> Check:
-    """Return the check as accepted if the operator accepts every unexplained break; otherwise return it unchanged.
+    """Return the check as accepted if every unexplained break is accepted; otherwise return it unchanged.
 
-    A break can be accepted if an earlier run reported it in the same direction and at least as large, and if the operator accepts the
-    day now or accepted that run.
+    A break is accepted under two conditions:
+
+    - An earlier run reported the same break for this day, in the same direction and at least as large.
+    - An operator accepts the day in this run, or accepted it in that earlier run.
+
+    If there are more breaks than the check lists, it is returned unchanged.
     """
     if check.is_passed or check.breaks > len(check.listed):
         return check

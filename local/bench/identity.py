@@ -158,8 +158,10 @@ def measure_febrl() -> list[dict[str, Any]]:
 def measure_firm(folder: str, clients: int) -> dict[str, Any]:
     """Generate a firm with this many people, link it in a separate process, and compare the result with the true persons.
 
-    A firm with fewer than 300,000 records is also linked in another order and by one thread, to check that the result is the same
-    (`repeated`), and without its last vendor, to check how ids change when a vendor is added (`compare_ids`).
+    A firm with fewer than 300,000 records is linked two more times:
+
+    - with its records in another order and by one thread, to check that the result is the same (`repeated`)
+    - without its last vendor, to check how ids change when a vendor is added (`compare_ids`)
 
     Returns:
         The counts, seconds and memory of `link_firm`, and the results of `evaluate`, `count_crossed` and the checks above.
@@ -224,8 +226,8 @@ def compare_ids(before: pa.Table, after: pa.Table) -> dict[str, float]:
     """Compare the ids of the linked persons before and after records were added.
 
     Returns:
-        Shares (0-1) of the former persons. `kept`: all their records still have the same id. `merged`: all have another id now. `cut`: they
-        have several ids now.
+        Shares (0-1) of the persons in `before`. `kept`: all their records still have the same id. `merged`: all have another id now. `cut`:
+        they have several ids now.
     """
     person = dict(zip(after["record_id"].to_pylist(), after["person_id"].to_pylist(), strict=True))
     now = defaultdict(set)

@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 def alert_of_outage(context: Any) -> None:
     """Record a try that did not reach its vendor; alert once if the outage lasts `OUTAGE_MINUTES` or longer (`on_retry_callback`).
 
-    The alert does not wait for that time: it is sent as soon as the outage would last that long by the start of the next try. Other errors
-    than `VendorUnavailable` are ignored.
+    The alert is sent after a failed try if the next try would start when the outage has already lasted that long. So it may be sent a few
+    minutes early. Errors other than `VendorUnavailable` are ignored.
     """
     error = context.get("exception")
     if not isinstance(error, VendorUnavailable):

@@ -64,10 +64,16 @@ PASSING = (
 
 
 class Retries(ExceptionRetryPolicy):
-    """Decide by the class of the error whether a task is retried; an error of any other class fails the task at once.
+    """Decide by the class of the error whether a task is retried.
 
-    It retries the classes in `PASSING`, `RateLimited` after 20 minutes, and an error of Airflow itself if its API server was unavailable.
-    Airflow raises one class for all of its errors, so their HTTP status decides.
+    Retried are:
+
+    - the classes in `PASSING` and in `also`
+    - `RateLimited`, after 20 minutes
+    - an error of Airflow itself, if its API server was unavailable. Airflow raises one class for all of its errors, so the HTTP status
+      of the error decides.
+
+    Any other error fails the task at once.
 
     Args:
         also: Dotted names of further classes to retry.

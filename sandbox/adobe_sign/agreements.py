@@ -232,7 +232,11 @@ class Agreement:
         return ROLES["SIGNER" if "SIGNER" in roles else roles[-1]].done
 
     def _find_waiting(self, values: Mapping[str, Any]) -> Participant:
-        """Return the pending participant with the email in `values`, or without one the first pending participant."""
+        """Return the pending participant with the email in `values`; if `values` has no email, return the first pending participant.
+
+        Raises:
+            ValueError: There is no such participant.
+        """
         email = values.get("participant")
         for each in self.participants:
             if each.status == "WAITING" and email in (None, each.email):

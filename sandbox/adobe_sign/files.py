@@ -1,7 +1,7 @@
 """Agreements, users and library documents from files instead of the synthetic firm, one JSON object of the vendor per line.
 
-A line of `agreements.jsonl` is the vendor's AgreementInfo with optional extra fields: a participant set may have a `status`, a member
-a `name`, and the agreement `events` in the format of the vendor's list of events.
+A line of `agreements.jsonl` is the vendor's AgreementInfo. It may have extra fields: `status` of a participant set, `name` of a member, and
+`events` of the agreement, in the format of the vendor's list of events.
 
 Our choices: without a `status`, a set's status is derived from that of the agreement. A set has exactly one member.
 """

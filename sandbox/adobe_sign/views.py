@@ -89,7 +89,7 @@ def write_details(agreement: Agreement, now: datetime) -> Row:
 def write_members(agreement: Agreement, email: str, names: Names, company: str, *, with_next: bool) -> Row:
     """Return the members of an agreement as MembersInfo, for the user with this email.
 
-    `with_next` fills `nextParticipantSets` with the pending sets.
+    `company` is the sender's company. `with_next` fills `nextParticipantSets` with the pending sets.
     """
     waiting = [each for each in agreement.participants if each.status == "WAITING"]
     return {

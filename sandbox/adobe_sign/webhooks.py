@@ -135,8 +135,13 @@ class Webhooks:
         """Disturb the notifications of all later events. Without values, stop disturbing.
 
         Args:
-            values: Any of `duplicates` (number of extra copies of each notification), `shuffle` (maximum random delay, in seconds
-                of the sandbox's clock, which changes the order), `drop` (share of notifications that are never sent) and `seed`.
+            values: Any of these:
+
+                - `duplicates`: number of extra copies of each notification.
+                - `shuffle`: maximum random delay, which changes the order, in seconds of the sandbox's clock.
+                - `drop`: share of notifications that are never sent.
+                - `seed`: seed of the random draws.
+
 
         Raises:
             ValueError: a value is invalid.

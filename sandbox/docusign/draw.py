@@ -133,7 +133,7 @@ class _Life:
             void(self.envelope, self.draw.choice(_VOIDED), self.moment)
 
     def _pass(self, least: int, most: int) -> bool:
-        """Advance the time by a random number of seconds. Return whether it is still before `until`."""
+        """Advance the time by a random number of seconds from `least` to `most`. Return whether it is still before `until`."""
         self.moment += _wait(self.draw, least, most)
         return self.moment < self.until
 

@@ -12,8 +12,8 @@ class Route:
         table: The table that the list serves.
         filters: Field that must equal the parameter's value, by parameter.
         repeated: Parameters in `filters` that a call may repeat, which selects rows with any of the values.
-        through_accounts: Filters by way of the accounts, by parameter. Each has two fields of an account: the one that must equal
-            the parameter's value, and the one that has the id of the row to return.
+        through_accounts: Filters that look up accounts first: parameter -> two fields of an account. The first field must equal the
+            parameter's value; the second field has the id of the row to return.
         special: Parameters with their own code in `Query`.
         unmodelled: Documented parameters that this sandbox rejects because it does not support them.
         paging: Parameters for paging, sorting and selecting fields.

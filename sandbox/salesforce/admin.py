@@ -30,7 +30,7 @@ class Allowance(BaseModel):
 
 
 class Limits(BaseModel):
-    """The limits to set. A number instead of an allowance is a limit of which nothing is used."""
+    """The limits to set. Instead of an allowance, a number may be given: the maximum, all of which remains."""
 
     DailyApiRequests: Allowance | int | None = None
     DailyBulkApiBatches: Allowance | int | None = None

@@ -57,8 +57,11 @@ class Persons:
     def check(self, draft: Draft) -> None:
         """Check the draft of an account, and record an error in it; set `Name` and `IsPersonAccount` of a person account.
 
-        A draft is rejected if it changes a business account to a person account or back, sets a field of the other kind of account, or leaves
-        the last name of a person empty.
+        A draft is rejected if it does one of these:
+
+        - It changes a business account to a person account, or the reverse.
+        - It sets a field of the other kind of account.
+        - It leaves the last name of a person empty.
         """
         is_person = draft.body.get("RecordTypeId") in self._type_ids
         if draft.before and is_person != draft.before.get("IsPersonAccount", False):

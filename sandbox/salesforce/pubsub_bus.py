@@ -73,8 +73,10 @@ class Change:
 class Bus:
     """The event bus of an org.
 
-    Faults are set on the name of a topic: with `change_gap`, a change becomes a gap event; with `change_overflow` on the topic of its first
-    change, all changes of a transaction become overflow events.
+    Faults are set on the name of a topic:
+
+    - `change_gap`: a change of this topic becomes a gap event.
+    - `change_overflow`: all changes of a transaction become overflow events, if the first of them is of this topic.
 
     Args:
         store: The store of the records, which also stores the events.

@@ -310,7 +310,10 @@ def _relationship(name: str) -> str:
 
 
 def _child_relationship(field_name: str, name: str) -> str | None:
-    """Return the name of a child relationship in queries: of a custom field, `<name>__r`, with the namespace of the field's package."""
+    """Return the name of a child relationship in queries; None if it has no name.
+
+    For a custom field, this is `<name>__r`, preceded by the namespace of the field's package, if any.
+    """
     if not name or not field_name.endswith("__c"):
         return name or None
     namespace, has_one, _ = field_name.removesuffix("__c").partition("__")

@@ -39,7 +39,7 @@ class Consumer:
 
 
 class Sessions:
-    """The connected apps and tokens of an org. Both survive a restart; the number of used calls does not."""
+    """The connected apps and tokens of an org, which survive a restart, and the number of used calls, which a restart resets."""
 
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now

@@ -98,7 +98,7 @@ def _group_by_object(call: Call, ids: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _delete_error(errors: dict[str, RowError | None], record_id: str) -> RowError | None:
-    """Return the error of an id; MALFORMED_ID for an id of no object, which is missing in `errors`."""
+    """Return the error of an id, or None if it has none; MALFORMED_ID for an id of no object, which `errors` does not contain."""
     return errors.get(record_id, RowError("MALFORMED_ID", f"malformed id {record_id}"))
 
 

@@ -221,7 +221,11 @@ class Writer:
                     draft.error = RowError("REQUIRED_FIELD_MISSING", message, *missing)
 
     def _check_move(self, draft: Draft, fixed: list[Field]) -> RowError | None:
-        """Return the error if the row changes a parent that can't be changed; None otherwise."""
+        """Return the error if the row changes a parent that can't be changed; None otherwise.
+
+        `fixed` are the object's references that can't be changed after a record was created. The account of a person account's contact
+        can't be changed either.
+        """
         for item in fixed:
             if item.name in draft.values and _differs(draft, item.name):
                 return refuse_field(item)

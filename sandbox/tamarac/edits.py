@@ -50,7 +50,7 @@ def find_row_edits(edits: Iterable[Edit], table: str) -> dict[str, dict[str, Any
 
 
 def read_household(label: str) -> int:
-    """Parse a household's id, such as "H501001". Return the household's number (500000).
+    """Parse a household's id, such as "H501001"; return the household's number, in this case 500000.
 
     Raises:
         ValueError: the text is not a household's id.

@@ -19,7 +19,7 @@ from sandbox.tamarac.groups import Group, Member
 VENDOR = "tamarac"
 SHARE = Share("portfolio", 0.0, 0.15)
 _COMMON, _OWN = 500_000, 700_000
-"""First household numbers in Tamarac: of the firm's households, and of the acquired office's."""
+"""The first household number in Tamarac for households of the firm, and for households of the acquired office."""
 _OFFICE_SEED = 1_000_003
 _FIRST_ACCOUNT = 300_001
 
@@ -39,7 +39,7 @@ class House:
         market: Prices up to the last closed day.
         groups: All groups, including closed ones.
         members: The direct members: accounts and groups.
-        moved: Client id of the first person in the new household, by account that moved to another household.
+        moved: Account that moved to another household -> client id of the first person in that household.
     """
 
     number: int

@@ -27,7 +27,10 @@ _LOTS = 23  # one in 23 positions has two rows
 
 
 class Position(NamedTuple):
-    """The position of an account or group in one security. Value and cost are in dollars; `is_split` means two rows."""
+    """The position of an account or group in one security. Value and cost are in dollars.
+
+    If `is_split` is true, the report shows the position as two rows (lots).
+    """
 
     security: Security
     quantity: Decimal

@@ -158,7 +158,15 @@ def _refuse(message: str) -> Refused:
 
 
 def write_csv(columns: Iterable[str], blocks: Blocks, faults: Faults, route: str, has_mark: bool) -> Iterator[bytes]:
-    """Yield a CSV file in pieces, with the row faults on `route` applied."""
+    """Yield a CSV file in pieces, with the row faults on `route` applied.
+
+    Args:
+        columns: Names of the columns, for the header.
+        blocks: The rows, in blocks.
+        faults: The active faults.
+        route: Path on which the faults are set.
+        has_mark: Whether the file begins with a byte order mark.
+    """
     header, corrupt = _drift(list(columns), faults, route)
     text = io.StringIO()
     writer = csv.writer(text)

@@ -1,7 +1,7 @@
 """Subscribe to Salesforce: one endless stream per topic. Events are stored in the warehouse before more are requested.
 
 Events arrive at least once, sometimes out of order, and Salesforce retains them for 72 hours. If a topic's cursor is no longer valid,
-the changes since the newest one received are read by query, and the stream resumes with the events that arrive from then on.
+the missed changes are read by query. The stream then resumes with new events.
 """
 
 from __future__ import annotations

@@ -8,6 +8,9 @@ owner:
     Salesforce owns it  not declared here, so never sent: totals that Salesforce rolls up, record owners, service models
 
 A field that the Salesforce package lacks is `custom`: `include.crm.deployment` generates its metadata, which the firm deploys.
+
+The functions `text`, `number`, `day` and so on return a field of one type. Their arguments `name`, `sql`, `when_gone` and `unknown` are
+the attributes of `Field`.
 """
 
 from __future__ import annotations

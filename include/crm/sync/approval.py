@@ -1,7 +1,7 @@
 """Ask an operator to approve a large change before a sync sends it, and record the decision.
 
 - A question is open for a day. While it is open, no other question is created for the same object and kind of change.
-- An approval is valid for a day and for one sync. It allows as many records as the question names, even if they are other records.
+- An approval is valid for a day and for one sync. It allows as many records as the question names, even if they are not the same records.
 - A rejection is valid until the change differs from the rejected one.
 """
 
@@ -60,7 +60,10 @@ class Question:
 def ask(
     engine: sa.Engine, concerns: Sequence[Concern], deltas: Mapping[str, Delta], settings: Settings, run_id: str
 ) -> list[Question]:
-    """Create a question for each concern that is not approved, has no open question, and was not rejected in the same form.
+    """Create a question for each concern that needs one.
+
+    A concern needs no question if it is approved, if a question about it is open, or if exactly the same change was rejected (see
+    `identify`).
 
     Args:
         engine: The database, as the loading role.

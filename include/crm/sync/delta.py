@@ -200,7 +200,10 @@ def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, ru
 
 
 def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
-    """Return the number of records in `outgoing(mapping.entity)` that are held back, by unsettled vendor."""
+    """Return the number of outgoing records of an object that are held back because a vendor's newest day is not reconciled, by vendor.
+
+    They are read from the table `outgoing(mapping.entity)`.
+    """
     query = f"select held_by, count(*) from {outgoing(mapping.entity)} where held_by is not null group by 1"  # noqa: S608
     return dict(db.execute(sa.text(query)).tuples().all())
 

@@ -16,7 +16,12 @@ class Concern:
 
     Attributes:
         entity: The object.
-        question: The kind of change. `change`: many records change; `close`: many accounts close; `worth`: the total worth changes much.
+        question: The kind of change:
+
+            - `change`: many records change.
+            - `close`: many accounts close.
+            - `worth`: the total worth changes much.
+
         records: The number of records, or for `worth` the change in dollars. An approval allows that many.
         reason: The change, in words.
     """
@@ -55,8 +60,11 @@ def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Conce
 def find_unapproved(concerns: list[Concern], approved: list[Concern], settings: Settings) -> list[Concern]:
     """Return the concerns of a run that are not approved, or that exceed what was approved.
 
-    A run may exceed an approved number of changes by `settings.few`, and an approved change of worth by 1 %. It may not close more
-    accounts than approved.
+    A run may exceed an approval by this much:
+
+    - `change`: by `settings.few` records.
+    - `worth`: by 1 % of the approved dollars.
+    - `close`: not at all.
 
     Args:
         concerns: The concerns of the run.

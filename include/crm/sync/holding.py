@@ -42,8 +42,13 @@ class Held:
 
     Attributes:
         entity: The object.
-        cause: `vendor`: a vendor's newest day is not reconciled; `approval`: a change needs approval; `failure`: sending the object
-            failed; `parent`: a parent is not in Salesforce yet.
+        cause: Why the records were not sent:
+
+            - `vendor`: a vendor's newest day is not reconciled.
+            - `approval`: a change needs approval.
+            - `failure`: sending the object failed.
+            - `parent`: a parent is not in Salesforce yet.
+
         subject: The vendor, the kinds of change (`approval`), or the class of the error (`failure`); empty for `parent`.
         records: Number of records.
         reason: Explanation, without values of records.

@@ -153,7 +153,19 @@ class Jobs:
         return Job(job_id, self._mapping.sobject, self._mapping.entity, self._run.run_id, self._run.business_date, rows)
 
     def _record(self, job: Job, sending: TempTable, sent_by: str, sha256: str, part: int | None) -> None:
-        """Commit a job with the rows of one part; if `part` is None, with the rows of all parts."""
+        """Commit a job with the rows of one part.
+
+        Args:
+            job: The job.
+            sending: The table of rows to send.
+            sent_by: How the rows are sent: `bulk` or `collections`.
+            sha256: Hash of the file; empty without a file.
+            part: Number of the part; None for the rows of all parts.
+
+        Raises:
+            BalanceError: The number of rows recorded differs from the job's.
+            WriterSuperseded: Another writer has taken over.
+        """
         with self._db.begin():
             self._db.execute(
                 sa.text("""
@@ -178,7 +190,10 @@ class Jobs:
             self._fence.check(self._db)
 
     def _start(self, job: Job, file: File) -> bool:
-        """Upload the file and start the job. Return False if that failed; then send a new job, because a job accepts only one upload."""
+        """Upload the file and start the job; return whether it was started.
+
+        If not, the caller must send a new job, because a job accepts only one upload.
+        """
         try:
             self._bulk.upload(job.job_id, file.path)
         except TargetUnavailable as error:

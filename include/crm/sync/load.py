@@ -47,7 +47,7 @@ class Scope:
         resends: Whether rejected records are sent again although they have not changed.
         only: The entities of a small sync, such as envelopes; empty for a full sync. Vendors report these entities by events, not in
             a daily snapshot. So a small sync does not wait until a vendor's day is reconciled. It does not start while another sync
-            runs; a full sync sends its entities too.
+            runs. A full sync also sends these entities.
     """
 
     approved: Sequence[Concern] = ()
@@ -153,7 +153,10 @@ def _refuse_standstill(held: Sequence[Held]) -> None:
 
 
 def _refuse_dead_letters(engine: sa.Engine, run_id: str) -> None:
-    """Raise `RowsFailed` if the run has open dead letters, from any of its attempts or from a job that it adopted; Tasks do not count."""
+    """Raise `RowsFailed` if the run has open dead letters, from any of its attempts or from a job that it adopted.
+
+    Dead letters of Tasks do not count.
+    """
     with engine.connect() as db:
         rows = db.execute(
             sa.text("""

@@ -1,7 +1,7 @@
 """Detect that the org was restored from a backup that lacks changes which Salesforce had accepted.
 
-After a sync, the `MARKS` records of each object that Salesforce accepted last are stored as marks, with the time of their last change in
-Salesforce. An edit moves that time forward. So the org was restored if a mark now has an earlier time, or if most marks are missing.
+After a sync, the most recently accepted records of each object (`MARKS` of them) are stored as marks, with the time of their last change
+in Salesforce. An edit moves that time forward. So the org was restored if a mark now has an earlier time, or if most marks are missing.
 """
 
 from __future__ import annotations

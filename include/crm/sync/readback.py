@@ -137,8 +137,8 @@ def read_back(
         org: The org, and the database.
         run_id: The run's id in `control.crm_difference`.
         say: Receives progress, a line at a time.
-        is_restored: Whether the org was restored from a backup. If so, a record that is missing even among the deleted records was
-            lost by the restore, not deleted by a user, and the next sync sends it again.
+        is_restored: Whether the org was restored from a backup. If so, the restore has lost every record that is missing even among the
+            deleted records. No user deleted it, so the next sync sends it again.
 
     Returns:
         Counts by entity.

@@ -1,7 +1,7 @@
 """Send the outgoing records of a sync, parents before children.
 
-A few changed rows are sent by collections, several objects in one call; many are sent by bulk jobs, one object at a time. Rows
-that were locked or not processed in Salesforce are sent again in small jobs.
+An object with few changed rows is sent by collections; one call may contain several such objects. An object with many changed rows is
+sent by bulk jobs. Rows that were locked or not processed in Salesforce are sent again in small jobs.
 """
 
 from __future__ import annotations

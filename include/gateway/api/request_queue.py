@@ -111,6 +111,13 @@ class Request:
 def submit(engine: sa.Engine, attempt: Attempt, what: str, vendor: str, params: Mapping[str, Any]) -> Answer:
     """Store a request and send the notification, in one transaction.
 
+    Args:
+        engine: The database.
+        attempt: The identity of the POST request.
+        what: `run` or `replay`.
+        vendor: The vendor's name.
+        params: The params for the DAG run.
+
     Raises:
         Refusal: 422, the idempotency key was used for a different request.
         TargetUnavailable: The database is unavailable or busy.

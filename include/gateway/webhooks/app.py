@@ -161,7 +161,11 @@ class _Endpoints:
 
     @asynccontextmanager
     async def _count_refusals(self, sender: Sender, head: Head) -> AsyncIterator[None]:
-        """Count each refusal against the sender's address, except a 503: that is not the sender's fault."""
+        """Count a refusal that the block raises against the request's address, except a 503, which is not the sender's fault.
+
+        Raises:
+            Refusal: The refusal; 429 instead, if the address has more refusals than `REFUSALS` allows.
+        """
         try:
             yield
         except Refusal as refusal:

@@ -1,7 +1,7 @@
 """DocuSign: envelopes, recipients and events, by webhook and by a poll that finds what webhooks missed.
 
-Source of paths and fields: the vendor's specification of the eSignature REST API v2.1 and its sample of a Connect message (SIM,
-`restv2.1`); a message contains the envelope as the API returns it. Flags and numbers are strings, and times have seven decimals.
+Source of paths and fields: the vendor's specification of the eSignature REST API v2.1, and its sample of a Connect message (SIM,
+`restv2.1`). A message contains the envelope as the API returns it. Flags and numbers are strings, and times have seven decimals.
 The poll requests the changes of the last months in overlapping windows. It requests lists rather than single envelopes, as the vendor
 recommends, in the order of creation, so that new envelopes are only appended. Templates come in one response of up to 2,000.
 

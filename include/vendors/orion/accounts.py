@@ -57,7 +57,10 @@ def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
 
 
 def counted(sleeve_type: pa.Array) -> pa.Array:
-    """Return whether an account counts: false for a custodial account, whose sleeves are also listed and would count twice."""
+    """Return whether an account counts in totals: false for a custodial account, because Orion also lists its sleeves.
+
+    If both counted, the same assets would count twice.
+    """
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.not_equal(sleeve_type, "CustodialAccount"), True)

@@ -43,7 +43,7 @@ def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Arra
 
 
 def _is_in_kind(symbol: pa.Array, type_: pa.Array) -> pa.Array:
-    """Return whether a transaction has no cash leg, because it is a transfer or a transaction of cash itself."""
+    """Return whether a transaction has no separate cash leg: true for a transfer, and if the transaction's security is cash."""
     import pyarrow.compute as pc
 
     return pc.fill_null(pc.or_kleene(is_word(symbol, CASH), pc.match_substring(type_, "Transfer")), False)

@@ -82,7 +82,7 @@ def require_version(server_version: int) -> None:
 
 
 def _class_error(context: sa.ExceptionContext) -> TargetUnavailable | None:
-    """Return a `TargetUnavailable` for an error that a retry may solve. None leaves any other error as it is."""
+    """Return a `TargetUnavailable` for an error that a retry may solve; None for any other error, which then stays unchanged."""
     error = context.original_exception
     passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
     lasting = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.DependentObjectsStillExist)

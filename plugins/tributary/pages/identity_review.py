@@ -105,19 +105,19 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> JSONRespo
 
 @app.get("/")
 def show_queue(user: GetUserDep, offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
-    """Return the page of pairs that wait for a decision."""
+    """Return the page of pairs that wait for a decision; `recorded` is the id of a decision to confirm to the user (0 for none)."""
     return _queue(user, offset, _confirm(recorded))
 
 
 @app.get("/links")
 def show_links(user: GetUserDep, name: Text = "", offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
-    """Return the page of links."""
+    """Return the page of links; `recorded` is the id of a decision to confirm to the user (0 for none)."""
     return _links(user, name, offset, _confirm(recorded))
 
 
 @app.get("/decisions")
 def show_decisions(user: GetUserDep, undone: Offset = 0) -> HTMLResponse:
-    """Return the page of decisions."""
+    """Return the page of decisions; `undone` is the id of an undone decision to confirm to the user (0 for none)."""
     return _decisions(user, f"Decision {undone} was undone." if undone else "")
 
 

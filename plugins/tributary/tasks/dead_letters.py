@@ -34,7 +34,12 @@ def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
 @task
 def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-    """Close the listed dead letters; log each of them and the rows that may now be withdrawn; return the counts and the money in USD."""
+    """Close the listed dead letters without loading their rows, and log them. A dry run changes nothing, and returns what would happen.
+
+    Returns:
+        `dead_letters`: how many were closed. `money_usd`: the sum of their readable amounts as text, or None. `released`: how many stored
+        rows they no longer protect, so that the next run may withdraw these rows. `is_dry`: whether this was a dry run.
+    """
     import logging
 
     from include.control import dead_letters

@@ -27,7 +27,7 @@ class Changes(BaseEventTrigger):
         return "tributary.triggers.crm_changes.Changes", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Subscribe, and resubscribe when the subscription ends. Yield an event with all failing topics when there is a new one."""
+        """Subscribe, and resubscribe when the subscription ends. If a further topic fails, yield an event with all failing topics."""
         subscription: asyncio.Task[None] | None = None
         reported: set[str] = set()
         try:
