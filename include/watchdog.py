@@ -1,7 +1,8 @@
 """Watchdog: find a component of Airflow that is alive but no longer works, and end it, so that it is restarted.
 
-A scheduler can hang: if its main loop fails, for example because PostgreSQL restarts, it waits without limit for its executor's tasks, and
-sends no heartbeat meanwhile. Docker restarts a container whose process ended, but not one that is unhealthy. So the health check of a
+A scheduler can hang in two ways. If its main loop fails, for example because PostgreSQL restarts, it waits without limit for its executor's
+tasks, and sends no heartbeat meanwhile. If an idle worker of LocalExecutor is killed while it holds the lock of the queue of tasks, the other
+workers wait for this lock without limit, and no task starts. Docker restarts a container whose process ended, but not one that is unhealthy. So the health check of a
 container runs this command, which ends the component if it hangs:
 
     python -m include.watchdog COMPONENT --end-children-of 1
@@ -29,6 +30,8 @@ COMPONENTS = (*JOBS, "api-server")
 
 HEARTBEAT_AGE = timedelta(seconds=30)
 """Age at which Airflow, too, calls a component unhealthy. The components send a heartbeat every 5 s."""
+QUEUED_AGE = timedelta(minutes=3)
+"""Age of a queued task at which LocalExecutor is stuck: the scheduler queues only as many tasks as there are free workers."""
 HANG_SECONDS = 60.0
 """A component hangs if every check during this time fails."""
 START_SECONDS = 120.0
@@ -36,27 +39,42 @@ START_SECONDS = 120.0
 POLL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5
 
+# Tasks that an earlier scheduler queued do not count: the new one queues them again after a while.
+_NEWEST_JOB = """
+select job.latest_heartbeat, (select min(queued_dttm) from task_instance where %(is_local)s and state = 'queued' and queued_by_job_id = job.id)
+from job where job_type = %(job_type)s and hostname = %(hostname)s order by id desc limit 1
+"""
+
 
 def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
     """Return whether a component on this host works now; None if the metadata database does not answer, because no component works without it.
 
-    The API server works if it answers a request in any way. The others work if they have sent a heartbeat recently.
+    - The API server works if it answers a request in any way.
+    - The others work if they have sent a heartbeat recently.
+    - A scheduler with LocalExecutor must also have started all tasks that it queued minutes ago.
 
     Args:
         component: One of `COMPONENTS`.
         environment: The environment variables of the component, with its settings `AIRFLOW__...`.
     """
     url = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg2://", "postgresql://", 1)
-    query = "select max(latest_heartbeat) from job where job_type = %s and hostname = %s"
+    values = {
+        "job_type": JOBS.get(component, ""),
+        "hostname": socket.gethostname(),
+        "is_local": component == "scheduler" and environment.get("AIRFLOW__CORE__EXECUTOR") == "LocalExecutor",
+    }
     try:
         with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
-            row = connection.execute(query, (JOBS.get(component), socket.gethostname())).fetchone()
+            row = connection.execute(_NEWEST_JOB, values).fetchone()
     except psycopg.Error:
         return None
     if component not in JOBS:
         return _answers(f"http://127.0.0.1:{environment['AIRFLOW__API__PORT']}/api/v2/version")
-    heartbeat = row[0] if row else None
-    return heartbeat is not None and datetime.now(UTC) - heartbeat < HEARTBEAT_AGE
+    if row is None:
+        return False
+    heartbeat, queued = row
+    now = datetime.now(UTC)
+    return now - heartbeat < HEARTBEAT_AGE and (queued is None or now - queued < QUEUED_AGE)
 
 
 def _answers(url: str) -> bool:

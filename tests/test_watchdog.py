@@ -19,6 +19,11 @@ from include import watchdog
 from local.postgres import Postgres
 from local.processes import find_free_port
 
+# Those columns of Airflow's tables that the watchdog reads.
+TABLES = """
+create table job (id int generated always as identity, job_type text, hostname text, latest_heartbeat timestamptz);
+create table task_instance (state text, queued_dttm timestamptz, queued_by_job_id int)
+"""
 PARENT = ["sh", "-c", "sleep 300 & echo started; wait"]
 
 
@@ -27,14 +32,14 @@ def server() -> Iterator[Postgres]:
     with Postgres.temporary() as server:
         server.create_database("airflow")
         with psycopg.connect(server.url("airflow")) as connection:
-            connection.execute("create table job (job_type text, hostname text, latest_heartbeat timestamptz)")
+            connection.execute(TABLES)
         yield server
 
 
 @pytest.fixture
 def environment(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     with psycopg.connect(server.url("airflow")) as connection:
-        connection.execute("truncate job")
+        connection.execute("truncate job, task_instance")
     url = server.url("airflow").replace("postgresql://", "postgresql+psycopg2://")
     environment = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url, "AIRFLOW__API__PORT": str(find_free_port())}
     for name, value in environment.items():
@@ -63,7 +68,14 @@ def parent() -> Iterator[subprocess.Popen[str]]:
 def beat(server: Postgres, job_type: str, age_s: float, hostname: str | None = None) -> None:
     row = (job_type, hostname or socket.gethostname(), datetime.now(UTC) - timedelta(seconds=age_s))
     with psycopg.connect(server.url("airflow")) as connection:
-        connection.execute("insert into job values (%s, %s, %s)", row)
+        connection.execute("insert into job (job_type, hostname, latest_heartbeat) values (%s, %s, %s)", row)
+
+
+def queue(server: Postgres, state: str, age_s: float, job: str = "max") -> None:
+    """Insert a task that the newest (`max`) or the oldest (`min`) job queued."""
+    with psycopg.connect(server.url("airflow")) as connection:
+        insert = f"insert into task_instance select %s, now() - make_interval(secs => %s), {job}(id) from job"
+        connection.execute(insert.encode(), (state, age_s))
 
 
 @pytest.mark.parametrize("component", watchdog.JOBS)
@@ -79,6 +91,28 @@ def test_a_component_works_while_it_sends_heartbeats(
     assert watchdog.is_working(component, environment) is False
     beat(server, job_type, age_s=1)
     assert watchdog.is_working(component, environment) is True
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "job", "executor", "works"),
+    [
+        ("queued", 200, "max", "LocalExecutor", False),
+        ("queued", 100, "max", "LocalExecutor", True),
+        ("running", 200, "max", "LocalExecutor", True),
+        ("queued", 200, "min", "LocalExecutor", True),
+        ("queued", 200, "max", "CeleryExecutor", True),  # its queue may be longer than its workers are many
+    ],
+)
+def test_a_scheduler_whose_local_workers_start_no_task_does_not_work(
+    server: Postgres, environment: dict[str, str], state: str, age_s: float, job: str, executor: str, works: bool
+) -> None:
+    beat(server, "SchedulerJob", age_s=60)
+    beat(server, "SchedulerJob", age_s=1)
+    queue(server, state, age_s, job)
+    beat(server, "TriggererJob", age_s=1)
+    settings = environment | {"AIRFLOW__CORE__EXECUTOR": executor}
+    assert watchdog.is_working("scheduler", settings) is works
+    assert watchdog.is_working("triggerer", settings) is True
 
 
 @pytest.mark.parametrize("component", watchdog.COMPONENTS)

@@ -41,12 +41,8 @@ class Column:
         name: Staged column name, with unit and origin.
         source: The vendor's field name; or a field that Tributary adds, with a name that begins with `@` or `^` (see `FanOut`, `Nested`).
         type: Type name: one of the constants of this module, such as `MONEY`, or another `decimal(<precision>,<scale>)`.
-        kind: How the field is staged:
-
-            - `value`: as it is.
-            - `sensitive`: as `<name>_hash` and `<name>_last4`, never in clear.
-            - `ignored`: not at all, although the field is known.
-
+        kind: How the field is staged: `value` as it is; `sensitive` as `<name>_hash` and `<name>_last4`, never in clear; `ignored` not
+            at all, although the field is known.
         required: A row without a value becomes a dead letter.
         rounded: Whether decimals beyond the type's scale are rounded half even. If false, they make the row a dead letter, except
             for noise of binary floating point, which is always rounded. See `include.extract.number`.
@@ -85,12 +81,8 @@ class Table:
         path: Path below the connection's base URL.
         key: Staged columns that identify a row. If users enter the values (names may repeat), the last column must have source `@nth`.
         columns: Every field that the vendor documents: staged, sensitive or ignored by name.
-        pull: What a pull requests:
-
-            - `full`: the current state of all rows (descriptions).
-            - `snapshot`: the state of one business date.
-            - `window`: the rows edited since the last pull; for a past date, the rows dated that day.
-
+        pull: What a pull requests: `full` is the current state of all rows (descriptions); `snapshot` is the state of one business
+            date; `window` is the rows edited since the last pull or, for a past date, the rows dated that day.
         params: Query parameters of every call.
         dated: For `snapshot`, and for `window` on a past date: parameter -> `strftime` pattern. A single parameter is the business
             date. Two are the first and last day of a range; the first is the day after the previous session, to include weekends.

@@ -290,7 +290,6 @@ def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, acc
     """Return the check as accepted if every unexplained break is accepted; otherwise return it unchanged.
 
     A break is accepted under two conditions:
-
     - An earlier run reported the same break for this day, in the same direction and at least as large.
     - An operator accepts the day in this run, or accepted it in that earlier run.
 

@@ -15,6 +15,7 @@ from local import supervisor
 from local.postgres import Postgres
 from local.processes import Processes
 from tests.local.test_processes import SLEEP, wait_until
+from tests.test_watchdog import TABLES
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def make_settings(server: Postgres, database: str) -> dict[str, str]:
     """Return the settings of a component that has never sent a heartbeat."""
     server.create_database(database)
     with psycopg.connect(server.url(database)) as connection:
-        connection.execute("create table job (job_type text, hostname text, latest_heartbeat timestamptz)")
+        connection.execute(TABLES)
     return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server.url(database)}
 
 
@@ -65,7 +66,10 @@ def test_a_component_of_airflow_that_works_or_can_not_be_checked_is_left_alone(
 ) -> None:
     settings = make_settings(server, "works")
     with psycopg.connect(server.url("works")) as connection:
-        connection.execute("insert into job values ('TriggererJob', %s, now())", (socket.gethostname(),))
+        connection.execute(
+            "insert into job (job_type, hostname, latest_heartbeat) values ('TriggererJob', %s, now())",
+            (socket.gethostname(),),
+        )
     missing = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server.url("missing")}
     watched.start("triggerer", ["/bin/sleep", "300"], environment=settings)
     watched.start("scheduler", ["/bin/sleep", "300"], environment=missing)
@@ -82,7 +86,10 @@ def test_a_component_that_starts_after_a_crash_gets_time_although_the_last_heart
     hangs = supervisor.Hangs(processes)
     pid = processes.start("triggerer", ["/bin/sleep", "300"], environment=settings)
     with psycopg.connect(server.url("starts"), autocommit=True) as connection:
-        connection.execute("insert into job values ('TriggererJob', %s, now())", (socket.gethostname(),))
+        connection.execute(
+            "insert into job (job_type, hostname, latest_heartbeat) values ('TriggererJob', %s, now())",
+            (socket.gethostname(),),
+        )
         hangs.kill(processes.pids())
         connection.execute("delete from job")
         monkeypatch.setattr(supervisor.watchdog, "HANG_SECONDS", 0.0)
