@@ -2,6 +2,8 @@
 
 The last four are kept only if at least four more characters stay hidden. Rows stored as text (dead letters) hold a token
 `hmac:<hash>:<last4>` in place of the value; a replay reads the token back. The clear value is written nowhere.
+
+People also write tax ids into free text, and a vendor may shift a column. Such a tax id is masked, wherever it stands: as `***-**-6789`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,31 @@ _MASK = re.compile(
     r"[*•●·…]|\.{2,}|X{2,}|^X(?=\d{1,4}$)|^(?:A(?:CCOUNT|CCT\.?)|CARD)?(?:NO\.?|NUMBER|#)?END(?:ING|S)(?:IN|WITH)?:?(?=[*X]*\d{0,4}$)"
 )
 _SHOWN = 4
+
+# A tax id of a person as it is usually written (SSN, ITIN: 123-45-6789), or nine digits after a word that says what they are.
+MASKS = (
+    (r"\b\d{3}-\d{2}-(\d{4})\b", r"***-**-\1"),
+    (r"(?i)\b(ssn|itin|tin|tax[ _]?id|social security(?: number| no\.?)?)(\W{0,3})\d{5}(\d{4})\b", r"\1\2*****\3"),
+)
+"""Regular expressions of tax ids in text, each with its replacement. Python and RE2 (Arrow) read both alike."""
+MAY_HOLD_TAX_ID = r"\d{3}-\d{2}-\d{4}|(?i:ssn|tin|tax.?id|social sec)\D{0,15}\d{9}"
+"""A regular expression that matches every text in which one of `MASKS` matches."""
+_NINE_DIGITS = re.compile(r"\d{5}(\d{4})")
+
+
+def mask_tax_ids(text: str) -> str:
+    """Return a text with every tax id masked except its last four digits."""
+    for pattern, replacement in MASKS:
+        text = re.sub(pattern, replacement, text, flags=re.ASCII)
+    return text
+
+
+def mask_digits(value: object) -> object:
+    """Return a value that is in the wrong column: if it has exactly nine digits, it may be a tax id, and is masked except the last four."""
+    match = (
+        _NINE_DIGITS.fullmatch(str(value)) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
+    )
+    return f"*****{match[1]}" if match else value
 
 
 class Redactor:

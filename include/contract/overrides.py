@@ -3,7 +3,8 @@
 budget     {"calls_per_minute": 60, "burst": 5, "calls_per_hour": {"monte_carlo": 100}}: rate limits, equal to or below the declared ones
 paths      {"accounts": "v2/accounts"}: path of a table; the name `closed` is the request for the last day that the vendor has closed
 limits     {"expanded_bytes": 2000000000, "rows": 50000000}: limits of one response or one pull, in place of the declared ones
-columns    {"holdings": {"account_id": "Acct No"}}: for a table, staged column -> the vendor's field name
+columns    {"holdings": {"account_id": "Account Ref"}}: for a table, staged column -> the vendor's field name. If the field holds account
+           numbers: {"account_id": {"field": "Acct No", "hashed": true}}; then the keyed hash of the value is staged in its place
 ignore_clock  true: the `Date` header of the vendor's responses is known to be wrong, so it is not used to check our clocks
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from include.contract import Budget, Limits, Table, Vendor
+from include.contract import STRING, Budget, Limits, Table, Vendor
 from include.errors import ConfigurationError
 
 
@@ -94,19 +95,31 @@ def _set_limits(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
 def _rename_columns(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
     for name in overrides:
         _check_known(name, [table.name for table in vendor.tables])
-    return replace(
+    renamed = replace(
         vendor,
         tables=tuple(_rename_fields(each, _check_object(overrides.get(each.name, {}))) for each in vendor.tables),
     )
+    requested = {name for table in renamed.requested_tables for name in re.findall(r"{(\w+)}", table.path)}
+    if lost := requested & {col.name for table in renamed.tables for col in table.columns if col.hashed}:
+        raise ValueError(f"{', '.join(sorted(lost))} can't be hashed: requests contain the value")
+    return renamed
 
 
 def _rename_fields(table: Table, names: dict[str, Any]) -> Table:
     theirs = [col.name for col in table.columns if col.source[0] not in "@^"]
-    for name, source in names.items():
+    columns = list(table.columns)
+    for name, chosen in names.items():
         _check_known(f"{table.name}.{name}", [f"{table.name}.{each}" for each in theirs])
+        source, hashed = (chosen.get("field"), chosen.get("hashed")) if isinstance(chosen, dict) else (chosen, False)
         if not (isinstance(source, str) and source.strip() and source[0] not in "@^"):
-            raise ValueError(f"{table.name}.{name} is {source!r}, not a field name")
-    return replace(table, columns=tuple(replace(col, source=names.get(col.name, col.source)) for col in table.columns))
+            raise ValueError(f"{table.name}.{name} is {chosen!r}, not a field name")
+        place = next(n for n, col in enumerate(columns) if col.name == name)
+        if hashed not in (True, False) or (
+            hashed and (columns[place].type != STRING or columns[place].kind != "value")
+        ):
+            raise ValueError(f"{table.name}.{name} can't be hashed: only a text column can, with `hashed` true")
+        columns[place] = replace(columns[place], source=source, hashed=hashed)
+    return replace(table, columns=tuple(columns))
 
 
 def _check_known(name: str, names: Collection[str]) -> str:

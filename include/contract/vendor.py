@@ -41,11 +41,11 @@ class Column:
         name: Staged column name, with unit and origin.
         source: The vendor's field name; or a field that Tributary adds, with a name that begins with `@` or `^` (see `FanOut`, `Nested`).
         type: Type name: one of the constants of this module, such as `MONEY`, or another `decimal(<precision>,<scale>)`.
-        kind: How the field is staged: `value` as it is; `sensitive` as `<name>_hash` and `<name>_last4`, never in clear; `ignored` not
-            at all, although the field is known.
+        kind: `value` is staged as it is; `sensitive` as `<name>_hash` and `<name>_last4`, never in clear; `ignored` is not staged.
         required: A row without a value becomes a dead letter.
         rounded: Whether decimals beyond the type's scale are rounded half even. If false, they make the row a dead letter, except
             for noise of binary floating point, which is always rounded. See `include.extract.number`.
+        hashed: A text whose keyed hash is staged in place of the value: a key for which the firm's vendor sends an account number.
     """
 
     name: str
@@ -54,6 +54,12 @@ class Column:
     kind: Literal["value", "sensitive", "ignored"] = "value"
     required: bool = False
     rounded: bool = False
+    hashed: bool = False
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the value must not be stored in clear."""
+        return self.hashed or self.kind == "sensitive"
 
 
 def column(name: str, source: str, type: str, *, required: bool = False, rounded: bool = False) -> Column:
@@ -68,8 +74,7 @@ def sensitive(name: str, source: str) -> Column:
 
 def ignored(sources: str, type: str = STRING) -> tuple[Column, ...]:
     """Declare known fields that are not staged; `sources` are the vendor's field names, separated by commas, all of one type."""
-    names = [name.strip() for name in sources.split(",")]
-    return tuple(Column(name, name, type, kind="ignored") for name in names)
+    return tuple(Column(name.strip(), name.strip(), type, kind="ignored") for name in sources.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +100,14 @@ class Table:
         shape: How the table is requested.
         rows: Field of the response that contains the rows; empty if the response is itself an array of rows, or one row.
         has_objects: Whether rows contain objects. Their fields are declared as `address.city`, and a list is staged as JSON text.
-        skipped: Fields to leave out with everything in them: the path of a field (`address.geo`), or the name of a field of the
-            objects in a list.
+        skipped: Fields to leave out with everything in them: paths (`address.geo`), or names of fields of the objects in a list.
         omits_nulls: Whether the vendor omits null fields. Then an optional field may be missing from every row without schema drift.
         dates: Date format: `iso` (2026-11-20), or `us`, which also accepts 11/20/2026.
         page_rows: Rows requested per call.
         money: Staged column whose sum is the table's control total.
         references: Staged column -> parent table. Each value must be a key of the parent table on the same day.
-        agrees: `(column, table, money column)`, such as the account, the table of accounts and its column with the account's value. The
-            sums of this table's money per `column` must equal the money column of the other table, within the vendor's
-            `total_tolerance_usd`.
+        agrees: `(column, table, money column)`: for each value of `column`, such as an account, the sum of this table's money must equal
+            the money column of the other table, within the vendor's `total_tolerance_usd`.
         as_of: For snapshots: the staged column with the date of a row; None if rows have none.
         selected: Parameter that requests single rows by their keys, separated by commas; empty if the vendor has none.
     """

@@ -4,6 +4,8 @@
 * A date is the day as the vendor writes it; an offset does not change it.
 * A time becomes UTC.
 * A sensitive value becomes its hash and its last four characters.
+* A hashed column becomes the hash of its value.
+* A tax id inside any other text is masked. A row with one in its key is not read.
 """
 
 from __future__ import annotations
@@ -16,10 +18,12 @@ import pyarrow.compute as pc
 from include.contract import DATE, STRING, TIMESTAMP, Column, Table
 from include.contract.arrow import arrow_type
 from include.extract import number
-from include.sensitive import Redactor
+from include.sensitive import MASKS, MAY_HOLD_TAX_ID, Redactor
 
 # Maximum bytes of one column of a key; an index of the database accepts 2,704 bytes for the whole key.
 _KEY_BYTES = 1_000
+# What makes a text need a closer look.
+_UNUSUAL = rf"\x00|{MAY_HOLD_TAX_ID}"
 # A date, with or without time and offset (ISO 8601). Whether the day exists in its month is checked by the cast.
 _MOMENT = (
     r"\A\d{4}-\d\d-\d\d"
@@ -96,11 +100,23 @@ class ColumnConverter:
         return _read_numbers(col, array) if pa.types.is_decimal(arrow_type(col.type)) else array
 
     def _check_texts(self, col: Column, array: pa.Array) -> pa.Array:
-        if pc.any(pc.match_substring(array, "\0")).as_py():
-            raise pa.ArrowInvalid("a text holds the character NUL, which no database takes")
+        if pc.any(pc.match_substring_regex(array, _UNUSUAL)).as_py():
+            if pc.any(pc.match_substring(array, "\0")).as_py():
+                raise pa.ArrowInvalid("a text holds the character NUL, which no database takes")
+            array = array if col.is_secret else self._mask_tax_ids(col, array)
+        if col.hashed:
+            array = next(iter(_redact(array, self._redactor)))
         if col.name in self._table.key and pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py():
             raise pa.ArrowInvalid("a key is longer than an index of a database takes")
         return array
+
+    def _mask_tax_ids(self, col: Column, array: pa.Array) -> pa.Array:
+        masked = array
+        for pattern, replacement in MASKS:
+            masked = pc.replace_substring_regex(masked, pattern, replacement)
+        if col.name in self._table.key and not masked.equals(array):
+            raise pa.ArrowInvalid("a key holds a tax id")
+        return masked
 
     def _read_times(self, col: Column, array: pa.Array) -> pa.Array:
         if array.null_count == len(array):

@@ -15,6 +15,7 @@ from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.flatten import flatten, next_link, number_rows, unwrap
 from include.extract.session import Request, VendorSession
 from include.extract.source import Keys, Source
+from include.sensitive import mask_tax_ids
 from include.staging.partitions import Partition
 
 log = logging.getLogger(__name__)
@@ -98,14 +99,16 @@ def fan_out(
     log.info("%s %s: %s to request, %s already stored", vendor.name, table.name, len(pending), len(known))
     etags = answers.take_etags(pending) if shape.is_conditional and source.is_routine and not known else {}
     declared = {col.source for col in table.columns}
-    hidden = {col.source for col in table.columns if col.kind == "sensitive"}
-    clear = {col.source for col in table.columns if col.kind == "value"}
+    hidden = {col.source for col in table.columns if col.is_secret}
+    clear = {col.source for col in table.columns if col.kind == "value"} - hidden
 
     def hide(row: dict[str, Any]) -> None:
         for name, value in row.items():
             if name in hidden and value is not None:
                 row[name] = source.redactor.token(value)
-            elif name not in clear:
+            elif name in clear:
+                row[name] = mask_tax_ids(value) if isinstance(value, str) else value
+            else:
                 row[name] = None  # may be sensitive; the name is kept to report schema drift
 
     def fetch(name: str, each: Keys) -> None:

@@ -24,7 +24,7 @@ from include.errors import VendorUnavailable
 from include.extract import number
 from include.extract.columns import ColumnConverter, wire_type
 from include.extract.exact_json import dump, split_array
-from include.sensitive import Redactor
+from include.sensitive import Redactor, mask_digits, mask_tax_ids
 from include.staging.row_key import format_keys
 
 # Placeholder for a decimal that can't be read: a JSON value that is never a decimal.
@@ -43,7 +43,7 @@ class DeadRow:
     Attributes:
         key: The row's key as text, in the format of `include.staging.row_key`; None if it can't be read.
         reasons: The faults, one per field, without the value.
-        raw: The row as JSON text: only the declared fields, sensitive ones as tokens.
+        raw: The row as JSON text: only the declared fields, sensitive ones as tokens, tax ids in other fields masked.
         place: Index of the row in its page, from 0; None if unknown.
     """
 
@@ -257,9 +257,12 @@ class PageReader:
             value = row[col.source]
             if isinstance(value, str) and numbers.get(col.source, REFUSED) is not REFUSED:
                 value = numbers[col.source]
-            raw[col.source] = self._redactor.token(value) if col.kind == "sensitive" and value is not None else value
+            if col.is_secret and value is not None:
+                raw[col.source] = self._redactor.token(value)
+            else:
+                raw[col.source] = mask_digits(value) if col.name in faults else value
         key = None if faults.keys() & set(self.table.key) else self._read_key(row)
-        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _to_json(raw))
+        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), mask_tax_ids(_to_json(raw)))
 
     def _read_key(self, row: dict[str, object]) -> str:
         """Return the key of a row as text; all key columns of the row must be readable."""
@@ -310,8 +313,8 @@ def _replace_numbers(text: str, row: object, numbers: dict[str, object] | None) 
 
 
 def _clean_name(name: str) -> str:
-    """Return a field's name in a form that the database and a page can show: valid UTF-8, without NUL, limited in length."""
-    return name.encode("utf-8", "replace").decode().replace("\0", "?")[:_NAME_LENGTH]
+    """Return a field's name in a form that the database and a page can show: valid UTF-8, without NUL or tax id, limited in length."""
+    return mask_tax_ids(name.encode("utf-8", "replace").decode().replace("\0", "?"))[:_NAME_LENGTH]
 
 
 def _to_json(row: dict[str, object]) -> str:

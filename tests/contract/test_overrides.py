@@ -84,6 +84,19 @@ def test_report_s_headers_are_the_firm_s(site: Site) -> None:
     assert stage(site, TAMARAC, "holdings", answer, columns={"holdings": {"account_id": "Acct"}})
 
 
+def test_account_number_as_a_key_is_staged_as_its_hash_and_alike_in_every_table(site: Site) -> None:
+    responses = goldens(TAMARAC)
+    fields = {"accounts": "accountId", "holdings": "Account ID"}
+    columns = {table: {"account_id": {"field": field, "hashed": True}} for table, field in fields.items()}
+    answer = reply_from(TAMARAC, responses)
+    accounts, holdings = (
+        {row["account_id"] for row in stage(site, TAMARAC, table, answer, columns=columns)} for table in fields
+    )
+    clear = [row["accountId"] for row in json.loads(responses["accounts"])["items"]]
+    assert accounts < {site.redactor.split(number)[0] for number in clear}  # the goldens have a dead row
+    assert holdings & accounts
+
+
 def test_override_changes_the_path_of_the_closed_day(site: Site) -> None:
     def answer(call: RecordedCall) -> Reply:
         return Reply({"lastSuccessfulDate": "2026-11-20"}) if call.path == "/v2/sync" else Reply({}, 404)
@@ -137,6 +150,15 @@ def test_what_is_configured_stays_as_it_is() -> None:
             "columns",
             '{"accounts": {"cash_usd": "marketValue"}}',
             "accounts: two columns declare the same field",
+        ),
+        (TAMARAC, "columns", '{"accounts": {"cash_usd": {"field": "Cash", "hashed": true}}}', "only a text column"),
+        (TAMARAC, "columns", '{"accounts": {"name": {"field": "Name", "hashed": "yes"}}}', "only a text column"),
+        (TAMARAC, "columns", '{"accounts": {"name": {"hashed": true}}}', "not a field name"),
+        (
+            EMONEY,
+            "columns",
+            '{"clients": {"client_id": {"field": "id", "hashed": true}}}',
+            "requests contain the value",
         ),
         (EMONEY, "columns", '{"plans": {"client_id": "owner"}}', "unknown name plans.client_id"),
         (ORION, "limits", '{"pages": 5}', "unknown name pages; known: response_seconds"),
