@@ -121,6 +121,7 @@ def connection(conn_id: str) -> Connection:
         known.login or "",
         known.password or "",
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.extra_dejson.items()},
+        conn_id,
     )
 
 
