@@ -12,6 +12,7 @@ from alembic.config import Config
 from psycopg import sql
 
 from include.database.lock_holders import find_lock_holders
+from include.database.tls import require_verified
 from include.errors import ConfigurationError, TargetUnavailable
 from include.warehouse import marts
 
@@ -54,8 +55,10 @@ def engine(url: str) -> sa.Engine:
     Raises:
         TargetUnavailable: Whenever the pool is used: the database is unavailable, busy or out of disk space. If a lock was not
             available, the error names the sessions that hold it.
-        ConfigurationError: On connecting: the server is older than `OLDEST_SERVER`.
+        ConfigurationError: The server is another machine and the URL does not require its certificate (`sslmode=verify-full`). On
+            connecting: the server is older than `OLDEST_SERVER`.
     """
+    require_verified(url)
     driver_url = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
     options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
     database_engine = sa.create_engine(
@@ -107,8 +110,9 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
         passwords: Role -> password, for each of `ROLES`.
 
     Raises:
-        ConfigurationError: The server is too old.
+        ConfigurationError: The server is too old, or the URL does not require its certificate (`include.database.tls`).
     """
+    require_verified(admin_url)
     with psycopg.connect(admin_url) as connection:
         require_version(connection.info.server_version)
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", [_ONE_AT_A_TIME])
