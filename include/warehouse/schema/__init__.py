@@ -30,8 +30,8 @@ _SMALL_ROLES = {
 """Role -> default time-out of its statements, and its maximum number of connections. Of the 200 of the server in
 docker-compose.yaml, they leave 66 for loads and Airflow. Each of two gateways opens up to 15 connections for each of its roles.
 
-A session may change its time-outs, so they only end what somebody forgot: a query, or a transaction, which would otherwise keep its
-locks, and keep dead rows from being vacuumed, for hours."""
+A session may change its time-outs. They end a forgotten query or transaction, which would otherwise keep its locks, and keep dead rows
+from being vacuumed, for hours."""
 
 _EXCLUSIVE_FUNCTIONS = """
     select oid::regprocedure::text, proname ~ 'advisory' from pg_proc
