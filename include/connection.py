@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from include.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +19,54 @@ class Connection:
         login: User name or client id; empty if there is none.
         password: Password or secret of the login; never shown.
         extra: Further credentials by name (client_id, client_secret, private_key, ...); never shown.
+        name: Name of the connection, for errors; None if it has none.
     """
 
     url: str
     login: str = ""
     password: str = field(default="", repr=False)
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+    name: str | None = None
+
+
+def require_https(url: str, what: str, **facts: object) -> None:
+    """Check that a URL is safe to send secrets to. Call it before a request, for each URL of a setting or a response.
+
+    Args:
+        url: The URL. An error names only its scheme and host, because the rest may hold a secret.
+        what: What the URL is, the subject of the error's sentence.
+        **facts: Context for the error.
+
+    Raises:
+        ConfigurationError: The URL is neither https, nor http to the loopback interface.
+    """
+    if not is_https(url):
+        scheme, host = _split(url)
+        raise ConfigurationError(
+            f"{what} must begin with https:// (http:// is for this machine only); nothing was sent there",
+            scheme=scheme or None, host=host or None, **facts,
+        )  # fmt: skip
+
+
+def is_https(url: str) -> bool:
+    """Return whether a URL is https, or http to the loopback interface."""
+    scheme, host = _split(url)
+    return bool(host) and (scheme == "https" or (scheme == "http" and is_loopback(host)))
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is the loopback interface of this machine (127.0.0.0/8, ::1, localhost)."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return scheme and host; empty for an invalid URL. A backslash is invalid: HTTP libraries differ on where it ends the host."""
+    try:
+        parts = urlsplit("" if "\\" in url else url)
+        _ = parts.port
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.hostname or ""

@@ -200,6 +200,14 @@ def test_the_proxy_tries_again_and_checks_its_servers() -> None:
     assert {"health_uri /api/v2/monitor/health", "lb_try_duration 10s"} <= set(map(str.strip, api_server.splitlines()))
 
 
+def test_browsers_use_https_also_below_the_host_and_run_no_foreign_script() -> None:
+    text = (ROOT / "docker" / "Caddyfile").read_text()
+    assert 'Strict-Transport-Security "max-age=31536000; includeSubDomains"' in text
+    [policy] = re.findall(r'header @pages \?Content-Security-Policy "(.+)"', text)
+    assert policy.startswith("default-src 'self'; ")
+    assert "script-src" not in policy  # `default-src` applies: scripts of this host, none inline
+
+
 def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert set(ports) == {"proxy", "postgres"}

@@ -18,7 +18,7 @@ import orjson
 import requests
 import tenacity
 
-from include.connection import Connection
+from include.connection import Connection, require_https
 from include.contract.limits import DEFAULT
 from include.control.calls import Call, CallLog
 from include.errors import (
@@ -137,7 +137,7 @@ class SalesforceSession:
         Raises:
             TargetUnavailable: Salesforce's token endpoint was still unavailable after `patience_s`.
             AuthenticationError: Salesforce rejected the login.
-            ConfigurationError: The connection's private key is not an RSA key.
+            ConfigurationError: The connection's private key is not an RSA key, or the login or instance URL is not https.
         """
         if self._instance_url is None or is_new:
             self.persist(self._log_in)
@@ -265,6 +265,7 @@ class SalesforceSession:
 
     def _log_in(self) -> None:
         url = f"{self._connection.url}/services/oauth2/token"
+        require_https(url, "The host of the connection", connection=VENDOR)
         try:
             answer = self._http.post(
                 url, data=self._form(), headers={"Authorization": ""}, timeout=_TIMEOUT_S, allow_redirects=False
@@ -285,8 +286,10 @@ class SalesforceSession:
         if not isinstance(body, dict) or "access_token" not in body or "instance_url" not in body:
             reason = body.get("error_description") or body.get("error") if isinstance(body, dict) else None
             raise AuthenticationError(f"Salesforce rejected the login: {reason}", url=url, status=answer.status_code)
+        instance_url = str(body["instance_url"]).rstrip("/")
+        require_https(instance_url, "The instance_url in Salesforce's login response", connection=VENDOR)
         self._http.headers["Authorization"] = f"Bearer {body['access_token']}"
-        self._instance_url = str(body["instance_url"]).rstrip("/")
+        self._instance_url = instance_url
         self._org_id = str(body.get("id", "")).rstrip("/").rpartition("/")[0].rpartition("/")[2]
 
     def _form(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
+from include.connection import is_https
 from include.errors import ConfigurationError
 
 Persons = Literal["individuals", "person_accounts"]
@@ -68,8 +69,9 @@ class Settings:
             (
                 "documents_url",
                 self.documents_url,
-                not self.documents_url or bool(re.fullmatch(r"https?://[\w.:/\[\]-]+", self.documents_url)),
-                "a URL",
+                not self.documents_url
+                or (is_https(self.documents_url) and bool(re.fullmatch(r"https?://[\w.:/\[\]-]+", self.documents_url))),
+                "an https URL",
             )
         )
         for name in (self.key_field, *self.key_fields.values()):

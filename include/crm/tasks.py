@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from include.control import writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts
-from include.crm.objects.mapping import CrmObject
+from include.crm.objects.mapping import CrmObject, defuse
 from include.crm.objects.portfolio import ACCOUNT, FINANCIAL_ACCOUNT
 from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
@@ -42,8 +42,8 @@ T = TypeVar("T")
 # Open findings that have no Task yet and whose rule creates one, with the Salesforce record that the Task refers to. Findings whose
 # record Salesforce no longer has are left out. A deal is Salesforce's own record; if its finding has no representative, its owner gets
 # the Task.
-_MISSING = sa.text("""
-select f.rule, f.severity, f.details, f.business_date_opened, lower(r.email) as email,
+_MISSING = sa.text(f"""
+select f.rule, f.severity, {defuse("f.details")} as details, f.business_date_opened, lower(r.email) as email,
        case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as what_id, d.fields ->> 'OwnerId' as owner_id,
        :firm || ':' || f.vendor || ':finding:' || f.finding_id as task_key
 from control.finding f
@@ -62,7 +62,7 @@ where f.closed_at is null and f.rule = any(:rules) and (s.salesforce_id is not n
                   where j.sobject = 'Task' and j.state = 'closed' and j.changed_at > now() - interval '20 hours'
                     and r.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
 order by f.finding_id
-""")
+""")  # noqa: S608
 
 _TO_COMPLETE = sa.text("""
 select t.external_key, t.salesforce_id from control.finding f

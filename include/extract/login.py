@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from include.connection import Connection
+from include.connection import Connection, require_https
 from include.contract.login import (
     AccessPoint,
     Basic,
@@ -71,12 +71,20 @@ def log_in(login: Login, at: LoginContext) -> Token:
 
     Raises:
         ConfigurationError: The connection lacks a credential or a grant, or its private key can't be read. Or the user does not have
-            the configured account, or the token endpoint returned an unexpected status.
+            the configured account, a URL of the connection or of the login response is not https, or the token endpoint returned an
+            unexpected status.
         AuthenticationError: The vendor refused user, password, client id or client secret.
         RateLimited: Too many logins. The error contains the seconds to wait if the response states them.
         VendorUnavailable: There was no response, or it has no token.
         LimitExceeded: The response is larger than the vendor's limits allow.
     """
+    token = _request_token(login, at)
+    if token.url:
+        require_https(token.url, "The URL of calls in the login response", connection=at.connection.name)
+    return token
+
+
+def _request_token(login: Login, at: LoginContext) -> Token:
     match login:
         case Basic():
             return _use_password(at)
@@ -208,6 +216,7 @@ def _request(
     auth: tuple[str, str] | None = None,
     data: Mapping[str, str] | None = None,
 ) -> requests.Response:
+    require_https(url, "The URL of the vendor's login", connection=at.connection.name, grant=at.grant or None)
     try:
         answer = at.http.request(
             method, url, headers=headers, auth=auth, data=data, timeout=at.timeout, allow_redirects=False

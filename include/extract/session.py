@@ -15,7 +15,7 @@ import orjson
 import requests
 import tenacity
 
-from include.connection import Connection
+from include.connection import Connection, require_https
 from include.contract import Vendor
 from include.contract.limits import Limits
 from include.control.budget import RateBudget
@@ -98,6 +98,9 @@ class VendorSession:
         patience_s: float = PATIENCE_S,
         clocks: Clocks | None = None,
     ) -> None:
+        require_https(
+            connection.url, "The host of the vendor's connection", vendor=vendor.name, connection=connection.name
+        )
         self._vendor = vendor
         self._connection = connection
         self._budget = budget

@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from include.connection import require_https
 from include.errors import ConfigurationError
 from include.outbound.address import AddressNotAllowed, Network, check, read_networks
 
@@ -97,15 +98,8 @@ def _read_networks(name: str, text: str) -> tuple[Network, ...]:
 
 
 def _check_url(name: str, url: str, networks: tuple[Network, ...]) -> None:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host, parts = "", urlsplit("")
-    if not host or parts.scheme not in ("https", "http"):
-        raise ConfigurationError("A subscriber's address is not a URL like https://host/path", subscriber=name)
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise ConfigurationError("A subscriber's address must be https, except on this machine", subscriber=name)
+    require_https(url, "A subscriber's address", subscriber=name)
+    host = urlsplit(url).hostname or ""
     try:
         ip_address(host)
     except ValueError:
@@ -114,13 +108,6 @@ def _check_url(name: str, url: str, networks: tuple[Network, ...]) -> None:
         check([host], networks)
     except AddressNotAllowed as error:
         raise ConfigurationError(str(error), subscriber=name) from None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _check_secret(name: str, secret: str) -> None:

@@ -74,7 +74,7 @@ def find_validated(partitions: Iterable[Partition]) -> list[Partition]:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold a lock on the site below `root` during the block, against other builds and writers of pages. The lock ends with the process."""
+    """Hold a lock on the site below `root` during the block, against other builds. The lock ends with the process."""
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -142,10 +142,18 @@ def _run_time(key: Any) -> Any:
 
 
 def _copy_site(root: Path) -> Path:
-    """Create the folder of a new site with hard links to the current pages. Pages are never modified in place, so links are enough."""
+    """Create the folder of a new site with hard links to the current pages. Pages are never modified in place, so links are enough.
+
+    Pages of changes to Salesforce, which earlier versions wrote into the site, are left out: they need another right.
+    """
     fresh = root / f"site-{uuid.uuid4().hex}"
     if (root / "site").exists():
-        shutil.copytree(root / "site", fresh, copy_function=os.link, ignore=shutil.ignore_patterns("index.html"))
+        shutil.copytree(
+            root / "site",
+            fresh,
+            copy_function=os.link,
+            ignore=shutil.ignore_patterns("index.html", "salesforce-*.html"),
+        )
     else:
         fresh.mkdir()
     return fresh

@@ -103,12 +103,21 @@ def database() -> Engine:
 
 
 def database_url() -> str:
-    """Return the URL of the firm's database. It includes the password: pass it to drivers only, and never log it."""
+    """Return the URL of the firm's database. It includes the password: pass it to drivers only, and never log it.
+
+    Raises:
+        ConfigurationError: The database is on another machine, and the connection has no `sslmode=verify-full`.
+    """
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
-    find_connection("tributary_db")  # raises if it does not exist or Airflow does not answer
+    from include.database.tls import require_verified
+
+    extra = find_connection("tributary_db").extra_dejson  # raises if it does not exist or Airflow does not answer
     url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
-    return url.render_as_string(hide_password=False)
+    url = url.update_query_dict({name: value for name, value in extra.items() if name in ("sslmode", "sslrootcert")})
+    text = url.render_as_string(hide_password=False)
+    require_verified(text)
+    return text
 
 
 def connection(conn_id: str) -> Connection:
@@ -121,6 +130,7 @@ def connection(conn_id: str) -> Connection:
         known.login or "",
         known.password or "",
         {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.extra_dejson.items()},
+        conn_id,
     )
 
 

@@ -98,6 +98,14 @@ def test_each_open_finding_of_a_rule_with_a_task_has_one(crm: Crm) -> None:
     assert set(read_tasks(crm)) == {f"sample:orion:finding:{id}" for id in (first, second)}
 
 
+def test_a_description_that_could_be_a_formula_gets_an_apostrophe(crm: Crm) -> None:
+    finding = find(crm, details="=Sample: cash is -12.00 dollars")
+
+    raise_tasks(crm)
+
+    assert task(crm, finding)["Description"] == "'=Sample: cash is -12.00 dollars"
+
+
 def test_a_task_has_subject_description_record_and_due_date(crm: Crm) -> None:
     finding = find(crm, day=date(2026, 11, 19))
 

@@ -130,7 +130,7 @@ def test_what_is_approved_is_sent(approval_run: ApprovalRun) -> None:
     assert approval_run.list_alerts(approval_id) == ["Approval required: Salesforce"]
     details = approval_run.read_request(approval_id)
     assert "position: " in details["body"]
-    assert "/data-docs/salesforce-" in details["body"]
+    assert "/salesforce-changes/salesforce-" in details["body"]
 
     runs = approval_run.runs()
     approval_run.decide(approval_id, "Approve", "")

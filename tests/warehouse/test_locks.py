@@ -13,10 +13,12 @@ import sqlalchemy as sa
 
 from include.errors import ConfigurationError, TargetUnavailable
 from include.warehouse import schema
-from tests.conftest import Database
+from tests.conftest import PASSWORDS, Database
 from tests.warehouse.loading import Loader, position
 
 READ, LOAD = "tributary_read", "tributary_load"
+SMALL = ("tributary_read", "tributary_listener", "tributary_gateway", "tributary_api")
+LIMITED = (*SMALL, "tributary_web")
 
 
 @pytest.fixture
@@ -35,6 +37,13 @@ def _shorten(connection: psycopg.Connection) -> None:
 
 def is_there(database: Database, first: date) -> bool:
     return bool(database.value("select to_regclass(:name) is not null", name=f"warehouse.position_{first:%Y_%m}"))
+
+
+@pytest.fixture(scope="module")
+def limited(warehouse: Database) -> Database:
+    """A warehouse whose roles have their rights, which a copied database lacks."""
+    schema.create_roles(warehouse.admin_url, PASSWORDS)
+    return warehouse
 
 
 def coming_months(count: int) -> list[date]:
@@ -146,7 +155,61 @@ def test_sessions_of_readers_end_their_forgotten_transactions(database: Database
         "tributary_migrate": "0", "tributary_load": "0",
         "tributary_read": "10min", "tributary_listener": "10min", "tributary_gateway": "10min", "tributary_api": "10min", "tributary_web": "10min",
     }  # fmt: skip
-    assert show(READ, "statement_timeout") == "30min"
+    assert {role: show(role, "statement_timeout") for role in LIMITED} == {
+        "tributary_read": "30min", "tributary_listener": "5min", "tributary_gateway": "5min", "tributary_api": "5min",
+        "tributary_web": "5min",
+    }  # fmt: skip
+    assert {show(role, "lock_timeout") for role in LIMITED} == {"1min"}
+
+
+def test_an_endless_statement_of_a_reader_ends(limited: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {role: ("200ms", connections) for role, (_, connections) in schema._SMALL_ROLES.items()}
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_SMALL_ROLES", limits)
+        schema.create_roles(limited.admin_url, PASSWORDS)
+    try:
+        with psycopg.connect(limited.url(READ)) as reader, pytest.raises(psycopg.errors.QueryCanceled):
+            reader.execute("select count(*) from generate_series(1, 1000000000000)")
+    finally:
+        schema.create_roles(limited.admin_url, PASSWORDS)
+
+
+def test_a_small_role_can_not_use_up_the_connections(limited: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {role: (patience, 1) for role, (patience, _) in schema._SMALL_ROLES.items()}
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_SMALL_ROLES", limits)
+        schema.create_roles(limited.admin_url, PASSWORDS)
+    try:
+        with (
+            psycopg.connect(limited.url(READ)),
+            pytest.raises(psycopg.OperationalError, match="too many connections for role"),
+        ):
+            psycopg.connect(limited.url(READ))
+    finally:
+        schema.create_roles(limited.admin_url, PASSWORDS)
+
+
+EXCLUSIVE = (
+    "pg_advisory_lock(1)", "pg_advisory_lock(7421, 1)", "pg_advisory_lock_shared(1)", "pg_advisory_lock_shared(7421, 1)",
+    "pg_try_advisory_lock(hashtext('identity'))", "pg_try_advisory_lock_shared(1, 2)", "pg_advisory_xact_lock(1)",
+    "pg_advisory_xact_lock_shared(1)", "pg_try_advisory_xact_lock(1, 2)", "pg_try_advisory_xact_lock_shared(1)",
+    "lo_create(0)", "lo_creat(1)", "lo_from_bytea(0, 'x')", "lo_open(1, 1)", "lo_put(1, 0, 'x')", "lo_unlink(1)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("role", SMALL)
+def test_a_small_role_takes_no_advisory_lock_and_writes_no_large_object(limited: Database, role: str) -> None:
+    with psycopg.connect(limited.url(role), autocommit=True) as connection:
+        for call in EXCLUSIVE:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(f"select {call}")  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("role", [LOAD, "tributary_migrate", "tributary_web"])
+def test_a_load_a_migration_and_a_decision_take_advisory_locks(limited: Database, role: str) -> None:
+    with psycopg.connect(limited.url(role)) as connection:
+        connection.execute("select pg_advisory_xact_lock(1), pg_advisory_lock_shared(7421, 1)")
+        assert connection.execute("select pg_try_advisory_lock(7422, 1)").fetchone() == (True,)
 
 
 @pytest.mark.parametrize("version", [90_624, 170_009])

@@ -18,7 +18,7 @@ import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
 import sqlalchemy as sa
 
-from include.connection import Connection
+from include.connection import Connection, require_https
 from include.control.calls import CallLog
 from include.crm.changes import pubsub as api
 from include.crm.changes import store
@@ -46,7 +46,6 @@ SILENCE_S = 330.0
 """Seconds without a response after which a stream is considered dead. Salesforce responds at least every 270 seconds, if only without
 events."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
-_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +101,11 @@ async def listen(
 
 
 def _open(url: str) -> Any:
+    require_https(url, "pubsub in the extra of the connection salesforce")
     parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return grpc.aio.secure_channel(f"{parts.hostname}:{parts.port or 443}", grpc.ssl_channel_credentials())
-    if parts.scheme == "http" and parts.hostname in _LOCAL and parts.port:
-        return grpc.aio.insecure_channel(f"{parts.hostname}:{parts.port}")
-    raise ConfigurationError("pubsub in the extra of the connection salesforce is not an https URL; set it", pubsub=url)
+    if parts.scheme == "http":
+        return grpc.aio.insecure_channel(f"{parts.hostname}:{parts.port or 80}")
+    return grpc.aio.secure_channel(f"{parts.hostname}:{parts.port or 443}", grpc.ssl_channel_credentials())
 
 
 class _Subscription:

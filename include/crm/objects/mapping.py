@@ -22,6 +22,8 @@ from include.crm.settings import Settings
 
 Kind = Literal["text", "number", "flag", "time"]
 
+_FORMULA = r"^([\x01-\x1f=@]|[-+](?![-0-9 ,()./]*((x|ext[.]?) *[0-9]+)?$))"
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -134,8 +136,22 @@ def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field
 
 
 def text(name: str, sql: str, length: int) -> Field:
-    """Return a text field, trimmed and truncated to its length. An empty text and `#N/A` become null, as in Salesforce."""
-    return Field(name, f"nullif(nullif(btrim(left(btrim({sql}), {length})), ''), '#N/A')", length=length)
+    """Return a text field: without a formula, trimmed and truncated. An empty text and `#N/A` become null, as in Salesforce."""
+    return Field(name, f"nullif(nullif({clean(sql, length)}, ''), '#N/A')", length=length)
+
+
+def clean(sql: str, length: int) -> str:
+    """Return SQL of a text as it is sent: trimmed, without a formula, and truncated."""
+    return f"btrim(left({defuse(f'btrim({sql})')}, {length}))"
+
+
+def defuse(sql: str) -> str:
+    """Return SQL that puts an apostrophe before a text which a spreadsheet would run as a formula.
+
+    Such a text begins with `=`, `@`, `+`, `-` or a control character, such as a tab. A number or a phone number with a sign stays as it
+    is, with or without an extension.
+    """
+    return f"regexp_replace({sql}, '{_FORMULA}', '''\\1')"
 
 
 def number(name: str, sql: str, decimals: int, *, when_gone: str | None = None, unknown: str = "") -> Field:

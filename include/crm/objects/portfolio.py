@@ -13,6 +13,7 @@ from include.crm.objects.mapping import (
     CrmObject,
     Field,
     always,
+    clean,
     current,
     daily,
     day,
@@ -163,6 +164,7 @@ def _membership(settings: Settings) -> CrmObject:
 # same name, the first keeps the name, and the others add their key to it. A security also adds its key if another record in Salesforce
 # already has its name, such as a record from before two vendors' securities were matched.
 def _security(settings: Settings) -> CrmObject:
+    name = clean("s.name", 150)
     return CrmObject(
         entity="security",
         sobject=SECURITY,
@@ -176,17 +178,17 @@ def _security(settings: Settings) -> CrmObject:
                 " else left(s.name, 110) || ' (' || s.vendor || ' ' || s.security_key || ')' end",
                 150,
             ),
-            Field("FinServ__CUSIP__c", "case when length(s.cusip) = 9 then s.cusip end"),
+            text("FinServ__CUSIP__c", "case when length(s.cusip) = 9 then s.cusip end", 9),
             text("FinServ__AssetClass__c", "s.asset_class", 255),
         ),
         source=f"""
             (select s.*, o.external_key is null
-                    and row_number() over (partition by lower(left(btrim(s.name), 150)) order by s.identity_id) = 1 as is_first
+                    and row_number() over (partition by lower({name}) order by s.identity_id) = 1 as is_first
              from warehouse.known_security s
              left join (
                  select distinct on (name) lower(payload ->> 'FinServ__SecuritiesName__c') as name, external_key
                  from control.crm_state where sobject = '{SECURITY}' and missing is null order by 1, 2
-             ) o on o.name = lower(left(btrim(s.name), 150)) and o.external_key <> {key("security", "s")}
+             ) o on o.name = lower({name}) and o.external_key <> {key("security", "s")}
              where s.is_anchor) s
         """,  # noqa: S608
     )

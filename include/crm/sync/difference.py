@@ -7,7 +7,8 @@ from html import escape
 from pathlib import Path
 
 from include.crm.sync.preview import Preview
-from include.validation.docs import locked
+
+FOLDER = "salesforce_changes"
 
 _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a }
@@ -18,9 +19,9 @@ th { background: #f4f4f4 } .old { color: #8a1f11 } .new { color: #0b5d1e } .conc
 
 
 def write(root: Path, run_id: str, shown: Preview) -> str:
-    """Write the review page into the site of the data quality reports (Data Docs), which is behind a login.
+    """Write the review page into the folder `FOLDER` below the folder of Data Docs.
 
-    Wait for a running build of the site, because a build replaces all of its pages.
+    It is beside the site of Data Docs, not in it: the page shows clients, and needs another right than the reports.
 
     Args:
         root: The folder of Data Docs.
@@ -28,14 +29,12 @@ def write(root: Path, run_id: str, shown: Preview) -> str:
         shown: The preview to render.
 
     Returns:
-        The page's name within the site.
+        The page's name within the folder.
     """
     name = f"salesforce-{re.sub(r'[^A-Za-z0-9_.-]', '-', run_id)}.html"
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root):
-        site = root / "site"
-        site.mkdir(parents=True, exist_ok=True)
-        (site / name).write_text(render(run_id, shown))
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(render(run_id, shown))
     return name
 
 

@@ -15,10 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from include.connection import require_https
 from include.errors import ConfigurationError
 from include.gateway.settings import read_setting
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Settings:
     """The settings of the API, except its database; the module's docstring describes each.
 
     Raises:
-        ConfigurationError: An issuer is set without an audience or a keys URL, or the keys URL is neither https nor on this machine.
+        ConfigurationError: An issuer is set without an audience or a keys URL, or a URL is neither https nor on this machine.
     """
 
     issuer: str = ""
@@ -42,8 +41,9 @@ class Settings:
             raise ConfigurationError(
                 "TRIBUTARY_API_ISSUER needs TRIBUTARY_API_AUDIENCE and TRIBUTARY_API_JWKS_URL", issuer=self.issuer
             )
-        if not _is_safe(self.jwks_url):
-            raise ConfigurationError("TRIBUTARY_API_JWKS_URL must be an https URL", issuer=self.issuer)
+        require_https(self.jwks_url, "TRIBUTARY_API_JWKS_URL", issuer=self.issuer)
+        if self.token_url:
+            require_https(self.token_url, "TRIBUTARY_API_TOKEN_URL", issuer=self.issuer)
 
 
 def read_settings() -> Settings:
@@ -77,11 +77,3 @@ def read_database() -> str:
             "TRIBUTARY_API_DATABASE is not a URL like postgresql://user:password@host:5432/database"
         )
     return url
-
-
-def _is_safe(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)

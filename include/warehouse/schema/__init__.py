@@ -12,6 +12,7 @@ from alembic.config import Config
 from psycopg import sql
 
 from include.database.lock_holders import find_lock_holders
+from include.database.tls import require_verified
 from include.errors import ConfigurationError, TargetUnavailable
 from include.warehouse import marts
 
@@ -22,15 +23,24 @@ FOLDER = Path(__file__).parent
 OLDEST_SERVER = 18
 """Oldest supported major version of PostgreSQL. Statements use `returning old.<column>`, which is new in it."""
 
-_READER_TIMEOUTS = {
-    "tributary_read": {"idle_in_transaction_session_timeout": "10min", "statement_timeout": "30min"},
-    "tributary_listener": {"idle_in_transaction_session_timeout": "10min"},
-    "tributary_gateway": {"idle_in_transaction_session_timeout": "10min"},
-    "tributary_api": {"idle_in_transaction_session_timeout": "10min"},
-    "tributary_web": {"idle_in_transaction_session_timeout": "10min"},
-}
-"""Role -> default timeouts of its sessions; a session may change its own. They end a forgotten transaction, which would otherwise keep
-its locks, and keep dead rows from being vacuumed, for hours."""
+_SMALL_ROLES = {
+    "tributary_read": ("30min", 20), "tributary_listener": ("5min", 30), "tributary_gateway": ("5min", 32),
+    "tributary_api": ("5min", 32), "tributary_web": ("5min", 20),
+}  # fmt: skip
+"""Role -> default time-out of its statements, and its maximum number of connections. Of the 200 of the server in
+docker-compose.yaml, they leave 66 for loads and Airflow. Each of two gateways opens up to 15 connections for each of its roles.
+
+A session may change its time-outs. They end a forgotten query or transaction, which would otherwise keep its locks, and keep dead rows
+from being vacuumed, for hours."""
+
+_EXCLUSIVE_FUNCTIONS = """
+    select oid::regprocedure::text, proname ~ 'advisory' from pg_proc
+    where pronamespace = 'pg_catalog'::regnamespace
+      and proname ~ '^(pg_(try_)?advisory_(xact_)?lock(_shared)?|lo_\\w+|loread|lowrite)$'
+    order by 1
+"""
+"""Select the functions that every role may call by default, and whether it takes an advisory lock. An advisory lock of a reader could stop
+the loads, which wait for theirs; the other functions read and write large objects, which Tributary does not use."""
 
 _ONE_AT_A_TIME = "tributary schema"
 _FINGERPRINT = sa.text("select obj_description(to_regnamespace('mart'), 'pg_namespace')")
@@ -54,8 +64,10 @@ def engine(url: str) -> sa.Engine:
     Raises:
         TargetUnavailable: Whenever the pool is used: the database is unavailable, busy or out of disk space. If a lock was not
             available, the error names the sessions that hold it.
-        ConfigurationError: On connecting: the server is older than `OLDEST_SERVER`.
+        ConfigurationError: The server is another machine and the URL does not require its certificate (`sslmode=verify-full`). On
+            connecting: the server is older than `OLDEST_SERVER`.
     """
+    require_verified(url)
     driver_url = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
     options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
     database_engine = sa.create_engine(
@@ -98,7 +110,7 @@ def _class_error(context: sa.ExceptionContext) -> TargetUnavailable | None:
 
 
 def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
-    """Create the roles of `ROLES`, or reset their passwords, and grant their rights on the database, in one transaction.
+    """Create the roles of `ROLES`, or reset their passwords, and set their limits and their rights on the database, in one transaction.
 
     Processes that call this at the same time wait for each other.
 
@@ -107,8 +119,9 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
         passwords: Role -> password, for each of `ROLES`.
 
     Raises:
-        ConfigurationError: The server is too old.
+        ConfigurationError: The server is too old, or the URL does not require its certificate (`include.database.tls`).
     """
+    require_verified(admin_url)
     with psycopg.connect(admin_url) as connection:
         require_version(connection.info.server_version)
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", [_ONE_AT_A_TIME])
@@ -118,19 +131,41 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
             connection.execute(
                 sql.SQL("{} role {} login password {}").format(verb, sql.Identifier(role), sql.Literal(passwords[role]))
             )
-            for name, value in _READER_TIMEOUTS.get(role, {}).items():
-                statement = sql.SQL("alter role {} set {} = {}")
-                connection.execute(statement.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(value)))
-        database = sql.Identifier(connection.info.dbname)
-        connection.execute(sql.SQL("revoke all on database {} from public").format(database))
-        connection.execute(
-            sql.SQL("grant connect, create, temporary on database {} to tributary_migrate").format(database)
-        )
-        connection.execute(sql.SQL("grant connect, temporary on database {} to tributary_load").format(database))
-        reading = sql.SQL(", ").join(map(sql.Identifier, ROLES[2:]))
-        connection.execute(sql.SQL("grant connect on database {} to {}").format(database, reading))
+        for role, (patience, connections) in _SMALL_ROLES.items():
+            _limit(connection, role, patience, connections)
+        _grant_database(connection)
+        _revoke_functions(connection)
         # Needed by `control.find_lock_holders`, which runs as this role and returns no query texts.
         connection.execute("grant pg_read_all_stats to tributary_migrate")
+
+
+def _limit(connection: psycopg.Connection, role: str, patience: str, connections: int) -> None:
+    name = sql.Identifier(role)
+    connection.execute(sql.SQL("alter role {} connection limit {}").format(name, sql.Literal(connections)))
+    timeouts = {
+        "statement_timeout": patience, "idle_in_transaction_session_timeout": "10min", "lock_timeout": "1min",
+    }  # fmt: skip
+    for setting, value in timeouts.items():
+        statement = sql.SQL("alter role {} set {} = {}")
+        connection.execute(statement.format(name, sql.Identifier(setting), sql.Literal(value)))
+
+
+def _grant_database(connection: psycopg.Connection) -> None:
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("revoke all on database {} from public").format(database))
+    connection.execute(sql.SQL("grant connect, create, temporary on database {} to tributary_migrate").format(database))
+    connection.execute(sql.SQL("grant connect, temporary on database {} to tributary_load").format(database))
+    reading = sql.SQL(", ").join(map(sql.Identifier, ROLES[2:]))
+    connection.execute(sql.SQL("grant connect on database {} to {}").format(database, reading))
+
+
+def _revoke_functions(connection: psycopg.Connection) -> None:
+    """Leave advisory locks to the roles that migrate, load and decide about identities, and large objects to superusers."""
+    for function, is_lock in connection.execute(_EXCLUSIVE_FUNCTIONS).fetchall():
+        connection.execute(sql.SQL("revoke execute on function {} from public").format(sql.SQL(function)))
+        if is_lock:
+            granted = sql.SQL("grant execute on function {} to tributary_migrate, tributary_load, tributary_web")
+            connection.execute(granted.format(sql.SQL(function)))
 
 
 def migrate(migrate_url: str) -> None:

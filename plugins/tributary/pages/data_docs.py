@@ -1,7 +1,8 @@
-"""The data quality pages inside Airflow: in the menu under Browse, and on the page of each run.
+"""The data quality pages inside Airflow, in the menu under Browse and on the page of each run; and the pages of changes to Salesforce.
 
-`include.validation.docs.build` writes the pages to the folder that the environment variable `TRIBUTARY_DATA_DOCS` names. The audit trail
-records who opened which page, because a page may show rows that failed a check.
+`include.validation.docs.build` and `include.crm.sync.difference.write` write the pages to the folder that the environment variable
+`TRIBUTARY_DATA_DOCS` names. Any user may read the data quality pages. The pages of changes show clients: they require the permission to
+answer approval requests of the DAG `salesforce`, as *Identity review* does. The audit trail records who opened which page.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airflow.api_fastapi.core_api.security import GetUserDep, get_user
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
@@ -28,6 +30,8 @@ HEADERS = {
 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], openapi_url=None)
+MAY_REVIEW = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
+changes = FastAPI(title="Changes to Salesforce", dependencies=[Depends(MAY_REVIEW)], openapi_url=None)
 
 
 @app.get("/{page:path}")
@@ -37,20 +41,41 @@ def read_page(page: str, user: GetUserDep) -> HTMLResponse:
     Raises:
         HTTPException: 404, there is no such page; 503, the environment variable is not set, or the database is unavailable.
     """
+    site = _find_folder() / "site"
+    if not page and not site.exists():
+        return HTMLResponse("<p>Nothing has been validated yet.</p>", headers=HEADERS)
+    return _read(site, page or "index.html", user.get_name(), "report.opened")
+
+
+@changes.get("/{page}")
+def read_changes(page: str, user: GetUserDep) -> HTMLResponse:
+    """Return the page of a run's changes to Salesforce. It shows names, birth dates and balances of clients.
+
+    Raises:
+        HTTPException: As for `read_page`.
+    """
+    from include.crm.sync.difference import FOLDER as CHANGES  # every process of Airflow loads this module
+
+    return _read(_find_folder() / CHANGES, page, user.get_name(), "changes.opened")
+
+
+def _find_folder() -> Path:
+    if not os.environ.get(FOLDER):
+        raise HTTPException(503, f"The environment variable {FOLDER} is not set")
+    return Path(os.environ[FOLDER])
+
+
+def _read(folder: Path, page: str, user: str, action: str) -> HTMLResponse:
     from include.errors import TargetUnavailable
     from tributary.pages import audit
 
-    if not os.environ.get(FOLDER):
-        raise HTTPException(503, f"The environment variable {FOLDER} is not set")
-    site = (Path(os.environ[FOLDER]) / "site").resolve()
-    if not page and not site.exists():
-        return HTMLResponse("<p>Nothing has been validated yet.</p>", headers=HEADERS)
+    folder = folder.resolve()
     try:
-        path = (site / (page or "index.html")).resolve()
-        if not path.is_relative_to(site) or path.suffix != ".html":
+        path = (folder / page).resolve()
+        if not path.is_relative_to(folder) or path.suffix != ".html":
             raise HTTPException(404, headers=HEADERS)
         content = path.read_bytes()
-        audit.record(user.get_name(), "report.opened", str(path.relative_to(site)))
+        audit.record(user, action, str(path.relative_to(folder)))
     except TargetUnavailable as error:
         raise HTTPException(503, str(error), headers=HEADERS) from error
     except (OSError, ValueError) as error:  # no such page, or an invalid path: too long, or contains NUL
@@ -63,7 +88,10 @@ class DataDocs(AirflowPlugin):
 
     name = "data_docs"
     # Airflow requires these names as class attributes.
-    fastapi_apps = [{"app": app, "url_prefix": "/data-docs", "name": "Data Docs"}]  # noqa: RUF012
+    fastapi_apps = [  # noqa: RUF012
+        {"app": app, "url_prefix": "/data-docs", "name": "Data Docs"},
+        {"app": changes, "url_prefix": "/salesforce-changes", "name": "Changes to Salesforce"},
+    ]
     external_views = [  # noqa: RUF012
         {
             "name": "Data quality",

@@ -80,7 +80,7 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         "deltas": {name: str(found) for name, found in shown.deltas.items()},
         "concerns": [concern.reason for concern in shown.concerns],
         "unsettled": {vendor: str(since) for vendor, since in shown.unsettled.items()},
-        "page": f"/data-docs/{page}",
+        "page": f"/salesforce-changes/{page}",
     }
 
 

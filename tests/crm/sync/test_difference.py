@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -87,21 +85,19 @@ def test_its_name_holds_nothing_that_a_path_could_mind(tmp_path: Path) -> None:
 def test_characters_of_every_alphabet_are_preserved(tmp_path: Path) -> None:
     name = difference.write(tmp_path, "r", Preview({}, {"household": [Change("k", "Name", None, "École 学校 🏦")]}, []))
 
-    assert "École 学校 🏦" in (tmp_path / "site" / name).read_text("utf-8")
+    assert "École 学校 🏦" in (tmp_path / difference.FOLDER / name).read_text("utf-8")
 
 
-def test_a_page_that_is_written_while_the_site_is_built_is_in_the_new_site(tmp_path: Path) -> None:
+def test_it_is_beside_the_site_and_leaves_a_site_of_an_earlier_version(tmp_path: Path) -> None:
     (tmp_path / "site-1").mkdir()
+    (tmp_path / "site-1" / "salesforce-old.html").write_text("Pat Sample")
     (tmp_path / "site").symlink_to("site-1")
-    with ThreadPoolExecutor(1) as pool:
-        with docs.locked(tmp_path):
-            fresh = docs._copy_site(tmp_path)
-            writing = pool.submit(difference.write, tmp_path, "r", Preview({}, {}, []))
-            time.sleep(0.3)  # time for a writer that ignores the lock
-            docs._swap(tmp_path, fresh)
-        name = writing.result(10)
 
-    assert (tmp_path / "site" / name).exists()
+    name = difference.write(tmp_path, "r", Preview({}, {}, []))
+    docs._swap(tmp_path, docs._copy_site(tmp_path))
+
+    assert (tmp_path / difference.FOLDER / name).exists()
+    assert list((tmp_path / "site").iterdir()) == []
 
 
 def test_it_names_the_vendor_of_held_back_records() -> None:

@@ -1,4 +1,4 @@
-"""Data Docs and signed documents behind Airflow's login: a real API server with this project's plugins."""
+"""Pages behind Airflow's login, and who may read which: a real API server with this project's plugins."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.conftest import Database
+from tests.dags.airflow_home import ROOT, environment, read_lines, run
 from tests.firm_keys import KEYRING, write_keyring
 
 INDEX = "<p>All of the made-up accounts are well.</p>"
 SECRET = "nobody may read this"
+CHANGES = "<p>Pat Sample, born 1960-01-01.</p>"
 STAGING_KEYS = next(key for key in write_keyring().split() if key.startswith("staging:"))
 SIGNED = b"%PDF-1.7 what somebody signed"
 
@@ -62,6 +64,9 @@ def served(
     (site / "notes.txt").write_text(SECRET)
     (folder / "docs" / "site").symlink_to("site-1")
     (folder / "docs" / "secret.html").write_text(SECRET)
+    (folder / "docs" / "salesforce_changes").mkdir()
+    (folder / "docs" / "salesforce_changes" / "salesforce-run.html").write_text(CHANGES)
+    (folder / "docs" / "salesforce_changes" / "leak.html").symlink_to(folder / "docs" / "secret.html")
 
     staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
     keys = {"conn_type": "generic", "password": STAGING_KEYS}
@@ -168,6 +173,36 @@ def test_before_the_first_build_the_page_is_a_notice(served: Served) -> None:
         link.symlink_to("site-1")
 
 
+# --- changes to Salesforce ---
+
+CHANGES_PAGE = "/salesforce-changes/salesforce-run.html"
+
+
+def test_reviewers_may_read_the_changes_to_salesforce(served: Served) -> None:
+    response = served.get(CHANGES_PAGE, served.token)
+    assert (response.status_code, response.text) == (200, CHANGES)
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert response.headers["cache-control"] == "private, no-store"
+
+
+def test_viewers_of_runs_may_not_read_the_changes_to_salesforce(served: Served) -> None:
+    response = served.get(CHANGES_PAGE, served.viewer)
+    assert response.status_code == 403
+    assert CHANGES not in response.text
+
+
+@pytest.mark.parametrize(
+    "page", ["../salesforce_changes/salesforce-run.html", "..%2fsalesforce_changes%2fsalesforce-run.html"]
+)
+def test_changes_can_not_be_read_as_a_data_quality_page(served: Served, page: str) -> None:
+    assert served.get_raw(f"/data-docs/{page}") == 404
+
+
+@pytest.mark.parametrize("page", ["leak.html", "..%2fsecret.html", "salesforce-run", "no-such-page.html", ""])
+def test_nothing_but_pages_of_changes_is_served_there(served: Served, page: str) -> None:
+    assert served.get_raw(f"/salesforce-changes/{page}") == 404
+
+
 # --- signed documents ---
 
 
@@ -219,11 +254,14 @@ def test_the_audit_trail_shows_who_opened_a_page_or_a_document(served: Served, s
     before = len(read_trail(served))
     served.get("/data-docs/", served.viewer)
     served.get(signed, served.token)
+    served.get(CHANGES_PAGE, served.token)
     served.get(signed, served.viewer)  # refused
+    served.get(CHANGES_PAGE, served.viewer)  # refused
     served.get("/data-docs/no-such-page.html", served.token)
     assert read_trail(served)[before:] == [
         ("looker", "report.opened", "index.html"),
         ("admin", "document.opened", signed.rpartition("/")[2]),
+        ("admin", "changes.opened", "salesforce-run.html"),
     ]
 
 
@@ -247,3 +285,37 @@ def test_the_audit_trail_shows_changes_in_airflow_with_their_user_and_status(ser
     assert "true" not in str(
         served.database.rows("select * from control.audit where subject = :path", path=path)[0]["details"]
     )
+
+
+# --- who may read which page ---
+
+_LIST = """
+from airflow.plugins_manager import get_fastapi_plugins
+from fastapi.routing import APIRoute
+
+for each in get_fastapi_plugins()[0]:
+    for route in getattr(each["app"], "routes", ()):
+        if isinstance(route, APIRoute):
+            print("ROUTE", each["url_prefix"], sorted(route.methods)[0], route.path)
+"""
+ANY_USER, REVIEWERS, OWN = "any user", "reviewers", "checks its callers itself"
+READERS = {
+    "/data-docs": ANY_USER, "/salesforce-changes": REVIEWERS, "/documents": REVIEWERS, "/identity-review": REVIEWERS,
+    "/webhooks": OWN, "/api/v1": OWN,
+}  # fmt: skip
+"""Who may read the pages below a prefix. A new plugin page is added here."""
+
+
+def test_each_route_of_each_plugin_refuses_the_callers_it_is_not_for(served: Served, tmp_path: Path) -> None:
+    environ = environment(tmp_path, {}, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    routes = [line.split() for line in read_lines(run(environ, _LIST), "ROUTE")]
+    pages = [each for each in routes if READERS[each[0]] != OWN]
+    assert len(pages) > 12
+    for prefix, method, path in pages:
+        url = served.url + prefix + path.replace("{", "").replace("}", "").replace(":path", "")
+        statuses = [
+            requests.request(method, url, headers=headers, timeout=30).status_code
+            for headers in ({}, {"Authorization": f"Bearer {served.viewer}"})
+        ]
+        assert statuses[0] == 401, url
+        assert (statuses[1] == 403) == (READERS[prefix] == REVIEWERS), url

@@ -1,0 +1,83 @@
+"""Airflow's pages under the content security policy of the proxy, in a real browser: nothing that they need is blocked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, Route, sync_playwright
+
+from local import airflow
+from tests.dags.airflow_home import ROOT
+from tests.dags.stored_dags import serve_dags
+
+PATIENCE_MS = 120_000
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.airflow, pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here"),
+]  # fmt: skip
+
+
+def read_policy() -> str:
+    found = re.search(r'\?Content-Security-Policy "([^"]+)"', (ROOT / "docker" / "Caddyfile").read_text())
+    assert found
+    return found[1]
+
+
+def add_policy(route: Route) -> None:
+    """Answer as the proxy does: with the policy, unless the response has its own."""
+    response = route.fetch(max_redirects=0, timeout=PATIENCE_MS)
+    route.fulfill(response=response, headers={"content-security-policy": read_policy()} | response.headers)
+
+
+@pytest.fixture
+def pages(tmp_path: Path, airflow_database: Path) -> Iterator[tuple[Page, list[str]]]:
+    """A browser that has logged in, and what the policy blocked so far."""
+    site = tmp_path / "docs" / "site"
+    site.mkdir(parents=True)
+    (site / "index.html").write_text("<p>All is well.</p>")
+    blocked: list[str] = []
+
+    def collect(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            blocked.append(message.text)
+
+    with (
+        serve_dags(tmp_path, airflow_database, TRIBUTARY_DATA_DOCS=str(site.parent)) as (api, _, _),
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(base_url=api.url)
+        context.route("**/*", add_policy)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", collect)
+        page.goto("/")
+        page.fill("input[name=username]", airflow.USER)
+        page.fill("input[name=password]", "only-for-tests")
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Dags", exact=True).first.wait_for()
+        yield page, blocked
+        context.unroute_all(behavior="ignoreErrors")
+        browser.close()
+
+
+def test_pages_work_and_an_inline_script_does_not_run(pages: tuple[Page, list[str]]) -> None:
+    page, blocked = pages
+    page.goto("/dags/salesforce/code")
+    page.locator(".monaco-editor .view-line").first.wait_for()
+    page.get_by_label("Graph").first.click()
+    page.locator(".react-flow__node").first.wait_for()
+    page.get_by_role("button", name="Trigger").first.click()
+    page.get_by_text("Dry run").first.wait_for()
+    page.goto("/plugin/data-quality")
+    page.frame_locator("iframe").get_by_text("All is well.").wait_for()
+    assert blocked == []
+
+    script = "const script = document.createElement('script'); script.textContent = 'window.ran = true'; document.body.append(script)"
+    assert page.evaluate(f"() => {{ {script}; return window.ran }}") is None
+    assert blocked
