@@ -43,6 +43,9 @@ def start_seaweedfs(folder: Path) -> Iterator[dict[str, Any]]:
             yield {"endpoint_url": url, "key": "only", "secret": "tests", "client_kwargs": {"region_name": "us-east-1"}}
         finally:
             process.kill()
+            for port in ports.values():
+                for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                    left.unlink()
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
