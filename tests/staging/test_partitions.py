@@ -40,6 +40,7 @@ from include.staging import files as staging_module
 from include.staging.files import PartWriter, total
 from include.staging.partitions import FAULTS, Manifest, Partition, Staging
 from tests.firm_keys import KEYRING, write_keyring
+from tests.object_store import start_seaweedfs
 
 TABLE = Table(
     name="rows",
@@ -81,11 +82,17 @@ def s3() -> Iterator[dict[str, Any]]:
     server.stop()
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with start_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as options:
+        yield options
+
+
+@pytest.fixture(params=["disk", "s3", "seaweedfs"])
 def staging(request: pytest.FixtureRequest, tmp_path: Path) -> Staging:
     if request.param == "disk":
         return Staging(str(tmp_path / "staging"), KEYRING.staging)
-    return Staging(f"s3://staging/{tmp_path.name}", KEYRING.staging, request.getfixturevalue("s3"))
+    return Staging(f"s3://staging/{tmp_path.name}", KEYRING.staging, request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -203,6 +210,14 @@ def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3:
     with pytest.raises(ConfigurationError, match="NoSuchBucket"):
         elsewhere.open("somebody/rows/2026-11-20/1")
     assert not elsewhere._fs.exists("no-such-bucket")
+
+
+@pytest.mark.parametrize("wrong", [{"secret": "wrong"}, {"key": None, "secret": None, "anon": True}])
+def test_object_store_refuses_a_caller_without_its_key(seaweedfs: dict[str, Any], wrong: dict[str, Any]) -> None:
+    root = "s3://staging/refused"
+    partition = stage_pages(Staging(root, KEYRING.staging, seaweedfs), 1)
+    with pytest.raises(ConfigurationError, match="PermissionError"):
+        Staging(root, KEYRING.staging, {**seaweedfs, **wrong}).open(partition.path)
 
 
 def test_unresponsive_object_store_is_tried_again_later() -> None:
