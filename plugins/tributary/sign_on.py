@@ -130,7 +130,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
         FabAirflowSecurityManagerOverride.before_request()
         allowed = (OwnPasswordView.__name__, "AuthDBView", "appbuilder", "static")
         view = (request.endpoint or "").partition(".")[0]
-        if _read_provider() or view in allowed or not is_first(getattr(g.user, "password", None)):
+        if view in allowed or not is_first(getattr(g.user, "password", None)):
             return None
         flash("Choose a password of your own.", "info")
         return redirect(url_for(f"{OwnPasswordView.__name__}.this_form_get"))
@@ -197,6 +197,8 @@ class SignOn(FabAirflowSecurityManagerOverride):
             roles = self._oauth_calculate_user_roles(userinfo)
             # The e-mail address is not needed, but must be unique.
             self.add_user(name, userinfo["first_name"], userinfo["last_name"], name, roles, hashed_password=NO_PASSWORD)
+        else:
+            known.password = NO_PASSWORD  # of the time before the identity provider
         user = super().auth_user_oauth(userinfo, rotate_session_id)
         if user is None:
             self._refuse(known, userinfo)

@@ -198,3 +198,13 @@ def test_local_passwords_are_refused(server: Production, browser: httpx.Client) 
     assert browser.post("/auth/token", json=login).status_code == 401
     refusal = server.events()[-1]
     assert (refusal["event"], refusal["user"]) == ("login refused", "ada")
+
+
+def test_a_login_at_the_provider_ends_a_local_password(server: Production, browser: httpx.Client) -> None:
+    log_in(browser, "0001")
+    first = generate_password_hash("an orchard of plums", salt_length=24)
+    server.query("update ab_user set password = ? where username = 'ada'", first)
+    with server.open_browser() as second:
+        assert has_token(log_in(second, "0001"))
+        assert get_statuses(second) == (200, 200)
+    assert server.query("select password from ab_user where username = 'ada'") == [("!",)]
