@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 _NUMBERS = itertools.count(1)
 LOG = "api-server.log"
-START_S = 120
+START_S = 300  # the first start writes hundreds of permissions
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 SIGN_ON = ("AIRFLOW__CORE__AUTH_MANAGER", "AIRFLOW__FAB__", "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME")
 
