@@ -206,6 +206,13 @@ def test_only_the_api_server_and_init_know_the_identity_provider() -> None:
     assert "outside" in SERVICES["api-server"]["networks"]
 
 
+def test_airflow_treats_the_auth_manager_as_fab() -> None:
+    # Airflow searches the setting for this name before it writes permissions of DAGs or deletes old sessions.
+    name = settings("dag-processor")["AIRFLOW__CORE__AUTH_MANAGER"].removeprefix("tributary.sign_on.")
+    assert "FabAuthManager" in name
+    assert f"\nclass {name}(FabAuthManager):" in (ROOT / "plugins" / "tributary" / "sign_on.py").read_text()
+
+
 def test_the_image_holds_the_settings_of_sign_on() -> None:
     # Without the file, FAB would silently use its defaults.
     path = settings("api-server")["AIRFLOW__FAB__CONFIG_FILE"].removeprefix("/opt/tributary/")

@@ -1,6 +1,6 @@
 """Sign-on in production: FAB with an identity provider, or with local users whose passwords follow a policy.
 
-`docker-compose.yaml` names the class `AuthManager`, and `docker/webserver_config.py` the class `SignOn`. Airflow does not load this module as a plugin,
+`docker-compose.yaml` names the class `SignOnFabAuthManager`, and `docker/webserver_config.py` the class `SignOn`. Airflow does not load this module as a plugin,
 because the demo has no FAB.
 """
 
@@ -96,8 +96,8 @@ class NoLoginApi(BaseApi):
     resource_name = "security"
 
 
-class AuthManager(FabAuthManager):
-    """FAB for Airflow's pages and API."""
+class SignOnFabAuthManager(FabAuthManager):
+    """FAB for Airflow's pages and API. Airflow treats a class as FAB only if `FabAuthManager` is in its name."""
 
     def deserialize_user(self, token: dict[str, Any]) -> User:
         """Return the user of a token.
