@@ -20,7 +20,7 @@ RUN groupadd --gid 10001 tributary \
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /opt/tributary
 COPY LICENSE ./
-COPY docker/init.sh docker/
+COPY docker/init.sh docker/webserver_config.py docker/
 COPY great_expectations great_expectations
 COPY dags dags
 COPY plugins plugins

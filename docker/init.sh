@@ -12,5 +12,8 @@ for vendor in $(python -c 'from include.vendors import VENDORS; print(*(vendor.n
 		airflow pools set "${vendor}_api" 6 "Tables of ${vendor} pulled at once"
 done
 
-airflow users create --username admin --role Admin --firstname First --lastname User --email admin@localhost \
-	--password "$AIRFLOW_ADMIN_PASSWORD"
+# With an identity provider, there are no local users.
+if [ -z "${TRIBUTARY_OIDC_ISSUER:-}" ]; then
+	airflow users create --username admin --role Admin --firstname First --lastname User --email admin@localhost \
+		--password "$AIRFLOW_ADMIN_PASSWORD"
+fi

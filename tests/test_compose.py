@@ -35,6 +35,7 @@ EXAMPLE = dict(
     line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
 )
 TASKS = ("scheduler", "worker")
+SIGN_ON = ("api-server", "init")
 GATEWAYS = ("gateway", "gateway-2")
 AT_GATEWAYS = "reverse_proxy " + " ".join(f"{name}:8090" for name in GATEWAYS)
 
@@ -58,7 +59,11 @@ DIFFERENT = {
 ONLY_DEMO = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"}
 ONLY_HERE = {
     "AIRFLOW__CORE__AUTH_MANAGER",
+    "AIRFLOW__FAB__CONFIG_FILE",
     "AIRFLOW__FAB__COOKIE_SECURE",
+    "AIRFLOW__FAB__SESSION_LIFETIME_MINUTES",
+    "AIRFLOW__FAB__SESSION_MAX_LIFETIME_MINUTES",
+    "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME",
     "AIRFLOW__CELERY__BROKER_URL",
     "AIRFLOW__CELERY__RESULT_BACKEND",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY",
@@ -177,7 +182,7 @@ def test_no_secret_has_a_default() -> None:
         for key, value in SERVICES[name].get("environment", {}).items()
         if secret.search(key) and ":?" not in str(value)
     }
-    # Staging's options are empty for a folder, and so is Salesforce if the firm does not use it.
+    # Staging's options are empty for a folder, and so are Salesforce and the identity provider if the firm does not use them.
     unguarded = {
         f"{name}: AIRFLOW_CONN_{each}"
         for name in TASKS
@@ -185,6 +190,7 @@ def test_no_secret_has_a_default() -> None:
     }
     unguarded |= {f"{name}: {sender.connection.upper()}_SECRETS" for name in GATEWAYS for sender in SENDERS}
     assert plain == unguarded | {
+        *(f"{name}: TRIBUTARY_OIDC_CLIENT_SECRET" for name in SIGN_ON),
         "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
         "triggerer: AIRFLOW_CONN_SALESFORCE",
     }
@@ -197,6 +203,28 @@ def test_only_containers_that_hold_its_key_reach_the_object_store() -> None:
         name for name in SERVICES if "AIRFLOW_CONN_TRIBUTARY_STAGING" in settings(name)
     }
     assert SERVICES["object-store"]["networks"] == ["objects"]
+
+
+def test_only_the_api_server_and_init_know_the_identity_provider() -> None:
+    names = {f"TRIBUTARY_OIDC_{name}" for name in ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "ROLES")}
+    assert [name for name in SERVICES if names & settings(name).keys()] == [*SIGN_ON]
+    assert all(names <= settings(name).keys() for name in SIGN_ON)
+    assert "outside" in SERVICES["api-server"]["networks"]
+
+
+def test_airflow_treats_the_auth_manager_as_fab() -> None:
+    # Airflow searches the setting for this name before it writes permissions of DAGs or deletes old sessions.
+    name = settings("dag-processor")["AIRFLOW__CORE__AUTH_MANAGER"].removeprefix("tributary.sign_on.")
+    assert "FabAuthManager" in name
+    assert f"\nclass {name}(FabAuthManager):" in (ROOT / "plugins" / "tributary" / "sign_on.py").read_text()
+
+
+def test_the_image_holds_the_settings_of_sign_on() -> None:
+    # Without the file, FAB would silently use its defaults.
+    path = settings("api-server")["AIRFLOW__FAB__CONFIG_FILE"].removeprefix("/opt/tributary/")
+    assert (ROOT / path).exists()
+    assert path in (ROOT / "Dockerfile").read_text()
+    assert f"!{path}" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def test_the_proxy_tries_again_and_checks_its_servers() -> None:

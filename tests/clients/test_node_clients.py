@@ -5,10 +5,8 @@ The clients are those of package-lock.json. The first run installs them into `.t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,13 +25,13 @@ from sandbox.firm.world import World
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
+from tests.running_node import install_packages
 from tests.running_sandbox import NOW, run_sandbox
 from tests.running_tls import serve_tls
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # the first run installs the clients
 
 HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / ".tributary" / "clients"
 USERNAME = "ada@sample-wealth.example"
 OLDEST_NODE = 18
 
@@ -43,23 +41,7 @@ Results = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def clients() -> Path:
     """The folder in which the clients are installed."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip(f"Node {OLDEST_NODE} with npm is needed to run vendors' clients: apt-get install nodejs npm")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
-        pytest.skip(f"Node {OLDEST_NODE} or later is needed to run vendors' clients; this is {version}")
-    lock = (HERE / "package-lock.json").read_bytes()
-    folder = CACHE / hashlib.sha256(lock).hexdigest()[:12]
-    if not (folder / "installed").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
-        assert installed.returncode == 0, f"npm ci failed in {folder}:\n{installed.stderr[-2000:]}"
-        (folder / "installed").touch()
-    return folder
+    return install_packages(HERE, OLDEST_NODE)
 
 
 def run_node(script: str, clients: Path, inputs: dict[str, Any], **environment: str) -> Results:

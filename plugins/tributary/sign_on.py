@@ -1,0 +1,222 @@
+"""Sign-on in production: FAB with an identity provider, or with local users whose passwords follow a policy.
+
+`docker-compose.yaml` names the class `SignOnFabAuthManager`, and `docker/webserver_config.py` the class `SignOn`. Airflow does not load this module as a plugin,
+because the demo has no FAB.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.configuration import conf
+from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
+from airflow.providers.fab.auth_manager.models import User
+from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
+from airflow.providers.fab.auth_manager.views.auth_oauth import CustomAuthOAuthView
+from airflow.providers.fab.auth_manager.views.user import CustomUserDBModelView
+from airflow.providers.fab.auth_manager.views.user_edit import CustomResetMyPasswordView
+from flask import current_app, flash, g, has_request_context, redirect, request, url_for
+from flask_appbuilder import expose
+from flask_appbuilder.api import BaseApi
+from flask_appbuilder.exceptions import PasswordComplexityValidationError
+from flask_appbuilder.security.forms import ResetPasswordForm
+from flask_login import current_user
+from werkzeug.security import check_password_hash, generate_password_hash
+from wtforms import PasswordField, ValidationError
+
+from include.sign_on import passwords
+from include.sign_on.provider import Provider
+from include.sign_on.record import Event, record
+
+# A password that its user did not choose, such as the first one, has a longer salt. So the mark is part of the password, and ends with it.
+OWN_SALT, FIRST_SALT = 16, 24
+NO_PASSWORD = "!"  # noqa: S105 (no password has this hash)
+
+
+def is_first(password_hash: str | None) -> bool:
+    """Return whether a user must replace a password, because another person chose it."""
+    parts = (password_hash or "").split("$")
+    return len(parts) == 3 and len(parts[1]) == FIRST_SALT
+
+
+def validate_password(password: str) -> None:
+    """Check a password that is entered in a form; FAB calls it by its setting `FAB_PASSWORD_COMPLEXITY_VALIDATOR`."""
+    current_app.appbuilder.sm.check_policy(password)
+
+
+def _read_provider() -> Provider | None:
+    return current_app.config["PROVIDER"]
+
+
+def _record(event: Event, user: str | None, **details: object) -> None:
+    record(event, user, request.remote_addr if has_request_context() else None, **details)
+
+
+class OwnPasswordForm(ResetPasswordForm):
+    """Ask for the current password as well as the new one."""
+
+    current = PasswordField("Current password")
+
+    def validate_current(self, field: Any) -> None:
+        """Check the current password, so that a browser left open does not suffice to change it."""
+        if not check_password_hash(g.user.password or NO_PASSWORD, field.data or ""):
+            raise ValidationError("This is not your current password.")
+
+
+class OwnPasswordView(CustomResetMyPasswordView):
+    """The page on which users change their password."""
+
+    form = OwnPasswordForm
+
+
+class LocalUserView(CustomUserDBModelView):
+    """The pages on which administrators add and edit local users."""
+
+    def pre_add(self, item: Any) -> None:
+        """Hash a new user's password, which its user must replace."""
+        item.password = self.appbuilder.sm._hash_password(item.password)
+
+
+class ProviderView(CustomAuthOAuthView):
+    """The pages that lead to the identity provider and back."""
+
+    @expose("/oauth-authorized/<provider>")
+    def oauth_authorized(self, provider: str) -> Any:
+        """Accept or refuse the provider's answer, and record a refusal."""
+        response = super().oauth_authorized(provider)
+        if not current_user.is_authenticated and not g.get("is_refusal_recorded"):
+            _record("login refused", None, reason="the provider's answer was not accepted")
+        return response
+
+
+class NoLoginApi(BaseApi):
+    """Replaces FAB's own login for programs, which has no limit on attempts."""
+
+    resource_name = "security"
+
+
+class SignOnFabAuthManager(FabAuthManager):
+    """FAB for Airflow's pages and API. Airflow treats a class as FAB only if `FabAuthManager` is in its name."""
+
+    def deserialize_user(self, token: dict[str, Any]) -> User:
+        """Return the user of a token.
+
+        Raises:
+            ValueError: The user must choose a password first.
+        """
+        user = super().deserialize_user(token)
+        if is_first(user.password):
+            self.cache.clear()  # so that the new password opens the pages at once
+            raise ValueError("The first password must be changed")
+        return user
+
+    def get_url_logout(self) -> str:
+        """Return the page that ends the session. FAB's default only removes the cookies, so that a copy of them stays valid."""
+        return f"{super().get_url_logout()}/"
+
+
+class SignOn(FabAirflowSecurityManagerOverride):
+    """FAB's users and roles, with our rules about who may log in and with which password."""
+
+    authoauthview = ProviderView
+    resetmypasswordview = OwnPasswordView
+    userdbmodelview = LocalUserView
+    security_api = NoLoginApi
+
+    @staticmethod
+    def before_request() -> Any:
+        """Show a user with a first password nothing but the page to change it."""
+        FabAirflowSecurityManagerOverride.before_request()
+        allowed = (OwnPasswordView.__name__, "AuthDBView", "appbuilder", "static")
+        view = (request.endpoint or "").partition(".")[0]
+        if view in allowed or not is_first(getattr(g.user, "password", None)):
+            return None
+        flash("Choose a password of your own.", "info")
+        return redirect(url_for(f"{OwnPasswordView.__name__}.this_form_get"))
+
+    def check_policy(self, password: str) -> None:
+        """Check a new password.
+
+        Raises:
+            PasswordComplexityValidationError: The policy refuses the password; the message says why.
+        """
+        if _is_own_change() and check_password_hash(g.user.password or NO_PASSWORD, password):
+            raise PasswordComplexityValidationError("The new password must differ from the current one.")
+        users = [user.username for user in (*self.get_all_users(), *self.session.new) if isinstance(user, User)]
+        entered = request.form.get("username", "") if has_request_context() else ""
+        host = passwords.split_host(urlsplit(conf.get("api", "base_url")).hostname or "")
+        if fault := passwords.find_fault(password, [*users, entered, *host]):
+            raise PasswordComplexityValidationError(fault)
+
+    def _hash_password(self, password: str) -> str:
+        """Check and hash a password; all ways to set one lead here, also Airflow's command line and API."""
+        self.check_policy(password)
+        salt = OWN_SALT if _is_own_change() else FIRST_SALT
+        return generate_password_hash(password, method="scrypt", salt_length=salt)
+
+    def auth_user_db(self, username: str, password: str, rotate_session_id: bool = True) -> Any:
+        """Log a local user in, if there is no identity provider."""
+        if _read_provider():
+            return _record("login refused", username, reason="users log in at the identity provider")
+        user = super().auth_user_db(username, password, rotate_session_id)
+        _record("login" if user else "login failed", username)
+        return user
+
+    def on_user_logout(self, user: User) -> None:
+        """Record a logout."""
+        _record("logout", user.username)
+
+    def get_oauth_user_info(self, provider: str, resp: Any) -> dict[str, Any]:
+        """Return the user's name and groups from the ID token, which is validated; groups that it lacks come from the userinfo endpoint."""
+        settings, claims = _read_provider(), dict(resp["userinfo"])
+        if settings.groups_claim not in claims or settings.user_claim not in claims:
+            more = self.oauth_remotes[provider].userinfo(token=resp)
+            if more["sub"] != claims["sub"]:
+                raise ValueError("the userinfo endpoint describes another user")
+            claims = {**more, **claims}
+        return {
+            "username": claims.get(settings.user_claim),
+            "first_name": claims.get("given_name", ""),
+            "last_name": claims.get("family_name", ""),
+            "subject": claims["sub"],
+            "role_keys": settings.find_groups(claims),
+        }
+
+    def set_oauth_session(self, provider: str, oauth_response: Any) -> None:
+        """Keep none of the provider's tokens: they are used at login only."""
+
+    def auth_user_oauth(self, userinfo: dict[str, Any], rotate_session_id: bool = True) -> Any:
+        """Log in a user of the identity provider, with the roles of the user's groups; refuse one without such a group."""
+        name, groups = userinfo["username"], userinfo["role_keys"]
+        known = self.find_user(username=name) if name else None
+        if not name or not groups:
+            self._refuse(known, userinfo)
+            return None
+        if known is None:
+            roles = self._oauth_calculate_user_roles(userinfo)
+            # The e-mail address is not needed, but must be unique.
+            self.add_user(name, userinfo["first_name"], userinfo["last_name"], name, roles, hashed_password=NO_PASSWORD)
+        else:
+            known.password = NO_PASSWORD  # of the time before the identity provider
+        user = super().auth_user_oauth(userinfo, rotate_session_id)
+        if user is None:
+            self._refuse(known, userinfo)
+        else:
+            _record("login", name, subject=userinfo["subject"], groups=groups)
+        return user
+
+    def _refuse(self, user: User | None, userinfo: dict[str, Any]) -> None:
+        """Record a refusal, and end what the user may still do from an earlier login."""
+        g.is_refusal_recorded = True
+        reason = "inactive user" if userinfo["role_keys"] and user else "no user name, or no group with a role"
+        _record("login refused", userinfo["username"], subject=userinfo["subject"], reason=reason)
+        if user:
+            user.roles = []
+            self.update_user(user)
+            self.reset_user_sessions(user)
+
+
+def _is_own_change() -> bool:
+    """Return whether a user is changing the user's own password."""
+    return has_request_context() and request.endpoint == f"{OwnPasswordView.__name__}.this_form_post"

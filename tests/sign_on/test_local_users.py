@@ -1,0 +1,230 @@
+"""Local users of production: the password policy, the change of a first password, sessions and the record of logins."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+import httpx
+import jwt
+import msgspec
+import pytest
+
+from local.processes import find_free_port
+from tests.sign_on.production import Production, serve
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the first run installs the packages
+
+FIRST = "an orchard of plums"
+OWN = "seven grey lighthouses"
+COMMON = "password1234"
+
+PASSWORD_PAGE = "/auth/resetmypassword/form"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    with serve(tmp_path_factory.mktemp("local"), find_free_port()) as running:
+        yield running
+
+
+def create_user(server: Production, name: str, password: str, role: str = "Admin") -> None:
+    created = server.command(
+        "users", "create", "--username", name, "--role", role, "--firstname", "A", "--lastname", "B",
+        "--email", f"{name}@localhost", "--password", password,
+    )  # fmt: skip
+    assert created.returncode == 0, created.stderr[-2000:]
+
+
+def post_form(browser: httpx.Client, path: str, **fields: str) -> httpx.Response:
+    """Open a page with a form, and send the form with its CSRF token."""
+    page = browser.get(path, follow_redirects=True)
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token, page.text[:500]
+    return browser.post(page.url, data={"csrf_token": token[1], **fields}, follow_redirects=False)
+
+
+def log_in(browser: httpx.Client, name: str, password: str) -> httpx.Response:
+    return post_form(browser, "/auth/login/", username=name, password=password)
+
+
+def change_password(browser: httpx.Client, current: str, new: str) -> httpx.Response:
+    fields = {"current": current, "password": new, "conf_password": new}
+    return post_form(browser, PASSWORD_PAGE, **fields)
+
+
+@pytest.fixture(scope="module")
+def admin(server: Production) -> str:
+    """The name of an administrator who has chosen a password."""
+    create_user(server, "marianne", FIRST)
+    with server.open_browser() as browser:
+        log_in(browser, "marianne", FIRST)
+        change_password(browser, FIRST, OWN)
+    return "marianne"
+
+
+@pytest.fixture
+def browser(server: Production, admin: str) -> Iterator[httpx.Client]:
+    """A browser in which the administrator has logged in."""
+    with server.open_browser() as opened:
+        log_in(opened, admin, OWN)
+        yield opened
+
+
+@contextmanager
+def new_user(server: Production, admin: httpx.Client, name: str) -> Iterator[httpx.Client]:
+    """Create a user on the administrator's page; yield a browser in which the user has logged in with the first password."""
+    assert add_user(server, admin, name, FIRST).status_code == 302
+    with server.open_browser() as opened:
+        log_in(opened, name, FIRST)
+        yield opened
+
+
+def add_user(server: Production, admin: httpx.Client, name: str, password: str) -> httpx.Response:
+    [[role]] = server.query("select id from ab_role where name = 'Viewer'")
+    fields = {"first_name": "A", "last_name": "B", "username": name, "email": f"{name}@localhost.test", "active": "y"}
+    return post_form(admin, "/auth/users/add", roles=str(role), password=password, conf_password=password, **fields)
+
+
+def edit_session(server: Production, browser: httpx.Client, *, login_age_s: float = 0, idle_s: float = 0) -> None:
+    """Move the session of a browser into the past."""
+    where = browser.cookies["session"].partition(".")[0]
+    [[data, expiry]] = server.query("select data, expiry from session where session_id = ?", where)
+    content = msgspec.msgpack.encode(msgspec.msgpack.decode(data) | {"_login_at": time.time() - login_age_s})
+    moved = (datetime.fromisoformat(expiry) - timedelta(seconds=idle_s)).isoformat(" ")
+    server.query("update session set data = ?, expiry = ? where session_id = ?", content, moved, where)
+
+
+def is_logged_in(browser: httpx.Client) -> bool:
+    """Whether FAB gives out a token for Airflow's pages."""
+    return "_token=ey" in str(browser.get("/auth/").headers.get_list("set-cookie"))
+
+
+def read_lifetime(token: str) -> int:
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return int(claims["exp"] - claims["iat"])
+
+
+def test_a_first_password_opens_only_the_page_to_change_it(server: Production, browser: httpx.Client) -> None:
+    with new_user(server, browser, "henriette") as opened:
+        assert opened.get("/api/v2/dags").status_code == 403
+        paths = ("/auth/", "/auth/login/", "/auth/users/userinfo/")
+        assert {opened.get(path, follow_redirects=True).url.path for path in paths} == {PASSWORD_PAGE}
+        change_password(opened, FIRST, "an island of basalt")
+        assert is_logged_in(opened)
+        assert opened.get("/api/v2/dags").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "reason"),
+    [
+        (OWN, COMMON, "most common"),
+        (OWN, "marianne by the sea", "must not contain"),
+        (OWN, OWN, "must differ"),
+        ("not the one", "an island of basalt", "not your current"),
+    ],
+)
+def test_the_page_refuses_a_new_password(browser: httpx.Client, current: str, new: str, reason: str) -> None:
+    response = change_password(browser, current, new)
+    assert response.status_code == 200
+    assert reason in response.text
+
+
+def test_a_change_ends_the_other_sessions(server: Production, browser: httpx.Client) -> None:
+    with new_user(server, browser, "clementine") as opened, server.open_browser() as other:
+        log_in(other, "clementine", FIRST)
+        assert change_password(opened, FIRST, "an island of basalt").status_code == 302
+        assert is_logged_in(opened)
+        assert not is_logged_in(other)
+
+
+@pytest.mark.parametrize("command", ["create", "reset-password"])
+def test_the_command_line_applies_the_policy(server: Production, admin: str, command: str) -> None:
+    names = (
+        ["--role", "Op", "--firstname", "A", "--lastname", "B", "--email", "w@localhost"] if command == "create" else []
+    )
+    user = "weakling" if command == "create" else admin
+    result = server.command("users", command, "--username", user, *names, "--password", f"{user} by the sea")
+    assert result.returncode != 0
+    assert "must not contain a user name" in result.stdout + result.stderr
+
+
+def test_an_administrator_can_set_a_first_password_only(server: Production, browser: httpx.Client) -> None:
+    with new_user(server, browser, "josephine") as other:
+        change_password(other, FIRST, "an island of basalt")
+        [[pk]] = server.query("select id from ab_user where username = 'josephine'")
+        page = f"/auth/resetpassword/form?pk={pk}"
+        assert "most common" in post_form(browser, page, password=COMMON, conf_password=COMMON).text
+        assert post_form(browser, page, password=FIRST, conf_password=FIRST).status_code == 302
+        log_in(other, "josephine", FIRST)
+        assert other.get("/auth/").headers["location"] == PASSWORD_PAGE
+
+
+def test_the_form_for_a_new_user_applies_the_policy(server: Production, browser: httpx.Client) -> None:
+    assert "must not contain a user name" in add_user(server, browser, "wilhelmine", "wilhelmine by the sea").text
+
+
+def test_the_api_for_users_applies_the_policy(server: Production, browser: httpx.Client, admin: str) -> None:
+    is_logged_in(browser)  # brings the token
+    response = browser.patch(f"/auth/fab/v1/users/{admin}?update_mask=password", json={"password": COMMON})
+    assert response.is_error
+    with server.open_browser() as other:
+        log_in(other, admin, OWN)
+        assert is_logged_in(other)
+
+
+def test_programs_get_no_token_of_fab(browser: httpx.Client, admin: str) -> None:
+    login = {"username": admin, "password": OWN, "provider": "db"}
+    assert browser.post("/auth/api/v1/security/login", json=login).status_code == 404
+
+
+def test_the_token_lasts_15_minutes_and_the_cookie_30(browser: httpx.Client) -> None:
+    response = browser.get("/auth/")
+    [expires] = re.findall(r"session=.*?Expires=([^;]+)", "\n".join(response.headers.get_list("set-cookie")))
+    left = parsedate_to_datetime(expires) - datetime.now(UTC)
+    assert timedelta(minutes=29) < left <= timedelta(minutes=30)
+    assert read_lifetime(response.cookies["_token"]) == 15 * 60
+
+
+@pytest.mark.parametrize(("idle_minutes", "stays"), [(29, True), (31, False)])
+def test_a_session_ends_after_30_idle_minutes(
+    server: Production, browser: httpx.Client, idle_minutes: int, stays: bool
+) -> None:
+    edit_session(server, browser, idle_s=idle_minutes * 60)
+    assert is_logged_in(browser) == stays
+
+
+def test_a_session_ends_8_hours_after_the_login(server: Production, browser: httpx.Client) -> None:
+    edit_session(server, browser, login_age_s=8 * 3600 - 60)
+    assert 0 < read_lifetime(browser.get("/auth/").cookies["_token"]) <= 60
+    edit_session(server, browser, login_age_s=8 * 3600 + 1)
+    assert not is_logged_in(browser)
+
+
+def test_a_logout_ends_session_and_token(browser: httpx.Client) -> None:
+    is_logged_in(browser)
+    copied = dict(browser.cookies)
+    assert browser.get("/api/v2/dags").status_code == 200
+    browser.get("/api/v2/auth/logout", follow_redirects=True)
+    browser.cookies.update(copied)
+    assert browser.get("/api/v2/dags").status_code in (401, 403)
+    browser.cookies.update(copied)
+    assert not is_logged_in(browser)
+
+
+def test_logins_and_failures_are_recorded_with_user_and_address(server: Production, browser: httpx.Client) -> None:
+    address = browser.headers["X-Forwarded-For"]
+    with server.open_browser("203.0.113.8") as stranger:
+        log_in(stranger, "nobody here", "seven grey lighthouses")
+    assert {"event": "login", "user": "marianne", "address": address} in server.events()
+    assert {"event": "login failed", "user": "nobody here", "address": "203.0.113.8"} in server.events()
+
+
+def test_attempts_are_limited(server: Production) -> None:
+    with server.open_browser("203.0.113.9") as stranger:
+        statuses = [log_in(stranger, "marianne", "wrong").status_code for _ in range(6)]
+    assert statuses == [302] * 5 + [429]

@@ -1,0 +1,74 @@
+"""The settings of the firm's identity provider."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from include.errors import ConfigurationError
+from include.sign_on import provider
+
+SETTINGS = {
+    "TRIBUTARY_OIDC_ISSUER": "https://login.sample-wealth.example/",
+    "TRIBUTARY_OIDC_CLIENT_ID": "tributary",
+    "TRIBUTARY_OIDC_CLIENT_SECRET": "only-for-tests",
+    "TRIBUTARY_OIDC_ROLES": json.dumps({"it": "Admin", "auditors": "Viewer"}),
+}
+
+
+def read(**changed: str) -> provider.Provider:
+    settings = provider.read(SETTINGS | {f"TRIBUTARY_OIDC_{name}": value for name, value in changed.items()})
+    assert settings
+    return settings
+
+
+@pytest.mark.parametrize("environment", [{}, {"TRIBUTARY_OIDC_ISSUER": ""}])
+def test_there_is_no_provider_without_an_issuer(environment: dict[str, str]) -> None:
+    assert provider.read(environment) is None
+
+
+def test_claims_and_scopes_have_defaults() -> None:
+    settings = read(SCOPES="", USER_CLAIM="", GROUPS_CLAIM="")
+    assert settings.issuer == "https://login.sample-wealth.example"
+    assert (settings.scopes, settings.user_claim, settings.groups_claim) == (
+        "openid profile", "preferred_username", "groups",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["CLIENT_ID", "CLIENT_SECRET", "ROLES"])
+def test_a_missing_setting_is_named(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"TRIBUTARY_OIDC_{name}"):
+        read(**{name: ""})
+
+
+@pytest.mark.parametrize("roles", ["it: Admin", "[]", "{}", '{"it": "Root"}', '{"it": ["Admin"]}', '{"it": "Public"}'])
+def test_roles_must_map_groups_to_roles_of_airflow(roles: str) -> None:
+    with pytest.raises(ConfigurationError, match="TRIBUTARY_OIDC_ROLES must map groups"):
+        read(ROLES=roles)
+
+
+@pytest.mark.parametrize("issuer", ["http://login.sample-wealth.example", "login.sample-wealth.example"])
+def test_the_issuer_must_be_https(issuer: str) -> None:
+    with pytest.raises(ConfigurationError, match="https"):
+        read(ISSUER=issuer)
+
+
+def test_the_secret_is_never_shown() -> None:
+    assert "only-for-tests" not in repr(read())
+
+
+@pytest.mark.parametrize(
+    ("claims", "groups"),
+    [
+        ({"groups": ["all", "it"]}, ["it"]),
+        ({"groups": "auditors"}, ["auditors"]),
+        ({"groups": ["it", "auditors"]}, ["auditors", "it"]),
+        ({"groups": ["IT"]}, []),
+        ({"groups": None}, []),
+        ({}, []),
+    ],
+)
+def test_only_groups_with_a_role_count(claims: dict[str, Any], groups: list[str]) -> None:
+    assert read().find_groups(claims) == groups
