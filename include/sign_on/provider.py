@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from include.connection import require_https
 from include.errors import ConfigurationError
 
 NAME = "firm"
@@ -15,7 +15,6 @@ NAME = "firm"
 
 ROLES = ("Admin", "Op", "User", "Viewer")
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _PREFIX = "TRIBUTARY_OIDC_"
 
 
@@ -56,9 +55,7 @@ def read(environment: Mapping[str, str]) -> Provider | None:
     issuer = environment.get(f"{_PREFIX}ISSUER", "").rstrip("/")
     if not issuer:
         return None
-    parts = urlsplit(issuer)
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise ConfigurationError(f"{_PREFIX}ISSUER must be an https URL", value=issuer)
+    require_https(issuer, f"{_PREFIX}ISSUER")
     return Provider(
         issuer,
         _require(environment, "CLIENT_ID"),

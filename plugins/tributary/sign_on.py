@@ -6,6 +6,7 @@ because the demo has no FAB.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,13 @@ from wtforms import PasswordField, ValidationError
 from include.sign_on import passwords
 from include.sign_on.provider import Provider
 from include.sign_on.record import Event, record
+from tributary.pages import audit
+
+log = logging.getLogger(__name__)
+
+ACTIONS: dict[Event, str] = {
+    "login": "user.signed_in", "login failed": "user.refused", "login refused": "user.refused", "logout": "user.signed_out",
+}  # fmt: skip
 
 # A password that its user did not choose, such as the first one, has a longer salt. So the mark is part of the password, and ends with it.
 OWN_SALT, FIRST_SALT = 16, 24
@@ -50,7 +58,13 @@ def _read_provider() -> Provider | None:
 
 
 def _record(event: Event, user: str | None, **details: object) -> None:
-    record(event, user, request.remote_addr if has_request_context() else None, **details)
+    """Log a sign-on, and add it to the audit trail. A login does not fail if our database is unavailable: the log has it."""
+    address = request.remote_addr if has_request_context() else None
+    record(event, user, address, **details)
+    try:
+        audit.record(user or "unknown", ACTIONS[event], "Airflow", event=event, address=address, **details)
+    except Exception:
+        log.exception("The audit trail lacks a sign-on, which the log has")
 
 
 class OwnPasswordForm(ResetPasswordForm):

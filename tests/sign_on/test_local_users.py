@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from local.processes import find_free_port
+from tests.conftest import Database
 from tests.sign_on.production import Production, serve
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the first run installs the packages
@@ -27,8 +28,11 @@ PASSWORD_PAGE = "/auth/resetmypassword/form"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    with serve(tmp_path_factory.mktemp("local"), find_free_port()) as running:
+def server(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    connection = {
+        "AIRFLOW_CONN_TRIBUTARY_DB": shared_database.url("tributary_web").replace("postgresql", "postgres", 1)
+    }
+    with serve(tmp_path_factory.mktemp("local"), find_free_port(), **connection) as running:
         yield running
 
 
@@ -222,6 +226,20 @@ def test_logins_and_failures_are_recorded_with_user_and_address(server: Producti
         log_in(stranger, "nobody here", "seven grey lighthouses")
     assert {"event": "login", "user": "marianne", "address": address} in server.events()
     assert {"event": "login failed", "user": "nobody here", "address": "203.0.113.8"} in server.events()
+
+
+def test_the_audit_trail_has_each_login_failure_and_logout(
+    server: Production, shared_database: Database, admin: str
+) -> None:
+    before = shared_database.value("select coalesce(max(entry_id), 0) from control.audit")
+    with server.open_browser("203.0.113.7") as browser:
+        log_in(browser, admin, "not the password")
+        log_in(browser, admin, OWN)
+        browser.get("/api/v2/auth/logout", follow_redirects=True)
+    query = "select actor, action, details ->> 'address' as address from control.audit where entry_id > :before order by entry_id"
+    assert [tuple(row.values()) for row in shared_database.rows(query, before=before)] == [
+        (admin, action, "203.0.113.7") for action in ("user.refused", "user.signed_in", "user.signed_out")
+    ]
 
 
 def test_attempts_are_limited(server: Production) -> None:

@@ -43,7 +43,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     new_id bigint;
 begin
-    if of_action !~ '^[a-z_]+\.(opened|read|called|signed_in|refused)$' or (session_user = 'tributary_api' and of_action <> 'api.read') then
+    if of_action !~ '^[a-z_]+\.(opened|read|called|signed_in|signed_out|refused)$' or (session_user = 'tributary_api' and of_action <> 'api.read') then
         raise exception 'Only the database writes entries with the action %', of_action using errcode = 'insufficient_privilege';
     end if;
     insert into control.audit (happened_at, database_user, actor, action, subject, details)

@@ -78,7 +78,7 @@ async def _find_user(request: Request) -> str:
         user = await resolve_user_from_token(
             token if kind.lower() == "bearer" else request.cookies.get(COOKIE_NAME_JWT_TOKEN)
         )
-    except HTTPException:
+    except (HTTPException, ValueError):
         return "anonymous"
     return user.get_name()
 
