@@ -6,6 +6,7 @@ python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASS
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT and TRIBUTARY_AUDIT_OPTIONS (may be empty)
 """
@@ -17,10 +18,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from include.errors import ConfigurationError, TributaryError
+from include.errors import ConfigurationError, DataQualityError, TributaryError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,10 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (_, explanation) in COMMANDS.items():
         command = commands.add_parser(name, help=explanation)
-        if name == "show-file":
-            command.add_argument(
-                "path", help="below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"
-            )
+        for argument, meaning in ARGUMENTS.get(name, {}).items():
+            command.add_argument(argument, help=meaning)
     arguments = parser.parse_args(argv)
     try:
         COMMANDS[arguments.command][0](arguments)
@@ -73,6 +74,27 @@ def _add_keys(_: argparse.Namespace) -> None:
     print("Registered: " + (", ".join(added) or "nothing; all keys were registered before"))
 
 
+def _check_restore(arguments: argparse.Namespace) -> None:
+    from include.keys.keyring import Keyring
+    from include.recovery import check, restore
+    from include.warehouse import schema
+
+    keyring, engine = Keyring.parse(_setting("TRIBUTARY_KEYS")), schema.engine(_database("TRIBUTARY_MIGRATE_URL"))
+    fingerprint = check.find_fingerprint(_read_file(arguments.path), _read_time(arguments.time))
+    marked = restore.record(engine)
+    print(
+        "This restore was recorded before."
+        if marked is None
+        else f"Stale refresh tokens: {marked}. Syncs wait for a read-back."
+    )
+    if problems := check.check(engine, keyring, fingerprint):
+        print("\n".join(problems))
+        raise DataQualityError(
+            "The restored database is not as it was; start nothing on it, and restore again", problems=len(problems)
+        )
+    print(f"The database is as it was at {fingerprint['known_at']}, to the cent.")
+
+
 def _show_file(arguments: argparse.Namespace) -> None:
     from include.keys.keyring import Keyring
     from include.staging.lines import read_lines
@@ -99,6 +121,21 @@ def _verify_audit(_: argparse.Namespace) -> None:
     verdict = chain.verify(schema.engine(_database("TRIBUTARY_READ_URL")), keys, heads)
     chain.require_intact(verdict)
     print(f"The audit trail is intact: {verdict.entries} entries; {len(heads)} published heads fit")
+
+
+def _read_file(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError("The file can't be read", path=path, cause=error.strerror) from None
+
+
+def _read_time(text: str) -> datetime:
+    with suppress(ValueError):
+        time = datetime.fromisoformat(text)
+        if time.tzinfo:
+            return time
+    raise ConfigurationError("The time is not like 2026-12-01T16:30:00+00:00", time=text)
 
 
 def _setting(name: str) -> str:
@@ -131,8 +168,17 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "generate-keys": (_generate_keys, "print a new keyring of random keys"),
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
+    "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
 }
+ARGUMENTS = {
+    "check-restore": {
+        "path": "output of `pgbackrest info --output=json`",
+        "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
+    },
+    "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
+}
+"""Arguments with their help, by command."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,6 +4,9 @@ The first token of a grant comes from the connection. A process that exchanges a
 response is stored. So two workers never use the same token, and the next token is on disk before the access token that came
 with it is used. If the first token in the connection has changed, an operator has authorized the grant again. Then the next exchange
 uses that first token.
+
+A token that was restored from a backup may have been used since, and a vendor ends a grant whose token is used twice. So it is stale
+(`include.recovery.restore`): it is not sent, and the grant must be authorized again.
 """
 
 from __future__ import annotations
@@ -24,8 +27,9 @@ T = TypeVar("T")
 _TAKE = sa.text("""
 insert into control.refresh_token as t (vendor, grant_name, first_hash, sealed) values (:vendor, :grant, :first_hash, :sealed)
 on conflict (vendor, grant_name) do update
-set sealed = case when t.first_hash = :first_hash then t.sealed else excluded.sealed end, first_hash = :first_hash
-returning sealed
+set sealed = case when t.first_hash = :first_hash then t.sealed else excluded.sealed end, first_hash = :first_hash,
+    stale_since = case when t.first_hash = :first_hash then t.stale_since end
+returning sealed, stale_since
 """)
 
 _STORE = sa.text("""
@@ -76,7 +80,7 @@ class Grants:
             The vendor's response.
 
         Raises:
-            ConfigurationError: The connection has no such grant.
+            ConfigurationError: The connection has no such grant, or its token was restored from a backup; the vendor was not called.
         """
         if grant not in self.firsts:
             raise ConfigurationError(
@@ -86,7 +90,13 @@ class Grants:
         # An unkeyed hash of a random token reveals nothing. And after a change of our keys, a used first token still has the same hash.
         values = {"vendor": self.vendor, "grant": grant, "first_hash": hashlib.sha256(first.encode()).hexdigest()}
         with self.engine.begin() as connection:
-            sealed = connection.scalar(_TAKE, values | {"sealed": self.sealer.seal(first, place)})
-            token, answer = request(self.sealer.open(str(sealed), place))
+            [(sealed, stale_since)] = connection.execute(_TAKE, values | {"sealed": self.sealer.seal(first, place)})
+            if stale_since:
+                raise ConfigurationError(
+                    "The refresh token was restored from a backup and may have been used since, so it was not sent: let the vendor's user"
+                    " authorize Tributary again, and enter the new refresh token in `grants` in the connection's extra",
+                    vendor=self.vendor, grant=grant, restored_at=stale_since,
+                )  # fmt: skip
+            token, answer = request(self.sealer.open(sealed, place))
             connection.execute(_STORE, values | {"sealed": self.sealer.seal(token, place)})
         return answer

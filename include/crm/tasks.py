@@ -30,6 +30,7 @@ from include.crm.sync.collections import COLLECTION_ROWS, Batch, read_outcome
 from include.crm.sync.jobs import Jobs
 from include.crm.sync.results import Outcome
 from include.errors import ConfigurationError, RowsFailed, TargetUnavailable
+from include.recovery.restore import require_read_back
 
 SOBJECT = "Task"
 DONE = "Completed"
@@ -115,9 +116,11 @@ def sync(org: Org, run: SyncRun, specs: Mapping[str, TaskSpec], *, patience_s: f
         TargetUnavailable: Records are locked, or Salesforce is unavailable.
         RateLimited: The org's daily calls are used up to the reserve.
         AuthenticationError: Salesforce rejected the login or denied a permission.
-        ConfigurationError: Salesforce rejected a whole call or a query.
+        ConfigurationError: Salesforce rejected a whole call or a query; or the database was restored from a backup, and Salesforce was
+            not read back since.
         WriterSuperseded: Another writer of Tasks has taken over.
     """
+    require_read_back(org.engine)
     calls = CallLog(org.engine, VENDOR, SOBJECT, run.run_id)
     with org.engine.connect() as db, SalesforceSession(org.connection, calls, patience_s=patience_s) as session:
         try:

@@ -32,6 +32,7 @@ from include.crm.sync.holding import Held
 from include.crm.sync.jobs import Jobs
 from include.crm.sync.sender import Sender
 from include.errors import ApprovalNeeded, HeldBack, RetriableError, RowsFailed
+from include.recovery.restore import require_read_back
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +97,10 @@ def sync(
         WriterSuperseded: Another writer has taken over.
         BalanceError: The results of a job do not account for its rows; other objects were sent.
         AuthenticationError: Salesforce rejected the login or denied a permission.
-        ConfigurationError: Salesforce rejected a field of the mapping; other objects were sent.
+        ConfigurationError: Salesforce rejected a field of the mapping; other objects were sent. Or the database was restored from a
+            backup, and Salesforce was not read back since; nothing was sent.
     """
+    require_read_back(org.engine)
     calls = CallLog(org.engine, VENDOR, "", run.run_id)
     with (
         open_connection(org.engine) as db,

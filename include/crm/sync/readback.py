@@ -28,6 +28,7 @@ from include.crm.settings import Settings
 from include.crm.sync import delta
 from include.crm.temporary import DIFFERING, HELD, TempTable, answered
 from include.errors import ConfigurationError, TargetUnavailable
+from include.recovery.restore import note_read_back
 
 PAGE_ROWS = 50_000
 """Rows per page of a query's results."""
@@ -133,6 +134,8 @@ def read_back(
 ) -> dict[str, Found]:
     """Read all our records in Salesforce, record the differences, and correct the accepted state.
 
+    Syncs that wait for a read-back since the database was restored may then write.
+
     Args:
         org: The org, and the database.
         run_id: The run's id in `control.crm_difference`.
@@ -159,6 +162,7 @@ def read_back(
                 calls.flush()
         finally:
             db.invalidate()  # its temporary tables end with it
+    note_read_back(org.engine)
     return found
 
 

@@ -6,10 +6,15 @@ from dataclasses import replace
 
 import pytest
 
+from include.crm import tasks
+from include.crm.run import SyncRun
 from include.crm.sync import readback
 from include.crm.sync.readback import Found, read_back, recreate
 from include.errors import ConfigurationError, TargetUnavailable
+from include.recovery import restore
+from include.warehouse import schema
 from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, Crm
+from tests.running_sandbox import LAST
 
 
 def read(crm: Crm, run_id: str = "read") -> dict[str, Found]:
@@ -189,3 +194,15 @@ def test_many_missing_records_require_approval(crm: Crm) -> None:
         read(crm)
 
     assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0
+
+
+def test_after_a_restore_of_the_database_nothing_is_sent_until_the_org_was_read_back(crm: Crm) -> None:
+    owner = schema.engine(crm.database.url("tributary_migrate"))
+    restore.record(owner)
+    owner.dispose()
+    for write in (crm.sync, lambda: tasks.sync(crm.org, SyncRun("tasks", LAST), {})):
+        with pytest.raises(ConfigurationError, match="read_back_salesforce"):
+            write()
+    assert crm.database.value("select count(*) from control.crm_job") == 0
+    read_back(crm.org, "read", lambda _: None)
+    assert crm.sync()

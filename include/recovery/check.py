@@ -1,0 +1,117 @@
+"""Check a restored database before anything runs on it, against the fingerprint that is stored with the backup.
+
+The function `control.fingerprint` of the database computes a fingerprint: row counts, exact money sums and fingerprints of keys, as known at
+a time. What was known at a time never changes, so the fingerprint is the same in a database that was restored to any later time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from include.errors import ConfigurationError
+from include.keys import register
+from include.keys.keyring import Keyring
+from include.warehouse.schema import FOLDER
+
+_VERSION = sa.text("select max(version_num) from control.schema_version")
+_FINGERPRINT = sa.text("select control.fingerprint(cast(:known_at as timestamptz))")
+# The constraints of the ledger were checked when its rows were written; the files of the backup may have been damaged since.
+_UNBALANCED = sa.text("""
+select count(*) from control.ledger
+where (stage = 'stage' and fetched <> staged + duplicate + dead) or (stage = 'transform' and staged + split <> produced + merged + dropped)
+   or (stage = 'load' and produced <> inserted + updated + unchanged + superseded + dead) or money_in is distinct from money_out
+""")
+_WRITTEN = sa.text("""
+select format('select %L, count(*) from %s t where not exists (select from control.ledger l where l.ledger_id = t.source_run_id)',
+              attrelid::regclass, attrelid::regclass)
+from pg_attribute join pg_class c on c.oid = attrelid
+where attname = 'source_run_id' and atttypid = 'bigint'::regtype and relnamespace = 'warehouse'::regnamespace and relkind in ('r', 'p')
+  and not relispartition order by 1
+""")
+
+
+def find_fingerprint(backups: str, restored_to: datetime) -> dict[str, Any]:
+    """Return the newest fingerprint that is not newer than the restored database.
+
+    Args:
+        backups: Output of `pgbackrest info --output=json`. Each backup has its fingerprint as an annotation.
+        restored_to: The time to which the database was restored.
+
+    Raises:
+        ConfigurationError: The text is not such output, or no fingerprint in it is from before that time.
+    """
+    try:
+        annotations = [backup.get("annotation", {}) for stanza in json.loads(backups) for backup in stanza["backup"]]
+        fingerprints = [json.loads(each["fingerprint"]) for each in annotations if "fingerprint" in each]
+        known = {datetime.fromisoformat(each["known_at"]): each for each in fingerprints}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigurationError("The file is not the output of `pgbackrest info --output=json`") from None
+    if not (earlier := [known_at for known_at in known if known_at <= restored_to]):
+        raise ConfigurationError("No backup has a fingerprint from before the restored time", backups=len(annotations))
+    return dict(known[max(earlier)])
+
+
+def check(engine: sa.Engine, keyring: Keyring, fingerprint: Mapping[str, Any]) -> list[str]:
+    """Compare a restored database with the code, the firm's keys, its own ledger and a fingerprint.
+
+    Args:
+        engine: The database, as the migrating role.
+        keyring: The firm's keys.
+        fingerprint: A fingerprint from before the time to which the database was restored.
+
+    Returns:
+        What differs, one line each; empty if nothing does.
+    """
+    return [
+        *_check_version(engine),
+        *_check_keys(engine, keyring),
+        *_check_ledger(engine),
+        *_compare(engine, fingerprint),
+    ]
+
+
+def _check_version(engine: sa.Engine) -> Iterator[str]:
+    newest = max(path.name.partition("_")[0] for path in FOLDER.glob("[0-9]*.sql"))
+    with engine.connect() as connection:
+        version = connection.scalar(_VERSION)
+    if version != newest:
+        yield f"schema version: {version} in the database, {newest} in this version of Tributary; install the version that wrote the backup"
+
+
+def _check_keys(engine: sa.Engine, keyring: Keyring) -> Iterator[str]:
+    try:
+        register.check(engine, keyring)
+    except ConfigurationError as error:
+        yield f"keys: {error}"
+
+
+def _check_ledger(engine: sa.Engine) -> Iterator[str]:
+    with engine.connect() as connection:
+        connection.execute(sa.text("set local statement_timeout = 0"))
+        if unbalanced := connection.scalar(_UNBALANCED):
+            yield f"ledger: {unbalanced} rows do not balance"
+        for query in connection.scalars(_WRITTEN).all():
+            for table, rows in connection.exec_driver_sql(query, execution_options={"no_parameters": True}):
+                if rows:
+                    yield f"{table}: {rows} rows were written by a load that the ledger does not have"
+
+
+def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]:
+    with engine.begin() as connection:
+        connection.execute(sa.text("set local statement_timeout = 0"))
+        actual: dict[str, Any] = connection.execute(_FINGERPRINT, {"known_at": fingerprint["known_at"]}).scalar_one()
+    for part in sorted((fingerprint.keys() | actual.keys()) - {"known_at"}):
+        yield from _list_differences(part, fingerprint.get(part), actual.get(part))
+
+
+def _list_differences(path: str, expected: object, actual: object) -> Iterator[str]:
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for name in sorted(expected.keys() | actual.keys()):
+            yield from _list_differences(f"{path} {name}", expected.get(name), actual.get(name))
+    elif expected != actual:
+        yield f"{path}: {expected} in the fingerprint, {actual} in the database"
