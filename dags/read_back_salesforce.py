@@ -3,6 +3,8 @@
 - **Edited:** the next sync overwrites the edit. Fields that we write only once, when we create a record, belong to the firm and are not compared.
 - **Deleted or merged:** the record is reported and not sent again. Select **Recreate missing records** to let the next sync create it again.
 - **Unknown or other id:** a record has one of our keys, but we did not create it. We adopt it, and the next sync updates it.
+
+Run it also after the database was restored from a backup: until then, no sync writes to Salesforce.
 """
 
 from __future__ import annotations

@@ -174,6 +174,33 @@ def test_only_init_has_the_databases_superuser() -> None:
     assert {f"{role.upper()}_PASSWORD" for role in ROLES} <= settings("init").keys()
 
 
+def test_the_server_and_its_backups_use_one_repository_with_one_key() -> None:
+    server, backup = SERVICES["postgres"], SERVICES["backup"]
+    assert "archive_command=pgbackrest --stanza=tributary archive-push %p" in server["command"]
+    assert "archive_mode=on" in server["command"]
+    assert server["image"] == backup["image"]
+    assert {"postgres:/var/lib/postgresql", *server["volumes"][1:3]} | {"postgres:/var/lib/postgresql:ro"} >= {
+        *backup["volumes"]
+    }
+    key = "PGBACKREST_REPO1_CIPHER_PASS"
+    assert server["environment"][key] == backup["environment"][key]
+
+
+def test_a_backup_keeps_what_the_restored_database_is_compared_with(tmp_path: Path) -> None:
+    for name, text in {
+        "pgbackrest": 'echo "$PGBACKREST_STANZA $*" >> "$CALLS"', "psql": "echo '{\"known_at\": 1}'", "sleep": "exit 9",
+        "touch": "exit 0", "find": "exit 0",
+    }.items():  # fmt: skip
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "CALLS": str(tmp_path / "calls")}
+    done = subprocess.run(["sh", str(ROOT / "docker" / "backup.sh")], env=environment, capture_output=True)
+    assert done.returncode == 9, done.stderr
+    stanza, backup = (tmp_path / "calls").read_text().splitlines()
+    assert stanza == "tributary stanza-create"
+    assert re.fullmatch(r'tributary backup --type=(full|incr) --annotation=fingerprint=\{"known_at": 1\}', backup)
+
+
 def test_no_secret_has_a_default() -> None:
     secret = re.compile(r"PASSWORD|SECRET|KEY|BROKER|RESULT_BACKEND|SQL_ALCHEMY|ADMIN_URL|MIGRATE_URL|CONN_|REDISCLI")
     plain = {

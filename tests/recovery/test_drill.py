@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from include import cli
 from include.errors import TributaryError
+from include.pipeline import vendor_day
 from include.pipeline.run import Run
 from include.staging.partitions import Partition
 from include.vendors import named
@@ -51,14 +52,15 @@ def read_marts(database: Database) -> dict[str, list[dict[str, object]]]:
 
 
 def load_day(firm: Firm, number: int) -> None:
-    run, partitions = stage_day(firm, number)
-    firm.publish(run, partitions)
+    firm.publish(*stage_day(firm, number))
 
 
 def stage_day(firm: Firm, number: int) -> tuple[Run, dict[str, Partition]]:
     firm.turn_to(NOW + (DAYS[number] - LAST))
     run = firm.new_run(DAYS[number])
-    return run, firm.stage(run)
+    partitions = firm.stage(run)
+    vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
+    return run, partitions
 
 
 def add_grant(database: Database) -> None:

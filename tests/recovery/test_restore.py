@@ -28,6 +28,11 @@ insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date
 values (1, 'r', 'orion', 'households', '2026-11-20', 'load', 'p', 'current', now(), 1, 1)
 """
 
+HOUSEHOLD = """
+insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)
+select id, vendor, source_key, :name, '2026-11-20', now(), 1 from warehouse.source_key
+"""
+
 
 @pytest.fixture
 def owner(database: Database) -> Iterator[sa.Engine]:
@@ -43,10 +48,7 @@ def loaded(database: Database, owner: sa.Engine) -> Database:
     """A database with a household that a load wrote."""
     database.do(LEDGER)
     database.do("insert into warehouse.source_key (entity, vendor, source_key) values ('household', 'orion', '1')")
-    database.do("""
-        insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)
-        select id, vendor, source_key, 'Smith', '2026-11-20', now(), 1 from warehouse.source_key
-    """)
+    database.do(HOUSEHOLD, name="Smith")
     return database
 
 
@@ -76,6 +78,7 @@ def test_an_unchanged_database_is_as_it_was(loaded: Database, owner: sa.Engine) 
 def test_rows_of_later_loads_are_no_difference(loaded: Database, owner: sa.Engine) -> None:
     fingerprint = read_fingerprint(loaded)
     loaded.do("update warehouse.household set recorded_to = now()")
+    loaded.do(HOUSEHOLD, name="Smythe")
     loaded.do(LEDGER.replace("(1, 'r'", "(2, 'r'").replace("'p'", "'q'"))
     assert check.check(owner, KEYRING, fingerprint) == []
 
