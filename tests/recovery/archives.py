@@ -141,7 +141,7 @@ class PgBackRest(Archive):
         for ours, here in {
             "repo1-path=/var/lib/pgbackrest": f"repo1-path={self.folder}/repository\nrepo1-cipher-pass={KEY}",
             "pg1-path=/var/lib/postgresql/18/docker": f"pg1-path={self.server.data_dir.resolve()}/cluster\npg1-port={self.server.port}",
-            "lock-path=/tmp/pgbackrest": f"lock-path={self.folder}/lock",
+            "lock-path=/tmp/pgbackrest\nspool-path=/tmp/pgbackrest_spool": f"lock-path={self.folder}/lock\nspool-path={self.folder}/spool",
         }.items():
             assert text.count(ours) == 1
             text = text.replace(ours, here)
