@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from include.audit import chain
 from include.errors import ConfigurationError
 from include.keys import register
 from include.keys.keyring import Keyring
@@ -57,7 +58,7 @@ def find_fingerprint(backups: str, restored_to: datetime) -> dict[str, Any]:
 
 
 def check(engine: sa.Engine, keyring: Keyring, fingerprint: Mapping[str, Any]) -> list[str]:
-    """Compare a restored database with the code, the firm's keys, its own ledger and a fingerprint.
+    """Compare a restored database with the code, the firm's keys, its own audit trail and ledger, and a fingerprint.
 
     Args:
         engine: The database, as the migrating role.
@@ -70,6 +71,7 @@ def check(engine: sa.Engine, keyring: Keyring, fingerprint: Mapping[str, Any]) -
     return [
         *_check_version(engine),
         *_check_keys(engine, keyring),
+        *_check_audit(engine, keyring),
         *_check_ledger(engine),
         *_compare(engine, fingerprint),
     ]
@@ -88,6 +90,16 @@ def _check_keys(engine: sa.Engine, keyring: Keyring) -> Iterator[str]:
         register.check(engine, keyring)
     except ConfigurationError as error:
         yield f"keys: {error}"
+
+
+def _check_audit(engine: sa.Engine, keyring: Keyring) -> Iterator[str]:
+    try:
+        verdict = chain.verify(engine, keyring.audit)
+    except ConfigurationError as error:
+        yield f"audit trail: {error}"
+    else:
+        if verdict.state != "intact":
+            yield f"audit trail: {verdict.state} at position {verdict.position}: {verdict.reason}"
 
 
 def _check_ledger(engine: sa.Engine) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from include import cli
+from include.audit import chain
 from include.control.grants import Grants
 from include.errors import ConfigurationError
 from include.keys import register
@@ -161,6 +162,16 @@ def test_the_command_refuses_a_time_without_a_zone(
     monkeypatch.setenv("TRIBUTARY_KEYS", write_keyring())
     assert cli.main(["check-restore", write_info(tmp_path / "info.json"), "2026-12-01 16:30"]) == 1
     assert "The time is not like" in capsys.readouterr().err
+
+
+def test_a_broken_audit_trail_is_found(loaded: Database, owner: sa.Engine, engine: sa.Engine) -> None:
+    head = chain.seal(engine, KEYRING.audit)
+    fingerprint = read_fingerprint(loaded)
+    assert fingerprint["seal"] == head.mac.hex()
+    loaded.do("alter table control.audit disable trigger only_grows")
+    loaded.do("update control.audit set actor = 'another' where action = 'data.loaded'")
+    [problem] = check.check(owner, KEYRING, fingerprint)
+    assert problem.startswith("audit trail: edited at position")
 
 
 # --- refresh tokens ---

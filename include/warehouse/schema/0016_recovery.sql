@@ -11,6 +11,8 @@ create table control.restore (
 comment on table control.restore is 'Restores of this database from a backup; no sync writes to Salesforce until the org was read back';
 revoke insert, update, delete on control.restore from tributary_load;
 grant update (read_back_at) on control.restore to tributary_load;
+create trigger audit after insert on control.restore for each row
+    execute function control.audit_row('database.restored', '', 'system_identifier timeline_id', '');
 
 -- Tokens that may have been used after the backup. A vendor ends a grant whose token is used twice, so a stale one is never sent.
 alter table control.refresh_token add column stale_since timestamptz;
@@ -63,6 +65,8 @@ begin
         'ledger', (select jsonb_build_object('rows', count(*), 'last', max(ledger_id), 'money', coalesce(trim_scale(sum(money_out)), 0)::text)
                    from control.ledger where recorded_at <= known_at),
         'keys', (select coalesce(jsonb_object_agg(purpose || ':' || key_id, fingerprint), '{}') from control.key where added_at <= known_at),
+        'audit', (select jsonb_build_object('rows', count(*), 'last', max(entry_id)) from control.audit where happened_at <= known_at),
+        'seal', (select encode(mac, 'hex') from control.audit_seal where sealed_at <= known_at order by position desc limit 1),
         'marts', marts, 'tables', tables);
 end $$;
 revoke execute on function control.fingerprint(timestamptz) from public;
