@@ -1,4 +1,7 @@
-"""Every hour, seal the new entries of the audit trail. Once a day, publish the end of the chain outside the database and verify the chain."""
+"""Every hour, verify the audit trail, seal its new entries, and publish the end of the chain outside the database.
+
+The trail is verified first: a chain that was changed is never extended, because new seals would cover the change.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 
 from tributary.policy import DEFAULTS, GO_LIVE
 
+RECENT_HEADS = 48
+"""Published heads that each run compares: those of two days. `verify-audit` compares all."""
+
 
 @dag(
     dag_id="audit_trail",
@@ -20,10 +26,24 @@ from tributary.policy import DEFAULTS, GO_LIVE
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULTS,
+    is_paused_upon_creation=False,  # without it, entries can be changed without a trace
     tags=["watch"],
 )
 def audit_trail() -> None:
-    """Seal, publish and verify."""
+    """Verify, seal and publish."""
+
+    @task(execution_timeout=timedelta(hours=1))
+    def verify() -> dict[str, Any]:
+        from dataclasses import asdict
+
+        from include.audit import chain
+        from tributary import connections
+
+        site = connections.site()
+        heads = connections.audit_heads(site.keyring)
+        verdict = chain.verify(site.engine, site.keyring.audit, heads.read(RECENT_HEADS) if heads else ())
+        chain.require_intact(verdict)
+        return asdict(verdict)
 
     @task
     def seal() -> None:
@@ -37,18 +57,6 @@ def audit_trail() -> None:
     def publish_head() -> bool:
         from datetime import UTC, datetime
 
-        from include.audit import chain
-        from tributary import connections
-
-        site = connections.site()
-        heads = connections.audit_heads(site.keyring)
-        return heads is not None and heads.publish(datetime.now(UTC).date(), chain.read_head(site.engine))
-
-    # Without published heads, each run verifies the chain alone.
-    @task(execution_timeout=timedelta(hours=1))
-    def verify(is_published: Any) -> dict[str, Any]:
-        from dataclasses import asdict
-
         from airflow.sdk.exceptions import AirflowSkipException
 
         from include.audit import chain
@@ -56,15 +64,13 @@ def audit_trail() -> None:
 
         site = connections.site()
         heads = connections.audit_heads(site.keyring)
-        if heads is not None and not is_published:
-            raise AirflowSkipException("The head of today was published before, and the chain was verified then")
-        verdict = chain.verify(site.engine, site.keyring.audit, heads.read() if heads else ())
-        chain.require_intact(verdict)
-        return asdict(verdict)
+        if heads is None:
+            raise AirflowSkipException(
+                "There is no connection tributary_audit: without published heads, a chain that is written anew is not found"
+            )
+        return heads.publish(datetime.now(UTC), chain.read_head(site.engine))
 
-    published = publish_head()
-    seal() >> published
-    verify(published)
+    verify() >> seal() >> publish_head()
 
 
 audit_trail()

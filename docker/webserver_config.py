@@ -29,7 +29,7 @@ if PROVIDER:
                 "client_id": PROVIDER.client_id,
                 "client_secret": PROVIDER.client_secret,
                 "server_metadata_url": f"{PROVIDER.issuer}/.well-known/openid-configuration",
-                "client_kwargs": {"scope": PROVIDER.scopes, "code_challenge_method": "S256"},
+                "client_kwargs": {"scope": PROVIDER.scopes, "code_challenge_method": "S256", "default_timeout": 10},
             },
         }
     ]

@@ -8,7 +8,7 @@ python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
-python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT and TRIBUTARY_AUDIT_OPTIONS (may be empty)
+python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
 """
 
 from __future__ import annotations
@@ -113,11 +113,12 @@ def _verify_audit(_: argparse.Namespace) -> None:
     from include.warehouse import schema
 
     keys = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("audit",)).audit
-    root, options = (
-        os.environ.get("TRIBUTARY_AUDIT_ROOT"),
-        json.loads(os.environ.get("TRIBUTARY_AUDIT_OPTIONS") or "{}"),
-    )
-    heads = list(Heads(root, keys, options).read()) if root else []
+    options = json.loads(os.environ.get("TRIBUTARY_AUDIT_OPTIONS") or "{}")
+    heads = list(Heads(_setting("TRIBUTARY_AUDIT_ROOT"), keys, options).read())
+    if not heads:
+        raise ConfigurationError(
+            "No published head is in TRIBUTARY_AUDIT_ROOT, so a chain that was written anew would not be found"
+        )
     verdict = chain.verify(schema.engine(_database("TRIBUTARY_READ_URL")), keys, heads)
     chain.require_intact(verdict)
     print(f"The audit trail is intact: {verdict.entries} entries; {len(heads)} published heads fit")

@@ -19,22 +19,35 @@ _MASK = re.compile(
 )
 _SHOWN = 4
 
-# A tax id of a person as it is usually written (SSN, ITIN: 123-45-6789), or nine digits after a word that says what they are.
+# A tax id of a person as it is usually written (SSN, ITIN: 123-45-6789), or nine digits soon after a word that says what they are. After
+# such a word in a JSON key, only a text is masked, because a masked number would not be JSON.
+_WORDS = r"ssn|\bitin|\btin|tax[ _]?(?:payer[ _]?)?id|social[ _]security"
 MASKS = (
-    (r"\b\d{3}-\d{2}-(\d{4})\b", r"***-**-\1"),
-    (r"(?i)\b(ssn|itin|tin|tax[ _]?id|social security(?: number| no\.?)?)(\W{0,3})\d{5}(\d{4})\b", r"\1\2*****\3"),
+    (r"(^|\D)\d{3}-\d{2}-(\d{4})(\D|$)", r"\1***-**-\2\3"),
+    (rf'(?i)({_WORDS})("?[^0-9"]{{0,4}}"|[^0-9"]{{0,15}})\d{{5}}(\d{{4}})(\D|$)', r"\1\2*****\3\4"),
 )
 """Regular expressions of tax ids in text, each with its replacement. Python and RE2 (Arrow) read both alike."""
-MAY_HOLD_TAX_ID = r"\d{3}-\d{2}-\d{4}|(?i:ssn|tin|tax.?id|social sec)\D{0,15}\d{9}"
+MAY_HOLD_TAX_ID = rf"\d{{3}}-\d{{2}}-\d{{4}}|(?i:{_WORDS})\D{{0,15}}\d{{9}}"
 """A regular expression that matches every text in which one of `MASKS` matches."""
 _NINE_DIGITS = re.compile(r"\d{5}(\d{4})")
 
 
 def mask_tax_ids(text: str) -> str:
     """Return a text with every tax id masked except its last four digits."""
-    for pattern, replacement in MASKS:
+    for pattern, replacement in (*MASKS, *MASKS):  # twice: two tax ids may share the character between them
         text = re.sub(pattern, replacement, text, flags=re.ASCII)
     return text
+
+
+def mask_values(value: object) -> object:
+    """Return a JSON value with every tax id in its texts and names masked."""
+    if isinstance(value, str):
+        return mask_tax_ids(value)
+    if isinstance(value, list):
+        return [mask_values(each) for each in value]
+    if isinstance(value, dict):
+        return {mask_tax_ids(name): mask_values(each) for name, each in value.items()}
+    return value
 
 
 def mask_digits(value: object) -> object:
@@ -42,7 +55,7 @@ def mask_digits(value: object) -> object:
     match = (
         _NINE_DIGITS.fullmatch(str(value)) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     )
-    return f"*****{match[1]}" if match else value
+    return f"*****{match[1]}" if match else mask_values(value)
 
 
 class Redactor:
@@ -76,6 +89,16 @@ class Redactor:
     def hash(self, plain: str) -> str:
         """Return the keyed hash of a normalised value, 64 hex digits."""
         return hmac.new(self._key, plain.encode(), hashlib.sha256).hexdigest()
+
+    def hash_key(self, value: str) -> str | None:
+        """Return the hash of a key as it is, except for blanks around it; None for an empty text. A token has the hash that it holds."""
+        if token := _TOKEN.fullmatch(value):
+            return token[1]
+        return self.hash(value.strip()) if value.strip() else None
+
+    def token_key(self, value: object) -> str:
+        """Return the token that replaces a hashed key in a stored row."""
+        return f"hmac:{self.hash_key(str(value)) or ''}:"
 
     def token(self, value: object) -> str:
         """Return the token that replaces a value in a stored row."""

@@ -11,6 +11,7 @@ container runs this command, which ends the component if it hangs:
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import socket
 import sys
@@ -20,6 +21,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -38,10 +40,13 @@ START_SECONDS = 120.0
 """A component that is younger than this may still be starting, and is not checked."""
 POLL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5
+_PATIENCE = f"-c statement_timeout={TIMEOUT_SECONDS}s -c lock_timeout={TIMEOUT_SECONDS}s"
 
 # Tasks that an earlier scheduler queued do not count: the new one queues them again after a while.
 _NEWEST_JOB = """
-select job.latest_heartbeat, (select min(queued_dttm) from task_instance where %(is_local)s and state = 'queued' and queued_by_job_id = job.id)
+select job.latest_heartbeat, (
+    select min(queued_dttm) from task_instance q where %(is_local)s and q.state = 'queued' and q.queued_by_job_id = job.id
+    and not exists (select from task_instance r where r.queued_by_job_id = job.id and r.start_date > q.queued_dttm + interval '1 minute'))
 from job where job_type = %(job_type)s and hostname = %(hostname)s order by id desc limit 1
 """
 
@@ -51,7 +56,7 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
 
     - The API server works if it answers a request in any way.
     - The others work if they have sent a heartbeat recently.
-    - A scheduler with LocalExecutor must also have started all tasks that it queued minutes ago.
+    - A scheduler with LocalExecutor must also have started some task since it queued one minutes ago.
 
     Args:
         component: One of `COMPONENTS`.
@@ -64,7 +69,7 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
         "is_local": component == "scheduler" and environment.get("AIRFLOW__CORE__EXECUTOR") == "LocalExecutor",
     }
     try:
-        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
+        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS, options=_PATIENCE) as connection:
             row = connection.execute(_NEWEST_JOB, values).fetchone()
     except psycopg.Error:
         return None
@@ -83,7 +88,7 @@ def _answers(url: str) -> bool:
         direct.open(url, timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError:
         return True
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     return True
 
@@ -103,13 +108,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if works is None or is_starting:
             return 1
         if time.monotonic() - first_check > HANG_SECONDS:
-            print(f"{arguments.component} hangs: ending it, so that it is restarted", file=sys.stderr)
+            _report(f"{arguments.component} hangs: ending it, so that it is restarted")
             for child in children:
                 with suppress(psutil.NoSuchProcess):
                     child.kill()
             return 1
         time.sleep(POLL_SECONDS)
     return 0
+
+
+def _report(line: str) -> None:
+    """Print a line, also into the log of the container, whose first process has the container's output."""
+    print(line, file=sys.stderr)
+    with suppress(OSError), Path("/proc/1/fd/2").open("w") as log:
+        log.write(f"{line}\n")
 
 
 if __name__ == "__main__":

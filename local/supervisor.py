@@ -112,10 +112,14 @@ class Hangs:
         """
         if time.monotonic() < self.due:
             return
+        self.worked = {pid: worked for pid, worked in self.worked.items() if pid in living.values()}
         for name in living.keys() & set(watchdog.COMPONENTS):
             try:
                 is_failing = watchdog.is_working(name, self.processes.environment(name)) is False
             except ConfigurationError:  # another command has just stopped it
+                continue
+            except Exception as error:  # the supervisor must live, whatever a check meets
+                log.error("%s could not be checked: %s", name, error)
                 continue
             now, pid = time.monotonic(), living[name]
             worked = self.worked.setdefault(pid, now + watchdog.START_SECONDS)

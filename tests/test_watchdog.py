@@ -22,7 +22,7 @@ from local.processes import find_free_port
 # Those columns of Airflow's tables that the watchdog reads.
 TABLES = """
 create table job (id int generated always as identity, job_type text, hostname text, latest_heartbeat timestamptz);
-create table task_instance (state text, queued_dttm timestamptz, queued_by_job_id int)
+create table task_instance (state text, queued_dttm timestamptz, queued_by_job_id int, start_date timestamptz)
 """
 PARENT = ["sh", "-c", "sleep 300 & echo started; wait"]
 
@@ -74,7 +74,7 @@ def beat(server: Postgres, job_type: str, age_s: float, hostname: str | None = N
 def queue(server: Postgres, state: str, age_s: float, job: str = "max") -> None:
     """Insert a task that the newest (`max`) or the oldest (`min`) job queued."""
     with psycopg.connect(server.url("airflow")) as connection:
-        insert = f"insert into task_instance select %s, now() - make_interval(secs => %s), {job}(id) from job"
+        insert = f"insert into task_instance (state, queued_dttm, queued_by_job_id) select %s, now() - make_interval(secs => %s), {job}(id) from job"
         connection.execute(insert.encode(), (state, age_s))
 
 
@@ -113,6 +113,17 @@ def test_a_scheduler_whose_local_workers_start_no_task_does_not_work(
     settings = environment | {"AIRFLOW__CORE__EXECUTOR": executor}
     assert watchdog.is_working("scheduler", settings) is works
     assert watchdog.is_working("triggerer", settings) is True
+
+
+def test_a_scheduler_that_started_another_task_meanwhile_works(server: Postgres, environment: dict[str, str]) -> None:
+    beat(server, "SchedulerJob", age_s=1)
+    queue(server, "queued", 200)
+    queue(server, "running", 100)
+    with psycopg.connect(server.url("airflow")) as connection:
+        connection.execute(
+            "update task_instance set start_date = now() - interval '95 seconds' where state = 'running'"
+        )
+    assert watchdog.is_working("scheduler", environment | {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor"}) is True
 
 
 @pytest.mark.parametrize("component", watchdog.COMPONENTS)

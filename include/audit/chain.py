@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,10 +20,12 @@ import sqlalchemy as sa
 
 from include.errors import ConfigurationError, FatalError
 
+log = logging.getLogger(__name__)
+
 BATCH = 10_000
 """Entries that are sealed in one transaction, and read at once."""
 LATE = timedelta(hours=3)
-"""Age at which an entry without a seal is reported: entries are sealed every hour."""
+"""Time between an entry and its seal from which the entry is reported: entries are sealed every hour."""
 
 _ENTRY = "a.entry_id, a.happened_at, a.database_user, a.actor, a.action, a.subject, a.details::text as details"
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('tributary audit'))")
@@ -32,11 +35,10 @@ select {_ENTRY} from control.audit a
 where not exists (select from control.audit_seal s where s.entry_id = a.entry_id) order by a.entry_id limit :batch
 """)  # noqa: S608
 _SEAL = sa.text("""
-insert into control.audit_seal (position, entry_id, key_id, mac)
-select * from unnest(cast(:positions as bigint[]), cast(:entry_ids as bigint[]), cast(:key_ids as text[]), cast(:macs as bytea[]))
+select control.seal_audit(:first, cast(:entry_ids as bigint[]), :key_id, cast(:macs as bytea[]), :sealed_at)
 """)
 _SEALED = sa.text(f"""
-select s.position, s.key_id, s.mac, s.entry_id as sealed_id, {_ENTRY}
+select s.position, s.key_id, s.mac, s.sealed_at, s.entry_id as sealed_id, {_ENTRY}
 from control.audit_seal s left join control.audit a on a.entry_id = s.entry_id order by s.position
 """)  # noqa: S608
 _COUNT_LATE = sa.text("""
@@ -68,11 +70,12 @@ class Verdict:
             - `intact`: every seal fits its entry, and every published head fits the chain.
             - `edited`: an entry or its seal was changed or removed.
             - `truncated`: the chain ends before a published head.
-            - `forked`: the chain fits its entries but differs from a published head, so it was written anew.
+            - `forked`: the chain fits its entries but differs from a published head, so a part of it was written anew.
         entries: The number of entries that were verified before the first bad one.
         position: Position of the first bad entry; None if the chain is intact.
         reason: What is wrong; empty if the chain is intact.
-        late: The number of entries that should have been sealed by now, and are not.
+        late: The number of entries that were sealed, or are still not sealed, hours after the time that they state. Either the DAG was
+            paused, or somebody inserted them later.
     """
 
     state: str
@@ -97,17 +100,15 @@ def seal(engine: sa.Engine, keys: Mapping[str, bytes]) -> Head:
             entries = [dict(row) for row in connection.execute(_UNSEALED, {"batch": BATCH}).mappings()]
             if not entries:
                 return head
-            macs = list(_chain(key, head.mac, entries))
-            positions = range(head.position + 1, head.position + len(entries) + 1)
-            connection.execute(
-                _SEAL,
-                {
-                    "positions": list(positions),
-                    "entry_ids": [entry["entry_id"] for entry in entries],
-                    "key_ids": [key_id] * len(entries),
-                    "macs": macs,
-                },
-            )
+            sealed_at = datetime.now(UTC)
+            values = {
+                "first": head.position + 1,
+                "entry_ids": [entry["entry_id"] for entry in entries],
+                "key_id": key_id,
+                "macs": list(_chain(key, head.mac, [entry | {"sealed_at": sealed_at} for entry in entries])),
+                "sealed_at": sealed_at,
+            }
+            connection.execute(_SEAL, values)
 
 
 def read_head(engine: sa.Engine) -> Head:
@@ -127,7 +128,9 @@ def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] =
     Raises:
         ConfigurationError: A seal was made with a key that is not in `keys`.
     """
-    published = {head.position: head.mac for head in heads if head.position}
+    published: dict[int, set[bytes]] = {}
+    for head in heads:
+        published.setdefault(head.position, set()).add(head.mac)
     position, mac, fork = 0, b"", None
     with engine.connect() as connection:
         late = int(connection.scalar(_COUNT_LATE, {"before": datetime.now(UTC) - LATE}) or 0)
@@ -135,7 +138,8 @@ def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] =
             if reason := _find_fault(dict(row), position, mac, keys):
                 return Verdict("edited", position, position + 1, reason, late)
             position, mac = row["position"], bytes(row["mac"])
-            if fork is None and published.get(position, mac) != mac:
+            late += row["sealed_at"] - row["happened_at"] > LATE
+            if fork is None and published.get(position, {mac}) != {mac}:
                 fork = position
     if fork is not None:
         return Verdict("forked", fork - 1, fork, "The chain differs from a published head", late)
@@ -146,14 +150,17 @@ def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] =
 
 
 def require_intact(verdict: Verdict) -> None:
-    """Raise `FatalError` unless the chain is intact and every entry that should have been sealed is."""
+    """Raise `FatalError` unless the chain is intact. Log a warning if entries should have been sealed and are not."""
     if verdict.state != "intact":
         raise FatalError(
             f"The audit trail is {verdict.state}: {verdict.reason}. Keep the database as it is, and inform the security officer",
             position=verdict.position, intact_entries=verdict.entries,
         )  # fmt: skip
     if verdict.late:
-        raise FatalError("Entries of the audit trail have no seal yet: run the DAG audit_trail", entries=verdict.late)
+        log.warning(
+            "%d entries of the audit trail were sealed hours after the time that they state, or have no seal: was the DAG audit_trail paused?",
+            verdict.late,
+        )
 
 
 def _read_head(connection: sa.Connection) -> Head:
@@ -179,7 +186,7 @@ def _chain(key: bytes, mac: bytes, entries: Iterable[Mapping[str, Any]]) -> Iter
     for entry in entries:
         content = [
             entry["entry_id"],
-            entry["happened_at"].astimezone(UTC).isoformat(timespec="microseconds"),
+            *(entry[name].astimezone(UTC).isoformat(timespec="microseconds") for name in ("happened_at", "sealed_at")),
             *(entry[name] for name in ("database_user", "actor", "action", "subject", "details")),
         ]
         mac = hmac.new(key, mac + json.dumps(content).encode(), hashlib.sha256).digest()

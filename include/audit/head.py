@@ -1,7 +1,7 @@
 """Published heads of the audit chain: files in a folder that the database's administrators can't change.
 
 A firm chooses a folder where files can be added but not replaced, such as a bucket with object lock. A head is a JSON file that is named
-after its day and signed with the audit key.
+after the time of its publication and signed with the audit key.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import fsspec
 
 from include.audit.chain import Head
 from include.errors import ConfigurationError, FatalError
+
+_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z\.json")
 
 
 class Heads:
@@ -33,13 +36,14 @@ class Heads:
         self._files, self._root = fsspec.core.url_to_fs(root, **(options or {}))
         self._keys = keys
 
-    def publish(self, day: date, head: Head) -> bool:
-        """Write a day's head, unless one exists or the chain is empty; return whether it was written.
+    def publish(self, now: datetime, head: Head) -> bool:
+        """Write a head, unless the chain is empty or one was published in this second; return whether it was written.
 
         Raises:
             ConfigurationError: The folder can't be written.
         """
-        path = f"{self._root}/{day}.json"
+        name = f"{now.astimezone(UTC):%Y-%m-%dT%H%M%SZ}.json"
+        path = f"{self._root}/{name}"
         key_id = list(self._keys)[-1]
         content: dict[str, Any] = {"position": head.position, "mac": head.mac.hex(), "key_id": key_id}
         try:
@@ -47,7 +51,7 @@ class Heads:
                 return False
             self._files.makedirs(self._root, exist_ok=True)
             with suppress(FileExistsError), self._files.open(path, "xb") as file:
-                file.write(json.dumps(content | {"signature": self._sign(f"{day}.json", content)}).encode())
+                file.write(json.dumps(content | {"signature": self._sign(name, content)}).encode())
                 return True
         except OSError as error:
             raise ConfigurationError(
@@ -55,17 +59,20 @@ class Heads:
             ) from error
         return False
 
-    def read(self) -> Iterator[Head]:
-        """Yield all published heads.
+    def read(self, most: int | None = None) -> Iterator[Head]:
+        """Yield the newest `most` published heads, or all of them, the oldest first.
 
         Raises:
-            FatalError: A file was altered or renamed.
+            FatalError: A file was altered or renamed, or is not a head.
             ConfigurationError: A file was signed with a key that is not in the keyring, or the folder can't be read.
         """
         try:
-            names = self._files.glob(f"{self._root}/*.json")
-            for path in sorted(names):
-                yield self._open(path.rpartition("/")[2], self._files.cat_file(path))
+            paths = self._files.glob(f"{self._root}/*.json")
+            names = sorted(path.rpartition("/")[2] for path in paths)
+            if strange := [name for name in names if not _NAME.fullmatch(name)]:
+                raise FatalError("A file in the folder of audit heads is none of ours", file=strange[0])
+            for name in names[-most if most else 0 :]:
+                yield self._open(name, self._files.cat_file(f"{self._root}/{name}"))
         except OSError as error:
             raise ConfigurationError(
                 "The folder of audit heads can't be read; see tributary_audit", folder=self._root

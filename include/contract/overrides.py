@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from include.contract import STRING, Budget, Limits, Table, Vendor
+from include.contract import STRING, Budget, FanOut, Limits, Table, Vendor
 from include.errors import ConfigurationError
 
 
@@ -99,10 +99,26 @@ def _rename_columns(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
         vendor,
         tables=tuple(_rename_fields(each, _check_object(overrides.get(each.name, {}))) for each in vendor.tables),
     )
-    requested = {name for table in renamed.requested_tables for name in re.findall(r"{(\w+)}", table.path)}
-    if lost := requested & {col.name for table in renamed.tables for col in table.columns if col.hashed}:
-        raise ValueError(f"{', '.join(sorted(lost))} can't be hashed: requests contain the value")
+    hashed = {col.name for table in renamed.tables for col in table.columns if col.hashed}
+    if lost := sorted(hashed & _find_requested(renamed)):
+        raise ValueError(f"{', '.join(lost)} can't be hashed: requests contain the value")
+    clear = [
+        f"{t.name}.{col.name}" for t in renamed.tables for col in t.columns if col.name in hashed and not col.hashed
+    ]
+    if clear:
+        raise ValueError(f"{', '.join(clear)} must be hashed, too, because another table's column of this name is")
     return renamed
+
+
+def _find_requested(vendor: Vendor) -> set[str]:
+    """Return the columns whose values requests contain: in paths and headers, and as selected keys."""
+    texts = [table.path for table in vendor.requested_tables]
+    for table in vendor.requested_tables:
+        texts += table.shape.headers.values() if isinstance(table.shape, FanOut) else ()
+    keys = {
+        name for table in vendor.requested_tables if table.selected or table.name == vendor.keyed for name in table.key
+    }
+    return keys | {name for text in texts for name in re.findall(r"{(\w+)}", text)}
 
 
 def _rename_fields(table: Table, names: dict[str, Any]) -> Table:

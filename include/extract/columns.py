@@ -105,14 +105,17 @@ class ColumnConverter:
                 raise pa.ArrowInvalid("a text holds the character NUL, which no database takes")
             array = array if col.is_secret else self._mask_tax_ids(col, array)
         if col.hashed:
-            array = next(iter(_redact(array, self._redactor)))
+            hashed = _hash(array, self._redactor)
+            if hashed.null_count > array.null_count:
+                raise pa.ArrowInvalid("an empty text has no hash")
+            array = hashed
         if col.name in self._table.key and pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py():
             raise pa.ArrowInvalid("a key is longer than an index of a database takes")
         return array
 
     def _mask_tax_ids(self, col: Column, array: pa.Array) -> pa.Array:
         masked = array
-        for pattern, replacement in MASKS:
+        for pattern, replacement in (*MASKS, *MASKS):  # twice: two tax ids may share the character between them
             masked = pc.replace_substring_regex(masked, pattern, replacement)
         if col.name in self._table.key and not masked.equals(array):
             raise pa.ArrowInvalid("a key holds a tax id")
@@ -146,6 +149,13 @@ def _read_numbers(col: Column, array: pa.Array) -> pa.Array:
     if numbers.null_count > array.null_count:
         raise pa.ArrowInvalid("a number is not of its declared type")
     return numbers
+
+
+def _hash(array: pa.Array, redactor: Redactor) -> pa.Array:
+    """Return the hashes of texts as they are, except for blanks around them. Each distinct value is hashed once."""
+    encoded = array.dictionary_encode()
+    hashes = [redactor.hash_key(value) for value in encoded.dictionary.to_pylist()]
+    return pc.take(pa.array(hashes, pa.string()), encoded.indices)
 
 
 def _redact(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:

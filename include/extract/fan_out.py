@@ -15,7 +15,7 @@ from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.flatten import flatten, next_link, number_rows, unwrap
 from include.extract.session import Request, VendorSession
 from include.extract.source import Keys, Source
-from include.sensitive import mask_tax_ids
+from include.sensitive import mask_values
 from include.staging.partitions import Partition
 
 log = logging.getLogger(__name__)
@@ -102,12 +102,16 @@ def fan_out(
     hidden = {col.source for col in table.columns if col.is_secret}
     clear = {col.source for col in table.columns if col.kind == "value"} - hidden
 
+    hashed = {col.source for col in table.columns if col.hashed}
+    keys = {table.named(name).source for name in table.key}
+
     def hide(row: dict[str, Any]) -> None:
         for name, value in row.items():
             if name in hidden and value is not None:
-                row[name] = source.redactor.token(value)
+                row[name] = source.redactor.token_key(value) if name in hashed else source.redactor.token(value)
             elif name in clear:
-                row[name] = mask_tax_ids(value) if isinstance(value, str) else value
+                masked = mask_values(value)
+                row[name] = None if name in keys and masked != value else masked  # a masked key could be another row's
             else:
                 row[name] = None  # may be sensitive; the name is kept to report schema drift
 

@@ -24,7 +24,7 @@ from include.errors import VendorUnavailable
 from include.extract import number
 from include.extract.columns import ColumnConverter, wire_type
 from include.extract.exact_json import dump, split_array
-from include.sensitive import Redactor, mask_digits, mask_tax_ids
+from include.sensitive import Redactor, mask_digits, mask_tax_ids, mask_values
 from include.staging.row_key import format_keys
 
 # Placeholder for a decimal that can't be read: a JSON value that is never a decimal.
@@ -258,11 +258,11 @@ class PageReader:
             if isinstance(value, str) and numbers.get(col.source, REFUSED) is not REFUSED:
                 value = numbers[col.source]
             if col.is_secret and value is not None:
-                raw[col.source] = self._redactor.token(value)
+                raw[col.source] = self._redactor.token_key(value) if col.hashed else self._redactor.token(value)
             else:
-                raw[col.source] = mask_digits(value) if col.name in faults else value
+                raw[col.source] = mask_digits(value) if col.name in faults else mask_values(value)
         key = None if faults.keys() & set(self.table.key) else self._read_key(row)
-        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), mask_tax_ids(_to_json(raw)))
+        return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _to_json(raw))
 
     def _read_key(self, row: dict[str, object]) -> str:
         """Return the key of a row as text; all key columns of the row must be readable."""

@@ -73,7 +73,7 @@ class Keyring:
         keys = [_parse_key(place, each) for place, each in enumerate(text.split(), 1)]
         if missing := [purpose for purpose in purposes if purpose not in {key.purpose for key in keys}]:
             raise ConfigurationError(
-                "The keyring has no key for a purpose; create one with `python -m include.cli generate-keys`",
+                "The keyring has no key for a purpose; run `python -m include.cli generate-keys`, and append only the key of this purpose",
                 purposes=",".join(missing),
             )
         names = [(key.purpose, key.key_id) for key in keys]

@@ -56,11 +56,14 @@ def read(environment: Mapping[str, str]) -> Provider | None:
     if not issuer:
         return None
     require_https(issuer, f"{_PREFIX}ISSUER")
+    scopes = environment.get(f"{_PREFIX}SCOPES") or "openid profile"
+    if "openid" not in scopes.split():
+        raise ConfigurationError(f"{_PREFIX}SCOPES must contain openid", value=scopes)
     return Provider(
         issuer,
         _require(environment, "CLIENT_ID"),
         _require(environment, "CLIENT_SECRET"),
-        environment.get(f"{_PREFIX}SCOPES") or "openid profile",
+        scopes,
         environment.get(f"{_PREFIX}USER_CLAIM") or "preferred_username",
         environment.get(f"{_PREFIX}GROUPS_CLAIM") or "groups",
         _parse_roles(_require(environment, "ROLES")),

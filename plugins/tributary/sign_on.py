@@ -29,7 +29,7 @@ from wtforms import PasswordField, ValidationError
 from include.sign_on import passwords
 from include.sign_on.provider import Provider
 from include.sign_on.record import Event, record
-from tributary.pages import audit
+from tributary import audit
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,10 @@ def _record(event: Event, user: str | None, **details: object) -> None:
     address = request.remote_addr if has_request_context() else None
     record(event, user, address, **details)
     try:
-        audit.record(user or "unknown", ACTIONS[event], "Airflow", event=event, address=address, **details)
+        # A name that no user has may be a password, typed into the wrong field.
+        is_known = event != "login failed" or (user and current_app.appbuilder.sm.find_user(username=user))
+        actor = user if user and is_known else "unknown"
+        audit.record(actor, ACTIONS[event], "Airflow", event=event, address=address, **details)
     except Exception:
         log.exception("The audit trail lacks a sign-on, which the log has")
 
@@ -174,7 +177,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
         if _read_provider():
             return _record("login refused", username, reason="users log in at the identity provider")
         user = super().auth_user_db(username, password, rotate_session_id)
-        _record("login" if user else "login failed", username)
+        _record("login" if user else "login failed", user.username if user else username)
         return user
 
     def on_user_logout(self, user: User) -> None:

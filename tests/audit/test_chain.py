@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -20,7 +20,8 @@ from include.errors import ConfigurationError, FatalError
 from tests.conftest import Database
 
 KEYS = {"first": bytes(32)}
-DAY = date(2026, 11, 27)
+NOW = datetime(2026, 11, 27, 5, 20, 7, tzinfo=UTC)
+NAME = "2026-11-27T052007Z.json"
 
 
 @pytest.fixture
@@ -141,8 +142,53 @@ def test_entries_that_were_not_sealed_for_hours_are_counted(engine: sa.Engine, o
     assert chain.verify(engine, KEYS).late == 0
     owner.execute("update control.audit set happened_at = happened_at - interval '4 hours'")
     assert chain.verify(engine, KEYS).late == 2
-    with pytest.raises(FatalError, match=r"have no seal yet.*entries=2"):
-        chain.require_intact(chain.verify(engine, KEYS))
+    chain.seal(engine, KEYS)
+    assert chain.verify(engine, KEYS).late == 2  # they may have been inserted only now
+
+
+def test_a_second_head_at_the_same_position_does_not_hide_the_first(engine: sa.Engine) -> None:
+    record(engine)
+    head = chain.seal(engine, KEYS)
+    assert state(chain.verify(engine, KEYS, [Head(5, b"\x05" * 32), head])) == ("forked", 5)
+
+
+def test_the_time_of_a_seal_is_part_of_it(engine: sa.Engine, owner: psycopg.Connection) -> None:
+    record(engine)
+    chain.seal(engine, KEYS)
+    owner.execute("update control.audit_seal set sealed_at = sealed_at - interval '1 hour' where position = 2")
+    assert state(chain.verify(engine, KEYS)) == ("edited", 2)
+
+
+def test_a_seal_in_a_wrong_place_is_refused(engine: sa.Engine, database: Database) -> None:
+    record(engine)
+    chain.seal(engine, KEYS)
+    record(engine, 1)
+    entry = database.value("select max(entry_id) from control.audit")
+    for first in (5, 7, 2**62):
+        with (
+            psycopg.connect(database.url("tributary_load")) as connection,
+            pytest.raises(psycopg.errors.RaiseException, match="does not end before"),
+        ):
+            connection.execute("select control.seal_audit(%s, %s, 'first', %s, now())", (first, [entry], [bytes(32)]))
+
+
+def test_no_role_attaches_the_trigger_to_a_table_of_its_own(database: Database) -> None:
+    with psycopg.connect(database.url("tributary_load")) as connection:
+        connection.execute("create temporary table forged (decided_by text, entity text)")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(
+                "create trigger x after insert on forged for each row"
+                " execute function control.audit_row('identity.decided', 'decided_by', 'entity', '')"
+            )
+
+
+def test_long_texts_are_cut_and_large_details_are_refused(engine: sa.Engine, database: Database) -> None:
+    with engine.begin() as connection:
+        trail.record(connection, "a" * 9_000, "document.opened", "s" * 9_000)
+    lengths = "select length(actor) as actor, length(subject) as subject from control.audit"
+    assert database.rows(lengths) == [{"actor": 200, "subject": 500}]
+    with pytest.raises(sa.exc.DBAPIError, match="too long"), engine.begin() as connection:
+        trail.record(connection, "a", "document.opened", "s", {"x": "y" * 70_000})
 
 
 @pytest.mark.parametrize(
@@ -155,6 +201,16 @@ def test_no_role_changes_the_trail(engine: sa.Engine, database: Database, role: 
     chain.seal(engine, KEYS)
     with psycopg.connect(database.url(role)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement.encode())
+
+
+def test_the_loading_role_can_not_insert_a_seal(engine: sa.Engine, database: Database) -> None:
+    record(engine, 1)
+    insert = "insert into control.audit_seal select 99, entry_id, 'k', sha256(''), now() from control.audit"
+    with (
+        psycopg.connect(database.url("tributary_load")) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(insert)
 
 
 def test_the_time_and_the_role_of_an_entry_are_the_sessions(engine: sa.Engine, database: Database) -> None:
@@ -185,22 +241,25 @@ def test_no_role_writes_entries_about_what_it_did_not_do(database: Database, rol
 class TestPublishedHeads:
     HEAD = Head(7, b"\x07" * 32)
 
-    def test_are_written_once_a_day_and_read_again(self, tmp_path: Path) -> None:
+    def test_are_never_replaced_and_are_read_in_order(self, tmp_path: Path) -> None:
         heads = Heads(str(tmp_path / "audit"), KEYS)
-        assert not heads.publish(DAY, Head())
+        assert not heads.publish(NOW, Head())
         assert list(heads.read()) == []
-        assert heads.publish(DAY, self.HEAD)
-        assert not heads.publish(DAY, Head(8, b"\x08" * 32))
+        assert heads.publish(NOW, self.HEAD)
+        assert not heads.publish(NOW, Head(8, b"\x08" * 32))
         assert list(heads.read()) == [self.HEAD]
+        assert heads.publish(NOW + timedelta(hours=1), Head(8, b"\x08" * 32))
+        assert [head.position for head in heads.read()] == [7, 8]
+        assert [head.position for head in heads.read(1)] == [8]
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
     @given(data=st.data())
     def test_are_refused_if_any_byte_changed(self, tmp_path: Path, data: st.DataObject) -> None:
         folder = tmp_path / "bytes"
-        path = folder / f"{DAY}.json"
+        path = folder / NAME
         path.unlink(missing_ok=True)
         heads = Heads(str(folder), KEYS)
-        heads.publish(DAY, self.HEAD)
+        heads.publish(NOW, self.HEAD)
         content = bytearray(path.read_bytes())
         content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 127))
         path.write_bytes(content)
@@ -210,20 +269,25 @@ class TestPublishedHeads:
             return
         assert read == [self.HEAD]  # a change of white space
 
-    def test_are_refused_under_another_day(self, tmp_path: Path) -> None:
+    def test_are_refused_under_another_time(self, tmp_path: Path) -> None:
         heads = Heads(str(tmp_path), KEYS)
-        heads.publish(DAY, self.HEAD)
-        (tmp_path / f"{DAY}.json").rename(tmp_path / "2026-11-28.json")
+        heads.publish(NOW, self.HEAD)
+        (tmp_path / NAME).rename(tmp_path / "2026-11-28T052007Z.json")
         with pytest.raises(FatalError, match="altered or renamed"):
             list(heads.read())
 
     def test_of_another_key_are_refused(self, tmp_path: Path) -> None:
-        Heads(str(tmp_path), {"first": b"another"}).publish(DAY, self.HEAD)
+        Heads(str(tmp_path), {"first": b"another"}).publish(NOW, self.HEAD)
         with pytest.raises(FatalError, match="altered or renamed"):
             list(Heads(str(tmp_path), KEYS).read())
         with pytest.raises(ConfigurationError, match="key_id=first"):
             list(Heads(str(tmp_path), {"second": b"2"}).read())
 
+    def test_are_alone_in_their_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "zzz.json").write_text("{}")
+        with pytest.raises(FatalError, match=r"none of ours.*zzz"):
+            list(Heads(str(tmp_path), KEYS).read())
+
     def test_hold_no_key(self, tmp_path: Path) -> None:
-        Heads(str(tmp_path), KEYS).publish(DAY, self.HEAD)
-        assert json.loads((tmp_path / f"{DAY}.json").read_text()).keys() == {"position", "mac", "key_id", "signature"}
+        Heads(str(tmp_path), KEYS).publish(NOW, self.HEAD)
+        assert json.loads((tmp_path / NAME).read_text()).keys() == {"position", "mac", "key_id", "signature"}

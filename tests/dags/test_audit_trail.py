@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -17,7 +16,12 @@ from tests.firm_keys import KEYRING
 
 pytestmark = pytest.mark.airflow
 
-SEALED = {"seal": "success", "publish_head": "success", "verify": "success"}
+DONE = {"verify": "success", "seal": "success", "publish_head": "success"}
+
+
+def publish_to(airflow: dict[str, str], folder: Path) -> None:
+    connection = {"conn_type": "generic", "extra": {"root": str(folder)}}
+    airflow["AIRFLOW_CONN_TRIBUTARY_AUDIT"] = json.dumps(connection)
 
 
 def read_runs(output: str) -> list[tuple[str, dict[str, str]]]:
@@ -25,29 +29,34 @@ def read_runs(output: str) -> list[tuple[str, dict[str, str]]]:
     return [(state, json.loads(tasks)) for state, tasks in runs]
 
 
-def test_entries_are_sealed_published_once_a_day_and_verified(airflow: dict[str, str], today: Firm) -> None:
+def test_entries_are_sealed_and_their_end_is_published(airflow: dict[str, str], today: Firm) -> None:
     today.database.do("insert into control.survivorship (vendor, attribute, rank) values ('orion', '', 1)")
     folder = today.folder / "audit"
-    airflow["AIRFLOW_CONN_TRIBUTARY_AUDIT"] = json.dumps({"conn_type": "generic", "extra": {"root": str(folder)}})
-    first, second = read_runs(run(airflow, whole_run("audit_trail", "audit_trail")))
-    assert first == ("success", SEALED)
-    assert second == ("success", SEALED | {"verify": "skipped"})
-
+    publish_to(airflow, folder)
+    assert read_runs(run(airflow, whole_run("audit_trail", "audit_trail"))) == [("success", DONE)] * 2
     heads = list(Heads(str(folder), KEYRING.audit).read())
-    assert [path.name for path in folder.iterdir()] == [f"{datetime.now(UTC).date()}.json"]
+    assert heads[-1] == chain.read_head(today.engine)
+    assert heads[-1].position > 0
     assert chain.verify(today.engine, KEYRING.audit, heads).state == "intact"
-    assert chain.read_head(today.engine).position > 0
 
 
-def test_a_trail_that_was_changed_fails_the_run_and_alerts(
+def test_without_a_folder_no_head_is_published(airflow: dict[str, str], today: Firm) -> None:
+    assert read_runs(run(airflow, whole_run("audit_trail"))) == [("success", DONE | {"publish_head": "skipped"})]
+
+
+def test_a_trail_that_was_changed_is_never_sealed_again_and_alerts(
     airflow: dict[str, str], today: Firm, tmp_path: Path
 ) -> None:
-    assert read_runs(run(airflow, whole_run("audit_trail"))) == [("success", SEALED)]
+    publish_to(airflow, today.folder / "audit")
+    today.database.do("insert into control.survivorship (vendor, attribute, rank) values ('orion', '', 1)")
+    assert read_runs(run(airflow, whole_run("audit_trail"))) == [("success", DONE)]
     with psycopg.connect(today.database.url("tributary_migrate")) as owner:
-        owner.execute("alter table control.audit disable trigger only_grows")
-        owner.execute(
-            "update control.audit set actor = 'Sam' where entry_id = (select min(entry_id) from control.audit)"
-        )
-    assert read_runs(run(airflow, whole_run("audit_trail"))) == [("failed", SEALED | {"verify": "failed"})]
+        for table in ("audit", "audit_seal"):
+            owner.execute(f"alter table control.{table} disable trigger only_grows".encode())
+        owner.execute("delete from control.audit_seal")  # the entries look new, so that a seal would cover the change
+        owner.execute("update control.audit set actor = 'Sam'")
+    failed = {"verify": "failed", "seal": "upstream_failed", "publish_head": "upstream_failed"}
+    assert read_runs(run(airflow, whole_run("audit_trail"))) == [("failed", failed)]
+    assert today.database.value("select count(*) from control.audit_seal") == 0
     [alert] = (tmp_path / "alerts.jsonl").read_text().splitlines()
-    assert "The audit trail is edited" in alert
+    assert "The audit trail is truncated" in alert

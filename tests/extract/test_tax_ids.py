@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,22 @@ def everything(page: Page) -> str:
 def test_in_free_text_it_is_masked_and_its_row_loads() -> None:
     page = read([row(fullName=f"Pat Sample, {SSN}"), row(fullName="SSN: 123456789 (old)"), row(fullName="Sam 12-3456")])
     assert values(page, "name") == ["Pat Sample, ***-**-6789", "SSN: *****6789 (old)", "Sam 12-3456"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["SSN123-45-6789", "ssn_123-45-6789", "123-45-6789_old", "SSN is 123456789", "TIN number 123456789", "Taxpayer ID 123456789",
+     '[{"ssn": "123456789"}]', "social security no. 123456789", "123-45-6789 123-45-6789,123-45-6789"],
+)  # fmt: skip
+def test_whatever_stands_beside_it_it_is_masked(text: str) -> None:
+    [masked] = values(read([row(fullName=text)]), "name")
+    assert masked == mask_tax_ids(text)
+    assert not re.search(r"\d{5}", masked.replace("-", ""))
+
+
+def test_a_dead_row_stays_json() -> None:
+    page = read([row(1, amount="12,34", fullName='{"tin": 123456789, "list": [{"ssn": "123-45-6789"}]}')])
+    assert json.loads(page.dead[0].raw)["amount"] == "12,34"
 
 
 def test_in_a_declared_column_it_is_hashed_as_before() -> None:
@@ -78,6 +95,8 @@ def test_in_a_report_it_is_masked() -> None:
     "text",
     [
         "2026-11-28",
+        '{"tin":123456789}',  # masked, it would not be JSON
+        "Martin 123456789",
         "555-123-4567",
         "123-456-789",
         "12-3456789",

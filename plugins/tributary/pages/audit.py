@@ -1,14 +1,13 @@
-"""The audit trail of people: pages that they open, and changes that they make in Airflow.
+"""Record in the audit trail the changes that users make in Airflow, such as a new Variable, a cleared run or a new user.
 
-A page that shows clients' data is recorded before it is shown. If the database is unavailable, it is not shown. A change in Airflow, such as
-a new Variable or a cleared run, is recorded after it, with its status, so that operators can act while our database is unavailable.
+A change is recorded with its status before its caller gets the response. It does not fail if our database is unavailable, so that operators
+can act meanwhile: the entry is then in the API server's log.
 """
 
 from __future__ import annotations
 
 import logging
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.core_api.security import resolve_user_from_token
@@ -17,33 +16,17 @@ from fastapi import HTTPException
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from include.audit import trail
+from tributary import audit
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
-
-
-@cache
-def database() -> Engine:
-    """Return the engine of the API server's pages."""
-    from tributary import connections
-
-    return connections.database()
-
-
-def record(actor: str, action: str, subject: str, **details: Any) -> None:
-    """Add an entry to the audit trail, and commit it.
-
-    Raises:
-        TargetUnavailable: The database is unavailable.
-    """
-    with database().begin() as connection:
-        trail.record(connection, actor, action, subject, details)
+PATHS = ("/api/v2/", "/auth/")
+LOGINS = ("/auth/login", "/auth/logout", "/auth/token")
+"""Paths of logins, which `tributary.sign_on` records."""
 
 
 class RecordChanges:
@@ -58,34 +41,47 @@ class RecordChanges:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on. If it is a change, record it before the caller gets the response."""
-        if scope["type"] != "http" or scope["method"] not in CHANGING or not scope["path"].startswith("/api/v2/"):
+        if not _is_change(scope) or (actor := await _find_user(Request(scope))) is None:
             await self._app(scope, receive, send)
             return
-        actor = await _find_user(Request(scope))
+        call = f"{scope['method']} {scope['path']}"
 
         async def record_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await run_in_threadpool(_record_call, actor, f"{scope['method']} {scope['path']}", message["status"])
+                await run_in_threadpool(_record_call, actor, call, message["status"])
             await send(message)
 
-        await self._app(scope, receive, record_and_send)
+        try:
+            await self._app(scope, receive, record_and_send)
+        except Exception:
+            await run_in_threadpool(_record_call, actor, call, 500)
+            raise
 
 
-async def _find_user(request: Request) -> str:
-    """Return the name of the logged-in user; `anonymous` without a valid login."""
+def _is_change(scope: Scope) -> bool:
+    if scope["type"] != "http" or scope["method"] not in CHANGING:
+        return False
+    path: str = scope["path"]
+    return path.startswith(PATHS) and not path.startswith(LOGINS)
+
+
+async def _find_user(request: Request) -> str | None:
+    """Return the name of the logged-in user; None without a valid login, because such a call changes nothing.
+
+    As in Airflow, a token in the header wins over the cookie, and an empty one does not count.
+    """
     kind, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = token.strip() if kind.lower() == "bearer" else ""
     try:
-        user = await resolve_user_from_token(
-            token if kind.lower() == "bearer" else request.cookies.get(COOKIE_NAME_JWT_TOKEN)
-        )
+        user = await resolve_user_from_token(bearer or request.cookies.get(COOKIE_NAME_JWT_TOKEN))
     except (HTTPException, ValueError):
-        return "anonymous"
+        return None
     return user.get_name()
 
 
 def _record_call(actor: str, call: str, status: int) -> None:
     try:
-        record(actor, "airflow.called", call, status=status)
+        audit.record(actor, "airflow.called", call, status=status)
     except Exception:
         log.exception("The audit trail lacks a call of Airflow's API: %s by %s, status %d", call, actor, status)
 

@@ -67,7 +67,7 @@ def _find_folder() -> Path:
 
 def _read(folder: Path, page: str, user: str, action: str) -> HTMLResponse:
     from include.errors import TargetUnavailable
-    from tributary.pages import audit
+    from tributary import audit
 
     folder = folder.resolve()
     try:

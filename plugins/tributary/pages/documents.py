@@ -38,7 +38,7 @@ def read_document(content_hash: str, user: GetUserDep) -> Response:
     """
     from include.errors import TargetUnavailable, TributaryError
     from include.pipeline import documents
-    from tributary.pages import audit
+    from tributary import audit
 
     if not re.fullmatch(r"[0-9a-f]{64}", content_hash):
         raise HTTPException(404, headers=HEADERS)

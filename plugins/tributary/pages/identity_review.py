@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from include.errors import TargetUnavailable
 from include.identity import decisions, page
 from include.vendors import VENDORS
-from tributary.pages import audit
+from tributary import audit
 
 DAG_ID = "salesforce"
 TITLES = {vendor.name: vendor.title for vendor in VENDORS}
