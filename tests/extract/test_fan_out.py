@@ -62,6 +62,14 @@ def test_every_key_is_requested_once_and_rows_have_their_key(serve: Serve) -> No
     assert {row["requested_at"] for row in rows} == {NOW}
 
 
+def test_tax_ids_as_keys_neither_merge_nor_stay(serve: Serve) -> None:
+    ids = ("111-22-6789", "333-44-6789", "fine")
+    puller, _ = serve(lambda call: Reply([account(id_, worth) for worth, id_ in enumerate(ids)]))
+    partition = puller.pull(ACCOUNTS, keys=clients("a"))
+    assert [row["account_id"] for _, part in partition.rows() for row in part.to_pylist()] == ["fine"]
+    assert partition.manifest.dead == 2
+
+
 def test_keys_are_one_path_segment(serve: Serve) -> None:
     puller, listener = serve(lambda call: Reply([]))
     puller.rows(ACCOUNTS, keys=clients("a/b", "é ?"))
