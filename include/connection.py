@@ -1,4 +1,4 @@
-"""Address and credentials of another system: the fields of an Airflow connection, without Airflow."""
+"""Address and credentials of another system (the fields of an Airflow connection, without Airflow), and checks of its URL."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Connection:
 
 
 def require_https(url: str, what: str, **facts: object) -> None:
-    """Check that a URL is safe to send secrets to. Call it before a request, for each URL of a setting or a response.
+    """Check that a URL is safe to send secrets to. Call it before each request to a URL from a setting or a response.
 
     Args:
         url: The URL. An error names only its scheme and host, because the rest may hold a secret.
-        what: What the URL is, the subject of the error's sentence.
-        **facts: Context for the error.
+        what: Name of the URL, such as the setting; the error's message begins with it.
+        **facts: Further values for the error, by name.
 
     Raises:
         ConfigurationError: The URL is neither https, nor http to the loopback interface.
@@ -49,7 +49,7 @@ def require_https(url: str, what: str, **facts: object) -> None:
 
 
 def is_https(url: str) -> bool:
-    """Return whether a URL is https, or http to the loopback interface."""
+    """Return whether a URL is https, or is http to the loopback interface. An invalid URL returns False."""
     scheme, host = _split(url)
     return bool(host) and (scheme == "https" or (scheme == "http" and is_loopback(host)))
 
@@ -63,7 +63,10 @@ def is_loopback(host: str) -> bool:
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Return scheme and host; empty for an invalid URL. A backslash is invalid: HTTP libraries differ on where it ends the host."""
+    """Return scheme and host of a URL; two empty texts if the URL is invalid.
+
+    A URL with a backslash is invalid here, because HTTP libraries disagree on whether the backslash ends the host.
+    """
     try:
         parts = urlsplit("" if "\\" in url else url)
         _ = parts.port

@@ -1,9 +1,10 @@
-"""Replace sensitive values by a keyed hash and their last four characters.
+"""Replace sensitive values by a keyed hash and their last four characters; mask tax ids in all other values.
 
-The last four are kept only if at least four more characters stay hidden. Rows stored as text (dead letters) hold a token
-`hmac:<hash>:<last4>` in place of the value; a replay reads the token back. The clear value is written nowhere.
+The last four are kept only if at least four more characters stay hidden. In rows that are stored as text (dead letters), the token
+`hmac:<hash>:<last4>` replaces the value, and a replay reads hash and last four from the token. The clear value is never written.
 
-People also write tax ids into free text, and a vendor may shift a column. Such a tax id is masked, wherever it stands: as `***-**-6789`.
+A tax id can also be in a free text, or in the wrong column if a vendor shifts columns. There, all but its last four digits are masked:
+`***-**-6789` or `*****6789`.
 """
 
 from __future__ import annotations
@@ -13,20 +14,20 @@ import hmac
 import re
 
 _TOKEN = re.compile(r"hmac:([0-9a-f]{64})?:(.{0,4})")
-# Marks of hidden digits. A single X or a word counts only before the last four characters, because real numbers contain both.
+# Characters and words that replace hidden digits. A single X or a word counts only before the last digits, because real numbers may contain them.
 _MASK = re.compile(
     r"[*•●·…]|\.{2,}|X{2,}|^X(?=\d{1,4}$)|^(?:A(?:CCOUNT|CCT\.?)|CARD)?(?:NO\.?|NUMBER|#)?END(?:ING|S)(?:IN|WITH)?:?(?=[*X]*\d{0,4}$)"
 )
 _SHOWN = 4
 
-# A tax id of a person as it is usually written (SSN, ITIN: 123-45-6789), or nine digits soon after a word that says what they are. After
-# such a word in a JSON key, only a text is masked, because a masked number would not be JSON.
+# A person's tax id as it is usually written (SSN, ITIN: 123-45-6789), or nine digits soon after a word that names a tax id. If the word
+# is a JSON key, only a text is masked, because a masked number would not be valid JSON.
 _WORDS = r"ssn|\bitin|\btin|tax[ _]?(?:payer[ _]?)?id|social[ _]security"
 MASKS = (
     (r"(^|\D)\d{3}-\d{2}-(\d{4})(\D|$)", r"\1***-**-\2\3"),
     (rf'(?i)({_WORDS})("?[^0-9"]{{0,4}}"|[^0-9"]{{0,15}})\d{{5}}(\d{{4}})(\D|$)', r"\1\2*****\3\4"),
 )
-"""Regular expressions of tax ids in text, each with its replacement. Python and RE2 (Arrow) read both alike."""
+"""Pairs of a regular expression for tax ids in text, and its replacement. Both work in Python and in RE2 (Arrow)."""
 MAY_HOLD_TAX_ID = rf"\d{{3}}-\d{{2}}-\d{{4}}|(?i:{_WORDS})\D{{0,15}}\d{{9}}"
 """A regular expression that matches every text in which one of `MASKS` matches."""
 _NINE_DIGITS = re.compile(r"\d{5}(\d{4})")
@@ -51,7 +52,11 @@ def mask_values(value: object) -> object:
 
 
 def mask_digits(value: object) -> object:
-    """Return a value that is in the wrong column: if it has exactly nine digits, it may be a tax id, and is masked except the last four."""
+    """Mask a value that may be in the wrong column.
+
+    A text or an integer of exactly nine digits may be a tax id, so all but its last four digits are masked. In any other value, tax ids in
+    texts are masked, as in `mask_values`.
+    """
     match = (
         _NINE_DIGITS.fullmatch(str(value)) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
     )
@@ -72,8 +77,8 @@ class Redactor:
         """Return (hash, last four) of a value.
 
         Separators are ignored: `123-45-6789` equals `123456789`. A masked value (`***-**-6789`, `...6789`, `x6789`,
-        `ending in 6789`) has no hash, so that it never replaces a real one; its visible end is kept. An unmasked value of
-        fewer than eight characters has no last four, which would reveal most of it.
+        `ending in 6789`) has no hash, so that it never replaces an unmasked value; its visible end is kept. An unmasked value of
+        fewer than eight characters has no last four, because they would reveal most of the value.
         """
         if value is None:
             return None, None
@@ -87,20 +92,20 @@ class Redactor:
         return self.hash(plain), plain[-_SHOWN:] if len(plain) >= 2 * _SHOWN else None
 
     def hash(self, plain: str) -> str:
-        """Return the keyed hash of a normalised value, 64 hex digits."""
+        """Return the keyed hash of a value, 64 hex digits. The value is hashed as given: normalize it first."""
         return hmac.new(self._key, plain.encode(), hashlib.sha256).hexdigest()
 
     def hash_key(self, value: str) -> str | None:
-        """Return the hash of a key as it is, except for blanks around it; None for an empty text. A token has the hash that it holds."""
+        """Return the hash of a key, without leading and trailing blanks; None for an empty text. For a token, return the hash inside it."""
         if token := _TOKEN.fullmatch(value):
             return token[1]
         return self.hash(value.strip()) if value.strip() else None
 
     def token_key(self, value: object) -> str:
-        """Return the token that replaces a hashed key in a stored row."""
+        """Return the token that replaces a hashed key in a stored row: `hmac:<hash>:`, without the last four."""
         return f"hmac:{self.hash_key(str(value)) or ''}:"
 
     def token(self, value: object) -> str:
-        """Return the token that replaces a value in a stored row."""
+        """Return the token that replaces a value in a stored row: `hmac:<hash>:<last4>`. A missing part is empty."""
         hashed, last4 = self.split(None if value is None else str(value))
         return f"hmac:{hashed or ''}:{last4 or ''}"

@@ -1,9 +1,13 @@
 """Watchdog: find a component of Airflow that is alive but no longer works, and end it, so that it is restarted.
 
-A scheduler can hang in two ways. If its main loop fails, for example because PostgreSQL restarts, it waits without limit for its executor's
-tasks, and sends no heartbeat meanwhile. If an idle worker of LocalExecutor is killed while it holds the lock of the queue of tasks, the other
-workers wait for this lock without limit, and no task starts. Docker restarts a container whose process ended, but not one that is unhealthy. So the health check of a
-container runs this command, which ends the component if it hangs:
+A scheduler can hang in two ways:
+
+- Its main loop fails, for example because PostgreSQL restarts. Then it waits without limit for its executor's tasks, and sends no heartbeat.
+- An idle worker of LocalExecutor is killed while it holds the lock of the task queue. Then the other workers wait for this lock without
+  limit, and no task starts.
+
+Docker restarts a container whose process ended, but not an unhealthy one. So the health check of a container runs this command, which ends
+the component if it hangs:
 
     python -m include.watchdog COMPONENT --end-children-of 1
 """
@@ -31,18 +35,19 @@ JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "trigge
 COMPONENTS = (*JOBS, "api-server")
 
 HEARTBEAT_AGE = timedelta(seconds=30)
-"""Age at which Airflow, too, calls a component unhealthy. The components send a heartbeat every 5 s."""
+"""A component whose last heartbeat is older does not work. Airflow's own limit is the same; components send a heartbeat every 5 s."""
 QUEUED_AGE = timedelta(minutes=3)
-"""Age of a queued task at which LocalExecutor is stuck: the scheduler queues only as many tasks as there are free workers."""
+"""Time in the queue after which a task shows that LocalExecutor is stuck. The scheduler queues no more tasks than there are free workers."""
 HANG_SECONDS = 60.0
-"""A component hangs if every check during this time fails."""
+"""A component is ended if every check during this time fails."""
 START_SECONDS = 120.0
-"""A component that is younger than this may still be starting, and is not checked."""
+"""A component that is younger than this may still be starting, and is never ended."""
 POLL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5
 _PATIENCE = f"-c statement_timeout={TIMEOUT_SECONDS}s -c lock_timeout={TIMEOUT_SECONDS}s"
 
-# Tasks that an earlier scheduler queued do not count: the new one queues them again after a while.
+# The newest heartbeat, and when the oldest queued task was queued. A queued task does not count if an earlier scheduler queued it, because the
+# new one queues it again after a while; nor if another task started more than a minute after it was queued.
 _NEWEST_JOB = """
 select job.latest_heartbeat, (
     select min(queued_dttm) from task_instance q where %(is_local)s and q.state = 'queued' and q.queued_by_job_id = job.id
@@ -52,15 +57,19 @@ from job where job_type = %(job_type)s and hostname = %(hostname)s order by id d
 
 
 def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
-    """Return whether a component on this host works now; None if the metadata database does not answer, because no component works without it.
+    """Return whether a component on this host works now.
 
-    - The API server works if it answers a request in any way.
-    - The others work if they have sent a heartbeat recently.
-    - A scheduler with LocalExecutor must also have started some task since it queued one minutes ago.
+    - The API server works if it answers a request, with any status.
+    - Every other component works if its last heartbeat is younger than `HEARTBEAT_AGE`.
+    - A scheduler with LocalExecutor must also start tasks. It does not work if a task has been queued for `QUEUED_AGE`, and no task started
+      more than a minute after that one was queued.
 
     Args:
         component: One of `COMPONENTS`.
         environment: The environment variables of the component, with its settings `AIRFLOW__...`.
+
+    Returns:
+        None if the metadata database does not answer: no component works without it, and a restart would not help.
     """
     url = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg2://", "postgresql://", 1)
     values = {
@@ -94,7 +103,10 @@ def _answers(url: str) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Return 0 if the component works, otherwise 1; end it first if it hangs. This takes up to `HANG_SECONDS`."""
+    """Check a component; return 0 if it works, otherwise 1. If every check fails for `HANG_SECONDS`, end the component before returning.
+
+    The component is not ended if it may still be starting, or if the metadata database does not answer.
+    """
     parser = argparse.ArgumentParser(prog="watchdog", description=__doc__.splitlines()[0])
     parser.add_argument("component", choices=COMPONENTS)
     parser.add_argument(
@@ -118,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report(line: str) -> None:
-    """Print a line, also into the log of the container, whose first process has the container's output."""
+    """Print a line to the health check's output and, through the container's first process, to the container's log."""
     print(line, file=sys.stderr)
     with suppress(OSError), Path("/proc/1/fd/2").open("w") as log:
         log.write(f"{line}\n")

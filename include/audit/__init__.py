@@ -1,1 +1,1 @@
-"""The audit trail: entries about who did what, the chain that proves them, and its heads, which are published outside the database."""
+"""The audit trail: entries about who did what, the chain of seals that proves them, and published heads: copies of the chain's end."""

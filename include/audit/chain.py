@@ -1,8 +1,10 @@
-"""The chain over the audit trail: it reveals whether an entry was changed, removed or inserted after it was sealed.
+"""The chain of seals over the audit trail. It reveals whether a sealed entry was changed or removed.
 
-Each seal is an HMAC-SHA256 of the seal before it and of its own entry. The key is not in the database. So only a process that has the
-firm's audit key can extend the chain, and nobody without it can repair the chain after a change. A holder of the key could write the
-whole chain anew: published heads (`include.audit.head`) reveal that.
+Each seal is an HMAC-SHA256 of the previous seal, of its own entry, and of the time of sealing. The key is not in the database: only a
+process with the firm's audit key can extend the chain, or write a new one over changed entries. A holder of the key could replace
+the whole chain. Published heads (`include.audit.head`) reveal that.
+
+An entry that was inserted with an earlier time gets a late seal, and is reported.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from include.errors import ConfigurationError, FatalError
 log = logging.getLogger(__name__)
 
 BATCH = 10_000
-"""Entries that are sealed in one transaction, and read at once."""
+"""Maximum number of entries that are sealed in one transaction, or read at once."""
 LATE = timedelta(hours=3)
-"""Time between an entry and its seal from which the entry is reported: entries are sealed every hour."""
+"""An entry is reported if it was sealed later than this, or has no seal after this time. Normally, entries are sealed every hour."""
 
 _ENTRY = "a.entry_id, a.happened_at, a.database_user, a.actor, a.action, a.subject, a.details::text as details"
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('tributary audit'))")
@@ -49,7 +51,7 @@ where a.happened_at < :before and not exists (select from control.audit_seal s w
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The end of the chain at some time.
+    """The end of the chain at one time.
 
     Attributes:
         position: Position of the last seal, which is the number of sealed entries; 0 for an empty chain.
@@ -70,12 +72,13 @@ class Verdict:
             - `intact`: every seal fits its entry, and every published head fits the chain.
             - `edited`: an entry or its seal was changed or removed.
             - `truncated`: the chain ends before a published head.
-            - `forked`: the chain fits its entries but differs from a published head, so a part of it was written anew.
-        entries: The number of entries that were verified before the first bad one.
+            - `forked`: the seals fit their entries, but the chain differs from a published head. So a part of the chain was replaced.
+        entries: Number of good entries before the first bad one.
         position: Position of the first bad entry; None if the chain is intact.
         reason: What is wrong; empty if the chain is intact.
-        late: The number of entries that were sealed, or are still not sealed, hours after the time that they state. Either the DAG was
-            paused, or somebody inserted them later.
+        late: Number of entries that were sealed more than `LATE` after their `happened_at`, or still have no seal after that time. Either
+            the DAG was paused, or an entry was inserted with an earlier time. Entries after a bad seal are not counted, unless they have
+            no seal.
     """
 
     state: str
@@ -86,11 +89,11 @@ class Verdict:
 
 
 def seal(engine: sa.Engine, keys: Mapping[str, bytes]) -> Head:
-    """Extend the chain by all entries that have no seal yet; return its end.
+    """Seal all entries that have no seal yet; return the new end of the chain.
 
     Args:
         engine: The database, as the loading role.
-        keys: The audit keys by key id; the last one seals.
+        keys: The audit keys by key id, oldest first; the last one makes the new seals.
     """
     key_id, key = list(keys.items())[-1]
     while True:
@@ -118,12 +121,12 @@ def read_head(engine: sa.Engine) -> Head:
 
 
 def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] = ()) -> Verdict:
-    """Compare every seal with its entry, and the chain with the published heads.
+    """Compare every seal with its entry, and the chain with the published heads. Stop at the first bad entry.
 
     Args:
-        engine: The database; reading `control` is enough.
+        engine: The database, as any role that can read the schema `control`.
         keys: All audit keys that were ever used, by key id.
-        heads: The published heads.
+        heads: The published heads, in any order.
 
     Raises:
         ConfigurationError: A seal was made with a key that is not in `keys`.
@@ -150,7 +153,11 @@ def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] =
 
 
 def require_intact(verdict: Verdict) -> None:
-    """Raise `FatalError` unless the chain is intact. Log a warning if entries should have been sealed and are not."""
+    """Raise an error unless the chain is intact; log a warning if entries were sealed late or have no seal.
+
+    Raises:
+        FatalError: The chain is not intact.
+    """
     if verdict.state != "intact":
         raise FatalError(
             f"The audit trail is {verdict.state}: {verdict.reason}. Keep the database as it is, and inform the security officer",
@@ -169,7 +176,17 @@ def _read_head(connection: sa.Connection) -> Head:
 
 
 def _find_fault(row: Mapping[str, Any], position: int, mac: bytes, keys: Mapping[str, bytes]) -> str:
-    """Return what is wrong with a seal that should follow `position` and `mac`; empty if nothing is."""
+    """Return what is wrong with a seal and its entry; an empty text if both are good.
+
+    Args:
+        row: The seal and its entry; the entry's columns are None if it was removed.
+        position: Position of the previous seal; 0 for the first.
+        mac: The previous seal; empty for the first.
+        keys: All audit keys, by key id.
+
+    Raises:
+        ConfigurationError: The key of the seal is not in `keys`.
+    """
     if row["position"] != position + 1:
         return f"The seals of {row['position'] - position - 1} entries are missing"
     if row["entry_id"] is None:
@@ -182,7 +199,7 @@ def _find_fault(row: Mapping[str, Any], position: int, mac: bytes, keys: Mapping
 
 
 def _chain(key: bytes, mac: bytes, entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Yield the seal of each entry, the first of which follows `mac`."""
+    """Yield the seal of each entry. The first seal follows `mac`, the previous end of the chain (empty at the start)."""
     for entry in entries:
         content = [
             entry["entry_id"],

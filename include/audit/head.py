@@ -1,7 +1,7 @@
-"""Published heads of the audit chain: files in a folder that the database's administrators can't change.
+"""Published heads of the audit chain, as files outside the database.
 
-A firm chooses a folder where files can be added but not replaced, such as a bucket with object lock. A head is a JSON file that is named
-after the time of its publication and signed with the audit key.
+The firm should choose a folder that the database's administrators can't change, and where files can be added but not replaced or removed,
+such as a bucket with object lock. Each head is a JSON file, signed with the audit key; its name is the time of publication.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Heads:
     """The folder of published heads.
 
     Args:
-        root: Its path or URL (`s3://...`).
-        keys: The audit keys by key id; the last one signs.
-        options: Options of the file system, as for the staging folder.
+        root: Path or URL (`s3://...`) of the folder.
+        keys: The audit keys by key id, oldest first; the last one signs.
+        options: Options of the file system, such as `key` and `secret` of a bucket.
     """
 
     def __init__(self, root: str, keys: Mapping[str, bytes], options: Mapping[str, Any] | None = None) -> None:
@@ -37,7 +37,7 @@ class Heads:
         self._keys = keys
 
     def publish(self, now: datetime, head: Head) -> bool:
-        """Write a head, unless the chain is empty or one was published in this second; return whether it was written.
+        """Write a head; return whether it was written. An empty chain, or a second head in the same second, is not written.
 
         Raises:
             ConfigurationError: The folder can't be written.
@@ -60,7 +60,10 @@ class Heads:
         return False
 
     def read(self, most: int | None = None) -> Iterator[Head]:
-        """Yield the newest `most` published heads, or all of them, the oldest first.
+        """Yield the published heads, oldest first.
+
+        Args:
+            most: Yield only the newest `most` heads; None for all.
 
         Raises:
             FatalError: A file was altered or renamed, or is not a head.

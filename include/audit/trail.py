@@ -1,6 +1,6 @@
-"""Entries of the audit trail that no change of a table causes, such as the opening of a document.
+"""Write audit entries about actions that change no table, such as the opening of a document.
 
-The database itself records changes, such as loads and decisions, by triggers; see `0014_audit.sql`.
+Triggers in the database write the entries about changes, such as loads and decisions; see `0014_audit.sql`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ _RECORD = sa.text("select control.record_audit(:actor, :action, :subject, cast(:
 def record(
     connection: sa.Connection, actor: str, action: str, subject: str, details: dict[str, Any] | None = None
 ) -> int:
-    """Add an entry; return its id. The database adds the time and the role of the session.
+    """Add an entry to the audit trail; return its id. The database adds the time and the session's role.
 
     Args:
-        connection: An open transaction. The entry is stored if it commits.
+        connection: An open transaction. The entry is stored when the caller commits.
         actor: The person or program that acted.
-        action: What was done, as `<noun>.<past participle>`, such as `document.opened`.
-        subject: What it was done to, as ids and keys; no names or values of clients.
+        action: What was done, such as `document.opened`. The database accepts only the endings `opened`, `read`, `called`, `signed_in`,
+            `signed_out` and `refused`.
+        subject: Ids and keys of the object of the action; no names or values of clients.
         details: Further facts, such as counts and ids.
     """
     values = {"actor": actor, "action": action, "subject": subject, "details": json.dumps(details or {})}

@@ -61,7 +61,7 @@ def record_silent(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> No
 
 
 def is_silent(engine: sa.Engine, dag_id: str, run_id: str) -> bool:
-    """Return whether a run failed without an alert, as `record_silent` records it."""
+    """Return whether `record_silent` recorded that a run failed without an alert."""
     with engine.connect() as connection:
         values = {"kind": SILENT, "dag_id": dag_id, "run_id": run_id}
         return bool(connection.execute(_HAS, values).scalar())

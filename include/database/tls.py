@@ -37,5 +37,5 @@ def _hosts(known: Mapping[str, object]) -> list[str]:
 
 
 def _is_private(host: str) -> bool:
-    """Return whether a host is this machine (also as a folder of Unix sockets) or a plain name without a domain."""
+    """Return whether a host is a folder of Unix sockets, the loopback interface, or a name without a dot."""
     return host.startswith("/") or is_loopback(host) or not set(host) & set(".:")

@@ -5,7 +5,7 @@
 * A time becomes UTC.
 * A sensitive value becomes its hash and its last four characters.
 * A hashed column becomes the hash of its value.
-* A tax id inside any other text is masked. A row with one in its key is not read.
+* A tax id inside any other text is masked. A row whose key contains a tax id becomes a dead letter.
 """
 
 from __future__ import annotations

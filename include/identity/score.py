@@ -156,7 +156,13 @@ def _prior(db: duckdb.DuckDBPyConnection) -> float:
 
 
 def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy) -> str:
-    """Return the SQL query that builds LINKS from the table of Splink's predictions, `scored`."""
+    """Return the SQL query that turns Splink's predictions into links: LINKS, plus the column `is_doubtful`.
+
+    Args:
+        compared: The comparisons of the model; they name what agreed and what differed.
+        scored: Name of the table of Splink's predictions.
+        policy: The thresholds. Without households, no pair is doubtful, and no pair is left out.
+    """
     agreed = ", ".join(f"case {' '.join(each.says(level) for level in each.levels[:-1])} end" for each in compared)
     differed = ", ".join(f"case when gamma_{each.column} = 0 then '{each.name}' end" for each in compared)
     doubts = " or ".join(f"({doubt})" for doubt in _DOUBTS.values())

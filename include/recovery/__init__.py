@@ -1,1 +1,1 @@
-"""What a database that was restored from a backup needs before anything runs on it."""
+"""Recovery: make a database that was restored from a backup safe, and check it before anything runs on it."""

@@ -1,7 +1,7 @@
 """Check a restored database before anything runs on it, against the fingerprint that is stored with the backup.
 
-The function `control.fingerprint` of the database computes a fingerprint: row counts, exact money sums and fingerprints of keys, as known at
-a time. What was known at a time never changes, so the fingerprint is the same in a database that was restored to any later time.
+The database function `control.fingerprint` computes the fingerprint for a time: row counts, exact money sums and fingerprints of keys, as
+known at that time. What was known at a time never changes. So a database that was restored to any later time has the same fingerprint.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from include.warehouse.schema import FOLDER
 
 _VERSION = sa.text("select max(version_num) from control.schema_version")
 _FINGERPRINT = sa.text("select control.fingerprint(cast(:known_at as timestamptz))")
-# The constraints of the ledger were checked when its rows were written; the files of the backup may have been damaged since.
+# The ledger has constraints for this, but they were checked only when its rows were written. The backup may have been damaged since.
 _UNBALANCED = sa.text("""
 select count(*) from control.ledger
 where (stage = 'stage' and fetched <> staged + duplicate + dead) or (stage = 'transform' and staged + split <> produced + merged + dropped)
@@ -37,14 +37,14 @@ where attname = 'source_run_id' and atttypid = 'bigint'::regtype and relnamespac
 
 
 def find_fingerprint(backups: str, restored_to: datetime) -> dict[str, Any]:
-    """Return the newest fingerprint that is not newer than the restored database.
+    """Return the newest fingerprint from the restored time or before.
 
     Args:
         backups: Output of `pgbackrest info --output=json`. Each backup has its fingerprint as an annotation.
         restored_to: The time to which the database was restored.
 
     Raises:
-        ConfigurationError: The text is not such output, or no fingerprint in it is from before that time.
+        ConfigurationError: `backups` is not such output, or has no fingerprint that old.
     """
     try:
         annotations = [backup.get("annotation", {}) for stanza in json.loads(backups) for backup in stanza["backup"]]
@@ -63,10 +63,10 @@ def check(engine: sa.Engine, keyring: Keyring, fingerprint: Mapping[str, Any]) -
     Args:
         engine: The database, as the migrating role.
         keyring: The firm's keys.
-        fingerprint: A fingerprint from before the time to which the database was restored.
+        fingerprint: A fingerprint from the restored time or before; see `find_fingerprint`.
 
     Returns:
-        What differs, one line each; empty if nothing does.
+        One line per problem; empty if there is none.
     """
     return [
         *_check_version(engine),

@@ -1,7 +1,7 @@
-"""Restores of the database from a backup, and what must not happen until their consequences are settled.
+"""Record that the database was restored from a backup, and block writes to Salesforce until the org was read back.
 
-After a restore, the database is older than the vendors and the Salesforce org. So its refresh tokens are stale, and nothing is written to
-Salesforce until the org was read back.
+After a restore, the database is older than the vendors and the Salesforce org. A refresh token may have been used since
+the backup, so all tokens are marked as stale. A sync would compare with values that are out of date, so none may write.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from include.errors import ConfigurationError
 
-# Each recovery starts a new timeline, which is the first part of the name of a WAL file.
+# Each recovery starts a new timeline of the write-ahead log. The first eight hex digits of a WAL file's name are the timeline.
 _RECORD = sa.text("""
 insert into control.restore (system_identifier, timeline_id)
 select system_identifier, cast(cast('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8) as bit(32)) as int) from pg_control_system()
@@ -25,7 +25,7 @@ def record(engine: sa.Engine) -> int | None:
     """Record that this database was restored, and mark its refresh tokens as stale. Requires the migrating role.
 
     Returns:
-        The number of tokens marked; None if this restore was recorded before, in which case nothing changes.
+        The number of tokens marked; None if this restore was recorded before. Then nothing changes.
     """
     with engine.begin() as connection:
         is_new = connection.execute(_RECORD).rowcount
@@ -33,10 +33,10 @@ def record(engine: sa.Engine) -> int | None:
 
 
 def require_read_back(engine: sa.Engine) -> None:
-    """Refuse to write to Salesforce if the org was not read back since the database was restored.
+    """Raise an error if the database was restored, and the Salesforce org was not read back since. Call it before a write to Salesforce.
 
     Raises:
-        ConfigurationError: It was not.
+        ConfigurationError: A restore waits for a read-back.
     """
     with engine.connect() as connection:
         restored_at = connection.scalar(_FIND_PENDING)
@@ -49,6 +49,6 @@ def require_read_back(engine: sa.Engine) -> None:
 
 
 def note_read_back(engine: sa.Engine) -> None:
-    """Record that the org was read back: syncs may write again."""
+    """Record that the Salesforce org was read back, so that syncs may write again."""
     with engine.begin() as connection:
         connection.execute(_SETTLE)

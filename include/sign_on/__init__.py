@@ -1,1 +1,1 @@
-"""Sign-on of users: the password policy, the settings of an identity provider, and the record of sign-ons."""
+"""Rules of sign-on that need no Airflow: the password policy, the identity provider's settings, and the log of sign-ons."""

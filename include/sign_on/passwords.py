@@ -1,4 +1,4 @@
-"""The policy for passwords of local users."""
+"""The password policy for local users."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ _SHORTEST_WORD = 4
 
 
 def find_fault(password: str, words: Iterable[str]) -> str | None:
-    """Return why a password is refused, for its user to read; None if it is accepted.
+    """Return why a password is refused, as a sentence for the user; None if the password is accepted.
 
-    Length is the only rule about characters, so passphrases are accepted. Upper and lower case count as equal.
+    A password must be long, not common, and free of words that others can guess. No kind of character is required, so passphrases
+    are accepted. Upper and lower case count as equal.
 
     Args:
         password: The password that a user chose.
-        words: Words that others can guess, such as user names and the firm's host name. Shorter ones than four characters are ignored.
+        words: Words that others can guess, such as user names and parts of the host name. Words of fewer than four characters are ignored.
     """
     if len(password) < MIN_LENGTH:
         return f"The password must have at least {MIN_LENGTH} characters."
@@ -33,5 +34,8 @@ def find_fault(password: str, words: Iterable[str]) -> str | None:
 
 
 def split_host(host: str) -> list[str]:
-    """Return the parts of a host name that a password must not contain: all but the top-level domain and `www`."""
+    """Return the parts of a host name that a password must not contain: all except `www` and the top-level domain.
+
+    For a host name of one part, return that part.
+    """
     return [part for part in host.split(".")[:-1] or [host] if part != "www"]

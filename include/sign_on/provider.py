@@ -1,4 +1,4 @@
-"""The firm's identity provider (OpenID Connect), as the environment configures it."""
+"""Read the settings of the firm's identity provider (OpenID Connect) from environment variables."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _PREFIX = "TRIBUTARY_OIDC_"
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An identity provider, and what Tributary reads from its ID tokens.
+    """An identity provider, and the claims that Tributary reads.
 
     Attributes:
-        issuer: URL of the issuer, below which the provider's metadata is.
-        client_id: Our id at the provider.
-        client_secret: Our secret; never shown.
-        scopes: Requested scopes, separated by spaces; one of them must grant the claim of groups.
-        user_claim: The claim with the user name, which users must not be able to change.
-        groups_claim: The claim with the list of the user's groups.
-        roles: Airflow's role for each group.
+        issuer: URL of the issuer, without a slash at the end. The provider's metadata is below it.
+        client_id: Client id of Tributary at the provider.
+        client_secret: Client secret of Tributary; never shown.
+        scopes: Scopes to request, separated by spaces. They include `openid`, and must grant `groups_claim`.
+        user_claim: Name of the claim with the user name. Users must not be able to change its value.
+        groups_claim: Name of the claim with the user's groups: a list, or a text if there is one group.
+        roles: Airflow's role by group.
     """
 
     issuer: str
@@ -41,13 +41,13 @@ class Provider:
     roles: Mapping[str, str]
 
     def find_groups(self, claims: Mapping[str, Any]) -> list[str]:
-        """Return the user's groups that have a role."""
+        """Return the user's groups that have a role, sorted; empty if there are none."""
         groups = claims.get(self.groups_claim) or []
         return sorted(self.roles.keys() & ({groups} if isinstance(groups, str) else set(groups)))
 
 
 def read(environment: Mapping[str, str]) -> Provider | None:
-    """Return the identity provider; None if none is configured, so that users are local.
+    """Return the configured identity provider; None without TRIBUTARY_OIDC_ISSUER. Then users have local passwords.
 
     Raises:
         ConfigurationError: A setting is missing or invalid; the message names it.

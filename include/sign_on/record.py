@@ -1,4 +1,4 @@
-"""The record of sign-ons."""
+"""Write sign-ons to the log of the process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ Event = Literal["login", "login failed", "login refused", "logout"]
 
 
 def record(event: Event, user: str | None, address: str | None, **details: object) -> None:
-    """Log an event as one line of JSON.
+    """Log a sign-on event: the word `sign-on` and a JSON object, on one line.
 
     Args:
-        event: What happened. A login fails if the password is wrong, and is refused if the user is not entitled.
-        user: User name, as entered or as the provider states it; None if it is unknown.
-        address: IP address of the browser; None on the command line.
+        event: What happened. `login failed`: the local user or password is wrong. `login refused`: the identity provider's answer is not
+            accepted, the user may not log in, or a local password was used although a provider is configured.
+        user: User name, as entered or as the provider returned it; None if it is unknown.
+        address: IP address of the client; None outside a request.
         details: Further facts, such as `reason`; no secrets.
     """
     log.info("sign-on %s", json.dumps({"event": event, "user": user, "address": address, **details}))

@@ -169,8 +169,8 @@ class PartWriter:
     Attributes:
         folder: Target folder.
         schema: Schema of every part.
-        prefix: Start of the parts' names. Writers that may share a folder need different prefixes: the same rows are encrypted
-            differently each time, so one writer would break the checksums of another.
+        prefix: Start of the parts' names. Two writers that may share a folder need different prefixes. Otherwise one overwrites the
+            parts of the other, whose checksums are then wrong: the same rows are encrypted differently each time.
         parts: Parts written so far.
     """
 

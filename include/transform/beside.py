@@ -62,11 +62,12 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A second table that a map looks up for the rows of its own table.
+    """A second table, in which a map looks up values for the rows of its own table.
 
     Attributes:
         good: Good rows of the second table, with the columns that the map needs.
-        dead: Dead rows of the second table and of its parent tables. The child rows of a dead parent row were never requested.
+        dead: Dead rows of the second table and of its parent tables. A dead parent row counts because its child rows were never
+            requested.
         found_by: Lookup column of the second table -> column of the map's own table that has the same value.
     """
 

@@ -44,7 +44,9 @@ _CLOSE = 0.1
 
 
 def measure_posted(vendor: Vendor, table: Table, partition: Partition, earlier: Sequence[Partition]) -> Comparison:
-    """Return the measures of a validated partition of transactions; no measures for a table of anything else.
+    """Return the measures `POSTED` of a validated partition of transactions; an empty result for a table of other entities.
+
+    A measure is None if it can't be computed. `restated_ratio` needs a comparable earlier partition.
 
     Args:
         vendor: The declaration.

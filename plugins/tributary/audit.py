@@ -1,4 +1,4 @@
-"""Entries of the audit trail that pages and logins write."""
+"""Write audit entries from the API server, about pages, API calls and logins."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @cache
 def database() -> Engine:
-    """Return the engine of the API server's pages."""
+    """Return the engine of the firm's database, for the pages of the API server. It is created once per process."""
     from tributary import connections
 
     return connections.database()
 
 
 def record(actor: str, action: str, subject: str, **details: Any) -> None:
-    """Add an entry to the audit trail, and commit it.
+    """Add an entry to the audit trail, and commit it. The arguments are those of `include.audit.trail.record`.
 
     Raises:
         TargetUnavailable: The database is unavailable.

@@ -7,9 +7,9 @@ tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "
 tributary_keys       generic    password: the firm's keyring; see docs/reference/connections.md
 tributary_audit      generic    extra: {"root": ..., "options": {...}}, the folder of the audit trail's published heads; may be missing
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by spaces
-<vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and what the firm chooses: see
+<vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and optional settings: see
                                 docs/reference/connections.md
-salesforce           http       host: login URL; extra: firm and what else it chooses; see docs/reference/salesforce.md
+salesforce           http       host: login URL; extra: firm, and optional settings: see docs/reference/salesforce.md
 
 Variables:
 

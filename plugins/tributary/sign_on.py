@@ -1,7 +1,8 @@
 """Sign-on in production: FAB with an identity provider, or with local users whose passwords follow a policy.
 
-`docker-compose.yaml` names the class `SignOnFabAuthManager`, and `docker/webserver_config.py` the class `SignOn`. Airflow does not load this module as a plugin,
-because the demo has no FAB.
+FAB is Flask-AppBuilder, on which Airflow's provider `fab` builds its users and roles. `docker-compose.yaml` names the class
+`SignOnFabAuthManager`, and `docker/webserver_config.py` names the class `SignOn`. Airflow does not load this module as a plugin, because
+the demo has no FAB.
 """
 
 from __future__ import annotations
@@ -37,19 +38,23 @@ ACTIONS: dict[Event, str] = {
     "login": "user.signed_in", "login failed": "user.refused", "login refused": "user.refused", "logout": "user.signed_out",
 }  # fmt: skip
 
-# A password that its user did not choose, such as the first one, has a longer salt. So the mark is part of the password, and ends with it.
+# Salt lengths. A first password is one that another person chose; its longer salt marks it. The mark ends when the password is replaced.
 OWN_SALT, FIRST_SALT = 16, 24
 NO_PASSWORD = "!"  # noqa: S105 (no password has this hash)
 
 
 def is_first(password_hash: str | None) -> bool:
-    """Return whether a user must replace a password, because another person chose it."""
+    """Return whether a hash is that of a first password: another person chose it, so the user must replace it."""
     parts = (password_hash or "").split("$")
     return len(parts) == 3 and len(parts[1]) == FIRST_SALT
 
 
 def validate_password(password: str) -> None:
-    """Check a password that is entered in a form; FAB calls it by its setting `FAB_PASSWORD_COMPLEXITY_VALIDATOR`."""
+    """Check a password that is entered in a form of FAB. FAB's setting `FAB_PASSWORD_COMPLEXITY_VALIDATOR` names this function.
+
+    Raises:
+        PasswordComplexityValidationError: The policy refuses the password; the message states why.
+    """
     current_app.appbuilder.sm.check_policy(password)
 
 
@@ -58,11 +63,11 @@ def _read_provider() -> Provider | None:
 
 
 def _record(event: Event, user: str | None, **details: object) -> None:
-    """Log a sign-on, and add it to the audit trail. A login does not fail if our database is unavailable: the log has it."""
+    """Log a sign-on, and add it to the audit trail. If our database is unavailable, the login succeeds, and the entry is only in the log."""
     address = request.remote_addr if has_request_context() else None
     record(event, user, address, **details)
     try:
-        # A name that no user has may be a password, typed into the wrong field.
+        # If no user has the name, it may be a password that was typed into the wrong field.
         is_known = event != "login failed" or (user and current_app.appbuilder.sm.find_user(username=user))
         actor = user if user and is_known else "unknown"
         audit.record(actor, ACTIONS[event], "Airflow", event=event, address=address, **details)
@@ -71,12 +76,16 @@ def _record(event: Event, user: str | None, **details: object) -> None:
 
 
 class OwnPasswordForm(ResetPasswordForm):
-    """Ask for the current password as well as the new one."""
+    """The form for a new password. Unlike FAB's form, it requires the current password."""
 
     current = PasswordField("Current password")
 
     def validate_current(self, field: Any) -> None:
-        """Check the current password, so that a browser left open does not suffice to change it."""
+        """Check the current password, so that nobody can change the password at a browser that was left open.
+
+        Raises:
+            ValidationError: The password is wrong.
+        """
         if not check_password_hash(g.user.password or NO_PASSWORD, field.data or ""):
             raise ValidationError("This is not your current password.")
 
@@ -91,16 +100,16 @@ class LocalUserView(CustomUserDBModelView):
     """The pages on which administrators add and edit local users."""
 
     def pre_add(self, item: Any) -> None:
-        """Hash a new user's password, which its user must replace."""
+        """Check and hash the password of a new user. It is a first password, which the user must replace."""
         item.password = self.appbuilder.sm._hash_password(item.password)
 
 
 class ProviderView(CustomAuthOAuthView):
-    """The pages that lead to the identity provider and back."""
+    """The pages that redirect to the identity provider and receive its answer."""
 
     @expose("/oauth-authorized/<provider>")
     def oauth_authorized(self, provider: str) -> Any:
-        """Accept or refuse the provider's answer, and record a refusal."""
+        """Handle the provider's answer; record a refusal that was not recorded yet."""
         response = super().oauth_authorized(provider)
         if not current_user.is_authenticated and not g.get("is_refusal_recorded"):
             _record("login refused", None, reason="the provider's answer was not accepted")
@@ -108,19 +117,19 @@ class ProviderView(CustomAuthOAuthView):
 
 
 class NoLoginApi(BaseApi):
-    """Replaces FAB's own login for programs, which has no limit on attempts."""
+    """An API without routes. It replaces FAB's own login for programs, which has no limit on attempts."""
 
     resource_name = "security"
 
 
 class SignOnFabAuthManager(FabAuthManager):
-    """FAB for Airflow's pages and API. Airflow treats a class as FAB only if `FabAuthManager` is in its name."""
+    """The auth manager for Airflow's pages and API. Its name must contain `FabAuthManager`: otherwise Airflow does not treat it as FAB."""
 
     def deserialize_user(self, token: dict[str, Any]) -> User:
         """Return the user of a token.
 
         Raises:
-            ValueError: The user must choose a password first.
+            ValueError: The user has a first password, and must replace it before anything else.
         """
         user = super().deserialize_user(token)
         if is_first(user.password):
@@ -129,12 +138,12 @@ class SignOnFabAuthManager(FabAuthManager):
         return user
 
     def get_url_logout(self) -> str:
-        """Return the page that ends the session. FAB's default only removes the cookies, so that a copy of them stays valid."""
+        """Return the URL of FAB's page that ends the session. FAB's default URL only removes the cookies, so a copied cookie stays valid."""
         return f"{super().get_url_logout()}/"
 
 
 class SignOn(FabAirflowSecurityManagerOverride):
-    """FAB's users and roles, with our rules about who may log in and with which password."""
+    """FAB's security manager, with the firm's rules about logins and passwords."""
 
     authoauthview = ProviderView
     resetmypasswordview = OwnPasswordView
@@ -143,7 +152,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
 
     @staticmethod
     def before_request() -> Any:
-        """Show a user with a first password nothing but the page to change it."""
+        """Redirect a user with a first password to the page for a new one; return None for every other request."""
         FabAirflowSecurityManagerOverride.before_request()
         allowed = (OwnPasswordView.__name__, "AuthDBView", "appbuilder", "static")
         view = (request.endpoint or "").partition(".")[0]
@@ -153,10 +162,10 @@ class SignOn(FabAirflowSecurityManagerOverride):
         return redirect(url_for(f"{OwnPasswordView.__name__}.this_form_get"))
 
     def check_policy(self, password: str) -> None:
-        """Check a new password.
+        """Check a new password against the policy. A user's own new password must also differ from the current one.
 
         Raises:
-            PasswordComplexityValidationError: The policy refuses the password; the message says why.
+            PasswordComplexityValidationError: The policy refuses the password; the message states why.
         """
         if _is_own_change() and check_password_hash(g.user.password or NO_PASSWORD, password):
             raise PasswordComplexityValidationError("The new password must differ from the current one.")
@@ -167,13 +176,17 @@ class SignOn(FabAirflowSecurityManagerOverride):
             raise PasswordComplexityValidationError(fault)
 
     def _hash_password(self, password: str) -> str:
-        """Check and hash a password; all ways to set one lead here, also Airflow's command line and API."""
+        """Check and hash a password. Every way to set one calls this method: pages, API and command line.
+
+        Raises:
+            PasswordComplexityValidationError: The policy refuses the password.
+        """
         self.check_policy(password)
         salt = OWN_SALT if _is_own_change() else FIRST_SALT
         return generate_password_hash(password, method="scrypt", salt_length=salt)
 
     def auth_user_db(self, username: str, password: str, rotate_session_id: bool = True) -> Any:
-        """Log a local user in, if there is no identity provider."""
+        """Log in a local user, and record the result. Return None if the login fails, or if an identity provider is configured."""
         if _read_provider():
             return _record("login refused", username, reason="users log in at the identity provider")
         user = super().auth_user_db(username, password, rotate_session_id)
@@ -185,7 +198,13 @@ class SignOn(FabAirflowSecurityManagerOverride):
         _record("logout", user.username)
 
     def get_oauth_user_info(self, provider: str, resp: Any) -> dict[str, Any]:
-        """Return the user's name and groups from the ID token, which is validated; groups that it lacks come from the userinfo endpoint."""
+        """Return the user's name, subject and groups from the validated ID token.
+
+        If the token lacks the claim of the user name or of the groups, the userinfo endpoint is requested for it.
+
+        Raises:
+            ValueError: The userinfo endpoint describes another user.
+        """
         settings, claims = _read_provider(), dict(resp["userinfo"])
         if settings.groups_claim not in claims or settings.user_claim not in claims:
             more = self.oauth_remotes[provider].userinfo(token=resp)
@@ -201,10 +220,13 @@ class SignOn(FabAirflowSecurityManagerOverride):
         }
 
     def set_oauth_session(self, provider: str, oauth_response: Any) -> None:
-        """Keep none of the provider's tokens: they are used at login only."""
+        """Do nothing, so that the provider's tokens are not stored in the session. They are used only at login."""
 
     def auth_user_oauth(self, userinfo: dict[str, Any], rotate_session_id: bool = True) -> Any:
-        """Log in a user of the identity provider, with the roles of the user's groups; refuse one without such a group."""
+        """Log in a user of the identity provider, with the roles of the user's groups. Create the user at the first login.
+
+        Return None, and record a refusal, if the user has no name or no group with a role, or is inactive.
+        """
         name, groups = userinfo["username"], userinfo["role_keys"]
         known = self.find_user(username=name) if name else None
         if not name or not groups:
@@ -215,7 +237,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
             # The e-mail address is not needed, but must be unique.
             self.add_user(name, userinfo["first_name"], userinfo["last_name"], name, roles, hashed_password=NO_PASSWORD)
         else:
-            known.password = NO_PASSWORD  # of the time before the identity provider
+            known.password = NO_PASSWORD  # removes a local password from before the identity provider
         user = super().auth_user_oauth(userinfo, rotate_session_id)
         if user is None:
             self._refuse(known, userinfo)
@@ -224,7 +246,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
         return user
 
     def _refuse(self, user: User | None, userinfo: dict[str, Any]) -> None:
-        """Record a refusal, and end what the user may still do from an earlier login."""
+        """Record a refusal. Remove the roles of a known user, and end the user's sessions."""
         g.is_refusal_recorded = True
         reason = "inactive user" if userinfo["role_keys"] and user else "no user name, or no group with a role"
         _record("login refused", userinfo["username"], subject=userinfo["subject"], reason=reason)
@@ -235,5 +257,5 @@ class SignOn(FabAirflowSecurityManagerOverride):
 
 
 def _is_own_change() -> bool:
-    """Return whether a user is changing the user's own password."""
+    """Return whether the current request is a user's change of the user's own password."""
     return has_request_context() and request.endpoint == f"{OwnPasswordView.__name__}.this_form_post"

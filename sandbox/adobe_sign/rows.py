@@ -81,7 +81,7 @@ def draw_users(representatives: list[Representative]) -> list[Row]:
 
 
 def draw_library(users: list[Row], anchor: datetime) -> list[Row]:
-    """Return the account's library documents: one per kind of agreement. The users in turn are their creators."""
+    """Return the account's library documents: one per kind of agreement. The users take turns as creators."""
     return [
         {
             "id": write_id("library", kind.name),

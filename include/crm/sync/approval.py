@@ -1,7 +1,8 @@
 """Ask an operator to approve a large change before a sync sends it, and record the decision.
 
 - A question is open for a day. While it is open, no other question is created for the same object and kind of change.
-- An approval is valid for a day and for one sync. It allows as many records as the question names, even if they are not the same records.
+- An approval is valid for a day and for one sync. It allows as many records as the question names, and a few
+  more (see `guard.find_unapproved`), even if they are not the same records.
 - A rejection is valid until the change differs from the rejected one.
 """
 

@@ -22,7 +22,8 @@ class Concern:
             - `close`: many accounts close.
             - `worth`: the total worth changes much.
 
-        records: The number of records, or for `worth` the change in dollars. An approval allows that many.
+        records: The number of records, or for `worth` the change in dollars. For what an approval allows, see
+            `find_unapproved`.
         reason: The change, in words.
     """
 

@@ -29,7 +29,8 @@ MEMBER_STATUSES = {"COMPLETED": "completed", "NOT_YET_VISIBLE": "waiting", "CANC
 def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
     """Add to members the times at which they signed or declined, and the status and times of their agreement.
 
-    Events name members by e-mail address, which several members may share. So a member who has not completed gets no signing time.
+    Events name members by e-mail address, which several members may share. So a signing time is added only to members whose status is
+    completed: the event of another member may have the same address.
     """
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,7 +1,7 @@
 """Record in the audit trail the changes that users make in Airflow, such as a new Variable, a cleared run or a new user.
 
-A change is recorded with its status before its caller gets the response. It does not fail if our database is unavailable, so that operators
-can act meanwhile: the entry is then in the API server's log.
+The entry has the HTTP status, and is written before the caller gets the response. If our database is unavailable, the change
+still succeeds, so that operators can act during an outage. The entry is then only in the API server's log.
 """
 
 from __future__ import annotations
@@ -26,21 +26,24 @@ log = logging.getLogger(__name__)
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 PATHS = ("/api/v2/", "/auth/")
 LOGINS = ("/auth/login", "/auth/logout", "/auth/token")
-"""Paths of logins, which `tributary.sign_on` records."""
+"""Paths of logins and logouts. They are not recorded here, because `tributary.sign_on` records them."""
 
 
 class RecordChanges:
-    """ASGI middleware that records each call of Airflow's API that may change something.
+    """ASGI middleware that records calls of Airflow's API by logged-in users that may change something.
 
     Args:
-        app: The application that responds.
+        app: The application that handles the requests.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on. If it is a change, record it before the caller gets the response."""
+        """Pass a request to the application. If the request may change something, record it before the caller gets the response.
+
+        If the application raises, the call is recorded with status 500, and the exception is raised again.
+        """
         if not _is_change(scope) or (actor := await _find_user(Request(scope))) is None:
             await self._app(scope, receive, send)
             return
@@ -66,9 +69,9 @@ def _is_change(scope: Scope) -> bool:
 
 
 async def _find_user(request: Request) -> str | None:
-    """Return the name of the logged-in user; None without a valid login, because such a call changes nothing.
+    """Return the name of the logged-in user; None without a valid login. Such a call changes nothing.
 
-    As in Airflow, a token in the header wins over the cookie, and an empty one does not count.
+    As in Airflow, the token of the header is used if there is one, otherwise the token of the cookie.
     """
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if kind.lower() == "bearer" else ""
