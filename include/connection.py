@@ -1,4 +1,4 @@
-"""Address and credentials of another system (the fields of an Airflow connection, without Airflow), and checks of its URL."""
+"""Address and credentials of another system, and checks of its URL. The fields are those of an Airflow connection, without Airflow."""
 
 from __future__ import annotations
 

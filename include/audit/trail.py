@@ -21,8 +21,8 @@ def record(
     Args:
         connection: An open transaction. The entry is stored when the caller commits.
         actor: The person or program that acted.
-        action: What was done, such as `document.opened`. The database accepts only the endings `opened`, `read`, `called`, `signed_in`,
-            `signed_out` and `refused`.
+        action: What was done, such as `document.opened`. The database accepts only actions that end in `opened`, `read`, `called`,
+            `signed_in`, `signed_out` or `refused`.
         subject: Ids and keys of the object of the action; no names or values of clients.
         details: Further facts, such as counts and ids.
     """

@@ -1,4 +1,4 @@
-"""Check a restored database before anything runs on it, against the fingerprint that is stored with the backup.
+"""Check a restored database before anything runs on it. Compare it with the fingerprint that is stored with the backup.
 
 The database function `control.fingerprint` computes the fingerprint for a time: row counts, exact money sums and fingerprints of keys, as
 known at that time. What was known at a time never changes. So a database that was restored to any later time has the same fingerprint.
