@@ -15,7 +15,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +31,7 @@ LATE = timedelta(hours=3)
 
 _ENTRY = "a.entry_id, a.happened_at, a.database_user, a.actor, a.action, a.subject, a.details::text as details"
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('tributary audit'))")
+_NOW = sa.text("select clock_timestamp()")
 _LAST = sa.text("select position, mac from control.audit_seal order by position desc limit 1")
 _UNSEALED = sa.text(f"""
 select {_ENTRY} from control.audit a
@@ -103,7 +104,7 @@ def seal(engine: sa.Engine, keys: Mapping[str, bytes]) -> Head:
             entries = [dict(row) for row in connection.execute(_UNSEALED, {"batch": BATCH}).mappings()]
             if not entries:
                 return head
-            sealed_at = datetime.now(UTC)
+            sealed_at = connection.scalar(_NOW)
             values = {
                 "first": head.position + 1,
                 "entry_ids": [entry["entry_id"] for entry in entries],
@@ -136,7 +137,7 @@ def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] =
         published.setdefault(head.position, set()).add(head.mac)
     position, mac, fork = 0, b"", None
     with engine.connect() as connection:
-        late = int(connection.scalar(_COUNT_LATE, {"before": datetime.now(UTC) - LATE}) or 0)
+        late = int(connection.scalar(_COUNT_LATE, {"before": connection.scalar(_NOW) - LATE}) or 0)
         for row in connection.execution_options(yield_per=BATCH).execute(_SEALED).mappings():
             if reason := _find_fault(dict(row), position, mac, keys):
                 return Verdict("edited", position, position + 1, reason, late)
