@@ -151,6 +151,7 @@ def test_the_lists_of_vendors_agree() -> None:
 OTHER_SENSE = {
     "include/crm/deployment.py": {"members"},  # of a package, in Salesforce's manifest
     "include/identity/resolve.py": {"members"},  # of a cluster
+    "include/sign_on/provider.py": {"groups"},  # of users, at the identity provider
     "local/bench/gateway.py": {"deliveries"},  # to the gateway
     "local/demo.py": {"households"},  # how many the invented firm has
     "local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox

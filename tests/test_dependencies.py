@@ -54,7 +54,8 @@ def test_every_installation_verifies_hashes(name: str) -> None:
 
 
 def test_the_pages_name_every_image() -> None:
-    images = set(re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    dockerfiles = [ROOT / "Dockerfile", *(ROOT / "docker").glob("*.Dockerfile")]
+    images = {name for path in dockerfiles for name in re.findall(r"^FROM (\S+)", path.read_text(), re.MULTILINE)}
     images |= set(re.findall(r"^ +image: ([^$\s]+:[^$\s]+)$", (ROOT / "docker-compose.yaml").read_text(), re.MULTILINE))
     pinned, licensed = (
         (ROOT / "docs" / page).read_text() for page in ("how-to/updating_dependencies.md", "reference/licenses.md")
