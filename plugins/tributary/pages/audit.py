@@ -65,7 +65,8 @@ def _is_change(scope: Scope) -> bool:
     if scope["type"] != "http" or scope["method"] not in CHANGING:
         return False
     path: str = scope["path"]
-    return path.startswith(PATHS) and not path.startswith(LOGINS)
+    is_reading = path.endswith("/list")  # a list whose filters are in the body
+    return path.startswith(PATHS) and not path.startswith(LOGINS) and not is_reading
 
 
 async def _find_user(request: Request) -> str | None:

@@ -272,6 +272,9 @@ def test_the_audit_trail_shows_changes_in_airflow_with_their_user_and_status(ser
         headers = {"Authorization": f"Bearer {token}"}
         requests.post(f"{served.url}/api/v2/variables", json=body, headers=headers, timeout=30)
     served.get("/api/v2/variables", served.token)
+    headers = {"Authorization": f"Bearer {served.token}"}
+    listed = requests.post(f"{served.url}/api/v2/dags/~/dagRuns/list", json={}, headers=headers, timeout=30)
+    assert listed.status_code == 200
     path = "POST /api/v2/variables"
     assert read_trail(served)[before:] == [
         ("admin", "airflow.called", path),
