@@ -54,12 +54,11 @@ def mask_values(value: object) -> object:
 def mask_digits(value: object) -> object:
     """Mask a value that may be in the wrong column.
 
-    A text or an integer of exactly nine digits may be a tax id, so all but its last four digits are masked. In any other value, tax ids in
+    A text or an integer of exactly nine digits, with any blanks and dashes, may be a tax id: all but its last four digits are masked. In any other value, tax ids in
     texts are masked, as in `mask_values`.
     """
-    match = (
-        _NINE_DIGITS.fullmatch(str(value)) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
-    )
+    is_text = isinstance(value, (str, int)) and not isinstance(value, bool)
+    match = _NINE_DIGITS.fullmatch(re.sub(r"[\s-]", "", str(value))) if is_text else None
     return f"*****{match[1]}" if match else mask_values(value)
 
 

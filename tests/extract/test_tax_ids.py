@@ -54,15 +54,15 @@ def test_in_a_declared_column_it_is_hashed_as_before() -> None:
 
 
 @pytest.mark.parametrize("field", ["dob", "isActive", "units", "editedDate"])
-@pytest.mark.parametrize("value", [SSN, "123456789", 123456789])
+@pytest.mark.parametrize("value", [SSN, "123456789", 123456789, " 123456789", "123 45 6789"])
 def test_in_a_column_that_can_not_hold_it_the_dead_row_is_masked(field: str, value: Any) -> None:
     page = read([row(1, **{field: value}), row(2)])
-    if field == "units" and value != SSN:
+    if field == "units" and value in (123456789, "123456789", " 123456789"):
         assert page.dead == ()  # a quantity may have nine digits
         return
     assert len(page.dead) == 1
     assert "6789" in page.dead[0].raw
-    assert not re.search(r"123-?45-?6789", everything(page))
+    assert not re.search(r"123[- ]?45[- ]?6789", everything(page))
 
 
 def test_in_another_field_of_a_dead_row_it_is_masked() -> None:
