@@ -73,7 +73,7 @@ class Heads:
             paths = self._files.glob(f"{self._root}/*.json")
             names = sorted(path.rpartition("/")[2] for path in paths)
             if strange := [name for name in names if not _NAME.fullmatch(name)]:
-                raise FatalError("A file in the folder of audit heads is none of ours", file=strange[0])
+                raise FatalError("Unexpected file in the folder of audit heads", file=strange[0])
             for name in names[-most if most else 0 :]:
                 yield self._open(name, self._files.cat_file(f"{self._root}/{name}"))
         except OSError as error:
@@ -90,7 +90,7 @@ class Heads:
             raise FatalError("A published audit head was altered", file=name) from error
         if key_id not in self._keys:
             raise ConfigurationError("An audit key is missing from tributary_keys", key_id=key_id, file=name)
-        if not hmac.compare_digest(self._sign(name, content), signature):
+        if not hmac.compare_digest(self._sign(name, content).encode(), str(signature).encode()):
             raise FatalError("A published audit head was altered or renamed", file=name)
         return head
 

@@ -276,6 +276,14 @@ class TestPublishedHeads:
         with pytest.raises(FatalError, match="altered or renamed"):
             list(heads.read())
 
+    @pytest.mark.parametrize("signature", [5, None, "é"])
+    def test_are_refused_with_a_signature_of_another_kind(self, tmp_path: Path, signature: object) -> None:
+        Heads(str(tmp_path), KEYS).publish(NOW, self.HEAD)
+        content = json.loads((tmp_path / NAME).read_text()) | {"signature": signature}
+        (tmp_path / NAME).write_text(json.dumps(content))
+        with pytest.raises(FatalError, match="altered or renamed"):
+            list(Heads(str(tmp_path), KEYS).read())
+
     def test_of_another_key_are_refused(self, tmp_path: Path) -> None:
         Heads(str(tmp_path), {"first": b"another"}).publish(NOW, self.HEAD)
         with pytest.raises(FatalError, match="altered or renamed"):
@@ -285,7 +293,7 @@ class TestPublishedHeads:
 
     def test_are_alone_in_their_folder(self, tmp_path: Path) -> None:
         (tmp_path / "zzz.json").write_text("{}")
-        with pytest.raises(FatalError, match=r"none of ours.*zzz"):
+        with pytest.raises(FatalError, match=r"Unexpected file.*zzz"):
             list(Heads(str(tmp_path), KEYS).read())
 
     def test_hold_no_key(self, tmp_path: Path) -> None:
