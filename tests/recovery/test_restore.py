@@ -101,6 +101,28 @@ def test_a_lost_row_is_found(loaded: Database, owner: sa.Engine) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("constraint", "damage"),
+    [
+        ("stage_balances", "stage = 'stage', fetched = 7"),
+        ("validate_balances", "stage = 'validate', staged = 7"),
+        ("transform_balances", "stage = 'transform', split = 7"),
+        ("load_balances", "inserted = inserted + 7"),
+        ("crm_balances", "stage = 'crm', sent = 7"),
+        ("money_balances", "money_in = 7"),
+    ],
+)
+def test_a_damaged_ledger_row_is_found(loaded: Database, owner: sa.Engine, constraint: str, damage: str) -> None:
+    fingerprint = read_fingerprint(loaded)
+    [rule] = loaded.rows(
+        "select pg_get_constraintdef(oid) as text from pg_constraint where conname = :name", name=constraint
+    )
+    loaded.do(f"alter table control.ledger drop constraint {constraint}")
+    loaded.do(f"alter table control.ledger add constraint {constraint} {rule['text']} not enforced")
+    loaded.do(f"update control.ledger set {damage}")
+    assert "ledger: 1 rows do not balance" in check.check(owner, KEYRING, fingerprint)
+
+
 def test_a_lost_ledger_row_is_found(loaded: Database, owner: sa.Engine) -> None:
     fingerprint = read_fingerprint(loaded)
     loaded.do("delete from control.ledger")
