@@ -166,21 +166,15 @@ def test_a_component_that_recovers_in_time_lives(
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_component_that_is_still_starting_lives(
-    environment: dict[str, str], parent: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("reason", ["it is still starting", "the database is away"])
+def test_a_component_that_fails_its_checks_lives_if(
+    reason: str, environment: dict[str, str], parent: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if reason == "it is still starting":
+        monkeypatch.setattr(watchdog, "START_SECONDS", 120.0)
+    else:
+        url = f"postgresql+psycopg2://u:p@127.0.0.1:{find_free_port()}/airflow"
+        monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
     assert environment
-    monkeypatch.setattr(watchdog, "START_SECONDS", 120.0)
-    assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 1
-    assert parent.poll() is None
-
-
-@pytest.mark.usefixtures("hurried")
-def test_nothing_is_ended_while_the_database_is_away(
-    environment: dict[str, str], parent: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert environment
-    url = f"postgresql+psycopg2://u:p@127.0.0.1:{find_free_port()}/airflow"
-    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", url)
     assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 1
     assert parent.poll() is None
