@@ -106,7 +106,9 @@ def _rename_columns(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
         f"{t.name}.{col.name}" for t in renamed.tables for col in t.columns if col.name in hashed and not col.hashed
     ]
     if clear:
-        raise ValueError(f"{', '.join(clear)} must be hashed, too, because another table's column of this name is")
+        raise ValueError(
+            f"{', '.join(clear)} must also be hashed, because another table's column of this name is hashed"
+        )
     return renamed
 
 

@@ -81,7 +81,7 @@ class OwnPasswordForm(ResetPasswordForm):
     current = PasswordField("Current password")
 
     def validate_current(self, field: Any) -> None:
-        """Check the current password, so that nobody can change the password at a browser that was left open.
+        """Check the current password, so that another person can't change the password at a browser that was left open.
 
         Raises:
             ValidationError: The password is wrong.

@@ -164,7 +164,7 @@ def test_what_is_configured_stays_as_it_is() -> None:
             '{"clients": {"client_id": {"field": "id", "hashed": true}}}',
             "requests contain the value",
         ),
-        (TAMARAC, "columns", '{"accounts": {"account_id": {"field": "No", "hashed": true}}}', "must be hashed, too"),
+        (TAMARAC, "columns", '{"accounts": {"account_id": {"field": "No", "hashed": true}}}', "must also be hashed"),
         (EMONEY, "columns", '{"plans": {"client_id": "owner"}}', "unknown name plans.client_id"),
         (ORION, "limits", '{"pages": 5}', "unknown name pages; known: response_seconds"),
         (ORION, "limits", '{"rows": 0}', "rows is 0, not a whole number above 0"),

@@ -73,7 +73,7 @@ def test_in_another_field_of_a_dead_row_it_is_masked() -> None:
 
 
 def test_in_a_key_its_row_is_dead_and_has_no_key() -> None:
-    reader = PageReader(KEYED, REDACTOR, (), "UTC", "somebody")
+    reader = PageReader(KEYED, REDACTOR, (), "UTC", "vendor")
     page = reader.read(f'[{{"id": 1, "amount": 1, "fullName": "{SSN}"}}]'.encode())
     [dead] = page.dead
     assert (dead.key, dead.reasons) == (None, ("fullName: not a key",))
@@ -86,7 +86,7 @@ def test_in_the_name_of_an_undeclared_field_it_is_masked() -> None:
 
 def test_in_a_report_it_is_masked() -> None:
     table = replace(TABLE, columns=(column("row_id", "id", STRING, required=True), column("name", "fullName", STRING)))
-    reader = CsvReader(table, REDACTOR, (), "UTC", "somebody")
+    reader = CsvReader(table, REDACTOR, (), "UTC", "vendor")
     [page] = reader.read_file(f"id,fullName\n1,Pat {SSN}\n".encode())
     assert values(page, "name") == ["Pat ***-**-6789"]
 

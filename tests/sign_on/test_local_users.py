@@ -223,9 +223,9 @@ def test_a_logout_ends_session_and_token(browser: httpx.Client) -> None:
 def test_logins_and_failures_are_recorded_with_user_and_address(server: Production, browser: httpx.Client) -> None:
     address = browser.headers["X-Forwarded-For"]
     with server.open_browser("203.0.113.8") as stranger:
-        log_in(stranger, "nobody here", "seven grey lighthouses")
+        log_in(stranger, "no such user", "seven grey lighthouses")
     assert {"event": "login", "user": "marianne", "address": address} in server.events()
-    assert {"event": "login failed", "user": "nobody here", "address": "203.0.113.8"} in server.events()
+    assert {"event": "login failed", "user": "no such user", "address": "203.0.113.8"} in server.events()
 
 
 def test_the_audit_trail_has_each_login_failure_and_logout(

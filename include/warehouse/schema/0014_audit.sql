@@ -51,7 +51,7 @@ revoke all on function control.seal_audit(bigint, bigint[], text, bytea[], times
 grant execute on function control.seal_audit(bigint, bigint[], text, bytea[], timestamptz) to tributary_load;
 
 -- Records what changes no table, such as the opening of a document. The time and the role are the session's. Entries about changes come from the
--- triggers below alone: nobody can write that a load or a decision took place.
+-- triggers below alone: no role can report a load or a decision that did not happen.
 create function control.record_audit(of_actor text, of_action text, of_subject text, of_details jsonb) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
