@@ -38,11 +38,16 @@ def audit_trail() -> None:
 
         from include.audit import chain
         from tributary import connections
+        from tributary.alerts import page, send
 
         site = connections.site()
         heads = connections.audit_heads(site.keyring)
         verdict = chain.verify(site.engine, site.keyring.audit, heads.read(RECENT_HEADS) if heads else ())
         chain.require_intact(verdict)
+        if verdict.late:
+            title = f"Audit trail: late or missing seals: {verdict.late}"
+            body = f"Entries were sealed hours after the time that they state, or have no seal. Was this DAG paused? If not, they were inserted later.\nLink: {page('audit_trail')}"
+            send("audit_late", title, body, dag_id="audit_trail", subject=str(verdict.late))
         return asdict(verdict)
 
     @task

@@ -40,6 +40,16 @@ def test_entries_are_sealed_and_their_end_is_published(airflow: dict[str, str], 
     assert chain.verify(today.engine, KEYRING.audit, heads).state == "intact"
 
 
+def test_entries_that_were_sealed_late_alert_once(airflow: dict[str, str], today: Firm, tmp_path: Path) -> None:
+    today.database.do(
+        "insert into control.audit (happened_at, database_user, actor, action, subject, details)"
+        " values (now() - interval '4 hours', 'x', 'x', 'x', 'x', '{}')"
+    )
+    assert [state for state, _ in read_runs(run(airflow, whole_run("audit_trail", "audit_trail")))] == ["success"] * 2
+    [alert] = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    assert "Audit trail: late or missing seals: 1" in alert
+
+
 def test_without_a_folder_no_head_is_published(airflow: dict[str, str], today: Firm) -> None:
     assert read_runs(run(airflow, whole_run("audit_trail"))) == [("success", DONE | {"publish_head": "skipped"})]
 
