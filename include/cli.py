@@ -6,6 +6,7 @@ python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASS
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli rotate-hash-key [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
@@ -33,7 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (_, explanation) in COMMANDS.items():
         command = commands.add_parser(name, help=explanation)
         for argument, meaning in ARGUMENTS.get(name, {}).items():
-            command.add_argument(argument, help=meaning)
+            if argument.startswith("--"):
+                command.add_argument(argument, help=meaning, action="store_true")
+            else:
+                command.add_argument(argument, help=meaning)
     arguments = parser.parse_args(argv)
     try:
         COMMANDS[arguments.command][0](arguments)
@@ -72,6 +76,26 @@ def _add_keys(_: argparse.Namespace) -> None:
     keyring, engine = Keyring.parse(_setting("TRIBUTARY_KEYS")), schema.engine(_database("TRIBUTARY_MIGRATE_URL"))
     added = register.add(engine, keyring)
     print("Registered: " + (", ".join(added) or "nothing; all keys were registered before"))
+
+
+def _rotate_hash_key(arguments: argparse.Namespace) -> None:
+    from include.keys import rotation
+    from include.keys.keyring import Keyring
+    from include.warehouse import schema
+
+    keyring, engine = Keyring.parse(_setting("TRIBUTARY_KEYS")), schema.engine(_database("TRIBUTARY_MIGRATE_URL"))
+    counts = rotation.count(engine) if arguments.dry_run else rotation.rotate(engine, keyring)
+    for place, rows in counts.items():
+        if rows:
+            print(f"{place}: {rows:,} rows")
+    if arguments.dry_run:
+        print("Nothing was changed.")
+    else:
+        print(
+            "All hashes are lifted to the new key."
+            if counts
+            else "The keyring has no new hash key; nothing was changed."
+        )
 
 
 def _check_restore(arguments: argparse.Namespace) -> None:
@@ -168,6 +192,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "migrate": (_migrate, "migrate the database schema to the newest version"),
     "generate-keys": (_generate_keys, "print a new keyring of random keys"),
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
+    "rotate-hash-key": (_rotate_hash_key, "lift the stored hashes to the keyring's new hash key, and register the key"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
@@ -177,6 +202,7 @@ ARGUMENTS = {
         "path": "output of `pgbackrest info --output=json`",
         "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
     },
+    "rotate-hash-key": {"--dry-run": "only count the rows with hashes"},
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""

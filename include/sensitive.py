@@ -3,6 +3,10 @@
 The last four are kept only if at least four more characters stay hidden. In rows that are stored as text (dead letters), the token
 `hmac:<hash>:<last4>` replaces the value, and a replay reads hash and last four from the token. The clear value is never written.
 
+A hash is made under the hash keys of the firm, one after the other: HMAC-SHA256 of the value under the first key, then of the 64 hex digits
+of each result under the next key. After the digits, `~n` tells how many keys were used; it is missing if one was. So a stored hash can be
+lifted to a keyring with more keys without the value.
+
 A tax id can also be in a free text, or in the wrong column if a vendor shifts columns. There, all but its last four digits are masked:
 `***-**-6789` or `*****6789`.
 """
@@ -13,7 +17,11 @@ import hashlib
 import hmac
 import re
 
-_TOKEN = re.compile(r"hmac:([0-9a-f]{64})?:(.{0,4})")
+from include.errors import ConfigurationError
+
+_TOKEN = re.compile(r"hmac:([0-9a-f]{64}(?:~[0-9]+)?)?:(.{0,4})")
+# A stored hash: a whole text, or a whole part of one between colons (a key of several values, a token) or quotes (JSON).
+_HASH = re.compile(r'(?<![^":])([0-9a-f]{64})(?:~([0-9]+))?(?![^":])')
 # Characters and words that replace hidden digits. A single X or a word counts only before the last digits, because real numbers may contain them.
 _MASK = re.compile(
     r"[*•●·…]|\.{2,}|X{2,}|^X(?=\d{1,4}$)|^(?:A(?:CCOUNT|CCT\.?)|CARD)?(?:NO\.?|NUMBER|#)?END(?:ING|S)(?:IN|WITH)?:?(?=[*X]*\d{0,4}$)"
@@ -66,11 +74,41 @@ class Redactor:
     """Hash and mask sensitive values.
 
     Args:
-        key: Secret of the firm. A value has the same hash only under the same key.
+        keys: Secrets of the firm, in the order in which they were introduced. A value has the same hash only under the same keys. Without
+            keys, nothing can be hashed or lifted.
     """
 
-    def __init__(self, key: bytes) -> None:
-        self._key = key
+    def __init__(self, *keys: bytes) -> None:
+        self._keys = keys
+
+    @property
+    def length(self) -> int:
+        """Number of keys under which a value is hashed."""
+        return len(self._keys)
+
+    def lift(self, text: str) -> str:
+        """Return a text in which every hash that was made with fewer keys is lifted to all keys.
+
+        A hash is 64 hex digits, perhaps followed by `~n`, if they are the whole text or a part between colons or quotes.
+
+        Raises:
+            ConfigurationError: A hash was made with more keys than this redactor has.
+        """
+        return _HASH.sub(self._lift, text) if self._keys else text
+
+    def _lift(self, match: re.Match[str]) -> str:
+        used = int(match[2] or 1)
+        if used > self.length:
+            raise ConfigurationError(
+                "A stored hash was made with more hash keys than the keyring has: correct tributary_keys",
+                used=used, keys=self.length,
+            )  # fmt: skip
+        return self._chain(match[1], used)
+
+    def _chain(self, digits: str, used: int) -> str:
+        for key in self._keys[used:]:
+            digits = _hmac(key, digits)
+        return f"{digits}~{self.length}" if self.length > 1 else digits
 
     def split(self, value: str | None) -> tuple[str | None, str | None]:
         """Return (hash, last four) of a value.
@@ -82,7 +120,7 @@ class Redactor:
         if value is None:
             return None, None
         if token := _TOKEN.fullmatch(value):
-            return token[1], token[2] or None
+            return token[1] and self.lift(token[1]), token[2] or None
         plain = re.sub(r"[\s-]", "", value).upper()
         if not plain:
             return None, None
@@ -91,13 +129,16 @@ class Redactor:
         return self.hash(plain), plain[-_SHOWN:] if len(plain) >= 2 * _SHOWN else None
 
     def hash(self, plain: str) -> str:
-        """Return the keyed hash of a value, 64 hex digits. The value is hashed as given: normalize it first."""
-        return hmac.new(self._key, plain.encode(), hashlib.sha256).hexdigest()
+        """Return the keyed hash of a value: 64 hex digits, and `~n` if `n` keys, more than one, were used.
+
+        The value is hashed as given: normalize it first.
+        """
+        return self._chain(_hmac(self._keys[0], plain), 1)
 
     def hash_key(self, value: str) -> str | None:
         """Return the hash of a key, without leading and trailing blanks; None for an empty text. For a token, return the hash inside it."""
         if token := _TOKEN.fullmatch(value):
-            return token[1]
+            return token[1] and self.lift(token[1])
         return self.hash(value.strip()) if value.strip() else None
 
     def token_key(self, value: object) -> str:
@@ -108,3 +149,7 @@ class Redactor:
         """Return the token that replaces a value in a stored row: `hmac:<hash>:<last4>`. A missing part is empty."""
         hashed, last4 = self.split(None if value is None else str(value))
         return f"hmac:{hashed or ''}:{last4 or ''}"
+
+
+def _hmac(key: bytes, text: str) -> str:
+    return hmac.digest(key, text.encode(), hashlib.sha256).hex()

@@ -25,6 +25,7 @@ from include.connection import Connection
 from include.contract import AccessPoint, Impersonation, Vendor
 from include.control.ledger import Counts
 from include.extract.login import LoginContext, log_in
+from include.keys.keyring import Keyring
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Partition, Staging
@@ -132,11 +133,15 @@ class Firm:
         self.engine = schema.engine(database.url())
         self.now = NOW
         self._started = time.monotonic()
-        staging = Staging(str(folder / "staging"), KEYRING.staging)
-        self.site = Site(self.engine, staging, KEYRING, self.clock, PACE)
+        self.use(KEYRING)
         self.connection = connect(sandbox, vendor)
         self._runs = 0
         self._close()
+
+    def use(self, keyring: Keyring) -> None:
+        """Exchanges the keyring, as a task that starts after a rotation does."""
+        staging = Staging(str(self.folder / "staging"), keyring.staging, redactor=keyring.redactor)
+        self.site = Site(self.engine, staging, keyring, self.clock, PACE)
 
     def clock(self) -> datetime:
         """The sandbox's day, on which time goes on; a test that sets the sandbox's clock sets `now`, too."""

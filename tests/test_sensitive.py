@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from include.errors import ConfigurationError
 from include.sensitive import Redactor
 
 REDACTOR = Redactor(b"only for tests")
@@ -104,3 +105,34 @@ def test_token_of_a_masked_value_splits_as_it_does() -> None:
 
 def test_number_and_text_have_one_token() -> None:
     assert REDACTOR.token(123456789) == REDACTOR.token("123-45-6789")
+
+
+KEYS = st.lists(st.binary(min_size=1, max_size=32), min_size=1, max_size=4)
+
+
+@settings(deadline=None)
+@given(KEYS, st.data(), CLEAR)
+def test_lifting_commutes_with_hashing(keys: list[bytes], data: st.DataObject, value: str) -> None:
+    fewer, all_keys = Redactor(*keys[: data.draw(st.integers(1, len(keys)))]), Redactor(*keys)
+    assert all_keys.lift(fewer.hash(value)) == all_keys.hash(value)
+    assert all_keys.lift(fewer.token(value)) == all_keys.token(value)
+    assert all_keys.lift(f"{fewer.hash(value)}:IBM") == f"{all_keys.hash(value)}:IBM"
+    assert all_keys.split(fewer.token(value)) == all_keys.split(value)
+    assert all_keys.hash_key(fewer.token_key(value)) == all_keys.hash_key(value)
+
+
+def test_hash_under_two_keys_is_an_hmac_of_the_digits_and_says_so() -> None:
+    digits = Redactor(b"old").hash("123456789")
+    assert Redactor(b"old", b"new").hash("123456789") == f"{Redactor(b'new').hash(digits)}~2"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "a" * 63, "a" * 65, f"{'a' * 64}b:c", f"/{'a' * 64}", "A" * 64, f"{'a' * 64} "]
+)
+def test_other_texts_are_not_lifted(text: str) -> None:
+    assert Redactor(b"old", b"new").lift(text) == text
+
+
+def test_hash_under_more_keys_than_known_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"more hash keys.*used=2 keys=1"):
+        REDACTOR.lift(Redactor(b"old", b"new").hash("123456789"))

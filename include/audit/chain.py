@@ -5,6 +5,8 @@ process with the firm's audit key can extend the chain, or write a new one over 
 the whole chain. Published heads (`include.audit.head`) reveal that.
 
 An entry that was inserted with an earlier time gets a late seal, and is reported.
+
+After a rotation, an earlier key only verifies what it sealed. The database refuses its seals, and a seal after one of a newer key is reported.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from include.errors import ConfigurationError, FatalError
+from include.errors import ConfigurationError, FatalError, TargetUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ LATE = timedelta(hours=3)
 
 _ENTRY = "a.entry_id, a.happened_at, a.database_user, a.actor, a.action, a.subject, a.details::text as details"
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('tributary audit'))")
+_CURRENT_KEY = sa.text("select key_id from control.key where purpose = 'audit' order by place desc limit 1")
 _NOW = sa.text("select clock_timestamp()")
 _LAST = sa.text("select position, mac from control.audit_seal order by position desc limit 1")
 _UNSEALED = sa.text(f"""
@@ -95,11 +98,18 @@ def seal(engine: sa.Engine, keys: Mapping[str, bytes]) -> Head:
     Args:
         engine: The database, as the loading role.
         keys: The audit keys by key id, oldest first; the last one makes the new seals.
+
+    Raises:
+        TargetUnavailable: The last key is not the last one that is registered: the audit key is being rotated.
     """
     key_id, key = list(keys.items())[-1]
     while True:
         with engine.begin() as connection:
             connection.execute(_ONE_AT_A_TIME)
+            if connection.scalar(_CURRENT_KEY) not in (key_id, None):
+                raise TargetUnavailable(
+                    "A newer audit key is registered: set tributary_keys to the new keyring", key_id=key_id
+                )
             head = _read_head(connection)
             entries = [dict(row) for row in connection.execute(_UNSEALED, {"batch": BATCH}).mappings()]
             if not entries:
@@ -126,7 +136,7 @@ def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] =
 
     Args:
         engine: The database, as any role that can read the schema `control`.
-        keys: All audit keys that were ever used, by key id.
+        keys: All audit keys that were ever used, by key id, oldest first.
         heads: The published heads, in any order.
 
     Raises:
@@ -135,13 +145,14 @@ def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] =
     published: dict[int, set[bytes]] = {}
     for head in heads:
         published.setdefault(head.position, set()).add(head.mac)
-    position, mac, fork = 0, b"", None
+    position, mac, fork, usable = 0, b"", None, list(keys)
     with engine.connect() as connection:
         late = int(connection.scalar(_COUNT_LATE, {"before": connection.scalar(_NOW) - LATE}) or 0)
         for row in connection.execution_options(yield_per=BATCH).execute(_SEALED).mappings():
-            if reason := _find_fault(dict(row), position, mac, keys):
+            if reason := _find_fault(dict(row), position, mac, keys, usable):
                 return Verdict("edited", position, position + 1, reason, late)
             position, mac = row["position"], bytes(row["mac"])
+            del usable[: usable.index(row["key_id"])]
             late += row["sealed_at"] - row["happened_at"] > LATE
             if fork is None and published.get(position, {mac}) != {mac}:
                 fork = position
@@ -176,7 +187,9 @@ def _read_head(connection: sa.Connection) -> Head:
     return Head(last.position, bytes(last.mac)) if last else Head()
 
 
-def _find_fault(row: Mapping[str, Any], position: int, mac: bytes, keys: Mapping[str, bytes]) -> str:
+def _find_fault(
+    row: Mapping[str, Any], position: int, mac: bytes, keys: Mapping[str, bytes], usable: Collection[str]
+) -> str:
     """Return what is wrong with a seal and its entry; an empty text if both are good.
 
     Args:
@@ -184,6 +197,7 @@ def _find_fault(row: Mapping[str, Any], position: int, mac: bytes, keys: Mapping
         position: Position of the previous seal; 0 for the first.
         mac: The previous seal; empty for the first.
         keys: All audit keys, by key id.
+        usable: The keys that are not older than the key of the previous seal.
 
     Raises:
         ConfigurationError: The key of the seal is not in `keys`.
@@ -194,6 +208,8 @@ def _find_fault(row: Mapping[str, Any], position: int, mac: bytes, keys: Mapping
         return f"Entry {row['sealed_id']} was removed"
     if row["key_id"] not in keys:
         raise ConfigurationError("An audit key is missing from tributary_keys", key_id=row["key_id"])
+    if row["key_id"] not in usable:
+        return f"Entry {row['entry_id']} was sealed with the retired key {row['key_id']}"
     if not hmac.compare_digest(next(_chain(keys[row["key_id"]], mac, [row])), bytes(row["mac"])):
         return f"Entry {row['entry_id']} or its seal was changed"
     return ""

@@ -50,7 +50,7 @@ select f.rule, f.severity, {defuse("f.details")} as details, f.business_date_ope
 from control.finding f
 join warehouse.source_key k on k.entity = f.subject_entity and k.vendor = f.vendor and k.id = f.subject_id
 left join control.crm_state s on s.sobject = case f.subject_entity when 'account' then :account else :household end
-                        and s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || k.source_key
+                        and s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || control.first_key(k.source_key)
                         and s.missing is null
 left join warehouse.representative r on r.representative_id = f.representative_id
      and r.valid_to is null and r.recorded_to is null

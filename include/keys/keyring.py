@@ -1,12 +1,12 @@
 """The firm's keys. Each has one purpose, so that replacing one key does not affect the other purposes.
 
-    hash       keyed hashes of sensitive values: one key, which can't be replaced yet
+    hash       keyed hashes of sensitive values, made with all keys, one after the other
     seal       encryption of secrets that must be stored, such as refresh tokens
     staging    encryption of the files of the staging folder: partitions, dead letters, signed documents
     audit      the chain of HMACs over the audit trail
 
 The text of a keyring lists keys as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. The last key of a purpose
-encrypts. The earlier ones only decrypt what was encrypted with them.
+encrypts. The earlier ones only decrypt what was encrypted with them. Hash keys are never removed: see `include.sensitive`.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Keyring:
                 reads documents.
 
         Raises:
-            ConfigurationError: A key is malformed, a purpose is unknown or has no key, a key id is used twice for a purpose, or there
-                are two hash keys. The error gives a malformed key's position and not its text, which may contain a part of the secret.
+            ConfigurationError: A key is malformed, a purpose is unknown or has no key, or a key id is used twice for a purpose. The
+                error gives a malformed key's position and not its text, which may contain a part of the secret.
         """
         keys = [_parse_key(place, each) for place, each in enumerate(text.split(), 1)]
         if missing := [purpose for purpose in purposes if purpose not in {key.purpose for key in keys}]:
@@ -79,14 +79,12 @@ class Keyring:
         names = [(key.purpose, key.key_id) for key in keys]
         if repeated := sorted({":".join(name) for name in names if names.count(name) > 1}):
             raise ConfigurationError("The keyring has two keys of the same id", keys=",".join(repeated))
-        if [key.purpose for key in keys].count("hash") > 1:
-            raise ConfigurationError("The keyring has several hash keys; a hash key can't be replaced yet")
         return cls(keys)
 
     @cached_property
     def redactor(self) -> Redactor:
-        """A redactor with the hash key."""
-        return Redactor(next(key.secret for key in self.keys if key.purpose == "hash"))
+        """A redactor with the hash keys; without any, if this process got none."""
+        return Redactor(*(key.secret for key in self.keys if key.purpose == "hash"))
 
     @cached_property
     def sealer(self) -> Sealer:

@@ -19,6 +19,7 @@ from include.control.ledger import Counts
 from include.control.rejections import record_rejection
 from include.errors import BalanceError
 from include.extract.pull import Span
+from include.keys.register import hold_hash_keys
 from include.pipeline.pull import fetch, span_of
 from include.pipeline.run import VendorRun
 from include.staging.partitions import Partition
@@ -82,6 +83,7 @@ def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -
     )
     pull = vendor_run.pull_of(partition)
     with vendor_run.site.engine.begin() as connection:
+        hold_hash_keys(connection, vendor_run.site.redactor.length)
         ledger.record(connection, pull, "stage", counts)
         dead_letters.insert(connection, pull, "stage", partition.path, unreadable, own_day=table.pull == "snapshot")
         for name in manifest.undeclared:
@@ -152,6 +154,7 @@ def _record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outc
     )
     refused = islice(read_refused_dead_letters(vendor, table, partition), recorded)
     with vendor_run.site.engine.begin() as connection:
+        hold_hash_keys(connection, vendor_run.site.redactor.length)
         ledger.record(connection, pull, "validate", counts)
         dead_letters.insert(connection, pull, "validate", partition.path, refused, own_day=table.pull == "snapshot")
 
@@ -231,5 +234,6 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
             return load_partitions(engine, vendor, pulls, verify), checks
         except BalanceError:
             with engine.begin() as connection:
+                hold_hash_keys(connection, vendor_run.site.redactor.length)
                 record_checks(connection, vendor.name, run.business_date, run.run_id, checks)
             raise

@@ -2,6 +2,8 @@
 
 A whole file is encrypted under the firm's staging key. A part is encrypted by Parquet itself, column by column, so a reader decrypts only
 the columns that it needs. Each part has a random key, which the manifest contains. Each file can be decrypted only at its own path.
+
+Hashes of sensitive values that were written before a hash key was added are lifted when they are read; the files stay as they are.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from pyarrow.parquet.encryption import create_decryption_properties, create_encr
 
 from include.errors import ConfigurationError, FatalError, TargetUnavailable
 from include.keys.sealer import Sealer
+from include.sensitive import Redactor
 
 ROWS_A_PART = 100_000
 _KEY_BYTES = 32
+_HASH_LENGTH = 64
 _REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 # Packages of object stores, whose errors are not OSError. Compared by name, so that a firm that stages on disk need not import them.
 _STORES = {"aiobotocore", "aiohttp", "botocore"}
@@ -54,12 +58,14 @@ class Folder:
         root: The staging root.
         place: Path below the root.
         sealer: Encrypts whole files.
+        redactor: Lifts the hashes in rows that are read.
     """
 
     fs: Any
     root: str
     place: str
     sealer: Sealer
+    redactor: Redactor = Redactor()  # noqa: RUF009
 
     @property
     def path(self) -> str:
@@ -68,7 +74,7 @@ class Folder:
 
     def below(self, name: str) -> Folder:
         """Return a folder in this one; the first write creates it."""
-        return Folder(self.fs, self.root, f"{self.place}/{name}", self.sealer)
+        return Folder(self.fs, self.root, f"{self.place}/{name}", self.sealer, self.redactor)
 
     def write(self, name: str, content: bytes) -> None:
         """Encrypt and write a whole file."""
@@ -137,7 +143,7 @@ class Parts:
         """
         for part in self._listed:
             if names is None or part.name in names:
-                yield part.name, self._read_part(part, columns)
+                yield part.name, lift_columns(self._read_part(part, columns), self._folder.redactor)
 
     def _read_part(self, part: Part, columns: list[str] | None) -> pa.Table:
         try:
@@ -160,6 +166,21 @@ class Parts:
 
     def _path_of(self, part: Part) -> str:
         return f"{self._folder.path}/{part.name}"
+
+
+def lift_columns(rows: pa.Table, redactor: Redactor) -> pa.Table:
+    """Return rows in which every hash is lifted to all keys of a redactor. Each distinct text is lifted once."""
+    if redactor.length < 2:
+        return rows
+    for place, field_ in enumerate(rows.schema):
+        if (
+            pa.types.is_string(field_.type)
+            and (pc.max(pc.binary_length(rows.column(place))).as_py() or 0) >= _HASH_LENGTH
+        ):
+            encoded = rows.column(place).combine_chunks().dictionary_encode()
+            lifted = [redactor.lift(text) for text in encoded.dictionary.to_pylist()]
+            rows = rows.set_column(place, field_, pc.take(pa.array(lifted, pa.string()), encoded.indices))
+    return rows
 
 
 @dataclass

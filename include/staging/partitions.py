@@ -34,7 +34,8 @@ import pyarrow.parquet as pq
 
 from include.errors import FatalError
 from include.keys.sealer import Sealer
-from include.staging.files import Folder, Part, Parts
+from include.sensitive import Redactor
+from include.staging.files import Folder, Part, Parts, lift_columns
 from include.staging.reference import Reference, partition_path
 
 FAULTS = pa.schema(
@@ -97,15 +98,18 @@ class Staging:
         root: Folder or URL that fsspec supports (`/data/staging`, `s3://bucket/staging`).
         sealer: Encrypts the files.
         options: Storage options of fsspec (endpoint, credentials).
+        redactor: Lifts the hashes in rows that are read to the firm's hash keys. Without it, rows are read as they were written.
     """
 
-    def __init__(self, root: str, sealer: Sealer, options: Mapping[str, Any] | None = None) -> None:
-        self._sealer = sealer
+    def __init__(
+        self, root: str, sealer: Sealer, options: Mapping[str, Any] | None = None, redactor: Redactor | None = None
+    ) -> None:
+        self._sealer, self._redactor = sealer, redactor or Redactor()
         self._fs, self._root = fsspec.core.url_to_fs(root, **(options or {}))
 
     def folder(self, path: str) -> Folder:
         """Return the folder at a path below the root; the first write creates it."""
-        return Folder(self._fs, self._root, path, self._sealer)
+        return Folder(self._fs, self._root, path, self._sealer, self._redactor)
 
     def open(self, path: str) -> Partition:
         """Open a partition.
@@ -196,7 +200,8 @@ class Partition:
         Raises:
             FileNotFoundError: The partition is not validated.
         """
-        return pq.read_table(io.BytesIO(self.folder.read("faults.parquet")))
+        rows = pq.read_table(io.BytesIO(self.folder.read("faults.parquet")))
+        return lift_columns(rows, self.folder.redactor)
 
     def write_faults(self, faults: pa.Table) -> None:
         """Record which rows validation refused and why. Also record an empty table: the file shows that validation is done."""
@@ -207,7 +212,8 @@ class Partition:
 
     def read_dead_lines(self) -> list[bytes]:
         """Return the rows that could not be read, each as a line of JSON: an object with the fields key, reasons and row."""
-        return self.folder.read("dead.jsonl").splitlines()
+        lines = self.folder.read("dead.jsonl").decode()
+        return self.folder.redactor.lift(lines).encode().splitlines()
 
     def find_commonest_reason(self) -> str | None:
         """Return the most common reason why rows could not be read; None if all rows could be read.

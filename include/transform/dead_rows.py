@@ -162,7 +162,7 @@ def _read_values(
         has only nulls, and `ANY` as its columns at fault.
     """
     columns = tuple(replace(col, required=False) for col in table.columns if col.kind == "value")
-    reader = PageReader(replace(table, columns=columns), Redactor(b""), vendor.sentinels, vendor.zone, vendor.name)
+    reader = PageReader(replace(table, columns=columns), Redactor(), vendor.sentinels, vendor.zone, vendor.name)
     sources = {col.name: col.source for col in columns}
     known, readable = [], []
     for row, bad in zip(raw, faults, strict=True):

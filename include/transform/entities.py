@@ -102,6 +102,7 @@ class Canonical:
     def __init__(self, partition: Partition, entity: str) -> None:
         folder = _folder_of(partition, entity)
         self.result = _parse_result(json.loads(folder.read("manifest.json")))
+        self.result.uncertain = tuple(map(folder.redactor.lift, self.result.uncertain))
         self._parts = Parts(folder, self.result.parts)
 
     def rows(self) -> Iterator[pa.Table]:

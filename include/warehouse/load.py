@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -26,6 +26,7 @@ from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
 from include.database.copy import copy_in
 from include.errors import BalanceError, ConfigurationError, TargetUnavailable, WriterSuperseded
+from include.keys.register import hold_hash_keys
 from include.staging.partitions import Partition
 from include.staging.row_key import format_keys
 from include.transform.entities import Canonical
@@ -69,7 +70,7 @@ def load(
         WriterSuperseded: A newer pull of one of the partitions was loaded, or another writer took over.
         BalanceError: Rows or money do not add up; nothing was committed.
         ConfigurationError: The schema is another version's, or the role may not write.
-        TargetUnavailable: The database was unavailable or busy, or another load changed the same rows.
+        TargetUnavailable: The database was unavailable or busy, another load changed the same rows, or the hash key was rotated.
     """
     subjects = {name for partition, pull in pulls.items() for name in _subjects(pull, partition)}
     fences: list[Fence] = []
@@ -86,6 +87,7 @@ def load(
             for each in loads:
                 _add_source_keys(connection, each)
             with connection.begin():
+                _hold_hash_keys(connection, loads)
                 counts = {each.pull.table_name: _load_partition(connection, each) for each in loads}
                 verify(connection)
                 for fence in fences:
@@ -104,6 +106,11 @@ class _Loading:
         self.table = vendor.table(partition.table)
         entities = [canonical.named(each.entity) for each in vendor.maps if each.table == partition.table]
         self.canonical = [(entity, Canonical(partition, entity.name)) for entity in entities]
+
+
+def _hold_hash_keys(connection: sa.Connection, loads: Iterable[_Loading]) -> None:
+    for each in loads:
+        hold_hash_keys(connection, each.partition.folder.redactor.length)
 
 
 def _load_partition(connection: sa.Connection, loading: _Loading) -> dict[str, Counts]:
@@ -209,6 +216,7 @@ def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
         for column, name in (own | entity.references).items():
             keys = rows.list_distinct(column)
             with connection.begin():
+                _hold_hash_keys(connection, [loading])
                 copy_in(connection, "keys", keys.schema, [keys])
                 connection.execute(
                     sa.text("""

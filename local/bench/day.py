@@ -102,7 +102,7 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
     """Run all steps in this process; return the seconds by step, the loaded rows, and the peak memory in MB."""
     vendor = replace(named("orion"), budget=UNBOUND)
     keyring = Keyring.parse(generate("bench"))
-    site = Site(schema.engine(load_url), Staging(staging, keyring.staging), keyring)
+    site = Site(schema.engine(load_url), Staging(staging, keyring.staging, redactor=keyring.redactor), keyring)
     run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
     partner = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
     connection = Connection(f"{url}/orion/api/v1", "tributary", "sandbox-only", partner)

@@ -82,7 +82,7 @@ def staging() -> Staging:
 
     known = find_connection("tributary_staging").extra_dejson
     keys = Keyring.parse(find_connection("tributary_keys").password or "", ("staging",))
-    return Staging(known["root"], keys.staging, known.get("options"))
+    return Staging(known["root"], keys.staging, known.get("options"), keys.redactor)
 
 
 def audit_heads(keys: Keyring) -> Heads | None:

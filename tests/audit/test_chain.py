@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from include.audit import chain, trail
 from include.audit.chain import Head, Verdict
 from include.audit.head import Heads
-from include.errors import ConfigurationError, FatalError
+from include.errors import ConfigurationError, FatalError, TargetUnavailable
 from tests.conftest import Database
 
 KEYS = {"first": bytes(32)}
@@ -135,6 +135,41 @@ def test_after_a_rotation_both_keys_verify(engine: sa.Engine) -> None:
     assert chain.verify(engine, rotated).entries == 10
     with pytest.raises(ConfigurationError, match=r"missing.*key_id=second"):
         chain.verify(engine, KEYS)
+
+
+def add_key(database: Database, key_id: str, place: int) -> None:
+    with psycopg.connect(database.url("tributary_migrate"), autocommit=True) as connection:
+        connection.execute(
+            "insert into control.key (purpose, key_id, fingerprint, place) values ('audit', %s, '', %s)",
+            (key_id, place),
+        )
+
+
+def test_a_retired_key_seals_nothing_more(engine: sa.Engine, database: Database) -> None:
+    add_key(database, "first", 1)
+    record(engine)
+    head = chain.seal(engine, KEYS)
+    add_key(database, "second", 2)
+    record(engine)
+    with pytest.raises(TargetUnavailable, match=r"newer audit key is registered.*key_id=first"):
+        chain.seal(engine, KEYS)
+    with pytest.raises(sa.exc.ProgrammingError, match="audit key first is retired"), engine.begin() as connection:
+        connection.execute(
+            sa.text("select control.seal_audit(:next, array[:next], 'first', array[sha256('')], now())"),
+            {"next": head.position + 1},
+        )
+    assert chain.seal(engine, KEYS | {"second": bytes(range(32))}).position > head.position
+
+
+def test_a_seal_of_a_retired_key_is_reported(engine: sa.Engine) -> None:
+    """By somebody with the retired key and the rights of the database's owner."""
+    keys = KEYS | {"second": bytes(range(32))}
+    for some in (KEYS, keys, KEYS):
+        record(engine, 2)
+        chain.seal(engine, some)
+    verdict = chain.verify(engine, keys)
+    assert state(verdict) == ("edited", 5)
+    assert "sealed with the retired key first" in verdict.reason
 
 
 def test_entries_that_were_not_sealed_for_hours_are_counted(engine: sa.Engine, owner: psycopg.Connection) -> None:

@@ -73,7 +73,7 @@ EVENTS: list[tuple[list[str], tuple[str, str, str], dict[str, Any]]] = [
      ("tributary_load", "subscriber.changed", "portal"), {"state": "disabled"}),
 ]  # fmt: skip
 BY_THE_OWNER: list[tuple[list[str], tuple[str, str, str], dict[str, Any]]] = [
-    (["insert into control.key (purpose, key_id, fingerprint) values ('seal', 'b', 'f')"],
+    (["insert into control.key (purpose, key_id, fingerprint, place) values ('seal', 'b', 'f', 1)"],
      ("tributary_migrate", "key.added", "seal b"), {"fingerprint": "f"}),
     ([KEY], ("tributary_migrate", "api_key.created", "k1"), {"caller": "portal", "scopes": ["status:read"]}),
     ([KEY, "update control.api_key set revoked_at = '2026-11-27'"], ("tributary_migrate", "api_key.changed", "k1"), {"caller": "portal"}),

@@ -40,7 +40,6 @@ def test_malformed_key_is_refused_by_its_place_and_not_shown(malformed: str) -> 
         ("", "no key for a purpose.*purposes=hash,seal,staging,audit"),
         (HASH, "no key for a purpose.*purposes=seal,staging,audit"),
         (f"{HASH} {SEAL} {STAGING} {AUDIT} {SEAL}", "two keys of the same id.*keys=seal:a"),
-        (f"{HASH} {SEAL} {STAGING} {AUDIT} hash:b:{SECRET}", "several hash keys"),
     ],
 )
 def test_incomplete_or_ambiguous_keyring_is_refused(text: str, reason: str) -> None:

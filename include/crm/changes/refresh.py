@@ -25,7 +25,7 @@ _CALLER = "salesforce"
 _CLIENTS = sa.text("""
 with requested as (
     select entity, id from warehouse.source_key
-    where entity = :entity and vendor = :vendor and source_key = :key
+    where entity = :entity and vendor = :vendor and source_key = control.current_key(:key)
 ), person as (
     select p.person_id, p.vendor, p.household_id, coalesce(i.identity_id, p.person_id) as identity_id from warehouse.person p
     left join warehouse.identity i on i.entity = 'person' and i.id = p.person_id and i.recorded_to is null

@@ -22,7 +22,7 @@ select exists (select from warehouse.envelope e, shown where e.recorded_to is nu
     or exists (select from control.document d, shown where d.stored_at > shown.at)
 """)
 
-_KEY = "(:firm || ':' || e.vendor || ':envelope:' || e.envelope_key)"
+_KEY = key("envelope", "e")
 
 
 def has_changes(engine: sa.Engine) -> bool:

@@ -118,8 +118,11 @@ class CrmObject:
 
 
 def key(entity: str, alias: str) -> str:
-    """Return SQL of the external key of a warehouse row; `alias` is its table's alias. The key is null if an outer join found no row."""
-    return f"(:firm || ':' || {alias}.vendor || ':{entity}:' || {alias}.{entity}_key)"
+    """Return SQL of the external key of a warehouse row; `alias` is its table's alias. The key is null if an outer join found no row.
+
+    A key with a hash is the one that Salesforce was given first, before rotations of the hash key.
+    """
+    return f"(:firm || ':' || {alias}.vendor || ':{entity}:' || control.first_key({alias}.{entity}_key))"
 
 
 def current(alias: str) -> str:

@@ -122,7 +122,8 @@ _TYPE = """
 # The goal's total cost over all of its years, in today's dollars.
 _COST = "o.amount_usd * greatest(coalesce(o.end_year, o.start_year) - o.start_year + 1, 1)"
 # The planning system's key may be longer than Salesforce's field.
-_KEY = "(:firm || ':' || o.vendor || ':goal:' || case when length(o.goal_key) > 64 then md5(o.goal_key) else o.goal_key end)"
+_GOAL = "control.first_key(o.goal_key)"
+_KEY = f"(:firm || ':' || o.vendor || ':goal:' || case when length({_GOAL}) > 64 then md5({_GOAL}) else {_GOAL} end)"
 
 
 # A goal that was sent stays up to date; `Tributary_Current__c` is false once the goal is no longer in the leading plan. The owner of a

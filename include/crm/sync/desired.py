@@ -27,7 +27,7 @@ with absent as materialized (  -- few rows: otherwise the planner takes `starts_
     select external_key from control.crm_state s
     where s.sobject = :sobject and not exists (select from desired n where n.external_key = s.external_key)
 ), keyed as (
-    select s.external_key, d.vendor, d.business_date, substr(s.external_key, length(d.prefix) + 1) as source_key
+    select s.external_key, d.vendor, d.business_date, control.current_key(substr(s.external_key, length(d.prefix) + 1)) as source_key
     from absent s
     join (select *, :firm || ':' || vendor || ':{entity}:' as prefix from {present_day}) d on starts_with(s.external_key, d.prefix)
 )

@@ -53,7 +53,7 @@ with own as (
     join warehouse.known_household h on h.household_id = p.household_id
     where r.vendor in (select vendor from unsettled)
 )
-select k.vendor || ':' || o.entity || ':' || k.source_key as external_key, min(o.vendor) as vendor
+select k.vendor || ':' || o.entity || ':' || control.first_key(k.source_key) as external_key, min(o.vendor) as vendor
 from own o join warehouse.source_key k on k.entity = o.entity and k.id = o.id group by 1
 """
 

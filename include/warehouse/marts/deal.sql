@@ -10,7 +10,7 @@ with deal as (
 ), led as (
     select d.*, coalesce(h.household_id, p.household_id) as record_id
     from deal d
-    left join warehouse.source_key k on k.vendor = d.key[1] and k.entity = d.key[2] and k.source_key = d.key[3]
+    left join warehouse.source_key k on k.vendor = d.key[1] and k.entity = d.key[2] and k.source_key = control.current_key(d.key[3])
     left join warehouse.household h on k.entity = 'household' and h.household_id = k.id and h.valid_to is null and h.recorded_to is null
     left join warehouse.person p on k.entity = 'person' and p.person_id = k.id and p.valid_to is null and p.recorded_to is null
 ), known as (

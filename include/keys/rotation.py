@@ -1,0 +1,157 @@
+"""Rotate the hash key: lift every stored hash to a keyring with more hash keys, in one transaction.
+
+No clear value is needed, because the new key is applied to the old hash (see `include.sensitive`). Hashes are computed in this process, so
+no key reaches the database server or its logs. Rows are changed in place: no version of a description or a fact is closed or added.
+
+These stay as they are. Files of the staging folder and stored responses: their hashes are lifted when they are read. Salesforce's
+external keys: see `control.first_hash`. The audit trail: its chain forbids a change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from include.canonical import ENTITIES
+from include.errors import ConfigurationError
+from include.keys import register
+from include.keys.keyring import Keyring
+from include.sensitive import Redactor
+
+_BATCH = 10_000
+_PATTERN = r"(^|[:\"])[0-9a-f]{64}(~[0-9]+)?([:\"]|$)"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A column with hashes.
+
+    Attributes:
+        table: The table, with its schema.
+        column: The column.
+        type: Type of the column.
+        where: Condition that the rows fulfil.
+    """
+
+    table: str
+    column: str
+    type: str = "text"
+    where: str = "true"
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column}"
+
+
+def list_places() -> list[Place]:
+    """Return every column that may have hashes: keys of vendors with `hashed` columns, and the hashes of sensitive fields."""
+    names = {
+        entity.name: [entity.key, *(f for f in entity.fields if f.endswith(("_key", "_hash")))] for entity in ENTITIES
+    }
+    return [
+        *(Place(f"warehouse.{entity}", column) for entity, columns in names.items() for column in columns),
+        Place("warehouse.source_key", "source_key"),
+        Place("control.absence", "source_key"),
+        Place("control.roll_forward_break", "position_key"),
+        Place("control.dead_letter", "row_key", where="stage <> 'crm'"),
+        Place("control.dead_letter", "describes", "jsonb", "stage <> 'crm'"),
+    ]
+
+
+def count(engine: sa.Engine) -> dict[str, int]:
+    """Count the rows with hashes, by column."""
+    with engine.begin() as connection:
+        _disable_timeouts(connection)
+        query = "select count(*) from {}"
+        return {str(place): connection.scalar(sa.text(query.format(_select(place)))) or 0 for place in list_places()}
+
+
+def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
+    """Lift all hashes to a keyring's hash keys, and register the new ones. Writers wait meanwhile; a failure changes nothing.
+
+    Args:
+        engine: The database, as the migrating role.
+        keyring: The new keyring: the registered hash keys, in their order, and new ones after them.
+
+    Returns:
+        Number of changed rows, by column; empty if the keyring has no new hash key.
+
+    Raises:
+        ConfigurationError: The keyring does not begin with the registered hash keys.
+        TargetUnavailable: A writer did not end within a minute.
+    """
+    with engine.begin() as connection:
+        _disable_timeouts(connection)
+        register.exclude_writers(connection)
+        registered = register.read(connection)
+        known = [key_id for purpose, key_id in registered if purpose == "hash"]
+        hash_keys = [key for key in keyring.keys if key.purpose == "hash"]
+        if not known or known != [key.key_id for key in hash_keys[: len(known)]]:
+            raise ConfigurationError(
+                "The keyring must have the hash keys of the database, in their order, and the new one after them",
+                registered=",".join(known),
+            )
+        if not (new := hash_keys[len(known) :]):
+            return {}
+        for key in new:
+            register.insert(connection, key)
+        register.compare(keyring, register.read(connection))
+        _keep_first_hashes(connection, keyring.redactor)
+        return {str(place): _lift(connection, place, keyring.redactor) for place in list_places()}
+
+
+def _disable_timeouts(connection: sa.Connection) -> None:
+    """Allow more than the usual half an hour, but wait at most a minute for a lock."""
+    connection.execute(sa.text("set local statement_timeout = 0"))
+    connection.execute(sa.text("set local transaction_timeout = 0"))
+
+
+def _select(place: Place) -> str:
+    text = f"{place.column}::text"
+    return f"{place.table} where {place.where} and length({text}) >= 64 and {text} ~ '{_PATTERN}'"
+
+
+def _lift(connection: sa.Connection, place: Place, redactor: Redactor) -> int:
+    """Lift the hashes of a column; return the number of changed rows. Each distinct text is lifted once."""
+    query = f"select distinct {place.column}::text from {_select(place)}"  # noqa: S608
+    _fill(connection, query, redactor)
+    update = f'update {place.table} t set {place.column} = l.new::{place.type} from lifted l where t.{place.column}::text = l.old collate "C"'  # noqa: S608
+    changed = connection.execute(sa.text(f"{update} and {place.where}")).rowcount
+    connection.execute(sa.text("drop table lifted"))
+    return changed
+
+
+def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
+    """Record which hashes the keys of Salesforce's records have; nothing if no record was ever sent."""
+    if not connection.scalar(
+        sa.text("select exists (select from control.crm_state) or exists (select from control.crm_job)")
+    ):
+        return
+    parts = "regexp_split_to_table(source_key, ':') part"
+    _fill(connection, f"select distinct part from warehouse.source_key, {parts} where part ~ '{_PATTERN}'", redactor)  # noqa: S608
+    connection.execute(
+        sa.text("update control.first_hash f set current_hash = l.new from lifted l where f.current_hash = l.old")
+    )
+    connection.execute(
+        sa.text("""
+        insert into control.first_hash (first_hash, current_hash)
+        select old, new from lifted l where not exists (select from control.first_hash f where f.current_hash = l.new)
+        """)
+    )
+    connection.execute(sa.text("drop table lifted"))
+
+
+def _fill(connection: sa.Connection, query: str, redactor: Redactor) -> None:
+    """Create the temporary table `lifted` with each text of a query and the text with its hashes lifted, in batches."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.cursor() as cursor, driver.cursor(name="texts") as texts:
+        cursor.execute(
+            'create temporary table lifted (old text collate "C" primary key, new text collate "C") on commit drop'
+        )
+        texts.execute(query)
+        while batch := texts.fetchmany(_BATCH):
+            with cursor.copy("copy lifted from stdin") as copy:
+                for (old,) in batch:
+                    copy.write_row((old, redactor.lift(old)))
+        cursor.execute("analyze lifted")
