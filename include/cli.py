@@ -7,6 +7,8 @@ python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli rotate-hash-key [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli reseal-tokens [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli reseal-files [--dry-run]   TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
@@ -16,15 +18,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError, DataQualityError, TributaryError
+
+if TYPE_CHECKING:
+    from include.staging.partitions import Staging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,6 +105,42 @@ def _rotate_hash_key(arguments: argparse.Namespace) -> None:
         )
 
 
+def _reseal_tokens(arguments: argparse.Namespace) -> None:
+    from include.control import grants
+    from include.keys.keyring import Keyring
+    from include.warehouse import schema
+
+    sealer = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("seal",)).sealer
+    engine = schema.engine(_database("TRIBUTARY_MIGRATE_URL"))
+    if not arguments.dry_run:
+        print(f"Encrypted again: {grants.reseal(engine, sealer):,} refresh tokens")
+    _print_by_key("refresh tokens", sealer.current, grants.count_by_key(engine))
+
+
+def _reseal_files(arguments: argparse.Namespace) -> None:
+    from include.staging import resealing
+
+    staging = _open_staging()
+    if not arguments.dry_run:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        print(f"Encrypted again: {resealing.reseal(staging):,} files")
+    _print_by_key("files", staging.key_id, resealing.count(staging))
+
+
+def _print_by_key(what: str, current: str, counts: Mapping[str, int]) -> None:
+    for key_id, number in sorted(counts.items()):
+        print(f"Under the key {key_id}{' (current)' if key_id == current else ''}: {number:,} {what}")
+
+
+def _open_staging() -> Staging:
+    from include.keys.keyring import Keyring
+    from include.staging.partitions import Staging
+
+    keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
+    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
+    return Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options)
+
+
 def _check_restore(arguments: argparse.Namespace) -> None:
     from include.keys.keyring import Keyring
     from include.recovery import check, restore
@@ -120,13 +163,9 @@ def _check_restore(arguments: argparse.Namespace) -> None:
 
 
 def _show_file(arguments: argparse.Namespace) -> None:
-    from include.keys.keyring import Keyring
     from include.staging.lines import read_lines
-    from include.staging.partitions import Staging
 
-    keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
-    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
-    for line in read_lines(Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options), arguments.path):
+    for line in read_lines(_open_staging(), arguments.path):
         print(line)
 
 
@@ -193,6 +232,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "generate-keys": (_generate_keys, "print a new keyring of random keys"),
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
     "rotate-hash-key": (_rotate_hash_key, "lift the stored hashes to the keyring's new hash key, and register the key"),
+    "reseal-tokens": (_reseal_tokens, "encrypt refresh tokens again under the newest seal key"),
+    "reseal-files": (_reseal_files, "encrypt files of the staging folder again under the newest staging key"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
@@ -203,6 +244,8 @@ ARGUMENTS = {
         "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
     },
     "rotate-hash-key": {"--dry-run": "only count the rows with hashes"},
+    "reseal-tokens": {"--dry-run": "only count the refresh tokens by key"},
+    "reseal-files": {"--dry-run": "only count the files by key"},
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""

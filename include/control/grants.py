@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -36,6 +37,11 @@ _STORE = sa.text("""
 update control.refresh_token set sealed = :sealed, exchanged_at = clock_timestamp()
 where vendor = :vendor and grant_name = :grant
 """)
+
+_SELECT_EARLIER = sa.text(
+    "select vendor, grant_name, sealed from control.refresh_token where key_id <> :key_id for update"
+)
+_RESEAL = sa.text("update control.refresh_token set sealed = :sealed where vendor = :vendor and grant_name = :grant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class Grants:
             raise ConfigurationError(
                 "The connection has no such grant; add it to `grants` in its extra", vendor=self.vendor, grant=grant
             )
-        first, place = self.firsts[grant], f"refresh_token:{self.vendor}:{grant}"
+        first, place = self.firsts[grant], _place(self.vendor, grant)
         # An unkeyed hash of a random token reveals nothing. And after a change of our keys, a used first token still has the same hash.
         values = {"vendor": self.vendor, "grant": grant, "first_hash": hashlib.sha256(first.encode()).hexdigest()}
         with self.engine.begin() as connection:
@@ -100,3 +106,30 @@ class Grants:
             token, answer = request(self.sealer.open(sealed, place))
             connection.execute(_STORE, values | {"sealed": self.sealer.seal(token, place)})
         return answer
+
+
+def count_by_key(engine: sa.Engine) -> Counter[str]:
+    """Count the stored tokens by the id of the key that they are encrypted under."""
+    with engine.connect() as connection:
+        return Counter(connection.scalars(sa.text("select key_id from control.refresh_token")))
+
+
+def reseal(engine: sa.Engine, sealer: Sealer) -> int:
+    """Encrypt the tokens that are under an earlier key again, so that the key can be removed; return their number.
+
+    A token that is being exchanged is waited for.
+
+    Raises:
+        ConfigurationError: The key of a token is not in the keyring.
+    """
+    done = 0
+    with engine.begin() as connection:
+        for vendor, grant, sealed in connection.execute(_SELECT_EARLIER, {"key_id": sealer.current}).all():
+            place = _place(vendor, grant)
+            again = sealer.seal(sealer.open(sealed, place), place)
+            done += connection.execute(_RESEAL, {"vendor": vendor, "grant": grant, "sealed": again}).rowcount
+    return done
+
+
+def _place(vendor: str, grant: str) -> str:
+    return f"refresh_token:{vendor}:{grant}"

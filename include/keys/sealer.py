@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,6 +20,20 @@ from include.errors import ConfigurationError, FatalError
 
 _NONCE_BYTES = 12
 _MAGIC = b"TRB1"
+
+
+HEAD_BYTES = 256
+"""The first bytes of a sealed file that are enough for `find_key_id`."""
+
+
+def find_key_id(start: bytes) -> str | None:
+    """Return the id of the key that a file is sealed under, from its first bytes; None if it is not a sealed file."""
+    head = len(_MAGIC) + 1
+    if start[: head - 1] != _MAGIC or len(start) < head:
+        return None
+    with suppress(UnicodeDecodeError):
+        return start[head : head + start[head - 1]].decode("ascii")
+    return None
 
 
 class Sealer:
@@ -31,6 +46,11 @@ class Sealer:
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         self._ciphers = {key_id: AESGCM(secret) for key_id, secret in keys.items()}
         self._current = list(keys)[-1]
+
+    @property
+    def current(self) -> str:
+        """Id of the key that encrypts."""
+        return self._current
 
     def seal(self, plain: str, place: str) -> str:
         """Encrypt a secret under the current key.
@@ -78,12 +98,11 @@ class Sealer:
             ConfigurationError: Its key is not in the keyring.
             FatalError: It was altered or moved, or was not encrypted.
         """
-        head = len(_MAGIC) + 1
-        start = head + sealed[head - 1] if sealed[: head - 1] == _MAGIC and len(sealed) >= head else 0
+        key_id = find_key_id(sealed)
         try:
-            if not start:
+            if key_id is None:
                 raise ValueError("no magic bytes")
-            return self._decrypt(sealed[head:start].decode(), sealed[start:], place)
+            return self._decrypt(key_id, sealed[len(_MAGIC) + 1 + len(key_id) :], place)
         except KeyError:
             raise _missing_key(place) from None
         except (InvalidTag, ValueError) as error:

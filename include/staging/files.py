@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -24,12 +25,14 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow.parquet.encryption import create_decryption_properties, create_encryption_properties
 
 from include.errors import ConfigurationError, FatalError, TargetUnavailable
-from include.keys.sealer import Sealer
+from include.keys.sealer import HEAD_BYTES, Sealer
 from include.sensitive import Redactor
 
 ROWS_A_PART = 100_000
 _KEY_BYTES = 32
 _HASH_LENGTH = 64
+UNFINISHED = ".resealed"
+"""End of the name of a file that `Folder.reseal` is writing. If it dies, the next run writes the file again."""
 _REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 # Packages of object stores, whose errors are not OSError. Compared by name, so that a firm that stages on disk need not import them.
 _STORES = {"aiobotocore", "aiohttp", "botocore"}
@@ -88,6 +91,32 @@ class Folder:
             FatalError: It was altered or moved.
         """
         return self.sealer.open_file(self.read_raw(name), f"{self.place}/{name}")
+
+    def reseal(self, name: str) -> bool:
+        """Encrypt a whole file again under the current key; return False if a writer replaced it meanwhile.
+
+        Raises:
+            FileNotFoundError: It does not exist.
+            FatalError: It was altered or moved.
+        """
+        place, stored = f"{self.place}/{name}", self.read_raw(name)
+        sealed = self.sealer.seal_file(self.sealer.open_file(stored, place), place)
+        if self.read_raw(name) != stored:
+            return False
+        if isinstance(self.fs, LocalFileSystem):  # an object store replaces a whole object at once
+            self.write_raw(f"{name}{UNFINISHED}", sealed)
+            Path(self.path, f"{name}{UNFINISHED}").replace(Path(self.path, name))
+        else:
+            self.write_raw(name, sealed)
+        return True
+
+    def read_start(self, name: str) -> bytes:
+        """Read the first bytes of a file, enough for `find_key_id`; nothing if the file no longer exists."""
+        with _translate_errors(self.path):
+            try:
+                return bytes(self.fs.cat_file(f"{self.path}/{name}", end=HEAD_BYTES))
+            except FileNotFoundError:
+                return b""
 
     def write_raw(self, name: str, content: bytes) -> None:
         """Write a file that is encrypted already."""

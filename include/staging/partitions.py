@@ -107,6 +107,17 @@ class Staging:
         self._sealer, self._redactor = sealer, redactor or Redactor()
         self._fs, self._root = fsspec.core.url_to_fs(root, **(options or {}))
 
+    @property
+    def key_id(self) -> str:
+        """Id of the key under which files are encrypted."""
+        return self._sealer.current
+
+    def walk(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield every folder with files: its path below the root, and the names of its files."""
+        for path, _, names in self._fs.walk(self._root):
+            if names:
+                yield path.removeprefix(self._root).strip("/"), sorted(names)
+
     def folder(self, path: str) -> Folder:
         """Return the folder at a path below the root; the first write creates it."""
         return Folder(self._fs, self._root, path, self._sealer, self._redactor)

@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -17,13 +18,14 @@ import sqlalchemy as sa
 from include.connection import Connection
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
-from include.control.grants import Grants
+from include.control.grants import Grants, count_by_key, reseal
 from include.errors import AuthenticationError, ConfigurationError
 from include.extract.session import Request, VendorSession
+from include.keys.keyring import Keyring
 from include.vendors import named
 from include.warehouse import schema
 from tests.conftest import Database, connect
-from tests.firm_keys import KEYRING
+from tests.firm_keys import KEYRING, write_keyring
 from tests.running_sandbox import Sandbox, run_sandbox
 
 NITROGEN = named("nitrogen")
@@ -114,6 +116,38 @@ def test_tokens_are_sealed_in_the_table(grants: Grants, database: Database) -> N
         [row] = database.rows("select * from control.refresh_token")
         assert [secret for secret in secrets if secret in json.dumps(row, default=str)] == []
         assert KEYRING.sealer.open(row["sealed"], "refresh_token:somebody:an advisor") == vendor.newest
+
+
+def test_tokens_are_encrypted_again_so_that_the_old_key_can_be_removed(grants: Grants, engine: sa.Engine) -> None:
+    vendor = Vendors()
+    grants.exchange("an advisor", vendor.exchange)
+    new = Keyring.parse(f"seal:next:{64 * '7'}", ("seal",)).sealer
+    both = Keyring.parse(f"{write_keyring()} seal:next:{64 * '7'}").sealer
+    with pytest.raises(ConfigurationError, match="not in the keyring"):
+        reseal(engine, new)
+    assert count_by_key(engine) == {"test": 1}
+    assert (reseal(engine, both), reseal(engine, both)) == (1, 0)
+    assert count_by_key(engine) == {"next": 1}
+    replace(grants, sealer=new).exchange("an advisor", vendor.exchange)
+    assert vendor.reused == []
+
+
+def test_token_that_is_being_exchanged_is_waited_for(grants: Grants, engine: sa.Engine) -> None:
+    both = Keyring.parse(f"{write_keyring()} seal:next:{64 * '7'}").sealer
+    grants.exchange("an advisor", lambda token: ("second", ""))
+    with ThreadPoolExecutor(1) as pool:
+
+        def exchange(token: str) -> tuple[str, str]:
+            resealing.append(pool.submit(reseal, engine, both))
+            time.sleep(0.3)
+            return "third", ""
+
+        resealing: list[Future[int]] = []
+        grants.exchange("an advisor", exchange)
+        assert resealing[0].result(60) == 1
+    tokens: list[str] = []
+    replace(grants, sealer=both).exchange("an advisor", lambda token: (tokens.append(token) or "fourth", ""))
+    assert tokens == ["third"]
 
 
 def test_nothing_shows_a_token(grants: Grants) -> None:

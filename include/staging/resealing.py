@@ -1,0 +1,67 @@
+"""Encrypt the whole files of the staging folder again under the current staging key, so that an earlier key can be removed.
+
+These are manifests, dead letters, validation results and signed documents. Parquet parts have keys of their own, which a manifest holds, so
+they stay as they are. A file that is under the current key already is left alone: the work continues where an earlier run stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+from include.errors import FatalError
+from include.keys.sealer import find_key_id
+from include.staging.files import UNFINISHED
+from include.staging.partitions import Staging
+
+log = logging.getLogger(__name__)
+
+_LOG_EVERY = 1_000
+
+
+def count(staging: Staging) -> Counter[str]:
+    """Count the whole files by the id of the key that they are encrypted under."""
+    return Counter(key_id for _, _, key_id in _iterate(staging))
+
+
+def reseal(staging: Staging) -> int:
+    """Encrypt every file that is under an earlier key again; return their number. Only one file is in memory at a time.
+
+    A reader sees either the old or the new file. A file that a writer replaces meanwhile is left as the writer wrote it.
+
+    Raises:
+        ConfigurationError: The key of a file is not in the keyring.
+        FatalError: Files were altered or moved; all others are encrypted again.
+    """
+    done, broken = 0, list[str]()
+    for place, name, key_id in _iterate(staging):
+        if key_id == staging.key_id:
+            continue
+        folder = staging.folder(place)
+        try:
+            done += folder.reseal(name)
+        except FileNotFoundError:
+            continue  # deleted meanwhile
+        except FatalError as error:
+            if type(error) is not FatalError:
+                raise
+            broken.append(f"{place}/{name}")
+        if done and done % _LOG_EVERY == 0:
+            log.info("%s files are encrypted again", f"{done:,}")
+    if broken:
+        raise FatalError(
+            "Files of the staging folder were altered or moved, and stay under the earlier key",
+            files=len(broken), first=broken[0],
+        )  # fmt: skip
+    return done
+
+
+def _iterate(staging: Staging) -> Iterator[tuple[str, str, str]]:
+    """Yield the whole files as (folder below the root, name, key id)."""
+    for place, names in staging.walk():
+        for name in names:
+            if name.endswith(UNFINISHED):
+                continue
+            if key_id := find_key_id(staging.folder(place).read_start(name)):
+                yield place, name, key_id
