@@ -70,6 +70,11 @@ def mask_digits(value: object) -> object:
     return f"*****{match[1]}" if match else mask_values(value)
 
 
+def has_hash(text: str) -> bool:
+    """Return whether a text is a hash, or has one as a part between colons or quotes."""
+    return _HASH.search(text) is not None
+
+
 class Redactor:
     """Hash and mask sensitive values.
 

@@ -9,6 +9,8 @@ external keys: see `control.first_hash`. The audit trail: its chain forbids a ch
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -17,10 +19,9 @@ from include.canonical import ENTITIES
 from include.errors import ConfigurationError
 from include.keys import register
 from include.keys.keyring import Keyring
-from include.sensitive import Redactor
+from include.sensitive import Redactor, has_hash
 
 _BATCH = 10_000
-_PATTERN = r"(^|[:\"])[0-9a-f]{64}(~[0-9]+)?([:\"]|$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,9 @@ def list_places() -> list[Place]:
 
 def count(engine: sa.Engine) -> dict[str, int]:
     """Count the rows with hashes, by column."""
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         _disable_timeouts(connection)
-        query = "select count(*) from {}"
-        return {str(place): connection.scalar(sa.text(query.format(_select(place)))) or 0 for place in list_places()}
+        return {str(place): _count(connection, place) for place in list_places()}
 
 
 def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
@@ -106,19 +106,20 @@ def _disable_timeouts(connection: sa.Connection) -> None:
     connection.execute(sa.text("set local transaction_timeout = 0"))
 
 
-def _select(place: Place) -> str:
-    text = f"{place.column}::text"
-    return f"{place.table} where {place.where} and length({text}) >= 64 and {text} ~ '{_PATTERN}'"
+def _count(connection: sa.Connection, place: Place) -> int:
+    column = f"{place.column}::text"
+    query = f"select {column} as text, count(*) from {place.table} where {place.where} and length({column}) >= 64 group by 1"  # noqa: S608
+    with connection.execution_options(yield_per=_BATCH).execute(sa.text(query)) as texts:
+        return sum(rows for text, rows in texts if has_hash(text))
 
 
 def _lift(connection: sa.Connection, place: Place, redactor: Redactor) -> int:
     """Lift the hashes of a column; return the number of changed rows. Each distinct text is lifted once."""
-    query = f"select distinct {place.column}::text from {_select(place)}"  # noqa: S608
-    _fill(connection, query, redactor)
-    update = f'update {place.table} t set {place.column} = l.new::{place.type} from lifted l where t.{place.column}::text = l.old collate "C"'  # noqa: S608
-    changed = connection.execute(sa.text(f"{update} and {place.where}")).rowcount
-    connection.execute(sa.text("drop table lifted"))
-    return changed
+    column = f"{place.column}::text"
+    query = f"select distinct {column} from {place.table} where {place.where} and length({column}) >= 64"  # noqa: S608
+    update = f'update {place.table} set {place.column} = new::{place.type} from lifted where {column} = old collate "C"'  # noqa: S608
+    with _lifted(connection, query, redactor):
+        return connection.execute(sa.text(f"{update} and {place.where}")).rowcount
 
 
 def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
@@ -127,31 +128,35 @@ def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
         sa.text("select exists (select from control.crm_state) or exists (select from control.crm_job)")
     ):
         return
-    parts = "regexp_split_to_table(source_key, ':') part"
-    _fill(connection, f"select distinct part from warehouse.source_key, {parts} where part ~ '{_PATTERN}'", redactor)  # noqa: S608
-    connection.execute(
-        sa.text("update control.first_hash f set current_hash = l.new from lifted l where f.current_hash = l.old")
+    query = (
+        "select distinct part from warehouse.source_key, string_to_table(source_key, ':') part where length(part) >= 64"
     )
-    connection.execute(
-        sa.text("""
-        insert into control.first_hash (first_hash, current_hash)
-        select old, new from lifted l where not exists (select from control.first_hash f where f.current_hash = l.new)
-        """)
-    )
-    connection.execute(sa.text("drop table lifted"))
+    with _lifted(connection, query, redactor):
+        connection.execute(
+            sa.text("update control.first_hash set current_hash = new from lifted where current_hash = old")
+        )
+        connection.execute(
+            sa.text("""
+            insert into control.first_hash (first_hash, current_hash)
+            select old, new from lifted where not exists (select from control.first_hash where current_hash = new)
+            """)
+        )
 
 
-def _fill(connection: sa.Connection, query: str, redactor: Redactor) -> None:
-    """Create the temporary table `lifted` with each text of a query and the text with its hashes lifted, in batches."""
+@contextmanager
+def _lifted(connection: sa.Connection, query: str, redactor: Redactor) -> Iterator[None]:
+    """Provide the temporary table `lifted`: the texts of a query that have hashes to lift, and the lifted texts. It is filled in batches."""
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor, driver.cursor(name="texts") as texts:
-        cursor.execute(
-            'create temporary table lifted (old text collate "C" primary key, new text collate "C") on commit drop'
-        )
+        cursor.execute('create temporary table lifted (old text collate "C" primary key, new text collate "C")')
         texts.execute(query)
         while batch := texts.fetchmany(_BATCH):
+            pairs = ((old, redactor.lift(old)) for (old,) in batch)
             with cursor.copy("copy lifted from stdin") as copy:
-                for (old,) in batch:
-                    copy.write_row((old, redactor.lift(old)))
+                for pair in pairs:
+                    if pair[0] != pair[1]:
+                        copy.write_row(pair)
         cursor.execute("analyze lifted")
+        yield
+        cursor.execute("drop table lifted")
