@@ -5,15 +5,18 @@ Each command reads the environment variables listed beside it, because secrets d
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASSWORD for MIGRATE, LOAD, READ, LISTENER, GATEWAY, API and WEB
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
+python -m include.cli receiving-key   TRIBUTARY_KEYS
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
+python -m include.cli show-message ID  TRIBUTARY_LOAD_URL, TRIBUTARY_KEYS
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import os
 import sys
@@ -64,6 +67,12 @@ def _generate_keys(_: argparse.Namespace) -> None:
     print(generate(datetime.now(UTC).date().isoformat()))
 
 
+def _print_receiving_key(_: argparse.Namespace) -> None:
+    from include.keys.keyring import Keyring
+
+    print(Keyring.parse(_setting("TRIBUTARY_KEYS"), ("inbox",)).receiving_key.text)
+
+
 def _add_keys(_: argparse.Namespace) -> None:
     from include.keys import register
     from include.keys.keyring import Keyring
@@ -104,6 +113,20 @@ def _show_file(arguments: argparse.Namespace) -> None:
     options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
     for line in read_lines(Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options), arguments.path):
         print(line)
+
+
+def _show_message(arguments: argparse.Namespace) -> None:
+    from include.control import inbox
+    from include.keys.keyring import Keyring
+    from include.warehouse import schema
+
+    if not arguments.id.isdecimal():
+        raise ConfigurationError("The id of a message is a number", id=arguments.id)
+    keyring, engine = (
+        Keyring.parse(_setting("TRIBUTARY_KEYS"), ("inbox",)),
+        schema.engine(_database("TRIBUTARY_LOAD_URL")),
+    )
+    print(inbox.read_body(engine, keyring.inbox, int(arguments.id), getpass.getuser()).decode(errors="replace"))
 
 
 def _verify_audit(_: argparse.Namespace) -> None:
@@ -167,16 +190,22 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "create-roles": (_create_roles, "create the database roles, or set their passwords"),
     "migrate": (_migrate, "migrate the database schema to the newest version"),
     "generate-keys": (_generate_keys, "print a new keyring of random keys"),
+    "receiving-key": (_print_receiving_key, "print the half of the inbox key that the gateway and the triggerer get"),
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
+    "show-message": (
+        _show_message,
+        "decrypt a message of the inbox and print it; the audit trail records who opened it",
+    ),
 }
 ARGUMENTS = {
     "check-restore": {
         "path": "output of `pgbackrest info --output=json`",
         "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
     },
+    "show-message": {"id": "the column inbox_id of control.inbox"},
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""

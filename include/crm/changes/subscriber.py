@@ -36,6 +36,7 @@ from include.crm.changes.records import Records
 from include.crm.changes.refresh import EVENT, Plan, refresh
 from include.crm.salesforce import CLIENT, VENDOR, SalesforceSession
 from include.errors import AuthenticationError, ConfigurationError, FatalError, SchemaDrift, TargetUnavailable
+from include.keys.inbox import ReceivingKey
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -79,7 +80,12 @@ class InvalidCursor(Exception):
 
 
 async def listen(
-    engine: sa.Engine, connection: Connection, plan: Plan, on_changes: OnChanges, topics: Sequence[Topic] = TOPICS
+    engine: sa.Engine,
+    connection: Connection,
+    plan: Plan,
+    on_changes: OnChanges,
+    key: ReceivingKey,
+    topics: Sequence[Topic] = TOPICS,
 ) -> None:
     """Subscribe to topics until cancelled. After an error, record it with the topic (`control.crm_topic`) and retry.
 
@@ -89,6 +95,7 @@ async def listen(
             `https://api.pubsub.salesforce.com:7443`.
         plan: Plans the runs for a refresh event.
         on_changes: Called with the topic and the number of new changes, if there are any.
+        key: Encrypts events that can't be decoded, for the inbox.
         topics: The topics.
 
     Raises:
@@ -97,7 +104,7 @@ async def listen(
     channel = _open(connection.extra.get("pubsub", ""))
     async with channel, asyncio.TaskGroup() as subscriptions:
         for topic in topics:
-            subscriptions.create_task(_Subscription(engine, connection, plan, on_changes, topic, channel).run())
+            subscriptions.create_task(_Subscription(engine, connection, plan, on_changes, key, topic, channel).run())
 
 
 def _open(url: str) -> Any:
@@ -112,9 +119,16 @@ class _Subscription:
     """The subscription to one topic."""
 
     def __init__(
-        self, engine: sa.Engine, connection: Connection, plan: Plan, on_changes: OnChanges, topic: Topic, channel: Any
+        self,
+        engine: sa.Engine,
+        connection: Connection,
+        plan: Plan,
+        on_changes: OnChanges,
+        key: ReceivingKey,
+        topic: Topic,
+        channel: Any,
     ) -> None:
-        self._engine, self._plan, self._on_changes = engine, plan, on_changes
+        self._engine, self._plan, self._on_changes, self._key = engine, plan, on_changes, key
         self._topic, self._channel = topic, channel
         self._calls = CallLog(engine, VENDOR, topic.sobject, "changes")
         self._session = SalesforceSession(connection, self._calls)
@@ -261,7 +275,7 @@ class _Subscription:
     ) -> None:
         new = await asyncio.to_thread(
             store.store_changes, self._engine, self._topic.name, changes,
-            replay_id=replay_id, received_at=received_at, on_event=self._on_event, unread=unread,
+            replay_id=replay_id, received_at=received_at, on_event=self._on_event, unread=unread, key=self._key,
         )  # fmt: skip
         if new:
             self._on_changes(self._topic.name, new)

@@ -20,6 +20,7 @@ from include.pipeline.refresh import plan_refresh
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.crm.conftest import SECRET
+from tests.firm_keys import KEYRING, register_inbox_key
 from tests.running_sandbox import Sandbox, run_sandbox
 
 DATA = "/services/data/v66.0"
@@ -38,6 +39,7 @@ class Subscription:
 
     def __post_init__(self) -> None:
         self.engine = schema.engine(self.database.url())
+        register_inbox_key(self.database)
         self.listener = schema.engine(self.database.url("tributary_listener"))  # the triggerer's role
         self.admin("consumers", client_id="tributary", client_secret=SECRET, username="load@tributary.example")
         self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
@@ -122,7 +124,14 @@ class Subscription:
         async def run() -> None:
             started.append(asyncio.current_task())  # type: ignore[arg-type]
             with contextlib.suppress(asyncio.CancelledError):
-                await listen(self.listener, self.connection, plan_refresh, lambda *each: messages.append(each), topics)
+                await listen(
+                    self.listener,
+                    self.connection,
+                    plan_refresh,
+                    lambda *each: messages.append(each),
+                    KEYRING.receiving_key,
+                    topics,
+                )
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
         thread.start()
