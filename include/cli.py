@@ -7,7 +7,7 @@ python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
 python -m include.cli receiving-key   TRIBUTARY_KEYS
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
-python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS; TRIBUTARY_STAGING_ROOT and _OPTIONS may be empty
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli show-message ID  TRIBUTARY_LOAD_URL, TRIBUTARY_KEYS
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
@@ -24,9 +24,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError, DataQualityError, TributaryError
+
+if TYPE_CHECKING:
+    from include.keys.keyring import Keyring
+    from include.staging.partitions import Staging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,7 +101,8 @@ def _check_restore(arguments: argparse.Namespace) -> None:
         if marked is None
         else f"Stale refresh tokens: {marked}. Syncs wait for a read-back."
     )
-    if problems := check.check(engine, keyring, fingerprint):
+    staging = _staging(keyring) if os.environ.get("TRIBUTARY_STAGING_ROOT") else None
+    if problems := check.check(engine, keyring, fingerprint, staging):
         print("\n".join(problems))
         raise DataQualityError(
             "The restored database is not as it was; start nothing on it, and restore again", problems=len(problems)
@@ -107,12 +113,17 @@ def _check_restore(arguments: argparse.Namespace) -> None:
 def _show_file(arguments: argparse.Namespace) -> None:
     from include.keys.keyring import Keyring
     from include.staging.lines import read_lines
-    from include.staging.partitions import Staging
 
     keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
-    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
-    for line in read_lines(Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options), arguments.path):
+    for line in read_lines(_staging(keyring), arguments.path):
         print(line)
+
+
+def _staging(keyring: Keyring) -> Staging:
+    from include.staging.partitions import Staging
+
+    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
+    return Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options)
 
 
 def _show_message(arguments: argparse.Namespace) -> None:

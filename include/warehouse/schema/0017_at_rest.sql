@@ -46,3 +46,12 @@ grant execute on function control.push(text, text, bytea, text, text, text, byte
 truncate control.answer, control.known_answer;
 alter table control.answer add constraint is_sealed check (substr(rows, 1, 4) = 'TRB1');
 alter table control.known_answer add constraint is_sealed check (substr(rows, 1, 4) = 'TRB1');
+
+-- The manifest of a partition, so that each later reader notices if the partition was altered or exchanged by someone who has the staging
+-- key. The audit trail has it as well, in its chain.
+alter table control.ledger add column manifest_hash text;
+comment on column control.ledger.manifest_hash is 'SHA-256 of the partition''s manifest; null for Salesforce, and in rows of earlier versions';
+drop trigger audit on control.ledger;
+create trigger audit after insert on control.ledger for each row when (new.stage = 'load')
+    execute function control.audit_row('data.loaded', '', 'vendor table_name business_date',
+        'ledger_id run_id pull_id pulled entity produced inserted updated unchanged superseded withdrawn dead manifest_hash');
