@@ -34,6 +34,7 @@ from include.crm.changes.decoding import (
 )
 from include.crm.changes.records import Records
 from include.crm.changes.refresh import EVENT, Plan, refresh
+from include.crm.changes.stored import find_stored
 from include.crm.salesforce import CLIENT, VENDOR, SalesforceSession
 from include.errors import AuthenticationError, ConfigurationError, FatalError, SchemaDrift, TargetUnavailable
 from include.keys.inbox import ReceivingKey
@@ -131,7 +132,7 @@ class _Subscription:
         self._engine, self._plan, self._on_changes, self._key = engine, plan, on_changes, key
         self._topic, self._channel = topic, channel
         self._calls = CallLog(engine, VENDOR, topic.sobject, "changes")
-        self._session = SalesforceSession(connection, self._calls)
+        self._connection, self._session = connection, SalesforceSession(connection, self._calls)
         self._records = Records(self._session, topic.sobject)
         self._kinds: dict[str, str] = {}
         self._schemas: dict[str, EventSchema] = {}
@@ -294,12 +295,13 @@ class _Subscription:
                 raise _translate(error.code(), error.trailing_metadata()) from error
             if self._topic.sobject:
                 self._kinds = await asyncio.to_thread(self._records.describe)
-            schema = self._schemas[schema_id] = EventSchema(answer.schema_json, self._kinds)
+            stored = find_stored(self._connection, self._topic.sobject or EVENT)
+            schema = self._schemas[schema_id] = EventSchema(answer.schema_json, self._kinds, stored)
             self._names = _list_names(schema, self._topic)
         return self._schemas[schema_id]
 
     async def _find_names(self) -> None:
-        """Read the topic's current schema, and store its field names, which are the fields that queries read."""
+        """Read the topic's current schema. Set the names of the fields that queries read: those whose values are stored."""
         request = api.MESSAGES["TopicRequest"](topic_name=self._topic.name)
         try:
             answer = await self._method("GetTopic", self._channel.unary_unary)(request, metadata=self._metadata)

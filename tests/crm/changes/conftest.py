@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,11 @@ from tests.firm_keys import KEYRING, register_inbox_key
 from tests.running_sandbox import Sandbox, run_sandbox
 
 DATA = "/services/data/v66.0"
+LISTED = {
+    "Account": ["LastName"],
+    "Contact": ["Email", "FirstName", "MailingCity", "Phone", "Title"],
+}
+"""The fields whose values the firm of the tests stores, beside those that Tributary uses."""
 OBJECTS = ["Account", "Contact", "Opportunity"]
 ACCOUNTS, CONTACTS, DEALS, REFRESHES = (topic.name for topic in TOPICS)
 
@@ -45,7 +51,7 @@ class Subscription:
         self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
         self.admin("change_data_capture", objects=OBJECTS)
         connection = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
-        extra = connection["extra"] | {"grant": "client_credentials"}
+        extra = connection["extra"] | {"grant": "client_credentials", "change_fields": json.dumps(LISTED)}
         self.connection = Connection(connection["host"], "tributary", SECRET, extra)
         self.http = httpx.Client(base_url=self.sandbox.org_url, headers=self.log_in("person"), timeout=20)
 
