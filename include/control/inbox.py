@@ -7,6 +7,7 @@ name as its payload. It may be lost or arrive twice, so it contains no data: a l
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -47,8 +48,8 @@ on conflict (sender, content_hash) do update set copies = known.copies + 1, last
 
 _READ_BODY = sa.text("select sender, body, content_hash from control.inbox where inbox_id = :inbox_id")
 _FIND_CLEAR = sa.text("""
-select inbox_id, sender, body, content_hash from control.inbox
-where key_fingerprint is null and body <> '' order by inbox_id limit 100
+select inbox_id, sender, body, content_hash, processed_at is null as is_pending from control.inbox
+where key_fingerprint is null and body <> '' order by processed_at is not null, inbox_id limit 100
 """)
 _REPLACE_CLEAR = sa.text("""
 update control.inbox set body = :body, content_hash = :content_hash
@@ -134,12 +135,20 @@ def _seal(delivery: Delivery, key: ReceivingKey) -> dict[str, object]:
     }
 
 
-def seal_clear(engine: sa.Engine, key: ReceivingKey) -> int:
-    """Seal the bodies that an earlier version stored in clear text; return their number. Their plain hashes become keyed.
+def seal_clear(engine: sa.Engine, key: ReceivingKey, *, budget_s: float = 60.0) -> int:
+    """Seal the bodies that an earlier version stored in clear text, the pending ones first. Their plain hashes become keyed.
 
     If the same body was received again since the upgrade, the hash of the older row also covers its id, because it must be unique.
+
+    Args:
+        engine: The control database.
+        key: Seals the bodies.
+        budget_s: Time limit in seconds for bodies that were processed already; the next call seals more of them.
+
+    Returns:
+        Number of bodies sealed.
     """
-    done = 0
+    done, deadline = 0, time.monotonic() + budget_s
     while True:
         with engine.begin() as connection:
             rows = connection.execute(_FIND_CLEAR).all()
@@ -156,7 +165,7 @@ def seal_clear(engine: sa.Engine, key: ReceivingKey) -> int:
                     if connection.execute(_REPLACE_CLEAR, values).rowcount:
                         break
         done += len(rows)
-        if not rows:
+        if not rows or (time.monotonic() > deadline and not rows[-1].is_pending):
             return done
 
 

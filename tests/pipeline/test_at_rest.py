@@ -172,6 +172,18 @@ def test_clear_bodies_are_sealed_and_then_drained(box: Inbox) -> None:
     assert box.statuses() == {"e1": "completed", "e2": "completed"}
 
 
+def test_pending_clear_bodies_are_sealed_first_and_the_rest_within_the_time(box: Inbox) -> None:
+    for n in range(120):
+        put_clear(box, {"n": n}, f"old {n}")
+    box.database.do("update control.inbox set processed_at = now() where inbox_id <= 110")
+
+    assert inbox.seal_clear(box.engine, KEY, budget_s=0.0) == 100
+
+    clear = "select count(*) filter (where processed_at is null) from control.inbox where key_fingerprint is null"
+    assert box.database.value(clear) == 0
+    assert [inbox.seal_clear(box.engine, KEY, budget_s=0.0) for _ in range(2)] == [20, 0]
+
+
 def test_copy_of_a_body_that_was_stored_in_clear_text_is_still_a_copy(box: Inbox) -> None:
     put_clear(box, body("e1", LIFE), "a")
     inbox.seal_clear(box.engine, KEY)
