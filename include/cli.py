@@ -5,18 +5,21 @@ Each command reads the environment variables listed beside it, because secrets d
 python -m include.cli create-roles    TRIBUTARY_ADMIN_URL; TRIBUTARY_<ROLE>_PASSWORD for MIGRATE, LOAD, READ, LISTENER, GATEWAY, API and WEB
 python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
+python -m include.cli receiving-key   TRIBUTARY_KEYS
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli rotate-hash-key [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli reseal-tokens [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli reseal-files [--dry-run]   TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
-python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS; TRIBUTARY_STAGING_ROOT and _OPTIONS may be empty
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
+python -m include.cli show-message ID  TRIBUTARY_LOAD_URL, TRIBUTARY_KEYS
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import logging
 import os
@@ -73,6 +76,12 @@ def _generate_keys(_: argparse.Namespace) -> None:
     from include.keys.keyring import generate
 
     print(generate(datetime.now(UTC).date().isoformat()))
+
+
+def _print_receiving_key(_: argparse.Namespace) -> None:
+    from include.keys.keyring import Keyring
+
+    print(Keyring.parse(_setting("TRIBUTARY_KEYS"), ("inbox",)).receiving_key.text)
 
 
 def _add_keys(_: argparse.Namespace) -> None:
@@ -154,7 +163,8 @@ def _check_restore(arguments: argparse.Namespace) -> None:
         if marked is None
         else f"Stale refresh tokens: {marked}. Syncs wait for a read-back."
     )
-    if problems := check.check(engine, keyring, fingerprint):
+    staging = _open_staging() if os.environ.get("TRIBUTARY_STAGING_ROOT") else None
+    if problems := check.check(engine, keyring, fingerprint, staging):
         print("\n".join(problems))
         raise DataQualityError(
             "The restored database is not as it was; start nothing on it, and restore again", problems=len(problems)
@@ -167,6 +177,20 @@ def _show_file(arguments: argparse.Namespace) -> None:
 
     for line in read_lines(_open_staging(), arguments.path):
         print(line)
+
+
+def _show_message(arguments: argparse.Namespace) -> None:
+    from include.control import inbox
+    from include.keys.keyring import Keyring
+    from include.warehouse import schema
+
+    if not arguments.id.isdecimal():
+        raise ConfigurationError("The id of a message is a number", id=arguments.id)
+    keyring, engine = (
+        Keyring.parse(_setting("TRIBUTARY_KEYS"), ("inbox",)),
+        schema.engine(_database("TRIBUTARY_LOAD_URL")),
+    )
+    print(inbox.read_body(engine, keyring.inbox, int(arguments.id), getpass.getuser()).decode(errors="replace"))
 
 
 def _verify_audit(_: argparse.Namespace) -> None:
@@ -230,6 +254,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "create-roles": (_create_roles, "create the database roles, or set their passwords"),
     "migrate": (_migrate, "migrate the database schema to the newest version"),
     "generate-keys": (_generate_keys, "print a new keyring of random keys"),
+    "receiving-key": (_print_receiving_key, "print the half of the inbox key that the gateway and the triggerer get"),
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
     "rotate-hash-key": (_rotate_hash_key, "lift the stored hashes to the keyring's new hash key, and register the key"),
     "reseal-tokens": (_reseal_tokens, "encrypt refresh tokens again under the newest seal key"),
@@ -237,6 +262,10 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
+    "show-message": (
+        _show_message,
+        "decrypt a message of the inbox and print it; the audit trail records who opened it",
+    ),
 }
 ARGUMENTS = {
     "check-restore": {
@@ -246,6 +275,7 @@ ARGUMENTS = {
     "rotate-hash-key": {"--dry-run": "only count the rows with hashes"},
     "reseal-tokens": {"--dry-run": "only count the refresh tokens by key"},
     "reseal-files": {"--dry-run": "only count the files by key"},
+    "show-message": {"id": "the column inbox_id of control.inbox"},
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""

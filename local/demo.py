@@ -20,7 +20,7 @@ import requests
 from include import business_dates
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
-from include.keys import keyring
+from include.keys import keyring, register
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from local import airflow, supervisor
@@ -133,6 +133,7 @@ class Demo:
             say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
             airflow_start = pool.submit(airflow.start, environment, self.processes)
             schema.migrate(urls["tributary_migrate"])
+            _register_keys(urls["tributary_load"], settings["keys"])
             airflow_start.result()
         supervisor.start(self.processes, postgres)
         api = AirflowApi(
@@ -324,6 +325,13 @@ class Demo:
         log = processes.log("sandbox")
         last = (log.read_text().splitlines() or [""])[-1]
         raise TargetUnavailable("The sandbox did not start; see its log", last_line=last, log=log)
+
+
+def _register_keys(load_url: str, keys: str) -> None:
+    """Register the keys before the gateway starts, so that it accepts deliveries at once."""
+    engine = schema.engine(load_url)
+    register.check(engine, keyring.Keyring.parse(keys))
+    engine.dispose()
 
 
 def _close_day(url: str) -> None:

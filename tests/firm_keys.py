@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from include.control.inbox import place_of
 from include.keys.keyring import PURPOSES, Key, Keyring
+
+if TYPE_CHECKING:
+    from tests.conftest import Database
 
 
 def write_keyring(secret: str = "only for tests", key_id: str = "test") -> str:
@@ -14,6 +20,21 @@ def write_keyring(secret: str = "only for tests", key_id: str = "test") -> str:
 
 
 KEYRING = Keyring.parse(write_keyring())
+
+
+def register_inbox_key(database: Database) -> None:
+    """Register the inbox key of `KEYRING`, as the first task of a firm does. Without it, no delivery is accepted."""
+    database.do(
+        "insert into control.key (purpose, key_id, fingerprint) values ('inbox', 'test', :fingerprint) on conflict do nothing",
+        fingerprint=KEYRING.receiving_key.fingerprint,
+    )
+
+
+def open_body(row: Mapping[str, Any]) -> bytes:
+    """Return the body of a row of `control.inbox` as it was received."""
+    return KEYRING.inbox.open(bytes(row["body"]), place_of(row["sender"], row["content_hash"]))
+
+
 GOLDEN = Keyring(
     [
         Key("hash", "golden", b"golden"),

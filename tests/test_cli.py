@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from include import cli
+from include.keys.keyring import Keyring
 from include.warehouse import schema
 from local.postgres import Postgres
 
@@ -77,7 +78,10 @@ def test_a_generated_keyring_is_registered_and_a_rotated_key_added(
     monkeypatch.setenv("TRIBUTARY_KEYS", f"{keyring} seal:next:{64 * '7'}")
     assert [cli.main(["add-keys"]) for _ in range(2)] == [0, 0]
 
-    first, second, third = capsys.readouterr().out.splitlines()
+    assert cli.main(["receiving-key"]) == 0
+
+    first, second, third, receiving = capsys.readouterr().out.splitlines()
     assert first.startswith("Registered: hash:")
     assert second == "Registered: seal:next"
     assert third == "Registered: nothing; all keys were registered before"
+    assert receiving == Keyring.parse(keyring).receiving_key.text

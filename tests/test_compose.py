@@ -24,6 +24,7 @@ import yaml
 from include import watchdog
 from include.gateway.api.records import MAX_BYTES
 from include.gateway.webhooks.senders import SENDERS
+from include.keys.keyring import PURPOSES
 from include.vendors import VENDORS
 from include.warehouse.schema import ROLES
 from local import airflow
@@ -139,7 +140,7 @@ def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
     # The API server's pages: identity review and signed documents. The triggerer listens to notifications and Salesforce.
     its_own = {
         "api-server": {f"AIRFLOW_CONN_TRIBUTARY_{name}" for name in ("DB", "STAGING", "KEYS")},
-        "triggerer": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_SALESFORCE"},
+        "triggerer": {"AIRFLOW_CONN_TRIBUTARY_DB", "AIRFLOW_CONN_SALESFORCE", "AIRFLOW_CONN_TRIBUTARY_KEYS"},
     }.get(name, set())
     assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"} | its_own
 
@@ -158,6 +159,15 @@ def test_the_triggerer_the_gateways_and_the_api_server_write_nothing_that_is_not
     for name in GATEWAYS:
         assert settings(name)["TRIBUTARY_GATEWAY_DATABASE"].startswith("postgresql://tributary_gateway:")
         assert settings(name)["TRIBUTARY_API_DATABASE"].startswith("postgresql://tributary_api:")
+
+
+def test_the_gateways_and_the_triggerer_can_encrypt_messages_and_decrypt_nothing() -> None:
+    for name in (*GATEWAYS, "triggerer"):
+        variables = set(re.findall(r"\$\{(TRIBUTARY_\w*KEYS?)\b", str(SERVICES[name]["environment"])))
+        assert variables == {"TRIBUTARY_RECEIVING_KEY"}, name
+    keys = re.search(r"for p in ([a-z ]+);", (ROOT / ".env.example").read_text())
+    assert keys is not None
+    assert {*keys[1].split(), "staging"} == {*PURPOSES}
 
 
 def test_every_gateway_has_every_sender_s_secrets_and_a_name_that_the_proxy_knows() -> None:

@@ -1,16 +1,20 @@
 """Store the responses that a fan-out has received so far. A fan-out that was killed resumes from them, even hours later.
 
-The stored rows are flat, and their sensitive fields are already tokens. They are deleted once the partition is complete. A response
-with an ETag is also stored for later runs, so that the vendor need not send an unchanged response again.
+The stored rows are flat, their sensitive fields are already tokens, and they are encrypted like the files of staging, for their place in
+the table. They are deleted once the partition is complete. A response with an ETag is also stored for later runs, so that the vendor need
+not send an unchanged response again.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
+
+from include.keys.sealer import Sealer
 
 _STORE = sa.text("""
 insert into control.answer (run_id, vendor, table_name, request_key, rows, answered_at)
@@ -29,11 +33,9 @@ where vendor = :vendor and table_name = :table_name and contract = :contract and
   and requested_at < clock_timestamp() - make_interval(secs => :rest_s)
 returning request_key, etag
 """)
-_STORE_UNCHANGED = sa.text("""
-insert into control.answer as kept (run_id, vendor, table_name, request_key, rows, answered_at)
-select :run_id, vendor, table_name, request_key, rows, :now from control.known_answer
+_READ_KNOWN = sa.text("""
+select rows from control.known_answer
 where vendor = :vendor and table_name = :table_name and request_key = :request_key and contract = :contract and etag = :etag
-on conflict (run_id, vendor, table_name, request_key) do update set rows = kept.rows
 """)
 # Delete responses that no run has requested for 30 days.
 _DELETE_UNUSED = sa.text("""
@@ -56,6 +58,7 @@ class Answers:
         run_id: The run.
         vendor: Name of the vendor.
         table_name: The table that the fan-out requests.
+        sealer: Encrypts the rows.
         contract: Hash of the table's declaration. A response stored under another hash is not used.
         clock: Returns the time at which a response is stored.
     """
@@ -64,6 +67,7 @@ class Answers:
     run_id: str
     vendor: str
     table_name: str
+    sealer: Sealer
     contract: str = ""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -90,11 +94,12 @@ class Answers:
             rows: The response's rows, as a JSON array.
             etag: The response's ETag. With an ETag, the response is also stored for later runs, in place of an earlier one.
         """
-        values = self._values | {"request_key": request_key, "rows": rows, "now": self.clock()}
         with self.engine.begin() as connection:
             if etag:
-                connection.execute(_STORE_WITH_ETAG, values | {"contract": self.contract, "etag": etag})
-            connection.execute(_STORE, values)
+                sealed = self.sealer.seal_file(rows, self._known_place(request_key, etag))
+                values = {"request_key": request_key, "rows": sealed, "contract": self.contract, "etag": etag}
+                connection.execute(_STORE_WITH_ETAG, self._values | values)
+            self._store(connection, request_key, rows)
 
     def take_etags(self, keys: Collection[str]) -> dict[str, str]:
         """Return the ETags of responses that earlier runs stored, by request key.
@@ -107,21 +112,22 @@ class Answers:
 
     def keep_known(self, request_key: str, etag: str) -> bool:
         """Store for this run the response that an earlier run stored with this ETag; return False if it is no longer stored."""
-        values = self._values | {
-            "request_key": request_key,
-            "etag": etag,
-            "contract": self.contract,
-            "now": self.clock(),
-        }
+        values = self._values | {"request_key": request_key, "etag": etag, "contract": self.contract}
         with self.engine.begin() as connection:
-            return connection.execute(_STORE_UNCHANGED, values).rowcount == 1
+            known = connection.scalar(_READ_KNOWN, values)
+            if known is None:
+                return False
+            rows = self.sealer.open_file(bytes(known), self._known_place(request_key, etag))
+            self._store(connection, request_key, rows)
+            return True
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the rows of this run's responses in the order of the request keys, as JSON arrays of up to 500 responses each."""
-        query = sa.text(f"select rows from control.answer where {_OF} order by request_key")  # noqa: S608
+        query = sa.text(f"select request_key, rows from control.answer where {_OF} order by request_key")  # noqa: S608
         with self.engine.connect().execution_options(stream_results=True) as connection:
-            for some in connection.execute(query, self._values).scalars().partitions(_PIECE):
-                inner = (bytes(rows).strip()[1:-1] for rows in some)
+            for some in connection.execute(query, self._values).partitions(_PIECE):
+                opened = (self.sealer.open_file(bytes(row.rows), self._place(row.request_key)) for row in some)
+                inner = (rows.strip()[1:-1] for rows in opened)
                 yield b"[" + b",".join(each for each in inner if each) + b"]"
 
     def forget(self) -> None:
@@ -132,6 +138,17 @@ class Answers:
         with self.engine.begin() as connection:
             connection.execute(sa.text(f"delete from control.answer where {_OF}"), self._values)  # noqa: S608
             connection.execute(_DELETE_UNUSED, self._values)
+
+    def _store(self, connection: sa.Connection, request_key: str, rows: bytes) -> None:
+        sealed = self.sealer.seal_file(rows, self._place(request_key))
+        values = {"request_key": request_key, "rows": sealed, "now": self.clock()}
+        connection.execute(_STORE, self._values | values)
+
+    def _place(self, request_key: str) -> str:
+        return json.dumps(["answer", self.run_id, self.vendor, self.table_name, request_key])
+
+    def _known_place(self, request_key: str, etag: str) -> str:
+        return json.dumps(["known_answer", self.vendor, self.table_name, request_key, self.contract, etag])
 
     @property
     def _values(self) -> dict[str, str]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from include.errors import BalanceError
-from include.staging.reference import partition_path
+from include.errors import BalanceError, FatalError
+from include.staging.reference import partition_path, split_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Pull:
         pulled: Kind of pull: `current`, `historical`, `selected` or `pushed`; see `include.staging.partitions.Manifest`.
         extracted_at: When the pull started.
         window_to: End of the pull's edit window; None if there was none.
+        manifest_hash: SHA-256 of the partition's manifest; None if the pull has no partition, as for Salesforce.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class Pull:
     pulled: str
     extracted_at: datetime
     window_to: datetime | None = None
+    manifest_hash: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -84,6 +86,11 @@ _FIND = sa.text("""
 select * from control.ledger
 where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and entity = :entity
   and business_date = :business_date and stage = :stage
+""")
+_MANIFEST_HASHES = sa.text("""
+select distinct manifest_hash from control.ledger
+where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and business_date = cast(:business_date as date)
+  and manifest_hash is not null
 """)
 # Earlier days for which the table was staged and the same run then loaded any table: some tables are loaded through another table.
 _LOADED_DAYS = """
@@ -139,6 +146,27 @@ def find(connection: sa.Connection, pull: Pull, stage: str, entity: str = "") ->
     """Return the row of a pull's step as a dict; empty if it was not recorded."""
     row = connection.execute(_FIND, asdict(pull) | {"entity": entity, "stage": stage}).mappings().first()
     return dict(row) if row else {}
+
+
+def require_manifest(engine: sa.Engine, path: str, manifest_hash: str) -> None:
+    """Compare a partition's manifest with the one that its steps recorded. The ledger can't be changed by the loading role.
+
+    Args:
+        engine: The database.
+        path: Path of the partition below the staging root.
+        manifest_hash: SHA-256 of the manifest that is there now.
+
+    Raises:
+        FatalError: It is not the manifest that was staged. Someone who has the staging key altered or exchanged the partition.
+    """
+    with engine.connect() as connection:
+        recorded = connection.scalars(_MANIFEST_HASHES, split_path(path)).all()
+    if any(each != manifest_hash for each in recorded):
+        raise FatalError(
+            "The partition is not the one that was staged: its manifest differs from the ledger. Investigate who changed it, then pull"
+            " it again",
+            partition=path,
+        )
 
 
 def find_last_window(engine: sa.Engine, vendor: str, table: str, now: datetime) -> datetime | None:

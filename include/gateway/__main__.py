@@ -24,7 +24,7 @@ from include.gateway.api import settings as api
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
 from include.gateway.connections import Limits, bound, limit_calls
-from include.gateway.settings import read_database, read_keyring
+from include.gateway.settings import read_database, read_keyring, read_receiving_key
 from include.gateway.webhooks.app import create_app
 from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
@@ -41,9 +41,11 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         engine = schema.engine(read_database())
+        read_receiving_key()  # fails the start if it is unreadable, like the settings below
         for sender in SENDERS:
             read_keyring(sender)  # an unreadable setting fails the start, not the first delivery
-        apps = Starlette(routes=[Mount("/webhooks", create_app(lambda: engine, SENDERS, read_keyring)), *_mount_api()])
+        webhooks = create_app(lambda: engine, SENDERS, read_keyring, read_receiving_key)
+        apps = Starlette(routes=[Mount("/webhooks", webhooks), *_mount_api()])
     except ConfigurationError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
@@ -78,7 +80,7 @@ def _mount_api() -> list[Mount]:
         return []
     engine, settings = schema.engine(url), api.read_settings()
     issuer = Issuer(settings)
-    return [Mount("/api/v1", create_api(lambda: engine, lambda: settings, lambda: issuer))]
+    return [Mount("/api/v1", create_api(lambda: engine, lambda: settings, lambda: issuer, read_receiving_key))]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Settings of a gateway that runs as its own process: environment variables, or files that they name.
 
 TRIBUTARY_GATEWAY_DATABASE       postgresql://tributary_gateway:...@host:5432/tributary
+TRIBUTARY_RECEIVING_KEY          the key that encrypts bodies; `python -m include.cli receiving-key` prints it
 <CONNECTION>_SECRETS             the sender's secrets, separated by spaces; <CONNECTION> is `Sender.connection` in upper case
 <CONNECTION>_NETWORKS            the sender's networks, separated by spaces; needed if its authenticity check uses networks
 
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 from include.contract.webhook import Sender
 from include.errors import ConfigurationError
 from include.gateway.webhooks.authenticity import Keyring
+from include.keys.inbox import ReceivingKey
 
 
 def read_keyring(sender: Sender) -> Keyring:
@@ -27,6 +29,17 @@ def read_keyring(sender: Sender) -> Keyring:
     """
     name = sender.connection.upper()
     return Keyring.of(read_setting(f"{name}_SECRETS"), read_setting(f"{name}_NETWORKS"))
+
+
+def read_receiving_key() -> ReceivingKey:
+    """Return the key that encrypts webhook bodies and pushed records.
+
+    Raises:
+        ConfigurationError: It is missing or malformed, or its file can't be read.
+    """
+    if not (text := read_setting("TRIBUTARY_RECEIVING_KEY")):
+        raise ConfigurationError("TRIBUTARY_RECEIVING_KEY is not set; `python -m include.cli receiving-key` prints it")
+    return ReceivingKey.parse(text)
 
 
 def read_database() -> str:

@@ -2,8 +2,9 @@
 
     hash       keyed hashes of sensitive values, made with all keys, one after the other
     seal       encryption of secrets that must be stored, such as refresh tokens
-    staging    encryption of the files of the staging folder: partitions, dead letters, signed documents
+    staging    encryption of the files of the staging folder (partitions, dead letters, signed documents) and of cached responses
     audit      the chain of HMACs over the audit trail
+    inbox      public-key encryption of the inbox: the gateway gets only the half that encrypts (`include.keys.inbox`)
 
 The text of a keyring lists keys as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. The last key of a purpose
 encrypts. The earlier ones only decrypt what was encrypted with them. Hash keys are never removed: see `include.sensitive`.
@@ -20,10 +21,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from include.errors import ConfigurationError
+from include.keys.inbox import Opener, ReceivingKey
 from include.keys.sealer import Sealer
 from include.sensitive import Redactor
 
-PURPOSES = ("hash", "seal", "staging", "audit")
+PURPOSES = ("hash", "seal", "staging", "audit", "inbox")
 _KEY = re.compile(r"([a-z]+):([A-Za-z0-9._-]{1,40}):([0-9a-f]{64})")
 
 
@@ -44,6 +46,8 @@ class Key:
     @property
     def fingerprint(self) -> str:
         """An HMAC that identifies the key without revealing it, 32 hex digits."""
+        if self.purpose == "inbox":
+            return ReceivingKey.derive(self.key_id, self.secret).fingerprint
         return hmac.new(self.secret, f"{self.purpose}:{self.key_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -93,16 +97,29 @@ class Keyring:
 
     @cached_property
     def staging(self) -> Sealer:
-        """Encrypts the files of the staging folder."""
+        """Encrypts the files of the staging folder and cached responses of vendors."""
         return self._make_sealer("staging")
 
     @property
     def audit(self) -> dict[str, bytes]:
         """The keys of the audit trail by key id, the current one last."""
-        return {key.key_id: key.secret for key in self.keys if key.purpose == "audit"}
+        return self._keys_of("audit")
+
+    @cached_property
+    def inbox(self) -> Opener:
+        """Decrypts the messages of the inbox."""
+        return Opener(self._keys_of("inbox"))
+
+    @cached_property
+    def receiving_key(self) -> ReceivingKey:
+        """The half of the current inbox key that encrypts."""
+        return ReceivingKey.derive(*list(self._keys_of("inbox").items())[-1])
 
     def _make_sealer(self, purpose: str) -> Sealer:
-        return Sealer({key.key_id: key.secret for key in self.keys if key.purpose == purpose})
+        return Sealer(self._keys_of(purpose))
+
+    def _keys_of(self, purpose: str) -> dict[str, bytes]:
+        return {key.key_id: key.secret for key in self.keys if key.purpose == purpose}
 
 
 def generate(key_id: str, purposes: Sequence[str] = PURPOSES) -> str:

@@ -42,6 +42,7 @@ from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
 from include.extract.pushed import MOST_REJECTED, expand
 from include.extract.whole_rows import WholeRowReader
+from include.keys.inbox import Opener
 from include.pipeline import plan, pull, vendor_day
 from include.pipeline.run import VendorRun
 from include.staging.partitions import FAULTS, Partition
@@ -136,7 +137,7 @@ def drain_pushes(declared: Vendor, vendor_run: VendorRun) -> int:
             [each] = deliveries
             error, outcome = None, None
             try:
-                partition, outcome = _stage_push(vendor_run, table, each.body)
+                partition, outcome = _stage_push(vendor_run, table, each.open(vendor_run.site.keyring.inbox))
                 partitions = [partition, *_stage_nested(vendor_run, table.name)]
                 vendor_day.validate(vendor_run, partitions, rows_only=True)
                 outcome = _with_refused(table, partition, outcome)
@@ -241,7 +242,7 @@ def _settle(vendor_run: VendorRun, deliveries: Sequence[Pending], deadline: floa
 def _load_rows(vendor_run: VendorRun, deliveries: Sequence[Pending]) -> _Batch:
     """Parse deliveries and load the rows that they contain into the warehouse; return the batch with the error of each delivery."""
     assert vendor_run.vendor.webhook is not None
-    batch = _parse(vendor_run.vendor, vendor_run.vendor.webhook, deliveries)
+    batch = _parse(vendor_run.vendor, vendor_run.vendor.webhook, deliveries, vendor_run.site.keyring.inbox)
     for table, rows in batch.rows.items():
         if rows:
             partitions = [_stage(vendor_run, table, rows, batch.errors), *_stage_nested(vendor_run, table)]
@@ -264,10 +265,10 @@ def _load_keys(vendor_run: VendorRun, batch: _Batch) -> dict[int, str | None]:
     return errors
 
 
-def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending]) -> _Batch:
+def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending], opener: Opener) -> _Batch:
     batch = _Batch({webhook.table: [], webhook.log: []})
     for each in deliveries:
-        body = load(each.body)
+        body = load(each.open(opener))
         receipt = {"@inbox_id": each.inbox_id, "@received_at": each.received_at.isoformat()}
         row = _pop(body, webhook.row) if webhook.row else None
         key = [part for part in (_find(body, fields) for fields in webhook.keys) if _is_key(part)]

@@ -54,7 +54,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
     """
     site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     table = vendor.table(table_name)
-    answers = Answers(site.engine, run.run_id, vendor.name, table_name, table.hash, site.clock)
+    answers = Answers(site.engine, run.run_id, vendor.name, table_name, site.keyring.staging, table.hash, site.clock)
     parent = vendor_run.open_staged(table.parent) if table.parent else None
     if span.is_pushed:
         answers.forget()  # responses stored by an earlier attempt may be stale

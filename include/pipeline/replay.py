@@ -125,7 +125,7 @@ def _plan_pulls(
 
     @cache  # many dead letters belong to one partition
     def find_window(path: str) -> tuple[str, str] | None:
-        return vendor_run.site.staging.open(path).manifest.window if table.pull == "window" else None
+        return vendor_run.site.open(path).manifest.window if table.pull == "window" else None
 
     known: list[dict[str, Any]] = []
     for each in dead_letters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Self
@@ -45,6 +45,20 @@ class Site:
     def redactor(self) -> Redactor:
         """Redactor of sensitive values, with the firm's hash key."""
         return self.keyring.redactor
+
+    def open(self, path: str) -> Partition:
+        """Open a partition, and compare its manifest with the ledger.
+
+        Raises:
+            FatalError: The partition is incomplete, or is not the one that was staged.
+        """
+        partition = self.staging.open(path)
+        ledger.require_manifest(self.engine, path, partition.manifest_hash)
+        return partition
+
+    def open_validated(self, paths: Iterable[str]) -> list[Partition]:
+        """Open the partitions that still exist and were validated; leave out the others. Raises the errors of `open`."""
+        return [self.open(path) for path in paths if self.staging.folder(path).has("faults.parquet")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +143,12 @@ class VendorRun:
     def open_staged(self, table: str) -> Partition | None:
         """Open the partition that this run staged for a table; None if it did not stage the table."""
         path = ledger.find_staged_partition(self.site.engine, self.run.run_id, self.vendor.name, table)
-        return None if path is None else self.site.staging.open(path)
+        return None if path is None else self.site.open(path)
 
     def open_last_loaded(self, table: str) -> Partition | None:
         """Open the newest loaded partition of a table from a current full pull; None if there is none."""
         path = ledger.find_last_partition(self.site.engine, self.vendor.name, table)
-        return None if path is None else self.site.staging.open(path)
+        return None if path is None else self.site.open(path)
 
     def pull_of(self, partition: Partition) -> Pull:
         """Return the pull to which a partition belongs, as the ledger records it."""
@@ -148,4 +162,5 @@ class VendorRun:
             pulled="replay" if self.run.is_replay else manifest.pulled,
             extracted_at=manifest.extracted_at,
             window_to=None if manifest.window is None else datetime.fromisoformat(manifest.window[1]),
+            manifest_hash=partition.manifest_hash,
         )

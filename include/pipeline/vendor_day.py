@@ -123,7 +123,7 @@ def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_onl
         by_table,
         {name: ledger.count_recent_rows(engine, pull) for name, pull in pulls.items()},
         earlier={
-            name: vendor_run.site.staging.open_validated(ledger.find_earlier_partitions(engine, pull))
+            name: vendor_run.site.open_validated(ledger.find_earlier_partitions(engine, pull))
             for name, pull in pulls.items()
         },
         accept_unusual=vendor_run.run.accept_unusual,

@@ -14,9 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.audit import chain
-from include.errors import ConfigurationError
+from include.errors import ConfigurationError, FatalError
 from include.keys import register
 from include.keys.keyring import Keyring
+from include.staging.partitions import Staging
+from include.staging.reference import partition_path
 from include.warehouse.schema import FOLDER
 
 _VERSION = sa.text("select max(version_num) from control.schema_version")
@@ -25,6 +27,10 @@ _FINGERPRINT = sa.text("select control.fingerprint(cast(:known_at as timestamptz
 _COUNT_UNBALANCED = sa.text("""
 select format('select count(*) from control.ledger where not (%s)', string_agg(pg_get_expr(conbin, conrelid), ' and '))
 from pg_constraint where conrelid = 'control.ledger'::regclass and contype = 'c'
+""")
+_LOADED = sa.text("""
+select distinct vendor, table_name, business_date, pull_id, manifest_hash from control.ledger
+where stage = 'load' and manifest_hash is not null order by 1, 2, 3, 4
 """)
 _WRITTEN = sa.text("""
 select format('select %L, count(*) from %s t where not exists (select from control.ledger l where l.ledger_id = t.source_run_id)',
@@ -56,13 +62,16 @@ def find_fingerprint(backups: str, restored_to: datetime) -> dict[str, Any]:
     return dict(known[max(earlier)])
 
 
-def check(engine: sa.Engine, keyring: Keyring, fingerprint: Mapping[str, Any]) -> list[str]:
+def check(
+    engine: sa.Engine, keyring: Keyring, fingerprint: Mapping[str, Any], staging: Staging | None = None
+) -> list[str]:
     """Compare a restored database with the code, the firm's keys, its own audit trail and ledger, and a fingerprint.
 
     Args:
         engine: The database, as the migrating role.
         keyring: The firm's keys.
         fingerprint: A fingerprint from the restored time or before; see `find_fingerprint`.
+        staging: The staging folder, to compare the loaded partitions that it still has with the ledger; None skips that.
 
     Returns:
         One line per problem; empty if there is none.
@@ -72,6 +81,7 @@ def check(engine: sa.Engine, keyring: Keyring, fingerprint: Mapping[str, Any]) -
         *_check_keys(engine, keyring),
         *_check_audit(engine, keyring),
         *_check_ledger(engine),
+        *(_check_partitions(engine, staging) if staging else ()),
         *_compare(engine, fingerprint),
     ]
 
@@ -111,6 +121,18 @@ def _check_ledger(engine: sa.Engine) -> Iterator[str]:
             for table, rows in connection.exec_driver_sql(query, execution_options={"no_parameters": True}):
                 if rows:
                     yield f"{table}: {rows} rows were written by a load that the ledger does not have"
+
+
+def _check_partitions(engine: sa.Engine, staging: Staging) -> Iterator[str]:
+    with engine.connect() as connection:
+        loaded = connection.execute(_LOADED).all()
+    for *parts, manifest_hash in loaded:
+        path = partition_path(*parts)
+        try:
+            if staging.folder(path).has("manifest.json") and staging.open(path).manifest_hash != manifest_hash:
+                yield f"staging: {path} is not the partition that was loaded"
+        except FatalError as error:
+            yield f"staging: {error}"
 
 
 def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]:

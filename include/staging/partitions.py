@@ -17,11 +17,12 @@ Tasks, the ledger and dead letters identify a partition by its path below the ro
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -125,24 +126,27 @@ class Staging:
     def open(self, path: str) -> Partition:
         """Open a partition.
 
+        Steps open it with `Site.open`, which also compares its manifest with the ledger.
+
         Raises:
-            FatalError: The partition is incomplete: its manifest is missing or invalid.
+            FatalError: The partition is incomplete: its manifest is missing or invalid. Or the manifest is another partition's.
         """
         folder = self.folder(path)
         try:
-            return Partition(folder, _parse_manifest(json.loads(folder.read("manifest.json"))))
+            content = folder.read("manifest.json")
+            manifest = _parse_manifest(json.loads(content))
         except (FileNotFoundError, ValueError, KeyError) as error:
             raise FatalError("The partition is incomplete: pull it again", partition=path) from error
-
-    def open_validated(self, paths: Iterable[str]) -> list[Partition]:
-        """Open the partitions that still exist and were validated; leave out the others."""
-        return [self.open(path) for path in paths if self.folder(path).has("faults.parquet")]
+        if manifest.path != path:
+            raise FatalError("The manifest is another partition's: pull it again", partition=path, other=manifest.path)
+        return Partition(folder, manifest, hashlib.sha256(content).hexdigest())
 
     def seal(self, manifest: Manifest) -> Partition:
         """Complete a partition by writing its manifest; return the partition."""
         folder = self.folder(manifest.path)
-        folder.write("manifest.json", json.dumps(asdict(manifest), default=str, indent=1).encode())
-        return Partition(folder, manifest)
+        content = json.dumps(asdict(manifest), default=str, indent=1).encode()
+        folder.write("manifest.json", content)
+        return Partition(folder, manifest, hashlib.sha256(content).hexdigest())
 
 
 class Partition:
@@ -151,12 +155,13 @@ class Partition:
     Attributes:
         folder: Folder of the partition.
         manifest: Manifest of the partition.
+        manifest_hash: SHA-256 of the manifest's decrypted file, in hex. The ledger records it.
         table: Name of the table.
         path: Path below the staging root.
     """
 
-    def __init__(self, folder: Folder, manifest: Manifest) -> None:
-        self.folder, self.manifest = folder, manifest
+    def __init__(self, folder: Folder, manifest: Manifest, manifest_hash: str) -> None:
+        self.folder, self.manifest, self.manifest_hash = folder, manifest, manifest_hash
         self.table, self.path = manifest.table, manifest.path
         self._parts = Parts(folder, manifest.parts)
 

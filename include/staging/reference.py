@@ -13,6 +13,11 @@ class Reference(TypedDict):
     path: str
 
 
+def split_path(path: str) -> dict[str, str]:
+    """Return what a partition's path consists of: `vendor`, `table_name`, `business_date` and `pull_id`."""
+    return dict(zip(("vendor", "table_name", "business_date", "pull_id"), path.split("/"), strict=True))
+
+
 def partition_path(vendor: str, table: str, business_date: date, pull_id: str) -> str:
     """Return the path of a partition below the staging root."""
     return f"{vendor}/{table}/{business_date}/{pull_id}"

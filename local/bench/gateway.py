@@ -32,12 +32,15 @@ from rich.table import Table
 from include.contract.webhook import SignedBody
 from include.errors import TargetUnavailable
 from include.gateway.webhooks.senders import SENDERS
+from include.keys import register
+from include.keys.keyring import Keyring, generate
 from include.warehouse import schema
 from local.postgres import Postgres
 from local.processes import find_free_port
 
 ROOT = Path(__file__).parents[2]
 KEY = "bench-only"
+KEYS = Keyring.parse(generate("bench"))
 BYTES = 4000
 MEDIAN_MS, STORM_P99_MS = 50.0, 5000.0
 """Limits for the gateway in milliseconds: median at twenty deliveries a second, and 99th percentile in a storm."""
@@ -57,6 +60,7 @@ def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
             schema.create_roles(server.url("tributary"), dict.fromkeys(schema.ROLES, KEY))
             place = f"127.0.0.1:{server.port}/tributary"
             schema.migrate(f"postgresql://tributary_migrate:{KEY}@{place}")
+            register.check(schema.engine(f"postgresql://tributary_load:{KEY}@{place}"), KEYS)
             with _run_gateway(f"postgresql://tributary_gateway:{KEY}@{place}") as url:
                 _call(url, [(-1 - n, 0.0) for n in range(20)], 4)  # open connections, warm up
                 started = time.perf_counter()
@@ -79,7 +83,11 @@ def _run_gateway(database: str) -> Iterator[str]:
     """Run the gateway in a separate process; yield the webhook URL of the first sender that signs its bodies."""
     sender = next(each for each in SENDERS if isinstance(each.proof, SignedBody))
     port = find_free_port()
-    settings = {"TRIBUTARY_GATEWAY_DATABASE": database, f"{sender.connection.upper()}_SECRETS": KEY}
+    settings = {
+        "TRIBUTARY_GATEWAY_DATABASE": database,
+        "TRIBUTARY_RECEIVING_KEY": KEYS.receiving_key.text,
+        f"{sender.connection.upper()}_SECRETS": KEY,
+    }
     command = [sys.executable, "-m", "include.gateway", "--port", str(port)]
     with _running(command, settings):
         url = f"http://127.0.0.1:{port}/webhooks/{sender.path}"

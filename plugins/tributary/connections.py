@@ -4,7 +4,7 @@ Connections, by id and type:
 
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
-tributary_keys       generic    password: the firm's keyring; see docs/reference/connections.md
+tributary_keys       generic    password: the firm's keyring; in the triggerer, a receiving key; see docs/reference/connections.md
 tributary_audit      generic    extra: {"root": ..., "options": {...}}, the folder of the audit trail's published heads; may be missing
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by spaces
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and optional settings: see
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from include.connection import Connection
     from include.crm.settings import Settings
     from include.identity.policy import Policy as IdentityPolicy
+    from include.keys.inbox import ReceivingKey
     from include.keys.keyring import Keyring
     from include.pipeline.run import Run, Site, VendorRun
     from include.rules.policy import Policy
@@ -65,6 +66,21 @@ def keyring(engine: Engine) -> Keyring:
     keys = Keyring.parse(find_connection("tributary_keys").password or "")
     register.check(engine, keys)
     return keys
+
+
+def receiving_key() -> ReceivingKey:
+    """Return the key that encrypts messages for the inbox, from the connection `tributary_keys`.
+
+    Its password is a receiving key, or a keyring with an inbox key, from which the receiving key is derived.
+
+    Raises:
+        ConfigurationError: The connection has neither.
+    """
+    from include.keys.inbox import ReceivingKey
+    from include.keys.keyring import Keyring
+
+    text = find_connection("tributary_keys").password or ""
+    return ReceivingKey.parse(text) if text.startswith("receive:") else Keyring.parse(text, ("inbox",)).receiving_key
 
 
 def vendor_run(name: str, run: Run) -> VendorRun:

@@ -46,7 +46,7 @@ EVENTS: list[tuple[list[str], tuple[str, str, str], dict[str, Any]]] = [
      ("run r1", "dead_letter.reopened", "1"), {"status": "open", "before": {"status": "superseded"}}),
     ([DEAD.replace("row_number)", "row_number, status)").replace("0)", "0, 'superseded')")],
      ("run r1", "dead_letter.inserted_closed", "1"), {"status": "superseded"}),
-    (["select control.push('portal', 'i1', sha256('x'), 'orion', 'clients', '[]')"],
+    (["select control.push('portal', 'i1', sha256('x'), 'an id', 'orion', 'clients', '')"],
      ("tributary_load", "api.pushed", "push.orion.clients"), {"headers": {"caller": "portal"}}),
     ([CHECK.format(by="'Pat'")], ("Pat", "day.accepted", "orion 2026-11-27 control total"), {"expected": 10, "actual": 9}),
     ([DEAD, "update control.dead_letter set status = 'discarded', discard_reason = 'test row', discarded_by = 'Pat'"],

@@ -11,12 +11,14 @@ import sqlalchemy as sa
 
 from include.control import answers as module
 from include.control.answers import Answers
+from include.errors import FatalError
 from tests.conftest import Database
+from tests.firm_keys import KEYRING
 
 
 @pytest.fixture
 def answers(engine: sa.Engine) -> Answers:
-    return Answers(engine, "a run", "somebody", "accounts")
+    return Answers(engine, "a run", "somebody", "accounts", KEYRING.staging)
 
 
 def rows_of(answers: Answers) -> list[object]:
@@ -86,3 +88,18 @@ def test_threads_that_keep_at_once_lose_nothing(answers: Answers) -> None:
 def test_response_is_visible_to_another_process_as_soon_as_it_is_kept(answers: Answers, database: Database) -> None:
     answers.keep("a", b"[1]")
     assert database.value("select count(*) from control.answer where run_id = 'a run'") == 1
+
+
+def test_response_that_was_moved_to_another_request_is_refused(answers: Answers, database: Database) -> None:
+    answers.keep("a", b"[1]")
+    answers.keep("b", b"[2]")
+    database.do("update control.answer set rows = (select rows from control.answer where request_key = 'b')")
+    with pytest.raises(FatalError, match="altered or moved"):
+        rows_of(answers)
+
+
+def test_cached_response_under_another_etag_is_refused(answers: Answers, database: Database) -> None:
+    answers.keep("a", b"[1]", "old")
+    database.do("update control.known_answer set etag = 'new'")
+    with pytest.raises(FatalError, match="altered or moved"):
+        replace(answers, run_id="a later run").keep_known("a", "new")

@@ -11,6 +11,7 @@ from include.control.inbox import Delivery
 from include.vendors import VENDORS
 from tests.conftest import Firm, connect
 from tests.dags.airflow_home import read_lines, run, said, whole_run
+from tests.firm_keys import KEYRING, register_inbox_key
 
 pytestmark = pytest.mark.airflow
 
@@ -31,7 +32,8 @@ def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, st
         "generatedDateTime": "2026-11-20T15:00:00Z",
         "data": {"envelopeId": sent["envelopeId"]},
     }
-    inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
+    register_inbox_key(today.database)
+    inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}), KEYRING.receiving_key)
 
     drained, stored = read_lines(run(airflow, whole_run("drain_inbox", "store_documents")), "RUN")
 
@@ -50,7 +52,8 @@ def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, st
 def test_a_run_that_could_not_drain_a_vendor_has_failed(airflow: dict[str, str], today: Firm) -> None:
     vendor = next(each for each in VENDORS if each.webhook is not None and each.webhook.row)
     body = {"event": "envelope-completed", "data": {"envelopeId": "an-envelope"}}
-    inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}))
+    register_inbox_key(today.database)
+    inbox.receive(today.engine, Delivery(vendor.name, json.dumps(body).encode(), "h", None, {}), KEYRING.receiving_key)
 
     state, tasks = said(run(airflow, whole_run("drain_inbox")), "RUN").split(" ", 1)
 

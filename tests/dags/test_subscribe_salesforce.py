@@ -11,6 +11,7 @@ from include.control import inbox
 from include.control.inbox import Delivery
 from tests.conftest import Firm
 from tests.dags.airflow_home import run, said, whole_run
+from tests.firm_keys import KEYRING, register_inbox_key
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long]
 
@@ -53,8 +54,14 @@ def test_topics_are_received_or_their_failure_alerts(configured: dict[str, str],
     assert today.database.value("select count(*) from control.crm_topic where replay_id is not null") == 4
     assert said(run(configured, whole_run("subscribe_salesforce")), "RUN").startswith("success")
 
+    register_inbox_key(today.database)
     with today.engine.begin() as db:
-        inbox.refuse(db, Delivery("/event/Tributary_Refresh__e", b"?", "a hash", "an event", {}), "it can't be decoded")
+        inbox.refuse(
+            db,
+            Delivery("/event/Tributary_Refresh__e", b"?", "a hash", "an event", {}),
+            "it can't be decoded",
+            KEYRING.receiving_key,
+        )
     state, tasks = said(run(configured, whole_run("subscribe_salesforce")), "RUN").split(" ", 1)
     assert (state, json.loads(tasks)) == ("failed", {"check_topics": "success", "check_events": "failed"})
 

@@ -45,8 +45,12 @@ from tests.firm_keys import KEYRING
 
 
 def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
-    rows = database.rows("select request_key, rows from control.answer where run_id = :run", run=run_id)
-    return {row["request_key"]: bytes(row["rows"]) for row in rows}
+    """Read the stored responses of a run, decrypted."""
+    rows = database.rows("select * from control.answer where run_id = :run", run=run_id)
+    names = ("run_id", "vendor", "table_name", "request_key")
+    places = [json.dumps(["answer", *(row[name] for name in names)]) for row in rows]
+    opened = [KEYRING.staging.open_file(bytes(row["rows"]), place) for row, place in zip(rows, places, strict=True)]
+    return {row["request_key"]: content for row, content in zip(rows, opened, strict=True)}
 
 
 # --- requests ---
@@ -406,7 +410,7 @@ def test_responses_are_deleted_when_the_partition_is_complete(
     _, listener = serve(answer)
     site = Site(engine, Staging(str(tmp_path), KEYRING.staging), KEYRING, lambda: NOW)
     run = Run("whole step", DAY, DAY.replace(day=19))
-    another = Answers(engine, "another run", "somebody", "accounts")
+    another = Answers(engine, "another run", "somebody", "accounts", KEYRING.staging)
     another.keep("a", b"[]")
     connection = Connection(listener.url, "user", "password")
     vendor_run = VendorRun(site, vendor, connection, run)

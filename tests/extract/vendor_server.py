@@ -145,7 +145,7 @@ class Puller:
         return Staging(str(self.folder), KEYRING.staging)
 
     def answers(self, table: Table) -> Answers:
-        return Answers(self.engine, self.run_id, self.vendor.name, table.name, table.hash)
+        return Answers(self.engine, self.run_id, self.vendor.name, table.name, KEYRING.staging, table.hash)
 
     def windows(
         self,

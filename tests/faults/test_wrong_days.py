@@ -116,10 +116,10 @@ def test_rows_codes_and_columns_of_any_table_that_are_wrong_are_over_a_bound(
     start_wrong_day: Callable[[Vendor], WrongDay], vendor: Vendor
 ) -> None:
     day, silent, tried = start_wrong_day(vendor), list[str](), 0
-    staging, vendor_run = day.firm.site.staging, day.firm.vendor_run(day.run)
+    vendor_run = day.firm.vendor_run(day.run)
     for table in (table for table in vendor.requested_tables if lists_all(vendor, table)):
         of = vendor_run.pull_of(day.partitions[table.name])
-        earlier = staging.open_validated(find_earlier_partitions(day.firm.site.engine, of))
+        earlier = day.firm.site.open_validated(find_earlier_partitions(day.firm.site.engine, of))
         assert len(earlier) == 2, table.name
         bounds = {
             e.column: e.kwargs.get("max_value") for e in read_suite(vendor.name, table.name) if e.level == "batch"

@@ -24,6 +24,7 @@ from include.gateway.webhooks.authenticity import Keyring
 from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 from tests.conftest import Database
+from tests.firm_keys import KEYRING, open_body, register_inbox_key
 
 KEY = "an-invented-key="
 CLIENT_ID = "CBJCHBCAABAAinvented"
@@ -58,7 +59,9 @@ class Gateway:
         return self.http.post(path, content=body, headers=headers)
 
     def read_stored(self) -> list[dict[str, Any]]:
-        return self.database.rows("select * from control.inbox order by inbox_id")
+        """Read the inbox, with bodies as they were received."""
+        rows = self.database.rows("select * from control.inbox order by inbox_id")
+        return [row | {"body": open_body(row)} for row in rows]
 
 
 def read_problem(response: httpx.Response, status: int) -> str:
@@ -77,7 +80,7 @@ def run_gateway(
 ) -> Iterator[Gateway]:
     all_keyrings = KEYRINGS | keyrings
     engine = schema.engine(url or database.url("tributary_gateway"))
-    app = create_app(lambda: engine, senders, lambda sender: all_keyrings[sender.name])
+    app = create_app(lambda: engine, senders, lambda sender: all_keyrings[sender.name], lambda: KEYRING.receiving_key)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
@@ -101,6 +104,7 @@ def run_gateway(
 def database(shared_database: Database) -> Database:
     """A database with an empty inbox."""
     shared_database.do("truncate control.inbox")
+    register_inbox_key(shared_database)
     return shared_database
 
 

@@ -24,11 +24,12 @@ from include.gateway.webhooks.authenticity import Keyring
 from include.gateway.webhooks.senders import SENDERS
 from local.processes import find_free_port
 from tests.conftest import Database
+from tests.firm_keys import KEYRING
 from tests.gateway.conftest import EVENT, KEY, sign
 
 ROOT = Path(__file__).parents[2]
 SIGNING = next(sender for sender in SENDERS if sender.name == "docusign")
-DATABASE = "TRIBUTARY_GATEWAY_DATABASE"
+DATABASE, RECEIVING = "TRIBUTARY_GATEWAY_DATABASE", "TRIBUTARY_RECEIVING_KEY"
 
 
 @pytest.fixture
@@ -43,7 +44,11 @@ def secrets(tmp_path: Path) -> Path:
 def alone(database: Database, secrets: Path) -> Iterator[tuple[psutil.Popen, str]]:
     """A gateway's process, and its address."""
     port = find_free_port()
-    settings = {DATABASE: database.url("tributary_gateway"), "DOCUSIGN_CONNECT_SECRETS_FILE": str(secrets)}
+    settings = {
+        DATABASE: database.url("tributary_gateway"),
+        "DOCUSIGN_CONNECT_SECRETS_FILE": str(secrets),
+        RECEIVING: KEYRING.receiving_key.text,
+    }
     command = [sys.executable, "-m", "include.gateway", "--port", str(port)]
     process = psutil.Popen(command, cwd=ROOT, env=os.environ | settings)
     url = f"http://127.0.0.1:{port}/webhooks/docusign"
@@ -115,7 +120,16 @@ def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
         ({DATABASE: "postgresql://a:s3cret@db"}, DATABASE),
         ({DATABASE: "postgresql://a:s3cret@db:port/x"}, DATABASE),
         ({f"{DATABASE}_FILE": "/nowhere/s3cret"}, f"{DATABASE}_FILE"),
-        ({DATABASE: "postgresql://a:s3cret@db/x", "ADOBE_SIGN_WEBHOOK_NETWORKS": "everywhere"}, "everywhere"),
+        ({DATABASE: "postgresql://a:s3cret@db/x"}, RECEIVING),
+        ({DATABASE: "postgresql://a:s3cret@db/x", RECEIVING: "receive:a:s3cret"}, "receiving-key"),
+        (
+            {
+                DATABASE: "postgresql://a:s3cret@db/x",
+                RECEIVING: KEYRING.receiving_key.text,
+                "ADOBE_SIGN_WEBHOOK_NETWORKS": "everywhere",
+            },
+            "everywhere",
+        ),
     ],
 )
 def test_unreadable_setting_is_reported_at_start(settings: dict[str, str], expected: str) -> None:

@@ -25,6 +25,7 @@ from starlette.types import Receive, Scope, Send
 from include.gateway.connections import Limits, bound, limit_calls
 from local.processes import find_free_port
 from tests.conftest import Database
+from tests.firm_keys import KEYRING, register_inbox_key
 from tests.gateway.conftest import EVENT, KEY, sign
 
 ROOT = Path(__file__).parents[2]
@@ -38,8 +39,10 @@ def port(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) ->
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(KEY)
     port = find_free_port()
+    register_inbox_key(shared_database)
     settings = {
         "TRIBUTARY_GATEWAY_DATABASE": shared_database.url("tributary_gateway"),
+        "TRIBUTARY_RECEIVING_KEY": KEYRING.receiving_key.text,
         "DOCUSIGN_CONNECT_SECRETS_FILE": str(keys),
         "FORWARDED_ALLOW_IPS": "127.0.0.9",
     }

@@ -25,6 +25,7 @@ from sandbox.docusign import life
 from sandbox.docusign.message import sign, write_message
 from sandbox.docusign.rows import TEMPLATES, write_envelope, write_guid
 from tests.conftest import Database, new_database
+from tests.firm_keys import KEYRING, register_inbox_key
 from tests.pipeline.test_inbox import Inbox
 
 ROOT = Path(__file__).parents[2]
@@ -44,9 +45,11 @@ class Gateway:
     """The gateway as a process of its own, which can be killed and restarted on the same port."""
 
     def __init__(self, database: Database) -> None:
+        register_inbox_key(database)
         self.port = find_free_port()
         self._settings = {
             "TRIBUTARY_GATEWAY_DATABASE": database.url("tributary_gateway"),
+            "TRIBUTARY_RECEIVING_KEY": KEYRING.receiving_key.text,
             "DOCUSIGN_CONNECT_SECRETS": KEY,
         }
         self.url = f"http://127.0.0.1:{self.port}/webhooks/docusign"

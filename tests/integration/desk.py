@@ -24,6 +24,7 @@ from local.one_envelope import subscribe
 from local.postgres import Postgres
 from local.processes import find_free_port
 from tests.conftest import Firm, new_database
+from tests.firm_keys import KEYRING, register_inbox_key
 
 SIGNING = [vendor for vendor in VENDORS if vendor.webhook is not None]
 
@@ -34,6 +35,7 @@ class Desk:
     def __init__(self, firm: Firm) -> None:
         self.firm, self.name, self.port = firm, firm.vendor.name, find_free_port()
         self._sender = next(each for each in SENDERS if each.name == self.name)
+        register_inbox_key(firm.database)
         self._engine = schema.engine(firm.database.url("tributary_gateway"))
         self.url = f"http://127.0.0.1:{self.port}/{self._sender.path}"
         self._server: uvicorn.Server | None = None
@@ -44,7 +46,7 @@ class Desk:
         return Keyring.of(extra.get("connect_hmac_key", extra.get("client_id", "")), "127.0.0.0/8")
 
     def open(self) -> None:
-        app = create_app(lambda: self._engine, SENDERS, self.keyring)
+        app = create_app(lambda: self._engine, SENDERS, self.keyring, lambda: KEYRING.receiving_key)
         config = uvicorn.Config(app, host="127.0.0.1", port=self.port, log_level="warning", access_log=False)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)

@@ -20,6 +20,7 @@ from include.control.inbox import Delivery
 from include.pipeline.inbox import NO_KEY, drain
 from local.postgres import Postgres
 from tests.conftest import Firm, connect
+from tests.firm_keys import KEYRING
 from tests.integration.desk import SIGNING, open_desk, play_envelopes, pull_truth, read_states
 from tests.running_sandbox import NOW
 
@@ -106,7 +107,11 @@ def hint(agreement: str, sender: str) -> bytes:
 
 def forge(firm: Firm, *hints: bytes) -> None:
     for body in hints:
-        inbox.receive(firm.engine, Delivery(firm.vendor.name, body, hashlib.sha256(body).hexdigest(), None, {}))
+        inbox.receive(
+            firm.engine,
+            Delivery(firm.vendor.name, body, hashlib.sha256(body).hexdigest(), None, {}),
+            KEYRING.receiving_key,
+        )
 
 
 FORGED = (

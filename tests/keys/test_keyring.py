@@ -8,7 +8,7 @@ from include.errors import ConfigurationError
 from include.keys.keyring import PURPOSES, Key, Keyring, generate
 
 SECRET = "5ec2e7" + 58 * "0"
-HASH, SEAL, STAGING, AUDIT = (f"{purpose}:a:{SECRET}" for purpose in PURPOSES)
+HASH, SEAL, STAGING, AUDIT, INBOX = (f"{purpose}:a:{SECRET}" for purpose in PURPOSES)
 
 
 def test_generated_keyring_has_a_random_key_for_each_purpose() -> None:
@@ -19,8 +19,8 @@ def test_generated_keyring_has_a_random_key_for_each_purpose() -> None:
 
 
 def test_order_of_purposes_and_white_space_do_not_matter() -> None:
-    assert Keyring.parse(f"  {STAGING} {SEAL}\n{AUDIT} {HASH} ").redactor.hash("x") == Keyring.parse(
-        f"{HASH} {SEAL} {STAGING} {AUDIT}"
+    assert Keyring.parse(f"  {STAGING} {SEAL}\n{AUDIT} {INBOX} {HASH} ").redactor.hash("x") == Keyring.parse(
+        f"{HASH} {SEAL} {STAGING} {AUDIT} {INBOX}"
     ).redactor.hash("x")
 
 
@@ -30,16 +30,16 @@ def test_order_of_purposes_and_white_space_do_not_matter() -> None:
 )  # fmt: skip
 def test_malformed_key_is_refused_by_its_place_and_not_shown(malformed: str) -> None:
     with pytest.raises(ConfigurationError, match="place=2") as refused:
-        Keyring.parse(f"{SEAL} {malformed} {HASH} {STAGING} {AUDIT}")
+        Keyring.parse(f"{SEAL} {malformed} {HASH} {STAGING} {AUDIT} {INBOX}")
     assert "5EC2E7" not in str(refused.value).upper()
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no key for a purpose.*purposes=hash,seal,staging,audit"),
-        (HASH, "no key for a purpose.*purposes=seal,staging,audit"),
-        (f"{HASH} {SEAL} {STAGING} {AUDIT} {SEAL}", "two keys of the same id.*keys=seal:a"),
+        ("", "no key for a purpose.*purposes=hash,seal,staging,audit,inbox"),
+        (HASH, "no key for a purpose.*purposes=seal,staging,audit,inbox"),
+        (f"{HASH} {SEAL} {STAGING} {AUDIT} {INBOX} {SEAL}", "two keys of the same id.*keys=seal:a"),
     ],
 )
 def test_incomplete_or_ambiguous_keyring_is_refused(text: str, reason: str) -> None:
@@ -49,7 +49,7 @@ def test_incomplete_or_ambiguous_keyring_is_refused(text: str, reason: str) -> N
 
 
 def test_nothing_shows_a_secret() -> None:
-    keyring = Keyring.parse(f"{HASH} {SEAL} {STAGING} {AUDIT}")
+    keyring = Keyring.parse(f"{HASH} {SEAL} {STAGING} {AUDIT} {INBOX}")
     assert SECRET not in repr(keyring.keys)
     assert repr(bytes.fromhex(SECRET)) not in repr(keyring.keys)
 

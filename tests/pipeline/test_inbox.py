@@ -30,7 +30,7 @@ from include.vendors.docusign import DOCUSIGN
 from include.warehouse import schema
 from local.postgres import Postgres
 from tests.conftest import Database, new_database
-from tests.firm_keys import KEYRING
+from tests.firm_keys import KEYRING, register_inbox_key
 from tests.running_sandbox import LAST
 
 T0 = datetime(2026, 11, 20, 15, tzinfo=UTC)
@@ -94,6 +94,7 @@ class Inbox:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
+        register_inbox_key(database)
         self.site = Site(
             self.engine,
             Staging(str(folder / "staging"), KEYRING.staging),
@@ -106,7 +107,7 @@ class Inbox:
         for each in bodies:
             raw = orjson.dumps(each)
             name = hashlib.sha256(raw).hexdigest()
-            inbox.receive(self.engine, Delivery("docusign", raw, name, None, {}))
+            inbox.receive(self.engine, Delivery("docusign", raw, name, None, {}), KEYRING.receiving_key)
 
     def drain(self) -> int:
         self.runs += 1
@@ -403,7 +404,7 @@ class Pushes(Inbox):
     def push(self, rows: object, table: str = "clients") -> None:
         raw = orjson.dumps(rows)
         name = hashlib.sha256(raw).hexdigest()
-        inbox.receive(self.engine, Delivery(f"push.orion.{table}", raw, name, None, {}))
+        inbox.receive(self.engine, Delivery(f"push.orion.{table}", raw, name, None, {}), KEYRING.receiving_key)
 
     def drain(self) -> int:
         self.runs += 1
@@ -436,7 +437,7 @@ def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> 
     assert pushes.errors() == [None, None]
 
 
-def test_what_was_pushed_is_kept_in_clear_no_longer_than_until_it_is_drained(pushes: Pushes) -> None:
+def test_what_was_pushed_is_kept_no_longer_than_until_it_is_drained(pushes: Pushes) -> None:
     pushes.push(CLIENTS)
     pushes.push({"id": 1})
     assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 2

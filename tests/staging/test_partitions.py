@@ -309,6 +309,18 @@ def test_file_that_takes_another_ones_place_is_refused(staging: Staging) -> None
         one.read_dead_lines()
 
 
+def test_manifest_of_another_partition_is_refused_although_it_is_encrypted_for_this_place(staging: Staging) -> None:
+    one, another = stage_pages(staging, 1), stage_pages(staging, 2)
+    one.folder.write("manifest.json", another.folder.read("manifest.json"))
+    with pytest.raises(FatalError, match="another partition's"):
+        staging.open(one.path)
+
+
+def test_hash_of_a_manifest_is_the_same_when_the_partition_is_opened(staging: Staging) -> None:
+    partition = stage_pages(staging, 1)
+    assert staging.open(partition.path).manifest_hash == partition.manifest_hash
+
+
 def test_part_altered_together_with_its_checksum_is_refused(staging: Staging) -> None:
     """As by someone who can write files and knows how a manifest looks, but has no key."""
     partition = stage_pages(staging, 1)
@@ -321,7 +333,7 @@ def test_part_altered_together_with_its_checksum_is_refused(staging: Staging) ->
     with pytest.raises(FatalError, match="altered or moved, or was not encrypted"):
         staging.open(partition.path)
     with pytest.raises(FatalError, match="altered after it was written"):
-        list(Partition(partition.folder, forged).rows())
+        list(Partition(partition.folder, forged, "").rows())
 
 
 def test_empty_response_is_a_partition_without_parts(staging: Staging) -> None:

@@ -78,11 +78,21 @@ insert into warehouse.transaction (vendor, transaction_key, account_id, security
 values ('orion', 't1', 5, 6, '2026-11-20', -100.01, '2026-11-21', 2);
 insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id)
 values ('Account', 'firm:household:2', '{"Name": "Invented, married"}', '001000000000001AAA', 'job-1');
-insert into control.inbox (sender, body, content_hash, headers) values ('docusign', '\\x7b7d', 'hash', '{}');
 insert into warehouse.source_key (entity, vendor, source_key) values ('plan', 'emoney', 'PL1')
 """
-DATA = {FIRST_RELEASE: A_DAY}
+DATA = {
+    FIRST_RELEASE: A_DAY,
+    "0017": """
+insert into control.key (purpose, key_id, fingerprint) values ('inbox', 'a', repeat('0', 32));
+insert into control.inbox (sender, body, content_hash, headers)
+values ('docusign', '\\x5452423200000000000000000000000000000000', 'sealed', '{}')
+""",
+}
 """Revision -> rows for its new tables and columns."""
+EARLIER_DATA = {
+    "0017": "insert into control.inbox (sender, body, content_hash, headers) values ('docusign', '\\x7b7d', 'hash', '{}')"
+}
+"""Revision -> rows that only earlier revisions accept."""
 
 
 def migrate_to(database: Database, revision: str) -> None:
@@ -99,10 +109,11 @@ def migrate_to(database: Database, revision: str) -> None:
 
 
 def fill(database: Database, revision: str) -> None:
-    for since, statements in DATA.items():
-        if since <= revision:
-            for statement in statements.split(";\n"):
-                database.do(statement.replace(":", "\\:"))
+    accepted = [rows for since, rows in DATA.items() if since <= revision]
+    accepted += [rows for until, rows in EARLIER_DATA.items() if revision < until]
+    for statements in accepted:
+        for statement in statements.split(";\n"):
+            database.do(statement.replace(":", "\\:"))
 
 
 def read_rows(database: Database) -> dict[str, list[dict[str, Any]]]:

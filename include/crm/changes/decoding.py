@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,8 +20,6 @@ import orjson
 from include.errors import SchemaDrift
 
 HEADER = "ChangeEventHeader"
-SECRET = re.compile(r"ssn|social_?security|tax_?(payer_?)?id|passport|driver|account_?number", re.IGNORECASE)
-"""Pattern of the names of sensitive fields, which are never stored, even if our user may read them."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,9 +29,11 @@ class Change:
 
     Attributes:
         kind: CREATE, UPDATE, DELETE, UNDELETE; REREAD (the whole record, by query); EVENT (a platform event).
-        fields: The new value of each changed field; None if the field was cleared.
+        fields: The new value of each changed field that is stored; None if the field was cleared.
         committed_at: Time of the change, by Salesforce's clock.
         transaction: The key of the transaction. Together with `sequence`, object and record, it identifies a change that arrives again.
+        changed: Names of all changed fields, whether their values are stored or not.
+        nulled: Names of all cleared fields.
     """
 
     object: str
@@ -43,20 +42,12 @@ class Change:
     fields: Mapping[str, Any]
     committed_at: datetime
     transaction: str
+    changed: tuple[str, ...]
+    nulled: tuple[str, ...] = ()
     sequence: int = 0
     commit_number: int = 0
     user: str = ""
     origin: str = ""
-
-    @property
-    def changed(self) -> list[str]:
-        """Names of the changed fields."""
-        return sorted(self.fields)
-
-    @property
-    def nulled(self) -> list[str]:
-        """Names of the cleared fields."""
-        return sorted(name for name, value in self.fields.items() if value is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,19 +87,20 @@ class EventSchema:
         text: The schema in JSON, as the API returns it.
         kinds: The type, as in Salesforce's `describe`, of each field that our user may read. It shows whether a number in an event is a
             date or time in milliseconds. The schema has more fields, which events leave empty.
+        stored: Names of the fields whose values are stored.
 
     Raises:
         SchemaDrift: The schema can't be read.
     """
 
-    def __init__(self, text: str, kinds: Mapping[str, str]) -> None:
+    def __init__(self, text: str, kinds: Mapping[str, str], stored: Collection[str]) -> None:
         try:
             self._declared = orjson.loads(text)
             self._parsed = fastavro.parse_schema(orjson.loads(text))
             self._fields = [(each["name"], _find_record(each["type"])) for each in self._declared["fields"]]
         except (ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException) as error:
             raise SchemaDrift(f"Unreadable event schema: {type(error).__name__}") from error
-        self._kinds = kinds
+        self._kinds, self._stored = kinds, frozenset(stored)
 
     @property
     def name(self) -> str:
@@ -116,18 +108,22 @@ class EventSchema:
         return str(self._declared["name"])
 
     def list_names(self) -> list[str]:
-        """Return the names of the fields that events can contain and that we may read and store."""
+        """Return the names of the fields that events can contain, that we may read, and whose values are stored."""
         return [
             name
             for parent, parts in self._fields
             if parent != HEADER
             for name in ([parent] if parts is None else [parent, *(_name_part(parent, part) for part in parts)])
-            if self.is_readable(name)
+            if self.is_readable(name) and name in self._stored
         ]
 
     def is_readable(self, name: str) -> bool:
-        """Return whether we may read and store a field."""
-        return name in self._kinds and not SECRET.search(name)
+        """Return whether our user may read a field."""
+        return name in self._kinds
+
+    def select_stored(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that are stored."""
+        return {name: value for name, value in values.items() if name in self._stored}
 
     def read(self, payload: bytes) -> dict[str, Any]:
         """Decode an event, whose payload is in Avro.
@@ -216,12 +212,12 @@ def read_change(schema: EventSchema, payload: bytes, follows: Mapping[str, froze
     flat = {} if kind == "DELETE" else schema.flatten(body)
     # A new record has no bitmap: its changed fields are those with a value.
     values = {n: v for n, v in flat.items() if (n in changed if kind == "UPDATE" else v is not None)}
-    fields = {name: value for name, value in values.items() if schema.is_readable(name)}
-    is_lacking = any(name in fields and not derived <= flat.keys() for name, derived in follows.items())
+    readable = {name: value for name, value in values.items() if schema.is_readable(name)}
+    is_lacking = any(name in readable and not derived <= flat.keys() for name, derived in follows.items())
     changes = [
         Change(
-            decoded.object, each, kind, fields, decoded.committed_at, str(header["transactionKey"]),
-            int(header["sequenceNumber"]), int(header["commitNumber"]), str(header["commitUser"]), decoded.origin,
+            decoded.object, each, kind, schema.select_stored(readable), decoded.committed_at, str(header["transactionKey"]),
+            tuple(sorted(readable)), _list_nulled(readable), int(header["sequenceNumber"]), int(header["commitNumber"]), str(header["commitUser"]), decoded.origin,
         )
         for each in ids
     ]  # fmt: skip
@@ -240,20 +236,28 @@ def read_event(schema: EventSchema, payload: bytes, event_id: str) -> Change:
         at = read_millis(created) if isinstance(created, int) else datetime.fromisoformat(created) if created else EPOCH
     except (ValueError, OverflowError, TypeError) as error:
         raise SchemaDrift("An event's CreatedDate is not a time", event=schema.name) from error
-    fields = {name: value for name, value in flat.items() if value is not None and name != "CreatedDate"}
-    return Change(schema.name, event_id, "EVENT", fields, at, event_id, user=str(flat.get("CreatedById") or ""))
+    values = {name: value for name, value in flat.items() if value is not None and name != "CreatedDate"}
+    user = str(flat.get("CreatedById") or "")
+    return Change(
+        schema.name, event_id, "EVENT", schema.select_stored(values), at, event_id, tuple(sorted(values)), user=user
+    )
 
 
 def read_row(name: str, row: Mapping[str, Any], fields: list[str]) -> Change:
-    """Convert a row of a query into a change of kind REREAD; `name` is the object, `fields` the fields to store."""
+    """Convert a row of a query into a change of kind REREAD; `name` is the object, `fields` the fields that were read, which are stored."""
     stamp = datetime.fromisoformat(str(row["SystemModstamp"]))
     values: dict[str, Any] = {each: _read_json(row.get(each)) for each in fields}
     values["IsDeleted"] = bool(row.get("IsDeleted"))
     # The stamp has whole seconds, and the record may have changed at any time within the second.
     at = stamp.replace(microsecond=0) + timedelta(milliseconds=999)
     return Change(
-        name, str(row["Id"]), "REREAD", values, at, _name_reread(stamp, values), user=str(row["LastModifiedById"])
-    )
+        name, str(row["Id"]), "REREAD", values, at, _name_reread(stamp, values), tuple(sorted(values)), _list_nulled(values),
+        user=str(row["LastModifiedById"]),
+    )  # fmt: skip
+
+
+def _list_nulled(values: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(name for name, value in values.items() if value is None))
 
 
 def _name_reread(stamp: datetime, values: Mapping[str, Any]) -> str:

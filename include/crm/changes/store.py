@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from include.control import inbox
 from include.control.inbox import Delivery
 from include.crm.changes.decoding import Change, Unreadable
+from include.keys.inbox import ReceivingKey
 
 CHANNEL = "tributary_changes"
 
@@ -85,6 +86,7 @@ def store_changes(
     received_at: datetime | None = None,
     on_event: OnEvent | None = None,
     unread: Sequence[Unreadable] = (),
+    key: ReceivingKey,
 ) -> int:
     """Store changes and move the cursor past them; notify listeners if any change is new.
 
@@ -95,7 +97,8 @@ def store_changes(
         replay_id: The new position of the cursor; None leaves the position unchanged.
         received_at: Time of the newest of these changes; None leaves the cursor's time unchanged.
         on_event: Called for each new platform event, in the transaction.
-        unread: Platform events that can't be decoded. They are stored in the inbox, each with its error.
+        unread: Platform events that can't be decoded. They are sealed and stored in the inbox, each with its error.
+        key: Seals the unread events.
 
     Returns:
         The number of new changes.
@@ -115,7 +118,7 @@ def store_changes(
         for each in unread:
             content_hash = hashlib.sha256(each.event_id.encode() + each.payload).hexdigest()
             headers = {"schema_id": each.schema_id}
-            inbox.refuse(db, Delivery(topic, each.payload, content_hash, each.event_id, headers), each.reason)
+            inbox.refuse(db, Delivery(topic, each.payload, content_hash, each.event_id, headers), each.reason, key)
         db.execute(_MOVE_CURSOR, {"topic": topic, "replay_id": replay_id, "received_at": received_at})
         if new:
             db.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})

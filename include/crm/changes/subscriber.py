@@ -34,8 +34,10 @@ from include.crm.changes.decoding import (
 )
 from include.crm.changes.records import Records
 from include.crm.changes.refresh import EVENT, Plan, refresh
+from include.crm.changes.stored import find_stored
 from include.crm.salesforce import CLIENT, VENDOR, SalesforceSession
 from include.errors import AuthenticationError, ConfigurationError, FatalError, SchemaDrift, TargetUnavailable
+from include.keys.inbox import ReceivingKey
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -79,7 +81,12 @@ class InvalidCursor(Exception):
 
 
 async def listen(
-    engine: sa.Engine, connection: Connection, plan: Plan, on_changes: OnChanges, topics: Sequence[Topic] = TOPICS
+    engine: sa.Engine,
+    connection: Connection,
+    plan: Plan,
+    on_changes: OnChanges,
+    key: ReceivingKey,
+    topics: Sequence[Topic] = TOPICS,
 ) -> None:
     """Subscribe to topics until cancelled. After an error, record it with the topic (`control.crm_topic`) and retry.
 
@@ -89,6 +96,7 @@ async def listen(
             `https://api.pubsub.salesforce.com:7443`.
         plan: Plans the runs for a refresh event.
         on_changes: Called with the topic and the number of new changes, if there are any.
+        key: Encrypts events that can't be decoded, for the inbox.
         topics: The topics.
 
     Raises:
@@ -97,7 +105,7 @@ async def listen(
     channel = _open(connection.extra.get("pubsub", ""))
     async with channel, asyncio.TaskGroup() as subscriptions:
         for topic in topics:
-            subscriptions.create_task(_Subscription(engine, connection, plan, on_changes, topic, channel).run())
+            subscriptions.create_task(_Subscription(engine, connection, plan, on_changes, key, topic, channel).run())
 
 
 def _open(url: str) -> Any:
@@ -112,12 +120,19 @@ class _Subscription:
     """The subscription to one topic."""
 
     def __init__(
-        self, engine: sa.Engine, connection: Connection, plan: Plan, on_changes: OnChanges, topic: Topic, channel: Any
+        self,
+        engine: sa.Engine,
+        connection: Connection,
+        plan: Plan,
+        on_changes: OnChanges,
+        key: ReceivingKey,
+        topic: Topic,
+        channel: Any,
     ) -> None:
-        self._engine, self._plan, self._on_changes = engine, plan, on_changes
+        self._engine, self._plan, self._on_changes, self._key = engine, plan, on_changes, key
         self._topic, self._channel = topic, channel
         self._calls = CallLog(engine, VENDOR, topic.sobject, "changes")
-        self._session = SalesforceSession(connection, self._calls)
+        self._connection, self._session = connection, SalesforceSession(connection, self._calls)
         self._records = Records(self._session, topic.sobject)
         self._kinds: dict[str, str] = {}
         self._schemas: dict[str, EventSchema] = {}
@@ -261,7 +276,7 @@ class _Subscription:
     ) -> None:
         new = await asyncio.to_thread(
             store.store_changes, self._engine, self._topic.name, changes,
-            replay_id=replay_id, received_at=received_at, on_event=self._on_event, unread=unread,
+            replay_id=replay_id, received_at=received_at, on_event=self._on_event, unread=unread, key=self._key,
         )  # fmt: skip
         if new:
             self._on_changes(self._topic.name, new)
@@ -280,12 +295,13 @@ class _Subscription:
                 raise _translate(error.code(), error.trailing_metadata()) from error
             if self._topic.sobject:
                 self._kinds = await asyncio.to_thread(self._records.describe)
-            schema = self._schemas[schema_id] = EventSchema(answer.schema_json, self._kinds)
+            stored = find_stored(self._connection, self._topic.sobject or EVENT)
+            schema = self._schemas[schema_id] = EventSchema(answer.schema_json, self._kinds, stored)
             self._names = _list_names(schema, self._topic)
         return self._schemas[schema_id]
 
     async def _find_names(self) -> None:
-        """Read the topic's current schema, and store its field names, which are the fields that queries read."""
+        """Read the topic's current schema. Set the names of the fields that queries read: those whose values are stored."""
         request = api.MESSAGES["TopicRequest"](topic_name=self._topic.name)
         try:
             answer = await self._method("GetTopic", self._channel.unary_unary)(request, metadata=self._metadata)

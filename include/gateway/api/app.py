@@ -23,6 +23,7 @@ from include.gateway.api.records import MAX_BYTES, check_records
 from include.gateway.api.request_queue import Answer, Attempt
 from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal
+from include.keys.inbox import ReceivingKey
 from include.pipeline import plan
 from include.vendors import VENDORS
 
@@ -55,6 +56,7 @@ def create_app(
     database: Callable[[], sa.Engine],
     settings: Callable[[], Settings],
     issuer: Callable[[], Issuer],
+    receiving_key: Callable[[], ReceivingKey],
     rate: str = RATE,
 ) -> FastAPI:
     """Create the API app, to be mounted under `/api/v1`.
@@ -63,10 +65,12 @@ def create_app(
         database: Returns the engine; called when first needed. Its role needs only the privileges of `tributary_api`.
         settings: Returns the firm's settings.
         issuer: Returns the token issuer, which caches its public keys.
+        receiving_key: Returns the key that encrypts pushed records; called for each push.
         rate: Rate limit per caller, such as `600/minute`; each process counts separately.
     """
     app = FastAPI(title="Tributary", openapi_url=None, redirect_slashes=False)
     app.state.endpoint = Endpoint(database, issuer, settings, rate)
+    app.state.receiving_key = receiving_key
     app.include_router(router)
     add_error_handlers(app)
 
@@ -160,7 +164,8 @@ def push_records(
         raise Refusal(404, "Records of this table can't be pushed; see listVendors")
     checked = check_records(declared, body)
     attempt = Attempt.of(caller.name, key, f"{vendor}/{table}", body)
-    taken = _accept(request, "pushes", request_queue.push(_engine(request), attempt, vendor, table, body))
+    answer = request_queue.push(_engine(request), attempt, vendor, table, body, request.app.state.receiving_key())
+    taken = _accept(request, "pushes", answer)
     response = taken.model_dump() | {"accepted": checked.accepted, "rejected": checked.rejected}
     return messages.AcceptedRecords.model_validate(response)
 

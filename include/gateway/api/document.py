@@ -207,10 +207,10 @@ def main() -> int:
     from include.gateway.api.app import create_app
     from include.gateway.api.callers import Issuer
 
-    def refuse_database() -> Any:
-        raise AssertionError("the document needs no database")
+    def refuse() -> Any:
+        raise AssertionError("the document needs neither a database nor a key")
 
-    sys.stdout.write(render(create_app(refuse_database, Settings, lambda: Issuer(Settings()))))
+    sys.stdout.write(render(create_app(refuse, Settings, lambda: Issuer(Settings()), refuse)))
     return 0
 
 

@@ -11,17 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import sqlalchemy as sa
 
+from include.control import inbox
 from include.gateway.problem import Refusal
+from include.keys.inbox import ReceivingKey
 
 CHANNEL = "tributary_requests"
 MOST_TRIES = 5
 
 _SUBMIT = sa.text("select * from control.submit_request(:caller, :key, :hash, :what, :vendor, cast(:params as jsonb))")
-_PUSH = sa.text("select * from control.push(:caller, :key, :hash, :vendor, :table, :body)")
+_PUSH = sa.text("select * from control.push(:caller, :key, :hash, :push_id, :vendor, :table, :body)")
 _RECALL = sa.text("""
 select request_hash = :hash as is_same, answer from control.idempotency
 where caller = :caller and idempotency_key = :key and answered_at >= clock_timestamp() - interval '24 hours'
@@ -126,14 +129,21 @@ def submit(engine: sa.Engine, attempt: Attempt, what: str, vendor: str, params: 
     return _execute(engine, _SUBMIT, values)
 
 
-def push(engine: sa.Engine, attempt: Attempt, vendor: str, table: str, body: bytes) -> Answer:
-    """Store pushed records in the inbox and send the notification, in one transaction.
+def push(engine: sa.Engine, attempt: Attempt, vendor: str, table: str, body: bytes, key: ReceivingKey) -> Answer:
+    """Seal pushed records, store them in the inbox and send the notification, in one transaction.
+
+    The hash by which a retry is recognized is keyed, because the records could be guessed from a plain one.
 
     Raises:
         Refusal: 422, the idempotency key was used for a different request.
         TargetUnavailable: The database is unavailable or busy.
+        ConfigurationError: The inbox key is not registered in this database.
     """
-    return _execute(engine, _PUSH, attempt.values | {"vendor": vendor, "table": table, "body": body})
+    push_id = str(uuid4())
+    sealed = key.seal(body, inbox.place_of(f"push.{vendor}.{table}", push_id))
+    values = {"hash": bytes.fromhex(key.digest(attempt.hash)), "push_id": push_id, "vendor": vendor, "table": table}
+    with inbox.require_registered():
+        return _execute(engine, _PUSH, attempt.values | values | {"body": sealed})
 
 
 def recall(engine: sa.Engine, attempt: Attempt) -> Answer | None:

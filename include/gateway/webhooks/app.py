@@ -36,10 +36,12 @@ from starlette.requests import ClientDisconnect
 
 from include.contract.webhook import Sender
 from include.control import inbox
+from include.errors import ConfigurationError
 from include.gateway import bounds
 from include.gateway.problem import Refusal, render
 from include.gateway.webhooks.authenticity import Head, Keyring, make_check
 from include.gateway.webhooks.delivery import read_delivery
+from include.keys.inbox import ReceivingKey
 
 PATIENCE_S = 4.0
 """Seconds that a request waits for secrets and for the database; vendors expect a response within five seconds."""
@@ -56,16 +58,19 @@ Keys = Callable[[Sender], Keyring]
 """Function that returns a sender's keyring. It is called for each request, so that a secret can be rotated without a restart."""
 
 
-def create_app(database: Callable[[], sa.Engine], senders: Sequence[Sender], keys: Keys) -> FastAPI:
+def create_app(
+    database: Callable[[], sa.Engine], senders: Sequence[Sender], keys: Keys, receiving_key: Callable[[], ReceivingKey]
+) -> FastAPI:
     """Create the app that serves the webhook endpoints.
 
     Args:
         database: Returns the engine; called when first needed. Its role needs only the privilege to call `control.receive`.
         senders: The senders to accept.
         keys: Returns a sender's keyring.
+        receiving_key: Returns the key that encrypts bodies; called for each delivery.
     """
     app = FastAPI(title="Webhooks", openapi_url=None, redirect_slashes=False)
-    endpoints = _Endpoints(database, keys)
+    endpoints = _Endpoints(database, keys, receiving_key)
     for sender in senders:
         app.add_api_route(f"/{sender.path}", _bind(endpoints.receive, sender), methods=["POST"])
         if make_check(sender.proof).has_handshake:
@@ -104,8 +109,10 @@ def _unavailable() -> Refusal:
 class _Endpoints:
     """The webhook endpoints, with their shared rate limits and thread pool."""
 
-    def __init__(self, database: Callable[[], sa.Engine], keys: Keys) -> None:
-        self._database, self._keys = database, keys
+    def __init__(
+        self, database: Callable[[], sa.Engine], keys: Keys, receiving_key: Callable[[], ReceivingKey]
+    ) -> None:
+        self._database, self._keys, self._receiving_key = database, keys, receiving_key
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._threads = ThreadPoolExecutor(THREADS, "gateway")
         self._rejected: Counter[str] = Counter()
@@ -145,7 +152,7 @@ class _Endpoints:
                 sender.name, head.address, count, refusal.detail,
             )  # fmt: skip
             raise
-        return inbox.receive(self._database(), delivery)
+        return inbox.receive(self._database(), delivery, self._receiving_key())
 
     async def _check_head(self, sender: Sender, request: Request) -> tuple[Head, Keyring]:
         """Check a request by its headers and address, without its body; return its head and the sender's keyring."""
@@ -192,6 +199,9 @@ class _Endpoints:
                 return await loop.run_in_executor(self._threads, work)
         except Refusal:
             raise
+        except ConfigurationError as error:
+            log.error("A request could not be served: %s", error)
+            raise _unavailable() from None
         except Exception as error:
             # Log only the class: the text may quote the body.
             log.error("A request could not be served: %s", type(error).__name__)

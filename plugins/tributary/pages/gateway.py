@@ -28,6 +28,7 @@ from include.gateway.api.settings import Settings
 from include.gateway.webhooks.app import create_app
 from include.gateway.webhooks.authenticity import Keyring
 from include.gateway.webhooks.senders import SENDERS
+from include.keys.inbox import ReceivingKey
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -58,6 +59,17 @@ def _read(connection: str, _: int) -> Keyring:
     return Keyring.of(known.password, known.extra.get("networks", ""))
 
 
+def _receiving_key() -> ReceivingKey:
+    return _read_receiving_key(int(time.monotonic() // FRESH_S))
+
+
+@lru_cache(maxsize=2)
+def _read_receiving_key(_: int) -> ReceivingKey:
+    from tributary import connections
+
+    return connections.receiving_key()
+
+
 def _settings() -> Settings:
     return _read_settings(int(time.monotonic() // FRESH_S))
 
@@ -85,9 +97,13 @@ class Gateway(AirflowPlugin):
     name = "gateway"
     # Airflow requires this name as a class attribute.
     fastapi_apps = [  # noqa: RUF012
-        {"app": create_app(_database, SENDERS, _keyring), "url_prefix": "/webhooks", "name": "Webhooks"},
         {
-            "app": create_api(_database, _settings, lambda: _issuer(_settings())),
+            "app": create_app(_database, SENDERS, _keyring, _receiving_key),
+            "url_prefix": "/webhooks",
+            "name": "Webhooks",
+        },
+        {
+            "app": create_api(_database, _settings, lambda: _issuer(_settings()), _receiving_key),
             "url_prefix": "/api/v1",
             "name": "API for programs",
         },

@@ -178,4 +178,4 @@ def _open_run(name: str, plan: Plan, run_id: str) -> VendorRun:
 
 
 def _open(vendor_run: VendorRun, partitions: list[Reference]) -> list[Partition]:
-    return [vendor_run.site.staging.open(each["path"]) for each in partitions]
+    return [vendor_run.site.open(each["path"]) for each in partitions]

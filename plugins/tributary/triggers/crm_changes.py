@@ -56,11 +56,11 @@ class Changes(BaseEventTrigger):
             connection = await asyncio.to_thread(connections.connection, "salesforce")
             if not connection.extra.get("pubsub"):
                 return None
-            engine = await asyncio.to_thread(connections.database)
+            engine, key = await asyncio.to_thread(lambda: (connections.database(), connections.receiving_key()))
         except Exception as error:  # the connection may be created or fixed later
             self.log.warning("Salesforce's change events are not received: %s", type(error).__name__)
             return None
-        return asyncio.create_task(listen(engine, connection, plan_refresh, lambda topic, new: None))
+        return asyncio.create_task(listen(engine, connection, plan_refresh, lambda topic, new: None, key))
 
     def _log_end(self, subscription: asyncio.Task[None] | None) -> None:
         if subscription is not None and not subscription.cancelled() and (error := subscription.exception()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,15 @@ from include.pipeline.refresh import plan_refresh
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.crm.conftest import SECRET
+from tests.firm_keys import KEYRING, register_inbox_key
 from tests.running_sandbox import Sandbox, run_sandbox
 
 DATA = "/services/data/v66.0"
+LISTED = {
+    "Account": ["LastName"],
+    "Contact": ["Email", "FirstName", "MailingCity", "Phone", "Title"],
+}
+"""The fields whose values the firm of the tests stores, beside those that Tributary uses."""
 OBJECTS = ["Account", "Contact", "Opportunity"]
 ACCOUNTS, CONTACTS, DEALS, REFRESHES = (topic.name for topic in TOPICS)
 
@@ -38,12 +45,13 @@ class Subscription:
 
     def __post_init__(self) -> None:
         self.engine = schema.engine(self.database.url())
+        register_inbox_key(self.database)
         self.listener = schema.engine(self.database.url("tributary_listener"))  # the triggerer's role
         self.admin("consumers", client_id="tributary", client_secret=SECRET, username="load@tributary.example")
         self.admin("consumers", client_id="person", client_secret=SECRET, username="person@sample-wealth.example")
         self.admin("change_data_capture", objects=OBJECTS)
         connection = self.sandbox.http.get("/_sandbox/connections").json()["salesforce"]
-        extra = connection["extra"] | {"grant": "client_credentials"}
+        extra = connection["extra"] | {"grant": "client_credentials", "change_fields": json.dumps(LISTED)}
         self.connection = Connection(connection["host"], "tributary", SECRET, extra)
         self.http = httpx.Client(base_url=self.sandbox.org_url, headers=self.log_in("person"), timeout=20)
 
@@ -122,7 +130,14 @@ class Subscription:
         async def run() -> None:
             started.append(asyncio.current_task())  # type: ignore[arg-type]
             with contextlib.suppress(asyncio.CancelledError):
-                await listen(self.listener, self.connection, plan_refresh, lambda *each: messages.append(each), topics)
+                await listen(
+                    self.listener,
+                    self.connection,
+                    plan_refresh,
+                    lambda *each: messages.append(each),
+                    KEYRING.receiving_key,
+                    topics,
+                )
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
         thread.start()

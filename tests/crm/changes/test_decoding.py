@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.connection import Connection
 from include.crm.changes.decoding import Decoded, EventSchema, is_ours, read_change, read_row
-from include.errors import SchemaDrift
+from include.crm.changes.stored import USED, find_stored
+from include.errors import ConfigurationError, SchemaDrift
 
 STRINGS = {"type": "array", "items": "string"}
 HEADER = [
@@ -21,10 +23,12 @@ HEADER = [
     ("commitUser", "string"), ("nulledFields", STRINGS), ("diffFields", STRINGS), ("changedFields", STRINGS),
 ]  # fmt: skip
 PARTS = ["FirstName", "LastName"]
-FIELDS = ["Phone", "Birthdate", "Name", "MailingAddress", "Amount", "SSN__c"]
+UNLISTED = ["TIN__c", "EIN__c", "Bank_Acct_No__c", "Routing_Number__c", "Description"]
+FIELDS = ["Phone", "Birthdate", "Name", "MailingAddress", "Amount", *UNLISTED]
 SIMPLE = ["Phone", "Birthdate", "Amount"]
-NAMES = ["Phone", "Amount", "SSN__c", "FirstName", "LastName", "MailingStreet", "MailingCity"]
-KINDS = {"Birthdate": "date"} | dict.fromkeys(NAMES, "string")
+NAMES = ["Phone", "Amount", "FirstName", "LastName", "MailingStreet", "MailingCity"]
+KINDS = {"Birthdate": "date"} | dict.fromkeys([*NAMES, *UNLISTED], "string")
+STORED = {"Birthdate", *NAMES}
 
 
 def record(name: str, fields: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -35,17 +39,24 @@ def make_schema() -> dict[str, Any]:
     """The header is the first field, so that `Phone` has the second bit."""
     name = record("PersonName", [(part, ["null", "string"]) for part in PARTS])
     place = record("Address", [("Street", ["null", "string"]), ("City", ["null", "string"])])
-    kinds = ["string", "long", name, place, "double", "string"]
+    kinds = ["string", "long", name, place, "double", *["string"] * len(UNLISTED)]
     fields = [("ChangeEventHeader", record("ChangeEventHeader", HEADER))]
     return record(
         "ContactChangeEvent", [*fields, *((n, ["null", kind]) for n, kind in zip(FIELDS, kinds, strict=True))]
     )
 
 
-SCHEMA = EventSchema(orjson.dumps(make_schema()).decode(), KINDS)
+SCHEMA = EventSchema(orjson.dumps(make_schema()).decode(), KINDS, STORED)
 
 
-def read(changed: list[str], kind: str = "UPDATE", follows: Any = None, header: Any = None, **values: Any) -> Decoded:
+def read(
+    changed: list[str],
+    kind: str = "UPDATE",
+    follows: Any = None,
+    header: Any = None,
+    schema: EventSchema | None = None,
+    **values: Any,
+) -> Decoded:
     decoded = {
         "entityName": "Contact", "recordIds": ["003000000000001AAA"], "changeType": kind, "changeOrigin": "",
         "transactionKey": "t", "sequenceNumber": 1, "commitTimestamp": 1_795_215_600_123, "commitNumber": 7, "commitUser": "u",
@@ -54,7 +65,7 @@ def read(changed: list[str], kind: str = "UPDATE", follows: Any = None, header: 
     out = io.BytesIO()
     body = {"ChangeEventHeader": decoded | (header or {}), **dict.fromkeys(FIELDS), **values}
     fastavro.schemaless_writer(out, fastavro.parse_schema(make_schema()), body)
-    return read_change(SCHEMA, out.getvalue(), follows or {})
+    return read_change(schema or SCHEMA, out.getvalue(), follows or {})
 
 
 def fields_of(decoded: Decoded) -> dict[str, Any]:
@@ -95,14 +106,44 @@ def test_a_new_record_is_what_it_has() -> None:
 
 
 def test_what_our_user_may_not_read_is_not_taken_for_cleared() -> None:
-    schema = EventSchema(orjson.dumps(make_schema()).decode(), {"Birthdate": "date"})
+    schema = EventSchema(orjson.dumps(make_schema()).decode(), {"Birthdate": "date"}, STORED)
     assert schema.list_names() == ["Birthdate"]
     assert not schema.is_readable("Phone")
 
 
-def test_what_must_not_be_kept_is_not_read() -> None:
-    assert fields_of(read(["0x42"], Phone="1", SSN__c="000-00-0000")) == {"Phone": "1"}
-    assert "SSN__c" not in SCHEMA.list_names()
+@pytest.mark.parametrize("kind", ["CREATE", "UPDATE"])
+@pytest.mark.parametrize("name", [*UNLISTED, "Birthdate"])
+def test_of_a_field_that_is_not_listed_only_the_name_is_kept(name: str, kind: str) -> None:
+    schema = EventSchema(orjson.dumps(make_schema()).decode(), KINDS, {"Phone"})
+    value = -272_592_000_000 if name == "Birthdate" else "000-00-0000"
+    bits = 1 << (1 + FIELDS.index("Phone")) | 1 << (1 + FIELDS.index(name))
+    decoded = read([f"0x{bits:02X}"], kind, schema=schema, Phone="1", **{name: value})
+    [change] = decoded.changes
+    assert (change.fields, change.changed) == ({"Phone": "1"}, tuple(sorted(["Phone", name])))
+    assert schema.list_names() == ["Phone"]  # the fields that queries read
+
+
+def test_of_a_cleared_field_that_is_not_listed_only_the_name_is_kept() -> None:
+    [change] = read([f"0x{1 << (1 + FIELDS.index('TIN__c')):02X}"]).changes
+    assert (change.fields, change.changed, change.nulled) == ({}, ("TIN__c",), ("TIN__c",))
+
+
+@pytest.mark.parametrize(
+    ("listed", "reason"),
+    [
+        ("no JSON", "must be a JSON object"), ("[]", "must be a JSON object"), ('{"Contact": "Title"}', "must be a JSON object"),
+        ('{"Lead": ["Title"]}', "must be a JSON object"), ('{"Contact": ["SSN__c", "Title"]}', "fields=SSN__c"),
+    ],
+)  # fmt: skip
+def test_invalid_list_of_fields_is_refused(listed: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        find_stored(Connection("https://org.example", extra={"change_fields": listed}), "Contact")
+
+
+def test_listed_fields_are_stored_beside_those_that_tributary_uses() -> None:
+    connection = Connection("https://org.example", extra={"change_fields": '{"Opportunity": ["NextStep"]}'})
+    assert find_stored(connection, "Opportunity") == USED["Opportunity"] | {"NextStep"}
+    assert find_stored(connection, "Contact") == frozenset()
 
 
 @pytest.mark.parametrize("kind", ["GAP_CREATE", "GAP_UPDATE", "GAP_DELETE", "GAP_UNDELETE"])
@@ -144,7 +185,7 @@ def test_what_is_no_event_is_drift(payload: bytes) -> None:
 )
 def test_what_is_no_schema_is_drift(text: str) -> None:
     with pytest.raises(SchemaDrift):
-        EventSchema(text, {})
+        EventSchema(text, {}, ())
 
 
 def test_reading_again_what_did_not_change_has_the_same_name() -> None:

@@ -11,6 +11,7 @@ from include.crm.changes.refresh import Client, find_clients
 from include.pipeline.refresh import plan_refresh
 from include.vendors import VENDORS
 from tests.crm.changes.conftest import REFRESHES, Subscription, wait_for
+from tests.firm_keys import open_body
 
 # Vendors that accept requests for single clients, by household.
 REFRESHABLE = [
@@ -86,7 +87,7 @@ def test_an_unreadable_event_is_stored_and_alerted_and_blocks_no_other(subscript
     [stored] = subscription.database.rows("select * from control.inbox")
     assert (stored["sender"], bool(stored["event_id"]), stored["processed_at"] is None) == (REFRESHES, True, False)
     assert "can't be decoded" in stored["error"]
-    assert bytes(stored["body"])
+    assert open_body(stored)
     assert stored["headers"]["schema_id"]
     assert store.find_unread(subscription.engine, [REFRESHES], 900) == {REFRESHES: [stored["inbox_id"]]}
     assert store.find_troubles(subscription.engine, [REFRESHES], 900) == {}

@@ -28,6 +28,7 @@ from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
 from include.warehouse import schema
 from tests.conftest import Database
+from tests.firm_keys import KEYRING, register_inbox_key
 
 AUDIENCE = "https://tributary.example/api"
 TABLES = "control.request, control.idempotency, control.api_key, control.inbox, control.ledger, control.finding, control.dead_letter"
@@ -139,7 +140,7 @@ def run_api(database: Database, provider: Provider, url: str | None = None, **op
     engine = schema.engine(url or database.url("tributary_api"))
     settings = Settings(provider.url, AUDIENCE, f"{provider.url}/jwks")
     issuer = Issuer(settings)
-    api = create_app(lambda: engine, lambda: settings, lambda: issuer, **options)
+    api = create_app(lambda: engine, lambda: settings, lambda: issuer, lambda: KEYRING.receiving_key, **options)
     app = Starlette(routes=[Mount("/api/v1", api)])
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
@@ -160,6 +161,7 @@ def run_api(database: Database, provider: Provider, url: str | None = None, **op
 def database(shared_database: Database) -> Database:
     """A database without requests."""
     shared_database.do(f"truncate {TABLES}")
+    register_inbox_key(shared_database)
     return shared_database
 
 

@@ -17,6 +17,7 @@ import requests
 from local.processes import find_free_port
 from tests.api_server import serve
 from tests.conftest import Database
+from tests.firm_keys import KEYRING
 from tests.gateway.api.conftest import AUDIENCE, Provider
 
 ROOT = Path(__file__).parents[3]
@@ -34,6 +35,7 @@ def alone(database: Database, provider: Provider) -> Iterator[str]:
     """The URL of a gateway that also has a database for the API."""
     port = find_free_port()
     settings = {
+        "TRIBUTARY_RECEIVING_KEY": KEYRING.receiving_key.text,
         "TRIBUTARY_GATEWAY_DATABASE": database.url("tributary_gateway"), "TRIBUTARY_API_DATABASE": database.url("tributary_api"),
         "TRIBUTARY_API_ISSUER": provider.url, "TRIBUTARY_API_AUDIENCE": AUDIENCE, "TRIBUTARY_API_JWKS_URL": provider.url,
     }  # fmt: skip
@@ -69,7 +71,9 @@ def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
 )
 def test_invalid_setting_is_reported_at_start(settings: dict[str, str], message: str) -> None:
     good = "postgresql://a:b@127.0.0.1:1/x"
-    environment = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good} | settings
+    key = KEYRING.receiving_key.text
+    environment = {"TRIBUTARY_GATEWAY_DATABASE": good, "TRIBUTARY_API_DATABASE": good, "TRIBUTARY_RECEIVING_KEY": key}
+    environment |= settings
     command = [sys.executable, "-m", "include.gateway"]
     ended = subprocess.run(
         command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60, check=False

@@ -21,11 +21,17 @@ from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
 from include.vendors import VENDORS
 from include.warehouse import schema
+from tests.firm_keys import KEYRING
 from tests.gateway.api.conftest import Api, read_body, read_problem
 from tests.pushed_rows import sample_value, whole_row
 
 ROOT = Path(__file__).parents[3]
-APP = create_app(lambda: schema.engine("postgresql://a:b@127.0.0.1:1/c"), Settings, lambda: Issuer(Settings()))
+APP = create_app(
+    lambda: schema.engine("postgresql://a:b@127.0.0.1:1/c"),
+    Settings,
+    lambda: Issuer(Settings()),
+    lambda: KEYRING.receiving_key,
+)
 NEEDS = "description", "operationId", "security", "summary"
 
 

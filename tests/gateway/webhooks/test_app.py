@@ -20,6 +20,7 @@ from include.gateway.webhooks import app
 from include.gateway.webhooks.authenticity import Keyring
 from include.gateway.webhooks.senders import SENDERS
 from include.vendors import VENDORS
+from tests.firm_keys import KEYRING
 from tests.gateway.conftest import (
     CLIENT_ID,
     ECHOED,
@@ -74,7 +75,7 @@ def test_sender_that_names_its_delivery_has_it_kept_by_that_name(gateway: Gatewa
     assert (response.status_code, response.headers["X-AdobeSign-ClientId"]) == (200, CLIENT_ID)
     [stored] = gateway.read_stored()
     assert (stored["sender"], stored["event_id"]) == ("adobe_sign", "n1")
-    assert stored["content_hash"] == hashlib.sha256(NOTICE).hexdigest()
+    assert stored["content_hash"] == KEYRING.receiving_key.digest(hashlib.sha256(NOTICE).hexdigest().encode())
 
 
 @pytest.mark.parametrize("value", [b"7", b'""', b"null", b'"a\\u0000b"', b'["n1"]', b'"' + b"n" * 201 + b'"'])

@@ -15,6 +15,7 @@ from include.control.inbox import CHANNEL, Delivery, receive
 from include.errors import TargetUnavailable
 from include.gateway.webhooks import app
 from tests.conftest import Database
+from tests.firm_keys import KEYRING
 from tests.gateway.conftest import EVENT, NOTICE, Gateway, read_problem
 
 Run = Callable[..., Gateway]
@@ -72,9 +73,9 @@ def test_notification_names_the_sender_after_the_commit(gateway: Gateway, databa
         listening.execute(f"listen {CHANNEL}".encode())
         response = threads.submit(gateway.notify)
         [notification] = listening.notifies(timeout=10, stop_after=1)
-        rows = listening.execute("select body from control.inbox where processed_at is null").fetchall()
+        bodies = [stored["body"] for stored in gateway.read_stored() if stored["processed_at"] is None]
         assert response.result(10).status_code == 200
-    assert (notification.payload, rows) == ("adobe_sign", [(NOTICE,)])
+    assert (notification.payload, bodies) == ("adobe_sign", [NOTICE])
 
 
 def test_copy_of_a_waiting_delivery_notifies_again(gateway: Gateway, notifications: Bell) -> None:
@@ -131,16 +132,16 @@ def test_database_that_comes_back_serves_again(gateway: Gateway, database: Datab
     assert gateway.send(b"{}").status_code == 200
 
 
-def test_locked_row_is_not_waited_for_indefinitely(engine: sa.Engine, gateway: Gateway, database: Database) -> None:
-    gateway.send()
-    delivery = Delivery("docusign", EVENT, gateway.read_stored()[0]["content_hash"], None, {})
+def test_locked_row_is_not_waited_for_indefinitely(engine: sa.Engine, database: Database) -> None:
+    delivery = Delivery("docusign", EVENT, "hash", None, {})
+    receive(engine, delivery, KEYRING.receiving_key)
     with psycopg.connect(database.admin_url) as holding:
         holding.execute("update control.inbox set error = error")
         started = time.monotonic()
         with pytest.raises(TargetUnavailable):
-            receive(engine, delivery)
+            receive(engine, delivery, KEYRING.receiving_key)
         assert time.monotonic() - started < 15
-    assert receive(engine, delivery) is False
+    assert receive(engine, delivery, KEYRING.receiving_key) is False
 
 
 def test_delivery_does_not_show_its_body() -> None:

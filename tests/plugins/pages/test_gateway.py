@@ -11,6 +11,7 @@ import requests
 
 from tests.api_server import serve
 from tests.conftest import Database
+from tests.firm_keys import open_body, register_inbox_key, write_keyring
 from tests.gateway.conftest import CLIENT_ID, EVENT, KEY, NOTICE, sign
 
 pytestmark = pytest.mark.airflow
@@ -23,8 +24,10 @@ def served(
     """The API server's URL; it has the secrets of one sender."""
     connections = {
         "tributary_db": shared_database.url().replace("postgresql://", "postgres://"),
+        "tributary_keys": json.dumps({"conn_type": "generic", "password": write_keyring()}),
         "docusign_connect": json.dumps({"conn_type": "generic", "password": f"an-older-key= {KEY}"}),
     }
+    register_inbox_key(shared_database)
     with serve(tmp_path_factory.mktemp("airflow"), airflow_database, connections) as (url, _):
         yield f"{url}/webhooks"
 
@@ -33,7 +36,7 @@ def test_signed_delivery_is_kept_without_a_log_in(served: str, shared_database: 
     headers = {"X-DocuSign-Signature-1": sign(EVENT)}
     response = requests.post(f"{served}/docusign", data=EVENT, headers=headers, timeout=30)
     assert (response.status_code, response.json()) == (200, {"status": "kept"})
-    assert [bytes(row["body"]) for row in shared_database.rows("select body from control.inbox")] == [EVENT]
+    assert [open_body(row) for row in shared_database.rows("select * from control.inbox")] == [EVENT]
 
 
 def test_without_a_signature_nothing_is_kept(served: str, shared_database: Database) -> None:

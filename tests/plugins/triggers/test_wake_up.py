@@ -18,6 +18,7 @@ from include.control.inbox import Delivery
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.dags.airflow_home import ROOT, environment
+from tests.firm_keys import KEYRING, register_inbox_key
 
 pytestmark = pytest.mark.airflow
 
@@ -46,6 +47,7 @@ class Notifier:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
+        register_inbox_key(database)
         environ = environment(folder, {"tributary_db": database.url("tributary_listener")}, folder)
         environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
         self._process = subprocess.Popen(
@@ -67,7 +69,7 @@ class Notifier:
 
     def deliver(self, body: bytes) -> None:
         name = hashlib.sha256(body).hexdigest()
-        inbox.receive(self.engine, Delivery("somebody", body, name, None, {}))
+        inbox.receive(self.engine, Delivery("somebody", body, name, None, {}), KEYRING.receiving_key)
 
     def settle(self) -> None:
         """Mark all deliveries as processed, and consume the pending events."""
