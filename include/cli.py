@@ -10,6 +10,7 @@ python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
 python -m include.cli as-of           TRIBUTARY_READ_URL
+python -m include.cli exposed         TRIBUTARY_READ_URL
 """
 
 from __future__ import annotations
@@ -206,6 +207,20 @@ def _print_firm(rows: list[dict[str, Any]], is_json: bool) -> None:
     print(report.format_table(rows, columns))
 
 
+def _exposed(arguments: argparse.Namespace) -> None:
+    from include.audit import exposure, report
+    from include.warehouse import schema
+
+    since, until = (_read_time(text) if text else None for text in (arguments.since, arguments.until))
+    if not (arguments.run or arguments.actor or since):
+        raise ConfigurationError("Name a run with --run, an actor with --actor, or a period with --from and --to")
+    scope = exposure.Scope(arguments.run, arguments.actor, since, until)
+    exposed = exposure.read(schema.engine(_database("TRIBUTARY_READ_URL")), scope, arguments.by)
+    write = report.format_csv if arguments.csv else report.format_table
+    print(write(exposed.clients, exposure.COLUMNS))
+    print("\nThis list can't know:", *exposed.gaps, sep="\n- ", file=sys.stderr if arguments.csv else sys.stdout)
+
+
 def _read_date(text: str | None) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
@@ -259,6 +274,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "as-of": (_as_of, "show a record, or the firm's totals, as known at a time"),
+    "exposed": (_exposed, "list whose data a run, an actor, or anyone in a period has touched"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
 }
@@ -278,6 +294,14 @@ ARGUMENTS = {
     }
     | _BY
     | _JSON,
+    "exposed": {
+        "--run": "Airflow's run id",
+        "--actor": "person or program, as the audit trail names it",
+        "--from": "start of the period, such as 2026-12-01T00:00:00+00:00",
+        "--to": "end of the period, not included; by default now",
+        "--csv": "print CSV; what the list can't know goes to the error output",
+    }
+    | _BY,
     "check-restore": {
         "path": "output of `pgbackrest info --output=json`",
         "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
@@ -288,6 +312,9 @@ ARGUMENTS = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "--at": {"required": True},
     "--by": {"required": True},
+    "--csv": {"action": "store_true"},
+    "--from": {"dest": "since"},
+    "--to": {"dest": "until"},
     "--firm": {"action": "store_true"},
     "--json": {"action": "store_true"},
 }
