@@ -19,7 +19,6 @@ COLUMNS = (
     "data_kinds",
     "how",
     "actions",
-    "records",
     "first_at",
     "last_at",
 )
