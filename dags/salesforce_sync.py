@@ -54,6 +54,8 @@ def salesforce() -> None:
     request_approval = TriggerDagRunOperator(
         task_id="request_approval",
         trigger_dag_id="approve_salesforce",
+        trigger_run_id=crm_steps.APPROVAL_RUN,
+        skip_when_already_exists=True,
         conf=crm_steps.APPROVALS,  # type: ignore[arg-type]  # a template of JSON
         logical_date=None,
         openlineage_inject_parent_info=False,

@@ -8,7 +8,7 @@ import os
 from flask_appbuilder.const import AUTH_DB, AUTH_OAUTH
 
 from include.sign_on import provider
-from tributary.sign_on import SignOn, validate_password
+from tributary.sign_on import ProviderClient, SignOn, validate_password
 
 SECURITY_MANAGER_CLASS = SignOn
 PROVIDER = provider.read(os.environ)
@@ -26,6 +26,7 @@ if PROVIDER:
             "icon": "fa-key",
             "token_key": "access_token",
             "remote_app": {
+                "client_cls": ProviderClient,
                 "client_id": PROVIDER.client_id,
                 "client_secret": PROVIDER.client_secret,
                 "server_metadata_url": f"{PROVIDER.issuer}/.well-known/openid-configuration",

@@ -14,6 +14,8 @@ python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli show-message ID  TRIBUTARY_LOAD_URL, TRIBUTARY_KEYS
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
+python -m include.cli as-of           TRIBUTARY_READ_URL
+python -m include.cli exposed         TRIBUTARY_READ_URL
 """
 
 from __future__ import annotations
@@ -26,14 +28,18 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError, DataQualityError, TributaryError
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from include.audit.as_of import Record
     from include.staging.partitions import Staging
 
 
@@ -44,10 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (_, explanation) in COMMANDS.items():
         command = commands.add_parser(name, help=explanation)
         for argument, meaning in ARGUMENTS.get(name, {}).items():
-            if argument.startswith("--"):
-                command.add_argument(argument, help=meaning, action="store_true")
-            else:
-                command.add_argument(argument, help=meaning)
+            command.add_argument(argument, help=meaning, **OPTIONS.get(argument, {}))
     arguments = parser.parse_args(argv)
     try:
         COMMANDS[arguments.command][0](arguments)
@@ -211,6 +214,101 @@ def _verify_audit(_: argparse.Namespace) -> None:
     print(f"The audit trail is intact: {verdict.entries} entries; {len(heads)} published heads fit")
 
 
+def _as_of(arguments: argparse.Namespace) -> None:
+    from include.audit import as_of
+    from include.warehouse import schema
+
+    engine, at = schema.engine(_database("TRIBUTARY_READ_URL")), _read_time(arguments.at)
+    if at > datetime.now(UTC) - SETTLED:
+        print(
+            "The time is less than 30 minutes ago: loads that still run may add to what is known then", file=sys.stderr
+        )
+    if arguments.firm:
+        first, last = _read_date(arguments.first), _read_date(arguments.last)
+        _print_firm(as_of.read_firm(engine, at, first, last, arguments.by), arguments.json)
+        return
+    records = _find_records(engine, arguments)
+    found = {each: as_of.read_record(engine, each, at, _read_date(arguments.on), arguments.by) for each in records}
+    if not any(found.values()):
+        raise DataQualityError("The record was not known at this time", at=at, on=arguments.on, records=list(found))
+    _print_records({record: rows for record, rows in found.items() if rows}, arguments.json)
+
+
+def _find_records(engine: sa.Engine, arguments: argparse.Namespace) -> list[Record]:
+    from include.audit import as_of
+
+    if arguments.id:
+        if not arguments.id.isdecimal():
+            raise ConfigurationError("The id is not a number", id=arguments.id)
+        return [as_of.find_record(engine, int(arguments.id))]
+    if not (arguments.vendor and arguments.entity and arguments.key):
+        raise ConfigurationError("Name a record with --vendor, --entity and --key, or with --id; or use --firm")
+    entities = as_of.find_entities(engine, arguments.vendor, arguments.entity)
+    return [as_of.Record(entity, arguments.vendor, arguments.key) for entity in entities]
+
+
+def _print_records(records: dict[Record, list[dict[str, Any]]], is_json: bool) -> None:
+    from include.audit import report
+
+    if is_json:
+        print(report.format_json([asdict(record) | {"fields": rows} for record, rows in records.items()]))
+        return
+    columns = ("field", "value", "known_from", "run_id", "partition", "calls", "first_call_at")
+    for record, rows in records.items():
+        first, last = rows[0]["valid_from"], rows[0]["valid_to"]
+        print(f"{record.entity} {record.key} of {record.vendor}, valid from {first or 'any day'} until {last or 'now'}")
+        print(report.format_table(rows, columns))
+
+
+def _print_firm(rows: list[dict[str, Any]], is_json: bool) -> None:
+    from include.audit import report
+
+    if is_json:
+        print(report.format_json(rows))
+        return
+    columns = (
+        "business_date",
+        "vendor",
+        "entity",
+        "records",
+        "market_value_usd",
+        "loads",
+        "last_run",
+        "partition",
+        "calls",
+    )
+    for row in rows:
+        last = row["sources"][-1] if row["sources"] else {}
+        row |= {
+            "loads": len(row["ledger_ids"]),
+            "last_run": last.get("run_id"),
+            "partition": last.get("partition"),
+            "calls": last.get("calls"),
+        }
+    print(report.format_table(rows, columns))
+
+
+def _exposed(arguments: argparse.Namespace) -> None:
+    from include.audit import exposure, report
+    from include.warehouse import schema
+
+    since, until = (_read_time(text) if text else None for text in (arguments.since, arguments.until))
+    if not (arguments.run or arguments.actor or since):
+        raise ConfigurationError("Name a run with --run, an actor with --actor, or a period with --from and --to")
+    scope = exposure.Scope(arguments.run, arguments.actor, since, until)
+    exposed = exposure.read(schema.engine(_database("TRIBUTARY_READ_URL")), scope, arguments.by)
+    write = report.format_csv if arguments.csv else report.format_table
+    print(write(exposed.clients, exposure.COLUMNS))
+    print("\nThis list can't know:", *exposed.gaps, sep="\n- ", file=sys.stderr if arguments.csv else sys.stdout)
+
+
+def _read_date(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise ConfigurationError("The date is not like 2026-12-01", date=text) from None
+
+
 def _read_file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -260,6 +358,8 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "reseal-tokens": (_reseal_tokens, "encrypt refresh tokens again under the newest seal key"),
     "reseal-files": (_reseal_files, "encrypt files of the staging folder again under the newest staging key"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
+    "as-of": (_as_of, "show a record, or the firm's totals, as known at a time"),
+    "exposed": (_exposed, "list whose data a run, an actor, or anyone in a period has touched"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
     "show-message": (
@@ -267,7 +367,30 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
         "decrypt a message of the inbox and print it; the audit trail records who opened it",
     ),
 }
+_BY = {"--by": "your name, for the audit trail"}
+_JSON = {"--json": "print JSON"}
 ARGUMENTS = {
+    "as-of": {
+        "--at": "time of the knowledge, such as 2026-12-01T16:30:00+00:00",
+        "--vendor": "vendor of the record",
+        "--entity": "canonical entity, or the vendor's table",
+        "--key": "the vendor's key of the record",
+        "--id": "our own id of the record, instead of vendor, entity and key",
+        "--on": "day on which the version is valid; by default the newest version",
+        "--firm": "show the totals of the firm by vendor and business date instead of a record",
+        "--first": "first business date of the totals",
+        "--last": "last business date of the totals",
+    }
+    | _BY
+    | _JSON,
+    "exposed": {
+        "--run": "Airflow's run id",
+        "--actor": "person or program, as the audit trail names it",
+        "--from": "start of the period, such as 2026-12-01T00:00:00+00:00",
+        "--to": "end of the period, not included; by default now",
+        "--csv": "print CSV; what the list can't know goes to the error output",
+    }
+    | _BY,
     "check-restore": {
         "path": "output of `pgbackrest info --output=json`",
         "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
@@ -279,6 +402,19 @@ ARGUMENTS = {
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--at": {"required": True},
+    "--by": {"required": True},
+    "--csv": {"action": "store_true"},
+    "--dry-run": {"action": "store_true"},
+    "--from": {"dest": "since"},
+    "--to": {"dest": "until"},
+    "--firm": {"action": "store_true"},
+    "--json": {"action": "store_true"},
+}
+"""Settings of arguments that are no plain text."""
+SETTLED = timedelta(minutes=30)
+"""A transaction takes at most this long, so what was known before that can no longer change."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -56,6 +56,30 @@ def test_an_unknown_address_type_is_reported_without_its_secret() -> None:
     assert "hidden" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "json://alerts.example/hidden",
+        "xml://alerts.example/hidden",
+        "form://alerts.example/hidden",
+        "gotify://alerts.example/hidden-token-123",
+        "mailto://user:hidden@alerts.example",
+        "mailto://user:hidden@localhost?smtp=alerts.example",
+    ],
+)
+def test_an_address_without_tls_is_refused_before_anything_is_sent(url: str, pager: str) -> None:
+    with pytest.raises(ConfigurationError, match="sends without TLS: use its secure form") as error:
+        send([pager, url], "title", "body")
+    assert "hidden" not in str(error.value)
+    assert RECEIVED == []
+
+
+@pytest.mark.parametrize("scheme", ["jsons", "xmls", "forms"])
+def test_an_address_with_tls_is_used(scheme: str) -> None:
+    with pytest.raises(TargetUnavailable):
+        send([f"{scheme}://127.0.0.1:9/alerts"], "title", "body")
+
+
 def test_unreachable_alert_address_is_reported() -> None:
     with pytest.raises(TargetUnavailable):
         send(["json://127.0.0.1:9/alerts"], "title", "body")

@@ -84,7 +84,7 @@ where sobject = 'Task' and external_key = any(:keys)
 
 
 _SUPERSEDE_REJECTED = sa.text("""
-update control.dead_letter l set status = 'superseded', closed_at = clock_timestamp()
+update control.dead_letter l set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
 from control.finding f
 where l.vendor = 'salesforce' and l.table_name = 'Task' and l.stage = 'crm' and l.status = 'open' and f.closed_at is not null
   and l.row_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id
@@ -148,6 +148,7 @@ class _Tasks:
         specs: Mapping[str, TaskSpec],
     ) -> None:
         self._db, self._session, self._settings, self._specs = db, session, settings, specs
+        self._run_id = run.run_id
         self._key_field = settings.key_of(SOBJECT)
         self._mapping = CrmObject("task", SOBJECT, self._key_field, "", (), "")
         fence = writer.take(db, f"crm:{SOBJECT}")
@@ -159,7 +160,7 @@ class _Tasks:
         with self._db.begin():
             values = {
                 "firm": self._settings.firm, "done": DONE, "rules": list(self._specs),
-                "account": FINANCIAL_ACCOUNT, "household": ACCOUNT,
+                "account": FINANCIAL_ACCOUNT, "household": ACCOUNT, "run_id": self._run_id,
             }  # fmt: skip
             missing = self._db.execute(_MISSING, values).mappings().all()
             to_complete = self._db.execute(_TO_COMPLETE, values).mappings().all()

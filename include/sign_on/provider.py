@@ -1,7 +1,8 @@
-"""Read the settings of the firm's identity provider (OpenID Connect) from environment variables."""
+"""The firm's identity provider (OpenID Connect): its settings from environment variables, its addresses, and whose user is whose."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ NAME = "firm"
 ROLES = ("Admin", "Op", "User", "Viewer")
 
 _PREFIX = "TRIBUTARY_OIDC_"
+_ADDRESSES = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
+_MARK = "!"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,27 @@ def read(environment: Mapping[str, str]) -> Provider | None:
         environment.get(f"{_PREFIX}GROUPS_CLAIM") or "groups",
         _parse_roles(_require(environment, "ROLES")),
     )
+
+
+def check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Check the addresses of the provider's metadata that Tributary uses.
+
+    Raises:
+        ConfigurationError: An address is neither https nor http to the loopback interface.
+    """
+    for name in _ADDRESSES:
+        if name in metadata:
+            require_https(str(metadata[name]), f"{name} in the identity provider's metadata")
+
+
+def bind(issuer: str, subject: str) -> str:
+    """Return what a user has instead of a password, so that only this person at the provider can sign in. No password has this hash."""
+    return _MARK + hashlib.sha256(json.dumps([issuer, subject]).encode()).hexdigest()
+
+
+def is_bound_to_another(stored: str | None, binding: str) -> bool:
+    """Return whether a user's password field has the binding of another person. A local password, or `!` alone, is no binding."""
+    return stored is not None and stored.startswith(_MARK) and stored not in (_MARK, binding)
 
 
 def _require(environment: Mapping[str, str], setting: str) -> str:

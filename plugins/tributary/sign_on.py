@@ -18,6 +18,7 @@ from airflow.providers.fab.auth_manager.security_manager.override import FabAirf
 from airflow.providers.fab.auth_manager.views.auth_oauth import CustomAuthOAuthView
 from airflow.providers.fab.auth_manager.views.user import CustomUserDBModelView
 from airflow.providers.fab.auth_manager.views.user_edit import CustomResetMyPasswordView
+from authlib.integrations.flask_client import FlaskOAuth2App
 from flask import current_app, flash, g, has_request_context, redirect, request, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.api import BaseApi
@@ -27,8 +28,9 @@ from flask_login import current_user
 from werkzeug.security import check_password_hash, generate_password_hash
 from wtforms import PasswordField, ValidationError
 
+from include.errors import ConfigurationError
 from include.sign_on import passwords
-from include.sign_on.provider import Provider
+from include.sign_on.provider import Provider, bind, check_metadata, is_bound_to_another
 from include.sign_on.record import Event, record
 from tributary import audit
 
@@ -114,6 +116,24 @@ class ProviderView(CustomAuthOAuthView):
         if not current_user.is_authenticated and not g.get("is_refusal_recorded"):
             _record("login refused", None, reason="the provider's answer was not accepted")
         return response
+
+
+class ProviderClient(FlaskOAuth2App):
+    """The client of the identity provider. It uses the addresses in the provider's metadata only if they are safe for secrets."""
+
+    def load_server_metadata(self) -> dict[str, Any]:
+        """Return the provider's metadata.
+
+        Raises:
+            ConfigurationError: An address is not https. The next login reads the metadata again.
+        """
+        metadata: dict[str, Any] = super().load_server_metadata()
+        try:
+            check_metadata(metadata)
+        except ConfigurationError:
+            metadata.pop("_loaded_at", None)
+            raise
+        return metadata
 
 
 class NoLoginApi(BaseApi):
@@ -216,6 +236,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
             "first_name": claims.get("given_name", ""),
             "last_name": claims.get("family_name", ""),
             "subject": claims["sub"],
+            "binding": bind(claims["iss"], claims["sub"]),
             "role_keys": settings.find_groups(claims),
         }
 
@@ -225,10 +246,13 @@ class SignOn(FabAirflowSecurityManagerOverride):
     def auth_user_oauth(self, userinfo: dict[str, Any], rotate_session_id: bool = True) -> Any:
         """Log in a user of the identity provider, with the roles of the user's groups. Create the user at the first login.
 
-        Return None, and record a refusal, if the user has no name or no group with a role, or is inactive.
+        The first login binds the user to the person at the provider. Return None, and record a refusal, if the user is bound to another
+        person, has no name or no group with a role, or is inactive.
         """
         name, groups = userinfo["username"], userinfo["role_keys"]
         known = self.find_user(username=name) if name else None
+        if known and is_bound_to_another(known.password, userinfo["binding"]):
+            return self._refuse_another(userinfo)
         if not name or not groups:
             self._refuse(known, userinfo)
             return None
@@ -236,14 +260,24 @@ class SignOn(FabAirflowSecurityManagerOverride):
             roles = self._oauth_calculate_user_roles(userinfo)
             # The e-mail address is not needed, but must be unique.
             self.add_user(name, userinfo["first_name"], userinfo["last_name"], name, roles, hashed_password=NO_PASSWORD)
-        else:
-            known.password = NO_PASSWORD  # removes a local password from before the identity provider
         user = super().auth_user_oauth(userinfo, rotate_session_id)
         if user is None:
             self._refuse(known, userinfo)
         else:
+            user.password = userinfo["binding"]  # also removes a local password from before the identity provider
+            self.update_user(user)
             _record("login", name, subject=userinfo["subject"], groups=groups)
         return user
+
+    def _refuse_another(self, userinfo: dict[str, Any]) -> None:
+        """Record that a person at the provider has the name of another person's user. That user stays as it is."""
+        g.is_refusal_recorded = True
+        flash(
+            f"The user {userinfo['username']} belongs to another account of the identity provider. Ask an administrator, who can allow your"
+            " account by resetting the user's password.", "warning",
+        )  # fmt: skip
+        reason = "the user belongs to another account of the identity provider"
+        _record("login refused", None, name=userinfo["username"], subject=userinfo["subject"], reason=reason)
 
     def _refuse(self, user: User | None, userinfo: dict[str, Any]) -> None:
         """Record a refusal. Remove the roles of a known user, and end the user's sessions."""

@@ -263,7 +263,13 @@ def test_the_time_and_the_role_of_an_entry_are_the_sessions(engine: sa.Engine, d
 
 @pytest.mark.parametrize(
     ("role", "action"),
-    [("tributary_load", "data.loaded"), ("tributary_web", "identity.decided"), ("tributary_api", "document.opened")],
+    [
+        ("tributary_load", "data.loaded"),
+        ("tributary_web", "identity.decided"),
+        ("tributary_api", "document.opened"),
+        ("tributary_read", "document.opened"),
+        ("tributary_read", "airflow.called"),
+    ],
 )
 def test_no_role_writes_entries_about_what_it_did_not_do(database: Database, role: str, action: str) -> None:
     with (

@@ -53,6 +53,8 @@ EVENTS: list[tuple[list[str], tuple[str, str, str], dict[str, Any]]] = [
      ("Pat", "dead_letter.discarded", "1"), {"discard_reason": "test row", "row_key": "7", "before": {"status": "open", "discard_reason": None}}),
     ([DEAD, "update control.dead_letter set status = 'replayed', replayed_by = 'r2'"],
      ("r2", "dead_letter.replayed", "1"), {"status": "replayed", "row_key": "7"}),
+    ([DEAD, "update control.dead_letter set status = 'superseded', replayed_by = 'r2'"],
+     ("r2", "dead_letter.superseded", "1"), {"status": "superseded", "row_key": "7", "before": {"status": "open"}}),
     ([DECISION], ("Pat", "identity.decided", "person 3 5"), {"is_same": True, "reason": "same birth date"}),
     ([QUESTION], ("run r1", "salesforce.approval_requested", "holding change"), {"records": 9, "difference": "abc"}),
     ([QUESTION, "update control.crm_question set is_approved = true, decided_by = 'Pat', decided_at = now()"],

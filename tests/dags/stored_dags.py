@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,10 +29,19 @@ print("DAGS", json.dumps(sorted(bag.dags)))
 
 
 @contextmanager
-def serve_dags(folder: Path, known: Path, **environment: str) -> Iterator[tuple[AirflowApi, dict[str, str], list[str]]]:
-    """Yields the API, logged in, the settings of that Airflow's processes, and the ids of its DAGs."""
+def serve_dags(
+    folder: Path, known: Path, roles: Mapping[str, str] | None = None, **environment: str
+) -> Iterator[tuple[AirflowApi, dict[str, str], list[str]]]:
+    """Yields the API, logged in, the settings of that Airflow's processes, and the ids of its DAGs.
+
+    Args:
+        folder: Of this server alone.
+        known: Where Airflow's empty database is kept (the fixture `airflow_database`).
+        roles: User -> role, with the administrator; the administrator alone where none is said.
+        environment: More of its environment.
+    """
     environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
-    with serve(folder, known, {}, **environment) as (url, passwords):
+    with serve(folder, known, {}, roles, **environment) as (url, passwords):
         port, metadata = urlsplit(url).port or 0, f"sqlite:///{folder / 'home'}/airflow.db"
         settings = airflow.environment(folder / "home", metadata, port, ROOT) | environment
         dag_ids = json.loads(said(run(settings, _STORE), "DAGS"))

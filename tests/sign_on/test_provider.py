@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,10 @@ import httpx
 import pytest
 from werkzeug.security import generate_password_hash
 
+from include.sign_on.provider import bind
 from local.processes import find_free_port
 from tests.running_node import install_packages
-from tests.sign_on.production import HOST, Production, serve
+from tests.sign_on.production import HOST, ROOT, Production, serve
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the first run installs the packages
 
@@ -207,4 +211,76 @@ def test_a_login_at_the_provider_ends_a_local_password(server: Production, brows
     with server.open_browser() as second:
         assert has_token(log_in(second, "0001"))
         assert get_statuses(second) == (200, 200)
-    assert server.query("select password from ab_user where username = 'ada'") == [("!",)]
+    binding = bind(server.settings["TRIBUTARY_OIDC_ISSUER"], "0001")
+    assert server.query("select password from ab_user where username = 'ada'") == [(binding,)]
+
+
+def test_another_person_with_the_same_user_name_is_refused(server: Production, browser: httpx.Client) -> None:
+    account: dict[str, Any] = {"preferred_username": "uma", "groups": ["auditors"]}
+    change_accounts(server.home, **{"0007": account, "0008": account | {"groups": ["it-admins"]}})
+    log_in(browser, "0007")
+    with server.open_browser() as other:
+        assert not has_token(log_in(other, "0008"))
+        assert not has_token(other.get("/auth/"))
+        assert "belongs to another account of the identity provider" in other.get("/auth/login/").text
+    refusal = server.events()[-1]
+    assert (refusal["event"], refusal["user"], refusal["name"], refusal["subject"]) == (
+        "login refused",
+        None,
+        "uma",
+        "0008",
+    )
+    assert "another account" in refusal["reason"]
+    assert server.query(ROLES_OF, "uma") == [("Viewer",)]
+    assert get_statuses(browser) == (200, 403)
+
+
+def test_another_person_without_groups_leaves_the_user_as_it_is(server: Production, browser: httpx.Client) -> None:
+    account: dict[str, Any] = {"preferred_username": "ivo", "groups": ["auditors"]}
+    change_accounts(server.home, **{"0009": account, "0010": account | {"groups": []}})
+    log_in(browser, "0009")
+    with server.open_browser() as other:
+        assert not has_token(log_in(other, "0010"))
+    assert server.query(ROLES_OF, "ivo") == [("Viewer",)]
+    assert get_statuses(browser) == (200, 403)
+
+
+def test_a_reset_of_the_password_lets_another_person_have_the_user(server: Production, browser: httpx.Client) -> None:
+    account: dict[str, Any] = {"preferred_username": "eli", "groups": ["auditors"]}
+    change_accounts(server.home, **{"0011": account, "0012": account})
+    log_in(browser, "0011")
+    reset = server.command("users", "reset-password", "--username", "eli", "--password", "an orchard of plums")
+    assert reset.returncode == 0, reset.stderr[-2000:]
+    with server.open_browser() as other:
+        assert has_token(log_in(other, "0012"))
+    with server.open_browser() as first:
+        assert not has_token(log_in(first, "0011"))
+
+
+_LOAD_METADATA = """
+import runpy
+import sys
+from include.errors import ConfigurationError
+
+[provider] = runpy.run_path(sys.argv[1])["OAUTH_PROVIDERS"]
+settings = provider["remote_app"] | {"server_metadata_url": sys.argv[2]}
+client = settings.pop("client_cls")(None, "firm", **settings)
+for _ in range(2):
+    try:
+        client.load_server_metadata()
+    except ConfigurationError as error:
+        print("REFUSED", error)
+"""
+
+
+def test_metadata_with_an_address_that_is_not_https_is_refused(server: Production, tmp_path: Path) -> None:
+    (tmp_path / "metadata").write_text(json.dumps({"token_endpoint": "http://login.sample-wealth.example/token"}))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer((HOST, 0), handler) as metadata:
+        threading.Thread(target=metadata.serve_forever, daemon=True).start()
+        config = server.settings["AIRFLOW__FAB__CONFIG_FILE"]
+        command = [server.python, "-c", _LOAD_METADATA, config, f"http://{HOST}:{metadata.server_port}/metadata"]
+        environment = dict(server.settings) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=True)
+        metadata.shutdown()
+    assert result.stdout.count("REFUSED token_endpoint in the identity provider's metadata must begin with https") == 2

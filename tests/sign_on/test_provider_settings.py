@@ -72,3 +72,38 @@ def test_the_secret_is_never_shown() -> None:
 )
 def test_only_groups_with_a_role_count(claims: dict[str, Any], groups: list[str]) -> None:
     assert read().find_groups(claims) == groups
+
+
+METADATA = {
+    "issuer": "https://login.sample-wealth.example",
+    "authorization_endpoint": "https://login.sample-wealth.example/auth",
+    "token_endpoint": "https://login.sample-wealth.example/token",
+    "userinfo_endpoint": "https://login.sample-wealth.example/me",
+    "jwks_uri": "https://keys.sample-wealth.example/jwks",
+}
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri"])
+def test_each_address_of_the_metadata_must_be_https(name: str) -> None:
+    provider.check_metadata(METADATA)
+    provider.check_metadata(METADATA | {name: "http://127.0.0.1:8080/x"})
+    with pytest.raises(ConfigurationError, match=rf"{name} in the identity provider's metadata must begin with https"):
+        provider.check_metadata(METADATA | {name: "http://login.sample-wealth.example/x"})
+
+
+ADA = provider.bind("https://a.example", "0001")
+
+
+@pytest.mark.parametrize(
+    ("stored", "is_another"),
+    [
+        (ADA, False),
+        (provider.bind("https://a.example", "0002"), True),
+        (provider.bind("https://b.example", "0001"), True),
+        ("!", False),
+        ("scrypt:32768:8:1$salt$hash", False),
+        (None, False),
+    ],
+)
+def test_a_user_is_bound_to_issuer_and_subject(stored: str | None, is_another: bool) -> None:
+    assert provider.is_bound_to_another(stored, ADA) is is_another

@@ -4,6 +4,9 @@
 - An approval is valid for a day and for one sync. It allows as many records as the question names, and a few
   more (see `guard.find_unapproved`), even if they are not the same records.
 - A rejection is valid until the change differs from the rejected one.
+
+The user's answer is read from the audit trail, where Airflow's API server recorded it in the user's session. Results of tasks (XComs) are
+not used, because operators may write them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import sqlalchemy as sa
 from include.crm.settings import Settings
 from include.crm.sync.delta import Delta
 from include.crm.sync.guard import Concern, find_unapproved
-from include.errors import FatalError
+from include.errors import FatalError, TargetUnavailable
 
 REASON_LENGTH = 500
 
@@ -43,6 +46,11 @@ update control.crm_question set used_by = :run_id
 where is_approved and used_by is null
   and entity in (select entity from control.ledger where run_id = :run_id and stage = 'crm' and sent > 0)
 """)
+_ANSWER = sa.text("""
+select details ->> 'chosen_option' as option, details ->> 'reason' as reason, actor as answered_by from control.audit
+where action = 'airflow.called' and subject = :call and details ? 'chosen_option'
+order by entry_id desc limit 1
+""")
 _STATES = sa.text("""
 select distinct on (entity) entity, is_approved, decided_by, decided_at, reason, requested_at from control.crm_question
 where entity = any(:entities) order by entity, question_id desc
@@ -56,6 +64,15 @@ class Question:
     question_id: int
     entity: str
     wording: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A user's answer to questions: the chosen option, the reason (empty if the user entered none), and the user's name."""
+
+    option: str
+    reason: str
+    answered_by: str
 
 
 def ask(
@@ -98,6 +115,29 @@ def identify(concern: Concern, delta: Delta) -> str:
     new values.
     """
     return f"{delta.worth_usd} {delta.moved_usd}" if concern.question == "worth" else delta.difference
+
+
+def name_run(question_ids: Sequence[int]) -> str:
+    """Return the id of the run of the DAG `approve_salesforce` about some questions. So an answer in this run is about no others."""
+    return "questions_" + "_".join(map(str, question_ids))
+
+
+def find_answer(engine: sa.Engine, question_ids: Sequence[int]) -> Answer:
+    """Return the newest answer that Airflow accepted from a user in the run about these questions.
+
+    Raises:
+        TargetUnavailable: The audit trail has no such answer.
+    """
+    run_id = name_run(question_ids)
+    call = f"PATCH /api/v2/dags/approve_salesforce/dagRuns/{run_id}/taskInstances/decide/-1/hitlDetails"
+    with engine.connect() as db:
+        row = db.execute(_ANSWER, {"call": call}).mappings().first()
+    if row is None:
+        raise TargetUnavailable(
+            "The audit trail has no answer of a user to this request. If the answer was given while the database was unavailable, clear the"
+            " task `decide` and answer again; if the run was started by hand, let the DAG `salesforce` start one", run_id=run_id,
+        )  # fmt: skip
+    return Answer(row["option"], (row["reason"] or "").strip(), row["answered_by"])
 
 
 def decide(engine: sa.Engine, question_ids: Sequence[int], is_approved: bool, reason: str, decided_by: str) -> int:

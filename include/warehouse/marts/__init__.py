@@ -27,6 +27,8 @@ MARTS = (
     "acting_roles", "envelope", "crm_superseded", "crm_record", "crm_change", "deal_stage", "deal",
     # freshness and completeness
     "freshness", "completeness", "day_in_force",
+    # what was known when, and who saw it
+    "record_version", "load_source", "record", "firm", "access", "exposure", "exposure_gap",
 )  # fmt: skip
 """Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""
 

@@ -2,12 +2,17 @@
 
 The entry has the HTTP status, and is written before the caller gets the response. If our database is unavailable, the change
 still succeeds, so that operators can act during an outage. The entry is then only in the API server's log.
+
+The entry of an answer to an approval request also has the chosen option and the reason. The decision is recorded from this entry, because
+it is written in the user's own session; see `include.crm.sync.approval`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
 from airflow.api_fastapi.core_api.security import resolve_user_from_token
@@ -27,6 +32,9 @@ CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 PATHS = ("/api/v2/", "/auth/")
 LOGINS = ("/auth/login", "/auth/logout", "/auth/token")
 """Paths of logins and logouts. They are not recorded here, because `tributary.sign_on` records them."""
+ANSWER = re.compile(r"PATCH /api/v2/dags/approve_salesforce/dagRuns/[^/]+/taskInstances/decide/-1/hitlDetails")
+"""The call with which a user answers an approval request."""
+MAX_ANSWER_BYTES = 100_000
 
 
 class RecordChanges:
@@ -47,15 +55,21 @@ class RecordChanges:
         if not _is_change(scope) or (actor := await _find_user(Request(scope))) is None:
             await self._app(scope, receive, send)
             return
-        call = f"{scope['method']} {scope['path']}"
+        call, body = f"{scope['method']} {scope['path']}", bytearray()
+
+        async def receive_and_keep() -> Message:
+            message = await receive()
+            if ANSWER.fullmatch(call) and len(body) <= MAX_ANSWER_BYTES:
+                body.extend(message.get("body", b""))
+            return message
 
         async def record_and_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await run_in_threadpool(_record_call, actor, call, message["status"])
+                await run_in_threadpool(_record_call, actor, call, message["status"], bytes(body))
             await send(message)
 
         try:
-            await self._app(scope, receive, record_and_send)
+            await self._app(scope, receive_and_keep, record_and_send)
         except Exception:
             await run_in_threadpool(_record_call, actor, call, 500)
             raise
@@ -83,11 +97,20 @@ async def _find_user(request: Request) -> str | None:
     return user.get_name()
 
 
-def _record_call(actor: str, call: str, status: int) -> None:
+def _record_call(actor: str, call: str, status: int, answer: bytes = b"") -> None:
     try:
-        audit.record(actor, "airflow.called", call, status=status)
+        audit.record(
+            actor, "airflow.called", call, status=status, **(_read_answer(answer) if answer and status == 200 else {})
+        )
     except Exception:
         log.exception("The audit trail lacks a call of Airflow's API: %s by %s, status %d", call, actor, status)
+
+
+def _read_answer(body: bytes) -> dict[str, Any]:
+    """Return the option and the reason of an answer that Airflow has accepted. It has one option."""
+    answer = json.loads(body)
+    [option] = answer["chosen_options"]
+    return {"chosen_option": option, "reason": str((answer.get("params_input") or {}).get("reason") or "")[:500]}
 
 
 class Audit(AirflowPlugin):

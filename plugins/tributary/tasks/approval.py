@@ -24,20 +24,18 @@ def alert_people(params: Any = None, run_id: Any = None) -> None:
 
 
 @task.short_circuit
-def record_decision(params: Any = None, ti: Any = None) -> bool:
-    """Record the decision with its user and reason; return whether it is an approval. After a rejection, the sync is skipped."""
+def record_decision(params: Any = None) -> bool:
+    """Record the decision with its user and reason; return whether it is an approval. After a rejection, the sync is skipped.
+
+    Raises:
+        TargetUnavailable: The audit trail has no answer of a user.
+    """
     from include.crm.sync import approval
     from tributary import connections
 
-    answer = ti.xcom_pull(task_ids="decide")
-    is_approved = answer["chosen_options"] == [APPROVE]
-    reason = str(answer["params_input"].get("reason") or "").strip() or ("" if is_approved else "No reason given")
-    user = answer["responded_by_user"] or {}
-    approval.decide(
-        connections.database(),
-        params["question_ids"],
-        is_approved,
-        reason,
-        str(user.get("name") or user.get("id") or "unknown"),
-    )
+    engine, questions = connections.database(), params["question_ids"]
+    answer = approval.find_answer(engine, questions)
+    is_approved = answer.option == APPROVE
+    reason = answer.reason or ("" if is_approved else "No reason given")
+    approval.decide(engine, questions, is_approved, reason, answer.answered_by)
     return is_approved

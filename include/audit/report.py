@@ -1,0 +1,41 @@
+"""Write rows as an aligned table, as CSV, or as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as a table of aligned columns, under a line of their names. Characters that a terminal would obey are shown as `?`."""
+    lines = [list(columns), *([_show(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def format_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as CSV with a header. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_disarm(_show(row.get(column))) for column in columns] for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def format_json(content: Any) -> str:
+    """Return content as JSON; decimals and times as texts."""
+    return json.dumps(content, indent=2, default=str, ensure_ascii=False)
+
+
+def _show(value: Any) -> str:
+    text = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _disarm(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

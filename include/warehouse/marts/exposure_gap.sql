@@ -1,0 +1,48 @@
+-- What `mart.exposure` can't know: counts of entries or rows that touched data of clients whom the database does not name.
+create function mart.exposure_gap(of_run text, of_actor text, since timestamptz, until timestamptz)
+returns table (action text, records bigint, explanation text)
+language sql stable as $$
+    with step as materialized (
+        select * from control.ledger l
+        where l.stage in ('load', 'crm') and l.recorded_at >= since and l.recorded_at < until
+          and (of_run is null or l.run_id = of_run) and (of_actor is null or of_actor in (l.run_id, 'run ' || l.run_id))
+    ), entry as materialized (
+        select * from control.audit a
+        where a.happened_at >= since and a.happened_at < until
+          and (of_run is null or a.actor in (of_run, 'run ' || of_run))
+          and (of_actor is null or of_actor in (a.actor, a.details #>> '{headers,caller}'))
+    ), gap(action, records, explanation) as (
+        select 'data.loaded', sum(unchanged + superseded + withdrawn),
+               'rows that a partial pull received without changing them: only its partitions have their keys'
+        from step where stage = 'load' and (pulled not in ('current', 'historical') or window_to is not null)
+        union all
+        select 'data.rejected', count(*), 'dead letters whose key can''t be read, or is not that of a known record'
+        from control.dead_letter l
+        where vendor <> 'salesforce' and died_at >= since and died_at < until
+          and (of_run is null or run_id = of_run) and (of_actor is null or of_actor in (run_id, 'run ' || run_id))
+          and not exists (select from jsonb_to_recordset(l.describes) as d(entity text, key text)
+                          join warehouse.source_key k on k.entity = d.entity and k.vendor = l.vendor and k.source_key = d.key)
+        union all
+        select 'salesforce.sent', (select sum(sent) from step where stage = 'crm')
+                   - (select count(*) from control.crm_state join control.crm_job j using (job_id)
+                      where j.run_id in (select run_id from step where stage = 'crm')),
+               'records that Salesforce rejected, or that a later sync sent again'
+        union all
+        select e.action, count(*), 'dead letters that name no record'
+        from entry e
+        cross join lateral jsonb_array_elements_text(
+            case when e.action = 'api.read' and e.subject = 'dead-letters' then e.details -> 'ids'
+                 when e.action like 'dead\_letter.%' then jsonb_build_array(e.subject) end) id
+        join control.dead_letter l on l.dead_letter_id = id.value::bigint
+        where not jsonb_path_exists(l.describes, '$[*].key') group by 1
+        union all
+        select action, count(*), g.explanation
+        from entry
+        join (values ('report.opened', 'opened reports of data quality, which may show values of rejected rows'),
+                     ('changes.opened', 'opened pages with the first changes to Salesforce'),
+                     ('exposure.read', 'uses of this list: repeat them to see who was listed'),
+                     ('api.pushed', 'pushes of a program: their rows are in loads of the same time')) g(action, explanation) using (action)
+        group by 1, 3
+    )
+    select action, records::bigint, explanation from gap where records > 0
+$$;
