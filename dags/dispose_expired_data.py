@@ -1,5 +1,7 @@
 """Every Sunday, dispose of the data whose retention period is over: rows, partitions, documents and pages.
 
+It also alerts about persons who were forgotten, and whom a vendor has sent again.
+
 The Variable `tributary_retention` changes the periods. A run that you start by hand is a dry run, which only lists what would go, unless you
 switch **Dry run** off.
 """
@@ -35,7 +37,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
     },
 )
 def dispose_expired_data() -> None:
-    """Dispose of each dataset in one task, which continues where a killed try stopped."""
+    """Dispose in one task, which continues where a killed try stopped; look for forgotten persons in another."""
 
     @task(execution_timeout=timedelta(hours=8))
     def dispose(params: Any = None, dag_run: Any = None) -> dict[str, int]:
@@ -47,7 +49,22 @@ def dispose_expired_data() -> None:
         results = dispose_expired(places, dag_run.run_id, connections.retention_periods(), is_dry=is_dry)
         return {name: each.count for name, each in results.items() if each.count}
 
+    @task
+    def report_returned() -> list[str]:
+        from include.retention.forget import find_returned
+        from tributary import connections
+        from tributary.alerts import page, send
+
+        site = connections.site()
+        returned = [f"{vendor}:{key}" for vendor, key in find_returned(site.engine, site.keyring.redactor.hash)]
+        if returned:
+            title = f"Forgotten persons are back: {len(returned)}"
+            body = "\n".join(["Have the vendors delete them, then forget them again:", *returned, f"Link: {page('dispose_expired_data')}"])  # fmt: skip
+            send("returned", title, body, dag_id="dispose_expired_data", subject=" ".join(returned))
+        return returned
+
     dispose()
+    report_returned()
 
 
 dispose_expired_data()

@@ -8,6 +8,8 @@ python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
+python -m include.cli forget --person ID --by NAME [--yes]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT,
+                                      TRIBUTARY_STAGING_OPTIONS and TRIBUTARY_DATA_DOCS (both may be empty)
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
 """
 
@@ -21,6 +23,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError, DataQualityError, TributaryError
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (_, explanation) in COMMANDS.items():
         command = commands.add_parser(name, help=explanation)
         for argument, meaning in ARGUMENTS.get(name, {}).items():
-            command.add_argument(argument, help=meaning)
+            command.add_argument(argument, help=meaning, **OPTIONS.get(argument, {}))
     arguments = parser.parse_args(argv)
     try:
         COMMANDS[arguments.command][0](arguments)
@@ -124,6 +127,24 @@ def _verify_audit(_: argparse.Namespace) -> None:
     print(f"The audit trail is intact: {verdict.entries} entries; {len(heads)} published heads fit")
 
 
+def _forget(arguments: argparse.Namespace) -> None:
+    from include.keys.keyring import Keyring
+    from include.retention import forget
+    from include.staging.partitions import Staging
+    from include.warehouse import schema
+
+    keyring, docs = Keyring.parse(_setting("TRIBUTARY_KEYS")), os.environ.get("TRIBUTARY_DATA_DOCS")
+    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
+    store = forget.Store(
+        schema.engine(_database("TRIBUTARY_MIGRATE_URL")),
+        Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options),
+        Path(docs) if docs else None,
+        keyring.redactor.hash,
+    )
+    result = forget.forget(store, arguments.person, arguments.by, is_dry=not arguments.yes)
+    print("\n".join(forget.describe(result, is_dry=not arguments.yes)))
+
+
 def _read_file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -170,6 +191,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
+    "forget": (_forget, "dispose of a person's data that no duty keeps; without --yes, list it only"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
 }
 ARGUMENTS = {
@@ -177,9 +199,19 @@ ARGUMENTS = {
         "path": "output of `pgbackrest info --output=json`",
         "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
     },
+    "forget": {
+        "--person": "our id of the person, or <vendor>:<key>",
+        "--by": "who decided it, for the audit trail",
+        "--yes": "do it; it can't be undone",
+    },
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--person": {"required": True},
+    "--by": {"required": True},
+    "--yes": {"action": "store_true"},
+}
 
 if __name__ == "__main__":
     sys.exit(main())
