@@ -13,6 +13,8 @@ python -m include.cli reseal-files [--dry-run]   TRIBUTARY_KEYS, TRIBUTARY_STAGI
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS; TRIBUTARY_STAGING_ROOT and _OPTIONS may be empty
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli show-message ID  TRIBUTARY_LOAD_URL, TRIBUTARY_KEYS
+python -m include.cli forget --person ID --by NAME [--yes]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT,
+                                      TRIBUTARY_STAGING_OPTIONS and TRIBUTARY_DATA_DOCS (both may be empty)
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
 python -m include.cli as-of           TRIBUTARY_READ_URL
 python -m include.cli exposed         TRIBUTARY_READ_URL
@@ -307,6 +309,22 @@ def _read_date(text: str | None) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise ConfigurationError("The date is not like 2026-12-01", date=text) from None
+def _forget(arguments: argparse.Namespace) -> None:
+    from include.keys.keyring import Keyring
+    from include.retention import forget
+    from include.staging.partitions import Staging
+    from include.warehouse import schema
+
+    keyring, docs = Keyring.parse(_setting("TRIBUTARY_KEYS")), os.environ.get("TRIBUTARY_DATA_DOCS")
+    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
+    store = forget.Store(
+        schema.engine(_database("TRIBUTARY_MIGRATE_URL")),
+        Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options),
+        Path(docs) if docs else None,
+        keyring.redactor.hash,
+    )
+    result = forget.forget(store, arguments.person, arguments.by, is_dry=not arguments.yes)
+    print("\n".join(forget.describe(result, is_dry=not arguments.yes)))
 
 
 def _read_file(path: str) -> str:
@@ -361,6 +379,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "as-of": (_as_of, "show a record, or the firm's totals, as known at a time"),
     "exposed": (_exposed, "list whose data a run, an actor, or anyone in a period has touched"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
+    "forget": (_forget, "dispose of a person's data that no duty keeps; without --yes, list it only"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
     "show-message": (
         _show_message,
@@ -399,6 +418,11 @@ ARGUMENTS = {
     "reseal-tokens": {"--dry-run": "only count the refresh tokens by key"},
     "reseal-files": {"--dry-run": "only count the files by key"},
     "show-message": {"id": "the column inbox_id of control.inbox"},
+    "forget": {
+        "--person": "our id of the person, or <vendor>:<key>",
+        "--by": "who decided it, for the audit trail",
+        "--yes": "do it; it can't be undone",
+    },
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""
@@ -411,6 +435,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--to": {"dest": "until"},
     "--firm": {"action": "store_true"},
     "--json": {"action": "store_true"},
+    "--person": {"required": True},
+    "--yes": {"action": "store_true"},
 }
 """Settings of arguments that are no plain text."""
 SETTLED = timedelta(minutes=30)

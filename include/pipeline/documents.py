@@ -3,8 +3,8 @@
     <root>/documents/<first two digits of the hash>/<SHA-256>.pdf
 
 The file is written before its database row. So a killed run leaves at most a file without a row, and the next run writes the same
-file again. Two envelopes with the same document share one file. Nothing is deleted here; `control.document` has each document's
-retention date and retention hold.
+file again. Two envelopes with the same document share one file. `control.document` has each document's retention date and retention hold;
+`include.retention` disposes of documents, and its marked rows keep them from being downloaded again.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ set tries = known.tries + 1, tried_at = clock_timestamp(), error = excluded.erro
 
 _HOLD = sa.text("""
 update control.document set held_for = :reason, held_by = :who, held_at = clock_timestamp()
-where vendor = :vendor and envelope_key = :envelope_key
+where vendor = :vendor and envelope_key = :envelope_key and disposed_at is null
 """)
 
 

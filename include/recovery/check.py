@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.audit import chain
-from include.errors import ConfigurationError, FatalError
+from include.errors import ConfigurationError, FatalError, TargetUnavailable
 from include.keys import register
 from include.keys.keyring import Keyring
 from include.staging.partitions import Staging
@@ -31,6 +31,10 @@ from pg_constraint where conrelid = 'control.ledger'::regclass and contype = 'c'
 _LOADED = sa.text("""
 select distinct vendor, table_name, business_date, pull_id, manifest_hash from control.ledger
 where stage = 'load' and manifest_hash is not null order by 1, 2, 3, 4
+""")
+_DISPOSED = sa.text("""
+select string_agg(distinct case action when 'data.disposed' then subject else 'of a forgotten person' end, ', ') from control.audit
+where action in ('data.disposed', 'person.forgotten') and happened_at > cast(:known_at as timestamptz)
 """)
 _WRITTEN = sa.text("""
 select format('select %L, count(*) from %s t where not exists (select from control.ledger l where l.ledger_id = t.source_run_id)',
@@ -97,7 +101,7 @@ def _check_version(engine: sa.Engine) -> Iterator[str]:
 def _check_keys(engine: sa.Engine, keyring: Keyring) -> Iterator[str]:
     try:
         register.check(engine, keyring)
-    except ConfigurationError as error:
+    except (ConfigurationError, TargetUnavailable) as error:
         yield f"keys: {error}"
 
 
@@ -140,8 +144,18 @@ def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]
         connection.execute(sa.text("set local statement_timeout = 0"))
         actual: dict[str, Any] = connection.execute(_FINGERPRINT, {"known_at": fingerprint["known_at"]}).scalar_one()
     # An upgrade after the backup changes the version, and may add tables. The version is compared with that of the code.
-    for part in sorted(fingerprint.keys() - {"known_at", "schema_version"}):
-        yield from _list_differences(part, fingerprint.get(part), actual.get(part))
+    parts = sorted(fingerprint.keys() - {"known_at", "schema_version"})
+    differences = [line for part in parts for line in _list_differences(part, fingerprint.get(part), actual.get(part))]
+    yield from differences
+    if differences:
+        yield from _list_disposals(engine, fingerprint["known_at"])
+
+
+def _list_disposals(engine: sa.Engine, known_at: str) -> Iterator[str]:
+    """Yield one line if rows were disposed of after the fingerprint: this may be why it has more of them."""
+    with engine.connect() as connection:
+        if tables := connection.scalar(_DISPOSED, {"known_at": known_at}):
+            yield f"disposal: rows were disposed of after the fingerprint, which may explain that it has more: {tables}"
 
 
 def _list_differences(path: str, expected: object, actual: object) -> Iterator[str]:

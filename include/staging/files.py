@@ -14,6 +14,7 @@ import io
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ class Folder:
 
     def read_start(self, name: str) -> bytes:
         """Read the first bytes of a file, enough for `find_key_id`; nothing if the file no longer exists."""
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             try:
                 return bytes(self.fs.cat_file(f"{self.path}/{name}", end=HEAD_BYTES))
             except FileNotFoundError:
@@ -120,19 +121,19 @@ class Folder:
 
     def write_raw(self, name: str, content: bytes) -> None:
         """Write a file that is encrypted already."""
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             if isinstance(self.fs, LocalFileSystem):  # an object store has no folders; makedirs would create a bucket
                 self.fs.makedirs(self.path, exist_ok=True)
             self.fs.pipe_file(f"{self.path}/{name}", content)
 
     def read_raw(self, name: str) -> bytes:
         """Read a whole file as it is stored; raise FileNotFoundError if it does not exist."""
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             return bytes(self.fs.cat_file(f"{self.path}/{name}"))
 
     def read_columns(self, part: Part, columns: list[str] | None) -> pa.Table:
         """Read columns of a part, and only their bytes; raise FileNotFoundError if it does not exist."""
-        with _translate_errors(self.path), self.fs.open(f"{self.path}/{part.name}", "rb") as file:
+        with translate_errors(self.path), self.fs.open(f"{self.path}/{part.name}", "rb") as file:
             return self.decode(part, file, columns)
 
     def decode(self, part: Part, file: Any, columns: list[str] | None) -> pa.Table:
@@ -144,8 +145,24 @@ class Folder:
 
     def has(self, name: str) -> bool:
         """Return whether the file exists."""
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             return bool(self.fs.exists(f"{self.path}/{name}"))
+
+    def written_at(self, name: str) -> datetime:
+        """Return when a file was last written, in UTC."""
+        with translate_errors(self.path):
+            written_at: datetime = self.fs.modified(f"{self.path}/{name}")
+        return written_at
+
+    def delete(self, name: str) -> None:
+        """Delete a file; do nothing if it does not exist."""
+        with translate_errors(self.path), contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(f"{self.path}/{name}")
+
+    def remove(self) -> None:
+        """Remove the folder and what is in it; do nothing if it does not exist."""
+        with translate_errors(self.path), contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self.path, recursive=True)
 
 
 class Parts:
@@ -291,7 +308,7 @@ def total(rows: pa.Table, column: str) -> Decimal:
 
 
 @contextlib.contextmanager
-def _translate_errors(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """Translate the storage errors that the block raises; let FileNotFoundError pass through."""
     try:
         yield

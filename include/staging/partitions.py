@@ -16,6 +16,7 @@ Tasks, the ledger and dead letters identify a partition by its path below the ro
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -36,7 +37,7 @@ import pyarrow.parquet as pq
 from include.errors import FatalError
 from include.keys.sealer import Sealer
 from include.sensitive import Redactor
-from include.staging.files import Folder, Part, Parts, lift_columns
+from include.staging.files import Folder, Part, Parts, lift_columns, translate_errors
 from include.staging.reference import Reference, partition_path
 
 FAULTS = pa.schema(
@@ -122,6 +123,22 @@ class Staging:
     def folder(self, path: str) -> Folder:
         """Return the folder at a path below the root; the first write creates it."""
         return Folder(self._fs, self._root, path, self._sealer, self._redactor)
+
+    def list_folders(self, path: str) -> list[str]:
+        """Return the names of the folders in a folder below the root, sorted; none if it does not exist."""
+        place = f"{self._root}/{path}".rstrip("/")
+        with translate_errors(place), contextlib.suppress(FileNotFoundError):
+            listed = self._fs.ls(place, detail=True)
+            return sorted(each["name"].rstrip("/").rpartition("/")[2] for each in listed if each["type"] == "directory")
+        return []
+
+    def list_files(self, path: str) -> Iterator[tuple[str, int]]:
+        """Yield each file below a folder as (path below this folder, bytes), in no order; none if it does not exist."""
+        place = f"{self._root}/{path}"
+        with translate_errors(place):
+            found = self._fs.find(place, detail=True)
+        for name, facts in found.items():
+            yield name.removeprefix(place).lstrip("/"), facts["size"]
 
     def open(self, path: str) -> Partition:
         """Open a partition.

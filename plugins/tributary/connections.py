@@ -16,7 +16,8 @@ Variables:
 tributary_rules             JSON: thresholds of the business rules
 tributary_identity          JSON: thresholds of identity resolution
 tributary_crm_paused        true: nothing is written to Salesforce
-tributary_retention_years   how long signed documents are kept; default 7
+tributary_retention         JSON: retention periods by dataset; see docs/reference/retention.md
+tributary_retention_years   how long signed documents are kept; default 7, at least 6
 tributary_subscribers       the subscribers' connections, separated by spaces
 """
 
@@ -199,7 +200,16 @@ def is_crm_paused() -> bool:
 
 def retention_years() -> int:
     """Return the years for which signed documents are kept: the Variable `tributary_retention_years`, or seven."""
-    return int(find_variable("tributary_retention_years", default="7"))
+    from include.retention.periods import read_document_years
+
+    return read_document_years(str(find_variable("tributary_retention_years", default="7")))
+
+
+def retention_periods() -> dict[str, str]:
+    """Return the period of each dataset: those in the Variable `tributary_retention`, and defaults for the rest."""
+    from include.retention.periods import read_periods
+
+    return read_periods(find_variable("tributary_retention", default={}, deserialize_json=True))
 
 
 def find_connection(conn_id: str) -> Any:

@@ -19,6 +19,7 @@ from include.errors import ConfigurationError
 from include.keys import register
 from include.keys.keyring import Keyring
 from include.recovery import check, restore
+from include.retention import rows
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.firm_keys import KEYRING, write_keyring
@@ -98,6 +99,18 @@ def test_a_lost_row_is_found(loaded: Database, owner: sa.Engine) -> None:
     loaded.do("delete from warehouse.household")
     assert check.check(owner, KEYRING, fingerprint) == [
         "tables household rows: 1 in the fingerprint, 0 in the database"
+    ]
+
+
+def test_rows_that_were_disposed_of_are_named_beside_the_difference(
+    loaded: Database, owner: sa.Engine, engine: sa.Engine
+) -> None:
+    loaded.do("update warehouse.household set recorded_from = '2016-01-01', recorded_to = '2017-01-01'")
+    fingerprint = read_fingerprint(loaded)
+    assert rows.dispose(engine, "r1", "warehouse.household", "7 years").count == 1
+    assert check.check(owner, KEYRING, fingerprint) == [
+        "tables household rows: 1 in the fingerprint, 0 in the database",
+        "disposal: rows were disposed of after the fingerprint, which may explain that it has more: warehouse.household",
     ]
 
 

@@ -37,7 +37,7 @@ def _document(name: str, kind: Literal["signed", "certificate"]) -> Field:
     The field is empty if the document is not stored or the firm has set no `documents_url`.
     """
     of_envelope = "d.vendor = e.vendor and d.envelope_key = e.envelope_key"
-    document = f"select d.content_hash from control.document d where {of_envelope} and d.kind = '{kind}'"  # noqa: S608
+    document = f"select d.content_hash from control.document d where {of_envelope} and d.kind = '{kind}' and d.disposed_at is null"  # noqa: S608
     return Field(name, f"nullif(:documents_url, '') || '/' || ({document})", type="Url")
 
 

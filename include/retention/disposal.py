@@ -1,0 +1,129 @@
+"""Dispose of all data whose retention period is over, or list what would go."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from include.errors import FatalError, RetriableError, TributaryError
+from include.retention import pages, rows, staging
+from include.retention.datasets import DATASETS, FOR_EVER, Dataset
+from include.retention.periods import days_of
+from include.retention.rows import Expired
+from include.staging.partitions import Staging
+
+log = logging.getLogger(__name__)
+
+_RECORD = sa.text("select control.record_disposed_files(:run_id, :dataset, cast(:details as jsonb))")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a firm's data is.
+
+    Attributes:
+        engine: The database, as the loading role.
+        staging: The staging folder.
+        docs: The folder of Data Docs; None if this machine has none.
+        clock: Returns the current time; it dates files. Rows are dated by the database.
+    """
+
+    engine: sa.Engine
+    staging: Staging
+    docs: Path | None = None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+def dispose_expired(places: Places, run_id: str, periods: Mapping[str, str], *, is_dry: bool) -> dict[str, Expired]:
+    """Dispose of what each dataset no longer has to retain, one dataset after the other; return what went, or would go.
+
+    Each batch of rows has its entry in the audit trail, and each kind of files one. If this is killed, run it again.
+
+    Args:
+        places: Where the data is.
+        run_id: The run, which is the actor in the audit trail.
+        periods: Dataset -> period, from `read_periods`.
+        is_dry: Whether to dispose of nothing.
+
+    Raises:
+        RetriableError: The database, staging or the folder of pages was unavailable for a dataset. The others were disposed of.
+        FatalError: A dataset failed for another reason. The others were disposed of.
+    """
+    results, failures = dict[str, Expired](), dict[str, Exception]()
+    for dataset in _list_due(periods):
+        try:
+            results[dataset.name] = _expire(places, run_id, dataset, periods[dataset.name], is_dry=is_dry)
+        except Exception as error:  # the other datasets go on, whatever it is
+            failures[dataset.name] = error
+            log.exception("%s failed", dataset.name)
+    log.info("%s", describe(results, is_dry=is_dry))
+    _raise(failures)
+    return results
+
+
+def describe(results: Mapping[str, Expired], *, is_dry: bool) -> str:
+    """Return the summary of a disposal as lines: dataset, rows or files, bytes, the oldest and the newest."""
+    lines = [
+        f"{name}: {each.count:,} rows or files, {each.bytes:,} bytes, {_show(each.oldest)} to {_show(each.newest)}"
+        for name, each in results.items()
+        if each.count
+    ]
+    head = "Dry run, nothing was disposed of. It would be:" if is_dry else "Disposed of:"
+    return "\n".join([head, *(lines or ["nothing"])])
+
+
+def _list_due(periods: Mapping[str, str]) -> Iterator[Dataset]:
+    return (each for each in DATASETS if each.is_disposable and periods[each.name] != FOR_EVER)
+
+
+def _expire(places: Places, run_id: str, dataset: Dataset, period: str, *, is_dry: bool) -> Expired:
+    if dataset.is_table:
+        if is_dry:
+            return rows.measure(places.engine, dataset.name, period)
+        return rows.dispose(places.engine, run_id, dataset.name, period)
+    before = places.clock() - timedelta(days=days_of(period))
+    expired = _expire_files(places, dataset.name, before, is_dry=is_dry)
+    if expired.count and not is_dry:
+        _record(places.engine, run_id, dataset.name, expired, period)
+    return expired
+
+
+def _expire_files(places: Places, name: str, before: datetime, *, is_dry: bool) -> Expired:
+    if name in pages.PAGES:
+        return pages.expire_pages(places.docs, name, before, is_dry=is_dry) if places.docs else Expired()
+    if name == "staging: documents":
+        return staging.expire_documents(places.staging, places.engine, before, is_dry=is_dry)
+    if name == "staging: partitions":
+        return staging.expire_partitions(places.staging, places.engine, before, is_dry=is_dry)
+    return staging.expire_incomplete(places.staging, before, is_dry=is_dry)
+
+
+def _record(engine: sa.Engine, run_id: str, dataset: str, expired: Expired, period: str) -> None:
+    details: dict[str, Any] = {
+        "files": expired.count, "bytes": expired.bytes, "oldest": _show(expired.oldest),
+        "newest": _show(expired.newest), "kept_for": period,
+    }  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(_RECORD, {"run_id": run_id, "dataset": dataset, "details": json.dumps(details)})
+
+
+def _show(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d}"
+
+
+def _raise(failures: Mapping[str, Exception]) -> None:
+    if failures:
+        is_passing = all(isinstance(each, RetriableError) for each in failures.values())
+        first = next(iter(failures.values()))
+        message = (
+            f"{len(failures)} datasets were not disposed of completely: {', '.join(failures)}. The first error: {first}"
+        )
+        error: TributaryError = RetriableError(message) if is_passing else FatalError(message)
+        raise error from first

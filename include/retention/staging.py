@@ -1,0 +1,129 @@
+"""Dispose of expired files of the staging folder: partitions, incomplete pulls and signed documents.
+
+A partition's manifest is deleted first. It has the keys of the parts, so from then on nobody can read them; a killed disposal leaves an
+incomplete pull, which the next one deletes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from include.retention.rows import Expired, total
+from include.staging.partitions import Staging
+
+DOCUMENTS = "documents"
+MANIFEST = "manifest.json"
+_PULLED = re.compile(r"(\d{8}T\d{6})-[0-9a-f]+")
+
+# Partitions that a later run or an operator needs: of open dead letters; the last that was loaded, on which requests per parent are
+# based; and those of the last two loaded days, with which a new day is compared.
+_NEEDED = sa.text("""
+with loaded as (
+    select vendor, table_name, business_date, pull_id, pulled, ledger_id,
+           dense_rank() over (partition by vendor, table_name order by business_date desc) as day,
+           row_number() over (partition by vendor, table_name, pulled order by business_date desc, ledger_id desc) as place
+    from control.ledger where stage = 'load' and pulled in ('current', 'historical')
+)
+select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from loaded
+where day <= 2 or pulled = 'current' and place = 1
+union select partition from control.dead_letter where status = 'open'
+""")
+_STORED = sa.text("select content_hash from control.document where disposed_at is null")
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """A folder of one pull.
+
+    Attributes:
+        path: Path below the staging root.
+        pulled_at: When the pull started.
+        files: Names of its files, also of those in folders below.
+        bytes: Size of all files.
+    """
+
+    path: str
+    pulled_at: datetime
+    files: tuple[str, ...]
+    bytes: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has its manifest."""
+        return MANIFEST in self.files
+
+
+def expire_partitions(staging: Staging, engine: sa.Engine, before: datetime, *, is_dry: bool) -> Expired:
+    """Dispose of complete partitions that were pulled before a time; return how many, or with `is_dry` only how many would go."""
+    with engine.connect() as connection:
+        needed = set(connection.scalars(_NEEDED))
+    return _expire(staging, lambda each: each.is_complete and each.path not in needed, before, is_dry=is_dry)
+
+
+def expire_incomplete(staging: Staging, before: datetime, *, is_dry: bool) -> Expired:
+    """Dispose of folders without a manifest, of pulls that started before a time; return as `expire_partitions`."""
+    return _expire(staging, lambda each: not each.is_complete, before, is_dry=is_dry)
+
+
+def expire_documents(staging: Staging, engine: sa.Engine, before: datetime, *, is_dry: bool) -> Expired:
+    """Delete the files of documents that have no row, or whose rows were all disposed of. A file younger than `before` stays.
+
+    The file is written before its row, so a young file may be that of a running download.
+    """
+    with engine.connect() as connection:
+        stored = set(connection.scalars(_STORED))
+    return total(_delete_documents(staging, stored, before, is_dry=is_dry))
+
+
+def list_pulls(staging: Staging) -> Iterator[Pulled]:
+    """Yield the folders of all pulls, one table at a time."""
+    for vendor in staging.list_folders(""):
+        for table in () if vendor == DOCUMENTS else staging.list_folders(vendor):
+            yield from _group(f"{vendor}/{table}", staging.list_files(f"{vendor}/{table}"))
+
+
+def delete_pull(staging: Staging, pull: Pulled) -> None:
+    """Delete the folder of a pull, the manifest first."""
+    folder = staging.folder(pull.path)
+    folder.delete(MANIFEST)
+    folder.remove()
+
+
+def _group(place: str, files: Iterator[tuple[str, int]]) -> Iterator[Pulled]:
+    """Group the files of a table by pull; skip what is no pull."""
+    pulls: dict[str, list[tuple[str, int]]] = {}
+    for name, size in files:
+        day, pull_id, *below = name.split("/", 2)
+        if below:
+            pulls.setdefault(f"{day}/{pull_id}", []).append((below[0], size))
+    for pull, own in sorted(pulls.items()):
+        if match := _PULLED.fullmatch(pull.partition("/")[2]):
+            pulled_at = datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+            yield Pulled(f"{place}/{pull}", pulled_at, tuple(name for name, _ in own), sum(size for _, size in own))
+
+
+def _expire(staging: Staging, is_due: Callable[[Pulled], bool], before: datetime, *, is_dry: bool) -> Expired:
+    result = Expired()
+    for each in list_pulls(staging):
+        if each.pulled_at < before and is_due(each):
+            if not is_dry:
+                delete_pull(staging, each)
+            result = result.plus(Expired(1, each.pulled_at, each.pulled_at, each.bytes))
+    return result
+
+
+def _delete_documents(
+    staging: Staging, stored: Collection[str], before: datetime, *, is_dry: bool
+) -> Iterator[Expired]:
+    for path, size in staging.list_files(DOCUMENTS):
+        place, _, name = path.rpartition("/")
+        folder = staging.folder(f"{DOCUMENTS}/{place}")
+        if name.removesuffix(".pdf") not in stored and (written_at := folder.written_at(name)) < before:
+            if not is_dry:
+                folder.delete(name)
+            yield Expired(1, written_at, written_at, size)

@@ -1,0 +1,93 @@
+"""Search all stored data for texts that identify a person: every table, every file of staging (decrypted), and every page."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from include.retention.person import Person
+from include.retention.staging import MANIFEST, Pulled, list_pulls
+from include.staging.files import Folder, Part, Parts
+from include.staging.partitions import Staging
+
+_TABLES = sa.text("""
+select format('%I.%I', n.nspname, c.relname) as name,
+       array_agg(a.attname) filter (where a.atttypid = 'bytea'::regtype) as binary_columns
+from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not attisdropped
+where n.nspname in ('control', 'warehouse', 'mart') and c.relkind in ('r', 'p') and not c.relispartition
+group by 1 order by 1
+""")
+
+
+def has_term(of_row: str, binary_columns: Sequence[str] | None = None) -> str:
+    """Return the SQL condition that a row, or a text, contains one of the texts `:terms`."""
+    parts = [f"position(w.word in lower({of_row}::text)) > 0"]
+    parts += [f"position(encode(convert_to(w.word, 'UTF8'), 'escape') in lower(encode(t.{column}, 'escape'))) > 0" for column in binary_columns or ()]  # fmt: skip
+    return f"exists (select from unnest(cast(:terms as text[])) w(word) where {' or '.join(parts)})"
+
+
+def spell(terms: Sequence[str]) -> list[str]:
+    """Return the texts as they may be stored: plain, escaped in JSON, and escaped in HTML."""
+    return sorted({word for term in terms for word in (term, json.dumps(term)[1:-1], escape(term))})
+
+
+def search_tables(connection: sa.Connection, terms: Sequence[str]) -> dict[str, int]:
+    """Return the number of rows with one of the texts in any column, for each table that has some."""
+    counts = {}
+    for table in connection.execute(_TABLES).all():
+        query = f"select count(*) from {table.name} t where {has_term('t', table.binary_columns)}"  # noqa: S608
+        counts[table.name] = int(connection.scalar(sa.text(query), {"terms": spell(terms)}) or 0)
+    return {name: count for name, count in counts.items() if count}
+
+
+def search_staging(staging: Staging, person: Person) -> Iterator[Pulled]:
+    """Yield the pulls of which a file has one of the person's texts, or a canonical row has one of the person's keys."""
+    words = spell(person.terms)
+    for pull in list_pulls(staging):
+        keys = person.keys_of(pull.path.partition("/")[0])
+        if pull.is_complete and any(_has_person(staging.folder(pull.path), name, words, keys) for name in pull.files):
+            yield pull
+
+
+def search_pages(root: Path, terms: Sequence[str]) -> Iterator[Path]:
+    """Yield the pages and stored results of validations that have one of the texts."""
+    words = [word.encode() for word in spell(terms)]
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not path.is_symlink() and _contains(path.read_bytes(), words):
+            yield path
+
+
+def _has_person(folder: Folder, path: str, words: Sequence[str], keys: Mapping[str, Sequence[str]]) -> bool:
+    below, _, name = path.rpartition("/")
+    place = folder.below(below) if below else folder
+    if name == MANIFEST:
+        listed = [Part(**part) for part in json.loads(place.read(name))["parts"]]
+        return any(_matches(rows, words, keys if below else {}) for _, rows in Parts(place, listed).read())
+    if name.endswith(".parquet"):
+        return name == "faults.parquet" and _matches(pq.read_table(io.BytesIO(place.read(name))), words, {})
+    return _contains(place.read(name), [word.encode() for word in words])
+
+
+def _contains(content: bytes, words: Sequence[bytes]) -> bool:
+    """Return whether a file contains one of the words, whatever their case."""
+    text = content.decode(errors="replace").lower().encode()
+    return any(word in text for word in words)
+
+
+def _matches(rows: pa.Table, words: Sequence[str], keys: Mapping[str, Sequence[str]]) -> bool:
+    for name, column in zip(rows.column_names, rows.columns, strict=True):
+        if pa.types.is_string(column.type):
+            if any(pc.any(pc.match_substring(column, word, ignore_case=True)).as_py() for word in words):
+                return True
+            own = pa.array(keys.get(name.removesuffix("_key"), ()), pa.string())
+            if len(own) and pc.any(pc.is_in(column, value_set=own)).as_py():
+                return True
+    return False

@@ -1,0 +1,57 @@
+"""The DAG that disposes of expired data: a dry run by hand, and the disposal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Firm
+from tests.dags.airflow_home import read_lines, run, whole_run
+from tests.firm_keys import KEYRING
+
+pytestmark = pytest.mark.airflow
+
+EXPIRED = "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', 'x', 'h', '{}', '2026-01-01')"
+
+
+def dispose(airflow: dict[str, str], **conf: object) -> str:
+    [line] = read_lines(run(airflow, whole_run("dispose_expired_data", **conf)), "RUN")
+    return line.split(" ")[0]
+
+
+def test_a_run_by_hand_is_dry_until_the_operator_says_otherwise(airflow: dict[str, str], today: Firm) -> None:
+    today.database.do(EXPIRED)
+    assert dispose(airflow) == "success"
+    assert today.database.value("select count(*) from control.inbox") == 1
+    assert dispose(airflow, dry_run=False) == "success"
+    assert today.database.value("select count(*) from control.inbox") == 0
+    entry = today.database.rows("select actor, details from control.audit where action = 'data.disposed'")[0]
+    assert entry["actor"].startswith("run manual__")
+    assert entry["details"]["rows"] == 1
+
+
+def test_a_forgotten_person_whom_a_vendor_sends_again_alerts_once(
+    airflow: dict[str, str], today: Firm, tmp_path: Path
+) -> None:
+    receipt = {"keys": [KEYRING.redactor.hash("nitrogen:7")]}
+    today.database.do(
+        "insert into control.audit (happened_at, database_user, actor, action, subject, details)"
+        " values (now(), 'x', 'x', 'person.forgotten', 'x', cast(:details as jsonb))", details=json.dumps(receipt)
+    )  # fmt: skip
+    today.database.do(
+        "insert into warehouse.person (person_id, vendor, person_key, valid_from, recorded_from, source_run_id)"
+        " values (7, 'nitrogen', '7', '2026-11-20', now(), 1)"
+    )
+    assert [dispose(airflow), dispose(airflow)] == ["success"] * 2
+    [alert] = (tmp_path / "alerts.jsonl").read_text().splitlines()
+    assert "Forgotten persons are back: 1" in alert
+    assert "nitrogen:7" in alert
+
+
+def test_a_period_below_its_minimum_fails_the_run_before_anything_goes(airflow: dict[str, str], today: Firm) -> None:
+    today.database.do(EXPIRED)
+    airflow["AIRFLOW_VAR_TRIBUTARY_RETENTION"] = json.dumps({"warehouse.position": "1 years"})
+    assert dispose(airflow, dry_run=False) == "failed"
+    assert today.database.value("select count(*) from control.inbox") == 1
