@@ -7,6 +7,8 @@ python -m include.cli migrate         TRIBUTARY_MIGRATE_URL
 python -m include.cli generate-keys   (none)
 python -m include.cli add-keys        TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
+python -m include.cli rebuild [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT; may be empty:
+                                      TRIBUTARY_STAGING_OPTIONS, TRIBUTARY_ORIGINAL_URL, AIRFLOW_CONN_<VENDOR>
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli verify-audit    TRIBUTARY_READ_URL, TRIBUTARY_KEYS, TRIBUTARY_AUDIT_ROOT, TRIBUTARY_AUDIT_OPTIONS (may be empty)
 """
@@ -21,9 +23,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from include.errors import ConfigurationError, DataQualityError, TributaryError
+
+if TYPE_CHECKING:
+    from include.staging.partitions import Staging
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (_, explanation) in COMMANDS.items():
         command = commands.add_parser(name, help=explanation)
         for argument, meaning in ARGUMENTS.get(name, {}).items():
-            command.add_argument(argument, help=meaning)
+            action = "store_true" if argument.startswith("--") else "store"
+            command.add_argument(argument, help=meaning, action=action)
     arguments = parser.parse_args(argv)
     try:
         COMMANDS[arguments.command][0](arguments)
@@ -95,15 +102,30 @@ def _check_restore(arguments: argparse.Namespace) -> None:
     print(f"The database is as it was at {fingerprint['known_at']}, to the cent.")
 
 
-def _show_file(arguments: argparse.Namespace) -> None:
+def _rebuild(arguments: argparse.Namespace) -> None:
     from include.keys.keyring import Keyring
+    from include.rebuild.command import rebuild
+
+    keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"))
+    original = _database("TRIBUTARY_ORIGINAL_URL") if os.environ.get("TRIBUTARY_ORIGINAL_URL") else None
+    for line in rebuild(_database("TRIBUTARY_MIGRATE_URL"), original, _staging(), keyring, is_dry=arguments.dry_run):
+        print(line, flush=True)
+
+
+def _show_file(arguments: argparse.Namespace) -> None:
     from include.staging.lines import read_lines
+
+    for line in read_lines(_staging(), arguments.path):
+        print(line)
+
+
+def _staging() -> Staging:
+    from include.keys.keyring import Keyring
     from include.staging.partitions import Staging
 
     keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
     options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
-    for line in read_lines(Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options), arguments.path):
-        print(line)
+    return Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options)
 
 
 def _verify_audit(_: argparse.Namespace) -> None:
@@ -170,6 +192,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "add-keys": (_add_keys, "register the new keys of a keyring, before tasks use them"),
     "verify-audit": (_verify_audit, "verify the audit trail against its seals and the published heads"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
+    "rebuild": (_rebuild, "create the warehouse again from staging, in an empty, migrated database"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
 }
 ARGUMENTS = {
@@ -177,6 +200,7 @@ ARGUMENTS = {
         "path": "output of `pgbackrest info --output=json`",
         "time": "to which the database was restored, such as 2026-12-01T16:30:00+00:00",
     },
+    "rebuild": {"--dry-run": "only list what would be loaded"},
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""

@@ -113,18 +113,24 @@ def _check_ledger(engine: sa.Engine) -> Iterator[str]:
                     yield f"{table}: {rows} rows were written by a load that the ledger does not have"
 
 
-def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]:
+def read_fingerprint(engine: sa.Engine, known_at: str | None = None) -> dict[str, Any]:
+    """Return the fingerprint of a database for a time; None for now. It reads the whole warehouse once."""
     with engine.begin() as connection:
         connection.execute(sa.text("set local statement_timeout = 0"))
-        actual: dict[str, Any] = connection.execute(_FINGERPRINT, {"known_at": fingerprint["known_at"]}).scalar_one()
+        return dict(connection.execute(_FINGERPRINT, {"known_at": known_at}).scalar_one())
+
+
+def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]:
+    actual = read_fingerprint(engine, fingerprint["known_at"])
     # An upgrade after the backup changes the version, and may add tables. The version is compared with that of the code.
     for part in sorted(fingerprint.keys() - {"known_at", "schema_version"}):
-        yield from _list_differences(part, fingerprint.get(part), actual.get(part))
+        yield from list_differences(part, fingerprint.get(part), actual.get(part))
 
 
-def _list_differences(path: str, expected: object, actual: object) -> Iterator[str]:
+def list_differences(path: str, expected: object, actual: object) -> Iterator[str]:
+    """Yield one line per value of a part of a fingerprint that differs, or is missing in the actual one."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         for name in sorted(expected):
-            yield from _list_differences(f"{path} {name}", expected.get(name), actual.get(name))
+            yield from list_differences(f"{path} {name}", expected.get(name), actual.get(name))
     elif expected != actual:
         yield f"{path}: {expected} in the fingerprint, {actual} in the database"

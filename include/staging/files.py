@@ -85,19 +85,19 @@ class Folder:
 
     def write_raw(self, name: str, content: bytes) -> None:
         """Write a file that is encrypted already."""
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             if isinstance(self.fs, LocalFileSystem):  # an object store has no folders; makedirs would create a bucket
                 self.fs.makedirs(self.path, exist_ok=True)
             self.fs.pipe_file(f"{self.path}/{name}", content)
 
     def read_raw(self, name: str) -> bytes:
         """Read a whole file as it is stored; raise FileNotFoundError if it does not exist."""
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             return bytes(self.fs.cat_file(f"{self.path}/{name}"))
 
     def read_columns(self, part: Part, columns: list[str] | None) -> pa.Table:
         """Read columns of a part, and only their bytes; raise FileNotFoundError if it does not exist."""
-        with _translate_errors(self.path), self.fs.open(f"{self.path}/{part.name}", "rb") as file:
+        with translate_errors(self.path), self.fs.open(f"{self.path}/{part.name}", "rb") as file:
             return self.decode(part, file, columns)
 
     def decode(self, part: Part, file: Any, columns: list[str] | None) -> pa.Table:
@@ -109,7 +109,7 @@ class Folder:
 
     def has(self, name: str) -> bool:
         """Return whether the file exists."""
-        with _translate_errors(self.path):
+        with translate_errors(self.path):
             return bool(self.fs.exists(f"{self.path}/{name}"))
 
 
@@ -241,7 +241,7 @@ def total(rows: pa.Table, column: str) -> Decimal:
 
 
 @contextlib.contextmanager
-def _translate_errors(path: str) -> Iterator[None]:
+def translate_errors(path: str) -> Iterator[None]:
     """Translate the storage errors that the block raises; let FileNotFoundError pass through."""
     try:
         yield

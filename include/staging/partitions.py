@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 
 from include.errors import FatalError
 from include.keys.sealer import Sealer
-from include.staging.files import Folder, Part, Parts
+from include.staging.files import Folder, Part, Parts, translate_errors
 from include.staging.reference import Reference, partition_path
 
 FAULTS = pa.schema(
@@ -52,6 +52,21 @@ It contains the row's part, its index in the part from 0, its key as text, and t
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The run that made a pull, so that a rebuild can group and repeat pulls without the ledger.
+
+    Attributes:
+        run_id: Airflow's run id; empty if an earlier version wrote the manifest.
+        is_replay: Whether the pull contains only the rows of dead letters.
+        accepted_by: The operator who accepted an unusual day; empty if the day was not accepted.
+    """
+
+    run_id: str = ""
+    is_replay: bool = False
+    accepted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Manifest of one pull: its request, row counts, money and parts.
 
@@ -65,6 +80,7 @@ class Manifest:
         dead: Number of rows in `dead.jsonl`.
         money: Sum of the table's money column over the staged rows; None if the table has no money column.
         undeclared: Names of fields that the contract does not declare.
+        origin: The run that made the pull.
     """
 
     vendor: str
@@ -83,6 +99,7 @@ class Manifest:
     money: Decimal | None
     undeclared: tuple[str, ...]
     parts: tuple[Part, ...]
+    origin: Origin = Origin()
 
     @property
     def path(self) -> str:
@@ -122,6 +139,12 @@ class Staging:
     def open_validated(self, paths: Iterable[str]) -> list[Partition]:
         """Open the partitions that still exist and were validated; leave out the others."""
         return [self.open(path) for path in paths if self.folder(path).has("faults.parquet")]
+
+    def list_partitions(self) -> list[str]:
+        """Return the paths of all complete partitions, sorted. It lists the whole store, so it takes time."""
+        with translate_errors(self._root):
+            found = self._fs.glob(f"{self._root}/*/*/*/*/manifest.json")
+        return sorted("/".join(path.split("/")[-5:-1]) for path in found)
 
     def seal(self, manifest: Manifest) -> Partition:
         """Complete a partition by writing its manifest; return the partition."""
@@ -241,5 +264,6 @@ def _parse_manifest(raw: dict[str, Any]) -> Manifest:
             "money": None if raw["money"] is None else Decimal(raw["money"]),
             "undeclared": tuple(raw["undeclared"]),
             "parts": tuple(Part(**part) for part in raw["parts"]),
+            "origin": Origin(**raw.get("origin", {})),
         }
     )
