@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from include.gateway.webhooks.senders import SENDERS
 from include.vendors import VENDORS
 from include.warehouse.schema import ROLES
 from local import airflow
+from local.postgres import _find_binaries
 from local.processes import find_free_port
+from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
@@ -186,10 +189,12 @@ def test_the_server_and_its_backups_use_one_repository_with_one_key() -> None:
     assert server["environment"][key] == backup["environment"][key]
 
 
-def test_a_backup_keeps_what_the_restored_database_is_compared_with(tmp_path: Path) -> None:
+def test_a_backup_keeps_what_the_restored_database_is_compared_with_and_is_recorded(
+    tmp_path: Path, database: Database
+) -> None:
     for name, text in {
-        "pgbackrest": 'echo "$PGBACKREST_STANZA $*" >> "$CALLS"', "psql": "echo '{\"known_at\": 1}'", "sleep": "exit 9",
-        "touch": "exit 0", "find": "exit 0",
+        "pgbackrest": 'echo "$PGBACKREST_STANZA $*" >> "$CALLS"', "sleep": "exit 9", "touch": "exit 0", "find": "exit 0",
+        "psql": f"exec '{_find_binaries() / 'psql'}' \"$@\" --dbname '{database.admin_url}'",
     }.items():  # fmt: skip
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
@@ -198,7 +203,11 @@ def test_a_backup_keeps_what_the_restored_database_is_compared_with(tmp_path: Pa
     assert done.returncode == 9, done.stderr
     stanza, backup = (tmp_path / "calls").read_text().splitlines()
     assert stanza == "tributary stanza-create"
-    assert re.fullmatch(r'tributary backup --type=(full|incr) --annotation=fingerprint=\{"known_at": 1\}', backup)
+    [recorded] = database.rows("select kind, known_at from control.backup")
+    call = re.fullmatch(r"tributary backup --type=(full|incr) --annotation=fingerprint=({.*})", backup)
+    assert call
+    assert call[1] == recorded["kind"]
+    assert datetime.fromisoformat(json.loads(call[2])["known_at"]) == recorded["known_at"]
 
 
 def test_no_secret_has_a_default() -> None:

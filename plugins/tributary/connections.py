@@ -16,6 +16,7 @@ Variables:
 tributary_rules             JSON: thresholds of the business rules
 tributary_identity          JSON: thresholds of identity resolution
 tributary_crm_paused        true: nothing is written to Salesforce
+tributary_backup_hours      maximum age of the last backup before an alert; default 26; 0 if the firm records no backups
 tributary_retention_years   how long signed documents are kept; default 7
 tributary_subscribers       the subscribers' connections, separated by spaces
 """
@@ -26,6 +27,7 @@ import json
 import os
 import tempfile
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +186,11 @@ def is_crm_paused() -> bool:
 def retention_years() -> int:
     """Return the years for which signed documents are kept: the Variable `tributary_retention_years`, or seven."""
     return int(find_variable("tributary_retention_years", default="7"))
+
+
+def backup_limit() -> timedelta:
+    """Return the maximum age of the last backup: the Variable `tributary_backup_hours`, or 26 hours; zero switches the alert off."""
+    return timedelta(hours=float(find_variable("tributary_backup_hours", default="26")))
 
 
 def find_connection(conn_id: str) -> Any:
