@@ -210,6 +210,18 @@ def test_a_backup_keeps_what_the_restored_database_is_compared_with_and_is_recor
     assert datetime.fromisoformat(json.loads(call[2])["known_at"]) == recorded["known_at"]
 
 
+def test_drills_read_the_repository_of_the_backups_and_write_nothing_to_it() -> None:
+    text = (ROOT / "docker" / "drill.yaml").read_text()
+    drills, backup = yaml.safe_load(text)["services"], SERVICES["backup"]
+    assert drills.keys() == set(TASKS)
+    for each in drills.values():
+        folder, config = each["volumes"]
+        assert {folder.removesuffix(":ro"), config} <= set(backup["volumes"])
+        assert folder.endswith(":ro")
+        assert each["environment"].items() <= backup["environment"].items()
+    assert set(re.findall(r"\$\{(\w+)", text)) <= EXAMPLE.keys()
+
+
 def test_no_secret_has_a_default() -> None:
     secret = re.compile(r"PASSWORD|SECRET|KEY|BROKER|RESULT_BACKEND|SQL_ALCHEMY|ADMIN_URL|MIGRATE_URL|CONN_|REDISCLI")
     plain = {

@@ -251,9 +251,7 @@ for _ in range(2):
 
 def test_a_missing_backup_alerts_once_a_day(tmp_path: Path, database: Database) -> None:
     database.do("insert into control.backup (known_at, kind) values (now() - interval '30 hours', 'full')")
-    environ = _alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}") | {
-        "AIRFLOW_CONN_TRIBUTARY_DB": database.url()
-    }
+    environ = _alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}", "tributary_load")
     run(environ | {"AIRFLOW_VAR_TRIBUTARY_BACKUP_HOURS": "0"}, _WATCH_BACKUPS)
     assert not (tmp_path / "alerts").exists()
     run(environ, _WATCH_BACKUPS)
