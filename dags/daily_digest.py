@@ -8,7 +8,8 @@ The digest lists
   the breaks;
 - vendors whose newest day is held back from Salesforce;
 - securities that vendors describe as different kinds;
-- fields that a vendor began to send since the last digest and that no declaration names.
+- fields that a vendor began to send since the last digest and that no declaration names;
+- a missing backup.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def daily_digest() -> None:
         from tributary.alerts import page, send
 
         now = datetime.now(UTC)
-        body = write_digest(connections.database(), now)
+        body = write_digest(connections.database(), now, connections.backup_limit())
         if body:
             title = f"Daily digest of {now.astimezone(pendulum.timezone('America/New_York')):%Y-%m-%d}"
             send("digest", title, f"{body}\nLink: {page('daily_digest')}", dag_id="daily_digest", run_id=run_id)

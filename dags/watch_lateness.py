@@ -1,4 +1,7 @@
-"""From 6:00 to 18:45 in New York, alert once about each step of a vendor's day that is due and not in the ledger."""
+"""From 6:00 to 18:45 in New York, alert once about each step of a vendor's day that is due and not in the ledger.
+
+Also alert once a day if the last backup of the databases is too old.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from tributary.policy import DEFAULTS, GO_LIVE, show_argument
 
 @dag(
     dag_id="watch_lateness",
-    dag_display_name="Vendors: lateness",
+    dag_display_name="Vendors and backups: lateness",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("*/15 6-18 * * *", timezone="America/New_York"),
     start_date=pendulum.parse(GO_LIVE, tz="America/New_York"),
@@ -23,7 +26,7 @@ from tributary.policy import DEFAULTS, GO_LIVE, show_argument
     tags=["watch"],
 )
 def watch_lateness() -> None:
-    """Check each vendor in its own mapped task."""
+    """Check each vendor in its own mapped task, and the backups in another task."""
 
     @task(map_index_template=show_argument("vendor_name"))
     def report_late(vendor_name: str) -> list[str]:
@@ -46,6 +49,23 @@ def watch_lateness() -> None:
             mark_alerted(engine, late)
         return lines
 
+    @task
+    def report_missing_backup() -> str:
+        from datetime import UTC, datetime
+
+        from include.control.backups import find_missing
+        from tributary import connections
+        from tributary.alerts import page, send
+
+        missing = find_missing(connections.database(), datetime.now(UTC), connections.backup_limit())
+        if missing is None:
+            return ""
+        body = f"{missing}\nRead the log of the container `backup`; see docs/how-to/backing_up_and_restoring.md\nLink: {page('watch_lateness')}"
+        subject = f"{missing.since.isoformat()} {missing.number}"
+        send("backup", f"Backup missing: {missing}", body, dag_id="watch_lateness", subject=subject)
+        return str(missing)
+
+    report_missing_backup()
     report_late.expand(vendor_name=[vendor.name for vendor in VENDORS])
 
 

@@ -4,5 +4,5 @@ FROM postgres:18-trixie
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends pgbackrest \
     && rm -rf /var/lib/apt/lists/* /etc/pgbackrest.conf \
-    && install -d -o postgres -g postgres -m 0700 /var/lib/pgbackrest
+    && install -d -o postgres -g postgres -m 0750 /var/lib/pgbackrest
 COPY backup.sh /opt/tributary/

@@ -11,6 +11,8 @@ python -m include.cli rotate-hash-key [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUT
 python -m include.cli reseal-tokens [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS
 python -m include.cli reseal-files [--dry-run]   TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli check-restore PATH TIME  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS; TRIBUTARY_STAGING_ROOT and _OPTIONS may be empty
+python -m include.cli rebuild [--dry-run]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT; may be empty:
+                                      TRIBUTARY_STAGING_OPTIONS, TRIBUTARY_ORIGINAL_URL, AIRFLOW_CONN_<VENDOR>
 python -m include.cli show-file PATH  TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)
 python -m include.cli show-message ID  TRIBUTARY_LOAD_URL, TRIBUTARY_KEYS
 python -m include.cli forget --person ID --by NAME [--yes]  TRIBUTARY_MIGRATE_URL, TRIBUTARY_KEYS, TRIBUTARY_STAGING_ROOT,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from include.audit.as_of import Record
+    from include.keys.keyring import Keyring
     from include.staging.partitions import Staging
 
 
@@ -146,13 +149,13 @@ def _print_by_key(what: str, current: str, counts: Mapping[str, int]) -> None:
         print(f"Under the key {key_id}{' (current)' if key_id == current else ''}: {number:,} {what}")
 
 
-def _open_staging() -> Staging:
+def _open_staging(keyring: Keyring | None = None) -> Staging:
     from include.keys.keyring import Keyring
     from include.staging.partitions import Staging
 
-    keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
+    keyring = keyring or Keyring.parse(_setting("TRIBUTARY_KEYS"), ("staging",))
     options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
-    return Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options)
+    return Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options, keyring.redactor)
 
 
 def _check_restore(arguments: argparse.Namespace) -> None:
@@ -175,6 +178,18 @@ def _check_restore(arguments: argparse.Namespace) -> None:
             "The restored database is not as it was; start nothing on it, and restore again", problems=len(problems)
         )
     print(f"The database is as it was at {fingerprint['known_at']}, to the cent.")
+
+
+def _rebuild(arguments: argparse.Namespace) -> None:
+    from include.keys.keyring import Keyring
+    from include.rebuild.command import rebuild
+
+    keyring = Keyring.parse(_setting("TRIBUTARY_KEYS"))
+    original = _database("TRIBUTARY_ORIGINAL_URL") if os.environ.get("TRIBUTARY_ORIGINAL_URL") else None
+    for line in rebuild(
+        _database("TRIBUTARY_MIGRATE_URL"), original, _open_staging(keyring), keyring, is_dry=arguments.dry_run
+    ):
+        print(line, flush=True)
 
 
 def _show_file(arguments: argparse.Namespace) -> None:
@@ -309,17 +324,17 @@ def _read_date(text: str | None) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise ConfigurationError("The date is not like 2026-12-01", date=text) from None
+
+
 def _forget(arguments: argparse.Namespace) -> None:
     from include.keys.keyring import Keyring
     from include.retention import forget
-    from include.staging.partitions import Staging
     from include.warehouse import schema
 
     keyring, docs = Keyring.parse(_setting("TRIBUTARY_KEYS")), os.environ.get("TRIBUTARY_DATA_DOCS")
-    options = json.loads(os.environ.get("TRIBUTARY_STAGING_OPTIONS") or "{}")
     store = forget.Store(
         schema.engine(_database("TRIBUTARY_MIGRATE_URL")),
-        Staging(_setting("TRIBUTARY_STAGING_ROOT"), keyring.staging, options),
+        _open_staging(keyring),
         Path(docs) if docs else None,
         keyring.redactor.hash,
     )
@@ -380,6 +395,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], None], str]] = {
     "exposed": (_exposed, "list whose data a run, an actor, or anyone in a period has touched"),
     "check-restore": (_check_restore, "check a database that was restored from a backup, before anything runs on it"),
     "forget": (_forget, "dispose of a person's data that no duty keeps; without --yes, list it only"),
+    "rebuild": (_rebuild, "create the warehouse again from staging, in an empty, migrated database"),
     "show-file": (_show_file, "decrypt a file of the staging folder and print it as lines"),
     "show-message": (
         _show_message,
@@ -423,6 +439,7 @@ ARGUMENTS = {
         "--by": "who decided it, for the audit trail",
         "--yes": "do it; it can't be undone",
     },
+    "rebuild": {"--dry-run": "only list what would be loaded"},
     "show-file": {"path": "below the root, such as <vendor>/<table>/<business_date>/<pull_id>/dead.jsonl"},
 }
 """Arguments with their help, by command."""

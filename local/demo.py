@@ -268,7 +268,7 @@ class Demo:
             settings["airflow_port"],
             ROOT,
             connections=connections,
-            variables={"tributary_speed": str(PACE)},
+            variables={"tributary_speed": str(PACE), "tributary_backup_hours": "0"},
         )
         environment["TRIBUTARY_GO_LIVE"] = settings["go_live"]
         environment["TRIBUTARY_DATA_DOCS"] = str(self.folder / "data_docs")

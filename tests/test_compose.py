@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ from include.keys.keyring import PURPOSES
 from include.vendors import VENDORS
 from include.warehouse.schema import ROLES
 from local import airflow
+from local.postgres import _find_binaries
 from local.processes import find_free_port
+from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
@@ -196,10 +199,12 @@ def test_the_server_and_its_backups_use_one_repository_with_one_key() -> None:
     assert server["environment"][key] == backup["environment"][key]
 
 
-def test_a_backup_keeps_what_the_restored_database_is_compared_with(tmp_path: Path) -> None:
+def test_a_backup_keeps_what_the_restored_database_is_compared_with_and_is_recorded(
+    tmp_path: Path, database: Database
+) -> None:
     for name, text in {
-        "pgbackrest": 'echo "$PGBACKREST_STANZA $*" >> "$CALLS"', "psql": "echo '{\"known_at\": 1}'", "sleep": "exit 9",
-        "touch": "exit 0", "find": "exit 0",
+        "pgbackrest": 'echo "$PGBACKREST_STANZA $*" >> "$CALLS"', "sleep": "exit 9", "touch": "exit 0", "find": "exit 0",
+        "psql": f"exec '{_find_binaries() / 'psql'}' \"$@\" --dbname '{database.admin_url}'",
     }.items():  # fmt: skip
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
@@ -208,7 +213,23 @@ def test_a_backup_keeps_what_the_restored_database_is_compared_with(tmp_path: Pa
     assert done.returncode == 9, done.stderr
     stanza, backup = (tmp_path / "calls").read_text().splitlines()
     assert stanza == "tributary stanza-create"
-    assert re.fullmatch(r'tributary backup --type=(full|incr) --annotation=fingerprint=\{"known_at": 1\}', backup)
+    [recorded] = database.rows("select kind, known_at from control.backup")
+    call = re.fullmatch(r"tributary backup --type=(full|incr) --annotation=fingerprint=({.*})", backup)
+    assert call
+    assert call[1] == recorded["kind"]
+    assert datetime.fromisoformat(json.loads(call[2])["known_at"]) == recorded["known_at"]
+
+
+def test_drills_read_the_repository_of_the_backups_and_write_nothing_to_it() -> None:
+    text = (ROOT / "docker" / "drill.yaml").read_text()
+    drills, backup = yaml.safe_load(text)["services"], SERVICES["backup"]
+    assert drills.keys() == set(TASKS)
+    for each in drills.values():
+        folder, config = each["volumes"]
+        assert {folder.removesuffix(":ro"), config} <= set(backup["volumes"])
+        assert folder.endswith(":ro")
+        assert each["environment"].items() <= backup["environment"].items()
+    assert set(re.findall(r"\$\{(\w+)", text)) <= EXAMPLE.keys()
 
 
 def test_no_secret_has_a_default() -> None:

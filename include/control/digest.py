@@ -1,4 +1,4 @@
-"""The daily digest: rejected days, dead letters, reconciliation breaks, days held back from Salesforce, security conflicts, new fields."""
+"""The daily digest: rejected days, dead letters, reconciliation breaks, days held back, security conflicts, new fields, missing backups."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import sqlalchemy as sa
+
+from include.control.backups import find_missing
 
 REASONS = 3
 """Maximum number of reasons listed per table, the most frequent first."""
@@ -279,12 +281,18 @@ def find_last(engine: sa.Engine, now: datetime) -> datetime | None:
     return last
 
 
-def write_digest(engine: sa.Engine, now: datetime) -> str:
+def write_digest(engine: sa.Engine, now: datetime, backup_limit: timedelta = timedelta()) -> str:
     """Return the day's digest as text: a heading per section and a line per item; empty if there is nothing to report.
 
     New dead letters, breaks and undeclared fields are those since the last digest. If there is no last digest: those of the last day,
     and all undeclared fields.
+
+    Args:
+        engine: The control database.
+        now: The time, with time zone.
+        backup_limit: Maximum age of the last backup; zero leaves backups out. See `include.control.backups`.
     """
+    missing = find_missing(engine, now, backup_limit)
     last = find_last(engine, now)
     since = last or now - timedelta(days=1)
     return _write(
@@ -294,6 +302,7 @@ def write_digest(engine: sa.Engine, now: datetime) -> str:
         ("Held back from Salesforce", find_held_back(engine, now)),
         ("Securities that vendors describe as different kinds", find_conflicts(engine)),
         ("New undeclared fields: not staged", find_undeclared(engine, last or BEGINNING)),
+        ("Backups", [missing] if missing else []),
     )
 
 

@@ -33,7 +33,12 @@ def record_rejection(engine: sa.Engine, run_id: str, vendor: str, business_date:
     try:
         yield
     except (BalanceError, DataQualityError, SchemaDrift) as error:
-        facts = {"run_id": run_id, "vendor": vendor, "business_date": business_date, "step": step}
-        with engine.begin() as connection:
-            connection.execute(_RECORD, facts | {"reason": str(error)})
+        record(engine, run_id, vendor, business_date, step, str(error))
         raise
+
+
+def record(engine: sa.Engine, run_id: str, vendor: str, business_date: date, step: str, reason: str) -> None:
+    """Record that a step rejected a vendor's day, with the reason; see `record_rejection`."""
+    facts = {"run_id": run_id, "vendor": vendor, "business_date": business_date, "step": step, "reason": reason}
+    with engine.begin() as connection:
+        connection.execute(_RECORD, facts)

@@ -21,7 +21,7 @@ from include.extract.shapes import read_windows
 from include.extract.source import Source
 from include.sensitive import Redactor
 from include.staging.files import PartWriter, total
-from include.staging.partitions import Manifest, Partition, Staging
+from include.staging.partitions import Manifest, Origin, Partition, Staging
 from include.staging.reference import partition_path
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ class Span:
         is_pushed: Whether the rows arrive between the daily runs: by webhook, by API call, or by a poll for edits.
         has_whole_rows: Whether an API call sent the rows. Then each row must contain every field, so schema drift is not checked.
         edited_since: For tables pulled by edit window: when the last pull started; None requests all rows.
+        origin: The run that makes the pull, for the manifest.
     """
 
     business_date: date
@@ -53,6 +54,7 @@ class Span:
     selected: tuple[str, ...] = ()
     is_pushed: bool = False
     has_whole_rows: bool = False
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def pulled(self) -> str:
@@ -204,6 +206,7 @@ def stage(
         money=tally.money if table.money else None,
         undeclared=tuple(sorted(tally.undeclared)),
         parts=tuple(writer.parts),
+        origin=span.origin,
     )
     return staging.seal(manifest)
 

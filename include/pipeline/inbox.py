@@ -161,7 +161,8 @@ def _stage_push(vendor_run: VendorRun, table: Table, body: bytes) -> tuple[Parti
         body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
     reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
     [window] = only_fresh([_make_reader(vendor_run, table, reader)(body)], table.key)
-    span = Span(vendor_run.run.business_date, is_pushed=True, has_whole_rows=True)
+    run = vendor_run.run
+    span = Span(run.business_date, is_pushed=True, has_whole_rows=True, origin=run.origin)
     partition = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
     vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
     dead = window.page.dead
@@ -304,7 +305,7 @@ def _stage(
                 errors[inbox_id] = f"{table_name}: {'; '.join(dead[0].reasons)}{others}"
             yield window
 
-    span = Span(vendor_run.run.business_date, is_pushed=True)
+    span = Span(vendor_run.run.business_date, is_pushed=True, origin=vendor_run.run.origin)
     partition = stage(vendor, table, span, read(), reader, site.staging, site.clock())
     vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
     return partition

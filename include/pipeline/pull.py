@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from include import business_dates, canonical
@@ -60,6 +61,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
         answers.forget()  # responses stored by an earlier attempt may be stale
     keys = _find_keys(vendor_run, table, parent)
     is_routine = not (span.is_pushed or run.keys or run.full_refresh)
+    span = replace(span, origin=run.origin)
     most = most_rows(vendor.limits.rows, ledger.find_most_fetched(site.engine, vendor.name, table_name))
     source = Source(keys, parent, answers, site.redactor, site.clock, site.speed, is_routine, most)
     with open_session(vendor_run, table_name) as session:

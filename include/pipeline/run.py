@@ -18,7 +18,7 @@ from include.control.ledger import Pull
 from include.keys.keyring import Keyring
 from include.pipeline.plan import Plan
 from include.sensitive import Redactor
-from include.staging.partitions import Partition, Staging
+from include.staging.partitions import Origin, Partition, Staging
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ class Run:
     def accepted_by(self) -> str:
         """The operator who accepts an unusual day; empty if the day is not accepted."""
         return (self.user or "unknown") if self.accept_unusual else ""
+
+    @property
+    def origin(self) -> Origin:
+        """What the manifests of this run's pulls record about it."""
+        return Origin(self.run_id, self.is_replay, self.accepted_by)
 
     @classmethod
     def of_plan(cls, run_id: str, plan: Plan) -> Run:

@@ -131,14 +131,14 @@ def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_onl
     )
     seconds = round((time.perf_counter() - started) / len(partitions), 3)
     for name, outcome in outcomes.items():
-        _record_validated(vendor_run, by_table[name], outcome, seconds)
+        record_validated(vendor_run, by_table[name], outcome, seconds)
     with _rejection(vendor_run, "validate"):
         stop_if_unfit(vendor_run.vendor, outcomes)
     return {name: outcome.refused for name, outcome in outcomes.items()}
 
 
-def _record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outcome, seconds: float) -> None:
-    """Record a validated partition: its ledger row and dead letters."""
+def record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outcome, seconds: float) -> None:
+    """Record a validated partition in the database: its ledger row and dead letters. Idempotent."""
     vendor, pull = vendor_run.vendor, vendor_run.pull_of(partition)
     table = vendor.table(partition.table)
     recorded = min(outcome.refused, _EVIDENCE) if outcome.exceeds_dead_ratio else outcome.refused
@@ -166,11 +166,18 @@ def transform(vendor_run: VendorRun, partition: Partition) -> dict[str, int]:
     find, find_last = functools.cache(vendor_run.open_staged), functools.cache(vendor_run.open_last_loaded)
     results = transforming.transform(vendor_run.vendor, partition, find, find_last)
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
+    record_transformed(vendor_run, partition, results, seconds)
+    return {result.entity: result.produced for result in results}
+
+
+def record_transformed(
+    vendor_run: VendorRun, partition: Partition, results: Sequence[transforming.Produced], seconds: float
+) -> None:
+    """Record a transformed partition in the database: one ledger row per entity. Idempotent."""
     pull = vendor_run.pull_of(partition)
     with vendor_run.site.engine.begin() as connection:
         for result in results:
             ledger.record(connection, pull, "transform", _count_transformed(result, seconds), result.entity)
-    return {result.entity: result.produced for result in results}
 
 
 def _count_transformed(result: transforming.Produced, seconds: float) -> Counts:

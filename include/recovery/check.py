@@ -139,13 +139,18 @@ def _check_partitions(engine: sa.Engine, staging: Staging) -> Iterator[str]:
             yield f"staging: {error}"
 
 
-def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]:
+def read_fingerprint(engine: sa.Engine, known_at: str | None = None) -> dict[str, Any]:
+    """Return the fingerprint of a database for a time; None for now. It reads the whole warehouse once."""
     with engine.begin() as connection:
         connection.execute(sa.text("set local statement_timeout = 0"))
-        actual: dict[str, Any] = connection.execute(_FINGERPRINT, {"known_at": fingerprint["known_at"]}).scalar_one()
+        return dict(connection.execute(_FINGERPRINT, {"known_at": known_at}).scalar_one())
+
+
+def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]:
+    actual = read_fingerprint(engine, fingerprint["known_at"])
     # An upgrade after the backup changes the version, and may add tables. The version is compared with that of the code.
     parts = sorted(fingerprint.keys() - {"known_at", "schema_version"})
-    differences = [line for part in parts for line in _list_differences(part, fingerprint.get(part), actual.get(part))]
+    differences = [line for part in parts for line in list_differences(part, fingerprint.get(part), actual.get(part))]
     yield from differences
     if differences:
         yield from _list_disposals(engine, fingerprint["known_at"])
@@ -158,9 +163,10 @@ def _list_disposals(engine: sa.Engine, known_at: str) -> Iterator[str]:
             yield f"disposal: rows were disposed of after the fingerprint, which may explain that it has more: {tables}"
 
 
-def _list_differences(path: str, expected: object, actual: object) -> Iterator[str]:
+def list_differences(path: str, expected: object, actual: object) -> Iterator[str]:
+    """Yield one line per value of a part of a fingerprint that differs, or is missing in the actual one."""
     if isinstance(expected, dict) and isinstance(actual, dict):
         for name in sorted(expected):
-            yield from _list_differences(f"{path} {name}", expected.get(name), actual.get(name))
+            yield from list_differences(f"{path} {name}", expected.get(name), actual.get(name))
     elif expected != actual:
         yield f"{path}: {expected} in the fingerprint, {actual} in the database"

@@ -55,6 +55,21 @@ It contains the row's part, its index in the part from 0, its key as text, and t
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The run that made a pull, so that a rebuild can group and repeat pulls without the ledger.
+
+    Attributes:
+        run_id: Airflow's run id; empty if an earlier version wrote the manifest.
+        is_replay: Whether the pull contains only the rows of dead letters.
+        accepted_by: The operator who accepted an unusual day; empty if the day was not accepted.
+    """
+
+    run_id: str = ""
+    is_replay: bool = False
+    accepted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Manifest of one pull: its request, row counts, money and parts.
 
@@ -68,6 +83,7 @@ class Manifest:
         dead: Number of rows in `dead.jsonl`.
         money: Sum of the table's money column over the staged rows; None if the table has no money column.
         undeclared: Names of fields that the contract does not declare.
+        origin: The run that made the pull.
     """
 
     vendor: str
@@ -86,6 +102,7 @@ class Manifest:
     money: Decimal | None
     undeclared: tuple[str, ...]
     parts: tuple[Part, ...]
+    origin: Origin = Origin()
 
     @property
     def path(self) -> str:
@@ -157,6 +174,12 @@ class Staging:
         if manifest.path != path:
             raise FatalError("The manifest is another partition's: pull it again", partition=path, other=manifest.path)
         return Partition(folder, manifest, hashlib.sha256(content).hexdigest())
+
+    def list_partitions(self) -> list[str]:
+        """Return the paths of all complete partitions, sorted. It lists the whole store, so it takes time."""
+        with translate_errors(self._root):
+            found = self._fs.glob(f"{self._root}/*/*/*/*/manifest.json")
+        return sorted("/".join(path.split("/")[-5:-1]) for path in found)
 
     def seal(self, manifest: Manifest) -> Partition:
         """Complete a partition by writing its manifest; return the partition."""
@@ -280,5 +303,6 @@ def _parse_manifest(raw: dict[str, Any]) -> Manifest:
             "money": None if raw["money"] is None else Decimal(raw["money"]),
             "undeclared": tuple(raw["undeclared"]),
             "parts": tuple(Part(**part) for part in raw["parts"]),
+            "origin": Origin(**raw.get("origin", {})),
         }
     )

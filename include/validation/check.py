@@ -180,6 +180,15 @@ def _refuse_other_contract(vendor: Vendor, table: Table, partition: Partition) -
         )
 
 
+def read_outcome(partition: Partition) -> Outcome:
+    """Return the outcome that `validate_day` wrote to a partition.
+
+    Raises:
+        FileNotFoundError: The partition was not validated by a suite.
+    """
+    return Outcome(**json.loads(partition.folder.read("validation.json")))
+
+
 def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:
     """Stop a vendor-day if a batch-level expectation failed.
 

@@ -18,6 +18,7 @@ tributary_identity          JSON: thresholds of identity resolution
 tributary_crm_paused        true: nothing is written to Salesforce
 tributary_retention         JSON: retention periods by dataset; see docs/reference/retention.md
 tributary_retention_years   how long signed documents are kept; default 7, at least 6
+tributary_backup_hours      maximum age of the last backup before an alert; default 26; 0 if the firm records no backups
 tributary_subscribers       the subscribers' connections, separated by spaces
 """
 
@@ -27,6 +28,7 @@ import json
 import os
 import tempfile
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +212,11 @@ def retention_periods() -> dict[str, str]:
     from include.retention.periods import read_periods
 
     return read_periods(find_variable("tributary_retention", default={}, deserialize_json=True))
+
+
+def backup_limit() -> timedelta:
+    """Return the maximum age of the last backup: the Variable `tributary_backup_hours`, or 26 hours; zero switches the alert off."""
+    return timedelta(hours=float(find_variable("tributary_backup_hours", default="26")))
 
 
 def find_connection(conn_id: str) -> Any:

@@ -239,3 +239,23 @@ def test_a_late_vendor_alerts_with_its_page_unless_it_has_no_connection(tmp_path
     alerts = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
     assert [each["title"].split(",")[0] for each in alerts] == ["Late: Orion Advisor"]
     assert alerts[0]["body"].splitlines()[-2:] == ["DAG: orion", "Link: https://airflow.example/dags/orion"]
+
+
+_WATCH_BACKUPS = """
+from airflow.dag_processing.dagbag import DagBag
+
+for _ in range(2):
+    DagBag().dags["watch_lateness"].get_task("report_missing_backup").python_callable()
+"""
+
+
+def test_a_missing_backup_alerts_once_a_day(tmp_path: Path, database: Database) -> None:
+    database.do("insert into control.backup (known_at, kind) values (now() - interval '30 hours', 'full')")
+    environ = _alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}", "tributary_load")
+    run(environ | {"AIRFLOW_VAR_TRIBUTARY_BACKUP_HOURS": "0"}, _WATCH_BACKUPS)
+    assert not (tmp_path / "alerts").exists()
+    run(environ, _WATCH_BACKUPS)
+    database.do("update control.backup set known_at = now() - interval '54 hours'")
+    run(environ, _WATCH_BACKUPS)
+    titles = [json.loads(line)["title"] for line in (tmp_path / "alerts").read_text().splitlines()]
+    assert [title.split(",")[-1] for title in titles] == [" 30 hours ago", " 54 hours ago"]

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from include.errors import TargetUnavailable
+from include.recovery.pgbackrest import PgBackRest
 from local.postgres import Postgres, _find_binaries
 from local.server_user import find_server_ids, is_root, make_own_folder
 
@@ -48,10 +50,14 @@ class Archive(ABC):
 
     @abstractmethod
     def back_up(self) -> str:
-        """Take a backup with a fingerprint; return what `pgbackrest info --output=json` prints."""
+        """Take a backup with a fingerprint; return what `list_backups` returns."""
 
     @abstractmethod
-    def _restore(self, cluster: Path, to: str) -> None:
+    def list_backups(self) -> str:
+        """Return what `pgbackrest info --output=json` prints."""
+
+    @abstractmethod
+    def restore(self, cluster: Path, to: str | None = None) -> None:
         """Restore files and recovery settings into the empty folder of a cluster."""
 
     def switch_wal(self) -> None:
@@ -61,13 +67,13 @@ class Archive(ABC):
             archived = "select coalesce(last_archived_wal >= %s, false) from pg_stat_archiver"
             wait_until(lambda: connection.execute(archived, [name]).fetchone() == (True,))
 
-    def restore(self, data_dir: Path, to: str) -> Postgres:
+    def start_restored(self, data_dir: Path, to: str) -> Postgres:
         """Restore into a new server's folder, start it, and wait until it has recovered to that time."""
         data_dir.mkdir()
         data_dir.chmod(0o711)
         shutil.copy(self.folder / "passwords.json", data_dir)
         make_own_folder(data_dir / "cluster")
-        self._restore(data_dir / "cluster", to)
+        self.restore(data_dir / "cluster", to)
         restored = Postgres.start(data_dir)
         with psycopg.connect(restored.url("postgres"), autocommit=True) as connection:
             wait_until(lambda: connection.execute("select pg_is_in_recovery()").fetchone() == (False,))
@@ -91,7 +97,8 @@ class Archive(ABC):
             list(map(str, command)), cwd="/", user=user, group=group, extra_groups=[] if is_root() else None, text=True,
             env={"PATH": os.defpath, "LC_ALL": "C"} | login, capture_output=True,
         )  # fmt: skip
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        if done.returncode:
+            raise TargetUnavailable(f"{done.stdout}\n{done.stderr}")
         return done.stdout
 
 
@@ -109,22 +116,26 @@ class OwnTools(Archive):
         fingerprint, target = self.fingerprint(), self.folder / "backup"
         program = _find_binaries() / "pg_basebackup"
         self.run(program, "--username=postgres", f"--pgdata={target}", "--checkpoint=fast", "--wal-method=none")
-        return json.dumps([{"backup": [{"annotation": {"fingerprint": fingerprint}}]}])
+        self._backups = json.dumps([{"backup": [{"annotation": {"fingerprint": fingerprint}}]}])
+        return self._backups
 
-    def _restore(self, cluster: Path, to: str) -> None:
+    def list_backups(self) -> str:
+        return self._backups
+
+    def restore(self, cluster: Path, to: str | None = None) -> None:
         self.run("cp", "-a", f"{self.folder}/backup/.", cluster)
         settings = {
             "restore_command": f"cp {self.folder}/repository/%f %p",
-            "recovery_target_time": to,
-            "recovery_target_action": "promote",
             "archive_mode": "off",
         }
+        if to:
+            settings |= {"recovery_target_time": to, "recovery_target_action": "promote"}
         with (cluster / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         self.run("touch", cluster / "recovery.signal")
 
 
-class PgBackRest(Archive):
+class WithPgBackRest(Archive):
     """pgBackRest with production's settings."""
 
     @property
@@ -153,11 +164,17 @@ class PgBackRest(Archive):
         self._run("backup", "--type=full")
         self._run("backup", "--type=incr", f"--annotation=fingerprint={self.fingerprint()}")
         self._run("verify")
-        return self._run("info", "--output=json", "--log-level-console=off")
+        return self.list_backups()
 
-    def _restore(self, cluster: Path, to: str) -> None:
-        how = ["--type=time", f"--target={to}", "--target-action=promote", "--archive-mode=off"]
-        self._run("restore", f"--pg1-path={cluster}", *how)
+    def list_backups(self) -> str:
+        return self._backups.list_backups()
+
+    def restore(self, cluster: Path, to: str | None = None) -> None:
+        self._backups.restore(cluster, to)
+
+    @property
+    def _backups(self) -> PgBackRest:
+        return PgBackRest(tuple(self._command.split()), self.run)
 
     def _run(self, *arguments: str) -> str:
         return self.run(*self._command.split(), *arguments)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import date
@@ -24,25 +22,13 @@ from include.pipeline.run import Run
 from include.staging.partitions import Partition
 from include.vendors import named
 from include.warehouse import schema
-from local.postgres import Postgres, _find_memory
+from local.postgres import Postgres
 from tests.conftest import PASSWORDS, Database, Firm
 from tests.firm_keys import write_keyring
-from tests.recovery.archives import Archive, OwnTools, PgBackRest, wait_until
+from tests.recovery.archives import Archive, OwnTools, WithPgBackRest, wait_until
 from tests.running_sandbox import LAST, NOW, run_sandbox
 
 DAYS = [date(2026, 11, 18), date(2026, 11, 19), LAST, date(2026, 11, 23)]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the server's user can reach, with all servers in it gone at the end."""
-    with tempfile.TemporaryDirectory(prefix="tributary-drill-", dir=_find_memory()) as name:
-        Path(name).chmod(0o711)
-        try:
-            yield Path(name)
-        finally:
-            for each in Path(name).glob("*/cluster"):
-                Postgres(each.parent, 0).stop()
 
 
 def read_marts(database: Database) -> dict[str, list[dict[str, object]]]:
@@ -94,7 +80,7 @@ def destroy(server: Postgres) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", [OwnTools, PgBackRest])
+@pytest.mark.parametrize("kind", [OwnTools, WithPgBackRest])
 def test_a_destroyed_server_is_restored_to_a_time_to_the_cent(
     kind: type[Archive],
     folder: Path,
@@ -121,7 +107,7 @@ def test_a_destroyed_server_is_restored_to_a_time_to_the_cent(
         assert read_marts(database) != expected
         destroy_during_a_load(server, database, firm, 3)
 
-    restored = archive.restore(folder / "again", time.isoformat(sep=" "))
+    restored = archive.start_restored(folder / "again", time.isoformat(sep=" "))
     found = Database(restored.url("tributary"))
     monkeypatch.setenv("TRIBUTARY_MIGRATE_URL", found.url("tributary_migrate"))
     monkeypatch.setenv("TRIBUTARY_KEYS", write_keyring())

@@ -1,0 +1,1 @@
+"""Rebuild: create the warehouse again from staging, through the same steps as the daily runs."""

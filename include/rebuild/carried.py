@@ -1,0 +1,107 @@
+"""Carry over from the original what staging does not have: small tables of ids, decisions of people, and the state of Salesforce."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from include.database.tls import require_verified
+
+CARRIED = (
+    "warehouse.source_key",
+    "warehouse.identity",
+    "control.survivorship",
+    "control.identity_run",
+    "control.identity_link",
+    "control.identity_review",
+    "control.identity_decision",
+    "control.security_conflict",
+    "control.finding",
+    "control.evaluated_day",
+    "control.crm_state",
+    "control.crm_difference",
+    "control.crm_job",
+    "control.crm_sent",
+    "control.crm_question",
+    "control.crm_held",
+    "control.crm_mark",
+    "warehouse.crm_change",
+    "control.crm_topic",
+    "control.document",
+    "control.document_try",
+    "control.inbox",
+    "control.api_key",
+    "control.lateness",
+    "control.alert",
+)
+"""The tables, each after those that it refers to. Their ids stay valid because `warehouse.source_key` is among them."""
+
+NOT_CARRIED = (
+    "recorded_from, recorded_to: the times of the rebuild; what was known at an earlier time can't be queried any more",
+    "audit trail: a new one begins; keep the original's, with its published heads",
+    "absences and schema drift: they have the dates of the rebuild",
+    "ledger: rows of Salesforce syncs; ids of the ledger and of dead letters are new",
+    "refresh tokens: authorize each grant again",
+    "calls to vendors, responses of unfinished pulls, events and deliveries to subscribers, requests of API callers",
+)
+"""What a rebuilt database does not have, one line each."""
+
+
+def carry(original_url: str, url: str) -> dict[str, int]:
+    """Copy the tables of `CARRIED` that the original has and that are empty here, in one transaction; return their numbers of rows.
+
+    The tables' triggers do not run: they would report and audit as new what happened in the original.
+
+    Args:
+        original_url: The original, as a role that may read these tables. It is only read.
+        url: The database that is rebuilt, as its owner (`tributary_migrate`).
+    """
+    copied: dict[str, int] = {}
+    require_verified(original_url)
+    with psycopg.connect(original_url) as source, psycopg.connect(url) as target:
+        source.execute("set transaction isolation level repeatable read, read only")
+        for name in CARRIED:
+            if _list_columns(source, name) and _is_empty(target, name):
+                copied[name] = _copy(source, target, name)
+    return copied
+
+
+def _copy(source: psycopg.Connection, target: psycopg.Connection, name: str) -> int:
+    table, known = sql.Identifier(*name.split(".")), _list_columns(source, name)
+    columns = [column for column in _list_columns(target, name) if column in known]
+    listed = sql.SQL(", ").join(map(sql.Identifier, columns))
+    target.execute(sql.SQL("alter table {} disable trigger user").format(table))
+    with source.cursor() as reading, target.cursor() as writing:
+        with (
+            reading.copy(sql.SQL("copy (select {} from {}) to stdout").format(listed, table)) as rows,
+            writing.copy(sql.SQL("copy {} ({}) from stdin").format(table, listed)) as copy,
+        ):
+            for data in rows:
+                copy.write(data)
+        copied = writing.rowcount
+    target.execute(sql.SQL("alter table {} enable trigger user").format(table))
+    _advance_ids(target, name, columns)
+    return copied
+
+
+def _advance_ids(target: psycopg.Connection, name: str, columns: list[str]) -> None:
+    """Let the sequence of a table's ids continue after the ids that were copied."""
+    for column in columns:
+        sequence = target.execute("select pg_get_serial_sequence(%s, %s)", [name, column]).fetchone()
+        if sequence and sequence[0]:
+            highest = sql.SQL("select setval({}, greatest(max({}), 1)) from {}")
+            target.execute(highest.format(sequence[0], sql.Identifier(column), sql.Identifier(*name.split("."))))
+
+
+def _is_empty(connection: psycopg.Connection, name: str) -> bool:
+    table = sql.Identifier(*name.split("."))
+    return connection.execute(sql.SQL("select from {} limit 1").format(table)).fetchone() is None
+
+
+def _list_columns(connection: psycopg.Connection, name: str) -> list[str]:
+    """Return the columns of a table that can be written; empty if the database does not have the table."""
+    query = """
+    select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped and attgenerated = ''
+    order by attnum
+    """
+    return [column for (column,) in connection.execute(query, [name])]
