@@ -38,6 +38,14 @@ values (:sender, :body, :content_hash, :event_id, cast(:headers as jsonb), clock
 on conflict (sender, content_hash) do update set copies = known.copies + 1, last_seen_at = clock_timestamp()
 """)
 
+_IS_WITHDRAWN = sa.text("""
+select exists (select from control.inbox p join control.inbox w on w.event_id = p.event_id and w.sender like 'withdraw.%'
+               where p.inbox_id = :inbox_id)
+""")
+_FIND_WITHDRAWN = sa.text("""
+select p.inbox_id, w.headers ->> 'caller' as caller from control.inbox w
+join control.inbox p on p.event_id = w.event_id and p.sender like 'push.%' where w.inbox_id = :inbox_id
+""")
 _RECEIVE = sa.text("select control.receive(:sender, :body, :content_hash, :event_id, cast(:headers as jsonb))")
 
 
@@ -106,6 +114,19 @@ def list_pending(engine: sa.Engine, sender: str, most: int, most_bytes: int) -> 
         return [Pending(row.inbox_id, bytes(row.body), row.received_at) for row in rows]
 
 
+def is_withdrawn(engine: sa.Engine, inbox_id: int) -> bool:
+    """Return whether the caller withdrew a push."""
+    with engine.connect() as connection:
+        return bool(connection.scalar(_IS_WITHDRAWN, {"inbox_id": inbox_id}))
+
+
+def find_withdrawn(engine: sa.Engine, inbox_id: int) -> tuple[int, str]:
+    """Return the id of the push that a withdrawal is about, and the name of the caller."""
+    with engine.connect() as connection:
+        row = connection.execute(_FIND_WITHDRAWN, {"inbox_id": inbox_id}).one()
+    return row.inbox_id, row.caller
+
+
 def find_pending_senders(engine: sa.Engine) -> set[str]:
     """Return the senders that have pending deliveries."""
     with engine.connect() as connection:
@@ -120,7 +141,7 @@ def settle(
     Args:
         engine: The control database.
         errors: Delivery id -> error message, or None for success.
-        outcomes: Delivery id -> outcome of the rows that an API caller pushed, stored as JSON; None for other deliveries.
+        outcomes: Delivery id -> outcome of the rows that an API caller pushed or withdrew, stored as JSON; None for other deliveries.
     """
     messages = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
     by_delivery = [(outcomes or {}).get(inbox_id) for inbox_id in errors]

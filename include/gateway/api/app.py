@@ -178,6 +178,21 @@ def get_push(request: Request, permission: Permitted, id: UUID) -> messages.Push
     return messages.Push(**reading.read_push(_engine(request), permission, id))
 
 
+@router.post(
+    "/pushes/{id}/withdrawal", operation_id="withdrawPush", summary="Withdraw a push", status_code=202,
+    **describe_route("records", "records:write", has_id=True, leads_to="getPush"),
+)  # fmt: skip
+def withdraw_push(request: Request, permission: Permitted, id: UUID, key: IdempotencyKey) -> Accepted:
+    """Withdraw all records of a push; get the outcome from `status_url`, which is the push's own.
+
+    If the push is not loaded yet, it never will be. If it is, each record gets back the version that it had before, or ends if it had
+    none; a record that has changed since stays as it is. Only the caller that pushed can withdraw. A push is withdrawn at most once.
+    """
+    reading.read_push(_engine(request), permission, id)
+    attempt = Attempt.of(permission.caller, key, f"pushes/{id}/withdrawal", b"")
+    return _accept(request, "pushes", request_queue.withdraw(_engine(request), attempt, str(id)))
+
+
 @router.get(
     "/vendors",
     operation_id="listVendors",

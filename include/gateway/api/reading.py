@@ -31,7 +31,10 @@ select stage, table_name as table, entity, business_date, fetched, staged, dupli
 from control.ledger where run_id = :run_id order by ledger_id limit 1000
 """)
 _PUSHED = sa.text("""
-select event_id as id, sender, received_at, processed_at, error, outcome from control.inbox where event_id = :id and sender like 'push.%'
+select p.event_id as id, p.sender, p.received_at, p.processed_at, p.error, p.outcome,
+       w.received_at as withdrawal_requested_at, w.processed_at as withdrawn_at, w.outcome as withdrawal
+from control.inbox p left join control.inbox w on w.event_id = p.event_id and w.sender like 'withdraw.%'
+where p.event_id = :id and p.sender like 'push.%'
 """)
 _OPEN_LETTERS = sa.text("""
 select count(*) from control.dead_letter
@@ -174,7 +177,9 @@ def read_push(engine: sa.Engine, permission: Permission, push_id: UUID) -> dict[
     outcome = push["outcome"] or {"rows": None, "dead": None, "rejected": []}
     rejected = [describe_rejected(each["row"], each["reasons"]) for each in outcome["rejected"]]
     result = {"vendor": vendor, "table": table, "rows": outcome["rows"], "dead": outcome["dead"], "rejected": rejected}
-    return {**push, **result, "state": _push_state(push["processed_at"] is not None, push["error"], outcome)}
+    result |= push["withdrawal"] or dict.fromkeys(("withdrawn", "restored", "superseded"))
+    state = _push_state(push["processed_at"] is not None, push["error"], outcome)
+    return {**push, **result, "state": "withdrawn" if push["withdrawn_at"] else state}
 
 
 def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any]) -> str:

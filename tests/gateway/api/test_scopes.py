@@ -59,10 +59,10 @@ class Caller:
     def call(self, route: APIRoute, *scopes: str) -> Any:
         [method] = route.methods
         holes = {"vendor": VENDOR.name, "table": TABLE.name, "id": self.push if "pushes" in route.path else self.run}
-        body = {"json": BODIES[name_of(route)]} if method == "POST" else {}
+        body = {"json": BODIES[name_of(route)]} if name_of(route) in BODIES else {}
         self.api.tries += 1
         headers = self.api.bearer(self.api.provider.token(" ".join(scopes)))
-        headers |= {"Idempotency-Key": f"attempt-of-{self.api.tries}"} if body else {}
+        headers |= {"Idempotency-Key": f"attempt-of-{self.api.tries}"} if method == "POST" else {}
         return self.api.http.request(method, route.path.format(**holes), headers=headers, **body)
 
 
