@@ -115,7 +115,7 @@ def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
         ({DATABASE: "postgresql://a:s3cret@db"}, DATABASE),
         ({DATABASE: "postgresql://a:s3cret@db:port/x"}, DATABASE),
         ({f"{DATABASE}_FILE": "/nowhere/s3cret"}, f"{DATABASE}_FILE"),
-        ({DATABASE: "postgresql://a:s3cret@db/x", "ADOBE_SIGN_WEBHOOK_NETWORKS": "everywhere"}, "everywhere"),
+        ({DATABASE: "postgresql://a:s3cret@127.0.0.1/x", "ADOBE_SIGN_WEBHOOK_NETWORKS": "everywhere"}, "everywhere"),
     ],
 )
 def test_unreadable_setting_is_reported_at_start(settings: dict[str, str], expected: str) -> None:
