@@ -47,7 +47,7 @@ def drain_inbox() -> None:
     @task
     def find_waiting() -> list[str]:
         from include.control import inbox
-        from include.pipeline.inbox import vendor_of
+        from include.pipeline.pushes import vendor_of
         from include.vendors import VENDORS
         from tributary import connections
 
@@ -58,14 +58,14 @@ def drain_inbox() -> None:
 
     @task(map_index_template=show_argument("name"))
     def drain(name: str, run_id: Any = None) -> int:
-        from include.pipeline import inbox as draining
+        from include.pipeline import inbox, pushes
         from include.pipeline.run import Run
         from include.vendors import named
         from tributary import connections
 
         vendor, vendor_run = named(name), connections.vendor_run(name, Run.of_now(run_id))
-        pushed = draining.drain_pushes(vendor, vendor_run)
-        return pushed + (draining.drain(vendor_run) if vendor.webhook is not None else 0)
+        pushed = pushes.drain(vendor, vendor_run)
+        return pushed + (inbox.drain(vendor_run) if vendor.webhook is not None else 0)
 
     @task(trigger_rule="all_done")
     def send_envelopes(run_id: Any = None) -> dict[str, int]:

@@ -18,6 +18,7 @@ import argparse
 import http.client
 import os
 import socket
+import ssl
 import sys
 import time
 import urllib.error
@@ -83,7 +84,7 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
     except psycopg.Error:
         return None
     if component not in JOBS:
-        return _answers(f"http://127.0.0.1:{environment['AIRFLOW__API__PORT']}/api/v2/version")
+        return _answers(environment["AIRFLOW__API__PORT"], environment.get("AIRFLOW__API__SSL_CA_FILE"))
     if row is None:
         return False
     heartbeat, queued = row
@@ -91,10 +92,15 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
     return now - heartbeat < HEARTBEAT_AGE and (queued is None or now - queued < QUEUED_AGE)
 
 
-def _answers(url: str) -> bool:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _answers(port: str, authority: str | None) -> bool:
+    """Return whether the API server on this host answers; over TLS if there is a certificate authority, which must have issued its certificate."""
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+    url = f"http://127.0.0.1:{port}/api/v2/version"
+    if authority:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=authority)))
+        url = f"https://localhost:{port}/api/v2/version"
     try:
-        direct.open(url, timeout=TIMEOUT_SECONDS).close()
+        urllib.request.build_opener(*handlers).open(url, timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError:
         return True
     except (OSError, http.client.HTTPException):

@@ -261,7 +261,7 @@ class Demo:
         settings: Mapping[str, Any],
         vendors: Mapping[str, dict[str, Any]],
     ) -> dict[str, str]:
-        connections = _connections(self.folder, urls["tributary_load"], settings["keys"], vendors)
+        connections = _connections(self.folder, urls, settings["keys"], vendors)
         environment = airflow.environment(
             self.folder / "airflow",
             postgres.url("airflow"),
@@ -360,7 +360,9 @@ def sign_an_envelope(place: Place, say: Say) -> list[Step]:
         reading.dispose()
 
 
-def _connections(folder: Path, load_url: str, keys: str, vendors: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+def _connections(
+    folder: Path, urls: Mapping[str, str], keys: str, vendors: Mapping[str, dict[str, Any]]
+) -> dict[str, str]:
     """Return Airflow's connections as URI or JSON, by id. Their credentials are valid only for the sandbox."""
     signing = vendors[SIGNING]["extra"]
     known: dict[str, dict[str, Any]] = {
@@ -380,7 +382,9 @@ def _connections(folder: Path, load_url: str, keys: str, vendors: Mapping[str, d
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
         **{name: {"conn_type": "http", **values} for name, values in known.items()},
     }
-    return {"tributary_db": load_url, **{name: json.dumps(values) for name, values in connections.items()}}
+    roles = {"tributary_db": "load", "tributary_db_gateway": "gateway", "tributary_db_api": "api"}
+    databases = {name: urls[f"tributary_{role}"] for name, role in roles.items()}
+    return databases | {name: json.dumps(values) for name, values in connections.items()}
 
 
 def _as(url: str, role: str, password: str) -> str:

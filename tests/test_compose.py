@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -20,6 +21,7 @@ from typing import Any
 
 import httpx
 import pytest
+import trustme
 import yaml
 
 from include import watchdog
@@ -41,7 +43,12 @@ EXAMPLE = dict(
 TASKS = ("scheduler", "worker")
 SIGN_ON = ("api-server", "init")
 GATEWAYS = ("gateway", "gateway-2")
-AT_GATEWAYS = "reverse_proxy " + " ".join(f"{name}:8090" for name in GATEWAYS)
+AT_GATEWAYS = "reverse_proxy " + " ".join(f"https://{name}:8090" for name in GATEWAYS)
+SERVERS = {"postgres": "postgres", "redis": "redis", "gateway": "gateway", "gateway-2": "gateway", "api-server": "api-server",
+           "object-store": "object-store"}  # fmt: skip
+"""The service of each server -> the name of its certificate."""
+AUTHORITY = "/certificates/ca.crt"
+SCRIPT = (ROOT / "docker" / "certificates.sh").read_text()
 
 COMMAND_ENDS = {"api-server": ["--proxy-headers"]}
 """The API server is behind a proxy that terminates TLS, and must trust its header that the browser used https."""
@@ -62,6 +69,7 @@ DIFFERENT = {
 }
 ONLY_DEMO = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"}
 ONLY_HERE = {
+    "AIRFLOW__API__SSL_CA_FILE",
     "AIRFLOW__CORE__AUTH_MANAGER",
     "AIRFLOW__FAB__CONFIG_FILE",
     "AIRFLOW__FAB__COOKIE_SECURE",
@@ -102,7 +110,8 @@ def test_the_health_check_of_a_component_ends_it_if_it_hangs(name: str) -> None:
 @pytest.mark.parametrize("name", [*airflow.COMPONENTS, "worker", "init"])
 def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> None:
     here = {key: value for key, value in settings(name).items() if key.startswith("AIRFLOW__")}
-    assert here.keys() - demo.keys() == ONLY_HERE
+    of_server = {f"AIRFLOW__API__SSL_{each}" for each in ("CERT", "KEY")} if name == "api-server" else set()
+    assert here.keys() - demo.keys() == ONLY_HERE | of_server
     assert demo.keys() - here.keys() == ONLY_DEMO
     assert {key for key in here.keys() & demo.keys() if here[key] != demo[key]} <= DIFFERENT.keys()
 
@@ -178,7 +187,7 @@ def test_every_gateway_has_every_sender_s_secrets_and_a_name_that_the_proxy_know
     for name in GATEWAYS:
         assert {f"{sender.connection.upper()}_SECRETS" for sender in SENDERS} <= settings(name).keys()
         assert SERVICES["proxy"]["depends_on"][name] == {"condition": "service_healthy"}
-        assert "http://127.0.0.1:8090/health" in SERVICES[name]["healthcheck"]["test"][-1]
+        assert "https://localhost:8090/health" in SERVICES[name]["healthcheck"]["test"][-1]
     assert AT_GATEWAYS in (ROOT / "docker" / "Caddyfile").read_text()
 
 
@@ -192,9 +201,7 @@ def test_the_server_and_its_backups_use_one_repository_with_one_key() -> None:
     assert "archive_command=pgbackrest --stanza=tributary archive-push %p" in server["command"]
     assert "archive_mode=on" in server["command"]
     assert server["image"] == backup["image"]
-    assert {"postgres:/var/lib/postgresql", *server["volumes"][1:3]} | {"postgres:/var/lib/postgresql:ro"} >= {
-        *backup["volumes"]
-    }
+    assert {*backup["volumes"]} == {"postgres:/var/lib/postgresql:ro", "ca:/certificates:ro", *server["volumes"][1:3]}
     key = "PGBACKREST_REPO1_CIPHER_PASS"
     assert server["environment"][key] == backup["environment"][key]
 
@@ -232,6 +239,73 @@ def test_drills_read_the_repository_of_the_backups_and_write_nothing_to_it() -> 
     assert set(re.findall(r"\$\{(\w+)", text)) <= EXAMPLE.keys()
 
 
+# --- TLS between the containers ---
+
+
+def volumes(service: str) -> dict[str, str]:
+    """Return the named volumes and folders of a service, with their places in it."""
+    mounts = [each.split(":") for each in SERVICES[service].get("volumes", []) if not each.startswith("$")]
+    return {name: place for name, place, *_ in mounts}
+
+
+@pytest.mark.parametrize(("name", "certificate"), SERVERS.items())
+def test_each_server_has_its_own_key_and_no_other(name: str, certificate: str) -> None:
+    assert {each for each in volumes(name) if each.startswith("tls-")} == {f"tls-{certificate}"}
+    assert volumes(name)[f"tls-{certificate}"] == "/certificates"
+    assert f"/certificates/{certificate}" == volumes("certificates")[f"tls-{certificate}"]
+    assert re.search(rf"^issue {certificate} .*\b{name}\b", SCRIPT, re.MULTILINE)
+
+
+def test_only_the_one_shot_service_has_the_authority_s_key() -> None:
+    assert [name for name in SERVICES if "authority" in volumes(name)] == ["certificates"]
+    assert SERVICES["certificates"]["network_mode"] == "none"
+    assert not [name for name in set(SERVICES) - {"certificates", *SERVERS} if any("tls-" in v for v in volumes(name))]
+
+
+@pytest.mark.parametrize("name", ["postgres", "redis", "object-store"])
+def test_servers_start_after_their_certificates(name: str) -> None:
+    assert SERVICES[name]["depends_on"]["certificates"] == {"condition": "service_completed_successfully"}
+
+
+def test_every_client_of_the_database_verifies_it() -> None:
+    urls = {
+        f"{name}: {key}": value
+        for name in SERVICES
+        for key, value in settings(name).items()
+        if "@postgres:5432/" in value
+    }
+    assert len(urls) > 20
+    for where, url in urls.items():
+        if "SQL_ALCHEMY_CONN" in where or "RESULT_BACKEND" in where:  # its asynchronous driver takes no such parameters
+            name = where.split(":")[0]
+            assert (settings(name)["PGSSLMODE"], settings(name)["PGSSLROOTCERT"]) == ("verify-full", AUTHORITY)
+        else:
+            assert url.endswith(f"?sslmode=verify-full&sslrootcert={AUTHORITY}"), where
+    assert settings("backup")["PGSSLMODE"] == "verify-full"
+    clients = {where.split(":")[0] for where in urls} | {"backup"}
+    assert all("/certificates" in volumes(name).values() for name in clients)
+
+
+def test_the_database_accepts_only_tls_from_outside() -> None:
+    assert "hba_file=/etc/postgresql/pg_hba.conf" in SERVICES["postgres"]["command"]
+    rules = [line.split()[0] for line in (ROOT / "docker" / "pg_hba.conf").read_text().splitlines() if line[0] != "#"]
+    assert rules == ["local", "hostssl"]
+
+
+def test_redis_the_object_store_and_the_api_server_accept_only_tls() -> None:
+    assert "--port 0 --tls-port 6379" in SERVICES["redis"]["command"][-1]
+    broker = settings("worker")["AIRFLOW__CELERY__BROKER_URL"]
+    assert broker.startswith("rediss://")
+    assert broker.endswith(f"?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs={AUTHORITY}")
+    command = SERVICES["object-store"]["command"]
+    assert {"-s3.cert.file=/certificates/tls.crt", "-s3.key.file=/certificates/tls.key"} <= set(command)
+    assert not any(
+        each.startswith("-s3.port.https") for each in command
+    )  # it would open a second port, and leave the first without TLS
+    assert settings("scheduler")["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].startswith("https://api-server:")
+    assert settings("api-server")["AIRFLOW__API__SSL_CERT"] == "/certificates/tls.crt"
+
+
 def test_no_secret_has_a_default() -> None:
     secret = re.compile(r"PASSWORD|SECRET|KEY|BROKER|RESULT_BACKEND|SQL_ALCHEMY|ADMIN_URL|MIGRATE_URL|CONN_|REDISCLI")
     plain = {
@@ -250,6 +324,7 @@ def test_no_secret_has_a_default() -> None:
     assert plain == unguarded | {
         *(f"{name}: TRIBUTARY_OIDC_CLIENT_SECRET" for name in SIGN_ON),
         "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
+        "api-server: AIRFLOW__API__SSL_KEY",  # a path
         "triggerer: AIRFLOW_CONN_SALESFORCE",
     }
     assert all(settings(name)["AIRFLOW_CONN_SALESFORCE"] == "" for name in TASKS)
@@ -329,8 +404,8 @@ def test_the_proxy_bounds_each_body_where_it_is_served() -> None:
 class Upstream:
     """A server behind the proxy that responds with its own name while it runs."""
 
-    def __init__(self, name: str, port: int = 0) -> None:
-        self.name = name
+    def __init__(self, name: str, tls: ssl.SSLContext, port: int = 0) -> None:
+        self.name, self.tls = name, tls
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -350,6 +425,7 @@ class Upstream:
         upstream, self.is_healthy, self.answers = self, True, threading.Event()
         self.answers.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
@@ -380,25 +456,29 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy(tmp_path: Path) -> Iterator[Proxy]:
+def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Proxy]:
     caddy = shutil.which("caddy")
     # Versions before 2.8 can't send a request with a body to a second server; Debian's is one of them.
     if caddy is None or _read_version(caddy) < (2, 8):
         pytest.skip("caddy 2.8 or newer is not here")
-    gateways, api_server = [Upstream("one"), Upstream("two")], Upstream("pages")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    (request.param if hasattr(request, "param") else authority).issue_cert("127.0.0.1").configure_cert(tls)
+    gateways, api_server = [Upstream("one", tls), Upstream("two", tls)], Upstream("pages", tls)
     plain, ready = find_free_port(), find_free_port()
     text = (ROOT / "docker" / "Caddyfile").read_text()
     changes = {
-        AT_GATEWAYS: "reverse_proxy " + " ".join(f"127.0.0.1:{each.port}" for each in gateways),
+        AT_GATEWAYS: "reverse_proxy " + " ".join(f"https://127.0.0.1:{each.port}" for each in gateways),
         "{$TRIBUTARY_HOST} {": "http://tributary.test {", "tls {$TRIBUTARY_TLS}": "", "http_port 8080": f"http_port {plain}",
-        "https_port 8443": f"https_port {find_free_port()}", "api-server:8080": f"127.0.0.1:{api_server.port}",
+        "https_port 8443": f"https_port {find_free_port()}", "https://api-server:8080": f"https://127.0.0.1:{api_server.port}",
         "127.0.0.1:8081": f"127.0.0.1:{ready}", "health_interval 10s": "health_interval 1s", "health_interval 5s": "health_interval 1s",
         "health_timeout 5s": "health_timeout 1s",
     }  # fmt: skip
     for ours, here in changes.items():
         assert text.count(ours) == 1
         text = text.replace(ours, here)
-    (tmp_path / "Caddyfile").write_text(text)
+    (tmp_path / "Caddyfile").write_text(text.replace("/authority/ca.crt", str(tmp_path / "ca.crt")))
     environment = os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     command = [caddy, "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
     with (
@@ -428,6 +508,11 @@ def wait_until(is_true: Callable[[], bool]) -> None:
                 return
         time.sleep(0.1)
     raise AssertionError("the condition was not met within 30 s")
+
+
+@pytest.mark.parametrize("proxy", [trustme.CA()], indirect=True, ids=["foreign authority"])
+def test_the_proxy_sends_nothing_to_a_server_of_another_authority(proxy: Proxy) -> None:
+    assert {proxy.call(path).status_code for path in ("/webhooks/docusign", "/")} <= {502, 503}
 
 
 def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) -> None:
@@ -462,7 +547,7 @@ def test_a_request_waits_for_a_restart(proxy: Proxy, path: str) -> None:
     for each in down:
         each.end()
     started: list[Upstream] = []
-    timer = threading.Timer(2, lambda: started.append(Upstream("again", down[0].port)))
+    timer = threading.Timer(2, lambda: started.append(Upstream("again", down[0].tls, down[0].port)))
     timer.start()
     try:
         response = proxy.call(path)
@@ -486,7 +571,7 @@ def test_a_service_is_confined_and_watched(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert {"cpus", "memory"} <= service["deploy"]["resources"]["limits"].keys()
-    assert service["restart"] == "no" if name == "init" else "healthcheck" in service
+    assert service["restart"] == "no" if name in ("init", "certificates") else "healthcheck" in service
 
 
 def test_every_variable_of_the_file_is_in_the_example() -> None:

@@ -56,6 +56,14 @@ update control.inbox set body = :body, content_hash = :content_hash
 where inbox_id = :inbox_id and not exists (select from control.inbox where sender = :sender and content_hash = :content_hash)
 """)
 
+_IS_WITHDRAWN = sa.text("""
+select exists (select from control.inbox p join control.inbox w on w.event_id = p.event_id and w.sender like 'withdraw.%'
+               where p.inbox_id = :inbox_id)
+""")
+_FIND_WITHDRAWN = sa.text("""
+select p.inbox_id, w.headers ->> 'caller' as caller from control.inbox w
+join control.inbox p on p.event_id = w.event_id and p.sender like 'push.%' where w.inbox_id = :inbox_id
+""")
 _RECEIVE = sa.text("select control.receive(:sender, :body, :content_hash, :event_id, cast(:headers as jsonb))")
 
 
@@ -229,6 +237,19 @@ def read_body(engine: sa.Engine, opener: Opener, inbox_id: int, actor: str) -> b
     return opener.open(bytes(row.body), place_of(row.sender, row.content_hash))
 
 
+def is_withdrawn(engine: sa.Engine, inbox_id: int) -> bool:
+    """Return whether the caller withdrew a push."""
+    with engine.connect() as connection:
+        return bool(connection.scalar(_IS_WITHDRAWN, {"inbox_id": inbox_id}))
+
+
+def find_withdrawn(engine: sa.Engine, inbox_id: int) -> tuple[int, str]:
+    """Return the id of the push that a withdrawal is about, and the name of the caller."""
+    with engine.connect() as connection:
+        row = connection.execute(_FIND_WITHDRAWN, {"inbox_id": inbox_id}).one()
+    return row.inbox_id, row.caller
+
+
 def find_pending_senders(engine: sa.Engine) -> set[str]:
     """Return the senders that have pending deliveries."""
     with engine.connect() as connection:
@@ -243,7 +264,7 @@ def settle(
     Args:
         engine: The control database.
         errors: Delivery id -> error message, or None for success.
-        outcomes: Delivery id -> outcome of the rows that an API caller pushed, stored as JSON; None for other deliveries.
+        outcomes: Delivery id -> outcome of the rows that an API caller pushed or withdrew, stored as JSON; None for other deliveries.
     """
     messages = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
     by_delivery = [(outcomes or {}).get(inbox_id) for inbox_id in errors]

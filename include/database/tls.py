@@ -16,7 +16,7 @@ _VERIFYING = ("verify-full", "verify-ca")
 def require_verified(url: str) -> None:
     """Check that libpq will verify the server of a PostgreSQL URL. Without it, libpq falls back to an unencrypted connection.
 
-    Not required: this machine, and a plain name such as `postgres`, which only the private network of our containers resolves.
+    Not required on this machine.
 
     Raises:
         ConfigurationError: The URL is invalid, or its host is another machine and `sslmode` is neither verify-full nor verify-ca.
@@ -25,7 +25,7 @@ def require_verified(url: str) -> None:
         known = conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its text may hold the password
         raise ConfigurationError("The database URL is not like postgresql://user:password@host:5432/database") from None
-    if known.get("sslmode") not in _VERIFYING and (remote := [h for h in _hosts(known) if not _is_private(h)]):
+    if known.get("sslmode") not in _VERIFYING and (remote := [h for h in _hosts(known) if not _is_local(h)]):
         raise ConfigurationError(
             "A database on another machine needs sslmode=verify-full in its URL, so that its certificate is verified",
             host=",".join(remote),
@@ -36,6 +36,6 @@ def _hosts(known: Mapping[str, object]) -> list[str]:
     return [host for name in ("host", "hostaddr") for host in str(known.get(name) or "").split(",") if host]
 
 
-def _is_private(host: str) -> bool:
-    """Return whether a host is a folder of Unix sockets, the loopback interface, or a name without a dot."""
-    return host.startswith("/") or is_loopback(host) or not set(host) & set(".:")
+def _is_local(host: str) -> bool:
+    """Return whether a host is a folder of Unix sockets or the loopback interface."""
+    return host.startswith("/") or is_loopback(host)

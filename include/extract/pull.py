@@ -42,7 +42,8 @@ class Span:
             range is the business date only.
         selected: Keys to request; empty for all.
         is_pushed: Whether the rows arrive between the daily runs: by webhook, by API call, or by a poll for edits.
-        has_whole_rows: Whether an API call sent the rows. Then each row must contain every field, so schema drift is not checked.
+        push: Id in the inbox of the push whose rows these are; None if no API call sent them. Each row of a push must contain every
+            field, so schema drift is not checked. The pull's id ends with it, so that the push can be withdrawn.
         edited_since: For tables pulled by edit window: when the last pull started; None requests all rows.
         origin: The run that makes the pull, for the manifest.
     """
@@ -53,7 +54,7 @@ class Span:
     edited_since: datetime | None = None
     selected: tuple[str, ...] = ()
     is_pushed: bool = False
-    has_whole_rows: bool = False
+    push: int | None = None
     origin: Origin = field(default_factory=Origin)
 
     @property
@@ -173,7 +174,7 @@ def stage(
         TargetUnavailable: The staging store failed.
         TributaryError: Reading the windows failed.
     """
-    pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}" + (f"-push{span.push}" if span.push is not None else "")
     folder = staging.folder(partition_path(vendor.name, table.name, span.business_date, pull_id))
     writer, tally, repeats = PartWriter(folder, reader.schema), _Tally(), Repeats(table)
     for window in windows:
@@ -186,7 +187,7 @@ def stage(
     _settle(tally, table, repeats, writer)
     _refuse_mostly_dead(tally, vendor, table, reader)
     # A few webhook bodies do not prove that a field is missing from all rows.
-    if not (span.has_whole_rows or (span.is_pushed and table.omits_nulls)):
+    if not (span.push is not None or (span.is_pushed and table.omits_nulls)):
         _refuse_drift(tally, vendor, table, reader)
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
     manifest = Manifest(

@@ -38,6 +38,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m include.gateway", description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1: this machine only")
     parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--certificate", help="PEM file for TLS; without it, a proxy on this machine must provide TLS")
+    parser.add_argument("--key", help="PEM file with the certificate's key")
     arguments = parser.parse_args()
     try:
         engine = schema.engine(read_database())
@@ -54,6 +56,8 @@ def main() -> int:
         add_health(limit_calls(apps, CALLS_AT_ONCE)),
         host=arguments.host,
         port=arguments.port,
+        ssl_certfile=arguments.certificate,
+        ssl_keyfile=arguments.key,
         http=bound(Limits(), proxies),
         forwarded_allow_ips=proxies,
         ws="none",

@@ -15,8 +15,6 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from operator import itemgetter
 from typing import Any, TypeGuard
 
 from include.contract import Nested, Table, Vendor, Webhook
@@ -30,18 +28,15 @@ from include.errors import (
     FatalError,
     RowsFailed,
     SchemaDrift,
-    VendorUnavailable,
 )
 from include.extract.conflict import separate
 from include.extract.csv_page import CsvReader
 from include.extract.exact_json import dump, load
 from include.extract.fan_out import SEPARATOR
-from include.extract.flatten import flatten, flatten_row
+from include.extract.flatten import flatten_row
 from include.extract.page import Page, PageReader
 from include.extract.paging import Window, only_fresh
 from include.extract.pull import Span, stage
-from include.extract.pushed import MOST_REJECTED, expand
-from include.extract.whole_rows import WholeRowReader
 from include.keys.inbox import Opener
 from include.pipeline import plan, pull, vendor_day
 from include.pipeline.run import VendorRun
@@ -52,8 +47,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 BATCH_BYTES = 32 * 1024 * 1024
-PUSH = "push"
-"""First part of the sender's name of pushed records, `push.<vendor>.<table>`."""
 KEYS = 50
 """Maximum number of keys in one request to the vendor, so that they fit into a URL."""
 KEY_LENGTH = 200
@@ -112,88 +105,7 @@ def drain(vendor_run: VendorRun, *, budget_s: float = 240.0) -> int:
     return done
 
 
-def vendor_of(sender: str) -> str:
-    """Return the vendor of an inbox sender: `<vendor>` of `push.<vendor>.<table>`; a sender of webhooks is the vendor itself."""
-    words = sender.split(".")
-    return words[1] if len(words) == 3 and words[0] == PUSH else sender
-
-
-def drain_pushes(declared: Vendor, vendor_run: VendorRun) -> int:
-    """Load the records that callers pushed for a vendor's tables, one delivery at a time, so that a refused one does not block others.
-
-    Args:
-        declared: The vendor's declaration without the connection's overrides: callers use its field names.
-        vendor_run: The vendor's run.
-
-    Returns:
-        Number of deliveries processed. The inbox records the outcome of each delivery and of its rows.
-
-    Raises:
-        TributaryError: The database or staging is unavailable or invalid; the delivery stays pending.
-    """
-    engine, done = vendor_run.site.engine, 0
-    for table in declared.requested_tables:
-        while deliveries := inbox.list_pending(engine, f"{PUSH}.{declared.name}.{table.name}", 1, 1):
-            [each] = deliveries
-            error, outcome = None, None
-            try:
-                partition, outcome = _stage_push(vendor_run, table, each.open(vendor_run.site.keyring.inbox))
-                partitions = [partition, *_stage_nested(vendor_run, table.name)]
-                vendor_day.validate(vendor_run, partitions, rows_only=True)
-                outcome = _with_refused(table, partition, outcome)
-                _load(vendor_run, partitions)
-                error = _describe(table, outcome)
-            except (*_UNFIT, VendorUnavailable) as failure:
-                error, outcome = str(failure), None
-            inbox.settle(engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
-            done += 1
-    return done
-
-
-def _stage_push(vendor_run: VendorRun, table: Table, body: bytes) -> tuple[Partition, dict[str, Any]]:
-    """Stage the rows of a push; return the partition and the outcome.
-
-    The outcome has the number of `rows`, the number of `dead` rows, and `rejected`: the first dead rows with their places and reasons.
-    """
-    started = time.perf_counter()
-    site, vendor = vendor_run.site, vendor_run.vendor
-    if table.has_objects:
-        body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
-    reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
-    [window] = only_fresh([_make_reader(vendor_run, table, reader)(body)], table.key)
-    run = vendor_run.run
-    span = Span(run.business_date, is_pushed=True, has_whole_rows=True, origin=run.origin)
-    partition = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
-    vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
-    dead = window.page.dead
-    rejected = [{"row": row.place, "reasons": row.reasons} for row in dead[:MOST_REJECTED]]
-    return partition, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
-
-
-def _with_refused(table: Table, partition: Partition, outcome: dict[str, Any]) -> dict[str, Any]:
-    """Return the outcome of a push with the rows added that the suite rejected."""
-    sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
-    faults = partition.faults.to_pylist()
-    dead = {each["row"] for each in outcome["rejected"]}
-    places = [row for row in range(outcome["rows"]) if row not in dead]
-    if len(places) != partition.manifest.staged:  # duplicates were removed, so a row's place in the push is unknown
-        places = []
-    refused = [
-        {
-            "row": places[each["row_number"]],
-            "reasons": [
-                next((name for column, name in sources.items() if column in text), "") + text
-                for text in each["expectations"]
-            ],
-        }
-        for each in faults
-        if each["row_number"] < len(places)
-    ]
-    rejected = sorted(outcome["rejected"] + refused, key=itemgetter("row"))[:MOST_REJECTED]
-    return outcome | {"dead": outcome["dead"] + len(faults), "rejected": rejected}
-
-
-def _make_reader(vendor_run: VendorRun, table: Table, reader: PageReader) -> Callable[[bytes], Page]:
+def make_page_reader(vendor_run: VendorRun, table: Table, reader: PageReader) -> Callable[[bytes], Page]:
     """Return a function that parses a body into a page.
 
     Rows with the same key and different content, and rows with a date out of range, become dead rows.
@@ -201,14 +113,6 @@ def _make_reader(vendor_run: VendorRun, table: Table, reader: PageReader) -> Cal
     ranges = find_date_ranges(vendor_run.vendor, table)
     anchors = {"business_date": vendor_run.run.business_date, "extracted_at": vendor_run.site.clock().date()}
     return lambda body: separate(separate_dates(reader.read(body), table, ranges, anchors), table)
-
-
-def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
-    """Return a summary of a push's dead rows as one line; None if there are none."""
-    if not outcome["dead"]:
-        return None
-    reasons = outcome["rejected"][0]["reasons"] if outcome["rejected"] else ["rejected by the suite"]
-    return f"{table.name}: {'; '.join(reasons)}, and {outcome['dead'] - 1} more of {outcome['rows']}"
 
 
 def _settle(vendor_run: VendorRun, deliveries: Sequence[Pending], deadline: float) -> dict[int, FatalError]:
@@ -246,11 +150,11 @@ def _load_rows(vendor_run: VendorRun, deliveries: Sequence[Pending]) -> _Batch:
     batch = _parse(vendor_run.vendor, vendor_run.vendor.webhook, deliveries, vendor_run.site.keyring.inbox)
     for table, rows in batch.rows.items():
         if rows:
-            partitions = [_stage(vendor_run, table, rows, batch.errors), *_stage_nested(vendor_run, table)]
+            partitions = [_stage(vendor_run, table, rows, batch.errors), *stage_nested(vendor_run, table)]
             for each in partitions:
                 # Contract and dates were checked above. The suite is made for a whole day, and checks these rows in the day's own pull.
                 each.write_faults(FAULTS.empty_table())
-            _load(vendor_run, partitions)
+            load_all(vendor_run, partitions)
     return batch
 
 
@@ -295,7 +199,7 @@ def _stage(
     site, vendor = vendor_run.site, vendor_run.vendor
     table, started = vendor.table(table_name), time.perf_counter()
     reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
-    read_page = _make_reader(vendor_run, table, reader)
+    read_page = make_page_reader(vendor_run, table, reader)
 
     def read() -> Iterator[Window]:
         for inbox_id, row in rows:
@@ -311,16 +215,17 @@ def _stage(
     return partition
 
 
-def _stage_nested(vendor_run: VendorRun, table_name: str) -> list[Partition]:
-    """Stage the tables whose rows are nested in the rows of the given table, which was staged before."""
-    span = Span(vendor_run.run.business_date, is_pushed=True)
+def stage_nested(vendor_run: VendorRun, table_name: str, push: int | None = None) -> list[Partition]:
+    """Stage the tables whose rows are nested in the rows of the given table, which was staged before. `push`: see `Span`."""
+    span = Span(vendor_run.run.business_date, is_pushed=True, push=push)
     nested = [
         t.name for t in vendor_run.vendor.requested_tables if isinstance(t.shape, Nested) and t.parent == table_name
     ]
     return [vendor_day.stage_span(vendor_run, table, span) for table in nested]
 
 
-def _load(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
+def load_all(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
+    """Transform and load partitions that are not whole days, one after the other."""
     for each in partitions:
         vendor_day.transform(vendor_run, each)
         vendor_day.load(vendor_run, each)
@@ -362,7 +267,7 @@ def _load_selected(vendor_run: VendorRun) -> None:
     tables = [table for stage in vendor.stages for table in stage if table in keyed]
     partitions = [vendor_day.stage_span(vendor_run, table, span) for table in tables]
     vendor_day.validate(vendor_run, partitions, rows_only=True)
-    _load(vendor_run, partitions)
+    load_all(vendor_run, partitions)
 
 
 def _pop(body: Any, fields: Sequence[str]) -> Any:

@@ -3,6 +3,8 @@
 Connections, by id and type:
 
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
+tributary_db_gateway postgres   the same as the role `tributary_gateway`, for webhooks in the API server; may be missing
+tributary_db_api     postgres   the same as the role `tributary_api`, for the API in the API server; may be missing
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
 tributary_keys       generic    password: the firm's keyring; in the triggerer, a receiving key; see docs/reference/connections.md
 tributary_audit      generic    extra: {"root": ..., "options": {...}}, the folder of the audit trail's published heads; may be missing
@@ -114,15 +116,15 @@ def audit_heads(keys: Keyring) -> Heads | None:
     return Heads(known["root"], keys.audit, known.get("options"))
 
 
-def database() -> Engine:
-    """Return an engine for the firm's database, as the role of the connection `tributary_db`."""
+def database(conn_id: str = "tributary_db") -> Engine:
+    """Return an engine for the firm's database, as the role of a connection."""
     from include.warehouse.schema import engine
 
-    return engine(database_url())
+    return engine(database_url(conn_id))
 
 
-def database_url() -> str:
-    """Return the URL of the firm's database. It includes the password: pass it to drivers only, and never log it.
+def database_url(conn_id: str = "tributary_db") -> str:
+    """Return the URL of the firm's database, as a connection states it. It includes the password: pass it to drivers only, and never log it.
 
     Raises:
         ConfigurationError: The database is on another machine, and the connection has no `sslmode=verify-full`.
@@ -131,8 +133,8 @@ def database_url() -> str:
 
     from include.database.tls import require_verified
 
-    extra = find_connection("tributary_db").extra_dejson  # raises if it does not exist or Airflow does not answer
-    url = PostgresHook(postgres_conn_id="tributary_db").sqlalchemy_url.set(drivername="postgresql")
+    extra = find_connection(conn_id).extra_dejson  # raises if it does not exist or Airflow does not answer
+    url = PostgresHook(postgres_conn_id=conn_id).sqlalchemy_url.set(drivername="postgresql")
     url = url.update_query_dict({name: value for name, value in extra.items() if name in ("sslmode", "sslrootcert")})
     text = url.render_as_string(hide_password=False)
     require_verified(text)

@@ -223,7 +223,7 @@ def test_the_list_counts_dead_letters_that_name_no_record(firm: Loader, reader: 
 
 
 def test_the_list_names_the_pushes_of_a_program(firm: Loader, reader: sa.Engine) -> None:
-    firm.database.do("select control.push('portal', 'i1', sha256('x'), 'orion', 'clients', '[]')")
+    firm.database.do("select control.push('portal', 'i1', sha256('x'), 'an id', 'orion', 'clients', '')")
     assert find_gaps(exposure.read(reader, Scope(actor="portal"), "Pat"), "api.pushed")
 
 

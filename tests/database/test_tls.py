@@ -13,17 +13,18 @@ LOGIN = "postgresql://tributary_load:passw0rd@"
 
 @pytest.mark.parametrize(
     "place",
-    ["postgres:5432/tributary", "127.0.0.1:5432/tributary", "[::1]/tributary", "localhost/tributary", "/tributary",
+    ["127.0.0.1:5432/tributary", "[::1]/tributary", "localhost/tributary", "/tributary",
      "/tributary?host=/var/run/postgresql", "db.example/tributary?sslmode=verify-full",
-     "10.1.2.3/tributary?sslmode=verify-ca&sslrootcert=/certificates/ca.pem"],
+     "10.1.2.3/tributary?sslmode=verify-ca&sslrootcert=/certificates/ca.pem",
+     "postgres:5432/tributary?sslmode=verify-full&sslrootcert=/certificates/ca.crt"],
 )  # fmt: skip
-def test_this_machine_a_container_and_a_verified_server_are_accepted(place: str) -> None:
+def test_this_machine_and_a_verified_server_are_accepted(place: str) -> None:
     require_verified(LOGIN + place)
 
 
 @pytest.mark.parametrize(
     "place",
-    ["db.example/tributary", "10.1.2.3:5432/tributary", "[fd00::1]/tributary", "db.example/tributary?sslmode=require",
+    ["db.example/tributary", "postgres:5432/tributary", "10.1.2.3:5432/tributary", "[fd00::1]/tributary", "db.example/tributary?sslmode=require",
      "db.example/tributary?sslmode=prefer", "postgres/tributary?host=db.example", "postgres/tributary?hostaddr=10.1.2.3",
      "postgres,db.example/tributary", "db.example/tributary?sslmode=verify-full&sslmode=disable"],
 )  # fmt: skip

@@ -120,11 +120,11 @@ def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
         ({DATABASE: "postgresql://a:s3cret@db"}, DATABASE),
         ({DATABASE: "postgresql://a:s3cret@db:port/x"}, DATABASE),
         ({f"{DATABASE}_FILE": "/nowhere/s3cret"}, f"{DATABASE}_FILE"),
-        ({DATABASE: "postgresql://a:s3cret@db/x"}, RECEIVING),
-        ({DATABASE: "postgresql://a:s3cret@db/x", RECEIVING: "receive:a:s3cret"}, "receiving-key"),
+        ({DATABASE: "postgresql://a:s3cret@127.0.0.1/x"}, RECEIVING),
+        ({DATABASE: "postgresql://a:s3cret@127.0.0.1/x", RECEIVING: "receive:a:s3cret"}, "receiving-key"),
         (
             {
-                DATABASE: "postgresql://a:s3cret@db/x",
+                DATABASE: "postgresql://a:s3cret@127.0.0.1/x",
                 RECEIVING: KEYRING.receiving_key.text,
                 "ADOBE_SIGN_WEBHOOK_NETWORKS": "everywhere",
             },

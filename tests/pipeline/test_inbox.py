@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from include.pipeline import inbox as draining
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
-from include.staging.reference import partition_path
-from include.vendors import named
 from include.vendors.docusign import DOCUSIGN
 from include.warehouse import schema
 from local.postgres import Postgres
@@ -386,173 +383,6 @@ def test_while_a_vendor_is_unreachable_dead_letters_are_recorded_and_alerted_onc
     assert box.database.value(query) == len(dead_letters) == len({tuple(each.values()) for each in dead_letters})
     assert {each["status"] for each in dead_letters} == {"open"}
     assert box.statuses() == {"e2": "completed"}
-
-
-NOTHING = {col.source: None for col in named("orion").table("clients").columns}
-IGNORED = [col.source for col in named("orion").table("clients").columns if col.kind == "ignored"]
-CLIENTS = [
-    NOTHING | {"id": 901, "name": "Pushed Sample", "isActive": True},
-    NOTHING | {"id": 902, "name": "Other Sample", "isActive": True},
-]
-
-
-class Pushes(Inbox):
-    """An inbox of rows that a caller pushed for a table of the portfolio system."""
-
-    extra: Mapping[str, str] = {}
-
-    def push(self, rows: object, table: str = "clients") -> None:
-        raw = orjson.dumps(rows)
-        name = hashlib.sha256(raw).hexdigest()
-        inbox.receive(self.engine, Delivery(f"push.orion.{table}", raw, name, None, {}), KEYRING.receiving_key)
-
-    def drain(self) -> int:
-        self.runs += 1
-        run = Run(f"drain-{self.runs}", LAST, business_dates.previous(LAST))
-        connection, orion = Connection("http://127.0.0.1:9", extra=self.extra), named("orion")
-        return draining.drain_pushes(orion, VendorRun(self.site, orion, connection, run))
-
-
-@pytest.fixture
-def pushes(database: Database, tmp_path: Path) -> Iterator[Pushes]:
-    pushes = Pushes(database, tmp_path)
-    yield pushes
-    pushes.engine.dispose()
-
-
-def households(pushes: Pushes) -> list[tuple[str, str]]:
-    rows = pushes.database.rows(
-        "select household_key, name from warehouse.household where recorded_to is null and valid_to is null order by 1"
-    )
-    return [(row["household_key"], row["name"]) for row in rows]
-
-
-def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> None:
-    pushes.push(CLIENTS)
-    pushes.push([*CLIENTS, CLIENTS[0]])
-
-    assert pushes.drain() == 2
-
-    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
-    assert pushes.errors() == [None, None]
-
-
-def test_what_was_pushed_is_kept_no_longer_than_until_it_is_drained(pushes: Pushes) -> None:
-    pushes.push(CLIENTS)
-    pushes.push({"id": 1})
-    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 2
-
-    pushes.drain()
-
-    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 0
-
-
-def test_an_unreadable_pushed_row_is_alerted_and_the_others_are_loaded(pushes: Pushes) -> None:
-    pushes.push([NOTHING | {"id": "nine", "name": "Broken", "isActive": True}, *CLIENTS])
-    pushes.push({"id": 1})
-    pushes.push(CLIENTS[:1])
-
-    assert pushes.drain() == 3
-
-    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
-    first, second, third = pushes.errors()
-    assert first == "clients: id: not int64: aaaa, and 0 more of 3"
-    assert second is not None
-    assert "not a JSON array" in second
-    assert third is None
-
-
-def test_a_pushed_number_in_us_notation_is_loaded(pushes: Pushes) -> None:
-    texts = ["1234.56", "1,234.56", "$1,234.56", 1234.56]
-    pushes.push([CLIENTS[0] | {"id": n, "aum": text} for n, text in enumerate(texts)])
-    pushes.drain()
-
-    [pull] = pushes.database.rows("select distinct business_date, pull_id from control.ledger where stage = 'stage'")
-    partition = pushes.site.staging.open(partition_path("orion", "clients", *pull.values()))
-    values = [value for _, rows in partition.rows() for value in rows.column("aum_usd").to_pylist()]
-    assert values == [Decimal("1234.56")] * 4
-    assert pushes.errors() == [None]
-
-
-@pytest.mark.parametrize(
-    ("text", "shape"),
-    [("1.234,56", "9.999,99"), ("12,34", "99,99"), ("1 234.56", "9 999.99"), ("1'234.56", "9'999.99")],
-)
-def test_a_pushed_number_in_another_notation_is_rejected_with_its_shape(pushes: Pushes, text: str, shape: str) -> None:
-    pushes.push([CLIENTS[0] | {"aum": text}, CLIENTS[1]])
-    pushes.drain()
-
-    assert [name for _, name in households(pushes)] == ["Other Sample"]
-    [row] = pushes.database.rows("select outcome from control.inbox")
-    [rejected] = row["outcome"]["rejected"]
-    assert rejected == {"row": 0, "reasons": [f"aum: not decimal(20,2): {shape}"]}
-    dead_letters = pushes.database.rows("select row_key, status from control.dead_letter")
-    assert dead_letters == [{"row_key": "901", "status": "open"}]
-
-
-def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pushes: Pushes) -> None:
-    pushes.push(CLIENTS)
-    pushes.drain()
-    partial = {name: value for name, value in CLIENTS[0].items() if name != "name"}
-    pushes.push([partial, CLIENTS[1] | {"name": "New Sample"}, {"id": 903}])
-    pushes.drain()
-
-    assert households(pushes) == [("901", "Pushed Sample"), ("902", "New Sample")]
-    [outcome] = pushes.database.rows("select outcome, error from control.inbox order by inbox_id desc limit 1")
-    rejected = outcome["outcome"].pop("rejected")
-    assert outcome == {"outcome": {"rows": 3, "dead": 2}, "error": "clients: name: absent, and 1 more of 3"}
-    assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
-    assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
-    dead_letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
-    assert [tuple(row.values()) for row in dead_letters] == [("901", "open"), ("903", "open")]
-
-
-def test_a_rejected_row_that_is_pushed_whole_is_loaded_and_its_dead_letter_closed(pushes: Pushes) -> None:
-    pushes.push([{"id": 901, "name": "Pushed Sample"}, CLIENTS[1]])
-    pushes.push(CLIENTS)
-    pushes.drain()
-
-    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
-    assert pushes.database.rows("select status from control.dead_letter") == [{"status": "replayed"}]
-
-
-def test_pushed_rows_that_share_a_key_and_differ_are_named_by_their_place(pushes: Pushes) -> None:
-    pushes.push([{"id": 1}, *CLIENTS, CLIENTS[0] | {"name": "Another Sample"}])
-    pushes.drain()
-
-    assert [name for _, name in households(pushes)] == ["Other Sample"]
-    [row] = pushes.database.rows("select outcome from control.inbox")
-    places = [each["row"] for each in row["outcome"]["rejected"]]
-    assert sorted(places) == [0, 1, 3]
-
-
-def test_pushed_rows_are_read_by_declared_names_where_the_connection_names_columns_otherwise(pushes: Pushes) -> None:
-    pushes.extra = {"columns": '{"clients": {"name": "Client Name"}}'}
-    pushes.push(CLIENTS)
-    pushes.drain()
-
-    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
-
-
-def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
-    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"createdDate": "2099-01-01T00:00:00Z"}])
-    pushes.drain()
-
-    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
-    [row] = pushes.database.rows("select outcome from control.inbox")
-    assert [each["row"] for each in row["outcome"]["rejected"]] == [0, 2]
-    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("createdDate: not within 1")
-
-
-def test_a_pushed_row_that_the_suite_refuses_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
-    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"name": "N" * 256}])
-    pushes.drain()
-
-    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
-    [row] = pushes.database.rows("select outcome from control.inbox")
-    assert (row["outcome"]["dead"], [each["row"] for each in row["outcome"]["rejected"]]) == (2, [0, 2])
-    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("name: expect_column_value_lengths_to_be_between")
-    assert pushes.database.value("select count(*) from control.dead_letter where stage = 'validate'") == 1
 
 
 def test_a_single_incomplete_body_is_alerted_and_does_not_wait(box: Inbox) -> None:

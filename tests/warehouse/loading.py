@@ -80,13 +80,20 @@ class Loader:
         pulled: str = "current",
         is_past: bool = False,
         dead: Iterable[str | DeadLetter] = (),
+        push: int | None = None,
     ) -> None:
-        """Stage and transform rows (omitted fields are null); `dead` are unreadable rows, by key or as a dead letter."""
+        """Stage and transform rows (omitted fields are null).
+
+        Args:
+            dead: Unreadable rows, by key or as a dead letter.
+            push: Id in the inbox, if the rows are a push's.
+        """
         self._pulls += 1
         declared = canonical.named(entity)
         columns = {name: type_name for name, type_name in declared.columns.items() if name != "business_date"}
         at = _NIGHT + timedelta(minutes=self._pulls)
-        self.pull = Pull(f"run-{self._pulls}", self.vendor.name, entity, day, f"pull-{self._pulls}", pulled, at)
+        pulled, origin = (pulled, "") if push is None else ("pushed", f"-push{push}")
+        self.pull = Pull(f"run-{self._pulls}", self.vendor.name, entity, day, f"pull-{self._pulls}{origin}", pulled, at)
         path = partition_path(self.vendor.name, entity, day, self.pull.pull_id)
         writer = PartWriter(self.staging.folder(path), arrow.schema(columns))
         filled = [dict.fromkeys(columns) | dict(row) for row in rows]
@@ -123,7 +130,7 @@ class Loader:
     def _manifest(self, writer: PartWriter, rows: int, is_past: bool) -> Manifest:
         return Manifest(
             self.pull.vendor, self.pull.table_name, self.pull.business_date, self.pull.pull_id,
-            "historical" if is_past else "current", self.pull.extracted_at, "v1", "", None, rows, rows, 0, 0, None, (),
+            "historical" if is_past else "pushed" if self.pull.pulled == "pushed" else "current", self.pull.extracted_at, "v1", "", None, rows, rows, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
 

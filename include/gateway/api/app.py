@@ -15,12 +15,13 @@ from include.audit import trail
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError
 from include.gateway.api import messages, reading, request_queue
-from include.gateway.api.callers import Caller, Issuer
+from include.gateway.api.callers import Issuer
 from include.gateway.api.document import build, describe_route
-from include.gateway.api.endpoint import Endpoint, add_error_handlers, check_parameters, read_json, require
+from include.gateway.api.endpoint import Endpoint, add_error_handlers, admit, check_parameters, read_json
 from include.gateway.api.messages import Accepted, Name, ReplayOrder, RunOrder
 from include.gateway.api.records import MAX_BYTES, check_records
 from include.gateway.api.request_queue import Answer, Attempt
+from include.gateway.api.scopes import Permission
 from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal
 from include.keys.inbox import ReceivingKey
@@ -30,7 +31,7 @@ from include.vendors import VENDORS
 RATE = "600/minute"
 SMALL_BYTES = 256 * 1024
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(admit)])
 
 IdempotencyKey = Annotated[
     str,
@@ -49,6 +50,7 @@ Cursor = Annotated[
 Since = Annotated[
     messages.Moment | None, Query(description="Return only items that were added or changed after this time.")
 ]
+Permitted = Annotated[Permission, Depends(admit)]
 SmallBody = Annotated[bytes, Depends(read_json(SMALL_BYTES))]
 
 
@@ -88,9 +90,7 @@ def create_app(
     status_code=202,
     **describe_route("runs", "runs:write", RunOrder, leads_to="getRun"),
 )
-def start_run(
-    request: Request, caller: Annotated[Caller, Depends(require("runs:write"))], body: SmallBody, key: IdempotencyKey
-) -> Accepted:
+def start_run(request: Request, permission: Permitted, body: SmallBody, key: IdempotencyKey) -> Accepted:
     """Order a run that pulls tables of a vendor for one business date. It starts within minutes; get its state from `status_url`."""
     order = RunOrder.model_validate_json(body)
     vendor = _vendor(order.vendor, 422)
@@ -103,10 +103,11 @@ def start_run(
     }
     if order.clients:
         params["keys"] = order.clients
-    engine, attempt = _engine(request), Attempt.of(caller.name, key, "runs", body)
+    permission.check(vendor.name, *order.tables)
+    engine, attempt = _engine(request), Attempt.of(permission.caller, key, "runs", body)
     answer = request_queue.recall(engine, attempt)
     if answer is None:
-        _check_plan(vendor, params)
+        _check_plan(permission, vendor, params)
         answer = request_queue.submit(engine, attempt, "run", vendor.name, params)
     return _accept(request, "runs", answer)
 
@@ -114,7 +115,7 @@ def start_run(
 @router.get("/runs", operation_id="listRuns", summary="List runs and replays", **describe_route("runs", "status:read"))
 def list_runs(
     request: Request,
-    _: Annotated[Caller, Depends(require("status:read"))],
+    permission: Permitted,
     vendor: Annotated[Name | None, Query()] = None,
     state: Annotated[Literal["waiting", "started", "succeeded", "failed"] | None, Query()] = None,
     since: Since = None,
@@ -127,7 +128,7 @@ def list_runs(
     few minutes until it ends.
     """
     filters = {"vendor": vendor, "state": state, "since": since}
-    return messages.RunPage(**reading.read_page(_engine(request), "runs", filters, limit, cursor))
+    return messages.RunPage(**reading.read_page(_engine(request), "runs", permission, filters, limit, cursor))
 
 
 @router.get(
@@ -136,9 +137,9 @@ def list_runs(
     summary="Get a run or a replay",
     **describe_route("runs", "status:read", has_id=True),
 )
-def get_run(request: Request, _: Annotated[Caller, Depends(require("status:read"))], id: UUID) -> messages.RunWithSteps:
+def get_run(request: Request, permission: Permitted, id: UUID) -> messages.RunWithSteps:
     """Return a run or a replay: its state, and the row counts of each step."""
-    return messages.RunWithSteps(**reading.read_run(_engine(request), id))
+    return messages.RunWithSteps(**reading.read_run(_engine(request), permission, id))
 
 
 @router.post(
@@ -147,7 +148,7 @@ def get_run(request: Request, _: Annotated[Caller, Depends(require("status:read"
 )  # fmt: skip
 def push_records(
     request: Request,
-    caller: Annotated[Caller, Depends(require("records:write"))],
+    permission: Permitted,
     body: Annotated[bytes, Depends(read_json(MAX_BYTES))],
     vendor: Name,
     table: Name,
@@ -160,10 +161,11 @@ def push_records(
     nothing is stored.
     """
     declared = _table(_vendor(vendor, 404), table, 404)
+    permission.check(vendor, table)
     if not reading.is_pushable(declared):
         raise Refusal(404, "Records of this table can't be pushed; see listVendors")
     checked = check_records(declared, body)
-    attempt = Attempt.of(caller.name, key, f"{vendor}/{table}", body)
+    attempt = Attempt.of(permission.caller, key, f"{vendor}/{table}", body)
     answer = request_queue.push(_engine(request), attempt, vendor, table, body, request.app.state.receiving_key())
     taken = _accept(request, "pushes", answer)
     response = taken.model_dump() | {"accepted": checked.accepted, "rejected": checked.rejected}
@@ -176,9 +178,24 @@ def push_records(
     summary="Get a push",
     **describe_route("records", "status:read", has_id=True),
 )
-def get_push(request: Request, _: Annotated[Caller, Depends(require("status:read"))], id: UUID) -> messages.Push:
+def get_push(request: Request, permission: Permitted, id: UUID) -> messages.Push:
     """Return a push: its state, its row counts, and the rejected rows."""
-    return messages.Push(**reading.read_push(_engine(request), id))
+    return messages.Push(**reading.read_push(_engine(request), permission, id))
+
+
+@router.post(
+    "/pushes/{id}/withdrawal", operation_id="withdrawPush", summary="Withdraw a push", status_code=202,
+    **describe_route("records", "records:write", has_id=True, leads_to="getPush"),
+)  # fmt: skip
+def withdraw_push(request: Request, permission: Permitted, id: UUID, key: IdempotencyKey) -> Accepted:
+    """Withdraw all records of a push; get the outcome from `status_url`, which is the push's own.
+
+    If the push is not loaded yet, it never will be. If it is, each record gets back the version that it had before, or ends if it had
+    none; a record that has changed since stays as it is. Only the caller that pushed can withdraw. A push is withdrawn at most once.
+    """
+    reading.read_push(_engine(request), permission, id)
+    attempt = Attempt.of(permission.caller, key, f"pushes/{id}/withdrawal", b"")
+    return _accept(request, "pushes", request_queue.withdraw(_engine(request), attempt, str(id)))
 
 
 @router.get(
@@ -187,30 +204,30 @@ def get_push(request: Request, _: Annotated[Caller, Depends(require("status:read
     summary="List vendors and tables",
     **describe_route("vendors", "status:read"),
 )
-def list_vendors(_: Annotated[Caller, Depends(require("status:read"))]) -> messages.Vendors:
+def list_vendors(permission: Permitted) -> messages.Vendors:
     """Return the declared vendors, their tables, and which requests each table supports."""
-    return messages.Vendors.model_validate({"items": reading.list_vendors()})
+    return messages.Vendors.model_validate({"items": reading.list_vendors(permission)})
 
 
 @router.get(
     "/vendors/{vendor}/tables/{table}", operation_id="getTable", summary="Get a table and its fields",
     **describe_route("vendors", "status:read", has_id=True),
 )  # fmt: skip
-def get_table(
-    _: Annotated[Caller, Depends(require("status:read"))], vendor: Name, table: Name
-) -> messages.TableWithFields:
+def get_table(permission: Permitted, vendor: Name, table: Name) -> messages.TableWithFields:
     """Return a declared table of a vendor and the fields that every pushed row must contain."""
     declared = _vendor(vendor, 404)
-    return messages.TableWithFields.model_validate(reading.describe_table(declared, _table(declared, table, 404)))
+    described = reading.describe_table(declared, _table(declared, table, 404))
+    permission.check(vendor, table)
+    return messages.TableWithFields.model_validate(described)
 
 
 @router.get(
     "/freshness", operation_id="getFreshness", summary="Get data freshness", **describe_route("vendors", "status:read")
 )
-def get_freshness(request: Request, _: Annotated[Caller, Depends(require("status:read"))]) -> messages.FreshnessOfAll:
+def get_freshness(request: Request, permission: Permitted) -> messages.FreshnessOfAll:
     """Return, for every table, the newest loaded business date and whether the table is late."""
     return messages.FreshnessOfAll.model_validate(
-        {"items": reading.read_freshness(_engine(request), datetime.now(UTC))}
+        {"items": reading.read_freshness(_engine(request), datetime.now(UTC), permission)}
     )
 
 
@@ -219,7 +236,7 @@ def get_freshness(request: Request, _: Annotated[Caller, Depends(require("status
 )
 def list_findings(
     request: Request,
-    caller: Annotated[Caller, Depends(require("findings:read"))],
+    permission: Permitted,
     vendor: Annotated[Name | None, Query()] = None,
     rule: Annotated[Name | None, Query()] = None,
     severity: Annotated[Literal["info", "warning", "critical"] | None, Query()] = None,
@@ -238,7 +255,7 @@ def list_findings(
         "state": state,
         "since": since,
     }
-    return messages.FindingPage(**_read_clients_data(request, caller, "findings", filters, limit, cursor))
+    return messages.FindingPage(**_read_clients_data(request, permission, "findings", filters, limit, cursor))
 
 
 @router.get(
@@ -249,7 +266,7 @@ def list_findings(
 )
 def list_dead_letters(
     request: Request,
-    caller: Annotated[Caller, Depends(require("dead_letters:read"))],
+    permission: Permitted,
     vendor: Annotated[Name | None, Query()] = None,
     table: Annotated[Name | None, Query()] = None,
     business_date: Annotated[messages.Day | None, Query()] = None,
@@ -260,7 +277,7 @@ def list_dead_letters(
 ) -> messages.DeadLetterPage:
     """Return dead letters with their reasons, the newest first; never their content."""
     filters = {"vendor": vendor, "table": table, "business_date": business_date, "status": status, "since": since}
-    return messages.DeadLetterPage(**_read_clients_data(request, caller, "dead-letters", filters, limit, cursor))
+    return messages.DeadLetterPage(**_read_clients_data(request, permission, "dead-letters", filters, limit, cursor))
 
 
 @router.post(
@@ -269,19 +286,20 @@ def list_dead_letters(
 )  # fmt: skip
 def replay_dead_letters(
     request: Request,
-    caller: Annotated[Caller, Depends(require("dead_letters:replay"))],
+    permission: Permitted,
     body: SmallBody,
     key: IdempotencyKey,
 ) -> Accepted:
     """Order a replay, which pulls the rows of open dead letters again; get its state from `status_url`."""
     order = ReplayOrder.model_validate_json(body)
     table = _table(_vendor(order.vendor, 422), order.table, 422)
+    permission.check(order.vendor, order.table)
     if table.parent:
         raise Refusal(
             422,
             f"Rows of this table are requested per row of {table.parent} and can't be replayed: start a run instead",
         )
-    engine, attempt = _engine(request), Attempt.of(caller.name, key, "replays", body)
+    engine, attempt = _engine(request), Attempt.of(permission.caller, key, "replays", body)
     answer = request_queue.recall(engine, attempt)
     if answer is None:
         reading.check_open(engine, order.vendor, order.table, order.business_date, order.dead_letters)
@@ -296,21 +314,28 @@ def replay_dead_letters(
 
 
 def _read_clients_data(
-    request: Request, caller: Caller, name: str, filters: dict[str, Any], limit: int, cursor: str | None
+    request: Request, permission: Permission, name: str, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """Return one page of a list about clients; see `reading.read_page`. The audit trail records first which items the caller gets."""
-    page = reading.read_page(_engine(request), name, filters, limit, cursor)
+    page = reading.read_page(_engine(request), name, permission, filters, limit, cursor)
     with _engine(request).begin() as connection:
-        trail.record(connection, caller.name, "api.read", name, {"ids": [item["place"] for item in page["items"]]})
+        trail.record(
+            connection, permission.caller, "api.read", name, {"ids": [item["place"] for item in page["items"]]}
+        )
     return page
 
 
-def _check_plan(vendor: Vendor, params: dict[str, Any]) -> None:
-    """Raise `Refusal` (422) if the run can't be planned, so that an impossible order is refused now and does not fail later."""
+def _check_plan(permission: Permission, vendor: Vendor, params: dict[str, Any]) -> None:
+    """Refuse an impossible order now, so that it does not fail later.
+
+    Raises:
+        Refusal: 422, the run can't be planned; 403, it would also pull a table that the caller may not.
+    """
     try:
-        plan.plan_day(vendor, params, None)
+        planned = plan.plan_day(vendor, params, None)
     except ConfigurationError as error:
         raise Refusal(422, str(error)) from None
+    permission.check(vendor.name, *planned["tables"])
 
 
 def _engine(request: Request) -> sa.Engine:

@@ -19,7 +19,7 @@ from jwt import PyJWKClient
 from starlette.datastructures import Headers
 
 from include.gateway.api import keys
-from include.gateway.api.scopes import SCOPES
+from include.gateway.api.scopes import REALM, split
 from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal
 
@@ -32,7 +32,6 @@ REFETCH_S = 30
 """Minimum number of seconds between two fetches of the keys. An unknown key id causes a fetch, and any caller can send one."""
 QUIET_S = 10
 """Seconds for which no request is sent to an issuer that did not respond, so that waiting requests do not delay callers with API keys."""
-REALM = 'Bearer realm="tributary"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +40,11 @@ class Caller:
 
     Attributes:
         name: `token:<subject>` or `key:<caller>`. The prefix distinguishes a token's subject from a key's caller with the same name.
-        scopes: The scopes granted to it.
+        scopes: The scopes granted to it, each with its limit; see `include.gateway.api.scopes`.
     """
 
     name: str
     scopes: frozenset[str]
-
-    def check(self, scope: str) -> None:
-        """Raise `Refusal` (403) unless the caller has the scope."""
-        if scope not in self.scopes:
-            headers = {"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{scope}"'}
-            raise Refusal(403, f"This request needs the scope {scope}", headers)
 
 
 class Issuer:
@@ -166,7 +159,7 @@ def _identify_key(engine: sa.Engine, text: str) -> Caller:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """Return the scopes that a token grants, without those that are not in `SCOPES`.
+    """Return the scopes that a token grants, without those that this API does not know.
 
     Providers put scopes in the claim `scope` or `scp`, and role assignments in `roles`. Each is a string or a list.
     """
@@ -176,7 +169,7 @@ def _scopes(claims: dict[str, Any]) -> frozenset[str]:
             scopes.update(claim.split())
         elif isinstance(claim, list):
             scopes.update(each for each in claim if isinstance(each, str))
-    return frozenset(scopes & SCOPES.keys())
+    return frozenset(each for each in scopes if split(each)[0])
 
 
 def _unauthorized(detail: str, *, is_missing: bool = False) -> Refusal:

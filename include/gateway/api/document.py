@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from include.gateway.api.fields import schemas_of
@@ -25,6 +26,8 @@ from include.vendors import VENDORS
 DESCRIPTION = """Start runs, push records, and read runs, freshness, findings and dead letters.
 
 Every POST needs an Idempotency-Key: a request that is retried with the same key is done once and gets the same response.
+A scope holds for all vendors. Append `:<vendor>` or `:<vendor>.<table>` to limit it; findings:read can be limited to a vendor only.
+Requests for other vendors and tables are then refused with 403, and lists leave them out.
 Lists come in pages: repeat the request with `cursor` set to `next` until `next` is null.
 Errors are problem details (RFC 9457); 429 and 503 state in Retry-After when to retry."""
 TOKEN_URL = "https://identity.example/oauth2/token"  # noqa: S105
@@ -74,7 +77,10 @@ _CHALLENGE = {"WWW-Authenticate": {"description": "The required credentials (RFC
 _REFUSALS: Mapping[int, tuple[str, dict[str, Any]]] = {
     400: ("The body is incomplete; or, in plain text, invalid HTTP.", {}),
     401: ("No valid credentials: the token or key is missing or invalid.", _CHALLENGE),
-    403: ("The caller lacks the scope.", _CHALLENGE),
+    403: (
+        "The caller lacks the scope, or its scope is limited to other vendors or tables. `detail` names the missing scope.",
+        _CHALLENGE,
+    ),
     404: ("Not found.", {}),
     408: ("The body did not arrive in time.", {}),
     413: ("The body is too large.", {}),
@@ -88,6 +94,12 @@ _REFUSALS: Mapping[int, tuple[str, dict[str, Any]]] = {
 def security(scope: str) -> list[dict[str, list[str]]]:
     """Return the two alternative ways to authenticate, for a scope. A program that supports only one alternative uses the first."""
     return [{"oauth2": [scope]}, {"apiKey": []}]
+
+
+def read_scope(route: APIRoute) -> str:
+    """Return the scope that a route of `describe_route` needs."""
+    [scope] = (route.openapi_extra or {})["security"][0]["oauth2"]
+    return str(scope)
 
 
 def describe_route(

@@ -25,7 +25,9 @@ from starlette.routing import Route
 
 from include.errors import TributaryError
 from include.gateway import bounds
-from include.gateway.api.callers import Caller, Issuer, identify
+from include.gateway.api.callers import Issuer, identify
+from include.gateway.api.document import read_scope
+from include.gateway.api.scopes import Permission, find_permission
 from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal, render
 
@@ -58,8 +60,8 @@ class Endpoint:
         default_factory=lambda: SlidingWindowCounterRateLimiter(MemoryStorage())
     )
 
-    def admit(self, request: Request, scope: str) -> Caller:
-        """Authenticate a request and return its caller.
+    def admit(self, request: Request, scope: str) -> Permission:
+        """Authenticate a request and return what its caller may do under a scope.
 
         Raises:
             Refusal: 401, no valid credentials; 403, scope missing; 429, rate limit exceeded; 503, token issuer unavailable.
@@ -76,8 +78,7 @@ class Endpoint:
         rate = limits.parse(self.rate)
         if not self.limiter.hit(rate, caller.name):
             raise self._too_many(rate, caller.name)
-        caller.check(scope)
-        return caller
+        return find_permission(caller.name, caller.scopes, scope)
 
     def _too_many(self, rate: limits.RateLimitItem, name: str) -> Refusal:
         reset_at, _ = self.limiter.get_window_stats(rate, name)
@@ -85,16 +86,12 @@ class Endpoint:
         return Refusal(429, f"Rate limit exceeded: {rate}", headers)
 
 
-def require(scope: str) -> Callable[[Request], Caller]:
-    """Return a FastAPI dependency that admits only callers with a scope, and checks the query parameters."""
-
-    def admit(request: Request) -> Caller:
-        endpoint: Endpoint = request.app.state.endpoint
-        caller = endpoint.admit(request, scope)
-        check_parameters(request)
-        return caller
-
-    return admit
+def admit(request: Request) -> Permission:
+    """Admit only callers with the scope that the route declares, and check the query parameters. A dependency of every route."""
+    endpoint: Endpoint = request.app.state.endpoint
+    permission = endpoint.admit(request, read_scope(request.scope["route"]))
+    check_parameters(request)
+    return permission
 
 
 def check_parameters(request: Request) -> None:
@@ -116,7 +113,7 @@ def check_parameters(request: Request) -> None:
 def read_json(max_bytes: int) -> Callable[[Request], AsyncIterator[bytes]]:
     """Return a FastAPI dependency that reads a JSON body as it arrives.
 
-    In a route's signature, put it after `require`, so that a body is read only if its caller is authenticated.
+    The router's own dependency `admit` precedes it, so that a body is read only if its caller is authenticated.
     """
 
     async def read(request: Request) -> AsyncIterator[bytes]:

@@ -1,6 +1,6 @@
 """API keys, for callers that can't get a token: `trb_<id>_<secret>`, shown once, stored as a hash, always with an expiry.
 
-python -m include.gateway.api.keys make CALLER --scopes status:read findings:read [--days 90]
+python -m include.gateway.api.keys make CALLER --scopes status:read records:write:VENDOR.TABLE [--days 90]
 python -m include.gateway.api.keys rotate CALLER [--days 90] [--overlap-hours 24]
 python -m include.gateway.api.keys list
 python -m include.gateway.api.keys revoke KEY_ID
@@ -24,8 +24,9 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from include.errors import ConfigurationError, TributaryError
-from include.gateway.api.scopes import SCOPES
+from include.gateway.api.scopes import SCOPES, split
 from include.gateway.settings import read_setting
+from include.vendors import VENDORS
 from include.warehouse import schema
 
 PREFIX = "trb_"
@@ -119,8 +120,10 @@ def revoke(engine: sa.Engine, key_id: str) -> None:
 
 
 def _make(connection: sa.Connection, caller: str, scopes: Sequence[str], days: int) -> str:
-    if unknown := set(scopes) - SCOPES.keys():
-        raise ConfigurationError(f"Unknown scope: {', '.join(sorted(unknown))}; known: {', '.join(SCOPES)}")
+    if unknown := [scope for scope in scopes if not _is_known(scope)]:
+        raise ConfigurationError(
+            f"Unknown scope: {', '.join(unknown)}; known: {', '.join(SCOPES)}, each alone or followed by :<vendor> or :<vendor>.<table>"
+        )
     if not _NAME.fullmatch(caller):
         raise ConfigurationError(
             "Invalid caller's name: use up to 64 letters, digits, dots, dashes and underscores", caller=caller
@@ -131,6 +134,13 @@ def _make(connection: sa.Connection, caller: str, scopes: Sequence[str], days: i
     values = {"key_id": key_id, "caller": caller, "secret_hash": _hash(secret), "scopes": sorted(set(scopes))}
     connection.execute(_MAKE, values | {"expires_at": datetime.now(UTC) + timedelta(days=days)})
     return f"{PREFIX}{key_id}_{secret}"
+
+
+def _is_known(scope: str) -> bool:
+    """Return whether a scope exists, and its limit is a vendor or table that callers can use."""
+    base, target = split(scope)
+    targets = {vendor.name for vendor in VENDORS} | {f"{v.name}.{t.name}" for v in VENDORS for t in v.requested_tables}
+    return bool(base) and (target is None or target in targets)
 
 
 def _hash(secret: str) -> bytes:

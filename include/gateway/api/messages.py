@@ -169,8 +169,9 @@ class Push(BaseModel):
     id: UUID
     vendor: str
     table: str
-    state: Literal["waiting", "processed", "partial", "error"] = Field(
-        description="`processed`: all rows are loaded; `partial`: all except the rejected rows; `error`: no row is loaded."
+    state: Literal["waiting", "processed", "partial", "error", "withdrawn"] = Field(
+        description="`processed`: all rows are loaded; `partial`: all except the rejected rows; `error`: no row is loaded; "
+        "`withdrawn`: the push was withdrawn."
     )
     received_at: datetime
     processed_at: datetime | None
@@ -180,6 +181,11 @@ class Push(BaseModel):
     rows: int | None = Field(description="Number of rows read; null: the push is waiting, or failed as a whole.")
     dead: int | None = Field(description="Number of rows that are dead letters.")
     rejected: list[RejectedRow] = Field(description="The first 1,000 of the dead letters.")
+    withdrawal_requested_at: datetime | None = Field(description="When the caller withdrew it; null: never.")
+    withdrawn_at: datetime | None = Field(description="When the withdrawal was processed.")
+    withdrawn: int | None = Field(description="Number of records in the warehouse that were withdrawn.")
+    restored: int | None = Field(description="Number of them that got their earlier version back; the others ended.")
+    superseded: int | None = Field(description="Number of records that have changed since and stay as they are.")
 
 
 class DeclaredTable(BaseModel):

@@ -18,19 +18,23 @@ from include import business_dates
 from include.contract import FanOut, Table, Vendor
 from include.gateway.api.fields import describe_fields
 from include.gateway.api.records import describe_rejected
+from include.gateway.api.scopes import Permission
 from include.gateway.problem import Refusal
 from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS
 
 _RUN_COLUMNS = "request_id as id, run_id, what, vendor, state, detail, requested_at, ended_at"
-_RUN = sa.text(f"select {_RUN_COLUMNS} from control.request where request_id = :id")  # noqa: S608
+_RUN = sa.text(f"select {_RUN_COLUMNS}, params from control.request where request_id = :id")  # noqa: S608
 _STEPS = sa.text("""
 select stage, table_name as table, entity, business_date, fetched, staged, duplicate, dead, produced, inserted, updated, unchanged,
        superseded, recorded_at
 from control.ledger where run_id = :run_id order by ledger_id limit 1000
 """)
 _PUSHED = sa.text("""
-select event_id as id, sender, received_at, processed_at, error, outcome from control.inbox where event_id = :id and sender like 'push.%'
+select p.event_id as id, p.sender, p.received_at, p.processed_at, p.error, p.outcome,
+       w.received_at as withdrawal_requested_at, w.processed_at as withdrawn_at, w.outcome as withdrawal
+from control.inbox p left join control.inbox w on w.event_id = p.event_id and w.sender like 'withdraw.%'
+where p.event_id = :id and p.sender like 'push.%'
 """)
 _OPEN_LETTERS = sa.text("""
 select count(*) from control.dead_letter
@@ -50,11 +54,18 @@ left join control.ledger s on s.pull_id = n.pull_id and s.vendor = t.vendor and 
 order by t.place
 """)
 
-# The sort column, the query and the filters of each list.
+# Which rows a caller with limited scopes may see. A run belongs to all of its tables.
+_OF_VENDOR = "vendor = any(:targets)"
+_OF_TABLE = "(vendor = any(:targets) or vendor || '.' || table_name = any(:targets))"
+_OF_RUN = """(vendor = any(:targets) or params ->> 'table' = any(:targets)
+    or (select bool_and(vendor || '.' || name = any(:targets)) from jsonb_array_elements_text(params -> 'tables') name))"""
+
+# The sort column, the query, the condition of limited scopes, and the filters of each list.
 _LISTS = {
     "runs": (
         "number",
         f"select number as place, {_RUN_COLUMNS} from control.request",  # noqa: S608
+        _OF_RUN,
         {
             "vendor": "vendor = :vendor",
             "state": "state = :state",
@@ -66,6 +77,7 @@ _LISTS = {
         """select finding_id as place, finding_id as id, vendor, rule, subject_entity, subject_id, household_id, severity,
            cast(measure as text) as measure, details, business_date_opened, business_date_seen, business_date_closed, opened_at,
            changed_at, closed_at from control.finding""",
+        _OF_VENDOR,
         {
             "vendor": "vendor = :vendor",
             "rule": "rule = :rule",
@@ -79,6 +91,7 @@ _LISTS = {
         "dead_letter_id",
         """select dead_letter_id as place, dead_letter_id as id, run_id, vendor, table_name as table, business_date, stage,
            row_key as key, public_reasons as reasons, status, died_at, closed_at from control.dead_letter""",
+        _OF_TABLE,
         {
             "vendor": "vendor = :vendor",
             "table": "table_name = :table",
@@ -100,13 +113,14 @@ def connect_read_only(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def read_page(
-    engine: sa.Engine, name: str, filters: Mapping[str, Any], limit: int, cursor: str | None
+    engine: sa.Engine, name: str, permission: Permission, filters: Mapping[str, Any], limit: int, cursor: str | None
 ) -> dict[str, Any]:
     """Return one page of a list, the newest first.
 
     Args:
         engine: The database.
         name: Name of the list: `runs`, `findings` or `dead-letters`.
+        permission: What the caller may see; the page has nothing else.
         filters: Values by filter; None means no filter.
         limit: Maximum number of items.
         cursor: `next` of the previous page; None for the first page.
@@ -115,11 +129,15 @@ def read_page(
         `items`, and `next`, the cursor of the next page; None on the last page.
 
     Raises:
-        Refusal: 422, invalid cursor for this list.
+        Refusal: 422, invalid cursor for this list; 403, a filter names a vendor or table of which the caller may see nothing.
     """
-    order, select, known_filters = _LISTS[name]
+    permission.check_filter(filters["vendor"], filters.get("table"))
+    order, select, of_targets, known_filters = _LISTS[name]
     values = {key: value for key, value in filters.items() if value is not None}
     clauses = [known_filters[key] for key in values]
+    if permission.targets is not None:
+        values["targets"] = sorted(permission.targets)
+        clauses.append(of_targets)
     if cursor is not None:
         values["after"] = _parse_cursor(name, cursor)
         clauses.append(f"{order} < :after")
@@ -131,27 +149,37 @@ def read_page(
     return {"items": rows[:limit], "next": None if is_last else _cursor(name, rows[limit - 1]["place"])}
 
 
-def read_run(engine: sa.Engine, request_id: UUID) -> dict[str, Any]:
-    """Return a run or replay and its steps; raise `Refusal` (404) if there is none with this id."""
+def read_run(engine: sa.Engine, permission: Permission, request_id: UUID) -> dict[str, Any]:
+    """Return a run or replay and its steps; raise `Refusal` (404) if there is none with this id, and 403 if the caller may not see it."""
     with connect_read_only(engine) as connection:
-        run = connection.execute(_RUN, {"id": request_id}).mappings().first()
-        if run is None:
+        row = connection.execute(_RUN, {"id": request_id}).mappings().first()
+        if row is None:
             raise Refusal(404, "Run not found")
+        run = dict(row)
+        permission.check(run["vendor"], *_tables_of(run.pop("params")))
         steps = connection.execute(_STEPS, {"run_id": run["run_id"]}).mappings().all()
     return {**run, "steps": steps}
 
 
-def read_push(engine: sa.Engine, push_id: UUID) -> dict[str, Any]:
-    """Return a push and its outcome; raise `Refusal` (404) if there is none with this id."""
+def _tables_of(params: Mapping[str, Any]) -> list[str]:
+    """Return the tables that a run or a replay was ordered for."""
+    return [params["table"].partition(".")[2]] if "table" in params else params.get("tables", [])
+
+
+def read_push(engine: sa.Engine, permission: Permission, push_id: UUID) -> dict[str, Any]:
+    """Return a push and its outcome; raise `Refusal` (404) if there is none with this id, and 403 if the caller may not see it."""
     with connect_read_only(engine) as connection:
         push = connection.execute(_PUSHED, {"id": str(push_id)}).mappings().first()
     if push is None:
         raise Refusal(404, "Push not found")
     _, vendor, table = push["sender"].split(".")
+    permission.check(vendor, table)
     outcome = push["outcome"] or {"rows": None, "dead": None, "rejected": []}
     rejected = [describe_rejected(each["row"], each["reasons"]) for each in outcome["rejected"]]
     result = {"vendor": vendor, "table": table, "rows": outcome["rows"], "dead": outcome["dead"], "rejected": rejected}
-    return {**push, **result, "state": _push_state(push["processed_at"] is not None, push["error"], outcome)}
+    result |= push["withdrawal"] or dict.fromkeys(("withdrawn", "restored", "superseded"))
+    state = _push_state(push["processed_at"] is not None, push["error"], outcome)
+    return {**push, **result, "state": "withdrawn" if push["withdrawn_at"] else state}
 
 
 def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any]) -> str:
@@ -162,9 +190,14 @@ def _push_state(is_processed: bool, error: str | None, outcome: Mapping[str, Any
     return "partial" if outcome["rows"] and outcome["dead"] < outcome["rows"] else "error"
 
 
-def read_freshness(engine: sa.Engine, now: datetime) -> list[dict[str, Any]]:
-    """Return the freshness of every declared table; `now` has a time zone."""
-    tables = [(vendor, table, _last_stage(vendor, table)) for vendor in VENDORS for table in vendor.requested_tables]
+def read_freshness(engine: sa.Engine, now: datetime, permission: Permission) -> list[dict[str, Any]]:
+    """Return the freshness of every declared table that the caller may see; `now` has a time zone."""
+    tables = [
+        (vendor, table, _last_stage(vendor, table))
+        for vendor in VENDORS
+        for table in vendor.requested_tables
+        if permission.covers(vendor.name, table.name)
+    ]
     values = {
         "vendors": [vendor.name for vendor, _, _ in tables],
         "names": [table.name for _, table, _ in tables],
@@ -192,16 +225,15 @@ def check_open(engine: sa.Engine, vendor: str, table: str, day: date, ids: Seque
         raise Refusal(422, "No such open dead letters for this table and business date; see listDeadLetters")
 
 
-def list_vendors() -> list[dict[str, Any]]:
-    """Return the declared vendors and their tables."""
-    return [
-        {
-            "name": vendor.name,
-            "title": vendor.title,
-            "tables": [_summarize(vendor, table) for table in vendor.requested_tables],
-        }
-        for vendor in VENDORS
-    ]
+def list_vendors(permission: Permission) -> list[dict[str, Any]]:
+    """Return the declared vendors and their tables, those that the caller may see."""
+    vendors = []
+    for vendor in VENDORS:
+        tables = [table for table in vendor.requested_tables if permission.covers(vendor.name, table.name)]
+        if tables:
+            summaries = [_summarize(vendor, table) for table in tables]
+            vendors.append({"name": vendor.name, "title": vendor.title, "tables": summaries})
+    return vendors
 
 
 def describe_table(vendor: Vendor, table: Table) -> dict[str, Any]:

@@ -25,6 +25,7 @@ MOST_TRIES = 5
 
 _SUBMIT = sa.text("select * from control.submit_request(:caller, :key, :hash, :what, :vendor, cast(:params as jsonb))")
 _PUSH = sa.text("select * from control.push(:caller, :key, :hash, :push_id, :vendor, :table, :body)")
+_WITHDRAW = sa.text("select * from control.withdraw_push(:caller, :key, :hash, :push)")
 _RECALL = sa.text("""
 select request_hash = :hash as is_same, answer from control.idempotency
 where caller = :caller and idempotency_key = :key and answered_at >= clock_timestamp() - interval '24 hours'
@@ -144,6 +145,20 @@ def push(engine: sa.Engine, attempt: Attempt, vendor: str, table: str, body: byt
     values = {"hash": bytes.fromhex(key.digest(attempt.hash)), "push_id": push_id, "vendor": vendor, "table": table}
     with inbox.require_registered():
         return _execute(engine, _PUSH, attempt.values | values | {"body": sealed})
+
+
+def withdraw(engine: sa.Engine, attempt: Attempt, push_id: str) -> Answer:
+    """Store the withdrawal of a push in the inbox and send the notification, in one transaction. A push is withdrawn at most once.
+
+    Raises:
+        Refusal: 403, another caller pushed it; 422, the idempotency key was used for a different request.
+        TargetUnavailable: The database is unavailable or busy.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        row = connection.execute(_WITHDRAW, attempt.values | {"push": push_id}).one()
+    if not row.is_own:
+        raise Refusal(403, "Only the caller that pushed these records can withdraw them")
+    return _to_answer(row)
 
 
 def recall(engine: sa.Engine, attempt: Attempt) -> Answer | None:

@@ -10,6 +10,8 @@ A request to a sender without a connection gets 404.
 
 **The API** accepts API keys, and tokens if there is a connection `tributary_api`. Its extra contains `issuer`, `audience` and `jwks_url`, and
 `token_url` and `url` for the OpenAPI document.
+
+Each has its own role in the database, if there is a connection `tributary_db_gateway` or `tributary_db_api`; else both use `tributary_db`.
 """
 
 from __future__ import annotations
@@ -38,10 +40,10 @@ FRESH_S = 30
 
 
 @cache
-def _database() -> Engine:
+def _database(conn_id: str) -> Engine:
     from tributary import connections
 
-    return connections.database()
+    return connections.database(conn_id if connections.is_connected(conn_id) else "tributary_db")
 
 
 def _keyring(sender: Sender) -> Keyring:
@@ -98,12 +100,12 @@ class Gateway(AirflowPlugin):
     # Airflow requires this name as a class attribute.
     fastapi_apps = [  # noqa: RUF012
         {
-            "app": create_app(_database, SENDERS, _keyring, _receiving_key),
+            "app": create_app(lambda: _database("tributary_db_gateway"), SENDERS, _keyring, _receiving_key),
             "url_prefix": "/webhooks",
             "name": "Webhooks",
         },
         {
-            "app": create_api(_database, _settings, lambda: _issuer(_settings()), _receiving_key),
+            "app": create_api(lambda: _database("tributary_db_api"), _settings, lambda: _issuer(_settings()), _receiving_key),
             "url_prefix": "/api/v1",
             "name": "API for programs",
         },

@@ -90,6 +90,7 @@ def airflow_url(database: Database, provider: Provider, airflow_database: Path, 
     extra = {"issuer": provider.url, "audience": AUDIENCE, "jwks_url": provider.url}
     connections = {
         "tributary_db": database.url().replace("postgresql://", "postgres://"),
+        "tributary_db_api": database.url("tributary_api"),
         "tributary_api": json.dumps({"conn_type": "generic", "extra": extra}),
     }
     with serve(tmp_path, airflow_database, connections) as (url, _):
@@ -99,6 +100,8 @@ def airflow_url(database: Database, provider: Provider, airflow_database: Path, 
 @pytest.mark.airflow
 @pytest.mark.long
 def test_airflow_s_own_server_serves_the_api(
-    airflow_url: str, provider: Provider, make_key: Callable[..., str]
+    airflow_url: str, provider: Provider, make_key: Callable[..., str], database: Database
 ) -> None:
     assert read_statuses(airflow_url, provider, make_key()) == [200, 200, 401, 200]
+    roles = database.rows("select usename from pg_stat_activity where datname = current_database()")
+    assert "tributary_api" in {row["usename"] for row in roles}

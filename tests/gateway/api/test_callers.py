@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from include.errors import ConfigurationError
 from include.gateway.api import callers, endpoint
-from include.gateway.api.scopes import SCOPES
 from include.gateway.api.settings import Settings
 from tests.gateway.api.conftest import Api, read_body, read_problem
 from tests.gateway.conftest import WINDOW, WINDOW_S
@@ -136,27 +135,6 @@ def test_missing_scope_is_named(api: Api) -> None:
     response = api.get(PLACE, api.provider.token("findings:read other"))
     assert "status:read" in read_problem(response, 403)
     assert 'error="insufficient_scope", scope="status:read"' in response.headers["WWW-Authenticate"]
-
-
-CALLS = [
-    ("runs:write", "POST", "/runs"), ("status:read", "GET", "/runs"), ("status:read", "GET", "/runs/x"),
-    ("records:write", "POST", "/vendors/a/tables/b/records"), ("status:read", "GET", "/pushes/x"),
-    ("status:read", "GET", "/vendors"), ("status:read", "GET", "/vendors/a/tables/b"), ("status:read", "GET", "/freshness"), ("findings:read", "GET", "/findings"),
-    ("dead_letters:read", "GET", "/dead-letters"), ("dead_letters:replay", "POST", "/dead-letters/replays"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("scope", "method", "path"), CALLS)
-def test_every_other_scope_together_is_not_enough(api: Api, scope: str, method: str, path: str) -> None:
-    others = " ".join(SCOPES.keys() - {scope})
-    read_problem(api.http.request(method, path, headers=api.bearer(api.provider.token(others))), 403)
-    assert api.http.request(method, path, headers=api.bearer(api.provider.token(scope))).status_code not in (401, 403)
-
-
-def test_every_route_is_among_them(api: Api) -> None:
-    document = api.http.get("/openapi.json").json()
-    routes = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert len(routes) == len(CALLS)
 
 
 def test_a_stranger_s_body_is_not_read(api: Api) -> None:

@@ -205,3 +205,46 @@ def test_outcome_of_each_row_is_returned(api: Api, error: str | None, outcome: A
     assert (push["rows"], push["dead"]) == ((outcome["rows"], outcome["dead"]) if outcome else (None, None))
     rejected = [(each["row"], each["fields"]) for each in push["rejected"]]
     assert rejected == [(each["row"], ["id"]) for each in (outcome or {"rejected": []})["rejected"]]
+
+
+# --- withdrawals ---
+
+
+def test_withdrawal_is_stored_once_and_notifies(api: Api, notifications: Callable[[], list[str]]) -> None:
+    push = read_body(api.post(PLACE, BODY), 202)["id"]
+    notifications()
+    receipt = read_body(api.post(f"/pushes/{push}/withdrawal", ""), 202)
+    assert (receipt["id"], receipt["status_url"]) == (push, f"/api/v1/pushes/{push}")
+    again = read_body(api.post(f"/pushes/{push}/withdrawal", ""), 202)
+    assert again["id"] == push
+    [_, row] = read_stored(api)
+    assert (row["sender"], row["event_id"], row["copies"]) == (f"withdraw.{VENDOR.name}.{TABLE.name}", push, 2)
+    assert (row["headers"], bytes(row["body"])) == ({"caller": "token:mule"}, b"")
+    assert set(notifications()) == {row["sender"]}
+    shown = read_body(api.get(f"/pushes/{push}"), 200)
+    assert (shown["state"], shown["withdrawn_at"], shown["withdrawn"]) == ("waiting", None, None)
+    assert shown["withdrawal_requested_at"]
+
+
+def test_same_attempt_to_withdraw_returns_the_same(api: Api) -> None:
+    push, other = (read_body(api.post(PLACE, BODY), 202)["id"] for _ in range(2))
+    first, second = (read_body(api.post(f"/pushes/{push}/withdrawal", "", key="the-same-1"), 202) for _ in range(2))
+    assert first == second
+    read_problem(api.post(f"/pushes/{other}/withdrawal", "", key="the-same-1"), 422)
+
+
+def test_push_of_another_caller_can_not_be_withdrawn(api: Api) -> None:
+    push = read_body(api.post(PLACE, BODY), 202)["id"]
+    other = api.bearer(api.provider.token(sub="another"))
+    assert "Only the caller that pushed" in read_problem(api.post(f"/pushes/{push}/withdrawal", "", **other), 403)
+    assert len(read_stored(api)) == 1
+    assert len(api.database.rows("select from control.idempotency")) == 1
+
+
+def test_delivery_that_is_no_push_can_not_be_withdrawn(api: Api) -> None:
+    event = "1b4e28ba-2fa1-4d3b-a3f5-ef19b5a7633b"
+    api.database.do(
+        "insert into control.inbox (sender, body, content_hash, event_id, headers) values ('docusign', '', 'h', :event, '{}')",
+        event=event,
+    )
+    read_problem(api.post(f"/pushes/{event}/withdrawal", ""), 404)

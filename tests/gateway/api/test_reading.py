@@ -16,6 +16,7 @@ from include.business_dates import previous
 from include.control import lateness, ledger
 from include.control.ledger import Counts, Pull
 from include.gateway.api.reading import read_freshness
+from include.gateway.api.scopes import Permission
 from include.vendors import VENDORS
 from tests.conftest import Database
 from tests.gateway.api.conftest import Api, read_body, read_problem
@@ -24,6 +25,7 @@ VENDOR = next(vendor for vendor in VENDORS if set(vendor.due) >= {"stage", "load
 TABLE = next(table for table in VENDOR.requested_tables if any(each.table == table.name for each in VENDOR.maps)).name
 MORNING = datetime(2026, 11, 25, 15, tzinfo=UTC)
 DUE = date(2026, 11, 24)
+ALL = Permission("token:mule", "status:read", None)
 
 
 def record(
@@ -37,7 +39,9 @@ def record(
 
 
 def read_fresh(engine: sa.Engine, now: datetime = MORNING) -> dict[str, Any]:
-    return next(each for each in read_freshness(engine, now) if (each["vendor"], each["table"]) == (VENDOR.name, TABLE))
+    return next(
+        each for each in read_freshness(engine, now, ALL) if (each["vendor"], each["table"]) == (VENDOR.name, TABLE)
+    )
 
 
 # --- freshness ---
@@ -82,7 +86,7 @@ def test_late_matches_the_alerts(engine: sa.Engine, database: Database, hours: i
             ledger.record(connection, of, "stage", Counts())
     database.do("update control.ledger set recorded_at = '2025-01-02'")
     now = MORNING + timedelta(hours=hours)
-    late = {(each["vendor"], each["table"]) for each in read_freshness(engine, now) if each["is_late"]}
+    late = {(each["vendor"], each["table"]) for each in read_freshness(engine, now, ALL) if each["is_late"]}
     alerts = [
         each for vendor in VENDORS for each in lateness.find_late(engine, vendor, now, MORNING - timedelta(days=90))
     ]

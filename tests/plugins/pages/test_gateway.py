@@ -25,6 +25,7 @@ def served(
     connections = {
         "tributary_db": shared_database.url().replace("postgresql://", "postgres://"),
         "tributary_keys": json.dumps({"conn_type": "generic", "password": write_keyring()}),
+        "tributary_db_gateway": shared_database.url("tributary_gateway"),
         "docusign_connect": json.dumps({"conn_type": "generic", "password": f"an-older-key= {KEY}"}),
     }
     register_inbox_key(shared_database)
@@ -37,6 +38,14 @@ def test_signed_delivery_is_kept_without_a_log_in(served: str, shared_database: 
     response = requests.post(f"{served}/docusign", data=EVENT, headers=headers, timeout=30)
     assert (response.status_code, response.json()) == (200, {"status": "kept"})
     assert [open_body(row) for row in shared_database.rows("select * from control.inbox")] == [EVENT]
+
+
+def test_webhooks_are_stored_as_the_gateway_s_role(served: str, shared_database: Database) -> None:
+    requests.post(f"{served}/docusign", data=EVENT, headers={"X-DocuSign-Signature-1": sign(EVENT)}, timeout=30)
+    query = "select distinct usename from pg_stat_activity where datname = current_database() and query like '%control.receive%'"
+    roles = {row["usename"] for row in shared_database.rows(query)}
+    assert "tributary_gateway" in roles
+    assert "tributary_load" not in roles
 
 
 def test_without_a_signature_nothing_is_kept(served: str, shared_database: Database) -> None:

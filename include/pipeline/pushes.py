@@ -1,0 +1,139 @@
+"""Load pushed records from the inbox into the warehouse, through the same steps as pulled rows, and withdraw pushes.
+
+A push whose withdrawal has arrived is not loaded. If the push is loaded already, the withdrawal restores what it replaced. Both are
+deliveries in the inbox, which one task per vendor processes, so no push is loaded after its withdrawal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+from include.contract import Table, Vendor
+from include.control import inbox
+from include.control.inbox import Pending
+from include.errors import BalanceError, DataQualityError, SchemaDrift, VendorUnavailable
+from include.extract.flatten import flatten
+from include.extract.paging import only_fresh
+from include.extract.pull import Span, stage
+from include.extract.pushed import MOST_REJECTED, expand
+from include.extract.whole_rows import WholeRowReader
+from include.pipeline import vendor_day
+from include.pipeline.inbox import load_all, make_page_reader, stage_nested
+from include.pipeline.run import VendorRun
+from include.staging.partitions import Partition
+from include.warehouse import withdrawal
+
+PUSH, WITHDRAWAL = "push", "withdraw"
+"""First part of the sender's name of pushed records, `push.<vendor>.<table>`, and of withdrawals, `withdraw.<vendor>.<table>`."""
+WITHDRAWN = "Withdrawn before it was loaded"
+
+_Outcome = dict[str, Any]
+
+
+def vendor_of(sender: str) -> str:
+    """Return the vendor of an inbox sender: `<vendor>` of `push.<vendor>.<table>`; a sender of webhooks is the vendor itself."""
+    words = sender.split(".")
+    return words[1] if len(words) == 3 and words[0] in (PUSH, WITHDRAWAL) else sender
+
+
+def drain(declared: Vendor, vendor_run: VendorRun) -> int:
+    """Load and withdraw the records that callers pushed for a vendor's tables, one delivery at a time: a refused one blocks no others.
+
+    Args:
+        declared: The vendor's declaration without the connection's overrides: callers use its field names.
+        vendor_run: The vendor's run.
+
+    Returns:
+        Number of deliveries processed. The inbox records the outcome of each delivery and of its rows.
+
+    Raises:
+        TributaryError: The database or staging is unavailable or invalid; the delivery stays pending.
+    """
+    engine, done = vendor_run.site.engine, 0
+    for table in declared.requested_tables:
+        for kind in (PUSH, WITHDRAWAL):
+            while deliveries := inbox.list_pending(engine, f"{kind}.{declared.name}.{table.name}", 1, 1):
+                [each] = deliveries
+                error, outcome = (
+                    _load(vendor_run, table, each) if kind == PUSH else (None, _withdraw(vendor_run, table, each))
+                )
+                inbox.settle(engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
+                done += 1
+    return done
+
+
+def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | None, _Outcome | None]:
+    """Load a push, unless it was withdrawn; return its error, if any, and its outcome (None if it failed as a whole)."""
+    if inbox.is_withdrawn(vendor_run.site.engine, push.inbox_id):
+        return WITHDRAWN, None
+    try:
+        partition, outcome = _stage(vendor_run, table, push)
+        partitions = [partition, *stage_nested(vendor_run, table.name, push.inbox_id)]
+        vendor_day.validate(vendor_run, partitions, rows_only=True)
+        outcome = _with_refused(table, partition, outcome)
+        load_all(vendor_run, partitions)
+        return _describe(table, outcome), outcome
+    except (BalanceError, DataQualityError, SchemaDrift, VendorUnavailable) as failure:
+        return str(failure), None
+
+
+def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> _Outcome:
+    """Withdraw what a push loaded; return the numbers of records withdrawn, restored and superseded."""
+    engine, run_id = vendor_run.site.engine, vendor_run.run.run_id
+    push, caller = inbox.find_withdrawn(engine, request.inbox_id)
+    return withdrawal.withdraw(engine, vendor_run.vendor.name, table.name, push, run_id, caller)
+
+
+def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partition, _Outcome]:
+    """Stage the rows of a push; return the partition and the outcome.
+
+    The outcome has the number of `rows`, the number of `dead` rows, and `rejected`: the first dead rows with their places and reasons.
+    """
+    started, body = time.perf_counter(), push.open(vendor_run.site.keyring.inbox)
+    site, vendor = vendor_run.site, vendor_run.vendor
+    if table.has_objects:
+        body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)
+    reader = WholeRowReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)
+    [window] = only_fresh([make_page_reader(vendor_run, table, reader)(body)], table.key)
+    run = vendor_run.run
+    span = Span(run.business_date, is_pushed=True, push=push.inbox_id, origin=run.origin)
+    partition = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
+    vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
+    dead = window.page.dead
+    rejected = [{"row": row.place, "reasons": row.reasons} for row in dead[:MOST_REJECTED]]
+    return partition, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
+
+
+def _with_refused(table: Table, partition: Partition, outcome: _Outcome) -> _Outcome:
+    """Return the outcome of a push with the rows added that the suite rejected."""
+    sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
+    faults = partition.faults.to_pylist()
+    dead = {each["row"] for each in outcome["rejected"]}
+    places = [row for row in range(outcome["rows"]) if row not in dead]
+    if len(places) != partition.manifest.staged:  # duplicates were removed, so a row's place in the push is unknown
+        places = []
+    refused = [
+        {
+            "row": places[each["row_number"]],
+            "reasons": [
+                next((name for column, name in sources.items() if column in text), "") + text
+                for text in each["expectations"]
+            ],
+        }
+        for each in faults
+        if each["row_number"] < len(places)
+    ]
+    rejected = sorted(outcome["rejected"] + refused, key=itemgetter("row"))[:MOST_REJECTED]
+    return outcome | {"dead": outcome["dead"] + len(faults), "rejected": rejected}
+
+
+def _describe(table: Table, outcome: Mapping[str, Any]) -> str | None:
+    """Return a summary of a push's dead rows as one line; None if there are none."""
+    if not outcome["dead"]:
+        return None
+    reasons = outcome["rejected"][0]["reasons"] if outcome["rejected"] else ["rejected by the suite"]
+    return f"{table.name}: {'; '.join(reasons)}, and {outcome['dead'] - 1} more of {outcome['rows']}"

@@ -1,0 +1,179 @@
+"""Withdraw what a push brought into the warehouse, with history: no row is deleted.
+
+The record of a withdrawn version gets back the version before it: the newest that no withdrawn push wrote. If there is none, or the vendor
+had removed the record by then, the record ends. A record stays as it is, and counts as superseded, if another load has changed it since, or
+if the vendor's newer full pull confirms it. A restored version keeps the `source_run_id` of the load that brought it.
+
+In a set (the owners of an account), a member that the push removed on the first day of its validity is not restored; the next pull does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+
+from include import canonical
+from include.canonical import Entity
+from include.control import ledger, writer
+from include.control.ledger import Counts, Pull
+
+DISCARDED = "The push was withdrawn"
+
+# The loads of pushes by the id that ends their pull's id: a push has several loads if a task was killed between its load and its end.
+_LOADS = sa.text("""
+select table_name, entity, business_date, sum(inserted + updated) as written, max(extracted_at) as extracted_at
+from control.ledger where vendor = :vendor and stage = 'load' and pulled = 'pushed' and pull_id like '%-push' || :push
+group by table_name, entity, business_date order by min(ledger_id)
+""")
+_WITHDRAWN_LOADS = sa.text("""
+select array_agg(l.ledger_id) from control.inbox w
+join control.inbox p on p.event_id = w.event_id and p.sender like 'push.%'
+join control.ledger l on l.vendor = :vendor and l.stage = 'load' and l.pulled = 'pushed' and l.pull_id like '%-push' || p.inbox_id
+where w.sender like 'withdraw.%'
+""")
+_IS_CONFIRMED = sa.text("""
+select exists (select from control.ledger
+               where vendor = :vendor and table_name = :table_name and entity = :entity and stage = 'load' and pulled = 'current'
+                 and extracted_at > :extracted_at and (not :own_day or business_date = :business_date))
+""")
+_COLUMNS = sa.text("""
+select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+where attrelid = cast(:table as regclass) and attnum > 0 and not attisdropped and attname not in ('recorded_from', 'recorded_to')
+""")
+_DISCARD = sa.text("""
+update control.dead_letter set status = 'discarded', discard_reason = :reason, discarded_by = :caller, closed_at = clock_timestamp()
+where vendor = :vendor and status = 'open' and partition like '%-push' || :push
+""")
+
+
+def withdraw(engine: sa.Engine, vendor: str, table: str, push: int, run_id: str, caller: str) -> dict[str, int]:
+    """Withdraw a push, in one transaction with the ledger's rows. Running it again changes nothing, and returns the same.
+
+    Args:
+        engine: As the loading role.
+        vendor: The vendor's name.
+        table: The table that was pushed.
+        push: Id of the push in the inbox.
+        run_id: The run that withdraws.
+        caller: The caller; the dead letters of the push are discarded in its name.
+
+    Returns:
+        Numbers of records: `withdrawn`; `restored`, those of them that got their earlier version back; `superseded`, those that another
+        load has changed since. All 0 if the push was not loaded.
+
+    Raises:
+        WriterSuperseded: Another writer took over.
+        TargetUnavailable: The database is unavailable or busy.
+    """
+    values = {"vendor": vendor, "push": str(push), "caller": caller, "reason": DISCARDED}
+    counts = {"withdrawn": 0, "restored": 0, "superseded": 0}
+    with engine.connect() as connection:
+        tables = {table, *(each.table_name for each in connection.execute(_LOADS, values))}
+        connection.rollback()
+        fences = writer.take_all(connection, sorted(f"load:{vendor}:{each}:pushed" for each in tables))
+        connection.rollback()
+        with connection.begin():
+            for load in connection.execute(_LOADS, values).all():
+                pull = Pull(
+                    run_id,
+                    vendor,
+                    load.table_name,
+                    load.business_date,
+                    f"withdrawal-{push}",
+                    "pushed",
+                    load.extracted_at,
+                )
+                ended, restored = _withdraw_load(connection, canonical.named(load.entity), pull)
+                counts["withdrawn"] += ended
+                counts["restored"] += restored
+                counts["superseded"] += max(0, load.written - ended)
+            connection.execute(_DISCARD, values)
+            for fence in fences:
+                fence.check(connection)
+    return counts
+
+
+def _withdraw_load(connection: sa.Connection, entity: Entity, pull: Pull) -> tuple[int, int]:
+    """Withdraw what the push wrote of one entity, and record it; return the numbers of records withdrawn and restored."""
+    if before := ledger.find(connection, pull, "load", entity.name):
+        return before["withdrawn"], before["inserted"]
+    ended, restored = _undo(connection, entity, pull)
+    ledger.record(connection, pull, "load", Counts(produced=restored, inserted=restored, withdrawn=ended), entity.name)
+    return ended, restored
+
+
+def _undo(connection: sa.Connection, entity: Entity, pull: Pull) -> tuple[int, int]:
+    """Close the versions of withdrawn loads that are current, and restore those before them; return the numbers of records."""
+    own = {"entity": entity.name, "own_day": entity.kind == "snapshot"}
+    values: dict[str, Any] = {
+        "vendor": pull.vendor,
+        "day": pull.business_date,
+        "withdrawn": connection.scalar(_WITHDRAWN_LOADS, {"vendor": pull.vendor}) or [],
+        "is_confirmed": connection.scalar(_IS_CONFIRMED, asdict(pull) | own),
+    }
+    sql = _Statements(entity, connection.scalar(_COLUMNS, {"table": f"warehouse.{entity.name}"}) or "")
+    records = connection.execute(sa.text(sql.find), values).rowcount
+    connection.execute(sa.text(sql.close), values)
+    restored = connection.execute(sa.text(sql.restore), values).rowcount
+    connection.execute(sa.text(f"drop table withdrawn_{entity.name}"))
+    return records, restored
+
+
+class _Statements:
+    """The SQL for one entity, generated from its declaration; every value is a bound parameter.
+
+    Args:
+        entity: The entity.
+        columns: The columns of its table, without `recorded_from` and `recorded_to`.
+    """
+
+    def __init__(self, entity: Entity, columns: str) -> None:
+        table, key, found = f"warehouse.{entity.name}", entity.key, f"withdrawn_{entity.name}"
+        is_described = entity.kind == "description"
+        on_day = " and {0}.business_date = :day" if entity.kind == "snapshot" else ""
+        newest = " and {0}.valid_to is null" if is_described else ""
+
+        def of(alias: str, condition: str = "") -> str:
+            return f"{alias}.vendor = :vendor{(on_day + condition).format(alias)}"
+
+        # A full pull would have removed a snapshot's record, or have noted that a description's is absent, if it did not list it.
+        is_absent = f"exists (select from control.absence b where {of('b')} and b.entity = '{entity.name}' and b.source_key = f.{key})"
+        unconfirmed = {
+            "description": f"and (not :is_confirmed or {is_absent})",
+            "snapshot": "and not :is_confirmed",
+            "event": "",
+        }
+        # affected: records whose current version a withdrawn load wrote; or that have none, because it ended it (a member of a set).
+        # earlier: their newest version that no withdrawn load wrote. replaced: if each version since then was replaced by the next,
+        # so that the vendor never removed the record.
+        self.find = f"""
+            create temporary table {found} on commit drop as
+            with affected as (
+                select distinct f.{key} from {table} f
+                where {of("f")} and f.recorded_to is null and f.source_run_id = any(:withdrawn)
+                  {unconfirmed[entity.kind]}
+                  and not exists (select from {table} c where {of("c", newest)} and c.{key} = f.{key} and c.recorded_to is null
+                                                          and c.source_run_id <> all(:withdrawn))
+            ), earlier as (
+                select distinct on (v.{key}) v.* from {table} v join affected a on a.{key} = v.{key}
+                where {of("v", newest)} and v.recorded_to is not null and v.source_run_id <> all(:withdrawn)
+                order by v.{key}, v.recorded_from desc
+            ), replaced as (
+                select * from earlier e
+                where not exists (select from {table} w where {of("w")} and w.{key} = e.{key} and w.recorded_to >= e.recorded_to
+                                                          and not exists (select from {table} n where {of("n")} and n.{key} = w.{key}
+                                                                                                  and n.recorded_from = w.recorded_to))
+            )
+            select a.{key} as record, r.* from affected a left join replaced r on r.{key} = a.{key}
+        """  # noqa: S608
+        since = "and (r.valid_from is null or f.valid_from >= r.valid_from)" if is_described else ""
+        self.close = f"""
+            update {table} f set recorded_to = now() from {found} r
+            where {of("f")} and f.{key} = r.record and f.recorded_to is null and f.source_run_id = any(:withdrawn) {since}
+        """  # noqa: S608
+        self.restore = f"""
+            insert into {table} ({columns}, recorded_from)
+            select {columns}, now() from {found} where {key} is not null
+        """  # noqa: S608

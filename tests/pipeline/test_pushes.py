@@ -1,0 +1,291 @@
+"""Pushed records, from the inbox into the warehouse, and their withdrawal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from include import business_dates
+from include.connection import Connection
+from include.gateway.api import request_queue
+from include.gateway.api.reading import read_push
+from include.gateway.api.request_queue import Attempt
+from include.gateway.api.scopes import Permission
+from include.pipeline import pushes as draining
+from include.pipeline.run import Run, VendorRun
+from include.staging.reference import partition_path
+from include.vendors import named
+from tests.conftest import Database
+from tests.firm_keys import KEYRING
+from tests.pipeline.test_inbox import Inbox
+from tests.running_sandbox import LAST
+
+NOTHING = {col.source: None for col in named("orion").table("clients").columns}
+IGNORED = [col.source for col in named("orion").table("clients").columns if col.kind == "ignored"]
+CLIENTS = [
+    NOTHING | {"id": 901, "name": "Pushed Sample", "isActive": True},
+    NOTHING | {"id": 902, "name": "Other Sample", "isActive": True},
+]
+
+
+class Pushes(Inbox):
+    """An inbox of rows that a caller pushed for a table of the portfolio system."""
+
+    extra: Mapping[str, str] = {}
+    attempts = 0
+
+    def push(self, rows: object, table: str = "clients") -> str:
+        """Push rows; return the push's id."""
+        raw = orjson.dumps(rows)
+        return request_queue.push(self.engine, self.attempt(raw), "orion", table, raw, KEYRING.receiving_key).request_id
+
+    def withdraw(self, push: str) -> None:
+        request_queue.withdraw(self.engine, self.attempt(b""), push)
+
+    def attempt(self, body: bytes) -> Attempt:
+        self.attempts += 1
+        return Attempt.of("token:mule", f"attempt-{self.attempts}", "x", body)
+
+    def drain(self) -> int:
+        self.runs += 1
+        run = Run(f"drain-{self.runs}", LAST, business_dates.previous(LAST))
+        connection, orion = Connection("http://127.0.0.1:9", extra=self.extra), named("orion")
+        return draining.drain(orion, VendorRun(self.site, orion, connection, run))
+
+
+@pytest.fixture
+def pushes(database: Database, tmp_path: Path) -> Iterator[Pushes]:
+    pushes = Pushes(database, tmp_path)
+    yield pushes
+    pushes.engine.dispose()
+
+
+def households(pushes: Pushes) -> list[tuple[str, str]]:
+    rows = pushes.database.rows(
+        "select household_key, name from warehouse.household where recorded_to is null and valid_to is null order by 1"
+    )
+    return [(row["household_key"], row["name"]) for row in rows]
+
+
+def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.push([*CLIENTS, CLIENTS[0]])
+
+    assert pushes.drain() == 2
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    assert pushes.errors() == [None, None]
+
+
+def test_what_was_pushed_is_kept_in_clear_no_longer_than_until_it_is_drained(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.push({"id": 1})
+    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 2
+
+    pushes.drain()
+
+    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 0
+
+
+def test_an_unreadable_pushed_row_is_alerted_and_the_others_are_loaded(pushes: Pushes) -> None:
+    pushes.push([NOTHING | {"id": "nine", "name": "Broken", "isActive": True}, *CLIENTS])
+    pushes.push({"id": 1})
+    pushes.push(CLIENTS[:1])
+
+    assert pushes.drain() == 3
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+    first, second, third = pushes.errors()
+    assert first == "clients: id: not int64: aaaa, and 0 more of 3"
+    assert second is not None
+    assert "not a JSON array" in second
+    assert third is None
+
+
+def test_a_pushed_number_in_us_notation_is_loaded(pushes: Pushes) -> None:
+    texts = ["1234.56", "1,234.56", "$1,234.56", 1234.56]
+    pushes.push([CLIENTS[0] | {"id": n, "aum": text} for n, text in enumerate(texts)])
+    pushes.drain()
+
+    [pull] = pushes.database.rows("select distinct business_date, pull_id from control.ledger where stage = 'stage'")
+    partition = pushes.site.staging.open(partition_path("orion", "clients", *pull.values()))
+    values = [value for _, rows in partition.rows() for value in rows.column("aum_usd").to_pylist()]
+    assert values == [Decimal("1234.56")] * 4
+    assert pushes.errors() == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [("1.234,56", "9.999,99"), ("12,34", "99,99"), ("1 234.56", "9 999.99"), ("1'234.56", "9'999.99")],
+)
+def test_a_pushed_number_in_another_notation_is_rejected_with_its_shape(pushes: Pushes, text: str, shape: str) -> None:
+    pushes.push([CLIENTS[0] | {"aum": text}, CLIENTS[1]])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    [rejected] = row["outcome"]["rejected"]
+    assert rejected == {"row": 0, "reasons": [f"aum: not decimal(20,2): {shape}"]}
+    dead_letters = pushes.database.rows("select row_key, status from control.dead_letter")
+    assert dead_letters == [{"row_key": "901", "status": "open"}]
+
+
+def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.drain()
+    partial = {name: value for name, value in CLIENTS[0].items() if name != "name"}
+    pushes.push([partial, CLIENTS[1] | {"name": "New Sample"}, {"id": 903}])
+    pushes.drain()
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "New Sample")]
+    [outcome] = pushes.database.rows("select outcome, error from control.inbox order by inbox_id desc limit 1")
+    rejected = outcome["outcome"].pop("rejected")
+    assert outcome == {"outcome": {"rows": 3, "dead": 2}, "error": "clients: name: absent, and 1 more of 3"}
+    assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
+    assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
+    dead_letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
+    assert [tuple(row.values()) for row in dead_letters] == [("901", "open"), ("903", "open")]
+
+
+def test_a_rejected_row_that_is_pushed_whole_is_loaded_and_its_dead_letter_closed(pushes: Pushes) -> None:
+    pushes.push([{"id": 901, "name": "Pushed Sample"}, CLIENTS[1]])
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    assert pushes.database.rows("select status from control.dead_letter") == [{"status": "replayed"}]
+
+
+def test_pushed_rows_that_share_a_key_and_differ_are_named_by_their_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, *CLIENTS, CLIENTS[0] | {"name": "Another Sample"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    places = [each["row"] for each in row["outcome"]["rejected"]]
+    assert sorted(places) == [0, 1, 3]
+
+
+def test_pushed_rows_are_read_by_declared_names_where_the_connection_names_columns_otherwise(pushes: Pushes) -> None:
+    pushes.extra = {"columns": '{"clients": {"name": "Client Name"}}'}
+    pushes.push(CLIENTS)
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+
+
+def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"createdDate": "2099-01-01T00:00:00Z"}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    assert [each["row"] for each in row["outcome"]["rejected"]] == [0, 2]
+    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("createdDate: not within 1")
+
+
+def test_a_pushed_row_that_the_suite_refuses_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
+    pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"name": "N" * 256}])
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Pushed Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    assert (row["outcome"]["dead"], [each["row"] for each in row["outcome"]["rejected"]]) == (2, [0, 2])
+    assert row["outcome"]["rejected"][1]["reasons"][0].startswith("name: expect_column_value_lengths_to_be_between")
+    assert pushes.database.value("select count(*) from control.dead_letter where stage = 'validate'") == 1
+
+
+# --- withdrawals ---
+
+
+def outcome_of(pushes: Pushes, push: str) -> dict[str, Any]:
+    """Return the push as the API shows it."""
+    return read_push(pushes.engine, Permission("token:mule", "status:read", None), UUID(push))
+
+
+def test_push_that_is_withdrawn_before_it_is_drained_is_never_loaded(pushes: Pushes) -> None:
+    push = pushes.push(CLIENTS)
+    pushes.withdraw(push)
+
+    assert pushes.drain() == 2
+
+    assert households(pushes) == []
+    shown = outcome_of(pushes, push)
+    assert (shown["state"], shown["error"]) == ("withdrawn", "Withdrawn before it was loaded")
+    assert (shown["withdrawn"], shown["restored"], shown["superseded"]) == (0, 0, 0)
+    assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 0
+    assert pushes.database.value("select count(*) from control.ledger") == 0
+
+
+def test_withdrawal_of_a_loaded_push_restores_what_was_there(pushes: Pushes) -> None:
+    pushes.push(CLIENTS[:1])
+    pushes.drain()
+    push = pushes.push([CLIENTS[0] | {"name": "Wrong Sample"}, CLIENTS[1]])
+    pushes.drain()
+    assert [name for _, name in households(pushes)] == ["Wrong Sample", "Other Sample"]
+
+    pushes.withdraw(push)
+    assert outcome_of(pushes, push)["state"] == "processed"
+    assert pushes.drain() == 1
+
+    assert households(pushes) == [("901", "Pushed Sample")]
+    shown = outcome_of(pushes, push)
+    assert (shown["state"], shown["withdrawn"], shown["restored"], shown["superseded"]) == ("withdrawn", 2, 1, 0)
+
+
+def test_push_after_the_withdrawn_one_stays(pushes: Pushes) -> None:
+    wrong = pushes.push([CLIENTS[0] | {"name": "Wrong Sample"}])
+    pushes.withdraw(wrong)
+    pushes.push(CLIENTS)
+    pushes.drain()
+    assert [name for _, name in households(pushes)] == ["Pushed Sample", "Other Sample"]
+
+
+def test_withdrawal_that_is_repeated_is_processed_once(pushes: Pushes) -> None:
+    push = pushes.push(CLIENTS)
+    pushes.drain()
+    for _ in range(2):
+        pushes.withdraw(push)
+    assert pushes.drain() == 1
+    pushes.withdraw(push)
+    assert pushes.drain() == 0
+    assert households(pushes) == []
+
+
+def test_rejected_rows_of_a_withdrawn_push_are_discarded(pushes: Pushes) -> None:
+    push = pushes.push([{"id": 901, "name": "Broken"}, CLIENTS[1]])
+    pushes.drain()
+    pushes.withdraw(push)
+    pushes.drain()
+    rows = pushes.database.rows("select status, discarded_by, discard_reason from control.dead_letter")
+    assert [tuple(row.values()) for row in rows] == [("discarded", "token:mule", "The push was withdrawn")]
+
+
+def test_audit_trail_shows_request_and_outcome_of_a_withdrawal(pushes: Pushes) -> None:
+    push = pushes.push(CLIENTS)
+    pushes.drain()
+    pushes.withdraw(push)
+    pushes.drain()
+    rows = pushes.database.rows(
+        "select action, subject, details from control.audit where action like 'api.withdr%' order by entry_id"
+    )
+    assert [row["action"] for row in rows] == ["api.withdrawal_requested", "api.withdrawn"]
+    assert {row["subject"] for row in rows} == {"withdraw.orion.clients"}
+    assert rows[0]["details"] == {"event_id": push, "headers": {"caller": "token:mule"}}
+    assert rows[1]["details"]["outcome"] == {"withdrawn": 2, "restored": 0, "superseded": 0}
+
+
+def test_vendor_of_each_kind_of_sender() -> None:
+    senders = ["push.orion.clients", "withdraw.orion.clients", "docusign", "/event/Tributary_Refresh__e"]
+    assert [draining.vendor_of(each) for each in senders] == [
+        "orion",
+        "orion",
+        "docusign",
+        "/event/Tributary_Refresh__e",
+    ]
