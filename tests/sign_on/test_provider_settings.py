@@ -72,3 +72,22 @@ def test_the_secret_is_never_shown() -> None:
 )
 def test_only_groups_with_a_role_count(claims: dict[str, Any], groups: list[str]) -> None:
     assert read().find_groups(claims) == groups
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"iss": "https://other.example"}, "issuer"),
+        ({"iss": "https://login.firm.example.attacker.example"}, "issuer"),
+        ({"aud": "another"}, "client"),
+        ({"aud": ["tributary", "another"]}, "client"),
+        ({"aud": []}, "client"),
+    ],
+)
+def test_a_token_of_another_issuer_or_client_is_refused(changed: dict[str, object], reason: str) -> None:
+    configured = read()
+    own = {"iss": configured.issuer, "aud": configured.client_id}
+    for accepted in (own, own | {"iss": f"{configured.issuer}/", "aud": [configured.client_id]}):
+        configured.require_own(accepted)
+    with pytest.raises(ValueError, match=reason):
+        configured.require_own(own | changed)
