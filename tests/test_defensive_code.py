@@ -64,3 +64,17 @@ def test_no_client_skips_the_check_of_a_certificate() -> None:
     text = re.compile(r"^(verify|check_hostname|tls_verify)=False$|CERT_NONE|_create_unverified_context")
     assert [name for name in SOURCES for argument in find_arguments(name) if text.search(argument)] == []
     assert not any("CERT_NONE" in ast.unparse(tree) for tree in SOURCES.values())
+
+
+def test_no_request_to_another_system_follows_a_redirect() -> None:
+    calls = [(name, call) for name in SOURCES for call in find_calls(name)]
+    sent = {
+        (name, call.lineno): {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        for name, call in calls
+        if isinstance(call.func, ast.Attribute) and {"timeout"} & {keyword.arg for keyword in call.keywords}
+        and call.func.attr in ("request", "get", "post", "put", "send")
+    }  # fmt: skip
+    assert (
+        len(sent) == 4
+    )  # vendors, their logins, Salesforce and its login; subscribers and issuers have tests of their own
+    assert {place for place, arguments in sent.items() if arguments.get("allow_redirects") != "False"} == set()

@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from include.errors import ConfigurationError
+from include.gateway import log
 from include.gateway.api import settings as api
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1: this machine only")
     parser.add_argument("--port", type=int, default=8090)
     arguments = parser.parse_args()
+    log.configure()
     try:
         engine = schema.engine(read_database())
         for sender in SENDERS:
@@ -56,6 +58,7 @@ def main() -> int:
         forwarded_allow_ips=proxies,
         ws="none",
         access_log=False,
+        log_config=None,
         server_header=False,
         timeout_graceful_shutdown=10,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,6 +266,18 @@ def test_the_audit_trail_shows_who_opened_a_page_or_a_document(served: Served, s
         ("admin", "document.opened", signed.rpartition("/")[2]),
         ("admin", "changes.opened", "salesforce-run.html"),
     ]
+
+
+def test_the_log_shows_who_was_refused_a_page(served: Served, signed: str) -> None:
+    served.get(signed, served.viewer)
+    served.get("/api/v2/connections", served.viewer)
+    served.get(signed)  # without a login
+    log = "".join((served.folder.parent / "home" / name).read_text() for name in ("stdout", "stderr"))
+    refused = [json.loads(line) for line in re.findall(r"refused (\{.*?\})", log)]
+    expected = [
+        {"user": "looker", "call": f"GET {path}", "address": "127.0.0.1"} for path in (signed, "/api/v2/connections")
+    ]
+    assert refused[-2:] == expected
 
 
 def test_the_audit_trail_shows_changes_in_airflow_with_their_user_and_status(served: Served) -> None:
