@@ -470,7 +470,8 @@ def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Proxy]:
     text = (ROOT / "docker" / "Caddyfile").read_text()
     changes = {
         AT_GATEWAYS: "reverse_proxy " + " ".join(f"https://127.0.0.1:{each.port}" for each in gateways),
-        "{$TRIBUTARY_HOST} {": "http://tributary.test {", "tls {$TRIBUTARY_TLS}": "", "http_port 8080": f"http_port {plain}",
+        "{$TRIBUTARY_HOST} {": "http://tributary.test {", "tls {$TRIBUTARY_TLS} {\n\t\tprotocols tls1.2 tls1.3\n\t}": "",
+        "http_port 8080": f"http_port {plain}", "http://{$TRIBUTARY_HOST}:8080": f"http://other.test:{plain}",
         "https_port 8443": f"https_port {find_free_port()}", "https://api-server:8080": f"https://127.0.0.1:{api_server.port}",
         "127.0.0.1:8081": f"127.0.0.1:{ready}", "health_interval 10s": "health_interval 1s", "health_interval 5s": "health_interval 1s",
         "health_timeout 5s": "health_timeout 1s",

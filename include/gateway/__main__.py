@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from include.errors import ConfigurationError
+from include.gateway import log
 from include.gateway.api import settings as api
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--certificate", help="PEM file for TLS; without it, a proxy on this machine must provide TLS")
     parser.add_argument("--key", help="PEM file with the certificate's key")
     arguments = parser.parse_args()
+    log.configure()
     try:
         engine = schema.engine(read_database())
         read_receiving_key()  # fails the start if it is unreadable, like the settings below
@@ -62,6 +64,7 @@ def main() -> int:
         forwarded_allow_ips=proxies,
         ws="none",
         access_log=False,
+        log_config=None,
         server_header=False,
         timeout_graceful_shutdown=10,
     )

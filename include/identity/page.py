@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from urllib.parse import quote
 
 from include.identity.decisions import REASON_LENGTH, Decided, Pair, Record
 
@@ -35,7 +34,7 @@ def render_queue(pairs: Sequence[Pair], total: int, offset: int, titles: Mapping
         message: A message about the user's last action.
     """
     shown = "".join(_pair(pair, titles, "") for pair in pairs) or "<p>No pairs to decide.</p>"
-    return _page("", shown + _pager("?", len(pairs), total, offset), message)
+    return _page("", shown + _pager(len(pairs), total, offset), message)
 
 
 def render_links(
@@ -45,14 +44,13 @@ def render_links(
 
     `name` is the search text; the other arguments are those of `render_queue`.
     """
+    # A name in the address would stay in logs and in the browser's history.
     search = (
-        f'<form method="get" action="links"><input name="name" aria-label="Name" value="{escape(name)}"> '
+        f'<form method="post" action="links"><input name="name" aria-label="Name" value="{escape(name)}"> '
         "<button>Search by name</button></form><p>Separated records stay separate, whatever the evidence.</p>"
     )
     shown = "".join(_pair(pair, titles, "links") for pair in pairs) or "<p>No links found.</p>"
-    return _page(
-        "links", search + shown + _pager(f"?name={quote(name, safe='')}&amp;", len(pairs), total, offset), message
-    )
+    return _page("links", search + shown + _pager(len(pairs), total, offset, name), message)
 
 
 def render_decisions(decided: Sequence[Decided], titles: Mapping[str, str], message: str = "") -> str:
@@ -146,8 +144,12 @@ def _form(pair: Pair, place: str) -> str:
     )
 
 
-def _pager(query: str, shown: int, total: int, offset: int) -> str:
-    more = f' <a href="{query}offset={offset + shown}">Next</a>' if offset + shown < total else ""
+def _pager(shown: int, total: int, offset: int, name: str = "") -> str:
+    last = offset + shown
+    more = f' <a href="?offset={last}">Next</a>' if last < total else ""
+    if more and name:
+        hidden = f'<input type="hidden" name="name" value="{escape(name)}"><input type="hidden" name="offset" value="{last}">'
+        more = f'<form method="post" action="links">{hidden}<button>Next</button></form>'
     return f"<p>{offset + 1} to {offset + shown} of {total:,}.{more}</p>" if shown else ""
 
 

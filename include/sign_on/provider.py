@@ -43,6 +43,19 @@ class Provider:
     groups_claim: str
     roles: Mapping[str, str]
 
+    def require_own(self, claims: Mapping[str, Any]) -> None:
+        """Check that an ID token is of the configured issuer, and for this client only.
+
+        Authlib compares the issuer with the provider's metadata, which may name another one, and accepts further audiences.
+
+        Raises:
+            ValueError: The issuer or the audience differs.
+        """
+        if str(claims["iss"]).rstrip("/") != self.issuer:
+            raise ValueError("the ID token is of another issuer than TRIBUTARY_OIDC_ISSUER")
+        if claims["aud"] not in (self.client_id, [self.client_id]):
+            raise ValueError("the ID token is for another client")
+
     def find_groups(self, claims: Mapping[str, Any]) -> list[str]:
         """Return the user's groups that have a role, sorted; empty if there are none."""
         groups = claims.get(self.groups_claim) or []

@@ -42,6 +42,7 @@ ACTIONS: dict[Event, str] = {
 
 # Salt lengths. A first password is one that another person chose; its longer salt marks it. The mark ends when the password is replaced.
 OWN_SALT, FIRST_SALT = 16, 24
+HASHING = "scrypt:32768:8:3"  # N, r, p: takes 32 MB; the smallest cost that OWASP recommends
 NO_PASSWORD = "!"  # noqa: S105 (no password has this hash)
 
 
@@ -108,6 +109,13 @@ class LocalUserView(CustomUserDBModelView):
 
 class ProviderView(CustomAuthOAuthView):
     """The pages that redirect to the identity provider and receive its answer."""
+
+    @expose("/login/")
+    @expose("/login/<provider>")
+    def login(self, provider: str | None = None) -> Any:
+        """Redirect to the provider; show the login page instead if a page of another site led here, because the user must choose to log in."""
+        is_chosen = request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+        return super().login(provider if is_chosen else None)
 
     @expose("/oauth-authorized/<provider>")
     def oauth_authorized(self, provider: str) -> Any:
@@ -203,7 +211,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
         """
         self.check_policy(password)
         salt = OWN_SALT if _is_own_change() else FIRST_SALT
-        return generate_password_hash(password, method="scrypt", salt_length=salt)
+        return generate_password_hash(password, method=HASHING, salt_length=salt)
 
     def auth_user_db(self, username: str, password: str, rotate_session_id: bool = True) -> Any:
         """Log in a local user, and record the result. Return None if the login fails, or if an identity provider is configured."""
@@ -223,9 +231,10 @@ class SignOn(FabAirflowSecurityManagerOverride):
         If the token lacks the claim of the user name or of the groups, the userinfo endpoint is requested for it.
 
         Raises:
-            ValueError: The userinfo endpoint describes another user.
+            ValueError: The token is of another issuer or for another client, or the userinfo endpoint describes another user.
         """
         settings, claims = _read_provider(), dict(resp["userinfo"])
+        settings.require_own(claims)
         if settings.groups_claim not in claims or settings.user_claim not in claims:
             more = self.oauth_remotes[provider].userinfo(token=resp)
             if more["sub"] != claims["sub"]:

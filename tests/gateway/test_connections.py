@@ -176,6 +176,32 @@ def test_invalid_http_gets_a_problem(port: int) -> None:
         assert read_status(read_all(connection)) == 400
 
 
+@pytest.mark.parametrize(
+    "ambiguous",
+    [
+        b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"Content-Length: +4\r\n\r\nabcd",
+        b"Content-Length: 4, 5\r\n\r\nabcd",
+    ],
+)
+def test_a_request_of_ambiguous_length_is_refused(port: int, ambiguous: bytes) -> None:
+    smuggled = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+    with connect(port, sent=HEAD + ambiguous + smuggled) as connection:
+        answer = read_all(connection)
+    assert read_status(answer) == 400
+    assert answer.count(b"HTTP/1.1 ") == 1  # no answer to the second request
+
+
+def test_trace_is_not_supported(port: int) -> None:
+    for path in ("/health", "/webhooks/docusign", "/api/v1/runs"):
+        response = httpx.request("TRACE", f"http://127.0.0.1:{port}{path}", headers={"X-Probe": "probe"})
+        assert response.status_code in (404, 405)
+        assert "probe" not in response.text
+
+
 # --- slow ---
 
 

@@ -242,6 +242,92 @@ def test_the_audit_trail_has_each_login_failure_and_logout(
     ]
 
 
+def test_the_login_page_hides_the_password_and_lets_managers_fill_it_in(server: Production) -> None:
+    with server.open_browser() as stranger:
+        page = stranger.get("/auth/login/").text
+    [form] = re.findall(r'<form[^>]*name="login".*?</form>', page, re.DOTALL)
+    inputs = {each["name"]: each for each in map(read_attributes, re.findall(r"<input[^>]*>", form)) if "name" in each}
+    assert inputs.keys() == {"csrf_token", "username", "password"}  # no hint and no question
+    assert inputs["password"]["type"] == "password"
+    assert not any("autocomplete" in each or "onpaste" in each for each in inputs.values())
+
+
+def read_attributes(tag: str) -> dict[str, str]:
+    return dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+
+
+def test_a_password_counts_exactly_as_it_was_entered(server: Production, admin: str) -> None:
+    long = "Seven Grey Lighthouses " * 4 + " "  # 93 characters
+    create_user(server, "wilma", long)
+    for entered, is_right in {
+        long: True,
+        long.strip(): False,
+        long.lower(): False,
+        long[:72]: False,
+        f"{long} ": False,
+    }.items():
+        with server.open_browser() as opened:
+            log_in(opened, "wilma", entered)
+            assert (opened.get("/auth/").headers.get("location") == PASSWORD_PAGE) == is_right, entered
+
+
+def test_passwords_are_hashed_by_a_slow_function(server: Production, admin: str) -> None:
+    [[stored]] = server.query("select password from ab_user where username = ?", admin)
+    assert stored.startswith("scrypt:32768:8:3$")
+
+
+def test_a_login_begins_a_new_session_with_a_random_id(server: Production, admin: str) -> None:
+    ids = set()
+    for _ in range(2):
+        with server.open_browser() as opened:
+            opened.get("/auth/login/")
+            before = opened.cookies["session"]
+            log_in(opened, admin, OWN)
+            ids.add(opened.cookies["session"].partition(".")[0])
+            assert before.partition(".")[0] not in ids
+        with server.open_browser() as other:
+            other.cookies.set("session", before)
+            assert not is_logged_in(other)
+    assert len(ids) == 2
+    assert all(len(each) >= 22 for each in ids)  # base64: 6 bits a character
+
+
+def test_a_user_who_is_set_inactive_is_refused_within_30_seconds(server: Production, browser: httpx.Client) -> None:
+    with new_user(server, browser, "ottilie") as opened:
+        change_password(opened, FIRST, "an island of basalt")
+        assert is_logged_in(opened)
+        assert opened.get("/api/v2/dags").status_code == 200
+        [[pk]] = server.query("select id from ab_user where username = 'ottilie'")
+        page = browser.get(f"/auth/users/edit/{pk}").text
+        [role] = re.findall(r'<option selected value="(\d+)"', page)
+        fields = {"first_name": "A", "last_name": "B", "username": "ottilie", "email": "ottilie@localhost.test"}
+        assert (
+            post_form(browser, f"/auth/users/edit/{pk}", roles=role, **fields).status_code == 302
+        )  # `active` is not ticked
+        time.sleep(31)
+        assert opened.get("/api/v2/dags").status_code in (401, 403)
+        assert not is_logged_in(opened)
+
+
+def test_a_form_without_its_token_is_refused(browser: httpx.Client) -> None:
+    fields = {"current": OWN, "password": "an island of basalt", "conf_password": "an island of basalt"}
+    assert browser.post(PASSWORD_PAGE, data=fields).status_code == 400
+    login = {"username": "marianne", "password": OWN}
+    assert browser.post("/auth/login/", data=login).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "target", ["https://other.example/", "//other.example/", "/\\other.example", "https:other.example"]
+)
+def test_a_login_redirects_to_no_other_host(server: Production, admin: str, target: str) -> None:
+    with server.open_browser() as opened:
+        first = opened.get("/api/v2/auth/login", params={"next": target})
+        fields = {"username": admin, "password": OWN}
+        page = f"/auth/login/?{httpx.QueryParams(next=target)}"
+        for location in (first.headers.get("location", ""), post_form(opened, page, **fields).headers["location"]):
+            assert httpx.URL(server.url).join(location).host == httpx.URL(server.url).host
+
+
 def test_attempts_are_limited(server: Production) -> None:
     with server.open_browser("203.0.113.9") as stranger:
         statuses = [log_in(stranger, "marianne", "wrong").status_code for _ in range(6)]

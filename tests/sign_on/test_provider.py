@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from werkzeug.security import generate_password_hash
 
@@ -191,6 +192,20 @@ def test_an_answer_in_another_browser_is_refused(server: Production, browser: ht
         request_login(victim)
         assert not has_token(victim.get(back))
     assert server.events()[-1]["event"] == "login refused"
+
+
+def test_a_page_of_another_site_starts_no_login(browser: httpx.Client) -> None:
+    for site, status in {"cross-site": 200, "same-site": 200, "same-origin": 302, "none": 302}.items():
+        assert browser.get("/auth/login/firm", headers={"Sec-Fetch-Site": site}).status_code == status
+
+
+def test_the_session_holds_no_token_of_the_provider(server: Production, browser: httpx.Client) -> None:
+    assert has_token(log_in(browser, "0001"))
+    where = browser.cookies["session"].partition(".")[0]
+    [[data]] = server.query("select data from session where session_id = ?", where)
+    session = msgspec.msgpack.decode(data)
+    assert {name for name in session if "oauth" in name or "token" in name} <= {"csrf_token", "oauth_state"}
+    assert "eyJ" not in str(session)
 
 
 def test_local_passwords_are_refused(server: Production, browser: httpx.Client) -> None:

@@ -107,3 +107,20 @@ ADA = provider.bind("https://a.example", "0001")
 )
 def test_a_user_is_bound_to_issuer_and_subject(stored: str | None, is_another: bool) -> None:
     assert provider.is_bound_to_another(stored, ADA) is is_another
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"iss": "https://other.example"}, "issuer"),
+        ({"iss": "https://login.firm.example.attacker.example"}, "issuer"),
+        ({"aud": "another"}, "client"),
+        ({"aud": ["tributary", "another"]}, "client"),
+        ({"aud": []}, "client"),
+    ],
+)
+def test_a_token_of_another_issuer_or_client_is_refused(changed: dict[str, object], reason: str) -> None:
+    configured = read()
+    own = {"iss": configured.issuer, "aud": configured.client_id}
+    for accepted in (own, own | {"iss": f"{configured.issuer}/", "aud": [configured.client_id]}):
+        configured.require_own(accepted)
+    with pytest.raises(ValueError, match=reason):
+        configured.require_own(own | changed)

@@ -24,6 +24,10 @@ from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal
 
 ALGORITHMS = ("RS256", "ES256")
+TYPES = ("jwt", "at+jwt", "application/at+jwt")
+"""Types of access tokens (RFC 9068), in lower case. Many providers send `JWT` or no type."""
+ID_TOKEN_CLAIMS = {"nonce", "at_hash", "c_hash"}
+"""Claims that only ID tokens have. An ID token proves who a user is, and grants nothing."""
 LEEWAY_S = 30
 MAX_TOKEN = 8192
 KEYS_S = 300
@@ -81,9 +85,12 @@ class Issuer:
         return Caller(f"token:{subject}", _scopes(claims))
 
     def _verify(self, client: PyJWKClient, token: str) -> dict[str, Any]:
-        kid = jwt.get_unverified_header(token).get("kid")
+        header = jwt.get_unverified_header(token)
+        kid = header.get("kid")
         if not isinstance(kid, str):
             raise jwt.InvalidTokenError("no kid")
+        if str(header.get("typ") or "JWT").lower() not in TYPES:
+            raise jwt.InvalidTokenError("not an access token")
         key = self._find_key(client, kid)
         if key.algorithm_name not in ALGORITHMS:
             raise jwt.InvalidTokenError("algorithm not allowed")
@@ -96,6 +103,8 @@ class Issuer:
             leeway=LEEWAY_S,
             options={"require": ["exp", "iss", "aud", "sub"]},
         )
+        if ID_TOKEN_CLAIMS & claims.keys():
+            raise jwt.InvalidTokenError("an ID token")
         return claims
 
     def _find_key(self, client: PyJWKClient, kid: str) -> jwt.PyJWK:

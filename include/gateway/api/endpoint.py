@@ -75,6 +75,8 @@ class Endpoint:
                     raise self._too_many(REFUSALS, address) from None
                 log.warning("Refused a request from %s: %s", address, refusal.detail)
             raise
+        request.state.caller = caller.name
+        log.info("Authenticated %s from %s", caller.name, address)
         rate = limits.parse(self.rate)
         if not self.limiter.hit(rate, caller.name):
             raise self._too_many(rate, caller.name)
@@ -142,6 +144,11 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def _render_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, Refusal):
+        if error.status in (403, 429) and hasattr(request.state, "caller"):
+            route, address = request.scope["route"].path, request.client.host if request.client else ""
+            log.warning(
+                "Refused %s %s from %s by %s: %s", request.method, route, address, request.state.caller, error.detail
+            )
         return render(error)
     if isinstance(error, HTTPException) and error.status_code == 405:
         return render(Refusal(405, "Method not allowed", {"Allow": ", ".join(_methods(request))}))

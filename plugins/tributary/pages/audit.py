@@ -1,4 +1,4 @@
-"""Record in the audit trail the changes that users make in Airflow, such as a new Variable, a cleared run or a new user.
+"""Record in the audit trail the changes that users make in Airflow, such as a new Variable, a cleared run or a new user; log refusals.
 
 The entry has the HTTP status, and is written before the caller gets the response. If our database is unavailable, the change
 still succeeds, so that operators can act during an outage. The entry is then only in the API server's log.
@@ -53,7 +53,7 @@ class RecordChanges:
         If the application raises, the call is recorded with status 500, and the exception is raised again.
         """
         if not _is_change(scope) or (actor := await _find_user(Request(scope))) is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _log_refusals(scope, send))
             return
         call, body = f"{scope['method']} {scope['path']}", bytearray()
 
@@ -73,6 +73,21 @@ class RecordChanges:
         except Exception:
             await run_in_threadpool(_record_call, actor, call, 500)
             raise
+
+
+def _log_refusals(scope: Scope, send: Send) -> Send:
+    """Return a function that sends a response, and first logs it if it refuses (403) what a logged-in user requested."""
+
+    async def log_and_send(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 403:
+            request = Request(scope)
+            if user := await _find_user(request):
+                address = request.client.host if request.client else None
+                call = f"{scope['method']} {scope['path']}"
+                log.warning("refused %s", json.dumps({"user": user, "call": call, "address": address}))
+        await send(message)
+
+    return log_and_send
 
 
 def _is_change(scope: Scope) -> bool:

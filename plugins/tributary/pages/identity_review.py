@@ -72,6 +72,16 @@ class FormDecision(Decision):
     place: Literal["", "links"] = ""
 
 
+class Search(BaseModel):
+    """A search for links by a part of the name of a person, household or account; an empty name finds all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text = ""
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    offset: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+
 def refuse_foreign_page(request: Request) -> None:
     """Reject posts from pages of other sites, because browsers send the login cookie with them.
 
@@ -110,9 +120,15 @@ def show_queue(user: GetUserDep, offset: Offset = 0, recorded: Offset = 0) -> HT
 
 
 @app.get("/links")
-def show_links(user: GetUserDep, name: Text = "", offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
+def show_links(user: GetUserDep, offset: Offset = 0, recorded: Offset = 0) -> HTMLResponse:
     """Return the page of links; `recorded` is the id of a decision to confirm to the user (0 for none)."""
-    return _links(user, name, offset, _confirm(recorded))
+    return _links(user, "", offset, _confirm(recorded))
+
+
+@app.post("/links", dependencies=[Depends(refuse_foreign_page)])
+def search_links(search: Annotated[Search, Form()], user: GetUserDep) -> HTMLResponse:
+    """Return the page of the links of a name. The name is in the body, because addresses are logged."""
+    return _links(user, search.name, search.offset, "")
 
 
 @app.get("/decisions")
@@ -154,11 +170,11 @@ def read_queue(user: GetUserDep, limit: Limit = 50, offset: Offset = 0) -> JSONR
     return _respond({"total": total, "pairs": pairs})
 
 
-@app.get("/api/links")
-def read_links(user: GetUserDep, name: Text = "", limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
+@app.post("/api/links", dependencies=[Depends(refuse_foreign_page)])
+def read_links(search: Search, user: GetUserDep) -> JSONResponse:
     """Return the links, optionally only those of a name, the least certain first, and their total number."""
     with audit.database().connect() as db:
-        total, pairs = decisions.list_links(db, name, limit, offset)
+        total, pairs = decisions.list_links(db, search.name, search.limit, search.offset)
     _record(user, "links", pairs)
     return _respond({"total": total, "pairs": pairs})
 

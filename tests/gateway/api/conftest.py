@@ -42,6 +42,7 @@ class Provider:
     signing: dict[str, Any] = field(default_factory=dict)
     requests: int = 0
     broken: bytes | None = None
+    moved_to: str = ""
 
     @property
     def jwks(self) -> list[dict[str, Any]]:
@@ -78,7 +79,8 @@ def run_provider(signing: dict[str, Any]) -> Iterator[Provider]:
         def do_GET(self) -> None:
             provider.requests += 1
             body = json.dumps({"keys": provider.jwks}).encode() if provider.broken is None else provider.broken
-            self.send_response(200)
+            self.send_response(302 if provider.moved_to else 200)
+            self.send_header("Location", provider.moved_to)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

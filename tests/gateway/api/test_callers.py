@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from include.errors import ConfigurationError
 from include.gateway.api import callers, endpoint
 from include.gateway.api.settings import Settings
-from tests.gateway.api.conftest import Api, read_body, read_problem
+from tests.gateway.api.conftest import Api, read_body, read_problem, run_provider
 from tests.gateway.conftest import WINDOW, WINDOW_S
 
 Run = Callable[..., Api]
@@ -103,6 +103,19 @@ def _sign_with(secret: bytes, claims: dict[str, Any]) -> str:
     return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
+@pytest.mark.parametrize(("kind", "status"), [("JWT", 200), ("at+jwt", 200), ("application/at+jwt", 200), (None, 200),
+                                              ("logout+jwt", 401), ("dpop+jwt", 401), ("secevent+jwt", 401), (7, 401)])  # fmt: skip
+def test_token_of_another_type_is_refused(api: Api, kind: object, status: int) -> None:
+    headers = {"kid": "rsa", "typ": kind}
+    token = jwt.encode(api.provider.claims(), api.provider.signing["rsa"], "RS256", headers=headers)
+    assert api.get(PLACE, token).status_code == status
+
+
+def test_id_token_is_no_access_token(api: Api) -> None:
+    read_problem(api.get(PLACE, api.provider.token(nonce="n-1")), 401)
+    read_problem(api.get(PLACE, api.provider.token(at_hash="x")), 401)
+
+
 @given(text=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=300))
 def test_no_text_is_a_token(text: str) -> None:
     from include.gateway.api.callers import Issuer
@@ -171,6 +184,14 @@ def test_issuer_that_talks_nonsense_is_away_and_left_alone_for_a_while(run: Run,
     assert api.provider.requests == 1
 
 
+def test_issuer_whose_keys_moved_is_not_followed(run: Run, signing: dict[str, Any]) -> None:
+    api = run()
+    with run_provider(signing) as other:
+        api.provider.moved_to = f"{other.url}/jwks"
+        read_problem(api.get(PLACE), 503)
+        assert other.requests == 0
+
+
 @pytest.mark.parametrize(
     "broken", [b"<html>", b"[]", b'{"keys": [{"kty": "oct", "k": "eA", "kid": "x", "use": "enc"}]}']
 )
@@ -218,6 +239,31 @@ def test_a_subject_called_like_a_key_s_caller_is_another(run: Run, make_key: Cal
     api = run(rate=f"1/{WINDOW}")
     assert api.get(PLACE, api.provider.token(sub="flow")).status_code == 200
     assert api.http.get(PLACE, headers={"X-API-Key": make_key("flow")}).status_code == 200
+
+
+def test_what_a_known_caller_may_not_do_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    api = run(rate=f"1/{WINDOW}")
+    read_problem(api.get(PLACE, api.provider.token("findings:read")), 403)
+    read_problem(api.get(PLACE, api.provider.token("findings:read")), 429)
+    refused = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    who = "from 127.0.0.1 by token:mule"
+    assert [text.partition(": ")[0] for text in refused] == [f"Refused GET {PLACE} {who}"] * 2
+    assert "status:read" in refused[0]
+    assert "Rate limit" in refused[1]
+
+
+def test_each_authentication_is_logged(
+    api: Api, caplog: pytest.LogCaptureFixture, make_key: Callable[..., str]
+) -> None:
+    caplog.set_level("INFO", "include.gateway")
+    key = make_key("flow")
+    for headers in (api.bearer(), {"X-API-Key": key}, {"X-API-Key": "trb_unknown"}):
+        api.http.get(PLACE, headers=headers)
+    logged = [record.getMessage() for record in caplog.records if "from 127.0.0.1" in record.getMessage()]
+    assert logged[0] == "Authenticated token:mule from 127.0.0.1"
+    assert logged[1] == "Authenticated key:flow from 127.0.0.1"
+    assert logged[2].startswith("Refused a request from 127.0.0.1: ")
+    assert key.rpartition("_")[2] not in caplog.text
 
 
 def test_blocked_address_gets_429_and_known_callers_are_served(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,7 @@ def test_a_page_runs_nothing_loads_nothing_and_is_framed_by_airflow_only(served:
         "validations/../../secret.html",
         "validations/..%2f..%2fsecret.html",
         "..%5csecret.html",
+        "..%252fsecret.html",
         "%00.html",
         "x" * 5000 + ".html",
         "leak.html",
@@ -217,6 +219,7 @@ def test_reviewers_may_read_signed_documents(served: Served, signed: str) -> Non
     assert (response.status_code, response.content) == (200, SIGNED)
     assert response.headers["content-type"] == "application/pdf"
     assert response.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert response.headers["content-disposition"] == f'inline; filename="{signed.rpartition("/")[2][:12]}.pdf"'
 
 
 def test_viewers_of_runs_may_read_no_document(served: Served, signed: str) -> None:
@@ -263,6 +266,18 @@ def test_the_audit_trail_shows_who_opened_a_page_or_a_document(served: Served, s
         ("admin", "document.opened", signed.rpartition("/")[2]),
         ("admin", "changes.opened", "salesforce-run.html"),
     ]
+
+
+def test_the_log_shows_who_was_refused_a_page(served: Served, signed: str) -> None:
+    served.get(signed, served.viewer)
+    served.get("/api/v2/connections", served.viewer)
+    served.get(signed)  # without a login
+    log = "".join((served.folder.parent / "home" / name).read_text() for name in ("stdout", "stderr"))
+    refused = [json.loads(line) for line in re.findall(r"refused (\{.*?\})", log)]
+    expected = [
+        {"user": "looker", "call": f"GET {path}", "address": "127.0.0.1"} for path in (signed, "/api/v2/connections")
+    ]
+    assert refused[-2:] == expected
 
 
 def test_the_audit_trail_shows_changes_in_airflow_with_their_user_and_status(served: Served) -> None:
@@ -329,3 +344,46 @@ def test_an_empty_token_beside_the_cookie_does_not_hide_who_changes_something(se
     url = f"{served.url}/api/v2/variables/no_such_variable"
     requests.delete(url, headers=headers, cookies=cookies, timeout=30)
     assert read_trail(served)[before:] == [("admin", "airflow.called", "DELETE /api/v2/variables/no_such_variable")]
+
+
+# --- the API server itself ---
+
+
+@pytest.mark.parametrize("path", ["/api/v2/dags", "/data-docs/", "/api/v2/version"])
+def test_no_other_origin_may_read_a_response(served: Served, path: str) -> None:
+    headers = {"Authorization": f"Bearer {served.token}", "Origin": "https://other.example"}
+    for method in ("GET", "OPTIONS"):
+        response = requests.request(method, served.url + path, headers=headers, timeout=30)
+        assert not [name for name in response.headers if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_what_a_foreign_form_can_send_changes_nothing(served: Served, content_type: str) -> None:
+    body = json.dumps({"key": "foreign", "value": "true"})
+    headers = {"Content-Type": content_type or None}  # None: no header at all
+    cookies = {"_token": served.token}
+    url = f"{served.url}/api/v2/variables"
+    assert requests.post(url, data=body, headers=headers, cookies=cookies, timeout=30).status_code in (415, 422)
+    assert served.get("/api/v2/variables/foreign", served.token).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v2/version", "/data-docs/", "/auth/login", "/static/x"])
+def test_trace_is_not_supported(served: Served, path: str) -> None:
+    response = requests.request("TRACE", served.url + path, headers={"X-Probe": "probe"}, timeout=30)
+    assert response.status_code >= 400
+    assert "probe" not in response.text
+
+
+def test_no_debug_mode_is_on(served: Served) -> None:
+    assert served.get("/api/v2/config", served.token).status_code == 403
+    test = requests.post(
+        f"{served.url}/api/v2/connections/test", json={"connection_id": "x", "conn_type": "http"}, timeout=30,
+        headers={"Authorization": f"Bearer {served.token}"},
+    )  # fmt: skip
+    assert test.status_code == 403
+    assert "Traceback" not in served.get("/api/v2/dags?order_by=%00", served.token).text
+
+
+def test_a_users_token_is_none_of_a_task(served: Served) -> None:
+    assert served.get("/execution/variables/anything", served.token).status_code in (401, 403)
+    assert served.get("/api/v2/variables", served.token).status_code == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import unescape
@@ -16,7 +17,7 @@ from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.conftest import Database
 
-PAGES = ("", "links", "decisions", "api/queue", "api/links", "api/decisions")
+PAGES = ("", "links", "decisions", "api/queue", "api/decisions")
 USERS = {"admin": "admin", "ursula": "user", "vera": "viewer"}
 SECRET = "6789"
 
@@ -36,6 +37,11 @@ class Served:
         body = {"entity": "person", "is_same": True, "reason": "Asked the advisor"} | decision
         url = f"{self.url}/identity-review/api/decisions"
         return requests.post(url, json=body, headers=self.headers(user), timeout=30)
+
+    def search(self, **search: Any) -> requests.Response:
+        """Search for links by the API."""
+        url = f"{self.url}/identity-review/api/links"
+        return requests.post(url, json=search, headers=self.headers("admin"), timeout=30)
 
     def submit(
         self, origin: str | None, site: str | None = None, user: str = "admin", **decision: Any
@@ -170,11 +176,34 @@ def test_a_user_who_saw_a_decision_may_replace_it(served: Served) -> None:
 
 
 def test_a_link_is_taken_apart_from_the_page_of_links(served: Served) -> None:
-    assert served.get("api/links", params={"name": "sample <B>12"}).json()["total"] == 1
+    assert served.search(name="sample <B>12").json()["total"] == 1
     response = served.submit(served.url, "same-origin", left="12", right="13", is_same="false", place="links")
     assert (response.status_code, response.headers["location"].split("=")[0]) == (303, "links?recorded")
     assert [decision["is_same"] for decision in served.read_decisions(12, 13)] == [False]
-    assert 'value="true">Same</button>' in served.get("links", params={"name": "sample <b>12"}).text
+    assert 'value="true">Same</button>' in search_on_page(served, name="sample <b>12").text
+
+
+def search_on_page(served: Served, origin: str | None = None, **fields: str) -> requests.Response:
+    headers, cookies = (
+        {"Origin": origin or served.url, "Sec-Fetch-Site": "same-origin"},
+        {"_token": served.tokens["admin"]},
+    )
+    url = f"{served.url}/identity-review/links"
+    return requests.post(url, data=fields, headers=headers, cookies=cookies, timeout=30)
+
+
+def test_no_name_is_in_an_address(served: Served) -> None:
+    page = search_on_page(served, name="Pat Sample").text
+    assert '<form method="post" action="links"><input name="name" aria-label="Name" value="Pat Sample">' in page
+    assert "Pat" not in "".join(re.findall(r'(?:href|action)="([^"]*)"', page))
+    assert served.get("links", params={"name": "nobody"}).text == served.get("links").text
+    assert search_on_page(served, "https://other.example", name="Pat").status_code == 403
+
+
+@pytest.mark.parametrize("name", ["' or true --", "'; drop table warehouse.person; --", "\\", "%'"])
+def test_a_search_is_no_statement(served: Served, name: str) -> None:
+    assert served.search(name=name).json()["total"] == 0
+    assert served.search().json()["total"] > 0
 
 
 def test_a_rejected_decision_is_explained_on_the_page(served: Served) -> None:
@@ -304,9 +333,15 @@ def test_a_decision_on_unknown_records_is_rejected(served: Served, left: int, ri
     assert (response.status_code, response.json()["known"]) == (409, None)
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "offset=-1", f"offset={2**40}", "name=%00"])
-def test_a_page_that_can_not_be_is_refused(served: Served, query: str) -> None:
-    assert served.get(f"api/links?{query}").status_code == 422
+@pytest.mark.parametrize("search", [{"limit": 0}, {"limit": 201}, {"offset": -1}, {"offset": 2**40}])
+def test_a_page_that_can_not_be_is_refused(served: Served, search: dict[str, int]) -> None:
+    assert served.get("api/queue", params=search).status_code == 422
+    assert served.search(**search).status_code == 422
+
+
+@pytest.mark.parametrize("search", [{"name": "\x00"}, {"name": 7}, {"name": "x" * 501}, {"names": "x"}])
+def test_a_search_that_can_not_be_is_refused(served: Served, search: dict[str, Any]) -> None:
+    assert served.search(**search).status_code == 422
 
 
 def test_airflow_lists_the_page_in_its_menu(served: Served) -> None:

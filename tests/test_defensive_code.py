@@ -1,0 +1,80 @@
+"""What the code of the product never does, whatever data it reads."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCES = {
+    str(path.relative_to(ROOT)): ast.parse(path.read_text())
+    for top in ("include", "dags", "plugins", "docker")
+    for path in sorted((ROOT / top).rglob("*.py"))
+}
+SUSPECT = ("eval", "exec", "compile", "__import__", "os.system", "os.popen")
+READS_XML_OR_CODE = re.compile(r"(pickle|marshal|shelve|dill|cloudpickle|yaml|xml|lxml|subprocess)(\.|$)")
+RANDOM = {"include/outbound/deliver.py"}
+"""Files that may import `random`, whose numbers can be guessed: for the time of the next try."""
+
+
+def find_calls(name: str) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(SOURCES[name]) if isinstance(node, ast.Call))
+
+
+def find_imports(name: str) -> Iterator[str]:
+    for node in ast.walk(SOURCES[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+
+
+def find_arguments(name: str) -> Iterator[str]:
+    """List the named arguments of all calls, as they are written."""
+    return (f"{keyword.arg}={ast.unparse(keyword.value)}" for call in find_calls(name) for keyword in call.keywords)
+
+
+def test_no_data_is_executed_as_code_or_by_a_shell() -> None:
+    assert len(SOURCES) > 200
+    calls = {(name, ast.unparse(call.func)) for name in SOURCES for call in find_calls(name)}
+    assert {(name, called) for name, called in calls if called in SUSPECT} == set()
+    assert [name for name in SOURCES if "shell=True" in find_arguments(name)] == []
+
+
+def test_no_format_that_can_run_code_or_fetch_files_is_read() -> None:
+    imported = {(name, module) for name in SOURCES for module in find_imports(name) if READS_XML_OR_CODE.match(module)}
+    assert imported == {("include/crm/deployment.py", "xml.sax.saxutils")}  # `escape`, for XML that it writes
+
+
+def test_only_sha_256_is_used_as_a_hash_function() -> None:
+    attributes = [node for tree in SOURCES.values() for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    used = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "hashlib"}
+    assert used == {"sha256"}
+    assert not any("hashlib" in ast.unparse(node) for tree in SOURCES.values() for node in ast.walk(tree)
+                   if isinstance(node, ast.ImportFrom))  # fmt: skip
+
+
+def test_numbers_that_can_be_guessed_are_no_secrets() -> None:
+    assert {name for name in SOURCES if "random" in find_imports(name)} == RANDOM
+
+
+def test_no_client_skips_the_check_of_a_certificate() -> None:
+    text = re.compile(r"^(verify|check_hostname|tls_verify)=False$|CERT_NONE|_create_unverified_context")
+    assert [name for name in SOURCES for argument in find_arguments(name) if text.search(argument)] == []
+    assert not any("CERT_NONE" in ast.unparse(tree) for tree in SOURCES.values())
+
+
+def test_no_request_to_another_system_follows_a_redirect() -> None:
+    calls = [(name, call) for name in SOURCES for call in find_calls(name)]
+    sent = {
+        (name, call.lineno): {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        for name, call in calls
+        if isinstance(call.func, ast.Attribute) and {"timeout"} & {keyword.arg for keyword in call.keywords}
+        and call.func.attr in ("request", "get", "post", "put", "send")
+    }  # fmt: skip
+    assert (
+        len(sent) == 4
+    )  # vendors, their logins, Salesforce and its login; subscribers and issuers have tests of their own
+    assert {place for place, arguments in sent.items() if arguments.get("allow_redirects") != "False"} == set()
