@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway conformance chaos docs generate lock sbom scan test test-all lint fmt clean
+.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations conformance chaos docs generate lock sbom scan test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -61,7 +61,7 @@ airflow: install  ## ARGS="backfill create ...": Airflow's own command line, in 
 sandbox: install
 	@$(TRIBUTARY) sandbox
 
-bench: bench-day bench-crm bench-rules bench-identity bench-gateway
+bench: bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations
 
 bench-day: install  ## a day of positions from the vendor to the warehouse
 	@$(TRIBUTARY) bench
@@ -77,6 +77,9 @@ bench-identity: install  ## identity matching: quality on labelled data, and a m
 
 bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 	@$(TRIBUTARY) bench-gateway
+
+bench-operations: install  ## the Operations pages over a year of 50 vendors
+	@$(TRIBUTARY) bench-operations
 
 conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
 	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/how-to/adding_a_vendor.md))

@@ -11,6 +11,7 @@ python -m local.cli bench-crm [--positions N]
 python -m local.cli bench-rules [--positions N]
 python -m local.cli bench-identity [--clients N] [--records N]
 python -m local.cli bench-gateway [--seconds N] [--storm N]
+python -m local.cli bench-operations
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     gateway = commands.add_parser("bench-gateway", help="measure webhooks into the inbox: a steady rate, and a storm")
     gateway.add_argument("--seconds", type=int, default=20)
     gateway.add_argument("--storm", type=int, default=1000)
+    commands.add_parser("bench-operations", help="measure how long the Operations pages read a year of 50 vendors")
     commands.add_parser("stop", help="stop all processes that demo started")
     vendor = commands.add_parser("vendor", help="write a new vendor from the template")
     vendor.add_argument("name", help="its short name: DAG, connection, folders and files")
@@ -180,6 +182,13 @@ def _bench_identity(arguments: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def _bench_operations(_: argparse.Namespace, __: list[str]) -> int:
+    from local.bench.operations import bench_operations
+
+    bench_operations()
+    return 0
+
+
 def _bench_gateway(arguments: argparse.Namespace, _: list[str]) -> int:
     from local.bench.gateway import bench_gateway
 
@@ -206,6 +215,7 @@ COMMANDS = {
     "bench-rules": _bench_rules,
     "bench-identity": _bench_identity,
     "bench-gateway": _bench_gateway,
+    "bench-operations": _bench_operations,
 }
 
 if __name__ == "__main__":

@@ -151,11 +151,14 @@ def test_the_lists_of_vendors_agree() -> None:
 OTHER_SENSE = {
     "include/crm/deployment.py": {"members"},  # of a package, in Salesforce's manifest
     "include/identity/resolve.py": {"members"},  # of a cluster
+    "include/operations/listing.py": {"clients"},  # people, in an address
+    "include/operations/lists.py": {"deliveries"},  # to the gateway
     "include/sign_on/provider.py": {"groups"},  # of users, at the identity provider
     "local/bench/gateway.py": {"deliveries"},  # to the gateway
     "local/demo.py": {"households"},  # how many the invented firm has
     "local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
     "local/schema_page.py": {"portfolios"},  # a topic of the page
+    "plugins/tributary/operations/rendering.py": {"templates"},  # of pages
 }
 """Table names that are also used as words with another meaning."""
 

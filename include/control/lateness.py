@@ -67,13 +67,40 @@ class Late:
         return f"{self.table}: {due}; {there}"
 
 
-def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetime) -> list[Late]:
-    """Return the steps of the newest scheduled run that are due, not in the ledger, and not yet alerted.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The newest scheduled run of a vendor.
 
-    The newest scheduled run is the last start of the vendor's cron schedule before `now`. Its business date is the last session closed
-    by then, and its steps are due on the day of the start. So the session that closes this afternoon is due tomorrow, and a vendor
-    with a weekly schedule is due once a week. Nothing is due for a start before the vendor's first ledger row, because the vendor's DAG
-    was still paused.
+    Attributes:
+        start: When the run was scheduled to start, in the vendor's time zone.
+        business_date: The run's business date: the last session closed by the start.
+        stages: Stage of the ledger -> when it must be recorded.
+    """
+
+    start: datetime
+    business_date: date
+    stages: dict[str, datetime]
+
+
+def find_due(vendor: Vendor, now: datetime) -> Due:
+    """Return a vendor's newest scheduled run, which is the last start of its cron schedule before `now`.
+
+    The steps are due on the day of the start. So the session that closes this afternoon is due tomorrow, and a vendor with a weekly
+    schedule is due once a week.
+    """
+    local = now.astimezone(ZoneInfo(vendor.timezone))
+    start: datetime = croniter(vendor.cron, local).get_prev(datetime)
+    stages = {
+        stage: datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
+        for stage, clock in vendor.due.items()
+    }
+    return Due(start, latest_closed(start), stages)
+
+
+def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetime) -> list[Late]:
+    """Return the steps of the newest scheduled run (see `find_due`) that are due, not in the ledger, and not yet alerted.
+
+    Nothing is due for a start before the vendor's first ledger row, because the vendor's DAG was still paused.
 
     Args:
         engine: The control database.
@@ -81,27 +108,24 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
         now: Current time, with time zone.
         go_live: Time with time zone; a run that was scheduled to start before it is never late.
     """
-    local = now.astimezone(ZoneInfo(vendor.timezone))
-    start = croniter(vendor.cron, local).get_prev(datetime)
-    if start < go_live:
+    due = find_due(vendor, now)
+    if due.start < go_live:
         return []
-    day = latest_closed(start)
     mapped = {entity_map.table for entity_map in vendor.maps}
     late: list[Late] = []
-    for stage, clock in vendor.due.items():
-        due_at = datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
-        if local < due_at:
+    for stage, due_at in due.stages.items():
+        if now < due_at:
             continue
         values = {
             "vendor": vendor.name,
             "tables": [table.name for table in vendor.requested_tables if stage != "load" or table.name in mapped],
-            "day": day,
+            "day": due.business_date,
             "stage": stage,
-            "start": start,
+            "start": due.start,
         }
         with engine.begin() as connection:
             rows = connection.execute(_FIND, values).all()
-        late += [Late(vendor.name, row.name, day, stage, due_at, row.staged, row.dead) for row in rows]
+        late += [Late(vendor.name, row.name, due.business_date, stage, due_at, row.staged, row.dead) for row in rows]
     return late
 
 

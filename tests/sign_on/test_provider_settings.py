@@ -107,6 +107,8 @@ ADA = provider.bind("https://a.example", "0001")
 )
 def test_a_user_is_bound_to_issuer_and_subject(stored: str | None, is_another: bool) -> None:
     assert provider.is_bound_to_another(stored, ADA) is is_another
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [

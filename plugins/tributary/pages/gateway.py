@@ -105,7 +105,9 @@ class Gateway(AirflowPlugin):
             "name": "Webhooks",
         },
         {
-            "app": create_api(lambda: _database("tributary_db_api"), _settings, lambda: _issuer(_settings()), _receiving_key),
+            "app": create_api(
+                lambda: _database("tributary_db_api"), _settings, lambda: _issuer(_settings()), _receiving_key
+            ),
             "url_prefix": "/api/v1",
             "name": "API for programs",
         },

@@ -1,0 +1,1 @@
+"""What the Operations pages show: read from the integration database, and put in words. The pages themselves are in `plugins/`."""

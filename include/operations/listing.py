@@ -1,0 +1,104 @@
+"""Lists of the Operations pages: each is a view of the database with its columns, filters and order, read page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+Kind = Literal["text", "number", "money", "date", "time", "run"]
+
+MOST_CHOICES = 50
+"""Maximum number of values that a filter offers."""
+MOST_ROWS = 10_000
+"""Maximum number of rows that are counted and searched for the values of filters: the first of the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a list: its name in the view, its heading, and how its values are written."""
+
+    name: str
+    title: str
+    kind: Kind = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list.
+
+    Attributes:
+        name: Path of its page.
+        title: Heading.
+        lead: A sentence that says what the list contains.
+        view: View of the schema `control`.
+        columns: Its columns.
+        order: Columns that it is sorted by; one that begins with `-` is sorted from the largest.
+        filters: Columns by which people select rows.
+        empty: What the page says if there are no rows.
+        is_personal: Whether rows show clients, so that only users with the right of the identity review may see them.
+        template: The template of its page.
+    """
+
+    name: str
+    title: str
+    lead: str
+    view: str
+    columns: tuple[Column, ...]
+    order: tuple[str, ...]
+    filters: tuple[str, ...] = ()
+    empty: str = "Nothing to show."
+    is_personal: bool = False
+    template: str = "list.html"
+
+    @property
+    def path(self) -> str:
+        """The list's address below the start page. Lists that show clients are below `clients/`."""
+        return f"{'clients' if self.is_personal else 'lists'}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a list.
+
+    Attributes:
+        rows: The rows of the page.
+        total: Number of matching rows; `MOST_ROWS` if there are as many or more.
+        choices: Filter -> the values that it offers.
+    """
+
+    rows: Sequence[sa.RowMapping]
+    total: int
+    choices: Mapping[str, Sequence[Any]]
+
+
+def read_list(
+    connection: sa.Connection, listing: Listing, selected: Mapping[str, str], offset: int, limit: int
+) -> ListPage:
+    """Return one page of a list.
+
+    Args:
+        connection: The database, as a role that may read the list's view.
+        listing: The list.
+        selected: Filter -> the text of its value; empty for all. Names that are not filters of the list are ignored.
+        offset: Number of rows before the page.
+        limit: Maximum number of rows of the page.
+    """
+    view = sa.table(listing.view, *(sa.column(each.name) for each in listing.columns), schema="control")
+    order = [view.c[name.removeprefix("-")].desc() if name.startswith("-") else view.c[name] for name in listing.order]
+    where = [sa.cast(view.c[name], sa.Text) == selected[name] for name in listing.filters if selected.get(name)]
+    matching = sa.select(view).where(*where).order_by(*order)
+    rows = connection.execute(matching.offset(offset).limit(limit)).mappings().all()
+    total = connection.scalar(sa.select(sa.func.count()).select_from(matching.limit(MOST_ROWS).subquery())) or 0
+    newest = sa.select(view).order_by(*order).limit(MOST_ROWS).subquery()
+    return ListPage(rows, total, _read_choices(connection, newest, listing.filters))
+
+
+def _read_choices(connection: sa.Connection, rows: sa.Subquery, filters: Sequence[str]) -> dict[str, Sequence[Any]]:
+    if not filters:
+        return {}
+    distinct = [sa.func.array_agg(sa.distinct(rows.c[name])).filter(rows.c[name].is_not(None)) for name in filters]
+    found = connection.execute(sa.select(*distinct)).one()
+    return {name: sorted(values or ())[:MOST_CHOICES] for name, values in zip(filters, found, strict=True)}

@@ -1,0 +1,143 @@
+"""The lists of the Operations pages, in the order of the navigation."""
+
+from __future__ import annotations
+
+from include.operations.listing import Column, Listing
+
+DEAD_LETTERS = Listing(
+    "dead-letters", "Dead letters",
+    "Rows that could not be processed and wait for a decision: load them once the cause is fixed, or discard them.",
+    "open_dead_letters",
+    (
+        Column("vendor", "Vendor"), Column("table_name", "Table"), Column("business_date", "Business date", "date"), Column("stage", "Step"),
+        Column("reasons", "Reason"), Column("dead_letters", "Rows", "number"), Column("money_usd", "Money", "money"),
+        Column("money_unreadable", "Rows whose money can't be read", "number"), Column("since", "Since", "time"),
+    ),
+    ("-since", "vendor", "table_name", "reasons"), ("vendor", "table_name", "business_date", "stage"),
+    "No row waits: every row of every vendor was loaded, replayed or discarded.", template="dead_letters.html",
+)  # fmt: skip
+
+DEAD_LETTER_ROWS = Listing(
+    "dead-letter-rows", "Rows of dead letters", "One line per row, with the reason and the record that it may describe.", "dead_letter_row",
+    (
+        Column("dead_letter_id", "Id", "number"), Column("vendor", "Vendor"), Column("table_name", "Table"),
+        Column("business_date", "Business date", "date"), Column("stage", "Step"), Column("row_key", "Row"), Column("reasons", "Reason"),
+        Column("describes", "May describe"), Column("money_usd", "Money", "money"), Column("status", "Status"), Column("run_id", "Run", "run"),
+        Column("died_at", "Since", "time"), Column("discarded_by", "Discarded by"), Column("discard_reason", "Reason for discarding"),
+    ),
+    ("-dead_letter_id",), ("vendor", "table_name", "business_date", "stage", "reasons", "status"),
+    "No dead letter matches.", is_personal=True,
+)  # fmt: skip
+
+RECONCILIATION = Listing(
+    "reconciliation", "Reconciliation",
+    "Each vendor's totals against the warehouse, by business date: dollars for control totals, units for the roll-forward of positions.",
+    "reconciliation_day",
+    (
+        Column("business_date", "Business date", "date"), Column("vendor", "Vendor"), Column("check_name", "Check"), Column("result", "Result"),
+        Column("expected", "Vendor", "number"), Column("actual", "Warehouse", "number"), Column("difference", "Difference", "number"),
+        Column("breaks", "Breaks", "number"), Column("explained", "Explained", "number"), Column("accepted_by", "Accepted by"),
+        Column("note", "Note"), Column("checked_at", "Checked", "time"),
+    ),
+    ("-business_date", "vendor", "check_name"), ("vendor", "business_date", "check_name", "result"),
+    "No day has been reconciled yet. The first daily run of a vendor that states totals appears here.",
+)  # fmt: skip
+
+BREAKS = Listing(
+    "breaks", "Breaks", "The accounts and positions that differ, with what explains them.", "reconciliation_break",
+    (
+        Column("business_date", "Business date", "date"), Column("vendor", "Vendor"), Column("check_name", "Check"), Column("item", "Item"),
+        Column("account_name", "Account"), Column("expected", "Vendor", "number"), Column("actual", "Warehouse", "number"),
+        Column("difference", "Difference", "number"), Column("explained_by", "Explained by"),
+    ),
+    ("-business_date", "vendor", "check_name", "item"), ("vendor", "business_date", "check_name", "explained_by"),
+    "Nothing differs.", is_personal=True,
+)  # fmt: skip
+
+SYNCS = Listing(
+    "salesforce-syncs", "Salesforce syncs", "What each sync sent, by object.", "salesforce_sync",
+    (
+        Column("synced_at", "Time", "time"), Column("object", "Object"), Column("entity", "Entity"), Column("sent", "Sent", "number"),
+        Column("created", "Created", "number"), Column("updated", "Updated", "number"), Column("failed", "Rejected", "number"),
+        Column("unprocessed", "Unprocessed", "number"), Column("seconds", "Seconds", "number"), Column("run_id", "Run", "run"),
+    ),
+    ("-synced_at",), ("object", "entity"), "Nothing has been sent yet.",
+)  # fmt: skip
+
+REJECTIONS = Listing(
+    "salesforce-rejections", "Records that Salesforce rejected",
+    "By object and error code. After a fix in Salesforce, start a sync with **Resend rejected rows**.", "salesforce_rejection",
+    (
+        Column("object", "Object"), Column("error_code", "Error code"), Column("records", "Records", "number"), Column("since", "Since", "time"),
+        Column("run_id", "Newest run", "run"),
+    ),
+    ("-records", "object"), ("object", "error_code"), "Salesforce has accepted every record.",
+)  # fmt: skip
+
+FINDINGS = Listing(
+    "findings", "Findings", "Open findings of the business rules, the most severe first.", "open_finding",
+    (
+        Column("severity", "Severity"), Column("rule", "Rule"), Column("household", "Household"), Column("advisor", "Advisor"),
+        Column("details", "Details"), Column("vendor", "Vendor"), Column("business_date_opened", "Since", "date"),
+        Column("days_open", "Days", "number"),
+    ),
+    ("severity", "rule", "household"), ("rule", "severity", "advisor", "vendor"), "No rule has an open finding.", is_personal=True,
+)  # fmt: skip
+
+DELIVERIES = Listing(
+    "deliveries", "Deliveries", "Webhooks and pushed records that wait or could not be processed.", "pending_delivery",
+    (
+        Column("received_at", "Received", "time"), Column("sender", "Sender"), Column("state", "State"), Column("copies", "Copies", "number"),
+        Column("error", "Error"), Column("inbox_id", "Id", "number"),
+    ),
+    ("-received_at",), ("sender", "state"), "Every delivery has been processed.",
+)  # fmt: skip
+
+SUBSCRIBERS = Listing(
+    "subscribers", "Subscribers", "Programs that receive our events.", "subscriber_state",
+    (
+        Column("subscriber", "Subscriber"), Column("state", "State"), Column("reason", "Reason"), Column("waiting", "Waiting", "number"),
+        Column("dead", "Given up", "number"), Column("failures", "Failures in a row", "number"), Column("failing_since", "Failing since", "time"),
+        Column("paused_until", "Paused until", "time"),
+    ),
+    ("subscriber",), ("state",), "No subscriber is connected.",
+)  # fmt: skip
+
+REQUESTS = Listing(
+    "requests", "Requests", "Runs and replays that programs requested by the API.", "caller_request",
+    (
+        Column("requested_at", "Requested", "time"), Column("caller", "Caller"), Column("what", "What"), Column("vendor", "Vendor"),
+        Column("state", "State"), Column("detail", "Detail"), Column("tries", "Tries", "number"), Column("run_id", "Run", "run"),
+        Column("ended_at", "Ended", "time"),
+    ),
+    ("-requested_at",), ("caller", "what", "vendor", "state"), "No program has requested a run.",
+)  # fmt: skip
+
+API_KEYS = Listing(
+    "api-keys", "API keys", "Keys of programs that call the API. Secrets are not stored.", "caller_key",
+    (
+        Column("caller", "Caller"), Column("key_id", "Key"), Column("scopes", "Scopes"), Column("state", "State"),
+        Column("created_at", "Created", "time"), Column("expires_at", "Expires", "time"), Column("last_used_on", "Last used", "date"),
+        Column("revoked_at", "Revoked", "time"),
+    ),
+    ("caller", "-created_at"), ("caller", "state"), "No key has been created.",
+)  # fmt: skip
+
+ACTIVITY = Listing(
+    "activity", "Activity", "Runs, alerts, decisions, approvals, replays and settings, the newest first.", "activity",
+    (
+        Column("happened_at", "Time", "time"), Column("kind", "Kind"), Column("who", "Who"), Column("action", "Action"),
+        Column("subject", "Subject"),
+    ),
+    ("-happened_at",), ("kind", "who", "action"), "Nothing has happened yet.", is_personal=True,
+)  # fmt: skip
+
+GROUPS = {
+    "Dead letters": (DEAD_LETTERS, DEAD_LETTER_ROWS),
+    "Reconciliation": (RECONCILIATION, BREAKS),
+    "Salesforce": (SYNCS, REJECTIONS),
+    "Findings": (FINDINGS,),
+    "Events": (DELIVERIES, SUBSCRIBERS, REQUESTS, API_KEYS),
+    "Activity": (ACTIVITY,),
+}
+"""Entry of the navigation -> its lists."""

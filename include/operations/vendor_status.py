@@ -1,0 +1,235 @@
+"""The state of each vendor today: a light, and a sentence for each reason.
+
+green   the day that is due is loaded and nothing is missing
+amber   the numbers are usable, but something needs a look
+red     the day that is due is missing or was rejected
+grey    nothing has been loaded yet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+import sqlalchemy as sa
+
+from include.contract import Vendor
+from include.control.lateness import Due, find_due
+
+Light = Literal["green", "grey", "amber", "red"]
+_SEVERITY: tuple[Light, ...] = ("green", "grey", "amber", "red")
+
+FEW_CALLS = 20
+"""With fewer calls in the last hour, the ratio of failed calls says nothing."""
+MOST_FAILED_RATIO = 0.05
+"""Largest share of failed calls in the last hour that needs no look."""
+
+# The lateral subquery stays a subquery (`offset 0`), so that its view reads one day of the ledger instead of all.
+_DAYS = sa.text("""
+select day.*, f.business_date as in_force_date, f.loaded_at as in_force_since,
+       exists (select from control.ledger l where l.vendor = v.vendor and l.recorded_at < v.start) as is_live
+from unnest(cast(:vendors as text[]), cast(:starts as timestamptz[])) as v(vendor, start)
+cross join lateral (
+    select greatest((select max(business_date) from control.ledger where vendor = v.vendor and pulled in ('current', 'historical')),
+                    (select max(business_date) from control.rejection where vendor = v.vendor)) as newest
+) n
+cross join lateral (select * from control.vendor_day d where d.vendor = v.vendor and d.business_date = n.newest offset 0) day
+left join lateral (
+    select business_date, recorded_at as loaded_at from control.ledger l
+    where l.vendor = v.vendor and stage = 'load' and pulled = 'current' order by business_date desc, ledger_id desc limit 1
+) f on true
+""")
+_OPEN = sa.text("""
+select vendor, count(*) as dead_letters, coalesce(sum(money_usd), 0) as money_usd from control.dead_letter
+where status = 'open' and vendor = any(:vendors) group by vendor
+""")
+_OUTAGES = sa.text(
+    "select vendor, min(since) as since, max(error) as error from control.outage where over_at is null group by vendor"
+)
+_CALLS = sa.text("""
+select vendor, count(*) as calls, count(*) filter (where status is null or status >= 400) as failed,
+       count(*) filter (where status = 429) as throttled, percentile_disc(0.95) within group (order by latency_ms) as p95_ms
+from control.api_call where called_at > :since group by vendor
+""")
+
+
+class Concern(NamedTuple):
+    """One thing to look at: how bad it is, and a sentence."""
+
+    light: Light
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Calls of a vendor's API in the last hour. `p95_ms` is the 95th percentile of the latency; None without calls."""
+
+    calls: int = 0
+    failed: int = 0
+    throttled: int = 0
+    p95_ms: float | None = None
+
+    @property
+    def failed_ratio(self) -> float:
+        """The share of failed calls (0-1)."""
+        return self.failed / self.calls if self.calls else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class VendorDay:
+    """A row of the view `control.vendor_day`, which explains the columns."""
+
+    vendor: str
+    business_date: date
+    state: str
+    reconciliation: str
+    run_id: str | None
+    tables_pulled: int
+    tables_loaded: int
+    rows: int
+    rows_changed: int
+    dead_letters: int
+    dead_money_usd: Decimal
+    dead_money_unreadable: int
+    pulled_at: datetime | None
+    loaded_at: datetime | None
+    rejected_at: datetime | None
+    rejected_because: str | None
+    breaks: int
+    explained: int
+    control_total_off_usd: Decimal | None
+
+
+DAY_COLUMNS = tuple(VendorDay.__slots__)
+
+
+@dataclass(frozen=True, slots=True)
+class VendorStatus:
+    """What is known about one vendor now.
+
+    Attributes:
+        due: The newest scheduled run.
+        day: The newest business date that a full pull or a rejection is about; None if there is none.
+        in_force_date: The newest business date that was loaded: the marts show it. None if nothing was loaded.
+        is_live: Whether the vendor had any ledger row before the scheduled run; if not, the run is not missed.
+        dead_letters: Number of open dead letters of all days.
+        dead_money_usd: The money in them that can be read.
+        outage_since: Since when the vendor's API fails; None if it responds.
+        calls: Its API's calls of the last hour.
+    """
+
+    vendor: Vendor
+    due: Due
+    day: VendorDay | None = None
+    in_force_date: date | None = None
+    is_live: bool = False
+    dead_letters: int = 0
+    dead_money_usd: Decimal = Decimal(0)
+    outage_since: datetime | None = None
+    calls: Calls = field(default_factory=Calls)
+
+    def find_concerns(self, now: datetime) -> list[Concern]:
+        """Return everything that needs a look, the worst first; empty if nothing does."""
+        concerns = [*self._judge_arrival(now), *self._judge_day(), *self._judge_calls(now)]
+        return sorted(concerns, key=lambda concern: -_SEVERITY.index(concern.light))
+
+    def summarize(self, now: datetime) -> Concern:
+        """Return the worst concern; if there is none, a sentence that says what is in."""
+        if concerns := self.find_concerns(now):
+            return concerns[0]
+        day = self.day
+        if day is None:
+            return Concern("grey", "Nothing has been loaded yet.")
+        verdict = {
+            "reconciled": "It reconciles with the vendor's totals.",
+            "not compared": "The vendor states no totals to compare it with.",
+        }
+        text = f"{day.business_date} is in: {day.rows:,} rows. {verdict.get(day.reconciliation, '')}"
+        if day.business_date < self.due.business_date and now < (due_at := self.due.stages["load"]):
+            text += f" {self.due.business_date} is due at {due_at:%H:%M %Z}."
+        return Concern("green", text)
+
+    def _judge_arrival(self, now: datetime) -> Iterable[Concern]:
+        due_at = self.due.stages["load"]
+        if (
+            self.is_live
+            and now >= due_at
+            and (self.in_force_date is None or self.in_force_date < self.due.business_date)
+        ):
+            yield Concern(
+                "red", f"{self.due.business_date} is late: it was due at {due_at:%H:%M %Z} and is not loaded."
+            )
+        if self.day and self.day.state == "rejected":
+            stays = f"{self.in_force_date} stays in force." if self.in_force_date else "Nothing is in force."
+            yield Concern("red", f"{self.day.business_date} was rejected. {stays}")
+
+    def _judge_day(self) -> Iterable[Concern]:
+        if self.dead_letters:
+            yield Concern(
+                "amber", f"{count(self.dead_letters, 'row')} could not be processed{_with(self.dead_money_usd)}."
+            )
+        if self.day and self.day.state != "rejected":
+            about = f"{count(self.day.breaks, 'difference')} on {self.day.business_date}"
+            if self.day.reconciliation == "explained":
+                yield Concern("amber", f"{about}, which open dead letters explain.")
+            if self.day.reconciliation == "accepted":
+                yield Concern("amber", f"{about}, which an operator accepted.")
+
+    def _judge_calls(self, now: datetime) -> Iterable[Concern]:
+        if self.outage_since:
+            minutes = int((now - self.outage_since).total_seconds() // 60)
+            yield Concern("amber", f"The vendor has not responded for {count(minutes, 'minute')}.")
+        elif self.calls.calls >= FEW_CALLS and self.calls.failed_ratio > MOST_FAILED_RATIO:
+            yield Concern(
+                "amber", f"{self.calls.failed:,} of {count(self.calls.calls, 'call')} failed in the last hour."
+            )
+
+
+def read_vendor_status(connection: sa.Connection, vendors: Sequence[Vendor], now: datetime) -> list[VendorStatus]:
+    """Return the status of each vendor, in the order given."""
+    due = {vendor.name: find_due(vendor, now) for vendor in vendors}
+    names = list(due)
+    days = _by_vendor(connection, _DAYS, vendors=names, starts=[due[name].start for name in names])
+    dead = _by_vendor(connection, _OPEN, vendors=names)
+    outages = _by_vendor(connection, _OUTAGES)
+    calls = _by_vendor(connection, _CALLS, since=now - timedelta(hours=1))
+    return [
+        _assemble(vendor, due[vendor.name], *(found.get(vendor.name, {}) for found in (days, dead, outages, calls)))
+        for vendor in vendors
+    ]
+
+
+def _assemble(
+    vendor: Vendor,
+    due: Due,
+    day: Mapping[str, object],
+    dead: Mapping[str, object],
+    outage: Mapping[str, object],
+    calls: Mapping[str, object],
+) -> VendorStatus:
+    known = {
+        "day": VendorDay(**{name: day[name] for name in DAY_COLUMNS}) if day else None,  # type: ignore[arg-type]
+        "in_force_date": day.get("in_force_date"),
+        "is_live": day.get("is_live", False),
+        "dead_letters": dead.get("dead_letters", 0),
+        "dead_money_usd": dead.get("money_usd", Decimal(0)),
+        "outage_since": outage.get("since"),
+        "calls": Calls(**{name: calls[name] for name in Calls.__slots__}) if calls else Calls(),  # type: ignore[arg-type]
+    }
+    return VendorStatus(vendor, due, **known)  # type: ignore[arg-type]
+
+
+def _by_vendor(connection: sa.Connection, query: sa.TextClause, **values: object) -> dict[str, Mapping[str, object]]:
+    return {row["vendor"]: dict(row) for row in connection.execute(query, values).mappings()}
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the singular or the plural."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _with(money_usd: Decimal) -> str:
+    return f", with ${money_usd:,.2f}" if money_usd else ""

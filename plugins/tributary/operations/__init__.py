@@ -1,0 +1,1 @@
+"""How the Operations pages look: templates, style, script. `pages/operations.py` serves them."""

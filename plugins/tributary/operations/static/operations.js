@@ -1,0 +1,97 @@
+// The script of the Operations pages: Airflow's theme, times in the viewer's zone, links to Airflow's own pages, and buttons that start runs.
+// A button calls Airflow's API with the user's own login, so that Airflow checks the user's rights and records who did it.
+
+const airflow = window.parent === window ? null : window.parent.document;
+const COPIED = ["colors-bg", "colors-bg-subtle", "colors-fg", "colors-fg-muted", "colors-border", "fonts-body"];
+
+function copyTheme() {
+  const host = airflow.documentElement;
+  const isDark = host.classList.contains("dark") || host.dataset.theme === "dark";
+  document.documentElement.dataset.theme = isDark ? "dark" : "light";
+  for (const name of COPIED) {
+    const value = getComputedStyle(host).getPropertyValue(`--chakra-${name}`);
+    if (value) document.documentElement.style.setProperty(`--airflow-${name.replace("colors-", "")}`, value);
+  }
+}
+
+function showLocalTime(element) {
+  const format = { dateStyle: "medium", timeStyle: "short" };
+  element.title = element.textContent;
+  element.textContent = new Date(element.dateTime).toLocaleString(undefined, format);
+}
+
+// Airflow's frame may not navigate the page around it, but a link inside that page may.
+function openInAirflow(event) {
+  const link = event.target.closest('a[target="_top"]');
+  if (!link || !airflow) return;
+  event.preventDefault();
+  const copy = airflow.createElement("a");
+  copy.href = link.href;
+  airflow.body.append(copy);
+  copy.click();
+  copy.remove();
+}
+
+async function call(path, options = {}) {
+  const response = await fetch(path, { headers: { "Content-Type": "application/json" }, ...options });
+  if (!response.ok) {
+    const { detail } = await response.json().catch(() => ({}));
+    throw new Error(typeof detail === "string" ? detail : detail?.reason || `Airflow answered ${response.status}`);
+  }
+  return response.json();
+}
+
+function report(button, text, run) {
+  let status = button.nextElementSibling;
+  if (!status || !status.matches("[role=status]")) {
+    status = document.createElement("span");
+    status.setAttribute("role", "status");
+    button.after(status);
+  }
+  status.textContent = text + " ";
+  if (run) {
+    const link = document.createElement("a");
+    link.href = `/dags/${run.dag_id}/runs/${encodeURIComponent(run.dag_run_id)}`;
+    link.target = "_top";
+    link.textContent = "Run";
+    status.append(link);
+  }
+}
+
+async function readResult(run, task) {
+  const path = `/api/v2/dags/${run.dag_id}/dagRuns/${encodeURIComponent(run.dag_run_id)}/taskInstances/${task}/xcomEntries/return_value`;
+  const { value } = await call(path);
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+async function startRun(button) {
+  const { dag, conf, confirm: question, result } = button.dataset;
+  if (question && !window.confirm(question)) return;
+  button.disabled = true;
+  try {
+    const body = JSON.stringify({ logical_date: null, conf: JSON.parse(conf) });
+    let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
+    while (["queued", "running"].includes(run.state)) {
+      report(button, `${run.state} …`, run);
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
+    }
+    const answer = result && run.state === "success" ? await readResult(run, result) : "";
+    report(button, run.state === "success" ? `Done. ${answer}` : "Failed.", run);
+  } catch (error) {
+    report(button, error.message);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+if (airflow) {
+  copyTheme();
+  new MutationObserver(copyTheme).observe(airflow.documentElement, { attributes: true });
+} else if (window.matchMedia("(prefers-color-scheme: dark)").matches) {
+  document.documentElement.dataset.theme = "dark";
+}
+document.querySelectorAll("time").forEach(showLocalTime);
+document.addEventListener("click", openInAirflow);
+document.querySelectorAll("button[data-dag]").forEach((button) => button.addEventListener("click", () => startRun(button)));
+document.querySelectorAll(".filters select").forEach((select) => select.addEventListener("change", () => select.form.submit()));

@@ -1,0 +1,225 @@
+"""The Operations pages, in Airflow's menu, on its home page and on the page of each run.
+
+The server renders them; the only script copies Airflow's theme, and calls Airflow's own API for the buttons, as the user. Any user may see
+counts and sums. Lists that show clients require the right to answer approval requests of the DAG `salesforce`, as *Identity review* does;
+the audit trail records who opened which.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from airflow.plugins_manager import AirflowPlugin
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.staticfiles import StaticFiles
+
+from include import business_dates
+from include.errors import TargetUnavailable
+from include.operations.listing import MOST_ROWS, Listing, read_list
+from include.operations.lists import GROUPS
+from include.operations.run import read_run
+from include.operations.salesforce_status import read_salesforce_status
+from include.operations.vendor_history import read_vendor_history
+from include.operations.vendor_status import read_vendor_status
+from include.vendors import VENDORS
+from tributary import audit, connections
+from tributary.operations.rendering import FOLDER, render
+
+HEADERS = {
+    # The pages contain text from vendors: only our own script runs, and nothing is loaded from other hosts.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "private, no-store",
+}
+REPLAYABLE = {
+    f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
+}
+"""Tables whose dead letters can be replayed: those that are not requested row by row."""
+ROWS = 50
+"""Rows of a list on one page."""
+SESSIONS = 30
+"""Trading days in a vendor's calendar."""
+BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in listings}
+
+# Airflow mounts plugin apps without authentication.
+app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
+app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+require_reviewer = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
+
+
+@app.exception_handler(TargetUnavailable)
+def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
+    """Return 503 while the database is unavailable."""
+    page = _page("error.html", title="Operations", message=str(error))
+    page.status_code = 503
+    return page
+
+
+@app.get("/")
+def show_today() -> HTMLResponse:
+    """Return the page of today: a card per vendor, and one for Salesforce."""
+    now = datetime.now(UTC)
+    with audit.database().connect() as db:
+        vendors = [status for status in read_vendor_status(db, VENDORS, now) if _is_used(status.vendor.name)]
+        salesforce = read_salesforce_status(db, now)
+    return _page(
+        "today.html",
+        "Today",
+        title="Today",
+        now=now,
+        vendors=vendors,
+        salesforce=salesforce,
+        is_paused=connections.is_crm_paused(),
+    )
+
+
+@app.get("/summary")
+def read_summary() -> JSONResponse:
+    """Return the number of vendors by light, and the sentences of those that are red or amber, for Airflow's home page."""
+    now = datetime.now(UTC)
+    with audit.database().connect() as db:
+        statuses = [status for status in read_vendor_status(db, VENDORS, now) if _is_used(status.vendor.name)]
+        salesforce = read_salesforce_status(db, now).summarize(is_paused=connections.is_crm_paused())
+    cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in statuses]
+    cards.append(("Salesforce", "lists/salesforce-syncs", salesforce))
+    return JSONResponse(
+        [
+            {"title": title, "page": page, "light": concern.light, "text": concern.text}
+            for title, page, concern in cards
+        ],
+        headers=HEADERS,
+    )
+
+
+@app.get("/vendors/{name}")
+def show_vendor(name: str) -> HTMLResponse:
+    """Return the page of a vendor: its calendar, tables, schema changes and calls."""
+    vendor = next((vendor for vendor in VENDORS if vendor.name == name), None)
+    if vendor is None:
+        raise HTTPException(404, "There is no such vendor", headers=HEADERS)
+    now = datetime.now(UTC)
+    with audit.database().connect() as db:
+        [status] = read_vendor_status(db, [vendor], now)
+        history = read_vendor_history(db, name, business_dates.latest_closed(now), SESSIONS, now)
+    return _page("vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor)
+
+
+@app.get("/runs")
+def show_run(run_id: str) -> HTMLResponse:
+    """Return what a run of Airflow did with data, for the tab on the run's page."""
+    with audit.database().connect() as db:
+        record = read_run(db, run_id)
+    return _page("run.html", title="Data of this run", run_id=run_id, record=record)
+
+
+@app.get("/lists/{name}")
+def show_list(
+    name: str, request: Request, user: GetUserDep, offset: Annotated[int, Query(ge=0, lt=2**31)] = 0
+) -> Response:
+    """Return one page of a list; the other query parameters select rows by the list's filters."""
+    listing = _find_list(name)
+    if listing.is_personal:
+        raise HTTPException(403, "This list shows clients", headers=HEADERS)
+    return _show_list(listing, request, user, offset)
+
+
+@app.get("/clients/{name}", dependencies=[Depends(require_reviewer)])
+def show_personal_list(
+    name: str, request: Request, user: GetUserDep, offset: Annotated[int, Query(ge=0, lt=2**31)] = 0
+) -> Response:
+    """Return one page of a list that shows clients."""
+    return _show_list(_find_list(name), request, user, offset)
+
+
+def _show_list(listing: Listing, request: Request, user: Any, offset: int) -> Response:
+    selected = {name: request.query_params.get(name, "") for name in listing.filters}
+    is_file = request.query_params.get("format") == "csv"
+    with audit.database().connect() as db:
+        found = read_list(db, listing, selected, offset, 100_000 if is_file else ROWS)
+    if listing.is_personal:
+        audit.record(user.get_name(), "operations.opened", listing.name, selected=selected, rows=len(found.rows))
+    if is_file:
+        headers = HEADERS | {"Content-Disposition": f'attachment; filename="{listing.name}.csv"'}
+        return StreamingResponse(_write_csv(listing, found.rows), media_type="text/csv", headers=headers)
+    here, group = next((name, listings) for name, listings in GROUPS.items() if listing in listings)
+    return _page(
+        listing.template, here, "../", title=listing.title, group=group, listing=listing, page=found, selected=selected, offset=offset,
+        step=ROWS, most=MOST_ROWS, query=urlencode({name: value for name, value in selected.items() if value}),
+    )  # fmt: skip
+
+
+def _find_list(name: str) -> Listing:
+    if name not in BY_NAME:
+        raise HTTPException(404, "There is no such list", headers=HEADERS)
+    return BY_NAME[name]
+
+
+def _write_csv(listing: Listing, rows: Any) -> Iterator[str]:
+    yield _csv_line(column.title for column in listing.columns)
+    for row in rows:
+        yield _csv_line(_neutralize(row[column.name]) for column in listing.columns)
+
+
+def _csv_line(values: Any) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(values)
+    return line.getvalue()
+
+
+def _neutralize(value: Any) -> Any:
+    """Return a value for a spreadsheet: a text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+
+
+def _is_used(name: str) -> bool:
+    return connections.is_connected(name)
+
+
+def _page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:
+    """Return a page. `here` is its entry in the navigation; `root` leads from its address to the start page."""
+    return HTMLResponse(
+        render(template, groups=GROUPS, replayable=REPLAYABLE, here=here, root=root, **values), headers=HEADERS
+    )
+
+
+class Operations(AirflowPlugin):
+    """The plugin that Airflow loads."""
+
+    name = "operations"
+    # Airflow requires these names as class attributes.
+    fastapi_apps = [{"app": app, "url_prefix": "/operations", "name": "Operations"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Operations",
+            "href": "/operations/",
+            "destination": "nav",
+            "url_route": "operations",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Data",
+            "href": "/operations/runs?run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "data-of-run",
+        },
+    ]
+    react_apps = [  # noqa: RUF012
+        {
+            "name": "Operations today",
+            "bundle_url": "/operations/static/summary.js",
+            "destination": "dashboard",
+            "url_route": "operations-today",
+        },
+    ]

@@ -1,0 +1,94 @@
+"""Rows of the integration database, as runs record them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from tests.conftest import Database
+
+DAY = date(2026, 11, 25)
+NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)  # Friday, 10:00 in New York: the run of this morning is due
+LOADED = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def record_day(
+    database: Database,
+    day: date = DAY,
+    at: datetime = LOADED,
+    vendor: str = "orion",
+    run: str = "run-1",
+    rows: int = 100,
+    **options: object,
+) -> None:
+    """Record that a run pulled and loaded one table of positions."""
+    values = {"pulled": "current", "stages": ["stage", "load"], "table": "assets"} | options
+    for stage in values["stages"]:  # type: ignore[attr-defined]
+        database.do(
+            "insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,"
+            " recorded_at, fetched, staged, produced, inserted, notes) values (nextval('control.ledger_id'), :run, :vendor, :table, :entity, :day,"
+            " :stage, :run || :vendor || :day, :pulled, :at, :at, :fetched, :staged, :loaded, :loaded, :notes)",
+            run=run, vendor=vendor, day=day, stage=stage, pulled=values["pulled"], at=at, table=values["table"],
+            entity="position" if stage == "load" else "", notes='{"money": "1234.50"}' if stage == "stage" else "{}",
+            fetched=rows if stage == "stage" else 0, staged=rows if stage == "stage" else 0, loaded=rows if stage == "load" else 0,
+        )  # fmt: skip
+
+
+def record_check(
+    database: Database, day: date = DAY, run: str = "run-1", breaks: int = 0, explained: int = 0, **options: object
+) -> None:
+    """Record a comparison of account totals; it passes if dead letters explain all breaks or somebody accepted it."""
+    values: dict[str, object] = {
+        "vendor": "orion",
+        "accepted_by": None,
+        "note": "",
+        "actual": 100,
+        "at": LOADED,
+    } | options
+    database.do(
+        "insert into control.reconciliation (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained,"
+        " is_passed, accepted_by, note, checked_at)"
+        " values (:run, :vendor, :day, 'control total', 100, :actual, 0.01, :breaks, :explained, :passed, :accepted_by, :note, :at)",
+        run=run, day=day, breaks=breaks, explained=explained, passed=breaks <= explained or values["accepted_by"] is not None, **values,
+    )  # fmt: skip
+
+
+def record_dead_letter(
+    database: Database, key: str = "A1", day: date = DAY, reason: str = "price: not a number", **options: object
+) -> None:
+    """Record an open dead letter with 10 dollars."""
+    values: dict[str, object] = {
+        "vendor": "orion",
+        "table": "assets",
+        "stage": "stage",
+        "run": "run-1",
+        "money": 10,
+    } | options
+    database.do(
+        "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number,"
+        " money_usd, describes) values (:run, :vendor, :table, :day, :stage, :key, array[:reason], :vendor || :day, :key, 0, :money,"
+        " jsonb_build_array(jsonb_build_object('entity', 'position', 'key', cast(:key as text))))",
+        key=key, day=day, reason=reason, **values,
+    )  # fmt: skip
+
+
+def record_rejection(
+    database: Database, day: date = DAY, at: datetime = LOADED + timedelta(hours=1), vendor: str = "orion"
+) -> None:
+    """Record that a check rejected a day."""
+    database.do(
+        "insert into control.rejection (run_id, vendor, business_date, step, reason, recorded_at)"
+        " values ('run-2', :vendor, :day, 'load', '17 accounts are off', :at)",
+        vendor=vendor, day=day, at=at,
+    )  # fmt: skip
+
+
+def record_calls(
+    database: Database, calls: int, failed: int = 0, at: datetime = NOW - timedelta(minutes=5), vendor: str = "orion"
+) -> None:
+    """Record calls of the vendor's API: the n-th took n milliseconds."""
+    database.do(
+        "insert into control.api_call (called_at, vendor, table_name, path, status, latency_ms, bytes, correlation_id, run_id)"
+        " select :at, :vendor, 'assets', 'Portfolio/Assets', case when n <= :failed then 503 else 200 end, n, 10, 'c-' || n, 'run-1'"
+        " from generate_series(1, :calls) n",
+        at=at, vendor=vendor, calls=calls, failed=failed,
+    )  # fmt: skip

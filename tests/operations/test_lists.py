@@ -1,0 +1,70 @@
+"""Every list can be read by the role of the pages, page by page, filtered and sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import pytest
+import sqlalchemy as sa
+
+from include.operations.listing import Listing, read_list
+from include.operations.lists import DEAD_LETTER_ROWS, DEAD_LETTERS, GROUPS
+from include.warehouse import schema
+from tests.conftest import Database
+from tests.operations.records import DAY, record_dead_letter
+
+LISTS = [listing for group in GROUPS.values() for listing in group]
+
+
+@pytest.fixture(scope="module")
+def web(shared_database: Database) -> Iterator[sa.Connection]:
+    for number in range(5):
+        record_dead_letter(shared_database, f"A{number}", reason="price: not a number")
+    record_dead_letter(shared_database, "A9", date(2026, 11, 24), reason="<b>bold</b>")
+    record_dead_letter(shared_database, "T1", vendor="tamarac", table="holdings")
+    engine = schema.engine(shared_database.url("tributary_web"))
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.mark.parametrize("listing", LISTS, ids=lambda listing: listing.name)
+def test_a_list_can_be_read_by_the_role_of_the_pages(web: sa.Connection, listing: Listing) -> None:
+    page = read_list(web, listing, {}, 0, 50)
+    assert page.total >= len(page.rows)
+    assert set(page.choices) == set(listing.filters)
+    for row in page.rows:
+        assert set(row) == {column.name for column in listing.columns}
+
+
+@pytest.mark.parametrize("listing", LISTS, ids=lambda listing: listing.name)
+def test_filters_and_order_are_columns_of_the_list(listing: Listing) -> None:
+    columns = {column.name for column in listing.columns}
+    assert {name.removeprefix("-") for name in listing.order} | set(listing.filters) <= columns
+
+
+def test_dead_letters_are_grouped_by_table_day_and_reason(web: sa.Connection) -> None:
+    page = read_list(web, DEAD_LETTERS, {"vendor": "orion"}, 0, 50)
+    assert [(row["business_date"], row["reasons"], row["dead_letters"], row["money_usd"]) for row in page.rows] == [
+        (date(2026, 11, 24), "<b>bold</b>", 1, 10),
+        (DAY, "price: not a number", 5, 50),
+    ]
+
+
+def test_filters_select_rows_by_text(web: sa.Connection) -> None:
+    selected = {"vendor": "orion", "business_date": "2026-11-25", "status": "open", "unknown": "ignored"}
+    page = read_list(web, DEAD_LETTER_ROWS, selected, 0, 50)
+    assert {row["row_key"] for row in page.rows} == {f"A{number}" for number in range(5)}
+    assert page.total == 5
+
+
+def test_pages_continue_where_the_last_one_ended(web: sa.Connection) -> None:
+    pages = [read_list(web, DEAD_LETTER_ROWS, {}, offset, 3) for offset in (0, 3, 6)]
+    ids = [row["dead_letter_id"] for page in pages for row in page.rows]
+    assert len(ids) == 7
+    assert ids == sorted(ids, reverse=True)
+
+
+def test_a_filter_can_not_inject_sql(web: sa.Connection) -> None:
+    assert read_list(web, DEAD_LETTER_ROWS, {"vendor": "' or true --"}, 0, 50).total == 0

@@ -1,0 +1,52 @@
+"""How the Operations pages write values."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from plugins.tributary.operations.rendering import draw_sparkline, write_moment, write_money, write_number
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (0, "0"),
+        (1234567, "1,234,567"),
+        (Decimal("1200.50"), "1,200.5"),
+        (0.25, "0.25"),
+        (Decimal("-3.00000000"), "-3"),
+        (1000, "1,000"),
+    ],
+)
+def test_numbers_have_commas_and_no_zeros_at_the_end(value: object, text: str) -> None:
+    assert write_number(value) == text  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, ""), (Decimal("1234.5"), "$1,234.50"), (Decimal("-3"), "-$3.00"), (Decimal(0), "$0.00")]
+)
+def test_money_has_dollars_and_cents(value: Decimal | None, text: str) -> None:
+    assert write_money(value) == text
+
+
+def test_a_time_is_marked_for_the_viewers_zone_and_a_date_is_not() -> None:
+    assert (
+        write_moment(datetime(2026, 11, 25, 7, 5, tzinfo=UTC))
+        == '<time datetime="2026-11-25T07:05:00+00:00">2026-11-25 07:05 UTC</time>'
+    )
+    assert write_moment(date(2026, 11, 25)) == "2026-11-25"
+
+
+def test_a_missing_value_interrupts_the_line() -> None:
+    drawn = draw_sparkline([1, 2, None, 4], width=30, height=10)
+    assert drawn.count("<polyline") == 2
+    assert 'points="0.0,7.0 10.0,5.0"' in drawn
+    assert "1, 2, none, 4" in drawn
+
+
+def test_no_values_are_an_empty_line() -> None:
+    assert "<polyline" not in draw_sparkline([])
