@@ -157,6 +157,13 @@ def test_pushes_and_single_clients_are_not_the_days_pull(database: Database, web
     assert status.summarize(NOW).light == "red"
 
 
+def test_a_refresh_of_single_clients_does_not_replace_the_counts_of_the_day(good_day: Database, web: sa.Engine) -> None:
+    record_day(good_day, at=LOADED + timedelta(hours=1), run="run-2", pulled="selected", rows=3)
+    status = read(web)
+    assert status.day is not None
+    assert (status.day.rows, status.day.run_id) == (100, "run-1")
+
+
 def test_vendors_do_not_mix(good_day: Database, web: sa.Engine) -> None:
     record_dead_letter(good_day, vendor="tamarac", table="holdings")
     record_rejection(good_day, vendor="tamarac")

@@ -1,0 +1,28 @@
+"""Commands for a production installation: `python -m include.cli COMMAND`. Those that write are safe to run again.
+
+Each command reads environment variables, because secrets do not belong on a command line. Its help names them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from include.cli import audit, content, database, keys, privacy, recovery
+from include.errors import TributaryError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; print a TributaryError as one line and return exit code 1."""
+    parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for topic in (database, keys, audit, recovery, content, privacy):
+        topic.add_commands(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except TributaryError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0

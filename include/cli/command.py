@@ -1,0 +1,169 @@
+"""What every command needs: how it is declared, and how it reads its environment and its arguments."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from include.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from include.keys.keyring import Keyring
+    from include.staging.partitions import Staging
+
+Commands = Any
+"""The subparsers of `argparse`, whose class is private."""
+KEYS, MIGRATE, LOAD, READ = "TRIBUTARY_KEYS", "TRIBUTARY_MIGRATE_URL", "TRIBUTARY_LOAD_URL", "TRIBUTARY_READ_URL"
+STAGING = "TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)"
+
+
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], purpose: str, *variables: str
+) -> argparse.ArgumentParser:
+    """Declare a command.
+
+    Args:
+        commands: The subparsers of the program.
+        name: The command's name.
+        run: Runs it.
+        purpose: What it does, as a phrase.
+        variables: The environment variables that it reads, for its help.
+    """
+    note = f"Environment: {', '.join(variables)}" if variables else None
+    command: argparse.ArgumentParser = commands.add_parser(name, help=purpose, description=purpose, epilog=note)
+    command.set_defaults(run=run)
+    return command
+
+
+def read_setting(name: str) -> str:
+    """Return an environment variable.
+
+    Raises:
+        ConfigurationError: It is not set, or empty.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        raise ConfigurationError(f"The environment variable {name} is not set")
+    return value
+
+
+def read_database_url(name: str) -> str:
+    """Return the database URL in an environment variable.
+
+    Raises:
+        ConfigurationError: It is missing or invalid. This is checked here because the driver's error would quote an invalid URL with its
+            password.
+    """
+    url = read_setting(name)
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme == "postgresql" and bool(parts.hostname and parts.path.strip("/"))
+        _ = parts.port
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ConfigurationError(f"{name} is not a URL like postgresql://user:password@host:5432/database")
+    return url
+
+
+def open_database(name: str) -> Engine:
+    """Return an engine for the database URL in an environment variable. Raises the errors of `read_database_url`."""
+    from include.warehouse import schema
+
+    return schema.engine(read_database_url(name))
+
+
+def read_keyring(*purposes: str) -> Keyring:
+    """Return the keyring in `TRIBUTARY_KEYS`; `purposes` are those that must have a key, by default all.
+
+    Raises:
+        ConfigurationError: It is missing or invalid.
+    """
+    from include.keys.keyring import PURPOSES, Keyring
+
+    return Keyring.parse(read_setting(KEYS), purposes or PURPOSES)
+
+
+def open_staging(keyring: Keyring | None = None) -> Staging:
+    """Return the staging folder that the environment names, with the keys of a keyring, by default those in `TRIBUTARY_KEYS`."""
+    from include.staging.partitions import Staging
+
+    keyring = keyring or read_keyring("staging")
+    return Staging(
+        read_setting("TRIBUTARY_STAGING_ROOT"),
+        keyring.staging,
+        read_options("TRIBUTARY_STAGING_OPTIONS"),
+        keyring.redactor,
+    )
+
+
+def read_options(name: str) -> dict[str, Any]:
+    """Return the JSON object in an environment variable; empty if it is not set.
+
+    Raises:
+        ConfigurationError: It is no JSON object.
+    """
+    try:
+        options = json.loads(os.environ.get(name) or "{}")
+    except ValueError:
+        options = None
+    if not isinstance(options, dict):
+        raise ConfigurationError(f"The environment variable {name} is not a JSON object")
+    return options
+
+
+def read_file(path: str) -> str:
+    """Return the text of a file.
+
+    Raises:
+        ConfigurationError: It can't be read.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError("The file can't be read", path=path, cause=error.strerror) from None
+
+
+def read_time(text: str) -> datetime:
+    """Return a time with time zone.
+
+    Raises:
+        ConfigurationError: The text is none.
+    """
+    with suppress(ValueError):
+        time = datetime.fromisoformat(text)
+        if time.tzinfo:
+            return time
+    raise ConfigurationError("The time is not like 2026-12-01T16:30:00+00:00", time=text)
+
+
+def read_date(text: str | None) -> date | None:
+    """Return a date; None for an empty text or None.
+
+    Raises:
+        ConfigurationError: The text is no date.
+    """
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise ConfigurationError("The date is not like 2026-12-01", date=text) from None
+
+
+def read_id(text: str) -> int:
+    """Return an id.
+
+    Raises:
+        ConfigurationError: The text is no number.
+    """
+    if not text.isdecimal():
+        raise ConfigurationError("The id is not a number", id=text)
+    return int(text)
