@@ -25,7 +25,7 @@ KEYRING = Keyring.parse(write_keyring())
 def register_inbox_key(database: Database) -> None:
     """Register the inbox key of `KEYRING`, as the first task of a firm does. Without it, no delivery is accepted."""
     database.do(
-        "insert into control.key (purpose, key_id, fingerprint) values ('inbox', 'test', :fingerprint) on conflict do nothing",
+        "insert into control.key (purpose, key_id, fingerprint, place) values ('inbox', 'test', :fingerprint, 1) on conflict do nothing",
         fingerprint=KEYRING.receiving_key.fingerprint,
     )
 
