@@ -281,6 +281,12 @@ def test_rotation_that_dies_in_the_middle_changes_nothing(
     assert rotate()["control.dead_letter.row_key"] == 1
 
 
+def test_earlier_hashes_are_kept_only_for_salesforce(loader: Loader, database: Database, rotate: Any) -> None:
+    loader.load("account", [{"account_key": OLD_HASH}])
+    rotate()
+    assert database.value("select count(*) from control.first_hash") == 0
+
+
 def test_second_rotation_lifts_again(loader: Loader, owner: sa.Engine, database: Database, rotate: Any) -> None:
     loader.load("account", [{"account_key": OLD_HASH}])
     rotate()

@@ -83,7 +83,7 @@ insert into warehouse.source_key (entity, vendor, source_key) values ('plan', 'e
 DATA = {
     FIRST_RELEASE: A_DAY,
     "0017": """
-insert into control.key (purpose, key_id, fingerprint) values ('inbox', 'a', repeat('0', 32));
+insert into control.key (purpose, key_id, fingerprint, place) values ('inbox', 'a', repeat('0', 32), 1);
 insert into control.inbox (sender, body, content_hash, headers)
 values ('docusign', '\\x5452423200000000000000000000000000000000', 'sealed', '{}')
 """,

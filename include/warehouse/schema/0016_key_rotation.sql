@@ -26,6 +26,7 @@ create table control.first_hash (
 );
 comment on table control.first_hash is 'The hashes in keys of Salesforce records, as they were before rotations of the hash key';
 revoke insert, update, delete on control.first_hash from tributary_load;
+revoke select on control.first_hash from tributary_load, tributary_read;
 
 -- Replace each hash that is a part of a key. Only a lifted hash contains a tilde.
 create function control.replace_hashes(key text, is_first_wanted boolean) returns text
