@@ -152,6 +152,12 @@ KEPT = (
     _kept("control.audit_seal", "the chain of seals"),
     _kept("control.ledger", "every row refers to the load that wrote it; counts and sums, no clients"),
     _kept("control.absence", "which records the vendor no longer has: the period of these begins with it"),
+    _kept("control.backup", "one row per backup; no clients"),
+    _kept(
+        "control.first_hash",
+        "the keys of Salesforce records; without it, a rotation of the hash key would create them again",
+    ),
+    _kept("control.recovery_drill", "one row per drill; no clients"),
     _kept("control.api_key", "the audit trail refers to its keys"),
     _kept("control.crm_held", _STATE),
     _kept("control.crm_mark", _STATE),

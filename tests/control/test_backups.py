@@ -21,7 +21,8 @@ def back_up(database: Database, at: datetime) -> None:
 
 def install(database: Database, at: datetime) -> None:
     database.do(
-        "insert into control.key (purpose, key_id, fingerprint, place, added_at) values ('hash', 'k', 'f', 1, :at)", at=at
+        "insert into control.key (purpose, key_id, fingerprint, place, added_at) values ('hash', 'k', 'f', 1, :at)",
+        at=at,
     )
 
 

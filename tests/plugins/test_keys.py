@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.conftest import Database
 from tests.dags.airflow_home import ROOT, environment, run, said
-from tests.firm_keys import write_keyring
+from tests.firm_keys import KEYRING, write_keyring
 
 pytestmark = pytest.mark.airflow
 
@@ -41,6 +41,14 @@ def open_site(database: Database, folder: Path, password: str | None, **settings
 
 def write_connection(password: str) -> str:
     return json.dumps({"conn_type": "generic", "password": password})
+
+
+@pytest.mark.parametrize("password", [KEYRING.receiving_key.text, write_keyring()], ids=["receiving key", "keyring"])
+def test_the_triggerer_needs_only_the_receiving_key(tmp_path: Path, password: str) -> None:
+    known = {"tributary_keys": f'{{"conn_type": "generic", "password": "{password}"}}'}
+    environ = environment(tmp_path / "airflow", known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    code = "from tributary import connections; print('KEY', connections.receiving_key().text)"
+    assert said(run(environ, code), "KEY") == KEYRING.receiving_key.text
 
 
 def test_a_task_opens_its_site_only_with_the_keys_of_its_database(database: Database, tmp_path: Path) -> None:
