@@ -1,7 +1,7 @@
 """Dispose of expired files of the staging folder: partitions, incomplete pulls and signed documents.
 
-A partition's manifest is deleted first. It has the keys of the parts, so from then on nobody can read them; a killed disposal leaves an
-incomplete pull, which the next one deletes.
+A partition's manifest is deleted first. It has the keys of the parts, so they are unreadable from then on. A killed disposal leaves an
+incomplete pull, which the next disposal deletes.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from include.retention.periods import read_periods
 from include.staging.files import Folder
 from include.staging.partitions import Partition, Staging
 from tests.conftest import Firm
+from tests.firm_keys import KEYRING
 
 FAR = datetime(2099, 1, 1, tzinfo=UTC)
 HASH = "ab" + "0" * 62
@@ -193,3 +194,16 @@ def test_what_a_firm_keeps_for_ever_is_not_disposed_of(firm: Firm) -> None:
     periods = read_periods({"staging: partitions": "for ever"})
     assert "staging: partitions" not in dispose_expired(places, "r1", periods, is_dry=False)
     assert len(list_paths(firm.site.staging)) == 1
+
+
+def test_an_object_store_without_folders_is_disposed_of_likewise() -> None:
+    store = Staging("memory://retention-test", KEYRING.staging)
+    for pull_id in ("20200101T000000-aa", "20990101T000000-bb"):
+        store.folder(f"orion/clients/2020-01-01/{pull_id}").write("dead.jsonl", b"")
+        store.folder(f"orion/clients/2020-01-01/{pull_id}/canonical/person").write("manifest.json", b"{}")
+    assert staging.expire_incomplete(store, datetime(2021, 1, 1, tzinfo=UTC), is_dry=False).count == 1
+    assert list_paths(store) == {"orion/clients/2020-01-01/20990101T000000-bb"}
+    content_hash = documents.write(store, b"%PDF-a")
+    assert [path for path, _ in store.list_files("documents")] == [f"{content_hash[:2]}/{content_hash}.pdf"]
+    assert store.list_folders("nowhere") == []
+    assert list(store.list_files("nowhere")) == []

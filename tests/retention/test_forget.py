@@ -1,4 +1,4 @@
-"""A person is forgotten: nothing of them is left in any table, file or page, except what a duty keeps; nobody else loses anything."""
+"""A person is forgotten: nothing of them is left in any table, file or page, except what a duty keeps; no other person loses data."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def forget_canary(store: Store, database: Database, *, is_dry: bool = False) -> 
     return forget.forget(store, f"nitrogen:{find_key(database)}", "Pat", is_dry=is_dry)
 
 
-def test_nothing_of_a_forgotten_prospect_is_left_and_nobody_else_loses_anything(firm: Firm, store: Store) -> None:
+def test_nothing_of_a_forgotten_prospect_is_left_and_no_other_person_loses_data(firm: Firm, store: Store) -> None:
     places = find_canaries(firm)
     assert {"warehouse.person", "control.inbox", "control.crm_state", "control.crm_sent", "warehouse.crm_change", "control.finding"} < places  # fmt: skip
     assert any(place.endswith(".parquet") for place in places)

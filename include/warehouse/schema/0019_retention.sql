@@ -32,7 +32,7 @@ insert into control.retention (dataset, aged_by, spared, minimum) values
      '30 days'),
     ('control.crm_job', 't.changed_at',
      't.state in (''open'', ''uploaded'') or exists (select from control.crm_sent s where s.job_id = t.job_id)', '30 days'),
-    -- A rejection counts until the difference changes, so the newest answer to each question stays.
+    -- A rejection counts until the difference changes, so the newest decision on each question stays.
     ('control.crm_question', 't.requested_at',
      'not exists (select from control.crm_question n where (n.entity, n.question) = (t.entity, t.question) and n.question_id > t.question_id)',
      '6 years'),
@@ -189,7 +189,7 @@ begin
 end $$;
 revoke all on function control.dispose(text, text, interval, int) from public;
 
--- Record the files that a run disposed of. The database does not see them, so the entry is the task's word.
+-- Record the files that a run disposed of. The database does not see the files, so the entry has what the task reports.
 create function control.record_disposed_files(of_run text, of_dataset text, of_details jsonb) returns void
 language sql security definer set search_path = pg_catalog, pg_temp
 begin atomic
