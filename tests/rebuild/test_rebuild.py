@@ -36,6 +36,8 @@ from tests.conftest import Database, Firm, new_database
 from tests.firm_keys import KEYRING, write_keyring
 from tests.running_sandbox import LAST, NOW, run_sandbox
 
+pytestmark = pytest.mark.timeout(900)  # the first test also waits for the days of the original
+
 ROOT = Path(__file__).parents[2]
 THURSDAY, FRIDAY, MONDAY = (LAST + timedelta(days=days) for days in (-1, 0, 3))
 OTHERS = ("tamarac", "emoney", "nitrogen")
