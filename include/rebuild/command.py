@@ -78,7 +78,7 @@ def _repeat(site: Site, steps: Sequence[Step], *, is_exact: bool) -> Generator[s
 def _compare(original: sa.Engine, engine: sa.Engine) -> list[str]:
     """Return the differences between the marts and tables of both databases, as known now. A dump of small tables has none to compare."""
     expected, actual = check.read_fingerprint(original), check.read_fingerprint(engine)
-    if not any(table["rows"] for table in expected["tables"].values()):
+    if not any(sums["rows"] for table, sums in expected["tables"].items() if f"warehouse.{table}" not in CARRIED):
         return []
     return [line for part in ("marts", "tables") for line in check.list_differences(part, expected[part], actual[part])]
 

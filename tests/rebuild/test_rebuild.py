@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,11 +31,14 @@ from include.recovery import check
 from include.staging.partitions import Manifest, Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
-from local.postgres import Postgres
+from local.postgres import Postgres, _find_binaries
 from tests.conftest import Database, Firm, new_database
 from tests.firm_keys import KEYRING, write_keyring
 from tests.running_sandbox import LAST, NOW, run_sandbox
 
+pytestmark = pytest.mark.timeout(900)  # the first test also waits for the days of the original
+
+ROOT = Path(__file__).parents[2]
 THURSDAY, FRIDAY, MONDAY = (LAST + timedelta(days=days) for days in (-1, 0, 3))
 OTHERS = ("tamarac", "emoney", "nitrogen")
 
@@ -167,6 +173,29 @@ def test_a_dry_run_lists_the_loads_and_changes_nothing(by_ledger: Database, caps
     assert loads[0].startswith(f"orion {THURSDAY} run-1: representatives ")
     assert [line for line in loads if line.endswith("rows, accepted by operator")]
     assert by_ledger.value("select count(*) from warehouse.source_key") == 0
+
+
+@pytest.mark.long
+def test_a_copy_of_the_small_tables_is_enough(
+    original: Original,
+    rebuilt: Database,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / "docs" / "how-to" / "rebuilding_the_warehouse.md").read_text()
+    [command] = re.findall(r"^pg_dump .*?psql \"\$COPY\"$", page, re.MULTILINE | re.DOTALL)
+    with new_database(postgres) as copy:
+        environment = {"PATH": f"{_find_binaries()}:{os.defpath}", "ORIGINAL": original.database.admin_url}
+        done = subprocess.run(
+            ["sh", "-c", command], env=environment | {"COPY": copy.admin_url}, capture_output=True, text=True
+        )
+        assert done.returncode == 0
+        assert "ERROR" not in done.stderr, done.stderr
+        monkeypatch.setenv("TRIBUTARY_ORIGINAL_URL", copy.url("tributary_migrate"))
+        assert cli.main(["rebuild"]) == 0, capsys.readouterr()
+    assert read_fingerprint(rebuilt)["tables"] == read_fingerprint(original.database)["tables"]
+    assert read_fingerprint(rebuilt)["marts"] == read_fingerprint(original.database)["marts"]
 
 
 @pytest.mark.long
