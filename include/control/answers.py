@@ -31,6 +31,7 @@ _TAKE_ETAGS = sa.text("""
 update control.known_answer set requested_at = clock_timestamp()
 where vendor = :vendor and table_name = :table_name and contract = :contract and request_key = any(:wanted)
   and requested_at < clock_timestamp() - make_interval(secs => :rest_s)
+  and convert_from(substr(rows, 6, get_byte(rows, 4)), 'UTF8') = any(:key_ids)  -- the key that the rows are sealed under: see Sealer
 returning request_key, etag
 """)
 _READ_KNOWN = sa.text("""
@@ -104,9 +105,10 @@ class Answers:
     def take_etags(self, keys: Collection[str]) -> dict[str, str]:
         """Return the ETags of responses that earlier runs stored, by request key.
 
-        Leaves out a response that was requested in the last `REST_S` seconds. Each response in the result counts as requested now.
+        Leaves out a response that was requested in the last `REST_S` seconds, and one whose key was removed from the keyring. Each response in the result counts as requested now.
         """
-        values = self._values | {"contract": self.contract, "wanted": list(keys), "rest_s": REST_S}
+        values: dict[str, object] = {"contract": self.contract, "wanted": list(keys), "rest_s": REST_S}
+        values |= self._values | {"key_ids": list(self.sealer.key_ids)}
         with self.engine.begin() as connection:
             return {row.request_key: row.etag for row in connection.execute(_TAKE_ETAGS, values)}
 

@@ -52,6 +52,11 @@ class Sealer:
         """Id of the key that encrypts."""
         return self._current
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Ids of the keys that open sealed content."""
+        return tuple(self._ciphers)
+
     def seal(self, plain: str, place: str) -> str:
         """Encrypt a secret under the current key.
 

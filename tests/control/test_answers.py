@@ -12,8 +12,13 @@ import sqlalchemy as sa
 from include.control import answers as module
 from include.control.answers import Answers
 from include.errors import FatalError
+from include.keys.sealer import Sealer
 from tests.conftest import Database
 from tests.firm_keys import KEYRING
+
+OLD = {key.key_id: key.secret for key in KEYRING.keys if key.purpose == "staging"}
+NEW = {"next": b"n" * 32}
+KEYS_AFTER_ROTATION = {"with the old key": OLD | NEW, "without": NEW}
 
 
 @pytest.fixture
@@ -103,3 +108,14 @@ def test_cached_response_under_another_etag_is_refused(answers: Answers, databas
     database.do("update control.known_answer set etag = 'new'")
     with pytest.raises(FatalError, match="altered or moved"):
         replace(answers, run_id="a later run").keep_known("a", "new")
+
+
+def test_response_whose_key_was_removed_is_requested_again(answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REST_S", -1.0)
+    answers.keep("a", b"[1]", etag="one")
+    later = {name: replace(answers, sealer=Sealer(keys)) for name, keys in KEYS_AFTER_ROTATION.items()}
+    later["with the old key"].keep("b", b"[2]", etag="two")
+
+    assert later["with the old key"].take_etags(["a", "b"]) == {"a": "one", "b": "two"}
+    assert later["without"].take_etags(["a", "b"]) == {"b": "two"}
+    assert later["without"].keep_known("b", "two")
