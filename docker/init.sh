@@ -14,6 +14,6 @@ done
 
 # With an identity provider, there are no local users.
 if [ -z "${TRIBUTARY_OIDC_ISSUER:-}" ]; then
-	airflow users create --username admin --role Admin --firstname First --lastname User --email admin@localhost \
+	airflow users create --username "$AIRFLOW_ADMIN_USER" --role Admin --firstname First --lastname User --email "$AIRFLOW_ADMIN_USER@localhost" \
 		--password "$AIRFLOW_ADMIN_PASSWORD"
 fi

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -45,6 +45,29 @@ def require_https(url: str, what: str, **facts: object) -> None:
         raise ConfigurationError(
             f"{what} must begin with https:// (http:// is for this machine only); nothing was sent there",
             scheme=scheme or None, host=host or None, **facts,
+        )  # fmt: skip
+
+
+def require_known_host(url: str, own: str, domains: Sequence[str], what: str, **facts: object) -> None:
+    """Check a URL of a response, to which a token will be sent: it must be https and of a known host.
+
+    Args:
+        url: The URL. An error names only its scheme and host.
+        own: URL of the connection. Its host is known; if it is the loopback interface, so is the rest of the loopback interface.
+        domains: Domains of the vendor; every host in them is known.
+        what: Name of the URL; the error's message begins with it.
+        **facts: Further values for the error, by name.
+
+    Raises:
+        ConfigurationError: The URL is not https, or of an unknown host.
+    """
+    require_https(url, what, **facts)
+    host, ours = _split(url)[1], _split(own)[1]
+    is_known = host == ours or (is_loopback(host) and is_loopback(ours))
+    if not is_known and not any(f".{host}".endswith(f".{domain}") for domain in domains):
+        raise ConfigurationError(
+            f"{what} is of a host that is neither the connection's nor the vendor's; nothing was sent there",
+            host=host, known=",".join((ours, *domains)), **facts,
         )  # fmt: skip
 
 

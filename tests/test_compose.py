@@ -330,6 +330,12 @@ def test_no_secret_has_a_default() -> None:
     assert all(settings(name)["AIRFLOW_CONN_SALESFORCE"] == "" for name in TASKS)
 
 
+def test_no_user_has_a_default_name() -> None:
+    assert SERVICES["init"]["environment"]["AIRFLOW_ADMIN_USER"] == "${AIRFLOW_ADMIN_USER:?set it in .env}"
+    text = (ROOT / "docker" / "init.sh").read_text()
+    assert re.findall(r"--username (\S+)", text) == ['"$AIRFLOW_ADMIN_USER"']
+
+
 def test_only_containers_that_hold_its_key_reach_the_object_store() -> None:
     connected = {name for name, service in SERVICES.items() if "objects" in service.get("networks", [])}
     assert connected == {"object-store"} | {

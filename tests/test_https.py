@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from include.connection import Connection
+from include.connection import Connection, require_known_host
 from include.contract import Vendor
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
@@ -125,3 +127,47 @@ def test_documents_over_http_are_not_linked_in_salesforce() -> None:
     assert Settings("firm", documents_url="http://127.0.0.1:8080/documents").documents_url
     with pytest.raises(ConfigurationError, match="documents_url"):
         Settings("firm", documents_url=f"{PLAIN}/documents")
+
+
+SECURE = "https://vendor.example"
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_url_of_calls_of_another_host_is_refused(sandbox: Sandbox, engine: sa.Engine, name: str) -> None:
+    answer = json.loads(json.dumps(ANSWERS[name]).replace(PLAIN, SECURE))
+    with listen(lambda call: Reply(answer)) as login:
+        known = connect(sandbox, named(name), token_url=f"{login.url}/oauth/token", account_id="a1")
+        with pytest.raises(ConfigurationError, match=r"login response is of a host.*host=vendor.example"):
+            request(engine, named(name), replace(known, url=login.url, name=name))
+
+
+def test_instance_url_of_another_host_is_refused(engine: sa.Engine) -> None:
+    with (
+        listen(lambda call: Reply({"access_token": "t0ken", "instance_url": SECURE})) as login,
+        pytest.raises(ConfigurationError, match=r"instance_url.*host=vendor.example"),
+    ):
+        log_in_to_salesforce(engine, login.url)
+
+
+@pytest.mark.parametrize(
+    ("url", "own", "is_known"),
+    [
+        ("https://na4.docusign.net/restapi", "https://www.docusign.net", True),
+        ("https://docusign.net", "https://www.firm.example", True),
+        ("https://gateway.firm.example/x", "https://gateway.firm.example", True),
+        ("http://127.0.0.1:8001", "http://127.0.0.1:8000", True),
+        ("https://127.0.0.1", "https://www.docusign.net", False),
+        ("https://localhost", "https://www.docusign.net", False),
+        ("https://10.0.0.1", "https://www.docusign.net", False),
+        ("https://169.254.169.254/latest", "https://www.docusign.net", False),
+        ("https://evil-docusign.net", "https://www.docusign.net", False),
+        ("https://docusign.net.evil.example", "https://www.docusign.net", False),
+        ("https://docusign.net@evil.example", "https://www.docusign.net", False),
+        ("https://evil.example/docusign.net", "https://www.docusign.net", False),
+        ("https://evil.example\\.docusign.net", "https://www.docusign.net", False),
+    ],
+)
+def test_a_token_goes_to_known_hosts_only(url: str, own: str, is_known: bool) -> None:
+    expected = contextlib.nullcontext() if is_known else pytest.raises(ConfigurationError)
+    with expected:
+        require_known_host(url, own, ("docusign.net",), "The URL")

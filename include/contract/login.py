@@ -57,6 +57,7 @@ class Impersonation:
         account_id: Field of an account with its id.
         is_default: Field of an account that is true for the default account.
         url: Base URL of calls; a name in braces is replaced by that field of the account.
+        domains: Domains of the vendor; the base URL must be in one of them.
     """
 
     scope: str
@@ -65,6 +66,7 @@ class Impersonation:
     account_id: str
     is_default: str
     url: str
+    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,13 @@ class AccessPoint:
         path: Path of the request for the host, below the connection's URL.
         host: Field of the response with the host's URL.
         api: Path of the API below the host's URL.
+        domains: Domains of the vendor; the host must be in one of them.
     """
 
     path: str
     host: str
     api: str
+    domains: tuple[str, ...]
 
 
 Login = Basic | SessionToken | SignedAssertion | RotatingRefresh | Impersonation | AccessPoint

@@ -18,7 +18,7 @@ import orjson
 import requests
 import tenacity
 
-from include.connection import Connection, require_https
+from include.connection import Connection, require_https, require_known_host
 from include.contract.limits import DEFAULT
 from include.control.calls import Call, CallLog
 from include.errors import (
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 VENDOR = "salesforce"
+DOMAINS = ("salesforce.com", "salesforce.mil", "sfcrmproducts.cn")
+"""Domains of orgs: the token is sent to no other host."""
 CLIENT = "Tributary"
 """Our client name, sent with every call. A change event of Salesforce reports it at the end of `changeOrigin` if we made the change."""
 DATA = "/services/data/v66.0"
@@ -287,7 +289,8 @@ class SalesforceSession:
             reason = body.get("error_description") or body.get("error") if isinstance(body, dict) else None
             raise AuthenticationError(f"Salesforce rejected the login: {reason}", url=url, status=answer.status_code)
         instance_url = str(body["instance_url"]).rstrip("/")
-        require_https(instance_url, "The instance_url in Salesforce's login response", connection=VENDOR)
+        what = "The instance_url in Salesforce's login response"
+        require_known_host(instance_url, self._connection.url, DOMAINS, what, connection=VENDOR)
         self._http.headers["Authorization"] = f"Bearer {body['access_token']}"
         self._instance_url = instance_url
         self._org_id = str(body.get("id", "")).rstrip("/").rpartition("/")[0].rpartition("/")[2]

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from include.connection import Connection, require_https
+from include.connection import Connection, require_https, require_known_host
 from include.contract.login import (
     AccessPoint,
     Basic,
@@ -71,8 +71,8 @@ def log_in(login: Login, at: LoginContext) -> Token:
 
     Raises:
         ConfigurationError: The connection lacks a credential or a grant, or its private key can't be read. Or the user does not have
-            the configured account, a URL of the connection or of the login response is not https, or the token endpoint returned an
-            unexpected status.
+            the configured account, a URL of the connection or of the login response is not https, the latter is of an unknown host, or
+            the token endpoint returned an unexpected status.
         AuthenticationError: The vendor refused user, password, client id or client secret.
         RateLimited: Too many logins. The error contains the seconds to wait if the response states them.
         VendorUnavailable: There was no response, or it has no token.
@@ -80,7 +80,9 @@ def log_in(login: Login, at: LoginContext) -> Token:
     """
     token = _request_token(login, at)
     if token.url:
-        require_https(token.url, "The URL of calls in the login response", connection=at.connection.name)
+        domains = login.domains if isinstance(login, (Impersonation, AccessPoint)) else ()
+        what = "The URL of calls in the login response"
+        require_known_host(token.url, at.connection.url, domains, what, connection=at.connection.name)
     return token
 
 

@@ -42,8 +42,8 @@ from tests.running_sandbox import Sandbox, run_sandbox
 OPENED = {
     "access_token": "t0ken", "refresh_token": "n3xt", "expires_in": 3600,
     # The response to the second call of some logins.
-    "accounts": [{"account_id": "a1", "is_default": True, "base_uri": "https://eu.example.com"}],
-    "apiAccessPoint": "https://api.na4.example.com/",
+    "accounts": [{"account_id": "a1", "is_default": True, "base_uri": "https://eu.docusign.net"}],
+    "apiAccessPoint": "https://api.na4.adobesign.com/",
 }  # fmt: skip
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PEM = KEY.private_bytes(
@@ -167,7 +167,7 @@ def test_vendor_s_sandbox_opens_to_its_own_way(sandbox: Sandbox, engine: sa.Engi
 
 
 def account(account_id: str, host: str, *, is_default: object = False) -> dict[str, object]:
-    return {"account_id": account_id, "is_default": is_default, "base_uri": f"https://{host}.example.com"}
+    return {"account_id": account_id, "is_default": is_default, "base_uri": f"https://{host}.docusign.net"}
 
 
 def serve_accounts(serve: Serve, *accounts: object) -> Listener:
@@ -194,7 +194,7 @@ def test_assertion_in_a_user_s_name_is_addressed_to_the_host_alone(
         "Bearer t0ken",
     )
     assert token.headers == {"Authorization": "Bearer t0ken"}
-    assert token.url == "https://eu.example.com/restapi/v2.1/accounts/a1"
+    assert token.url == "https://eu.docusign.net/restapi/v2.1/accounts/a1"
 
 
 @pytest.mark.parametrize("is_default", [True, "true", "True"])
@@ -203,13 +203,13 @@ def test_default_account_is_taken_where_none_is_named(
 ) -> None:
     listener = serve_accounts(serve, account("a1", "na"), account("a2", "eu", is_default=is_default))
     token = log_in(WAYS["impersonation"], new_context(listener.url, way="impersonation"))
-    assert token.url == "https://eu.example.com/restapi/v2.1/accounts/a2"
+    assert token.url == "https://eu.docusign.net/restapi/v2.1/accounts/a2"
 
 
 def test_account_that_is_named_goes_before_the_default(serve: Serve, new_context: Callable[..., LoginContext]) -> None:
     listener = serve_accounts(serve, account("a1", "na"), account("a2", "eu", is_default=True))
     token = log_in(WAYS["impersonation"], new_context(listener.url, way="impersonation", account_id="a1"))
-    assert token.url == "https://na.example.com/restapi/v2.1/accounts/a1"
+    assert token.url == "https://na.docusign.net/restapi/v2.1/accounts/a1"
 
 
 @pytest.mark.parametrize(
@@ -252,19 +252,19 @@ def test_refresh_token_that_stays_opens_every_time(serve: Serve, new_context: Ca
     assert {token.headers["Authorization"] for token in tokens} == {"Bearer t0ken"}
 
 
-@pytest.mark.parametrize("point", ["https://api.na4.example.com", "https://api.na4.example.com/"])
+@pytest.mark.parametrize("point", ["https://api.na4.adobesign.com", "https://api.na4.adobesign.com/"])
 def test_base_path_works_with_and_without_a_slash(
     serve: Serve, new_context: Callable[..., LoginContext], point: str
 ) -> None:
     listener = serve(lambda call: Reply(OPENED | {"apiAccessPoint": point}))
     token = log_in(WAYS["access_point"], new_context(listener.url, way="access_point"))
-    assert token.url == "https://api.na4.example.com/api/rest/v6"
+    assert token.url == "https://api.na4.adobesign.com/api/rest/v6"
 
 
 def test_integration_key_is_a_token_itself_and_never_grows_old(
     serve: Serve, new_context: Callable[..., LoginContext]
 ) -> None:
-    listener = serve(lambda call: Reply({"apiAccessPoint": "https://api.na4.example.com/"}))
+    listener = serve(lambda call: Reply({"apiAccessPoint": "https://api.na4.adobesign.com/"}))
     token = log_in(WAYS["access_point"], new_context(listener.url, lacking="token_url", integration_key="l0ng"))
     [call] = listener.calls
     assert (call.method, call.path, call.headers["Authorization"]) == ("GET", "/baseUris", "Bearer l0ng")

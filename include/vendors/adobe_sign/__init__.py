@@ -21,7 +21,7 @@ ADOBE_SIGN = Vendor(
     title="Adobe Acrobat Sign",
     notes=__doc__,
     # A moved account responds only at its access point.
-    login=AccessPoint("baseUris", host="apiAccessPoint", api="api/rest/v6"),
+    login=AccessPoint("baseUris", host="apiAccessPoint", api="api/rest/v6", domains=("adobesign.com", "echosign.com")),
     tables=(LIBRARY, USERS, AGREEMENTS, DETAILS, EVENTS, MEMBERS, PARTICIPANTS, DELIVERIES),
     maps=(*agreements.MAPS, *members.MAPS),
     cron="10 */4 * * *",

@@ -38,6 +38,7 @@ DOCUSIGN = Vendor(
         account_id="account_id",
         is_default="is_default",
         url="{base_uri}/restapi/v2.1/accounts/{account_id}",
+        domains=("docusign.net", "docusign.com"),
     ),
     tables=(TEMPLATES, ENVELOPES, RECIPIENTS, DELIVERIES),
     maps=(*envelopes.MAPS, *recipients.MAPS, *deliveries.MAPS),
