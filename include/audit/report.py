@@ -23,7 +23,7 @@ def format_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([_disarm(_show(row.get(column))) for column in columns] for row in rows)
+    writer.writerows([_write_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue().rstrip("\n")
 
 
@@ -37,5 +37,7 @@ def _show(value: Any) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def _disarm(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+def _write_cell(value: Any) -> str:
+    text = _show(value)
+    is_formula = isinstance(value, (str, list)) and text.startswith(("=", "+", "-", "@"))
+    return f"'{text}" if is_formula else text

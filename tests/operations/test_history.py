@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
@@ -10,7 +9,6 @@ import sqlalchemy as sa
 
 from include.operations.run import read_run
 from include.operations.vendor_history import read_vendor_history
-from include.warehouse import schema
 from tests.conftest import Database
 from tests.operations.records import (
     DAY,
@@ -27,7 +25,7 @@ FIRST = date(2026, 11, 20)
 
 
 @pytest.fixture(scope="module")
-def web(shared_database: Database) -> Iterator[sa.Connection]:
+def web(shared_database: Database, shared_web: sa.Connection) -> sa.Connection:
     db = shared_database
     record_day(db, FIRST, run="run-0", rows=50)
     record_day(db, FIRST, LOADED + timedelta(minutes=1), run="run-0b", rows=60)  # pulled again
@@ -38,10 +36,7 @@ def web(shared_database: Database) -> Iterator[sa.Connection]:
     record_dead_letter(db)
     record_day(db, vendor="tamarac", run="run-t", table="holdings")
     record_calls(db, 4, 1)
-    engine = schema.engine(db.url("tributary_web"))
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    return shared_web
 
 
 def test_the_calendar_shows_each_trading_day_since_the_first_with_data(web: sa.Connection) -> None:

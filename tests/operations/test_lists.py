@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 
 import pytest
@@ -10,7 +9,6 @@ import sqlalchemy as sa
 
 from include.operations.listing import Listing, read_list
 from include.operations.lists import DEAD_LETTER_ROWS, DEAD_LETTERS, GROUPS
-from include.warehouse import schema
 from tests.conftest import Database
 from tests.operations.records import DAY, record_dead_letter
 
@@ -18,15 +16,12 @@ LISTS = [listing for group in GROUPS.values() for listing in group]
 
 
 @pytest.fixture(scope="module")
-def web(shared_database: Database) -> Iterator[sa.Connection]:
+def web(shared_database: Database, shared_web: sa.Connection) -> sa.Connection:
     for number in range(5):
         record_dead_letter(shared_database, f"A{number}", reason="price: not a number")
     record_dead_letter(shared_database, "A9", date(2026, 11, 24), reason="<b>bold</b>")
     record_dead_letter(shared_database, "T1", vendor="tamarac", table="holdings")
-    engine = schema.engine(shared_database.url("tributary_web"))
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    return shared_web
 
 
 @pytest.mark.parametrize("listing", LISTS, ids=lambda listing: listing.name)

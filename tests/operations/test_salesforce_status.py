@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
-from include.warehouse import schema
 from tests.conftest import Database
 from tests.operations.records import NOW, record_dead_letter
-
-
-@pytest.fixture
-def web(database: Database) -> Iterator[sa.Engine]:
-    opened = schema.engine(database.url("tributary_web"))
-    yield opened
-    opened.dispose()
 
 
 def read(web: sa.Engine) -> SalesforceStatus:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -10,7 +9,6 @@ import sqlalchemy as sa
 
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS, named
-from include.warehouse import schema
 from tests.conftest import Database
 from tests.operations.records import (
     LOADED,
@@ -23,14 +21,6 @@ from tests.operations.records import (
 )
 
 BEFORE = date(2026, 11, 24)
-
-
-@pytest.fixture
-def web(database: Database) -> Iterator[sa.Engine]:
-    """The database as the role of the pages."""
-    opened = schema.engine(database.url("tributary_web"))
-    yield opened
-    opened.dispose()
 
 
 def read(web: sa.Engine, now: datetime = NOW) -> VendorStatus:

@@ -7,9 +7,6 @@ the audit trail records who opened which.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -18,10 +15,11 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from include import business_dates
+from include.audit.report import format_csv
 from include.errors import TargetUnavailable
 from include.operations.listing import MOST_ROWS, Listing, read_list
 from include.operations.lists import GROUPS
@@ -152,7 +150,8 @@ def _show_list(listing: Listing, request: Request, user: Any, offset: int) -> Re
         audit.record(user.get_name(), "operations.opened", listing.name, selected=selected, rows=len(found.rows))
     if is_file:
         headers = HEADERS | {"Content-Disposition": f'attachment; filename="{listing.name}.csv"'}
-        return StreamingResponse(_write_csv(listing, found.rows), media_type="text/csv", headers=headers)
+        content = format_csv(found.rows, [column.name for column in listing.columns])
+        return Response(content, media_type="text/csv", headers=headers)
     here, group = next((name, listings) for name, listings in GROUPS.items() if listing in listings)
     return _page(
         listing.template, here, "../", title=listing.title, group=group, listing=listing, page=found, selected=selected, offset=offset,
@@ -164,23 +163,6 @@ def _find_list(name: str) -> Listing:
     if name not in BY_NAME:
         raise HTTPException(404, "There is no such list", headers=HEADERS)
     return BY_NAME[name]
-
-
-def _write_csv(listing: Listing, rows: Any) -> Iterator[str]:
-    yield _csv_line(column.title for column in listing.columns)
-    for row in rows:
-        yield _csv_line(_neutralize(row[column.name]) for column in listing.columns)
-
-
-def _csv_line(values: Any) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(values)
-    return line.getvalue()
-
-
-def _neutralize(value: Any) -> Any:
-    """Return a value for a spreadsheet: a text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
 
 
 def _is_used(name: str) -> bool:

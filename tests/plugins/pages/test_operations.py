@@ -102,6 +102,7 @@ def test_formulas_are_neutralized_in_files(served: Served) -> None:
     assert response.headers["content-type"].startswith("text/csv")
     assert "'=1+1" in response.text
     assert ",=HYPERLINK" not in response.text
+    assert response.text.startswith("dead_letter_id,vendor,")
 
 
 def test_only_our_own_script_runs_and_only_airflow_frames_the_pages(served: Served) -> None:
