@@ -22,11 +22,11 @@ from include import business_dates
 from include.audit.report import format_csv
 from include.errors import TargetUnavailable
 from include.operations.listing import MOST_ROWS, Listing, read_list
-from include.operations.lists import GROUPS
+from include.operations.lists import GROUPS, SYNCS
 from include.operations.run import read_run
-from include.operations.salesforce_status import read_salesforce_status
+from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
 from include.operations.vendor_history import read_vendor_history
-from include.operations.vendor_status import read_vendor_status
+from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS
 from tributary import audit, connections
 from tributary.operations.rendering import FOLDER, render
@@ -69,29 +69,22 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
 def show_today() -> HTMLResponse:
     """Return the page of today: a card per vendor, and one for Salesforce."""
     now = datetime.now(UTC)
-    with audit.database().connect() as db:
-        vendors = [status for status in read_vendor_status(db, VENDORS, now) if _is_used(status.vendor.name)]
-        salesforce = read_salesforce_status(db, now)
+    vendors, salesforce = _read_status(now)
+    is_paused = connections.is_crm_paused()
     return _page(
-        "today.html",
-        "Today",
-        title="Today",
-        now=now,
-        vendors=vendors,
-        salesforce=salesforce,
-        is_paused=connections.is_crm_paused(),
+        "today.html", "Today", title="Today", now=now, vendors=vendors, salesforce=salesforce, is_paused=is_paused
     )
 
 
 @app.get("/summary")
 def read_summary() -> JSONResponse:
-    """Return the number of vendors by light, and the sentences of those that are red or amber, for Airflow's home page."""
+    """Return the title, page, light and worst sentence of each vendor and of Salesforce, for Airflow's home page."""
     now = datetime.now(UTC)
-    with audit.database().connect() as db:
-        statuses = [status for status in read_vendor_status(db, VENDORS, now) if _is_used(status.vendor.name)]
-        salesforce = read_salesforce_status(db, now).summarize(is_paused=connections.is_crm_paused())
-    cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in statuses]
-    cards.append(("Salesforce", "lists/salesforce-syncs", salesforce))
+    vendors, salesforce = _read_status(now)
+    cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in vendors]
+    if salesforce:
+        summary = salesforce.summarize(is_paused=connections.is_crm_paused())
+        cards.append(("Salesforce", SYNCS.path, summary))
     return JSONResponse(
         [
             {"title": title, "page": page, "light": concern.light, "text": concern.text}
@@ -99,6 +92,17 @@ def read_summary() -> JSONResponse:
         ],
         headers=HEADERS,
     )
+
+
+def _read_status(now: datetime) -> tuple[list[VendorStatus], SalesforceStatus | None]:
+    """Return the status of the vendors that the firm uses, and of Salesforce; None if the firm does not use it.
+
+    A system is used if it has data, or a connection that this process can read. In production, only tasks get the connections.
+    """
+    with audit.database().connect() as db:
+        vendors, salesforce = read_vendor_status(db, VENDORS, now), read_salesforce_status(db, now)
+    used = [status for status in vendors if status.day or connections.is_connected(status.vendor.name)]
+    return used, salesforce if salesforce.synced_at or connections.is_connected("salesforce") else None
 
 
 @app.get("/vendors/{name}")
@@ -163,10 +167,6 @@ def _find_list(name: str) -> Listing:
     if name not in BY_NAME:
         raise HTTPException(404, "There is no such list", headers=HEADERS)
     return BY_NAME[name]
-
-
-def _is_used(name: str) -> bool:
-    return connections.is_connected(name)
 
 
 def _page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:

@@ -48,7 +48,7 @@ def served(
     record_dead_letter(shared_database, "=1+1", reason="=HYPERLINK(1)")
     connections = {
         "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
-        "orion": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}),
+        "tamarac": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}),
     }
     roles = {airflow.USER: "admin", "looker": "viewer"}
     with serve(tmp_path_factory.mktemp("airflow"), airflow_database, connections, roles) as (url, passwords):
@@ -120,9 +120,9 @@ def test_the_style_and_the_scripts_need_no_login(served: Served) -> None:
     assert types == STATIC
 
 
-def test_today_shows_connected_vendors_only(served: Served) -> None:
+def test_today_shows_systems_with_data_or_a_connection(served: Served) -> None:
     titles = [card["title"] for card in served.get("summary", served.viewer).json()]
-    assert titles == ["Orion Advisor", "Salesforce"]
+    assert titles == ["Orion Advisor", "Tamarac"]
 
 
 @pytest.mark.parametrize(
