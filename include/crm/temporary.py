@@ -42,7 +42,13 @@ class TempTable:
         db.execute(sa.text(f"create temporary table {self.name} ({columns}){self._ending}"))
 
     def fill(self, db: sa.Connection, query: str, values: Mapping[str, Any] | None = None) -> int:
-        """Create the table from the result of a query with the same columns. Drop an existing one first. Return the number of rows."""
+        """Create the table and fill it with the result of a query; return the number of rows. Drop an existing table first.
+
+        Args:
+            db: The connection of the table.
+            query: Returns the table's columns, by name.
+            values: Bind parameters of the query.
+        """
         self.drop(db)
         columns = ", ".join(f"{_quote(name)}::{type_} as {_quote(name)}" for name, type_ in self.columns.items())
         query = f"create temporary table {self.name}{self._ending} as select {columns} from ({query}) as query"  # noqa: S608

@@ -188,10 +188,11 @@ def _produce(
 def _make_incomplete_test(
     vendor: Vendor, entity_map: EntityMap, entity: Entity, partition: Partition
 ) -> Callable[[pa.Table], pa.Array]:
-    """Return a function that returns for each summed row whether a dead row is missing from its sum.
+    """Return a function that returns, for each summed row, whether its sum may lack a dead row.
 
-    A dead row whose key can't be read may belong to every sum of its parent (all positions of the account). A dead row whose parent
-    can't be read either is ignored here: reconciliation compares the sum with the account value that the vendor states.
+    - A dead row with a readable key is missing from the sum of that key.
+    - If only its parent (the account of a position) can be read, every sum of this parent is incomplete.
+    - If neither can be read, it is ignored here: reconciliation compares the sum with the account value that the vendor states.
     """
     columns = {"key": entity.key, "parent": f"{entity.parent}_key"}
     known: dict[str, set[str]] = {of: set() for of in columns}
