@@ -152,7 +152,7 @@ def _read_numbers(col: Column, array: pa.Array) -> pa.Array:
 
 
 def _hash(array: pa.Array, redactor: Redactor) -> pa.Array:
-    """Return the hashes of texts as they are, except for blanks around them. Each distinct value is hashed once."""
+    """Return the hash of each text; blanks at its start and end are removed first. Each distinct text is hashed once."""
     encoded = array.dictionary_encode()
     hashes = [redactor.hash_key(value) for value in encoded.dictionary.to_pylist()]
     return pc.take(pa.array(hashes, pa.string()), encoded.indices)

@@ -28,7 +28,8 @@ from include.transform.beside import Beside, Find, read_beside
 from include.transform.dead_rows import read_refused_dead_letters, read_unreadable_dead_letters
 
 INCOMPLETE = "another row of it is a dead letter"
-"""Name of the rule that drops a row computed from several staged rows if one of these is a dead letter, such as a sum of lots."""
+"""Name of the rule that drops an incomplete canonical row: it is computed from several rows, such as the lots of a holding, and one of these
+is a dead letter."""
 _UNCERTAIN = "@uncertain"
 
 
@@ -47,7 +48,8 @@ class Produced:
         money_dropped: The part of `money_in` that rules dropped.
         money_held_back: The part of `money_dropped` that the rule `INCOMPLETE` dropped.
         money: Sum of the canonical money column; None if the entity has none.
-        uncertain: Keys of descriptions whose nulls mean unknown, because the row of another table with the value is a dead letter.
+        uncertain: Keys of the rows of a description in which a null means unknown: the value is in a row of another table, and that row
+            is a dead letter.
         parts: Files of the canonical folder.
     """
 
@@ -106,7 +108,11 @@ class Canonical:
         self._parts = Parts(folder, self.result.parts)
 
     def rows(self) -> Iterator[pa.Table]:
-        """Yield the rows, part by part. Raises the errors of `Parts.read`."""
+        """Yield the rows, part by part.
+
+        Raises:
+            FatalError: A part is missing, or its checksum differs from the manifest.
+        """
         for _, rows in self._parts.read():
             yield rows
 

@@ -85,8 +85,8 @@ class EventSchema:
 
     Args:
         text: The schema in JSON, as the API returns it.
-        kinds: The type, as in Salesforce's `describe`, of each field that our user may read. It shows whether a number in an event is a
-            date or time in milliseconds. The schema has more fields, which events leave empty.
+        kinds: Field -> its type in Salesforce's `describe`, for each field that our user may read. The type shows whether a number in an
+            event is a date or a time in milliseconds. The schema also has fields that our user may not read; they are empty in events.
         stored: Names of the fields whose values are stored.
 
     Raises:
@@ -244,7 +244,13 @@ def read_event(schema: EventSchema, payload: bytes, event_id: str) -> Change:
 
 
 def read_row(name: str, row: Mapping[str, Any], fields: list[str]) -> Change:
-    """Convert a row of a query into a change of kind REREAD; `name` is the object, `fields` the fields that were read, which are stored."""
+    """Convert a row of a query into a change of kind REREAD.
+
+    Args:
+        name: The object.
+        row: The row.
+        fields: The fields that the query has read; all of them are stored.
+    """
     stamp = datetime.fromisoformat(str(row["SystemModstamp"]))
     values: dict[str, Any] = {each: _read_json(row.get(each)) for each in fields}
     values["IsDeleted"] = bool(row.get("IsDeleted"))

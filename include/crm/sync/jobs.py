@@ -8,8 +8,9 @@ The states of a job, the first three in their normal order:
     abandoned    no row was processed; the rows are sent again
     unbalanced   the results do not account for the rows; the rows are sent again
 
-A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in Salesforce. If the
-writer is suspended between the two and another writer takes over, the other writer aborts the job, so the first can't start it later.
+A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in Salesforce. The writer
+may be suspended between the check and the start, while another writer takes over. The other writer then aborts the job, so the first
+writer can't start it later.
 
 Rows sent by collections are recorded in the same way, as a job of our own that Salesforce does not know.
 """
