@@ -1,7 +1,7 @@
 """Load pushed records from the inbox into the warehouse, through the same steps as pulled rows, and withdraw pushes.
 
-A push whose withdrawal has arrived is not loaded. If the push is loaded already, the withdrawal restores what it replaced. Both are
-deliveries in the inbox, which one task per vendor processes, so no push is loaded after its withdrawal.
+A push whose withdrawal has arrived is not loaded. If the push is loaded already, the withdrawal restores what it replaced. Pushes and
+withdrawals are deliveries in the inbox. One task per vendor processes them, so no push is loaded after its withdrawal.
 """
 
 from __future__ import annotations

@@ -221,8 +221,8 @@ def _make_incomplete_test(
 def _settle_uncertain(rows: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
     """Hold back the rows that may refer to a dead row of another table; return the others.
 
-    A description is not held back, unless it is a member of a set. Instead, its key is added to `result.uncertain`, and the load keeps
-    the stored value wherever the row has a null.
+    The row of a description is held back only if the description is a set. Otherwise its key is added to `result.uncertain`, and the load
+    keeps the stored value wherever the row has a null.
     """
     if entity.kind != "description" or entity.set_of:
         return _hold_back(rows, is_uncertain, entity, result)

@@ -32,8 +32,9 @@ class Change:
         fields: The new value of each changed field that is stored; None if the field was cleared.
         committed_at: Time of the change, by Salesforce's clock.
         transaction: The key of the transaction. Together with `sequence`, object and record, it identifies a change that arrives again.
-        changed: Names of all changed fields, whether their values are stored or not.
-        nulled: Names of all cleared fields.
+        changed: Names of the changed fields that our user may read, whether their values are stored or not; for REREAD, the fields that
+            were read.
+        nulled: Those of `changed` that have no value.
     """
 
     object: str
@@ -188,11 +189,12 @@ def read_change(schema: EventSchema, payload: bytes, follows: Mapping[str, froze
     Args:
         schema: The schema that the event names.
         payload: The event's bytes.
-        follows: For some fields, the fields derived from them. If such a field changed and the schema lacks a field derived from it,
-            the record is also read by query.
+        follows: Field -> the fields that Salesforce derives from it. If the field changed and the event can't contain one of its derived
+            fields, the record is also read by query.
 
     Returns:
-        The changes. If the event does not contain them (a gap event), the ids of the records to read by query, or `is_overflow`.
+        The changes, and the ids of the records to read by query because the event does not contain all of their change. For a gap event
+        there are no changes, only ids, or `is_overflow`.
 
     Raises:
         SchemaDrift: The event can't be read.

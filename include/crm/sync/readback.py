@@ -148,8 +148,8 @@ def read_back(
 
     Raises:
         TargetUnavailable: Salesforce is unavailable, or a query does not end.
-        ConfigurationError: Salesforce rejected a query; or so many records of an object are missing that our user may lack the
-            permission to read them. Nothing is recorded for this object.
+        ConfigurationError: Salesforce rejected a query. Or, unless `is_restored`, so many records of an object are missing that our user
+            may lack the permission to read them; nothing is recorded for this object.
     """
     found = {}
     calls = CallLog(org.engine, VENDOR, "", run_id)
