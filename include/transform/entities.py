@@ -44,7 +44,7 @@ class Produced:
         split: Additional rows: a staged row that is split into three rows adds two.
         merged: Rows merged into another row with the same key.
         dropped: Name of a rule -> rows that it dropped.
-        money_in: Sum of the money column over the input rows; None if the entity has no money, or if the split computes it.
+        money_in: Sum of the money column over the input rows; None if the entity has no money, or if the map's `split` computes it.
         money_dropped: The part of `money_in` that rules dropped.
         money_held_back: The part of `money_dropped` that the rule `INCOMPLETE` dropped.
         money: Sum of the canonical money column; None if the entity has none.
