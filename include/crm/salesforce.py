@@ -123,6 +123,8 @@ class SalesforceSession:
             TargetUnavailable: The call still failed after `patience_s`.
             RateLimited: The org's daily calls are used up.
             AuthenticationError: The credentials or the user's permissions are insufficient.
+            ConfigurationError: The session can't log in: the connection's private key is not an RSA key, or a URL is not https.
+            LimitExceeded: The response is too large.
         """
         return self.persist(lambda: self.call_once(method, path, body))
 
@@ -195,7 +197,7 @@ class SalesforceSession:
         """Open a large response, without retries; yield an iterator over its body, in pieces, and its headers.
 
         Raises:
-            ConfigurationError: Salesforce rejected the request.
+            ConfigurationError: Salesforce rejected the request, or the session can't log in (see `call`).
             TargetUnavailable: Salesforce is unavailable, or the response ended early.
             RateLimited: The org's daily calls are used up.
             AuthenticationError: The credentials or the user's permissions are insufficient.

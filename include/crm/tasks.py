@@ -116,8 +116,9 @@ def sync(org: Org, run: SyncRun, specs: Mapping[str, TaskSpec], *, patience_s: f
         TargetUnavailable: Records are locked, or Salesforce is unavailable.
         RateLimited: The org's daily calls are used up to the reserve.
         AuthenticationError: Salesforce rejected the login or denied a permission.
-        ConfigurationError: Salesforce rejected a whole call or a query; or the database was restored from a backup, and Salesforce was
-            not read back since.
+        ConfigurationError: Salesforce rejected a whole call or a query. Or the database was restored from a backup, and no read-back of
+            Salesforce has succeeded since.
+        BalanceError: The results of a call do not account for its Tasks.
         WriterSuperseded: Another writer of Tasks has taken over.
     """
     require_read_back(org.engine)

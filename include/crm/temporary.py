@@ -42,7 +42,13 @@ class TempTable:
         db.execute(sa.text(f"create temporary table {self.name} ({columns}){self._ending}"))
 
     def fill(self, db: sa.Connection, query: str, values: Mapping[str, Any] | None = None) -> int:
-        """Create the table from the result of a query with the same columns. Drop an existing one first. Return the number of rows."""
+        """Create the table and fill it with the result of a query; return the number of rows. Drop an existing table first.
+
+        Args:
+            db: The connection of the table.
+            query: Returns the table's columns, by name.
+            values: Bind parameters of the query.
+        """
         self.drop(db)
         columns = ", ".join(f"{_quote(name)}::{type_} as {_quote(name)}" for name, type_ in self.columns.items())
         query = f"create temporary table {self.name}{self._ending} as select {columns} from ({query}) as query"  # noqa: S608
@@ -83,8 +89,14 @@ REFUSED = TempTable("refused", {"external_key": _KEY, "payload": "jsonb"})
 def outgoing(entity: str) -> TempTable:
     """Return the declaration of the table of an object's new and changed records.
 
-    `delta.compare` creates and fills it. `delta` and `rounds` read it. `rounds.wait_for_parents` sets `waits_for` of each record that
-    waits for a parent.
+    `delta.compare` creates and fills it; `delta` and `rounds` read it. Its columns:
+
+    - `payload`: the fields to send.
+    - `family`: records with the same value are sent together, because they have the same parent.
+    - `is_refused`: the record is in `REFUSED` with the same payload, so it is not sent now.
+    - `is_notable`: the record is new, or more than daily fields have changed.
+    - `held_by`: the vendor whose newest day is not reconciled; null if the record may be sent.
+    - `waits_for`: the object of the parent that the record waits for, set by `rounds.wait_for_parents`; null if it does not wait.
     """
     columns = {
         "external_key": _KEY, "payload": "jsonb", "is_new": "boolean", "family": _KEY, "is_refused": "boolean",

@@ -99,9 +99,9 @@ def _has_code(answer: requests.Response, throttling: Throttling) -> bool:
 
 
 def _compute_reset_wait(answer: requests.Response, throttling: Throttling) -> float:
-    """Return the seconds until the hourly limit resets, if it is used up; else `_BURST_S`.
+    """Return the seconds to wait after a rate-limit error: until the hourly limit resets if it is used up; otherwise `_BURST_S`.
 
-    In the second case, a limit on bursts was exceeded, and the vendor does not send when that limit ends.
+    If the hourly limit is not used up, a limit on bursts was exceeded. The vendor does not send when that limit ends.
     """
     reset = answer.headers.get(throttling.reset, "")
     if answer.headers.get(throttling.remaining, "") == "0" and _NUMBER.fullmatch(reset):

@@ -2,7 +2,7 @@
 
 The time-out of `requests` limits a single read of a socket, so a vendor that sends a byte a second could block a task for hours. And
 `requests` decompresses a whole body at once: half a megabyte of gzip can become gigabytes. Mount `BoundedAdapter` on a session to limit
-all its responses, those of token endpoints included. It decompresses a body piece by piece, and stops at the limit.
+all its responses, including those of token endpoints. It decompresses a body piece by piece, and stops at the limit.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class _Watchdog:
 class BoundedAdapter(HTTPAdapter):
     """Transport adapter that limits responses.
 
-    It reads each response as a whole. Only a response with status 200 to a request with `stream=True` is left for `stream` to read.
+    `send` reads the whole body of a response, with one exception: if the request has `stream=True` and the response has status 200, the
+    caller reads the body with `stream`.
 
     Args:
         limits: The limits.

@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 
 def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
-    """Request the last day that the vendor has closed for all accounts, except for a few that may be behind.
+    """Request the last day that the vendor has closed, and ignore a few accounts that are behind.
 
-    The number of accounts that may be behind is the vendor's `closed.tolerated`. A small firm, whose accounts are no more than this
-    number, uses one account in twenty instead; with fewer than twenty accounts, none may be behind. The accounts that are behind are
-    logged.
+    The vendor's declaration states how many accounts are ignored (`closed.tolerated`). If the firm does not have more accounts than this
+    number, one account in twenty is ignored instead, and none if it has fewer than twenty. The ignored accounts that are behind are logged.
 
     Returns:
-        The last day that all other accounts have closed. None if one of these has no closed day, or if there are no accounts.
+        The last day that is closed for every account that is not ignored. None if such an account has no closed day, or if there are no
+        accounts.
 
     Raises:
         ConfigurationError: The vendor's declaration has no `closed` request, or the vendor rejects the request.

@@ -22,7 +22,7 @@ from include.sensitive import MASKS, MAY_HOLD_TAX_ID, Redactor
 
 # Maximum bytes of one column of a key; an index of the database accepts 2,704 bytes for the whole key.
 _KEY_BYTES = 1_000
-# What makes a text need a closer look.
+# A text that matches is checked more closely; all others can be stored as they are.
 _UNUSUAL = rf"\x00|{MAY_HOLD_TAX_ID}"
 # A date, with or without time and offset (ISO 8601). Whether the day exists in its month is checked by the cast.
 _MOMENT = (
@@ -152,7 +152,7 @@ def _read_numbers(col: Column, array: pa.Array) -> pa.Array:
 
 
 def _hash(array: pa.Array, redactor: Redactor) -> pa.Array:
-    """Return the hashes of texts as they are, except for blanks around them. Each distinct value is hashed once."""
+    """Return the hash of each text; blanks at its start and end are removed first. Each distinct text is hashed once."""
     encoded = array.dictionary_encode()
     hashes = [redactor.hash_key(value) for value in encoded.dictionary.to_pylist()]
     return pc.take(pa.array(hashes, pa.string()), encoded.indices)

@@ -43,7 +43,9 @@ def separate(page: Page, table: Table) -> Page:
 
 
 def list_compared(table: Table, names: Sequence[str]) -> list[str]:
-    """Return the names that are compared between rows: columns of the vendor's data, without the request's time and parent keys.
+    """Return those of the given columns that are compared between rows: the columns with the vendor's data.
+
+    Columns that come from the request, such as its time or the key of the parent row, are left out.
 
     Args:
         table: The table's declaration.

@@ -35,10 +35,10 @@ def list_keys(
     *,
     is_keyed: bool,
 ) -> list[Keys]:
-    """Return the keys to request: one per call, each with its values by parent column.
+    """Return the keys to request, one per call. Each key maps columns of the parent table to their values, as text.
 
-    They come from the selected keys, if these are keys of the parent. Otherwise they come from the parent's partition, sorted and
-    without duplicates.
+    If keys of the parent are selected, these are returned. Otherwise the keys of the parent's partition are returned, sorted and without
+    duplicates.
 
     Args:
         table: The table to request.
@@ -83,8 +83,8 @@ def fan_out(
 ) -> Iterator[bytes]:
     """Request every key of `source` that has no stored response; then yield the rows of all responses as JSON arrays.
 
-    Stored ETags are sent only in a routine run, and not in its retries (when the run already has a stored response). The reason: some
-    vendors also return "not modified" to calls that come too often.
+    Stored ETags are sent only in a routine run that has no stored response yet, so not in a retry. The reason: some vendors also return
+    "not modified" to calls that come too often.
 
     Raises:
         ConfigurationError: A key would change the path of the request (`..`), or the vendor rejects the request.

@@ -49,7 +49,7 @@ class LoginContext:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Result of a login: what authorizes calls until it expires.
+    """Result of a login: the headers that authorize calls, and when they expire.
 
     Attributes:
         headers: Headers that every call must send; never displayed.

@@ -38,12 +38,12 @@ _BEGINNING = 65_536
 
 @dataclass(frozen=True, slots=True)
 class DeadRow:
-    """A row that could not be read.
+    """A row that could not be read, or that shares a key with a row that differs.
 
     Attributes:
         key: The row's key as text, in the format of `include.staging.row_key`; None if it can't be read.
         reasons: The faults, one per field, without the value.
-        raw: The row as JSON text: only the declared fields, sensitive ones as tokens, tax ids in other fields masked.
+        raw: The row as JSON text, with the declared fields only. Sensitive values are tokens, and tax ids are masked.
         place: Index of the row in its page, from 0; None if unknown.
     """
 

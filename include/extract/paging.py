@@ -197,9 +197,9 @@ def ordered_pages(
 
 
 def only_fresh(pages: Iterable[Page], key: tuple[str, ...]) -> Iterator[Window]:
-    """Yield the pages without the rows whose key an earlier row had.
+    """Yield the pages, and leave out each row whose key was in an earlier row.
 
-    All keys are in memory as Python objects, so this is for smaller tables; `ordered_pages` needs less memory.
+    All keys are in memory as Python objects, so use it for smaller tables only. `ordered_pages` needs less memory.
     """
     seen: set[tuple[object, ...]] = set()
     for page in pages:

@@ -42,9 +42,10 @@ class Span:
             range is the business date only.
         selected: Keys to request; empty for all.
         is_pushed: Whether the rows arrive between the daily runs: by webhook, by API call, or by a poll for edits.
-        push: Id in the inbox of the push whose rows these are; None if no API call sent them. Each row of a push must contain every
-            field, so schema drift is not checked. The pull's id ends with it, so that the push can be withdrawn.
-        edited_since: For tables pulled by edit window: when the last pull started; None requests all rows.
+        push: Inbox id of the push that contained the rows; None if the rows are not from a push. Each row of a push must contain every
+            field, so schema drift is not checked. The pull's id ends with the inbox id, so that the push can be withdrawn.
+        edited_since: For tables pulled by edit window: request the rows edited since this time, minus the table's `overlap_days`. None
+            requests all rows.
         origin: The run that makes the pull, for the manifest.
     """
 

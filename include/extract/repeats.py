@@ -2,7 +2,8 @@
 
 * Rows with equal content are duplicates.
 * Rows that differ may be an edit between two calls, or an error of the vendor. The newest by the table's `version` is used.
-* If there is no single newest row, each of the rows becomes a dead row whose reasons name the differing fields.
+* If there is no single newest row, each of the rows becomes a dead row whose reasons name the differing fields. The same happens if rows
+  with this key already differ within one response.
 * A fan-out on behalf of several users (the user is in a header) may return different views of a row to different users. Only rows of
   the same user are compared, and the first user's view is used.
 
@@ -55,7 +56,7 @@ class Repeats:
         self._conflicting: list[pa.Table] = []
 
     def add(self, window: Window) -> None:
-        """Collect a window's repeated rows; call for each window, in order."""
+        """Collect a window's repeated and conflicting rows. Call it for each window, in order."""
         if window.page.rows.num_rows:
             self._recent.append(window.page.rows)
         if window.page.conflicting is not None:

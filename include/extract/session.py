@@ -82,8 +82,8 @@ class VendorSession:
         budget: Rate budget that every call waits for.
         calls: Log of every call.
         grants: Store of single-use refresh tokens; None for vendors without grants.
-        patience_s: Seconds for which one request is retried before its error is raised. If the wait before the next try would end
-            later, the error is raised at once.
+        patience_s: Seconds for which one request is retried before its error is raised. If the next try would begin after this time,
+            the error is raised without waiting.
         clocks: Check of our clocks, which uses the first successful response; None for no check.
     """
 

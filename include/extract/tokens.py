@@ -21,7 +21,7 @@ class Tokens:
 
     Args:
         login: The login method.
-        context: Context of a login of the firm itself; the grant is replaced for other logins.
+        context: Context of a login of the firm itself. For a login with a grant, a copy with the grant's name is used.
         budget: Rate budget that every login waits for.
         calls: Log of every login.
     """

@@ -176,8 +176,8 @@ def _explain_households(
 ) -> pa.Table:
     """Return the reasons for matched households, as LINKS.
 
-    `agreed` has the number of people that a household shares with the households it was matched with, `differed` the number of its other
-    people.
+    A household's people are counted in two groups: `agreed` has the number of those who also belong to a household that it was matched
+    with, `differed` the number of the rest.
     """
     person_of = dict(zip(*(linked.clusters[name].to_pylist() for name in CLUSTERS.names), strict=True))
     members: dict[int, set[int]] = defaultdict(set)

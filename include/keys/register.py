@@ -34,7 +34,7 @@ def check(engine: sa.Engine, keyring: Keyring) -> None:
     """Compare a keyring with the database's register. A purpose without registered keys adopts the keyring's keys.
 
     Raises:
-        ConfigurationError: A key differs from the registered one or is not registered, or the hash keys are others.
+        ConfigurationError: A key differs from the registered one or is not registered, or the hash keys differ.
         TargetUnavailable: The hash key is being rotated: the keyring has fewer or more hash keys than the database.
     """
     with engine.begin() as connection:
@@ -56,7 +56,7 @@ def add(engine: sa.Engine, keyring: Keyring) -> list[str]:
     """Register a keyring's new keys, before tasks use them; return them as `purpose:key_id`. Requires the migrating role.
 
     Raises:
-        ConfigurationError: A key differs from the registered key of the same id, or the hash keys are others.
+        ConfigurationError: A key differs from the registered key of the same id, or the hash keys differ.
         TargetUnavailable: The keyring has a new hash key, which only a rotation adds.
     """
     with engine.begin() as connection:
@@ -107,7 +107,12 @@ def read(connection: sa.Connection) -> Registered:
 
 
 def compare(keyring: Keyring, registered: Registered) -> None:
-    """Compare a keyring with registered keys. Raises the errors of `check`."""
+    """Compare a keyring with registered keys.
+
+    Raises:
+        ConfigurationError: A key differs from the registered one or is not registered, or the hash keys differ.
+        TargetUnavailable: The hash key is being rotated: the keyring has fewer or more hash keys than the database.
+    """
     held = [key.key_id for key in keyring.keys if key.purpose == "hash"]
     known = [key_id for purpose, key_id in registered if purpose == "hash"]
     is_rotating = bool(held and known) and (held == known[: len(held)] or known == held[: len(known)])

@@ -3,8 +3,11 @@
 No clear value is needed, because the new key is applied to the old hash (see `include.sensitive`). Hashes are computed in this process, so
 no key reaches the database server or its logs. Rows are changed in place: no version of a description or a fact is closed or added.
 
-These stay as they are. Files of the staging folder and stored responses: their hashes are lifted when they are read. Salesforce's
-external keys: see `control.first_hash`. The audit trail: its chain forbids a change.
+These are not changed:
+
+- Files of the staging folder, and stored responses: their hashes are lifted when they are read.
+- Salesforce's external keys: see `control.first_hash`.
+- The audit trail: its chain forbids a change.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class Place:
         table: The table, with its schema.
         column: The column.
         type: Type of the column.
-        where: Condition that the rows fulfil.
+        where: SQL condition of the rows that may have hashes.
     """
 
     table: str
@@ -60,7 +63,7 @@ def list_places() -> list[Place]:
 
 
 def count(engine: sa.Engine) -> dict[str, int]:
-    """Count the rows with hashes, by column."""
+    """Return the number of rows that have hashes, for each column of `list_places`, written `<schema>.<table>.<column>`."""
     with engine.connect() as connection:
         _disable_timeouts(connection)
         return {str(place): _count(connection, place) for place in list_places()}
@@ -101,7 +104,7 @@ def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
 
 
 def _disable_timeouts(connection: sa.Connection) -> None:
-    """Allow more than the usual half an hour, but wait at most a minute for a lock."""
+    """Remove the time limits of statement and transaction. The limit of a minute for a lock remains."""
     connection.execute(sa.text("set local statement_timeout = 0"))
     connection.execute(sa.text("set local transaction_timeout = 0"))
 
@@ -123,7 +126,7 @@ def _lift(connection: sa.Connection, place: Place, redactor: Redactor) -> int:
 
 
 def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
-    """Record which hashes the keys of Salesforce's records have; nothing if no record was ever sent."""
+    """Record in `control.first_hash` the hashes that Salesforce's external keys contain. Do nothing if no record was ever sent."""
     if not connection.scalar(
         sa.text("select exists (select from control.crm_state) or exists (select from control.crm_job)")
     ):
@@ -145,7 +148,7 @@ def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
 
 @contextmanager
 def _lifted(connection: sa.Connection, query: str, redactor: Redactor) -> Iterator[None]:
-    """Provide the temporary table `lifted`: the texts of a query that have hashes to lift, and the lifted texts. It is filled in batches."""
+    """Provide the temporary table `lifted`, with one row per text of a query that has hashes to lift: the text and the lifted text."""
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor, driver.cursor(name="texts") as texts:

@@ -3,8 +3,10 @@
     <root>/documents/<first two digits of the hash>/<SHA-256>.pdf
 
 The file is written before its database row. So a killed run leaves at most a file without a row, and the next run writes the same
-file again. Two envelopes with the same document share one file. `control.document` has each document's retention date and retention hold;
-`include.retention` disposes of documents, and its marked rows keep them from being downloaded again.
+file again. Two envelopes with the same document share one file.
+
+`control.document` has each document's retention date and retention hold. When `include.retention` disposes of a document, it marks the
+row and does not delete it. So the document is not downloaded again.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
 
     Raises:
         RetriableError: A request failed, with an error of `VendorSession.request`. Documents that were downloaded before stay stored.
-        FatalError: At least one download failed and none succeeded; this is the first failure.
+        FatalError: At least one download failed and none succeeded. The first failure is raised.
     """
     site, vendor = vendor_run.site, vendor_run.vendor
     kinds = {each.kind: each for each in vendor.documents}

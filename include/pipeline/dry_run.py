@@ -35,7 +35,7 @@ def rehearse(
 
     Args:
         engine: The database, as the loading role.
-        vendors: The vendors, which define whose value takes precedence.
+        vendors: The vendors' declarations. They rank the vendors for each attribute of a person or household.
         identity_policy: Thresholds of identity resolution.
         rule_policy: Thresholds of the business rules.
         settings: The firm's Salesforce settings.

@@ -119,7 +119,7 @@ def _settle(vendor_run: VendorRun, deliveries: Sequence[Pending], deadline: floa
     """Load a batch and mark its deliveries as processed. If it fails, load each half separately, down to single deliveries.
 
     Returns:
-        Inbox id -> error of each delivery that could not be loaded. These stay pending; the caller marks them.
+        Inbox id -> error of each delivery that could not be loaded. These are still pending: the caller must mark them as processed.
 
     Raises:
         TributaryError: The environment, the vendor or the credentials failed; or a batch failed after the deadline.
@@ -159,7 +159,11 @@ def _load_rows(vendor_run: VendorRun, deliveries: Sequence[Pending]) -> _Batch:
 
 
 def _load_keys(vendor_run: VendorRun, batch: _Batch) -> dict[int, str | None]:
-    """Pull the rows of a batch's keys from the vendor and load them; return the error of each delivery, by inbox id; None for success."""
+    """Pull the rows of a batch's keys from the vendor and load them.
+
+    Returns:
+        Inbox id -> error of each delivery that contains a key; None for success. Empty if the batch has no keys.
+    """
     if not batch.keys:
         return {}
     refused = _look_up(vendor_run, sorted(batch.keys))
@@ -195,7 +199,7 @@ def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending], open
 def _stage(
     vendor_run: VendorRun, table_name: str, rows: Sequence[tuple[int, bytes]], errors: dict[int, str | None]
 ) -> Partition:
-    """Stage the rows of a table. Each delivery is parsed separately, so that `errors` receives the error of each delivery with a dead row."""
+    """Stage the rows of a table. If a delivery has a dead row, write the delivery's error to `errors`."""
     site, vendor = vendor_run.site, vendor_run.vendor
     table, started = vendor.table(table_name), time.perf_counter()
     reader: PageReader = CsvReader(table, site.redactor, vendor.sentinels, vendor.zone, vendor.name)

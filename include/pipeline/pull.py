@@ -29,12 +29,12 @@ from include.warehouse.fact import find_final_keys
 def span_of(site: Site, run: Run, edited_since: datetime | None) -> Span:
     """Return the span that a run requests from a table: its days, edit time and clients.
 
-    Whether the day is past is decided here only; the partition's manifest records it.
+    Only this function decides whether the business date is past. Later steps read it from the partition's manifest.
 
     Args:
         site: The firm's environment.
         run: The run.
-        edited_since: Only rows edited since this time, for a table that is pulled by window; None for all.
+        edited_since: For a table that is pulled by edit window: request rows edited since this time. None requests all rows.
     """
     is_past = business_dates.is_past(run.business_date, site.clock())
     first = run.previous_date + timedelta(days=1)
@@ -83,7 +83,17 @@ def open_session(vendor_run: VendorRun, table_name: str = "") -> VendorSession:
 
 
 def closed_through(vendor_run: VendorRun) -> date | None:
-    """Request the last day that the vendor has closed; None if it has no accounts. Raises the errors of `read_closed_day`."""
+    """Request the last day that the vendor has closed; see `read_closed_day`.
+
+    Returns:
+        The day. None if the vendor has no accounts, or if an account that must have a closed day has none.
+
+    Raises:
+        ConfigurationError: The vendor's declaration has no `closed` request, or the vendor rejects the request.
+        AuthenticationError: The vendor refused the credentials.
+        VendorUnavailable, RateLimited: The request still failed after retries, or the response has no valid date.
+        LimitExceeded, ClockSkew: See `VendorSession.request`.
+    """
     with open_session(vendor_run) as session:
         return read_closed_day(vendor_run.vendor, session)
 

@@ -1,7 +1,7 @@
 """Load pushed records from the inbox into the warehouse, through the same steps as pulled rows, and withdraw pushes.
 
-A push whose withdrawal has arrived is not loaded. If the push is loaded already, the withdrawal restores what it replaced. Both are
-deliveries in the inbox, which one task per vendor processes, so no push is loaded after its withdrawal.
+A push whose withdrawal has arrived is not loaded. If the push is loaded already, the withdrawal restores what it replaced. Pushes and
+withdrawals are deliveries in the inbox. One task per vendor processes them, so no push is loaded after its withdrawal.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def vendor_of(sender: str) -> str:
 
 
 def drain(declared: Vendor, vendor_run: VendorRun) -> int:
-    """Load and withdraw the records that callers pushed for a vendor's tables, one delivery at a time: a refused one blocks no others.
+    """Load and withdraw the records that callers pushed for a vendor's tables, one delivery at a time.
+
+    A delivery that can't be loaded is marked as processed with its error, and does not block the other deliveries.
 
     Args:
         declared: The vendor's declaration without the connection's overrides: callers use its field names.
@@ -67,7 +69,12 @@ def drain(declared: Vendor, vendor_run: VendorRun) -> int:
 
 
 def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | None, _Outcome | None]:
-    """Load a push, unless it was withdrawn; return its error, if any, and its outcome (None if it failed as a whole)."""
+    """Load a push, unless it was withdrawn.
+
+    Returns:
+        The error and the outcome. The error is None if all rows were loaded. The outcome is None if no row was loaded, because the push
+        was withdrawn or failed as a whole.
+    """
     if inbox.is_withdrawn(vendor_run.site.engine, push.inbox_id):
         return WITHDRAWN, None
     try:
@@ -91,7 +98,8 @@ def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> _Outcome
 def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partition, _Outcome]:
     """Stage the rows of a push; return the partition and the outcome.
 
-    The outcome has the number of `rows`, the number of `dead` rows, and `rejected`: the first dead rows with their places and reasons.
+    The outcome has the number of `rows`, the number of `dead` rows, and `rejected`: the first dead rows, each with its index in the push
+    (`row`) and its `reasons`.
     """
     started, body = time.perf_counter(), push.open(vendor_run.site.keyring.inbox)
     site, vendor = vendor_run.site, vendor_run.vendor
@@ -109,7 +117,10 @@ def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partitio
 
 
 def _with_refused(table: Table, partition: Partition, outcome: _Outcome) -> _Outcome:
-    """Return the outcome of a push with the rows added that the suite rejected."""
+    """Add the rows that the suite rejected to the outcome of a push; return the new outcome.
+
+    If the push contained duplicate rows, the index of a rejected row is unknown. Then the row is only counted.
+    """
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
     faults = partition.faults.to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}

@@ -43,7 +43,7 @@ class Site:
 
     @property
     def redactor(self) -> Redactor:
-        """Redactor of sensitive values, with the firm's hash key."""
+        """Redactor of sensitive values, with the firm's hash keys."""
         return self.keyring.redactor
 
     def open(self, path: str) -> Partition:
@@ -57,7 +57,11 @@ class Site:
         return partition
 
     def open_validated(self, paths: Iterable[str]) -> list[Partition]:
-        """Open the partitions that still exist and were validated; leave out the others. Raises the errors of `open`."""
+        """Open the partitions that still exist and were validated; leave out the others.
+
+        Raises:
+            FatalError: A partition is incomplete, or is not the one that was staged.
+        """
         return [self.open(path) for path in paths if self.staging.folder(path).has("faults.parquet")]
 
 
@@ -94,7 +98,7 @@ class Run:
 
     @property
     def origin(self) -> Origin:
-        """What the manifests of this run's pulls record about it."""
+        """The facts about this run that the manifests of its pulls record."""
         return Origin(self.run_id, self.is_replay, self.accepted_by)
 
     @classmethod

@@ -42,7 +42,11 @@ _EVIDENCE = 100
 
 
 def stage(vendor_run: VendorRun, table_name: str) -> Partition:
-    """Pull one table of the vendor's day into staging and record it. Raises the errors of `pull.fetch`."""
+    """Pull one table of the vendor's day into staging and record it.
+
+    Raises:
+        TributaryError: The pull failed; `include.extract.pull.pull` lists the errors.
+    """
     site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     since = None if run.full_refresh else ledger.find_last_window(site.engine, vendor.name, table_name, site.clock())
     with _rejection(vendor_run, "stage"):
@@ -50,7 +54,11 @@ def stage(vendor_run: VendorRun, table_name: str) -> Partition:
 
 
 def stage_span(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
-    """Pull a given span of one table into staging and record it. Raises the errors of `pull.fetch`."""
+    """Pull a given span of one table into staging and record it.
+
+    Raises:
+        TributaryError: The pull failed; `include.extract.pull.pull` lists the errors.
+    """
     started = time.perf_counter()
     partition = fetch(vendor_run, table_name, span)
     record_staged(vendor_run, partition, time.perf_counter() - started)
@@ -58,7 +66,10 @@ def stage_span(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
 
 
 def _rejection(vendor_run: VendorRun, step: str) -> AbstractContextManager[None]:
-    """Return a context manager that records the error if a step rejects the vendor's day; for single clients and replays, it does nothing."""
+    """Return a context manager that records the error if a step rejects the vendor's day.
+
+    It does nothing if the run is a replay or pulls single clients, because such a run is not a whole day.
+    """
     run = vendor_run.run
     if run.keys or run.is_replay:
         return nullcontext()

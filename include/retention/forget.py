@@ -47,7 +47,7 @@ _COPIES = {
     "control.known_answer": f"({_REQUESTED} or {has_term('t.request_key', ['rows'])})",
     "control.dead_letter": f"t.status <> 'open' and {_DESCRIBES}",
 }
-"""Table -> condition of rows `t` that no duty keeps, whoever the person is."""
+"""Table -> condition of rows `t` that are always deleted, because no legal duty requires them."""
 
 _RECORDS = {
     "control.dead_letter": _DESCRIBES,
@@ -65,7 +65,7 @@ _RECORDS = {
     "control.absence": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
     "warehouse.source_key": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
 }
-"""Table -> condition of rows `t` that go only if the person has no accounts."""
+"""Table -> condition of rows `t` that are deleted only if the person has no accounts."""
 
 _REPLACE_PARAMS = f"""
 update control.request t set params = jsonb_set(t.params, '{{keys}}', '["forgotten"]')
@@ -101,15 +101,16 @@ select distinct jsonb_array_elements_text(details -> 'keys') from control.audit 
 
 @dataclass
 class Forgotten:
-    """What was disposed of, or would be, and what stays.
+    """The data that was deleted (in a dry run: that would be deleted), and the data that stays.
 
     Attributes:
-        rows: Table -> rows that go.
-        partitions: Paths of the partitions that go.
-        pages: Pages that go.
-        kept: What stays -> why, and until when.
+        rows: Table -> number of rows deleted.
+        partitions: Paths of the partitions deleted.
+        pages: Names of the files of Data Docs deleted.
+        kept: Data that stays, as a description or a path -> the reason, and until when it stays.
         salesforce: (object, key, id) of the records in Salesforce, which the administrator deletes.
-        remaining: Place -> number of rows, partitions or pages that still have a text of the person; empty for a dry run.
+        remaining: Table, `staging` or `pages` -> number of rows, partitions or files that still contain a text of the person; empty for a
+            dry run.
         receipt: Id of the entry in the audit trail; None for a dry run.
     """
 

@@ -138,11 +138,14 @@ def _read_id(text: str) -> int | None:
 
 
 def external_keys(person: Person, findings: list[tuple[str, int]]) -> tuple[list[str], list[str]]:
-    """Return the person's keys in Salesforce without the firm: whole ones, and beginnings.
+    """Return the external keys of the person's records in Salesforce, without the firm's part.
 
     Args:
         person: The person.
         findings: (vendor, id) of the findings about the person.
+
+    Returns:
+        The complete keys of the person's records and findings; and, for the person's memberships, the first part of their keys.
     """
     whole = [
         f"{vendor}:{entity}:{spelled}" for vendor, entity, key in person.keys for spelled in (key, _hash_long(key))

@@ -1,7 +1,7 @@
 """The snapshot: the input of the rules, with one vendor's data of one business date as Arrow tables, as known now.
 
-A vendor's present day is its latest business date that a current pull loaded. A day loaded by a backfill or a replay is no present day, so
-that an old day never opens a finding.
+A vendor's present day is its latest business date whose positions a current pull loaded. A backfill or a replay never makes a day the
+present day, so that an old day never opens a finding.
 """
 
 from __future__ import annotations
@@ -145,7 +145,10 @@ class Snapshot:
 
 
 def find_present_days(connection: sa.Connection) -> list[PresentDay]:
-    """Return the present day of every vendor that has one, whether it was reconciled or not."""
+    """Return each vendor's present day: the latest business date whose positions a current pull loaded.
+
+    A day that is not reconciled yet is included. A vendor without such a day is left out.
+    """
     return [PresentDay(**row) for row in connection.execute(snapshot_queries.PRESENT_DAYS).mappings()]
 
 

@@ -26,21 +26,22 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Dead rows of a table that a map looks up, by the values of its lookup columns.
+    """Dead rows of a table in which a map looks up values.
 
     Attributes:
         rows: Lookup columns of the dead rows, as text; null if a value can't be read.
-        good: Lookup columns of good rows, of the same table or of a table nested in it. A row that looks up one of these values has
-            found it, so no dead row concerns it. None if the lookup columns don't identify a row.
+        good: Lookup columns of the good rows of this table, or of a table nested in it. If a lookup finds a good row, no dead row can be
+            the one that it needs. None if the lookup columns don't identify a single row.
     """
 
     rows: pa.Table
     good: pa.Table | None
 
     def may_concern(self, values: pa.Table) -> pa.Array:
-        """Return for each row of lookup values whether it may refer to a dead row.
+        """Return for each row of `values` (the lookup columns) whether it may refer to a dead row.
 
-        Only the readable columns of a dead row are compared; a dead row without a readable column may concern every row.
+        Only the readable columns of a dead row are compared. If a dead row has no readable column, every row may refer to it, unless
+        the row's values are in `good`.
         """
         result = pa.repeat(pa.scalar(False), values.num_rows)
         readable = [pc.is_valid(column).to_pylist() for column in self.rows.columns]
@@ -138,7 +139,7 @@ def _read_dead(
         table: The table.
         find: Returns the partition of a table.
         lookup: Lookup column -> staged column of this table with its value.
-        below: Lookup columns of the good rows of the child table. The parent of such a row is not dead.
+        below: Lookup columns of the good rows of the child table, when `table` is a parent. The parent row of a good row is not dead.
     """
     if (partition := find(table.name)) is None:
         return

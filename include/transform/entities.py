@@ -28,7 +28,8 @@ from include.transform.beside import Beside, Find, read_beside
 from include.transform.dead_rows import read_refused_dead_letters, read_unreadable_dead_letters
 
 INCOMPLETE = "another row of it is a dead letter"
-"""Name of the rule that drops a row computed from several staged rows if one of these is a dead letter, such as a sum of lots."""
+"""Name of the rule that drops an incomplete canonical row: it is computed from several rows, such as the lots of a holding, and one of these
+is a dead letter."""
 _UNCERTAIN = "@uncertain"
 
 
@@ -43,11 +44,12 @@ class Produced:
         split: Additional rows: a staged row that is split into three rows adds two.
         merged: Rows merged into another row with the same key.
         dropped: Name of a rule -> rows that it dropped.
-        money_in: Sum of the money column over the input rows; None if the entity has no money, or if the split computes it.
+        money_in: Sum of the money column over the input rows; None if the entity has no money, or if the map's `split` computes it.
         money_dropped: The part of `money_in` that rules dropped.
         money_held_back: The part of `money_dropped` that the rule `INCOMPLETE` dropped.
         money: Sum of the canonical money column; None if the entity has none.
-        uncertain: Keys of descriptions whose nulls mean unknown, because the row of another table with the value is a dead letter.
+        uncertain: Keys of the rows of a description in which a null means unknown: the value is in a row of another table, and that row
+            is a dead letter.
         parts: Files of the canonical folder.
     """
 
@@ -106,7 +108,11 @@ class Canonical:
         self._parts = Parts(folder, self.result.parts)
 
     def rows(self) -> Iterator[pa.Table]:
-        """Yield the rows, part by part. Raises the errors of `Parts.read`."""
+        """Yield the rows, part by part.
+
+        Raises:
+            FatalError: A part is missing, or its checksum differs from the manifest.
+        """
         for _, rows in self._parts.read():
             yield rows
 
@@ -188,10 +194,11 @@ def _produce(
 def _make_incomplete_test(
     vendor: Vendor, entity_map: EntityMap, entity: Entity, partition: Partition
 ) -> Callable[[pa.Table], pa.Array]:
-    """Return a function that returns for each summed row whether a dead row is missing from its sum.
+    """Return a function that returns, for each summed row, whether its sum may lack a dead row.
 
-    A dead row whose key can't be read may belong to every sum of its parent (all positions of the account). A dead row whose parent
-    can't be read either is ignored here: reconciliation compares the sum with the account value that the vendor states.
+    - A dead row with a readable key is missing from the sum of that key.
+    - If only its parent (the account of a position) can be read, every sum of this parent is incomplete.
+    - If neither can be read, it is ignored here: reconciliation compares the sum with the account value that the vendor states.
     """
     columns = {"key": entity.key, "parent": f"{entity.parent}_key"}
     known: dict[str, set[str]] = {of: set() for of in columns}
@@ -214,8 +221,8 @@ def _make_incomplete_test(
 def _settle_uncertain(rows: pa.Table, is_uncertain: pa.Array, entity: Entity, result: Produced) -> pa.Table:
     """Hold back the rows that may refer to a dead row of another table; return the others.
 
-    A description is not held back, unless it is a member of a set. Instead, its key is added to `result.uncertain`, and the load keeps
-    the stored value wherever the row has a null.
+    The row of a description is held back only if the description is a set. Otherwise its key is added to `result.uncertain`, and the load
+    keeps the stored value wherever the row has a null.
     """
     if entity.kind != "description" or entity.set_of:
         return _hold_back(rows, is_uncertain, entity, result)

@@ -4,7 +4,7 @@ Documented:
 
 - The body in the format SIM. `retryCount` and `configurationId` are numbers, all other values text.
 - `envelopeSummary` is present only if the configuration requests data.
-- The headers. A signature uses the bytes of the key's text.
+- The headers. The HMAC key is the text as DocuSign shows it, in bytes; it is not decoded from Base64.
 
 Our choice: a retry does not change `generatedDateTime`.
 """

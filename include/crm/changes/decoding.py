@@ -32,8 +32,9 @@ class Change:
         fields: The new value of each changed field that is stored; None if the field was cleared.
         committed_at: Time of the change, by Salesforce's clock.
         transaction: The key of the transaction. Together with `sequence`, object and record, it identifies a change that arrives again.
-        changed: Names of all changed fields, whether their values are stored or not.
-        nulled: Names of all cleared fields.
+        changed: Names of the changed fields that our user may read, whether their values are stored or not; for REREAD, the fields that
+            were read.
+        nulled: Those of `changed` that have no value.
     """
 
     object: str
@@ -85,8 +86,8 @@ class EventSchema:
 
     Args:
         text: The schema in JSON, as the API returns it.
-        kinds: The type, as in Salesforce's `describe`, of each field that our user may read. It shows whether a number in an event is a
-            date or time in milliseconds. The schema has more fields, which events leave empty.
+        kinds: Field -> its type in Salesforce's `describe`, for each field that our user may read. The type shows whether a number in an
+            event is a date or a time in milliseconds. The schema also has fields that our user may not read; they are empty in events.
         stored: Names of the fields whose values are stored.
 
     Raises:
@@ -188,11 +189,12 @@ def read_change(schema: EventSchema, payload: bytes, follows: Mapping[str, froze
     Args:
         schema: The schema that the event names.
         payload: The event's bytes.
-        follows: For some fields, the fields derived from them. If such a field changed and the schema lacks a field derived from it,
-            the record is also read by query.
+        follows: Field -> the fields that Salesforce derives from it. If the field changed and the event can't contain one of its derived
+            fields, the record is also read by query.
 
     Returns:
-        The changes. If the event does not contain them (a gap event), the ids of the records to read by query, or `is_overflow`.
+        The changes, and the ids of the records to read by query because the event does not contain all of their change. For a gap event
+        there are no changes, only ids, or `is_overflow`.
 
     Raises:
         SchemaDrift: The event can't be read.
@@ -244,7 +246,13 @@ def read_event(schema: EventSchema, payload: bytes, event_id: str) -> Change:
 
 
 def read_row(name: str, row: Mapping[str, Any], fields: list[str]) -> Change:
-    """Convert a row of a query into a change of kind REREAD; `name` is the object, `fields` the fields that were read, which are stored."""
+    """Convert a row of a query into a change of kind REREAD.
+
+    Args:
+        name: The object.
+        row: The row.
+        fields: The fields that the query has read; all of them are stored.
+    """
     stamp = datetime.fromisoformat(str(row["SystemModstamp"]))
     values: dict[str, Any] = {each: _read_json(row.get(each)) for each in fields}
     values["IsDeleted"] = bool(row.get("IsDeleted"))

@@ -45,8 +45,8 @@ T = TypeVar("T")
 MARGIN = timedelta(minutes=15)
 """Maximum delay between a record's timestamp and the commit of its change. A query for missed changes starts that much earlier."""
 SILENCE_S = 330.0
-"""Seconds without a response after which a stream is considered dead. Salesforce responds at least every 270 seconds, if only without
-events."""
+"""Seconds without a response after which a stream is considered dead. Salesforce responds at least every 270 seconds, even if there is no
+event."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 60.0
 
 
@@ -57,7 +57,7 @@ class Topic:
     Attributes:
         sobject: The object whose changes the topic sends; empty for platform events.
         is_read_first: Whether all records are read at the first subscription, because no other source has them.
-        follows: For some fields, the fields derived from them, which change events may leave out.
+        follows: Field -> the fields that Salesforce derives from it. A change event may leave out derived fields.
     """
 
     name: str
@@ -253,9 +253,10 @@ class _Subscription:
         return Decoded(change.object, change.committed_at, changes=[change])
 
     async def _catch_up(self, received_at: datetime | None) -> None:
-        """Read by query the changes since `MARGIN` before a time, and store them.
+        """Read missed changes by query and store them.
 
-        Without a time, read all records if the topic is `is_read_first`; otherwise store only the time of the object's newest change.
+        With a time, read the changes since `MARGIN` before it. Without a time, read all records if the topic is `is_read_first`; otherwise
+        store only the time of the object's newest change.
         """
         await self._find_names()
         if received_at is None and not self._topic.is_read_first:

@@ -35,7 +35,7 @@ class Field:
         kind: The JSON type, and how the value is compared with Salesforce's.
         is_once: Whether the field is sent only with a new record.
         unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
-        when_gone: The value once the record is missing from the vendor's snapshot; None leaves the field unchanged.
+        when_gone: The value to send when the record is missing from the vendor's snapshot; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
         type: Salesforce's type. Only custom fields are created from it.
@@ -107,7 +107,7 @@ class CrmObject:
 
     @property
     def lookups(self) -> dict[str, list[str]]:
-        """The lookup fields, as `links`, and the objects that they refer to, as `parents`."""
+        """Two lists in the same order: `links`, the names of the lookup fields, and `parents`, the objects to which they refer."""
         fields = [field for field in self.fields if field.links_to]
         return {"links": [field.name for field in fields], "parents": [field.links_to for field in fields]}
 
@@ -120,7 +120,8 @@ class CrmObject:
 def key(entity: str, alias: str) -> str:
     """Return SQL of the external key of a warehouse row; `alias` is its table's alias. The key is null if an outer join found no row.
 
-    A key with a hash is the one that Salesforce was given first, before rotations of the hash key.
+    If the vendor's key contains a hash, the external key contains the hash that was sent to Salesforce first. A rotation of the hash key
+    does not change it.
     """
     return f"(:firm || ':' || {alias}.vendor || ':{entity}:' || control.first_key({alias}.{entity}_key))"
 
@@ -139,20 +140,23 @@ def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field
 
 
 def text(name: str, sql: str, length: int) -> Field:
-    """Return a text field: without a formula, trimmed and truncated. An empty text and `#N/A` become null, as in Salesforce."""
+    """Return a text field: trimmed, truncated to `length`, and safe in a spreadsheet (see `defuse`).
+
+    An empty text and `#N/A` become null, as in Salesforce.
+    """
     return Field(name, f"nullif(nullif({clean(sql, length)}, ''), '#N/A')", length=length)
 
 
 def clean(sql: str, length: int) -> str:
-    """Return SQL of a text as it is sent: trimmed, without a formula, and truncated."""
+    """Return SQL of a text as it is sent: trimmed, truncated to `length`, and safe in a spreadsheet (see `defuse`)."""
     return f"btrim(left({defuse(f'btrim({sql})')}, {length}))"
 
 
 def defuse(sql: str) -> str:
     """Return SQL that puts an apostrophe before a text which a spreadsheet would run as a formula.
 
-    Such a text begins with `=`, `@`, `+`, `-` or a control character, such as a tab. A number or a phone number with a sign stays as it
-    is, with or without an extension.
+    Such a text begins with `=`, `@`, `+`, `-` or a control character, such as a tab. A number with a sign is not changed, and neither is
+    a phone number, with or without an extension.
     """
     return f"regexp_replace({sql}, '{_FORMULA}', '''\\1')"
 

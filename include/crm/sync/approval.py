@@ -1,6 +1,6 @@
 """Ask an operator to approve a large change before a sync sends it, and record the decision.
 
-- A question is open for a day. While it is open, no other question is created for the same object and kind of change.
+- A question is open for a day. During that time, no second question is created for the same object and kind of change.
 - An approval is valid for a day and for one sync. It allows as many records as the question names, and a few
   more (see `guard.find_unapproved`), even if they are not the same records.
 - A rejection is valid until the change differs from the rejected one.
@@ -80,8 +80,8 @@ def ask(
 ) -> list[Question]:
     """Create a question for each concern that needs one.
 
-    A concern needs no question if it is approved, if a question about it is open, or if exactly the same change was rejected (see
-    `identify`).
+    A concern does not need a question in three cases: it is approved, a question about it is open, or exactly the same change was rejected
+    (see `identify`).
 
     Args:
         engine: The database, as the loading role.
@@ -118,7 +118,10 @@ def identify(concern: Concern, delta: Delta) -> str:
 
 
 def name_run(question_ids: Sequence[int]) -> str:
-    """Return the id of the run of the DAG `approve_salesforce` about some questions. So an answer in this run is about no others."""
+    """Return the id of the run of the DAG `approve_salesforce` that asks these questions.
+
+    The id contains the ids of the questions, so an answer in this run can't be used for other questions.
+    """
     return "questions_" + "_".join(map(str, question_ids))
 
 

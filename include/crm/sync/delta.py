@@ -200,9 +200,10 @@ def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, ru
 
 
 def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
-    """Return the number of outgoing records of an object that are held back because a vendor's newest day is not reconciled, by vendor.
+    """Count the records of `outgoing(mapping.entity)` that are held back because a vendor's newest day is not reconciled.
 
-    They are read from the table `outgoing(mapping.entity)`.
+    Returns:
+        Vendor -> number of records; empty if none is held back.
     """
     query = f"select held_by, count(*) from {outgoing(mapping.entity)} where held_by is not null group by 1"  # noqa: S608
     return dict(db.execute(sa.text(query)).tuples().all())

@@ -16,7 +16,7 @@ from include.crm.settings import Settings
 from include.crm.temporary import DESIRED, TempTable
 
 _RECENT_DAYS = 40
-"""Number of days, up to the vendor's latest day, in which a row of a missing record is searched, to find the record's parent."""
+"""Number of days before the vendor's latest day whose rows are read to find the parent of a record that is missing from the snapshot."""
 
 # Records that are missing from the vendor's snapshot but still in Salesforce. A record that an open dead letter may describe does not
 # count as missing. A dead letter describes the record with its key; without a key, all records of its parent; without a parent, all

@@ -21,7 +21,7 @@ th { background: #f4f4f4 } .old { color: #8a1f11 } .new { color: #0b5d1e } .conc
 def write(root: Path, run_id: str, shown: Preview) -> str:
     """Write the review page into the folder `FOLDER` below the folder of Data Docs.
 
-    It is beside the site of Data Docs, not in it: the page shows clients, and needs another right than the reports.
+    The page is not part of the site of Data Docs, because it shows data of clients. Reading it requires a different permission.
 
     Args:
         root: The folder of Data Docs.

@@ -1,7 +1,7 @@
 """Store what a full sync held back from Salesforce and why, so that operators are alerted once and can look it up.
 
-The table `control.crm_held` has one row per object, cause and subject. While a subject is still held back, its row keeps `alerted_at`;
-it keeps `since` unless the sync reports another time.
+The table `control.crm_held` has one row per object, cause and subject. While the subject is held back, later syncs do not change
+`alerted_at`. They change `since` only if they report another time.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def alert_late(engine: sa.Engine, patience: timedelta, send: Callable[[list[Held
     Args:
         engine: The database, as the loading role.
         patience: How long something may be held back without an alert.
-        send: Sends the alert. Called once if there are such rows, with the rows and a key of the alert. An alert that is repeated has
-            the same key; rows that are held back anew, with another `since`, have another key.
+        send: Sends one alert about all these rows; not called if there are none. Its arguments are the rows and the alert's key, which
+            contains their `since`. So a repeated alert has the same key, and an alert about rows that are held back again later has another.
     """
     with engine.begin() as db:
         late = [Held(*row) for row in db.execute(_ALERT, {"patience": patience})]

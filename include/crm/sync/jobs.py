@@ -6,10 +6,11 @@ The states of a job, the first three in their normal order:
     uploaded     Salesforce has the file and has started the job
     closed       every row has its result
     abandoned    no row was processed; the rows are sent again
-    unbalanced   the results do not account for the rows; the rows are sent again
+    unbalanced   the results do not account for the rows, or the job was lost; the rows are sent again
 
-A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in Salesforce. If the
-writer is suspended between the two and another writer takes over, the other writer aborts the job, so the first can't start it later.
+A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in Salesforce. The writer
+may be suspended between the check and the start, while another writer takes over. The other writer then aborts the job, so the first
+writer can't start it later.
 
 Rows sent by collections are recorded in the same way, as a job of our own that Salesforce does not know.
 """
@@ -79,7 +80,7 @@ class Jobs:
         """Finish the jobs that earlier attempts left unfinished; yield the counts of each job whose results were recorded.
 
         - If Salesforce has started the job, wait for its end and record its results.
-        - If Salesforce has not started the job, abort it; its rows are sent again.
+        - If Salesforce has not started the job, abort it; if Salesforce no longer has the job, abandon it. Its rows are sent again.
         - If the rows were sent by collections, mark the job as abandoned; its rows are sent again.
         """
         with self._db.begin():
@@ -128,11 +129,11 @@ class Jobs:
         """Send one part of the records by a bulk job, and settle it.
 
         Raises:
-            ObjectUnavailable: Salesforce did not accept the file, or did not finish the job in time; the next attempt adopts the job.
+            ObjectUnavailable: Salesforce did not accept the file. Or it did not finish the job in time, and the next attempt adopts the job.
             TargetUnavailable: Salesforce is unavailable.
             ConfigurationError: Salesforce rejected the whole file.
             RateLimited: The org's daily batches are used up, or its daily calls are used up to the reserve.
-            BalanceError: The results do not account for the rows.
+            BalanceError: The results do not account for the rows, or Salesforce no longer has the job.
             WriterSuperseded: Another writer has taken over.
         """
         for _ in range(_UPLOADS):

@@ -89,7 +89,7 @@ def sync(
         SyncUnderWay: This is a small sync, and another sync is running.
         ApprovalNeeded: Nothing was sent, because the changes need approval.
         HeldBack: Nothing was sent, because every change is held back.
-        RowsFailed: Salesforce rejected rows; each of them is a dead letter, all other rows were accepted.
+        RowsFailed: Salesforce rejected rows; each of them is a dead letter. All other rows that were sent were accepted.
         TargetUnavailable: Salesforce is unavailable.
         ObjectUnavailable: The job of one object does not end, or some of its rows are still locked or unprocessed; other objects were
             sent.
@@ -130,7 +130,11 @@ def _has_sent(engine: sa.Engine, run_id: str) -> bool:
 
 
 def _recover(org: Org, db: sa.Connection, session: SalesforceSession, run_id: str, say: Say) -> None:
-    """If the org was restored from a backup, read all our records back, so that the sync sends the lost changes again."""
+    """If the org seems to be restored from a backup, read all our records back, so that the sync sends the lost changes again.
+
+    Records that are missing are sent again only if marks have an earlier time (`older`). If marks are only missing (`absent`), users may
+    have deleted the records, so an operator decides (`readback.recreate`).
+    """
     state = marks.compare(db, session)
     if state == "same":
         return

@@ -1,7 +1,8 @@
 """Detect that the org was restored from a backup that lacks changes which Salesforce had accepted.
 
 After a sync, the most recently accepted records of each object (`MARKS` of them) are stored as marks, with the time of their last change
-in Salesforce. An edit moves that time forward. So the org was restored if a mark now has an earlier time, or if most marks are missing.
+in Salesforce. An edit moves that time forward. So if a mark now has an earlier time, the org was restored. If most marks of an object are
+missing, the org may have been restored, or users have deleted the records.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def store(db: sa.Connection, session: SalesforceSession, sobjects: Iterable[str]
 
 
 def compare(db: sa.Connection, session: SalesforceSession) -> State:
-    """Query the marks in Salesforce, one query per object, and return whether the org was restored.
+    """Query the marks in Salesforce, one query per object, and return whether the org seems to be restored.
 
     Returns:
         `older` if a mark now has an earlier time than stored; `absent` if more than half of an object's marks are missing; otherwise

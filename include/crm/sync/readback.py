@@ -134,22 +134,22 @@ def read_back(
 ) -> dict[str, Found]:
     """Read all our records in Salesforce, record the differences, and correct the accepted state.
 
-    Syncs that wait for a read-back since the database was restored may then write.
+    After a restore of the database, syncs refuse to write until a read-back has succeeded. This function allows them to write again.
 
     Args:
         org: The org, and the database.
         run_id: The run's id in `control.crm_difference`.
         say: Receives progress, a line at a time.
-        is_restored: Whether the org was restored from a backup. If so, the restore has lost every record that is missing even among the
-            deleted records. No user deleted it, so the next sync sends it again.
+        is_restored: Whether the org was restored from a backup. If so, a record that is missing in the org, and is not among its deleted
+            records either, was lost by the restore and not deleted by a user. The next sync sends it again.
 
     Returns:
         Counts by entity.
 
     Raises:
         TargetUnavailable: Salesforce is unavailable, or a query does not end.
-        ConfigurationError: Salesforce rejected a query; or so many records of an object are missing that our user may lack the
-            permission to read them. Nothing is recorded for this object.
+        ConfigurationError: Salesforce rejected a query. Or, unless `is_restored`, so many records of an object are missing that our user
+            may lack the permission to read them; nothing is recorded for this object.
     """
     found = {}
     calls = CallLog(org.engine, VENDOR, "", run_id)

@@ -45,7 +45,12 @@ TIMES = {"changed_at": ((), "max"), "sent_at": (("ACTION_REQUESTED",), "min"), "
 
 
 def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
-    """Add to agreements the times of their events, one column per entry of `TIMES` (null without such an event), and the column `row`."""
+    """Add to each agreement the times of its events, and return the agreements in their original order.
+
+    Returns:
+        The columns of `agreements`; `row`, the agreement's position in `agreements`, from 0; and one time per entry of `TIMES`, null if
+        the agreement has no such event.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
