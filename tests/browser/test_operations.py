@@ -91,6 +91,13 @@ def test_pages_are_part_of_airflow(page: Page) -> None:
     frame.get_by_role("heading", name="Orion Advisor").wait_for()
 
 
+def test_a_button_calls_airflow_as_the_user_and_shows_the_answer(page: Page) -> None:
+    page.goto("/operations/vendors/orion")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Pull now").click()
+    expect(page.get_by_role("status")).to_contain_text("'orion' not found")  # this Airflow has no DAGs
+
+
 def test_no_page_has_a_serious_barrier(page: Page, url: str) -> None:
     theme = page.evaluate("localStorage.getItem('theme')")
     page.emulate_media(color_scheme=theme)
