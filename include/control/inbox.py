@@ -112,7 +112,7 @@ def refuse(connection: sa.Connection, delivery: Delivery, error: str, key: Recei
 
 
 def place_of(sender: str, content_hash: str) -> str:
-    """Return the place for which a body is sealed: the row's unique key."""
+    """Return the place for which a body is sealed (see `ReceivingKey.seal`): the row's unique key."""
     return f"inbox:{sender}:{content_hash}"
 
 
@@ -146,7 +146,7 @@ def _seal(delivery: Delivery, key: ReceivingKey) -> dict[str, object]:
 def seal_clear(engine: sa.Engine, key: ReceivingKey, *, budget_s: float = 60.0) -> int:
     """Seal the bodies that an earlier version stored in clear text, the pending ones first. Their plain hashes become keyed.
 
-    If the same body was received again since the upgrade, the hash of the older row also covers its id, because it must be unique.
+    If the same body was received again since the upgrade, the hash of the older row also covers its id, because hashes must be unique.
 
     Args:
         engine: The control database.
@@ -197,8 +197,8 @@ class Pending:
         """Return the body as it was received; never display it.
 
         Raises:
-            ConfigurationError: Its key is not in the keyring.
-            DataQualityError: It was altered or moved.
+            ConfigurationError: The key of the body is not in the keyring.
+            DataQualityError: The body was altered or moved.
         """
         return opener.open(self.sealed, self.place)
 
@@ -225,8 +225,8 @@ def read_body(engine: sa.Engine, opener: Opener, inbox_id: int, actor: str) -> b
 
     Raises:
         InputRejected: There is no such delivery, or its body was deleted.
-        ConfigurationError: Its key is not in the keyring.
-        DataQualityError: It was altered or moved.
+        ConfigurationError: The key of the body is not in the keyring.
+        DataQualityError: The body was altered or moved.
     """
     with engine.begin() as connection:
         trail.record(connection, actor, "message.opened", f"inbox_id={inbox_id}")

@@ -3,8 +3,11 @@
 No clear value is needed, because the new key is applied to the old hash (see `include.sensitive`). Hashes are computed in this process, so
 no key reaches the database server or its logs. Rows are changed in place: no version of a description or a fact is closed or added.
 
-These stay as they are. Files of the staging folder and stored responses: their hashes are lifted when they are read. Salesforce's
-external keys: see `control.first_hash`. The audit trail: its chain forbids a change.
+A rotation does not change these:
+
+- Files of the staging folder and stored responses: their hashes are lifted when they are read.
+- External keys in Salesforce: see `control.first_hash`.
+- The audit trail, because its chain forbids a change.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class Place:
         table: The table, with its schema.
         column: The column.
         type: Type of the column.
-        where: Condition that the rows fulfil.
+        where: SQL condition that selects the rows.
     """
 
     table: str
@@ -45,7 +48,7 @@ class Place:
 
 
 def list_places() -> list[Place]:
-    """Return every column that may have hashes: keys of vendors with `hashed` columns, and the hashes of sensitive fields."""
+    """Return every column that may contain hashes: vendors' keys, which may be made of hashed columns, and hashes of sensitive fields."""
     names = {
         entity.name: [entity.key, *(f for f in entity.fields if f.endswith(("_key", "_hash")))] for entity in ENTITIES
     }
@@ -67,7 +70,7 @@ def count(engine: sa.Engine) -> dict[str, int]:
 
 
 def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
-    """Lift all hashes to a keyring's hash keys, and register the new ones. Writers wait meanwhile; a failure changes nothing.
+    """Lift all hashes to a keyring's hash keys, and register the new keys. Writers wait until it ends; a failure changes nothing.
 
     Args:
         engine: The database, as the migrating role.
@@ -101,7 +104,7 @@ def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
 
 
 def _disable_timeouts(connection: sa.Connection) -> None:
-    """Allow more than the usual half an hour, but wait at most a minute for a lock."""
+    """Remove the limits of half an hour for statements and transactions. The limit of a minute for each lock remains."""
     connection.execute(sa.text("set local statement_timeout = 0"))
     connection.execute(sa.text("set local transaction_timeout = 0"))
 
@@ -123,7 +126,7 @@ def _lift(connection: sa.Connection, place: Place, redactor: Redactor) -> int:
 
 
 def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
-    """Record which hashes the keys of Salesforce's records have; nothing if no record was ever sent."""
+    """Record the first hash of each lifted hash, because external keys in Salesforce keep it. Do nothing if no record was ever sent."""
     if not connection.scalar(
         sa.text("select exists (select from control.crm_state) or exists (select from control.crm_job)")
     ):
@@ -145,7 +148,7 @@ def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
 
 @contextmanager
 def _lifted(connection: sa.Connection, query: str, redactor: Redactor) -> Iterator[None]:
-    """Provide the temporary table `lifted`: the texts of a query that have hashes to lift, and the lifted texts. It is filled in batches."""
+    """Provide the temporary table `lifted`: the texts of a query that change (`old`), each with its lifted text (`new`)."""
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor, driver.cursor(name="texts") as texts:
