@@ -217,7 +217,7 @@ def _find_fault(
 
 
 def _chain(key: bytes, mac: bytes, entries: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
-    """Yield the seal of each entry. The first seal follows `mac`, the previous end of the chain (empty at the start)."""
+    """Yield the seal of each entry. Each seal covers the previous one; the first covers `mac`, the last seal so far (empty if none)."""
     for entry in entries:
         content = [
             entry["entry_id"],

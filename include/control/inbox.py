@@ -102,7 +102,7 @@ def receive(engine: sa.Engine, delivery: Delivery, key: ReceivingKey) -> bool:
 
 
 def refuse(connection: sa.Connection, delivery: Delivery, error: str, key: ReceivingKey) -> None:
-    """Store a sealed delivery that can't be processed, with its error and marked as processed, in the caller's transaction.
+    """Seal and store a delivery that can't be processed, marked as processed with its error, in the caller's transaction.
 
     Raises:
         ConfigurationError: The inbox key is not registered in this database.
@@ -144,7 +144,7 @@ def _seal(delivery: Delivery, key: ReceivingKey) -> dict[str, object]:
 
 
 def seal_clear(engine: sa.Engine, key: ReceivingKey, *, budget_s: float = 60.0) -> int:
-    """Seal the bodies that an earlier version stored in clear text, the pending ones first. Their plain hashes become keyed.
+    """Seal the bodies that an earlier version stored in clear text, the pending ones first. Replace their plain hashes by keyed ones.
 
     If the same body was received again since the upgrade, the hash of the older row also covers its id, because hashes must be unique.
 
@@ -238,13 +238,13 @@ def read_body(engine: sa.Engine, opener: Opener, inbox_id: int, actor: str) -> b
 
 
 def is_withdrawn(engine: sa.Engine, inbox_id: int) -> bool:
-    """Return whether the caller withdrew a push."""
+    """Return whether a withdrawal of a push is in the inbox, given the push's id."""
     with engine.connect() as connection:
         return bool(connection.scalar(_IS_WITHDRAWN, {"inbox_id": inbox_id}))
 
 
 def find_withdrawn(engine: sa.Engine, inbox_id: int) -> tuple[int, str]:
-    """Return the id of the push that a withdrawal is about, and the name of the caller."""
+    """Return the id of the push that a withdrawal withdraws, and the caller's name, given the id of the withdrawal."""
     with engine.connect() as connection:
         row = connection.execute(_FIND_WITHDRAWN, {"inbox_id": inbox_id}).one()
     return row.inbox_id, row.caller

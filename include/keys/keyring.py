@@ -87,7 +87,7 @@ class Keyring:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """A redactor with the hash keys of this keyring. Without hash keys, it hashes nothing."""
+        """A redactor with the hash keys of this keyring. If there are none, it can't hash values."""
         return Redactor(*(key.secret for key in self.keys if key.purpose == "hash"))
 
     @cached_property

@@ -63,7 +63,7 @@ def list_places() -> list[Place]:
 
 
 def count(engine: sa.Engine) -> dict[str, int]:
-    """Count the rows with hashes, by column."""
+    """Return the number of rows with hashes, by column (`<schema>.<table>.<column>`)."""
     with engine.connect() as connection:
         _disable_timeouts(connection)
         return {str(place): _count(connection, place) for place in list_places()}
@@ -77,7 +77,7 @@ def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
         keyring: The new keyring: the registered hash keys, in their order, and new ones after them.
 
     Returns:
-        Number of changed rows, by column; empty if the keyring has no new hash key.
+        Number of changed rows by column (`<schema>.<table>.<column>`); empty if the keyring has no new hash key.
 
     Raises:
         ConfigurationError: The keyring does not begin with the registered hash keys.

@@ -57,7 +57,7 @@ class SalesforceStatus:
         return [Concern(light, text) for condition, light, text in found if condition]  # type: ignore[arg-type]
 
     def summarize(self, *, is_paused: bool) -> Concern:
-        """Return the worst concern; if there is none, a green light with a sentence about what was sent."""
+        """Return the worst concern; if there is none, the number of sent records (green), or that nothing was sent (grey)."""
         if concerns := self.find_concerns(is_paused=is_paused):
             return concerns[0]
         if self.synced_at is None:

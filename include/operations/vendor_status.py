@@ -137,7 +137,7 @@ class VendorStatus:
         return sorted(concerns, key=lambda concern: -_SEVERITY.index(concern.light))
 
     def summarize(self, now: datetime) -> Concern:
-        """Return the worst concern; if there is none, a sentence about the newest loaded day."""
+        """Return the worst concern; if there is none, the newest loaded day (green), or that nothing was loaded (grey)."""
         if concerns := self.find_concerns(now):
             return concerns[0]
         day = self.day
@@ -227,7 +227,7 @@ def _by_vendor(connection: sa.Connection, query: sa.TextClause, **values: object
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun, in the singular or the plural."""
+    """Return a number with its noun, such as `1 row` or `2,000 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -41,7 +41,9 @@ def vendor_of(sender: str) -> str:
 
 
 def drain(declared: Vendor, vendor_run: VendorRun) -> int:
-    """Process the pushes and withdrawals for a vendor's tables, one delivery at a time. A refused delivery does not block the others.
+    """Process the pushes and withdrawals for a vendor's tables, one delivery at a time.
+
+    A delivery that can't be loaded is marked as processed with its error, and does not block the others.
 
     Args:
         declared: The vendor's declaration without the connection's overrides: callers use its field names.
@@ -67,7 +69,12 @@ def drain(declared: Vendor, vendor_run: VendorRun) -> int:
 
 
 def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | None, _Outcome | None]:
-    """Load a push, unless it was withdrawn; return (error, outcome). No error is None; the outcome is None if nothing was loaded."""
+    """Load a push, unless it was withdrawn.
+
+    Returns:
+        The error and the outcome. The error is None if every row was loaded. The outcome is None if no row was loaded, because the push
+        was withdrawn or failed as a whole.
+    """
     if inbox.is_withdrawn(vendor_run.site.engine, push.inbox_id):
         return WITHDRAWN, None
     try:
@@ -92,7 +99,7 @@ def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partitio
     """Stage the rows of a push; return the partition and the outcome.
 
     The outcome contains `rows` and `dead`, the numbers of all rows and of dead rows, and `rejected`: the first dead rows, each with its
-    position in the push and the reasons.
+    index in the push (`row`) and its `reasons`.
     """
     started, body = time.perf_counter(), push.open(vendor_run.site.keyring.inbox)
     site, vendor = vendor_run.site, vendor_run.vendor
@@ -110,7 +117,10 @@ def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partitio
 
 
 def _with_refused(table: Table, partition: Partition, outcome: _Outcome) -> _Outcome:
-    """Add the rows that the suite rejected to the outcome of a push; return the new outcome."""
+    """Add the rows that the suite rejected to the outcome of a push; return the new outcome.
+
+    If the push contained duplicate rows, the index of a rejected row is unknown, and the row is only counted.
+    """
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
     faults = partition.faults.to_pylist()
     dead = {each["row"] for each in outcome["rejected"]}

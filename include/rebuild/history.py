@@ -129,7 +129,7 @@ def _make_run(day: date, pulled: str, origin: Origin) -> Run:
 
 
 def read_staging(staging: Staging) -> list[Step]:
-    """Return the steps that the files of the partitions in staging prove, in the order of extraction.
+    """Return the steps to repeat, derived from the partitions in staging, in the order in which the partitions were extracted.
 
     Raises:
         ConfigurationError: A partition was staged by a version whose manifests do not name the run.

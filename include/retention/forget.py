@@ -107,10 +107,11 @@ class Forgotten:
     Attributes:
         rows: Table -> number of deleted rows.
         partitions: Paths of the deleted partitions.
-        pages: Names of the deleted pages.
-        kept: Data that stays -> why, and until when.
+        pages: Names of the deleted files of Data Docs.
+        kept: Data that stays, as a description or a path -> why, and until when.
         salesforce: (object, key, id) of the person's records in Salesforce. Its administrator must delete them.
-        remaining: Place -> number of rows, partitions or pages that still contain a text that identifies the person; empty for a dry run.
+        remaining: Table, `staging` or `pages` -> number of rows, partitions or files that still contain a text that identifies the person;
+            empty for a dry run.
         receipt: Id of the entry in the audit trail; None for a dry run.
     """
 
