@@ -35,7 +35,7 @@ _Outcome = dict[str, Any]
 
 
 def vendor_of(sender: str) -> str:
-    """Return the vendor's name in an inbox sender such as `push.<vendor>.<table>`; a sender of webhooks has the vendor's name."""
+    """Return the vendor's name in an inbox sender such as `push.<vendor>.<table>`; a sender of webhooks is returned unchanged."""
     words = sender.split(".")
     return words[1] if len(words) == 3 and words[0] in (PUSH, WITHDRAWAL) else sender
 

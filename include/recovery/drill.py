@@ -54,7 +54,8 @@ class Drill:
         started_at: When the drill started.
         known_at: Time of the fingerprint with which the restored database was compared.
         recovered_to: The last transaction that was restored.
-        rpo_seconds: Age of that transaction at the start of the drill. A loss of the host at that time would have lost what came after it.
+        rpo_seconds: Age of that transaction at the start of the drill. If the host had been lost then, later changes
+            would be lost.
         rto_seconds: Duration of the drill: restore, recovery, checks and the deletion of the scratch server.
         problems: One line per problem, as `check-restore` prints; empty if the database is as it was.
     """

@@ -50,7 +50,7 @@ class PgBackRest:
         return self.run(*self.command, "info", "--output=json", "--log-level-console=off")
 
     def restore(self, cluster: Path, to: str | None = None) -> None:
-        """Restore the newest backup from before `to` into an empty folder.
+        """Restore the newest backup from before `to`, or without `to` the newest of all, into an empty folder.
 
         A server that is started on the folder replays the log, then accepts writes. It archives nothing, so it does not disturb the
         archive of the server that made the backup.

@@ -151,9 +151,9 @@ class _Statements:
             "snapshot": "and not :is_confirmed",
             "event": "",
         }
-        # affected: records whose current version a withdrawn load wrote; or that have none, because it ended it (a member of a set).
-        # earlier: their newest version that no withdrawn load wrote. replaced: if each version since then was replaced by the next,
-        # so that the vendor never removed the record.
+        # affected: records whose current version a withdrawn load wrote, and members of a set that a withdrawn load ended.
+        # earlier: the newest version of each affected record that no withdrawn load wrote.
+        # replaced: the earlier versions since which each version was followed by another, so the vendor never removed the record.
         self.find = f"""
             create temporary table {found} on commit drop as
             with affected as (
