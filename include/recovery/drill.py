@@ -80,7 +80,7 @@ def find_programs() -> Path | None:
 
 
 def drill(backups: Backups, programs: Path, folder: Path, keyring: Keyring, run: Run = run_program) -> Drill:
-    """Restore the newest backup below a folder, check it, and delete it.
+    """Restore the newest backup below a folder, check it, and delete the restored database. Partitions in staging are not checked.
 
     Args:
         backups: The backups.
