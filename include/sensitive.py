@@ -3,9 +3,9 @@
 The last four are kept only if at least four more characters stay hidden. In rows that are stored as text (dead letters), the token
 `hmac:<hash>:<last4>` replaces the value, and a replay reads hash and last four from the token. The clear value is never written.
 
-A hash is made under the hash keys of the firm, one after the other: HMAC-SHA256 of the value under the first key, then of the 64 hex digits
-of each result under the next key. After the digits, `~n` tells how many keys were used; it is missing if one was. So a stored hash can be
-lifted to a keyring with more keys without the value.
+A value is hashed under the firm's hash keys, one after the other: HMAC-SHA256 of the value under the first key, then of the 64 hex digits
+of each result under the next key. If `n` keys, more than one, were used, `~n` follows the digits. So a stored hash can be lifted to more
+keys: only the keys that it lacks are applied, and the value is not needed.
 
 A tax id can also be in a free text, or in the wrong column if a vendor shifts columns. There, all but its last four digits are masked:
 `***-**-6789` or `*****6789`.
@@ -62,8 +62,8 @@ def mask_values(value: object) -> object:
 def mask_digits(value: object) -> object:
     """Mask a value that may be in the wrong column.
 
-    A text or an integer of exactly nine digits, with any blanks and dashes, may be a tax id: all but its last four digits are masked. In any other value, tax ids in
-    texts are masked, as in `mask_values`.
+    A text or an integer of exactly nine digits may be a tax id, whatever blanks and dashes are between the digits: all but its last four
+    digits are masked. In any other value, tax ids in texts are masked, as in `mask_values`.
     """
     is_text = isinstance(value, (str, int)) and not isinstance(value, bool)
     match = _NINE_DIGITS.fullmatch(re.sub(r"[\s-]", "", str(value))) if is_text else None

@@ -1,4 +1,4 @@
-"""Show what was known at a time: the fields of one record, or the totals of the firm, each with the load that brought it.
+"""Show what was known at a time: the fields of one record, or the firm's totals, each with the load that wrote it.
 
 Each query reads personal data, so it is recorded in the audit trail before its result is returned.
 """
@@ -45,7 +45,7 @@ class Record:
 
 
 def find_record(engine: sa.Engine, record_id: int) -> Record:
-    """Return the record that has one of our own ids.
+    """Return the record with an id of ours (`warehouse.source_key.id`).
 
     Raises:
         DataQualityError: No record has this id.
@@ -58,10 +58,10 @@ def find_record(engine: sa.Engine, record_id: int) -> Record:
 
 
 def find_entities(engine: sa.Engine, vendor: str, name: str) -> list[str]:
-    """Return the canonical entities that a name stands for: the entity itself, or those loaded from the vendor's table.
+    """Return the canonical entities that a name stands for: the entity of this name, or the entities loaded from the vendor's table.
 
     Raises:
-        ConfigurationError: The name is neither an entity nor a table of which rows were loaded.
+        ConfigurationError: The name is neither an entity nor a table of the vendor from which rows were loaded.
     """
     if any(entity.name == name for entity in canonical.ENTITIES):
         return [name]
@@ -75,17 +75,17 @@ def find_entities(engine: sa.Engine, vendor: str, name: str) -> list[str]:
 
 
 def read_record(engine: sa.Engine, record: Record, at: datetime, on: date | None, reader: str) -> list[Row]:
-    """Return the fields of a record as known at a time, each with the load that brought its value.
+    """Return the fields of a record as known at a time, each with the load that wrote its value.
 
     Args:
         engine: The database, as the reading role.
         record: The record.
-        at: The time of the knowledge.
-        on: A day on which the version is valid; None for the newest version.
+        at: The fields are as known at this time.
+        on: The fields are those of the version that is valid on this day; None for the newest version.
         reader: The person who reads, for the audit trail.
 
     Returns:
-        Fields with the columns of `mart.record_as_known` and `mart.load_source`; empty if the record was not known.
+        One row per field, with the columns of `mart.record_as_known` and `mart.load_source`; empty if the record was not known then.
     """
     values = {"entity": record.entity, "vendor": record.vendor, "key": record.key, "at": at, "on": on}
     _record(engine, reader, f"{record.entity} {record.vendor} {record.key}", at, on=on)
@@ -96,17 +96,17 @@ def read_record(engine: sa.Engine, record: Record, at: datetime, on: date | None
 
 
 def read_firm(engine: sa.Engine, at: datetime, first: date | None, last: date | None, reader: str) -> list[Row]:
-    """Return the firm's totals by vendor and business date as known at a time, each with the loads that brought its rows.
+    """Return the firm's totals by vendor and business date as known at a time, each with the loads that wrote its rows.
 
     Args:
         engine: The database, as the reading role.
-        at: The time of the knowledge.
+        at: The totals are as known at this time.
         first: First business date; None for no limit.
         last: Last business date; None for no limit.
         reader: The person who reads, for the audit trail.
 
     Returns:
-        Totals with the columns of `mart.firm_as_known`, and `sources`: rows of `mart.load_source`, oldest first.
+        One row per total, with the columns of `mart.firm_as_known`, and `sources`: the rows of `mart.load_source`, the oldest first.
     """
     _record(engine, reader, "firm", at, first=first, last=last)
     with engine.connect() as connection:

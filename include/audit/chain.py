@@ -6,7 +6,8 @@ the whole chain. Published heads (`include.audit.head`) reveal that.
 
 An entry that was inserted with an earlier time gets a late seal, and is reported.
 
-After a rotation, an earlier key only verifies what it sealed. The database refuses its seals, and a seal after one of a newer key is reported.
+After a rotation, an earlier key only verifies the seals that it made before. The database refuses new seals made with it, and a
+verification reports a seal of an earlier key that follows a seal of a newer key.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def seal(engine: sa.Engine, keys: Mapping[str, bytes]) -> Head:
         keys: The audit keys by key id, oldest first; the last one makes the new seals.
 
     Raises:
-        TargetUnavailable: The last key is not the last one that is registered: the audit key is being rotated.
+        TargetUnavailable: The last of `keys` is not the newest registered audit key, because the audit key is being rotated.
     """
     key_id, key = list(keys.items())[-1]
     while True:
@@ -197,7 +198,7 @@ def _find_fault(
         position: Position of the previous seal; 0 for the first.
         mac: The previous seal; empty for the first.
         keys: All audit keys, by key id.
-        usable: The keys that are not older than the key of the previous seal.
+        usable: Ids of the keys that are not older than the key of the previous seal.
 
     Raises:
         ConfigurationError: The key of the seal is not in `keys`.

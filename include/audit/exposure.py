@@ -54,11 +54,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The clients and what is not known.
+    """The clients whose data was touched, and what the list can't show.
 
     Attributes:
         clients: Rows with the columns `COLUMNS`. `client` is None for records that lead to no client.
-        gaps: What the list can't know, as sentences.
+        gaps: One phrase for each kind of access whose clients the list can't show.
     """
 
     clients: list[Row]
@@ -66,7 +66,7 @@ class Exposure:
 
 
 def read(engine: sa.Engine, scope: Scope, reader: str) -> Exposure:
-    """Return the persons and households whose data was touched, with the kinds of data; record this in the audit trail.
+    """Return the clients whose data was read or changed, with the kinds of data; record this query in the audit trail.
 
     Args:
         engine: The database, as the reading role.

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Return rows as a table of aligned columns, under a line of their names. Characters that a terminal would obey are shown as `?`."""
+    """Return rows as a table of aligned columns with a header. Control characters become `?`, so that a terminal does not obey them."""
     lines = [list(columns), *([_show(row.get(column)) for column in columns] for row in rows)]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
@@ -19,7 +19,7 @@ def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
 
 
 def format_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Return rows as CSV with a header. A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """Return rows as CSV with a header. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -1,6 +1,6 @@
-"""Commands for a production installation: `python -m include.cli COMMAND`. Those that write are safe to run again.
+"""Commands for a production installation: `python -m include.cli COMMAND`. A command that writes can safely be run again.
 
-Each command reads environment variables, because secrets do not belong on a command line. Its help names them.
+Each command reads environment variables, because secrets do not belong on a command line. The command's help lists them.
 """
 
 from __future__ import annotations

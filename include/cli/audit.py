@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from include.audit.as_of import Record
 
 SETTLED = timedelta(minutes=30)
-"""A transaction takes at most this long, so what was known before that can no longer change."""
+"""Longest duration of a transaction. What was known at a time longer ago than this can no longer change."""
 _FIELDS = ("field", "value", "known_from", "run_id", "partition", "calls", "first_call_at")
 _TOTALS = (
     "business_date",

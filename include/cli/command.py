@@ -29,14 +29,14 @@ STAGING = "TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)"
 def add_command(
     commands: Commands, name: str, run: Callable[[argparse.Namespace], None], purpose: str, *variables: str
 ) -> argparse.ArgumentParser:
-    """Declare a command.
+    """Declare a command; return its parser, so that the caller can add arguments.
 
     Args:
         commands: The subparsers of the program.
         name: The command's name.
-        run: Runs it.
-        purpose: What it does, as a phrase.
-        variables: The environment variables that it reads, for its help.
+        run: Function that runs the command.
+        purpose: What the command does, as a phrase.
+        variables: The environment variables that the command reads, for its help.
     """
     note = f"Environment: {', '.join(variables)}" if variables else None
     command: argparse.ArgumentParser = commands.add_parser(name, help=purpose, description=purpose, epilog=note)
@@ -48,7 +48,7 @@ def read_setting(name: str) -> str:
     """Return an environment variable.
 
     Raises:
-        ConfigurationError: It is not set, or empty.
+        ConfigurationError: The variable is not set, or is empty.
     """
     value = os.environ.get(name, "")
     if not value:
@@ -60,8 +60,8 @@ def read_database_url(name: str) -> str:
     """Return the database URL in an environment variable.
 
     Raises:
-        ConfigurationError: It is missing or invalid. This is checked here because the driver's error would quote an invalid URL with its
-            password.
+        ConfigurationError: The variable is missing, or the URL is invalid. It is validated here because the driver's error would quote an
+            invalid URL with its password.
     """
     url = read_setting(name)
     try:
@@ -76,17 +76,21 @@ def read_database_url(name: str) -> str:
 
 
 def open_database(name: str) -> Engine:
-    """Return an engine for the database URL in an environment variable. Raises the errors of `read_database_url`."""
+    """Return an engine for the database URL in an environment variable.
+
+    Raises:
+        ConfigurationError: The variable is missing, or the URL is invalid.
+    """
     from include.warehouse import schema
 
     return schema.engine(read_database_url(name))
 
 
 def read_keyring(*purposes: str) -> Keyring:
-    """Return the keyring in `TRIBUTARY_KEYS`; `purposes` are those that must have a key, by default all.
+    """Return the keyring in `TRIBUTARY_KEYS`. Each of the `purposes` must have a key; without `purposes`, every purpose must.
 
     Raises:
-        ConfigurationError: It is missing or invalid.
+        ConfigurationError: The keyring is missing or invalid, or a purpose has no key.
     """
     from include.keys.keyring import PURPOSES, Keyring
 
@@ -94,7 +98,11 @@ def read_keyring(*purposes: str) -> Keyring:
 
 
 def open_staging(keyring: Keyring | None = None) -> Staging:
-    """Return the staging folder that the environment names, with the keys of a keyring, by default those in `TRIBUTARY_KEYS`."""
+    """Return the staging folder that the environment names, with the keys of `keyring`; None reads the keyring in `TRIBUTARY_KEYS`.
+
+    Raises:
+        ConfigurationError: A variable is missing or invalid.
+    """
     from include.staging.partitions import Staging
 
     keyring = keyring or read_keyring("staging")
@@ -110,7 +118,7 @@ def read_options(name: str) -> dict[str, Any]:
     """Return the JSON object in an environment variable; empty if it is not set.
 
     Raises:
-        ConfigurationError: It is no JSON object.
+        ConfigurationError: The value is not a JSON object.
     """
     try:
         options = json.loads(os.environ.get(name) or "{}")
@@ -125,7 +133,7 @@ def read_file(path: str) -> str:
     """Return the text of a file.
 
     Raises:
-        ConfigurationError: It can't be read.
+        ConfigurationError: The file can't be read.
     """
     try:
         return Path(path).read_text(encoding="utf-8")
@@ -134,10 +142,10 @@ def read_file(path: str) -> str:
 
 
 def read_time(text: str) -> datetime:
-    """Return a time with time zone.
+    """Return the time that a text states, such as `2026-12-01T16:30:00+00:00`.
 
     Raises:
-        ConfigurationError: The text is none.
+        ConfigurationError: The text is not a time, or has no time zone.
     """
     with suppress(ValueError):
         time = datetime.fromisoformat(text)
@@ -147,10 +155,10 @@ def read_time(text: str) -> datetime:
 
 
 def read_date(text: str | None) -> date | None:
-    """Return a date; None for an empty text or None.
+    """Return the date that a text states, such as `2026-12-01`; None for an empty text or None.
 
     Raises:
-        ConfigurationError: The text is no date.
+        ConfigurationError: The text is not a date.
     """
     try:
         return date.fromisoformat(text) if text else None
@@ -159,10 +167,10 @@ def read_date(text: str | None) -> date | None:
 
 
 def read_id(text: str) -> int:
-    """Return an id.
+    """Return the id that a text states.
 
     Raises:
-        ConfigurationError: The text is no number.
+        ConfigurationError: The text is not a number.
     """
     if not text.isdecimal():
         raise ConfigurationError("The id is not a number", id=text)

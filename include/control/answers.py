@@ -1,8 +1,8 @@
 """Store the responses that a fan-out has received so far. A fan-out that was killed resumes from them, even hours later.
 
-The stored rows are flat, their sensitive fields are already tokens, and they are encrypted like the files of staging, for their place in
-the table. They are deleted once the partition is complete. A response with an ETag is also stored for later runs, so that the vendor need
-not send an unchanged response again.
+The stored rows are flat, and their sensitive fields are already tokens. They are encrypted like the files of staging; each can be decrypted
+only in its own table row. They are deleted once the partition is complete. A response with an ETag is also stored for later runs, so that
+the vendor need not send an unchanged response again.
 """
 
 from __future__ import annotations

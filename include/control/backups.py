@@ -21,7 +21,7 @@ class MissingBackup:
         last: Time of the last backup; None if there never was one.
         since: `last`, or the time of installation.
         hours: Age of `since` in hours.
-        number: Number of the missing day, from 1: each day without a backup is alerted once.
+        number: Number of days without a backup, from 1. Each number is alerted once.
     """
 
     last: datetime | None

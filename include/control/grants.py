@@ -109,15 +109,15 @@ class Grants:
 
 
 def count_by_key(engine: sa.Engine) -> Counter[str]:
-    """Count the stored tokens by the id of the key that they are encrypted under."""
+    """Return the number of stored tokens by the id of the key that encrypted them."""
     with engine.connect() as connection:
         return Counter(connection.scalars(sa.text("select key_id from control.refresh_token")))
 
 
 def reseal(engine: sa.Engine, sealer: Sealer) -> int:
-    """Encrypt the tokens that are under an earlier key again, so that the key can be removed; return their number.
+    """Encrypt tokens of earlier keys again under the current key, so that the earlier keys can be removed; return their number.
 
-    A token that is being exchanged is waited for.
+    If a token is being exchanged, wait for its exchange.
 
     Raises:
         ConfigurationError: The key of a token is not in the keyring.

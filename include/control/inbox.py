@@ -102,7 +102,7 @@ def receive(engine: sa.Engine, delivery: Delivery, key: ReceivingKey) -> bool:
 
 
 def refuse(connection: sa.Connection, delivery: Delivery, error: str, key: ReceivingKey) -> None:
-    """Store a sealed delivery that can't be processed, with its error and marked as processed, in the caller's transaction.
+    """Seal and store a delivery that can't be processed, marked as processed with its error, in the caller's transaction.
 
     Raises:
         ConfigurationError: The inbox key is not registered in this database.
@@ -112,7 +112,7 @@ def refuse(connection: sa.Connection, delivery: Delivery, error: str, key: Recei
 
 
 def place_of(sender: str, content_hash: str) -> str:
-    """Return the place for which a body is sealed: the row's unique key."""
+    """Return the place for which a body is sealed (see `ReceivingKey.seal`): the row's unique key."""
     return f"inbox:{sender}:{content_hash}"
 
 
@@ -144,9 +144,9 @@ def _seal(delivery: Delivery, key: ReceivingKey) -> dict[str, object]:
 
 
 def seal_clear(engine: sa.Engine, key: ReceivingKey, *, budget_s: float = 60.0) -> int:
-    """Seal the bodies that an earlier version stored in clear text, the pending ones first. Their plain hashes become keyed.
+    """Seal the bodies that an earlier version stored in clear text, the pending ones first. Replace their plain hashes by keyed ones.
 
-    If the same body was received again since the upgrade, the hash of the older row also covers its id, because it must be unique.
+    If the same body was received again since the upgrade, the hash of the older row also covers its id, because hashes must be unique.
 
     Args:
         engine: The control database.
@@ -197,8 +197,8 @@ class Pending:
         """Return the body as it was received; never display it.
 
         Raises:
-            ConfigurationError: Its key is not in the keyring.
-            DataQualityError: It was altered or moved.
+            ConfigurationError: The key of the body is not in the keyring.
+            DataQualityError: The body was altered or moved.
         """
         return opener.open(self.sealed, self.place)
 
@@ -225,8 +225,8 @@ def read_body(engine: sa.Engine, opener: Opener, inbox_id: int, actor: str) -> b
 
     Raises:
         InputRejected: There is no such delivery, or its body was deleted.
-        ConfigurationError: Its key is not in the keyring.
-        DataQualityError: It was altered or moved.
+        ConfigurationError: The key of the body is not in the keyring.
+        DataQualityError: The body was altered or moved.
     """
     with engine.begin() as connection:
         trail.record(connection, actor, "message.opened", f"inbox_id={inbox_id}")
@@ -238,13 +238,13 @@ def read_body(engine: sa.Engine, opener: Opener, inbox_id: int, actor: str) -> b
 
 
 def is_withdrawn(engine: sa.Engine, inbox_id: int) -> bool:
-    """Return whether the caller withdrew a push."""
+    """Return whether a withdrawal of a push is in the inbox, given the push's id."""
     with engine.connect() as connection:
         return bool(connection.scalar(_IS_WITHDRAWN, {"inbox_id": inbox_id}))
 
 
 def find_withdrawn(engine: sa.Engine, inbox_id: int) -> tuple[int, str]:
-    """Return the id of the push that a withdrawal is about, and the name of the caller."""
+    """Return the id of the push that a withdrawal withdraws, and the caller's name, given the id of the withdrawal."""
     with engine.connect() as connection:
         row = connection.execute(_FIND_WITHDRAWN, {"inbox_id": inbox_id}).one()
     return row.inbox_id, row.caller

@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure() -> None:
-    """Write the records of this process to its standard error, from level INFO."""
+    """Write log records of level INFO and above to standard error, one JSON object per line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

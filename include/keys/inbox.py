@@ -1,4 +1,4 @@
-"""Public-key encryption of the inbox: whoever receives a message can seal it, and only tasks can open it.
+"""Public-key encryption of the inbox: a process that receives messages can seal them, and only tasks can open them.
 
 The construction is HPKE (RFC 9180) in base mode: X25519, HKDF-SHA256 and AES-256-GCM. Sealed content is
 
@@ -30,12 +30,12 @@ _TEXT = re.compile(r"receive:([A-Za-z0-9._-]{1,40}):([0-9a-f]{64})([0-9a-f]{64})
 
 @dataclass(frozen=True, slots=True)
 class ReceivingKey:
-    """The half of an inbox key that receives: it seals content and computes digests, but opens nothing.
+    """The half of an inbox key for processes that receive messages: it seals content and computes digests, but opens nothing.
 
     Attributes:
         key_id: Id of the inbox key.
         public: Its public key, 32 bytes.
-        digest_key: Key of the digests, 32 bytes. Secret: with it, a guess of some content can be compared with its digest.
+        digest_key: Secret key of the digests, 32 bytes. Its holder can check whether a guess of some content has a given digest.
     """
 
     key_id: str
@@ -69,7 +69,7 @@ class ReceivingKey:
 
     @property
     def fingerprint(self) -> str:
-        """An HMAC that identifies the key, 32 hex digits; computed from public values."""
+        """An HMAC of public values that identifies the key, 32 hex digits."""
         return hmac.new(self.public, f"inbox:{self.key_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
     def seal(self, content: bytes, place: str) -> bytes:
@@ -77,18 +77,18 @@ class ReceivingKey:
 
         Args:
             content: The content.
-            place: Where it is stored, such as a row's unique key. It can be decrypted only with the same place.
+            place: Where the content is stored, such as a row's unique key. `Opener.open` requires the same place.
         """
         public = X25519PublicKey.from_public_bytes(self.public)
         return _MAGIC + bytes.fromhex(self.fingerprint) + _SUITE.encrypt(content, public, info=place.encode())
 
     def digest(self, content: bytes) -> str:
-        """Return a keyed hash of content in hex, to recognize equal content. Without the key, a guess can't be checked against it."""
+        """Return a keyed hash of content in hex, to recognize equal content. Without the key, a guess of the content can't be checked."""
         return hmac.new(self.digest_key, content, hashlib.sha256).hexdigest()
 
 
 class Opener:
-    """Opens what was sealed with receiving keys.
+    """Opens content that was sealed with receiving keys.
 
     Args:
         keys: Key id -> secret of the inbox key, 32 bytes.
@@ -101,11 +101,11 @@ class Opener:
         }
 
     def open(self, sealed: bytes, place: str) -> bytes:
-        """Decrypt content.
+        """Decrypt sealed content.
 
         Raises:
-            ConfigurationError: Its key is not in the keyring.
-            DataQualityError: It was altered or moved, or was not sealed.
+            ConfigurationError: The key of the content is not in the keyring.
+            DataQualityError: The content was altered or not sealed, or `place` differs from the place given to `seal`.
         """
         fingerprint = sealed[len(_MAGIC) : _HEAD]
         try:

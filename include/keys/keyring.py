@@ -1,13 +1,13 @@
 """The firm's keys. Each has one purpose, so that replacing one key does not affect the other purposes.
 
-    hash       keyed hashes of sensitive values, made with all keys, one after the other
+    hash       keyed hashes of sensitive values; each value is hashed under all keys, one after the other
     seal       encryption of secrets that must be stored, such as refresh tokens
     staging    encryption of the files of the staging folder (partitions, dead letters, signed documents) and of cached responses
     audit      the chain of HMACs over the audit trail
     inbox      public-key encryption of the inbox: the gateway gets only the half that encrypts (`include.keys.inbox`)
 
 The text of a keyring lists keys as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. The last key of a purpose
-encrypts. The earlier ones only decrypt what was encrypted with them. Hash keys are never removed: see `include.sensitive`.
+encrypts. An earlier key only decrypts the content that it encrypted. Hash keys are never removed: see `include.sensitive`.
 """
 
 from __future__ import annotations
@@ -87,17 +87,17 @@ class Keyring:
 
     @cached_property
     def redactor(self) -> Redactor:
-        """A redactor with the hash keys; without any, if this process got none."""
+        """A redactor with the hash keys of this keyring. If there are none, it can't hash values."""
         return Redactor(*(key.secret for key in self.keys if key.purpose == "hash"))
 
     @cached_property
     def sealer(self) -> Sealer:
-        """Encrypts secrets that must be stored."""
+        """The sealer for secrets that must be stored."""
         return self._make_sealer("seal")
 
     @cached_property
     def staging(self) -> Sealer:
-        """Encrypts the files of the staging folder and cached responses of vendors."""
+        """The sealer for files of the staging folder and cached responses of vendors."""
         return self._make_sealer("staging")
 
     @property
@@ -107,7 +107,7 @@ class Keyring:
 
     @cached_property
     def inbox(self) -> Opener:
-        """Decrypts the messages of the inbox."""
+        """The opener for messages of the inbox."""
         return Opener(self._keys_of("inbox"))
 
     @cached_property

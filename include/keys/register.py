@@ -1,7 +1,7 @@
 """The register of key fingerprints in the database: it refuses a mistyped key before anything is written with it.
 
-It also has the order of the hash keys. Stored hashes are made under all of them (see `include.sensitive`), so a process with fewer or more
-hash keys must not write.
+The register also defines the order of the hash keys. Every stored hash was made under all of them (see `include.sensitive`), so a process
+with fewer or more hash keys must not write.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ _EXCLUDE = sa.text("select pg_advisory_xact_lock(hashtext('tributary hash keys')
 _COUNT = sa.text("select count(*) from control.key where purpose = 'hash'")
 
 Registered = Mapping[tuple[str, str], str]
-"""(Purpose, key id) -> fingerprint, in the order of the register."""
+"""(Purpose, key id) -> fingerprint; the keys of a purpose are in the order in which they were registered."""
 
 
 def check(engine: sa.Engine, keyring: Keyring) -> None:
-    """Compare a keyring with the database's register. A purpose without registered keys adopts the keyring's keys.
+    """Compare a keyring with the database's register. For a purpose without registered keys, register the keyring's keys first.
 
     Raises:
-        ConfigurationError: A key differs from the registered one or is not registered, or the hash keys differ.
+        ConfigurationError: A key differs from the registered key of the same id, or is not registered; or hash keys are missing or in
+            another order.
         TargetUnavailable: The hash key is being rotated: the keyring has fewer or more hash keys than the database.
     """
     with engine.begin() as connection:
@@ -56,8 +57,8 @@ def add(engine: sa.Engine, keyring: Keyring) -> list[str]:
     """Register a keyring's new keys, before tasks use them; return them as `purpose:key_id`. Requires the migrating role.
 
     Raises:
-        ConfigurationError: A key differs from the registered key of the same id, or the hash keys differ.
-        TargetUnavailable: The keyring has a new hash key, which only a rotation adds.
+        ConfigurationError: A key differs from the registered key of the same id; or hash keys are missing or in another order.
+        TargetUnavailable: The keyring has a new hash key. Only a rotation registers one.
     """
     with engine.begin() as connection:
         registered = read(connection)
@@ -79,11 +80,11 @@ def insert(connection: sa.Connection, key: Key) -> None:
 
 
 def hold_hash_keys(connection: sa.Connection, used: int) -> None:
-    """Keep the hash keys from being rotated until the transaction ends. Call this before writing rows with hashes.
+    """Block rotations of the hash key until the transaction ends. Call this before writing rows with hashes.
 
     Args:
         connection: The transaction that writes.
-        used: Number of hash keys under which the rows were hashed; 0 if the process has none, and writes no hashes.
+        used: Number of hash keys under which the rows were hashed; 0 if the process has no hash keys and writes no hashes.
 
     Raises:
         TargetUnavailable: The hash key was rotated after the rows were hashed.
@@ -97,7 +98,7 @@ def hold_hash_keys(connection: sa.Connection, used: int) -> None:
 
 
 def exclude_writers(connection: sa.Connection) -> None:
-    """Wait for the transactions that write hashes; later ones wait until this transaction ends."""
+    """Wait for the transactions that write hashes, and block new ones until this transaction ends."""
     connection.execute(_EXCLUDE)
 
 
@@ -110,7 +111,8 @@ def compare(keyring: Keyring, registered: Registered) -> None:
     """Compare a keyring with registered keys.
 
     Raises:
-        ConfigurationError: A key differs from the registered one or is not registered, or the hash keys differ.
+        ConfigurationError: A key differs from the registered key of the same id, or is not registered; or hash keys are missing or in
+            another order.
         TargetUnavailable: The hash key is being rotated: the keyring has fewer or more hash keys than the database.
     """
     held = [key.key_id for key in keyring.keys if key.purpose == "hash"]

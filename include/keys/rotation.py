@@ -3,11 +3,11 @@
 No clear value is needed, because the new key is applied to the old hash (see `include.sensitive`). Hashes are computed in this process, so
 no key reaches the database server or its logs. Rows are changed in place: no version of a description or a fact is closed or added.
 
-These are not changed:
+A rotation does not change these:
 
-- Files of the staging folder, and stored responses: their hashes are lifted when they are read.
-- Salesforce's external keys: see `control.first_hash`.
-- The audit trail: its chain forbids a change.
+- Files of the staging folder and stored responses: their hashes are lifted when they are read.
+- External keys in Salesforce: see `control.first_hash`.
+- The audit trail, because its chain forbids a change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Place:
         table: The table, with its schema.
         column: The column.
         type: Type of the column.
-        where: SQL condition of the rows that may have hashes.
+        where: SQL condition that selects the rows.
     """
 
     table: str
@@ -48,7 +48,7 @@ class Place:
 
 
 def list_places() -> list[Place]:
-    """Return every column that may have hashes: keys of vendors with `hashed` columns, and the hashes of sensitive fields."""
+    """Return every column that may contain hashes: vendors' keys, which may be made of hashed columns, and hashes of sensitive fields."""
     names = {
         entity.name: [entity.key, *(f for f in entity.fields if f.endswith(("_key", "_hash")))] for entity in ENTITIES
     }
@@ -63,21 +63,21 @@ def list_places() -> list[Place]:
 
 
 def count(engine: sa.Engine) -> dict[str, int]:
-    """Return the number of rows that have hashes, for each column of `list_places`, written `<schema>.<table>.<column>`."""
+    """Return the number of rows with hashes, by column (`<schema>.<table>.<column>`)."""
     with engine.connect() as connection:
         _disable_timeouts(connection)
         return {str(place): _count(connection, place) for place in list_places()}
 
 
 def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
-    """Lift all hashes to a keyring's hash keys, and register the new ones. Writers wait meanwhile; a failure changes nothing.
+    """Lift all hashes to a keyring's hash keys, and register the new keys. Writers wait until it ends; a failure changes nothing.
 
     Args:
         engine: The database, as the migrating role.
         keyring: The new keyring: the registered hash keys, in their order, and new ones after them.
 
     Returns:
-        Number of changed rows, by column; empty if the keyring has no new hash key.
+        Number of changed rows by column (`<schema>.<table>.<column>`); empty if the keyring has no new hash key.
 
     Raises:
         ConfigurationError: The keyring does not begin with the registered hash keys.
@@ -104,7 +104,7 @@ def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
 
 
 def _disable_timeouts(connection: sa.Connection) -> None:
-    """Remove the time limits of statement and transaction. The limit of a minute for a lock remains."""
+    """Remove the limits of half an hour for statements and transactions. The limit of a minute for each lock remains."""
     connection.execute(sa.text("set local statement_timeout = 0"))
     connection.execute(sa.text("set local transaction_timeout = 0"))
 
@@ -126,7 +126,7 @@ def _lift(connection: sa.Connection, place: Place, redactor: Redactor) -> int:
 
 
 def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
-    """Record in `control.first_hash` the hashes that Salesforce's external keys contain. Do nothing if no record was ever sent."""
+    """Record the first hash of each lifted hash, because external keys in Salesforce keep it. Do nothing if no record was ever sent."""
     if not connection.scalar(
         sa.text("select exists (select from control.crm_state) or exists (select from control.crm_job)")
     ):
@@ -148,7 +148,7 @@ def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
 
 @contextmanager
 def _lifted(connection: sa.Connection, query: str, redactor: Redactor) -> Iterator[None]:
-    """Provide the temporary table `lifted`, with one row per text of a query that has hashes to lift: the text and the lifted text."""
+    """Provide the temporary table `lifted`: the texts of a query that change (`old`), each with its lifted text (`new`)."""
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.cursor() as cursor, driver.cursor(name="texts") as texts:

@@ -1,6 +1,6 @@
 """Authenticated encryption of stored secrets and files: AES-256-GCM, bound to the place where the content is stored.
 
-Everything sealed starts with a key id that tells which key opens it. So a new key can be added while older content remains readable.
+Sealed content starts with the id of the key that opens it. So a new key can be added while older content remains readable.
 
     a secret    `key_id:` and base64 of nonce and ciphertext
     a file      `TRB1`, one byte with the length of the key id, the key id, nonce, ciphertext
@@ -100,8 +100,8 @@ class Sealer:
         """Decrypt the content of a file.
 
         Raises:
-            ConfigurationError: Its key is not in the keyring.
-            FatalError: It was altered or moved, or was not encrypted.
+            ConfigurationError: The key of the file is not in the keyring.
+            FatalError: The file was altered or moved, or is not encrypted.
         """
         key_id = find_key_id(sealed)
         try:

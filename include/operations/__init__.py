@@ -1,1 +1,1 @@
-"""What the Operations pages show: read from the integration database, and put in words. The pages themselves are in `plugins/`."""
+"""The content of the Operations pages, read from the integration database. The pages themselves are in `plugins/`."""

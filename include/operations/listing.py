@@ -1,4 +1,4 @@
-"""Lists of the Operations pages: each is a view of the database with its columns, filters and order, read page by page."""
+"""Lists of the Operations pages. Each list is a view of the database with columns, filters and an order, and is read page by page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Kind = Literal["text", "number", "money", "date", "time", "run"]
 MOST_CHOICES = 50
 """Maximum number of values that a filter offers."""
 MOST_ROWS = 10_000
-"""Maximum number of rows that are counted and searched for the values of filters: the first of the list."""
+"""Maximum number of rows, from the start of a list, that are counted and searched for the values that its filters offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Listing:
         lead: A sentence that says what the list contains.
         view: View of the schema `control`.
         columns: Its columns.
-        order: Columns that it is sorted by; one that begins with `-` is sorted from the largest.
-        filters: Columns by which people select rows.
+        order: Columns by which the list is sorted; a `-` in front sorts from the largest value to the smallest.
+        filters: Columns by which users select rows.
         empty: What the page says if there are no rows.
         is_personal: Whether rows show clients, so that only users with the right of the identity review may see them.
         template: The template of its page.
@@ -82,7 +82,7 @@ def read_list(
     Args:
         connection: The database, as a role that may read the list's view.
         listing: The list.
-        selected: Filter -> the text of its value; empty for all. Names that are not filters of the list are ignored.
+        selected: Filter -> the selected value as text; an empty text selects all rows. Names that are not filters of the list are ignored.
         offset: Number of rows before the page.
         limit: Maximum number of rows of the page.
     """

@@ -23,7 +23,7 @@ from control.ledger l where l.vendor = 'salesforce' and l.stage = 'crm' and l.re
 
 @dataclass(frozen=True, slots=True)
 class SalesforceStatus:
-    """What is known about Salesforce now.
+    """The state of Salesforce at one time.
 
     Attributes:
         synced_at: When the last object was sent; None if nothing was ever sent.
@@ -31,9 +31,9 @@ class SalesforceStatus:
         failed: Records among them that Salesforce rejected or did not process.
         rejected: Records that are open dead letters, because Salesforce rejected them.
         held: Records that the newest sync held back.
-        held_since: Since when the first of them is held back.
-        questions: Changes that wait for an approval.
-        trouble_since: Since when a subscription to changes in Salesforce fails.
+        held_since: Since when the first of these records is held back; None if none is.
+        questions: Number of changes that wait for an approval.
+        trouble_since: Since when a subscription to changes in Salesforce fails; None if none fails.
     """
 
     synced_at: datetime | None
@@ -46,7 +46,7 @@ class SalesforceStatus:
     trouble_since: datetime | None
 
     def find_concerns(self, *, is_paused: bool) -> list[Concern]:
-        """Return everything that needs a look, the worst first; empty if nothing does."""
+        """Return everything that needs attention, the worst first; empty if nothing does."""
         found = [
             (is_paused, "red", "All writes are paused: the Variable tributary_crm_paused is true."),
             (self.held, "amber", f"{count(self.held, 'record')} held back{_since(self.held_since)}."),
@@ -57,7 +57,7 @@ class SalesforceStatus:
         return [Concern(light, text) for condition, light, text in found if condition]  # type: ignore[arg-type]
 
     def summarize(self, *, is_paused: bool) -> Concern:
-        """Return the worst concern; if there is none, a sentence that says what was sent."""
+        """Return the worst concern; if there is none, the number of sent records (green), or that nothing was sent (grey)."""
         if concerns := self.find_concerns(is_paused=is_paused):
             return concerns[0]
         if self.synced_at is None:

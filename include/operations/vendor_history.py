@@ -39,20 +39,26 @@ _Rows = Sequence[sa.RowMapping]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One trading day of the calendar. `day` is None if nothing was pulled or rejected."""
+    """One trading day in a vendor's calendar. `day` is None if nothing was pulled or rejected for it."""
 
     business_date: date
     day: VendorDay | None
 
     @property
     def state(self) -> str:
-        """The day's state, as in `control.vendor_day`; `missing` if there is none."""
+        """The day's state, as in `control.vendor_day`; `missing` if `day` is None."""
         return self.day.state if self.day else "missing"
 
 
 @dataclass(frozen=True, slots=True)
 class TableHistory:
-    """One table on the days of a history: its newest day, and the rows of each day, None where it was not pulled."""
+    """The recent past of one table.
+
+    Attributes:
+        name: Name of the table.
+        newest: The table's newest day.
+        rows: Number of rows on each trading day of the history; None for a day on which the table was not pulled.
+    """
 
     name: str
     newest: sa.RowMapping
@@ -66,7 +72,7 @@ class VendorHistory:
     Attributes:
         sessions: The trading days, the oldest first, from the first that has data.
         tables: Each table that was pulled in this time.
-        drift: Fields that the vendor sends and no declaration names: table, field, first and last time seen.
+        drift: Undeclared fields that the vendor sends: table, field, first and last time seen.
         calls: The calls of the last day by path.
         hours: The calls of the last day by hour.
     """

@@ -1,7 +1,7 @@
 """The state of each vendor today: a light, and a sentence for each reason.
 
 green   the day that is due is loaded and nothing is missing
-amber   the numbers are usable, but something needs a look
+amber   the numbers are usable, but something needs attention
 red     the day that is due is missing or was rejected
 grey    nothing has been loaded yet
 """
@@ -23,9 +23,9 @@ Light = Literal["green", "grey", "amber", "red"]
 _SEVERITY: tuple[Light, ...] = ("green", "grey", "amber", "red")
 
 FEW_CALLS = 20
-"""With fewer calls in the last hour, the ratio of failed calls says nothing."""
+"""Minimum number of calls in the last hour. With fewer calls, the ratio of failed calls is not evaluated."""
 MOST_FAILED_RATIO = 0.05
-"""Largest share of failed calls in the last hour that needs no look."""
+"""Maximum ratio (0-1) of failed calls in the last hour. A higher ratio is a concern."""
 
 # The lateral subquery stays a subquery (`offset 0`), so that its view reads one day of the ledger instead of all.
 _DAYS = sa.text("""
@@ -57,7 +57,7 @@ from control.api_call where called_at > :since group by vendor
 
 
 class Concern(NamedTuple):
-    """One thing to look at: how bad it is, and a sentence."""
+    """Something that needs attention: its light, which shows how bad it is, and a sentence."""
 
     light: Light
     text: str
@@ -74,7 +74,7 @@ class Calls:
 
     @property
     def failed_ratio(self) -> float:
-        """The share of failed calls (0-1)."""
+        """The ratio of failed calls (0-1)."""
         return self.failed / self.calls if self.calls else 0.0
 
 
@@ -108,15 +108,15 @@ DAY_COLUMNS = tuple(VendorDay.__slots__)
 
 @dataclass(frozen=True, slots=True)
 class VendorStatus:
-    """What is known about one vendor now.
+    """The state of one vendor at one time.
 
     Attributes:
         due: The newest scheduled run.
         day: The newest business date that a full pull or a rejection is about; None if there is none.
         in_force_date: The newest business date that was loaded: the marts show it. None if nothing was loaded.
-        is_live: Whether the vendor had any ledger row before the scheduled run; if not, the run is not missed.
+        is_live: Whether the vendor had any ledger row before the scheduled run. If not, its DAG was paused, and the run is not missed.
         dead_letters: Number of open dead letters of all days.
-        dead_money_usd: The money in them that can be read.
+        dead_money_usd: Sum of the amounts in these dead letters that can be read.
         outage_since: Since when the vendor's API fails; None if it responds.
         calls: Its API's calls of the last hour.
     """
@@ -132,12 +132,12 @@ class VendorStatus:
     calls: Calls = field(default_factory=Calls)
 
     def find_concerns(self, now: datetime) -> list[Concern]:
-        """Return everything that needs a look, the worst first; empty if nothing does."""
+        """Return everything that needs attention, the worst first; empty if nothing does."""
         concerns = [*self._judge_arrival(now), *self._judge_day(), *self._judge_calls(now)]
         return sorted(concerns, key=lambda concern: -_SEVERITY.index(concern.light))
 
     def summarize(self, now: datetime) -> Concern:
-        """Return the worst concern; if there is none, a sentence that says what is in."""
+        """Return the worst concern; if there is none, the newest loaded day (green), or that nothing was loaded (grey)."""
         if concerns := self.find_concerns(now):
             return concerns[0]
         day = self.day
@@ -227,7 +227,7 @@ def _by_vendor(connection: sa.Connection, query: sa.TextClause, **values: object
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun, in the singular or the plural."""
+    """Return a number with its noun, such as `1 row` or `2,000 rows`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

@@ -1,7 +1,7 @@
 """Load pushed records from the inbox into the warehouse, through the same steps as pulled rows, and withdraw pushes.
 
-A push whose withdrawal has arrived is not loaded. If the push is loaded already, the withdrawal restores what it replaced. Pushes and
-withdrawals are deliveries in the inbox. One task per vendor processes them, so no push is loaded after its withdrawal.
+A push whose withdrawal has arrived is not loaded. If the push was loaded before, the withdrawal restores the versions that the push
+replaced. Pushes and withdrawals are deliveries in the inbox. One task per vendor processes them, so no push is loaded after its withdrawal.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _Outcome = dict[str, Any]
 
 
 def vendor_of(sender: str) -> str:
-    """Return the vendor of an inbox sender: `<vendor>` of `push.<vendor>.<table>`; a sender of webhooks is the vendor itself."""
+    """Return the vendor's name in an inbox sender such as `push.<vendor>.<table>`; a sender of webhooks is returned unchanged."""
     words = sender.split(".")
     return words[1] if len(words) == 3 and words[0] in (PUSH, WITHDRAWAL) else sender
 
 
 def drain(declared: Vendor, vendor_run: VendorRun) -> int:
-    """Load and withdraw the records that callers pushed for a vendor's tables, one delivery at a time.
+    """Process the pushes and withdrawals for a vendor's tables, one delivery at a time.
 
-    A delivery that can't be loaded is marked as processed with its error, and does not block the other deliveries.
+    A delivery that can't be loaded is marked as processed with its error, and does not block the others.
 
     Args:
         declared: The vendor's declaration without the connection's overrides: callers use its field names.
@@ -72,7 +72,7 @@ def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | Non
     """Load a push, unless it was withdrawn.
 
     Returns:
-        The error and the outcome. The error is None if all rows were loaded. The outcome is None if no row was loaded, because the push
+        The error and the outcome. The error is None if every row was loaded. The outcome is None if no row was loaded, because the push
         was withdrawn or failed as a whole.
     """
     if inbox.is_withdrawn(vendor_run.site.engine, push.inbox_id):
@@ -89,7 +89,7 @@ def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | Non
 
 
 def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> _Outcome:
-    """Withdraw what a push loaded; return the numbers of records withdrawn, restored and superseded."""
+    """Withdraw the records of a push; return the numbers of records withdrawn, restored and superseded."""
     engine, run_id = vendor_run.site.engine, vendor_run.run.run_id
     push, caller = inbox.find_withdrawn(engine, request.inbox_id)
     return withdrawal.withdraw(engine, vendor_run.vendor.name, table.name, push, run_id, caller)
@@ -98,8 +98,8 @@ def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> _Outcome
 def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partition, _Outcome]:
     """Stage the rows of a push; return the partition and the outcome.
 
-    The outcome has the number of `rows`, the number of `dead` rows, and `rejected`: the first dead rows, each with its index in the push
-    (`row`) and its `reasons`.
+    The outcome contains `rows` and `dead`, the numbers of all rows and of dead rows, and `rejected`: the first dead rows, each with its
+    index in the push (`row`) and its `reasons`.
     """
     started, body = time.perf_counter(), push.open(vendor_run.site.keyring.inbox)
     site, vendor = vendor_run.site, vendor_run.vendor
@@ -119,7 +119,7 @@ def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partitio
 def _with_refused(table: Table, partition: Partition, outcome: _Outcome) -> _Outcome:
     """Add the rows that the suite rejected to the outcome of a push; return the new outcome.
 
-    If the push contained duplicate rows, the index of a rejected row is unknown. Then the row is only counted.
+    If the push contained duplicate rows, the index of a rejected row is unknown, and the row is only counted.
     """
     sources = {f"({col.name})": f"{col.source}: " for col in table.columns}
     faults = partition.faults.to_pylist()

@@ -1,4 +1,4 @@
-"""Carry over from the original what staging does not have: small tables of ids, decisions of people, and the state of Salesforce."""
+"""Carry over from the original the small tables that staging does not have: ids, decisions of people, the state of Salesforce."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CARRIED = (
     "control.lateness",
     "control.alert",
 )
-"""The tables, each after those that it refers to. Their ids stay valid because `warehouse.source_key` is among them."""
+"""The tables to copy, each after the tables that it refers to. The ids in them stay valid, because `warehouse.source_key` is copied."""
 
 NOT_CARRIED = (
     "recorded_from, recorded_to: the times of the rebuild; what was known at an earlier time can't be queried any more",
@@ -48,9 +48,10 @@ NOT_CARRIED = (
 
 
 def carry(original_url: str, url: str) -> dict[str, int]:
-    """Copy the tables of `CARRIED` that the original has and that are empty here, in one transaction; return their numbers of rows.
+    """Copy the tables of `CARRIED` in one transaction; return table -> number of copied rows.
 
-    The tables' triggers do not run: they would report and audit as new what happened in the original.
+    A table that the original does not have, or that is not empty in the target, is skipped. Triggers do not run, because they would report
+    and audit the original's events as new.
 
     Args:
         original_url: The original, as a role that may read these tables. It is only read.
@@ -85,7 +86,7 @@ def _copy(source: psycopg.Connection, target: psycopg.Connection, name: str) -> 
 
 
 def _advance_ids(target: psycopg.Connection, name: str, columns: list[str]) -> None:
-    """Let the sequence of a table's ids continue after the ids that were copied."""
+    """Set the sequence of a table's ids to continue after the copied ids."""
     for column in columns:
         sequence = target.execute("select pg_get_serial_sequence(%s, %s)", [name, column]).fetchone()
         if sequence and sequence[0]:
@@ -99,7 +100,7 @@ def _is_empty(connection: psycopg.Connection, name: str) -> bool:
 
 
 def _list_columns(connection: psycopg.Connection, name: str) -> list[str]:
-    """Return the columns of a table that can be written; empty if the database does not have the table."""
+    """Return the columns of a table except generated ones; empty if the database does not have the table."""
     query = """
     select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped and attgenerated = ''
     order by attnum

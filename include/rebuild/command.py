@@ -1,4 +1,4 @@
-"""The command `rebuild`: plan, carry over, repeat, compare."""
+"""The command `rebuild`: plan the steps, carry over small tables, repeat the steps, compare the result with the original."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def rebuild(
 
     Args:
         url: The empty, migrated database, as its owner (`tributary_migrate`).
-        original_url: The original, or a database with a dump of its small tables; it is only read. Its ledger gives the exact order, and
-            its small tables are carried over. None if there is none.
+        original_url: The original, or a database with a dump of its small tables; it is only read. Its ledger states the exact order of
+            the steps, and its small tables are carried over. None if neither exists.
         staging: The staging folder of the original; it is only read.
         keyring: The firm's keys.
         is_dry: Whether to only list what would be loaded.
 
     Raises:
         DataQualityError: Partitions are missing, days were rejected, or the rebuilt warehouse differs from the original.
-        TributaryError: A step failed. The command continues there when it is run again.
+        TributaryError: A step failed. Run the command again to continue with this step.
     """
     original = schema.engine(original_url) if original_url else None
     steps = read_ledger(original) if original else read_staging(staging)
@@ -76,7 +76,7 @@ def _repeat(site: Site, steps: Sequence[Step], *, is_exact: bool) -> Generator[s
 
 
 def _compare(original: sa.Engine, engine: sa.Engine) -> list[str]:
-    """Return the differences between the marts and tables of both databases, as known now. A dump of small tables has none to compare."""
+    """Return the differences between both databases' marts and tables, as known now; none if the original is a dump of small tables."""
     expected, actual = check.read_fingerprint(original), check.read_fingerprint(engine)
     if not any(sums["rows"] for table, sums in expected["tables"].items() if f"warehouse.{table}" not in CARRIED):
         return []
@@ -85,7 +85,7 @@ def _compare(original: sa.Engine, engine: sa.Engine) -> list[str]:
 
 @cache
 def _connect(vendor: str) -> Connection:
-    """Return a vendor's connection as far as a rebuild needs it: the extra of AIRFLOW_CONN_<VENDOR>, which may override the declaration."""
+    """Return a vendor's connection with only the extra of AIRFLOW_CONN_<VENDOR>, which may override the vendor's declaration."""
     text = os.environ.get(f"AIRFLOW_CONN_{vendor.upper()}") or "{}"
     try:
         extra = json.loads(text).get("extra") or {}

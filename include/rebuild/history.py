@@ -1,7 +1,7 @@
 """The steps of the original in their order: from its ledger, or from the manifests in staging.
 
-The ledger gives the exact order of all steps, the days that were rejected, and the dead letters that an operator discarded. Without it, the
-manifests are ordered by the time of extraction, and each run is loaded as a whole when its last pull had started.
+The ledger states the exact order of all steps, and the database has the rejected days and the dead letters that an operator discarded.
+Without them, the manifests are ordered by the time of extraction, and each run is loaded as a whole at the time of its last pull.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from include.staging.reference import partition_path
 from include.vendors import VENDORS
 
 _SINGLE = ("pushed", "replay")
-"""Kinds of pulls that are loaded one by one, not with the other tables of a day."""
+"""Kinds of pulls that are loaded one at a time, not together with the other tables of a day."""
 
 _LEDGER = sa.text("""
 select vendor, run_id, table_name, business_date, stage, pull_id, pulled, recorded_at
@@ -51,10 +51,10 @@ class Step:
     Attributes:
         stage: stage, validate, transform, load, reject or discard.
         vendor: Name of the vendor.
-        run: The run, as far as its steps need it.
+        run: The run, with only the properties that its steps need.
         at: When the original recorded the step; without a ledger, when the last pull of its run started.
         paths: Its partitions; for a load, and for the rejection of a load, all partitions of the run's day.
-        facts: What a rejection or the discarding of dead letters recorded.
+        facts: For reject and discard, the recorded details, such as step and reason; empty for the other stages.
     """
 
     stage: str
@@ -66,7 +66,7 @@ class Step:
 
 
 def read_ledger(engine: sa.Engine) -> list[Step]:
-    """Return the steps that the ledger of the original has, in their order."""
+    """Return the steps that the original's database recorded, in their order: ledger, rejected days and discarded dead letters."""
     vendors = {"vendors": [vendor.name for vendor in VENDORS]}
     with engine.connect() as connection:
         accepted = {(vendor, run_id, day): by for vendor, run_id, day, by in connection.execute(_ACCEPTED)}
@@ -99,7 +99,7 @@ def _list_rejected(rejection: Any, rows: Iterable[Any]) -> tuple[str, ...]:
 
 
 def _list_steps(rows: Iterable[Any], accepted: dict[tuple[str, str, date], str]) -> Iterator[Step]:
-    """Yield the steps of one run. A day is loaded with all tables that the run pulled: some tables are loaded through another one."""
+    """Yield the steps of one run. The load of a day has the partitions of all tables, because some are loaded through another table."""
     newest: dict[tuple[str, date], dict[str, str]] = defaultdict(dict)
     for _, group in groupby(rows, lambda row: (row.stage, row.pull_id if _is_single(row) else row.business_date)):
         *_, row = group
@@ -117,7 +117,7 @@ def _path_of(row: Any) -> str:
 
 
 def _is_single(row: Any) -> bool:
-    """Return whether a row of the ledger is a step of one partition: all steps are, except the load of a day."""
+    """Return whether a ledger row records a step of one partition. Only the load of a day has several."""
     return row.stage != "load" or row.pulled in _SINGLE
 
 
@@ -152,14 +152,14 @@ def read_staging(staging: Staging) -> list[Step]:
 
 
 def _unit_of(manifest: Manifest) -> tuple[str, ...]:
-    """Return what identifies the partitions that are loaded together."""
+    """Return the key of the partitions that are loaded together: all with the same key."""
     is_single = manifest.pulled in _SINGLE or manifest.origin.is_replay
     unit = (manifest.vendor, manifest.origin.run_id, str(manifest.business_date), manifest.pulled)
     return (*unit, manifest.pull_id if is_single else "")
 
 
 def _split_repeated(partitions: Iterable[Partition]) -> Iterator[list[Partition]]:
-    """Yield the partitions of each attempt of a run: a run that was cleared pulled its tables again."""
+    """Yield the partitions of each attempt of a run. A run that was cleared pulled its tables again in another attempt."""
     attempt: dict[str, Partition] = {}
     for each in partitions:
         if each.table in attempt and _is_validated(attempt[each.table]):
@@ -170,7 +170,7 @@ def _split_repeated(partitions: Iterable[Partition]) -> Iterator[list[Partition]
 
 
 def _repeat_day(vendor: Vendor, partitions: Sequence[Partition]) -> Iterator[Step]:
-    """Yield the steps of partitions that are loaded together, as far as their files show that these steps ran."""
+    """Yield the steps of partitions that are loaded together. Leave out a step if the files do not show that it ran."""
     manifest = partitions[-1].manifest
     is_transformed = all(_is_transformed(vendor, each) for each in partitions)
     if manifest.origin.is_replay and not is_transformed:

@@ -1,7 +1,7 @@
 """Repeat the steps of the original in an empty database, with the functions of the daily runs.
 
-The results of validation and transformation are in staging, so the rebuild reads them there: suites and maps may have changed since.
-It writes nothing to staging. A rebuild that was interrupted continues after the last step that its ledger has.
+The results of validation and transformation are read from staging, not computed again, because suites and maps may have changed since.
+Nothing is written to staging. A rebuild that was interrupted continues after the last step in the ledger of the new database.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Progress:
     """How far a rebuild is.
 
     Attributes:
-        loads: Loads of this rebuild, of one partition or of a vendor's day.
-        loaded: Those that are done, including those of an interrupted rebuild.
-        rows: Canonical rows that were loaded since this start.
-        seconds: Time since this start.
-        problems: Why the result may differ from the original, one line each: partitions that staging no longer has, whose steps are left
-            out; and without a ledger, days that do not balance and were not loaded.
+        loads: Number of loads in the whole rebuild. A load is of one partition or of a vendor's day.
+        loaded: Number of loads that are done, including those before an interruption.
+        rows: Canonical rows that were loaded since the last start.
+        seconds: Time since the last start.
+        problems: One line for each reason why the result may differ from the original: partitions that staging no longer has, whose steps
+            are left out, and days that were rejected and not loaded.
         is_done: Whether nothing remains.
     """
 
@@ -71,11 +71,12 @@ def rebuild(
         site: The empty, migrated database, as a role that may write all of it; the staging folder and keys of the original.
         steps: From `include.rebuild.history`.
         connect: Returns the connection of a vendor, whose extra may override the declaration. No vendor is called.
-        is_exact: Whether the steps come from a ledger. Then all loads succeeded, and an error stops the rebuild. Otherwise a day that
-            does not balance is rejected, as in a daily run, and the rebuild continues.
+        is_exact: Whether the steps come from a ledger. Then all loads succeeded in the original, so a BalanceError or a
+            WriterSuperseded stops the rebuild. Otherwise such a day is rejected, as in a daily run, and the rebuild continues. A
+            DataQualityError never stops the rebuild; it becomes a problem.
 
     Raises:
-        ConfigurationError: The database holds loads that are none of these steps.
+        ConfigurationError: The database is not empty: its ledger has steps that are not in `steps`.
         TributaryError: A step failed.
     """
     begin, started = _find_begin(site.engine, steps), time.monotonic()
@@ -113,7 +114,7 @@ def describe(staging: Staging, step: Step, available: Collection[str]) -> str:
 
 
 def _find_begin(engine: sa.Engine, steps: Sequence[Step]) -> int:
-    """Return the index of the first step to repeat: the one after the last that the ledger has."""
+    """Return the index of the first step to repeat, which follows the last step in the ledger; 0 if the ledger is empty."""
     with engine.connect() as connection:
         done = set(connection.execute(_DONE).tuples().all())
     known = {(_stage_of(step), _pull_of(path)) for step in steps for path in step.paths}
@@ -179,7 +180,13 @@ _RECORD = {"stage": _record_staged, "validate": _record_validated, "transform": 
 
 
 def _reject(vendor_run: VendorRun, step: Step, partitions: Sequence[Partition]) -> None:
-    """Record that a day was rejected. If its load was, load it again to record the breaks, which an operator may have accepted later."""
+    """Record that a day was rejected. If its load was rejected, repeat the load: it fails and records the breaks again.
+
+    An operator may have accepted these breaks later.
+
+    Raises:
+        DataQualityError: The load did not fail.
+    """
     run, facts = step.run, step.facts
     if not partitions:
         engine = vendor_run.site.engine
@@ -195,7 +202,7 @@ def _reject(vendor_run: VendorRun, step: Step, partitions: Sequence[Partition]) 
 
 
 def _discard(vendor_run: VendorRun, step: Step, _: Sequence[Partition]) -> None:
-    """Discard the dead letters that an operator discarded, by their place in staging: they have other ids now."""
+    """Discard the dead letters that an operator discarded. Find them by their place in staging, because their ids are new."""
     facts, places = step.facts, json.dumps(step.facts["places"])
     engine = vendor_run.site.engine
     with engine.connect() as connection:

@@ -46,14 +46,14 @@ where attname = 'source_run_id' and atttypid = 'bigint'::regtype and relnamespac
 
 
 def find_fingerprint(backups: str, restored_to: datetime) -> dict[str, Any]:
-    """Return the newest fingerprint from the restored time or before.
+    """Return the newest fingerprint whose time is not after the restored time.
 
     Args:
         backups: Output of `pgbackrest info --output=json`. Each backup has its fingerprint as an annotation.
         restored_to: The time to which the database was restored.
 
     Raises:
-        ConfigurationError: `backups` is not such output, or has no fingerprint that old.
+        ConfigurationError: `backups` is not the output of that command, or every fingerprint in it is newer than the restored time.
     """
     try:
         annotations = [backup.get("annotation", {}) for stanza in json.loads(backups) for backup in stanza["backup"]]
@@ -75,7 +75,7 @@ def check(
         engine: The database, as the migrating role.
         keyring: The firm's keys.
         fingerprint: A fingerprint from the restored time or before; see `find_fingerprint`.
-        staging: The staging folder, to compare the loaded partitions that it still has with the ledger; None skips that.
+        staging: The staging folder, whose loaded partitions are compared with the ledger; None skips this check.
 
     Returns:
         One line per problem; empty if there is none.
@@ -157,14 +157,20 @@ def _compare(engine: sa.Engine, fingerprint: Mapping[str, Any]) -> Iterator[str]
 
 
 def _list_disposals(engine: sa.Engine, known_at: str) -> Iterator[str]:
-    """Yield one line if rows were disposed of after the fingerprint: this may be why it has more of them."""
+    """Yield one line if rows were disposed of after the fingerprint: then it may count more rows than the database has."""
     with engine.connect() as connection:
         if tables := connection.scalar(_DISPOSED, {"known_at": known_at}):
             yield f"disposal: rows were disposed of after the fingerprint, which may explain that it has more: {tables}"
 
 
 def list_differences(path: str, expected: object, actual: object) -> Iterator[str]:
-    """Yield one line per value of a part of a fingerprint that differs, or is missing in the actual one."""
+    """Yield one line for each value of the expected fingerprint that differs in the actual one, or is missing there.
+
+    Args:
+        path: Name of the part of the fingerprint that is compared; each line begins with it.
+        expected: The part in the expected fingerprint: an object, or a value.
+        actual: The same part in the actual fingerprint.
+    """
     if isinstance(expected, dict) and isinstance(actual, dict):
         for name in sorted(expected):
             yield from list_differences(f"{path} {name}", expected.get(name), actual.get(name))

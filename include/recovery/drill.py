@@ -1,4 +1,4 @@
-"""A restore drill: restore the newest backup into a scratch server, check it like a restored database, measure, and delete it.
+"""A restore drill: restore the newest backup into a scratch server, run the checks of a restored database, and delete the server.
 
 The scratch server listens only on a Unix socket, in a folder that only its own user can enter. It archives nothing.
 """
@@ -54,8 +54,9 @@ class Drill:
         started_at: When the drill started.
         known_at: Time of the fingerprint with which the restored database was compared.
         recovered_to: The last transaction that was restored.
-        rpo_seconds: Age of that transaction at the start: what a loss of the host would have lost.
-        rto_seconds: From the start of the restore to the end of the checks.
+        rpo_seconds: Age of that transaction at the start of the drill. If the host had been lost then, later changes
+            would be lost.
+        rto_seconds: Duration of the drill: restore, recovery, checks and the deletion of the scratch server.
         problems: One line per problem, as `check-restore` prints; empty if the database is as it was.
     """
 
@@ -79,12 +80,12 @@ def find_programs() -> Path | None:
 
 
 def drill(backups: Backups, programs: Path, folder: Path, keyring: Keyring, run: Run = run_program) -> Drill:
-    """Restore the newest backup below a folder, check it, and delete it.
+    """Restore the newest backup below a folder, check it, and delete the restored database. Partitions in staging are not checked.
 
     Args:
         backups: The backups.
         programs: Folder of the programs of a PostgreSQL server of the major version that made the backup.
-        folder: Has space for the whole database. Remains of an interrupted drill there are removed.
+        folder: A folder with space for the whole database. Remains of an interrupted drill in it are removed.
         keyring: The firm's keys.
         run: Runs the programs, as the user of the scratch server.
 
@@ -112,7 +113,7 @@ def drill(backups: Backups, programs: Path, folder: Path, keyring: Keyring, run:
 
 
 def record(engine: sa.Engine, run_id: str, result: Drill) -> None:
-    """Record the result of a drill. A run's first result stays unchanged."""
+    """Record the result of a drill. If the run has a result already, that one stays unchanged."""
     with engine.begin() as connection:
         connection.execute(_RECORD, asdict(result) | {"run_id": run_id})
 
@@ -141,7 +142,7 @@ def _serve(programs: Path, scratch: Path, run: Run) -> Iterator[sa.Engine]:
 
 
 def _is_ready(cluster: Path) -> bool:
-    """Return whether a server has recovered and accepts connections; it states so in line 8 of its file `postmaster.pid`."""
+    """Return whether a server has recovered and accepts connections: line 8 of its file `postmaster.pid` states its status."""
     with suppress(FileNotFoundError, IndexError):
         return (cluster / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
     return False

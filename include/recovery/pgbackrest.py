@@ -17,10 +17,12 @@ _MOST_OUTPUT = 500
 
 
 def run_program(*command: str | Path) -> str:
-    """Run a program without this process's secrets, except those of pgBackRest; return its standard output.
+    """Run a program; return its standard output.
+
+    The program gets the settings of pgBackRest (`PGBACKREST_...`) and `PATH`, but no other environment variable of this process.
 
     Raises:
-        TargetUnavailable: The program failed; with the end of its output.
+        TargetUnavailable: The program failed. The error contains the end of its output.
     """
     kept = {name: value for name, value in os.environ.items() if name.startswith("PGBACKREST_")}
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"} | kept
@@ -37,7 +39,7 @@ class PgBackRest:
 
     Attributes:
         command: The program with its general options.
-        run: Runs it.
+        run: Runs the program.
     """
 
     command: tuple[str, ...] = ("pgbackrest", "--stanza=tributary")
@@ -48,9 +50,10 @@ class PgBackRest:
         return self.run(*self.command, "info", "--output=json", "--log-level-console=off")
 
     def restore(self, cluster: Path, to: str | None = None) -> None:
-        """Restore the newest fitting backup into an empty folder. A server that is started on it replays the log and then accepts writes.
+        """Restore the newest backup from before `to`, or without `to` the newest of all, into an empty folder.
 
-        The server archives nothing, so it does not disturb the archive of the server that made the backup.
+        A server that is started on the folder replays the log, then accepts writes. It archives nothing, so it does not disturb the
+        archive of the server that made the backup.
 
         Args:
             cluster: The folder, which belongs to the user of the server.

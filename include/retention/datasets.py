@@ -1,9 +1,9 @@
-"""The table of retention: every table, staging folder and page folder, how long it is stored and why, and how it is disposed of.
+"""The retention rules of every table, staging folder and page folder: how long it is stored and why, and how it is disposed of.
 
-The database holds the same tables with the rows that qualify and the shortest periods (`control.retention`), so that neither a setting nor
-a task can dispose of a record too early. A test compares both, and proves that no table and no folder is missing here.
+The database repeats the rules of its tables in `control.retention`, with the minimum periods and the rows that qualify, so that neither a
+setting nor a task can dispose of a record too early. A test compares both lists, and proves that no table and no folder is missing here.
 
-`DATASETS` is in the order of disposal: rows that refer to others go first.
+`DATASETS` is in the order of disposal: rows that refer to other rows go first.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Dataset:
     Attributes:
         name: A table with its schema; or `staging: ...`, `pages: ...` or `work: ...`, a folder.
         period: How long it is stored by default, such as `7 years` or `90 days`, or `for ever`.
-        begins: What the period counts from; for data that is stored for ever, the reason.
+        begins: The event at which the period begins; for data that is stored for ever, the reason.
         minimum: The shortest period that a firm may set; empty if it can't be changed.
         duty: The rule that requires the minimum.
         way: How it is disposed of.
-        spared: What stays, however old it is.
+        spared: The part that is never disposed of, whatever its age; empty if there is none.
         is_held: Whether a retention hold stops the disposal.
     """
 
@@ -53,12 +53,12 @@ class Dataset:
 
     @property
     def is_table(self) -> bool:
-        """Whether it is a table of the database."""
+        """Whether the dataset is a table of the database."""
         return ": " not in self.name
 
     @property
     def is_disposable(self) -> bool:
-        """Whether the disposal handles it."""
+        """Whether the disposal handles the dataset."""
         return self.way not in (KEEP, OWNER)
 
 

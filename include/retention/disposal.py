@@ -1,4 +1,4 @@
-"""Dispose of all data whose retention period is over, or list what would go."""
+"""Dispose of all data whose retention period is over, or only count it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Places:
         engine: The database, as the loading role.
         staging: The staging folder.
         docs: The folder of Data Docs; None if this machine has none.
-        clock: Returns the current time; it dates files. Rows are dated by the database.
+        clock: Returns the current time, from which the age of files is computed. The age of rows is computed by the database.
     """
 
     engine: sa.Engine
@@ -42,25 +42,29 @@ class Places:
 
 
 def dispose_expired(places: Places, run_id: str, periods: Mapping[str, str], *, is_dry: bool) -> dict[str, Expired]:
-    """Dispose of what each dataset no longer has to retain, one dataset after the other; return what went, or would go.
+    """Dispose of the expired rows and files of each dataset, one dataset after the other.
 
-    Each batch of rows has its entry in the audit trail, and each kind of files one. If this is killed, run it again.
+    The audit trail gets one entry for each batch of rows, and one for each dataset of files. If this is killed, run it again.
 
     Args:
         places: Where the data is.
         run_id: The run, which is the actor in the audit trail.
         periods: Dataset -> period, from `read_periods`.
-        is_dry: Whether to dispose of nothing.
+        is_dry: Whether to only count, and to dispose of nothing.
+
+    Returns:
+        Name of a dataset -> the rows or files that were disposed of; with `is_dry`, those that are due.
 
     Raises:
-        RetriableError: The database, staging or the folder of pages was unavailable for a dataset. The others were disposed of.
-        FatalError: A dataset failed for another reason. The others were disposed of.
+        RetriableError: Datasets failed, all because the database, staging or the folder of pages was unavailable. The other datasets
+            were disposed of.
+        FatalError: A dataset failed for another reason. The datasets without an error were disposed of.
     """
     results, failures = dict[str, Expired](), dict[str, Exception]()
     for dataset in _list_due(periods):
         try:
             results[dataset.name] = _expire(places, run_id, dataset, periods[dataset.name], is_dry=is_dry)
-        except Exception as error:  # the other datasets go on, whatever it is
+        except Exception as error:  # whatever it is, continue with the other datasets
             failures[dataset.name] = error
             log.exception("%s failed", dataset.name)
     log.info("%s", describe(results, is_dry=is_dry))
@@ -69,7 +73,7 @@ def dispose_expired(places: Places, run_id: str, periods: Mapping[str, str], *, 
 
 
 def describe(results: Mapping[str, Expired], *, is_dry: bool) -> str:
-    """Return the summary of a disposal as lines: dataset, rows or files, bytes, the oldest and the newest."""
+    """Return the summary of a disposal: a line per dataset with the number of rows or files, bytes, and the oldest and newest date."""
     lines = [
         f"{name}: {each.count:,} rows or files, {each.bytes:,} bytes, {_show(each.oldest)} to {_show(each.newest)}"
         for name, each in results.items()

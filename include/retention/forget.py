@@ -1,6 +1,7 @@
 """Forget a person: dispose of what no duty keeps, list what a duty keeps and until when, and leave a receipt in the audit trail.
 
-Files go first and rows last, in one transaction with the receipt: the rows say who the person is, so a killed command can be run again.
+Files are deleted first. Rows are deleted last, in one transaction with the receipt, because they identify the person: so a command that
+was killed can be run again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from include.retention.traces import has_term
 from include.staging.partitions import Staging
 
 _LINKED_AS = {"outside_account": "account"}
-"""Entity -> the entity under which identity links it."""
+"""Entity -> the entity under which identity resolution stores its links."""
 _LINKED = "(select * from unnest(cast(:linked as text[]), cast(:linked_ids as bigint[])))"
 _OF_KEYS = "unnest(cast(:vendors as text[]), cast(:entities as text[]), cast(:keys as text[])) k(vendor, entity, key)"
 _KEYS = f"(select * from {_OF_KEYS})"  # noqa: S608
@@ -47,7 +48,7 @@ _COPIES = {
     "control.known_answer": f"({_REQUESTED} or {has_term('t.request_key', ['rows'])})",
     "control.dead_letter": f"t.status <> 'open' and {_DESCRIBES}",
 }
-"""Table -> condition of rows `t` that are always deleted, because no legal duty requires them."""
+"""Table -> SQL condition of rows `t` that are deleted for every person, because no duty requires them."""
 
 _RECORDS = {
     "control.dead_letter": _DESCRIBES,
@@ -65,7 +66,7 @@ _RECORDS = {
     "control.absence": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
     "warehouse.source_key": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
 }
-"""Table -> condition of rows `t` that are deleted only if the person has no accounts."""
+"""Table -> SQL condition of rows `t` that are deleted only if the person has no accounts."""
 
 _REPLACE_PARAMS = f"""
 update control.request t set params = jsonb_set(t.params, '{{keys}}', '["forgotten"]')
@@ -78,7 +79,7 @@ where (t.subject_entity, t.subject_id) in {_LINKED} or t.household_id = any(:hou
 _SALESFORCE = sa.text(
     f"select sobject, external_key, salesforce_id from control.crm_state t where {_IN_SALESFORCE} order by 1, 2"  # noqa: S608
 )
-# Partitions that stay: a later run reads the last that was loaded, and other rows of the partition are open dead letters.
+# Partitions that stay: each table's last loaded one, which a later run reads, and those with open dead letters that are not deleted.
 _NEEDED = sa.text(f"""
 select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from (
     select distinct on (vendor, table_name) * from control.ledger where stage = 'load' and pulled = 'current'
@@ -101,16 +102,16 @@ select distinct jsonb_array_elements_text(details -> 'keys') from control.audit 
 
 @dataclass
 class Forgotten:
-    """The data that was deleted (in a dry run: that would be deleted), and the data that stays.
+    """The data that was disposed of (for a dry run: would be), and the data that stays.
 
     Attributes:
-        rows: Table -> number of rows deleted.
-        partitions: Paths of the partitions deleted.
-        pages: Names of the files of Data Docs deleted.
-        kept: Data that stays, as a description or a path -> the reason, and until when it stays.
-        salesforce: (object, key, id) of the records in Salesforce, which the administrator deletes.
-        remaining: Table, `staging` or `pages` -> number of rows, partitions or files that still contain a text of the person; empty for a
-            dry run.
+        rows: Table -> number of deleted rows.
+        partitions: Paths of the deleted partitions.
+        pages: Names of the deleted files of Data Docs.
+        kept: Data that stays, as a description or a path -> why, and until when.
+        salesforce: (object, key, id) of the person's records in Salesforce. Its administrator must delete them.
+        remaining: Table, `staging` or `pages` -> number of rows, partitions or files that still contain a text that identifies the person;
+            empty for a dry run.
         receipt: Id of the entry in the audit trail; None for a dry run.
     """
 
@@ -131,7 +132,7 @@ class Store:
         engine: The database, as the schema's owner.
         staging: The staging folder.
         docs: The folder of Data Docs; None if there is none.
-        hash: Keyed hash of a text, for the receipt.
+        hash: Returns the keyed hash of a text, for the receipt.
     """
 
     engine: sa.Engine
@@ -141,7 +142,7 @@ class Store:
 
 
 def forget(store: Store, reference: str, actor: str, *, is_dry: bool) -> Forgotten:
-    """Dispose of a person's data, or with `is_dry` only find it.
+    """Dispose of a person's data, or with `is_dry` only list it.
 
     Args:
         store: Where the data is.
@@ -151,7 +152,7 @@ def forget(store: Store, reference: str, actor: str, *, is_dry: bool) -> Forgott
 
     Raises:
         InputRejected: There is no such person.
-        ConfigurationError: A document of the person is under a retention hold.
+        ConfigurationError: A document of the person is under a retention hold. A dry run lists the hold in `kept` instead.
         TributaryError: The database or the staging folder failed; run it again.
     """
     with store.engine.begin() as connection:
@@ -177,7 +178,7 @@ def forget(store: Store, reference: str, actor: str, *, is_dry: bool) -> Forgott
 
 
 def find_returned(engine: sa.Engine, hash_text: Callable[[str], str]) -> list[tuple[str, str]]:
-    """Return (vendor, key) of the persons in the warehouse who were forgotten before: their vendors still have them."""
+    """Return (vendor, key) of each person in the warehouse who was forgotten before. Their vendors still have them."""
     with engine.connect() as connection:
         if not (forgotten := set(connection.scalars(_HASHES))):
             return []
@@ -186,7 +187,7 @@ def find_returned(engine: sa.Engine, hash_text: Callable[[str], str]) -> list[tu
 
 
 def describe(result: Forgotten, *, is_dry: bool) -> Iterator[str]:
-    """Yield the lines that the command prints. They have keys and ids, and no name."""
+    """Yield the lines that the command prints. They contain keys and ids, but no names."""
     yield "Dry run, nothing was changed. With --yes, this goes:" if is_dry else "Disposed of:"
     yield from (f"  {table}: {count} rows" for table, count in result.rows.items())
     yield from (f"  partition {path}" for path in result.partitions)
@@ -203,7 +204,7 @@ def describe(result: Forgotten, *, is_dry: bool) -> Iterator[str]:
 
 
 def find_remaining(store: Store, person: Person) -> dict[str, int]:
-    """Search all tables, staging and pages for the person's texts; return the number of finds by place."""
+    """Search all tables, staging and pages for the person's texts; return the number of rows, pulls or pages by place, without zeros."""
     if not person.terms:
         return {}
     with store.engine.begin() as connection:
@@ -215,7 +216,7 @@ def find_remaining(store: Store, person: Person) -> dict[str, int]:
 
 
 def _read_values(connection: sa.Connection, person: Person) -> dict[str, Any]:
-    """Return the parameters of all statements."""
+    """Return the parameters of the SQL statements of this module."""
     linked = [(_LINKED_AS.get(entity, entity), each) for entity, ids in person.ids.items() for each in ids]  # fmt: skip
     values: dict[str, Any] = {
         **person.ids,
@@ -274,7 +275,7 @@ def _forget_rows(
 
 
 def _vacuum(engine: sa.Engine, tables: Mapping[str, int]) -> None:
-    """Remove the deleted rows from the tables and their indexes; PostgreSQL would do it later."""
+    """Remove the deleted rows from the files of the tables and their indexes at once, because PostgreSQL would do so only later."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("set statement_timeout = 0"))
         for table in tables:
@@ -282,7 +283,7 @@ def _vacuum(engine: sa.Engine, tables: Mapping[str, int]) -> None:
 
 
 def _list_entities(person: Person) -> dict[str, str]:
-    """Return, for each table of an entity, the condition of the person's rows: by their own ids, or for facts by what they refer to."""
+    """Return table -> SQL condition of the person's rows: descriptions by their own ids, facts by the records that they refer to."""
     conditions = {}
     for entity in ENTITIES:
         own = f"t.{entity.name}_id = any(:{entity.name})" if person.ids.get(entity.name) else ""

@@ -1,4 +1,4 @@
-"""Dispose of expired pages: those of changes to Salesforce, and data quality reports with their results."""
+"""Dispose of expired pages: pages of changes to Salesforce, and data quality reports with the results that they show."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from include.retention.rows import Expired, total
 from include.validation.docs import locked
 
 PAGES = {"pages: salesforce_changes": CHANGES, "pages: results": "results", "pages: site": "site/validations"}
-"""Dataset -> its folder below that of Data Docs."""
+"""Dataset -> its folder below the folder of Data Docs."""
 
 
 def expire_pages(root: Path, dataset: str, before: datetime, *, is_dry: bool) -> Expired:
-    """Delete the pages that were written before a time; return how many, or with `is_dry` only how many would go.
+    """Delete the pages that were written before a time, or with `is_dry` only count them; return their number, age and size.
 
     The index of the reports lists a deleted page until the next report is built.
 
     Args:
         root: The folder of Data Docs.
         dataset: One of `PAGES`.
-        before: Pages that are as young as this stay.
+        before: Pages that were written at this time or later stay.
         is_dry: Whether to delete nothing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The firm's retention periods: the defaults of `DATASETS`, with the firm's own applied."""
+"""The firm's retention periods: the firm's settings, and the defaults of `DATASETS` for the rest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from include.retention.datasets import DATASETS, FOR_EVER, Dataset
 _PERIOD = re.compile(r"(\d{1,4}) (days|years)")
 _YEAR_DAYS = 365.25
 LEAST_DOCUMENT_YEARS = 6
-"""The shortest retention of signed documents, of SEC Rule 17a-4."""
+"""Minimum number of years for which signed documents are retained, from SEC Rule 17a-4."""
 
 
 def days_of(period: str) -> float:
-    """Return the days of a period such as `90 days` or `7 years`; raise ValueError if it is no period."""
+    """Return the number of days in a period such as `90 days` or `7 years`; raise ValueError if the text is not a period."""
     match = _PERIOD.fullmatch(period)
     if not match:
         raise ValueError(f"{period!r} is not like '90 days', '7 years' or '{FOR_EVER}'")
@@ -24,10 +24,10 @@ def days_of(period: str) -> float:
 
 
 def read_periods(overrides: Mapping[str, Any]) -> dict[str, str]:
-    """Return the period of each dataset that is disposed of.
+    """Return the retention period of each dataset that the disposal handles.
 
     Args:
-        overrides: Name of a dataset -> period, or `for ever`, from JSON.
+        overrides: Name of a dataset -> the firm's period, or `for ever`, as parsed from JSON.
 
     Raises:
         ConfigurationError: A name is unknown, or a period is invalid or shorter than its minimum; the message lists all faults.
@@ -46,7 +46,7 @@ def read_document_years(text: str) -> int:
     """Return the years for which signed documents are retained.
 
     Raises:
-        ConfigurationError: It is not a whole number, or shorter than the law requires.
+        ConfigurationError: The text is not a whole number from `LEAST_DOCUMENT_YEARS` to 100.
     """
     if not text.isascii() or not text.isdigit() or not LEAST_DOCUMENT_YEARS <= int(text) <= 100:
         raise ConfigurationError(

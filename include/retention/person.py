@@ -1,4 +1,4 @@
-"""Find a person's records: those of all vendors that identity has linked, what depends on them alone, and texts that identify the person."""
+"""Find a person's data: the records that identity resolution has linked, records that refer to them, and texts that identify the person."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.errors import InputRejected
 
 _LONGEST = 64
 LEAST = 6
-"""Shorter texts are in too many rows to identify a person."""
+"""Minimum number of characters of a text that identifies a person. Shorter texts are in the rows of too many persons."""
 
 _BY_KEY = sa.text("""
 select id from warehouse.source_key where entity = 'person' and vendor = :vendor and source_key = :key
@@ -59,12 +59,12 @@ class Person:
     """A person's records.
 
     Attributes:
-        ids: Entity -> our ids, of the person's records and of the records that depend on them alone.
+        ids: Entity -> our ids of the person's records, of households without other persons, and of descriptions that refer to these.
         keys: (vendor, entity, key) of all these records.
-        terms: Texts that identify the person, in lower case; nothing else has them.
-        is_client: Whether the person or a household of the person has accounts, so that books and records must be kept.
+        terms: Texts in lower case that are in the records of no other person and no other household, such as the name or the phone.
+        is_client: Whether the person or a household of the person has accounts. If so, books and records must be kept.
         shared_households: Number of households that the person shares with other persons.
-        envelopes: (vendor, key) of the envelopes that name the person, with the end of their retention, or None.
+        envelopes: (vendor, key) of each envelope that names the person -> the end of its retention; None if no document has one.
         holds: Reasons of the retention holds on these envelopes.
     """
 
@@ -83,7 +83,7 @@ class Person:
         return [(vendor, key) for vendor in vendors for key in self.keys_of(vendor).get("person", ())]
 
     def keys_of(self, vendor: str) -> dict[str, list[str]]:
-        """Return a vendor's keys of the records, by entity."""
+        """Return entity -> keys of the records at one vendor."""
         keys: dict[str, list[str]] = {}
         for name, entity, key in self.keys:
             if name == vendor:
@@ -119,7 +119,7 @@ def find(connection: sa.Connection, reference: str) -> Person:
 
 
 def depends_on(entity: Entity, ids: dict[str, list[int]]) -> str:
-    """Return the SQL condition that a row `t` of an entity refers to one of the records; empty if the entity can't refer to them."""
+    """Return the SQL condition of rows `t` of an entity that refer to a record in `ids`; empty if the entity can't refer to any."""
     return " or ".join(f"t.{target}_id = any(:{target})" for target in entity.references.values() if target in ids and target != entity.name)  # fmt: skip
 
 
@@ -138,14 +138,14 @@ def _read_id(text: str) -> int | None:
 
 
 def external_keys(person: Person, findings: list[tuple[str, int]]) -> tuple[list[str], list[str]]:
-    """Return the external keys of the person's records in Salesforce, without the firm's part.
+    """Return the external keys of the person's records in Salesforce, each without the firm at its start.
 
     Args:
         person: The person.
         findings: (vendor, id) of the findings about the person.
 
     Returns:
-        The complete keys of the person's records and findings; and, for the person's memberships, the first part of their keys.
+        Complete keys, and prefixes: every key that begins with a prefix is one of a membership of the person.
     """
     whole = [
         f"{vendor}:{entity}:{spelled}" for vendor, entity, key in person.keys for spelled in (key, _hash_long(key))
@@ -155,5 +155,5 @@ def external_keys(person: Person, findings: list[tuple[str, int]]) -> tuple[list
 
 
 def _hash_long(key: str) -> str:
-    """Return a key as `include.crm.objects.planning` writes those that are too long for Salesforce."""
+    """Return the hash that replaces a key too long for Salesforce (see `include.crm.objects.planning`); a shorter key is unchanged."""
     return md5(key.encode(), usedforsecurity=False).hexdigest() if len(key) > _LONGEST else key

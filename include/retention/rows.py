@@ -1,4 +1,4 @@
-"""Dispose of expired rows, by the database functions that alone may delete records (`0019_retention.sql`)."""
+"""Dispose of expired rows through the functions of `0019_retention.sql`. The loading role can delete records in no other way."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _DISPOSE = sa.text("select * from control.dispose(:run_id, :dataset, cast(:perio
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What is due for disposal, or was disposed of.
+    """The rows or files of a dataset that are due for disposal, or were disposed of.
 
     Attributes:
-        count: Rows of a table, or files.
-        oldest: When the period of the oldest of them began; None if there is none.
-        newest: When the period of the newest of them began; None if there is none.
-        bytes: Their size; of rows without indexes.
+        count: Number of rows, or of files or pulls.
+        oldest: When the retention period of the oldest one began; None if there is none.
+        newest: When the retention period of the newest one began; None if there is none.
+        bytes: Their total size. For rows, the size of their indexes is not included.
     """
 
     count: int = 0
@@ -32,7 +32,7 @@ class Expired:
     bytes: int = 0
 
     def plus(self, other: Expired) -> Expired:
-        """Return the sum of two."""
+        """Return the sum of this result and another one."""
         begun = [each for one in (self, other) for each in (one.oldest, one.newest) if each is not None]
         return replace(
             self,
@@ -44,7 +44,7 @@ class Expired:
 
 
 def total(each: Iterable[Expired]) -> Expired:
-    """Return the sum of several."""
+    """Return the sum of several results; a count of 0 if there are none."""
     result = Expired()
     for one in each:
         result = result.plus(one)
@@ -52,7 +52,7 @@ def total(each: Iterable[Expired]) -> Expired:
 
 
 def measure(engine: sa.Engine, dataset: str, period: str) -> Expired:
-    """Return what is due for disposal in a table; dispose of nothing.
+    """Count the rows of a table that are due for disposal; change nothing.
 
     Args:
         engine: The database, as the loading role.
@@ -66,14 +66,14 @@ def measure(engine: sa.Engine, dataset: str, period: str) -> Expired:
 def dispose(engine: sa.Engine, run_id: str, dataset: str, period: str, batch: int = BATCH) -> Expired:
     """Dispose of the expired rows of a table, one batch per transaction; return what was disposed of.
 
-    If this is killed, the batches before stay committed, each with its entry in the audit trail. Run it again to continue.
+    If this is killed, the finished batches stay committed, each with its entry in the audit trail. Run it again to continue.
 
     Args:
         engine: The database, as the loading role.
         run_id: The run, which is the actor in the audit trail.
         dataset: The table, with its schema.
         period: Its retention period.
-        batch: Rows per transaction. A batch of positions is a month.
+        batch: Maximum number of rows per transaction. Positions are disposed of by month instead.
     """
     result, values = Expired(), {"run_id": run_id, "dataset": dataset, "period": period, "batch": batch}
     while True:

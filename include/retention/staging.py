@@ -1,7 +1,7 @@
 """Dispose of expired files of the staging folder: partitions, incomplete pulls and signed documents.
 
-A partition's manifest is deleted first. It has the keys of the parts, so they are unreadable from then on. A killed disposal leaves an
-incomplete pull, which the next disposal deletes.
+A partition's manifest is deleted first. It contains the keys of the Parquet parts, so the parts are unreadable from then on. A disposal
+that was killed leaves an incomplete pull, which the next disposal deletes.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ DOCUMENTS = "documents"
 MANIFEST = "manifest.json"
 _PULLED = re.compile(r"(\d{8}T\d{6})-[0-9a-f]+")
 
-# Partitions that a later run or an operator needs: of open dead letters; the last that was loaded, on which requests per parent are
-# based; and those of the last two loaded days, with which a new day is compared.
+# Partitions that a later run or an operator needs: those with open dead letters; each table's last loaded one, on which requests per parent
+# are based; and those of the last two loaded days, with which a new day is compared.
 _NEEDED = sa.text("""
 with loaded as (
     select vendor, table_name, business_date, pull_id, pulled, ledger_id,
@@ -38,12 +38,12 @@ _STORED = sa.text("select content_hash from control.document where disposed_at i
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """A folder of one pull.
+    """The folder of one pull.
 
     Attributes:
         path: Path below the staging root.
         pulled_at: When the pull started.
-        files: Names of its files, also of those in folders below.
+        files: Paths of its files, including those in folders below.
         bytes: Size of all files.
     """
 
@@ -54,26 +54,26 @@ class Pulled:
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has its manifest."""
+        """Whether the folder has a manifest, which is written last."""
         return MANIFEST in self.files
 
 
 def expire_partitions(staging: Staging, engine: sa.Engine, before: datetime, *, is_dry: bool) -> Expired:
-    """Dispose of complete partitions that were pulled before a time; return how many, or with `is_dry` only how many would go."""
+    """Dispose of complete partitions that were pulled before a time, or with `is_dry` only count them; those still needed stay."""
     with engine.connect() as connection:
         needed = set(connection.scalars(_NEEDED))
     return _expire(staging, lambda each: each.is_complete and each.path not in needed, before, is_dry=is_dry)
 
 
 def expire_incomplete(staging: Staging, before: datetime, *, is_dry: bool) -> Expired:
-    """Dispose of folders without a manifest, of pulls that started before a time; return as `expire_partitions`."""
+    """Dispose of folders without a manifest whose pulls started before a time, or with `is_dry` only count them."""
     return _expire(staging, lambda each: not each.is_complete, before, is_dry=is_dry)
 
 
 def expire_documents(staging: Staging, engine: sa.Engine, before: datetime, *, is_dry: bool) -> Expired:
-    """Delete the files of documents that have no row, or whose rows were all disposed of. A file younger than `before` stays.
+    """Delete files of documents that have no row in `control.document`, or only rows that were disposed of; with `is_dry`, only count them.
 
-    The file is written before its row, so a young file may be that of a running download.
+    A file that was written at `before` or later stays: it may belong to a running download, which writes the file before the row.
     """
     with engine.connect() as connection:
         stored = set(connection.scalars(_STORED))
@@ -95,7 +95,7 @@ def delete_pull(staging: Staging, pull: Pulled) -> None:
 
 
 def _group(place: str, files: Iterator[tuple[str, int]]) -> Iterator[Pulled]:
-    """Group the files of a table by pull; skip what is no pull."""
+    """Group the files (path, size) of a table by pull; skip files that belong to no pull."""
     pulls: dict[str, list[tuple[str, int]]] = {}
     for name, size in files:
         day, pull_id, *below = name.split("/", 2)

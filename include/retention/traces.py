@@ -28,19 +28,24 @@ group by 1 order by 1
 
 
 def has_term(of_row: str, binary_columns: Sequence[str] | None = None) -> str:
-    """Return the SQL condition that a row, or a text, contains one of the texts `:terms`."""
+    """Return the SQL condition that a row contains one of the texts of the parameter `:terms`, whatever its case.
+
+    Args:
+        of_row: SQL expression of the row, or of a text.
+        binary_columns: Columns of the row `t` whose bytes are searched, too.
+    """
     parts = [f"position(w.word in lower({of_row}::text)) > 0"]
     parts += [f"position(encode(convert_to(w.word, 'UTF8'), 'escape') in lower(encode(t.{column}, 'escape'))) > 0" for column in binary_columns or ()]  # fmt: skip
     return f"exists (select from unnest(cast(:terms as text[])) w(word) where {' or '.join(parts)})"
 
 
 def spell(terms: Sequence[str]) -> list[str]:
-    """Return the texts as they may be stored: plain, escaped in JSON, and escaped in HTML."""
+    """Return each text in the forms in which it may be stored: as it is, escaped in JSON, and escaped in HTML."""
     return sorted({word for term in terms for word in (term, json.dumps(term)[1:-1], escape(term))})
 
 
 def search_tables(connection: sa.Connection, terms: Sequence[str]) -> dict[str, int]:
-    """Return the number of rows with one of the texts in any column, for each table that has some."""
+    """Return table -> number of rows that contain one of the texts, in any column; tables without such rows are left out."""
     counts = {}
     for table in connection.execute(_TABLES).all():
         query = f"select count(*) from {table.name} t where {has_term('t', table.binary_columns)}"  # noqa: S608
@@ -49,7 +54,7 @@ def search_tables(connection: sa.Connection, terms: Sequence[str]) -> dict[str, 
 
 
 def search_staging(staging: Staging, person: Person) -> Iterator[Pulled]:
-    """Yield the pulls of which a file has one of the person's texts, or a canonical row has one of the person's keys."""
+    """Yield the complete pulls that contain one of the person's texts in any file, or one of the person's keys in a canonical row."""
     words = spell(person.terms)
     for pull in list_pulls(staging):
         keys = person.keys_of(pull.path.partition("/")[0])
@@ -58,7 +63,7 @@ def search_staging(staging: Staging, person: Person) -> Iterator[Pulled]:
 
 
 def search_pages(root: Path, terms: Sequence[str]) -> Iterator[Path]:
-    """Yield the pages and stored results of validations that have one of the texts."""
+    """Yield the pages, and the stored results of validations, that contain one of the texts."""
     words = [word.encode() for word in spell(terms)]
     for path in sorted(root.rglob("*")):
         if path.is_file() and not path.is_symlink() and _contains(path.read_bytes(), words):
@@ -77,7 +82,7 @@ def _has_person(folder: Folder, path: str, words: Sequence[str], keys: Mapping[s
 
 
 def _contains(content: bytes, words: Sequence[bytes]) -> bool:
-    """Return whether a file contains one of the words, whatever their case."""
+    """Return whether a file contains one of the words, which are in lower case; the case in the file does not matter."""
     text = content.decode(errors="replace").lower().encode()
     return any(word in text for word in words)
 

@@ -1,7 +1,7 @@
 """Encrypt the whole files of the staging folder again under the current staging key, so that an earlier key can be removed.
 
-These are manifests, dead letters, validation results and signed documents. Parquet parts have keys of their own, which a manifest holds, so
-they stay as they are. A file that is under the current key already is left alone: the work continues where an earlier run stopped.
+Whole files are manifests, dead letters, validation results and signed documents. Parquet parts are not changed, because each has its own
+key, which the manifest contains. A file that is encrypted under the current key is skipped, so a run that was stopped can be continued.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _LOG_EVERY = 1_000
 
 
 def count(staging: Staging) -> Counter[str]:
-    """Count the whole files by the id of the key that they are encrypted under."""
+    """Return the number of whole files by the id of the key that encrypted them."""
     return Counter(key_id for _, _, key_id in _iterate(staging))
 
 
 def reseal(staging: Staging) -> int:
-    """Encrypt every file that is under an earlier key again; return their number. Only one file is in memory at a time.
+    """Encrypt every whole file of an earlier key again; return the number of these files. Only one file is in memory at a time.
 
-    A reader sees either the old or the new file. A file that a writer replaces meanwhile is left as the writer wrote it.
+    A reader sees either the old or the new file. If a writer replaces a file during the work, the writer's file stays.
 
     Raises:
         ConfigurationError: The key of a file is not in the keyring.
-        FatalError: Files were altered or moved; all others are encrypted again.
+        FatalError: Files were altered or moved. All other files were encrypted again.
     """
     done, broken = 0, list[str]()
     for place, name, key_id in _iterate(staging):

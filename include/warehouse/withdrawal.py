@@ -1,10 +1,13 @@
-"""Withdraw what a push brought into the warehouse, with history: no row is deleted.
+"""Withdraw the records that a push loaded into the warehouse. No row is deleted: versions are closed, and earlier ones added again.
 
-The record of a withdrawn version gets back the version before it: the newest that no withdrawn push wrote. If there is none, or the vendor
-had removed the record by then, the record ends. A record stays as it is, and counts as superseded, if another load has changed it since, or
-if the vendor's newer full pull confirms it. A restored version keeps the `source_run_id` of the load that brought it.
+A withdrawal has one of these outcomes for each record:
 
-In a set (the owners of an account), a member that the push removed on the first day of its validity is not restored; the next pull does.
+- restored: the record gets back its newest version that no withdrawn push wrote, with the `source_run_id` of the load that wrote it.
+- ended: there is no such version, or the vendor had removed the record before the push.
+- superseded: the record stays as it is, because another load has changed it since, or a newer full pull of the vendor confirms it.
+
+Exception: if the push removed a member of a set (such as an owner of an account) on the first day of the member's validity, the withdrawal
+does not restore the member; the next pull does.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from include.control.ledger import Counts, Pull
 
 DISCARDED = "The push was withdrawn"
 
-# The loads of pushes by the id that ends their pull's id: a push has several loads if a task was killed between its load and its end.
+# The loads of a push, found by the push's id at the end of the pull's id. There are several if a task was killed after a load and repeated.
 _LOADS = sa.text("""
 select table_name, entity, business_date, sum(inserted + updated) as written, max(extracted_at) as extracted_at
 from control.ledger where vendor = :vendor and stage = 'load' and pulled = 'pushed' and pull_id like '%-push' || :push
@@ -49,19 +52,22 @@ where vendor = :vendor and status = 'open' and partition like '%-push' || :push
 
 
 def withdraw(engine: sa.Engine, vendor: str, table: str, push: int, run_id: str, caller: str) -> dict[str, int]:
-    """Withdraw a push, in one transaction with the ledger's rows. Running it again changes nothing, and returns the same.
+    """Withdraw a push, in one transaction with the ledger's rows. A repeated call changes nothing and returns the same numbers.
 
     Args:
-        engine: As the loading role.
+        engine: The database, as the loading role.
         vendor: The vendor's name.
         table: The table that was pushed.
         push: Id of the push in the inbox.
         run_id: The run that withdraws.
-        caller: The caller; the dead letters of the push are discarded in its name.
+        caller: The caller that pushed; the dead letters of the push are discarded in its name.
 
     Returns:
-        Numbers of records: `withdrawn`; `restored`, those of them that got their earlier version back; `superseded`, those that another
-        load has changed since. All 0 if the push was not loaded.
+        Numbers of records, all 0 if the push was not loaded:
+
+            - `withdrawn`: records whose version of the push was closed.
+            - `restored`: records among these that got their earlier version back.
+            - `superseded`: records that stay as they are (see above).
 
     Raises:
         WriterSuperseded: Another writer took over.
@@ -96,7 +102,7 @@ def withdraw(engine: sa.Engine, vendor: str, table: str, push: int, run_id: str,
 
 
 def _withdraw_load(connection: sa.Connection, entity: Entity, pull: Pull) -> tuple[int, int]:
-    """Withdraw what the push wrote of one entity, and record it; return the numbers of records withdrawn and restored."""
+    """Withdraw the records of one entity that a push wrote, and record this in the ledger; return (withdrawn, restored) records."""
     if before := ledger.find(connection, pull, "load", entity.name):
         return before["withdrawn"], before["inserted"]
     ended, restored = _undo(connection, entity, pull)
@@ -105,7 +111,7 @@ def _withdraw_load(connection: sa.Connection, entity: Entity, pull: Pull) -> tup
 
 
 def _undo(connection: sa.Connection, entity: Entity, pull: Pull) -> tuple[int, int]:
-    """Close the versions of withdrawn loads that are current, and restore those before them; return the numbers of records."""
+    """Close the current versions that withdrawn loads wrote, and restore the versions before them; return (withdrawn, restored) records."""
     own = {"entity": entity.name, "own_day": entity.kind == "snapshot"}
     values: dict[str, Any] = {
         "vendor": pull.vendor,
@@ -138,16 +144,16 @@ class _Statements:
         def of(alias: str, condition: str = "") -> str:
             return f"{alias}.vendor = :vendor{(on_day + condition).format(alias)}"
 
-        # A full pull would have removed a snapshot's record, or have noted that a description's is absent, if it did not list it.
+        # A full pull that does not list a record removes it from a snapshot; for a description, it records that the record is absent.
         is_absent = f"exists (select from control.absence b where {of('b')} and b.entity = '{entity.name}' and b.source_key = f.{key})"
         unconfirmed = {
             "description": f"and (not :is_confirmed or {is_absent})",
             "snapshot": "and not :is_confirmed",
             "event": "",
         }
-        # affected: records whose current version a withdrawn load wrote; or that have none, because it ended it (a member of a set).
-        # earlier: their newest version that no withdrawn load wrote. replaced: if each version since then was replaced by the next,
-        # so that the vendor never removed the record.
+        # affected: records whose current version a withdrawn load wrote, and members of a set that a withdrawn load ended.
+        # earlier: the newest version of each affected record that no withdrawn load wrote.
+        # replaced: the earlier versions since which each version was followed by another, so the vendor never removed the record.
         self.find = f"""
             create temporary table {found} on commit drop as
             with affected as (

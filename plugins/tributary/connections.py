@@ -63,7 +63,7 @@ def keyring(engine: Engine) -> Keyring:
     """Return the firm's keys from the connection `tributary_keys`.
 
     Raises:
-        ConfigurationError: The keys are invalid, or are not those with which this database was written.
+        ConfigurationError: The keys are invalid, or differ from the keys that are registered in this database.
     """
     from include.keys import register
     from include.keys.keyring import Keyring
@@ -76,10 +76,10 @@ def keyring(engine: Engine) -> Keyring:
 def receiving_key() -> ReceivingKey:
     """Return the key that encrypts messages for the inbox, from the connection `tributary_keys`.
 
-    Its password is a receiving key, or a keyring with an inbox key, from which the receiving key is derived.
+    The connection's password is a receiving key, or a keyring with an inbox key, from which the receiving key is derived.
 
     Raises:
-        ConfigurationError: The connection has neither.
+        ConfigurationError: The password is neither of these.
     """
     from include.keys.inbox import ReceivingKey
     from include.keys.keyring import Keyring

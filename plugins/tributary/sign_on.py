@@ -47,7 +47,7 @@ NO_PASSWORD = "!"  # noqa: S105 (no password has this hash)
 
 
 def is_first(password_hash: str | None) -> bool:
-    """Return whether a hash is that of a first password: another person chose it, so the user must replace it."""
+    """Return whether a password hash is of a first password, which another person chose and the user must replace."""
     parts = (password_hash or "").split("$")
     return len(parts) == 3 and len(parts[1]) == FIRST_SALT
 
@@ -279,7 +279,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
         return user
 
     def _refuse_another(self, userinfo: dict[str, Any]) -> None:
-        """Record that a person at the provider has the name of another person's user. That user stays as it is."""
+        """Record the refusal of a person at the provider whose user name belongs to another person's user. Do not change that user."""
         g.is_refusal_recorded = True
         flash(
             f"The user {userinfo['username']} belongs to another account of the identity provider. Ask an administrator, who can allow your"

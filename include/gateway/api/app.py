@@ -316,7 +316,7 @@ def replay_dead_letters(
 def _read_clients_data(
     request: Request, permission: Permission, name: str, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> dict[str, Any]:
-    """Return one page of a list about clients; see `reading.read_page`. The audit trail records first which items the caller gets."""
+    """Return one page of a list about clients; see `reading.read_page`. Before that, record in the audit trail which items these are."""
     page = reading.read_page(_engine(request), name, permission, filters, limit, cursor)
     with _engine(request).begin() as connection:
         trail.record(
@@ -329,7 +329,7 @@ def _check_plan(permission: Permission, vendor: Vendor, params: dict[str, Any]) 
     """Refuse an impossible order now, so that it does not fail later.
 
     Raises:
-        Refusal: 422, the run can't be planned; 403, it would also pull a table that the caller may not.
+        Refusal: 422, the run can't be planned; 403, the run would also pull a table that the caller may not pull.
     """
     try:
         planned = plan.plan_day(vendor, params, None)

@@ -60,7 +60,7 @@ class Permission:
 
 
 def find_permission(caller: str, scopes: Iterable[str], scope: str) -> Permission:
-    """Return what a caller with these scopes may do under one scope; raise `Refusal` (403) if nothing."""
+    """Return what a caller with these scopes may do under one scope; raise `Refusal` (403) if the caller does not have that scope."""
     granted = {target for base, target in map(split, scopes) if base == scope}
     if not granted:
         raise refuse(scope)

@@ -139,7 +139,7 @@ class _Endpoints:
     def _store(self, sender: Sender, head: Head, body: bytes) -> bool:
         """Store an authentic delivery; return whether it is new.
 
-        If its body is rejected, also log and count that, because only the sender sees the response.
+        If the body is rejected, also log and count the rejection, because only the sender sees the response.
         """
         try:
             delivery = read_delivery(sender, head, body)

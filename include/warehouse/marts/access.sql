@@ -1,8 +1,9 @@
--- The records that a run, an actor, or anyone in a period has read or changed, one row per action and version of a record. Without a run or an
--- actor, all of them. `data_kinds` are the kinds of data that the action touched. `mart.exposure_gap` has what this function can't know.
--- - Loads: the ledger. A whole pull has read all records of its table that were known; a record that it wrote has changed.
--- - Salesforce: the records that a sync was the last to send.
--- - People and programs: the records that the entries of the audit trail name.
+-- The records that a run, an actor, or anyone in a period has read or changed: one row per action and version of a record. If `of_run` or
+-- `of_actor` is null, all runs or actors count. `data_kinds` are the kinds of data that the action touched. The sources are:
+-- - Loads: the ledger. A pull of a whole table counts as a read of every record that was known; a version that it wrote counts as a change.
+-- - Salesforce: the records that no later sync has sent again.
+-- - People and programs: the records that entries of the audit trail name.
+-- `mart.exposure_gap` lists the accesses that this function can't attribute to records.
 create function mart.access(of_run text, of_actor text, since timestamptz, until timestamptz)
 returns table (how text, action text, happened_at timestamptz, entity text, vendor text, source_key text, valid daterange, person_id bigint,
                household_id bigint, account_id bigint, envelope_key text, data_kinds text[])
@@ -11,7 +12,7 @@ language sql stable set enable_nestloop to off as $$
         select * from control.ledger l
         where l.stage in ('load', 'crm') and l.recorded_at >= since and l.recorded_at < until
           and (of_run is null or l.run_id = of_run) and (of_actor is null or of_actor in (l.run_id, 'run ' || l.run_id))
-    ), whole as materialized (  -- of a snapshot, its day
+    ), whole as materialized (  -- for a snapshot, the records of this day
         select vendor, entity, business_date, min(extracted_at) as first_at, max(recorded_at) as last_at from step
         where stage = 'load' and pulled in ('current', 'historical') and window_to is null and unchanged + superseded + withdrawn > 0
         group by 1, 2, 3

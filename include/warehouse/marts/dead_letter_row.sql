@@ -1,4 +1,4 @@
--- One row per dead letter, open or closed, with the account or person that its row may describe. Salesforce's are in it, too.
+-- One row per dead letter of vendors and of Salesforce, open or closed, with the records that its row may describe.
 create view control.dead_letter_row as
 select l.dead_letter_id, l.vendor, l.table_name, l.business_date, l.stage, l.row_key, array_to_string(l.public_reasons, '; ') as reasons,
        l.money_usd, l.is_money_unreadable, l.status, l.run_id, l.died_at, l.closed_at, l.discarded_by, l.discard_reason,

@@ -1,6 +1,7 @@
--- Whose data a run, an actor, or anyone in a period has read or changed: one row per person, or household where no person is known, under the
--- name that the firm shows; and the kinds of data. `client` is null for records that lead to no client, such as an envelope without a known
--- signer. An account's data counts for all owners since the first of its days, and for owners that were recorded later. See `mart.access`.
+-- The clients whose data a run, an actor, or anyone in a period has read or changed, with the kinds of data: one row per person, or per
+-- household if no person is known, with the name that the firm uses. `client` is null for records that lead to no client, such as an envelope
+-- without a known signer. The data of an account counts for everyone who owned the account on the first of the accessed days or later, and
+-- for owners that were recorded later. See `mart.access`.
 create function mart.exposure(of_run text, of_actor text, since timestamptz, until timestamptz)
 returns table (client text, client_id bigint, name text, household_name text, data_kinds text[], how text[], actions text[],
                first_at timestamptz, last_at timestamptz)

@@ -1,4 +1,4 @@
--- What `mart.exposure` can't know: counts of entries or rows that touched data of clients whom the database does not name.
+-- The accesses that `mart.exposure` can't attribute to clients: one row per action and reason, with the number of records, rows or entries.
 create function mart.exposure_gap(of_run text, of_actor text, since timestamptz, until timestamptz)
 returns table (action text, records bigint, explanation text)
 language sql stable as $$

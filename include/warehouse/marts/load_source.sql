@@ -1,5 +1,5 @@
--- Where the rows of each load came from: its run, its partition in the staging folder, and the calls of the vendor that the run made for the
--- table. `ledger_id` is the `source_run_id` of the rows. There are no calls for rows that were pushed or replayed.
+-- The source of the rows of each load: its run, its partition in the staging folder, and the calls to the vendor that the run made for the
+-- table. `ledger_id` is the `source_run_id` of the rows. Pushed and replayed rows have no calls.
 create view mart.load_source as
 select l.ledger_id, l.run_id, l.vendor, l.table_name, l.entity, l.business_date, l.pulled, l.recorded_at as loaded_at,
        format('%s/%s/%s/%s', l.vendor, l.table_name, l.business_date, l.pull_id) as partition, c.calls, c.first_call_at, c.last_call_at, c.paths

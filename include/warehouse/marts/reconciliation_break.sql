@@ -1,4 +1,4 @@
--- The accounts and positions that differ in these results: account totals in dollars, positions in units.
+-- The accounts and positions that differ in the results of `control.reconciliation_day`: account totals in dollars, positions in units.
 create view control.reconciliation_break as
 select c.vendor, c.business_date, c.check_name, a.account_key as item, a.account_key, a.name as account_name, b.expected, b.actual, b.difference,
        case when b.is_explained then 'dead letters' when c.result = 'accepted' then 'accepted' else 'nothing' end as explained_by

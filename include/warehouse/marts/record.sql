@@ -1,5 +1,5 @@
--- The fields of one record as known at a time: of the version that was valid on a day, or of the newest. `ledger_id` is the load that brought
--- the value: the first of the loads that knew it without a break (see `mart.load_source`). `known_from` is the time of that load.
+-- The fields of one record as known at a time, from the version that is valid on `on_day`; without a day, from the newest version. `ledger_id`
+-- is the load since which the value has been known without a break (see `mart.load_source`). `known_from` is the time of that load.
 create function mart.record_as_known(of_entity text, of_vendor text, of_key text, known_at timestamptz, on_day date default null)
 returns table (field text, value jsonb, valid daterange, known_from timestamptz, ledger_id bigint)
 language sql stable as $$

@@ -1,5 +1,5 @@
--- One row per vendor and business date: what the newest full pull of each table brought, what is missing, and how it was reconciled.
--- Pushes, webhooks and single clients do not count as a pull.
+-- One row per vendor and business date: the counts of each table's newest full pull, what is missing, and the result of the reconciliation.
+-- Pushes, webhooks and pulls of single clients do not count.
 -- state: `loaded`; `incomplete` (loaded, with open dead letters); `rejected` (the newest run was rejected; a load before it stays in force);
 -- `not loaded` (pulled only).
 -- reconciliation: `reconciled`; `explained` (it differs, and open dead letters account for it); `accepted` (by an operator, though it

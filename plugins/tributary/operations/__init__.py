@@ -1,1 +1,1 @@
-"""How the Operations pages look: templates, style, script. `pages/operations.py` serves them."""
+"""Templates, style and scripts of the Operations pages. `pages/operations.py` serves them."""

@@ -61,7 +61,7 @@ def write_moment(value: datetime | date | None) -> str | Markup:
 def draw_sparkline(values: Sequence[float | None], width: int = 120, height: int = 24) -> Markup:
     """Return a line of values over time as SVG; a missing value interrupts the line.
 
-    Each line of values is scaled to its own largest value, and starts at zero, so that a drop is as tall as it is large.
+    The vertical scale goes from zero to the largest of the values, so that the height of a drop shows its true size.
     """
     top = max((value for value in values if value is not None), default=0) or 1
     step = width / max(1, len(values) - 1)
@@ -79,7 +79,7 @@ def draw_sparkline(values: Sequence[float | None], width: int = 120, height: int
 
 
 def _split_lines(points: Sequence[str | None]) -> list[str]:
-    """Return the runs of points without a gap. A point between two gaps becomes a short line."""
+    """Split points at the gaps (None); return the points of each part as a text. A single point between gaps is repeated."""
     lines: list[list[str]] = [[]]
     for point in points:
         if point is None:

@@ -76,7 +76,7 @@ class RecordChanges:
 
 
 def _log_refusals(scope: Scope, send: Send) -> Send:
-    """Return a function that sends a response, and first logs it if it refuses (403) what a logged-in user requested."""
+    """Return a function that sends a response. If the response refuses a logged-in user's request (403), the function logs it first."""
 
     async def log_and_send(message: Message) -> None:
         if message["type"] == "http.response.start" and message["status"] == 403:

@@ -11,7 +11,8 @@ A request to a sender without a connection gets 404.
 **The API** accepts API keys, and tokens if there is a connection `tributary_api`. Its extra contains `issuer`, `audience` and `jwks_url`, and
 `token_url` and `url` for the OpenAPI document.
 
-Each has its own role in the database, if there is a connection `tributary_db_gateway` or `tributary_db_api`; else both use `tributary_db`.
+Webhooks use the connection `tributary_db_gateway`, and the API `tributary_db_api`, each with its own database role. If a connection is
+missing, `tributary_db` is used instead.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The Operations pages, in Airflow's menu, on its home page and on the page of each run.
 
 The server renders them; the only script copies Airflow's theme, and calls Airflow's own API for the buttons, as the user. Any user may see
-counts and sums. Lists that show clients require the right to answer approval requests of the DAG `salesforce`, as *Identity review* does;
-the audit trail records who opened which.
+counts and sums. Lists that show clients require the right to answer approval requests of the DAG `salesforce`, as *Identity review* does.
+The audit trail records who opened which of these lists.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ HEADERS = {
 REPLAYABLE = {
     f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
 }
-"""Tables whose dead letters can be replayed: those that are not requested row by row."""
+"""Tables whose dead letters can be replayed, as `<vendor>.<table>`."""
 ROWS = 50
-"""Rows of a list on one page."""
+"""Maximum number of rows of a list on one page."""
 SESSIONS = 30
-"""Trading days in a vendor's calendar."""
+"""Number of trading days in a vendor's calendar."""
 BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in listings}
 
 # Airflow mounts plugin apps without authentication.

@@ -14,7 +14,7 @@ BODY = "{% for wording in params.wordings %}- {{ wording }}\n{% endfor %}\n[The 
 
 @task
 def alert_people(params: Any = None, run_id: Any = None) -> None:
-    """Send one alert about the approval requests of this run; a retry of the task sends no second one."""
+    """Send one alert about the approval requests of this run; a retry of the task does not send it again."""
     from tributary.alerts import page, send
 
     ids = ",".join(map(str, params["question_ids"]))

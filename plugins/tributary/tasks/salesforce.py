@@ -14,7 +14,7 @@ from tributary.policy import DEADLINE_HOURS
 APPROVALS = "{{ ti.xcom_pull(task_ids='open_approvals') | tojson }}"
 """Template that renders the parameters for the DAG `approve_salesforce`, from the result of `open_approvals`."""
 APPROVAL_RUN = "questions_{{ ti.xcom_pull(task_ids='open_approvals')['question_ids'] | join('_') }}"
-"""Template of the run's id: that of `include.crm.sync.approval.name_run`."""
+"""Template of the id of the approval run. It gives the same id as `include.crm.sync.approval.name_run`."""
 
 
 @task
