@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -71,7 +71,7 @@ class ListPage:
 
     rows: Sequence[sa.RowMapping]
     total: int
-    choices: Mapping[str, Sequence[Any]]
+    choices: Mapping[str, Sequence[str]]
 
 
 def read_list(
@@ -93,12 +93,20 @@ def read_list(
     rows = connection.execute(matching.offset(offset).limit(limit)).mappings().all()
     total = connection.scalar(sa.select(sa.func.count()).select_from(matching.limit(MOST_ROWS).subquery())) or 0
     newest = sa.select(view).order_by(*order).limit(MOST_ROWS).subquery()
-    return ListPage(rows, total, _read_choices(connection, newest, listing.filters))
+    return ListPage(rows, total, _read_choices(connection, newest, listing.filters, selected))
 
 
-def _read_choices(connection: sa.Connection, rows: sa.Subquery, filters: Sequence[str]) -> dict[str, Sequence[Any]]:
+def _read_choices(
+    connection: sa.Connection, rows: sa.Subquery, filters: Sequence[str], selected: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """Return the values that each filter offers, as texts. A selected value is always among them."""
     if not filters:
         return {}
-    distinct = [sa.func.array_agg(sa.distinct(rows.c[name])).filter(rows.c[name].is_not(None)) for name in filters]
-    found = connection.execute(sa.select(*distinct)).one()
-    return {name: sorted(values or ())[:MOST_CHOICES] for name, values in zip(filters, found, strict=True)}
+    texts = [sa.cast(rows.c[name], sa.Text) for name in filters]
+    found = connection.execute(sa.select(*(sa.func.array_agg(sa.distinct(text)) for text in texts))).one()
+    choices = {}
+    for name, values in zip(filters, found, strict=True):
+        offered = sorted(value for value in values or () if value)[:MOST_CHOICES]
+        chosen = selected.get(name)
+        choices[name] = offered if not chosen or chosen in offered else [*offered, chosen]
+    return choices

@@ -88,7 +88,7 @@ class VendorDay:
     reconciliation: str
     run_id: str | None
     tables_pulled: int
-    tables_loaded: int
+    loaded_tables: list[str]
     rows: int
     rows_changed: int
     dead_letters: int
@@ -144,7 +144,7 @@ class VendorStatus:
         if day is None:
             return Concern("grey", "Nothing has been loaded yet.")
         verdict = {
-            "reconciled": "It reconciles with the vendor's totals.",
+            "reconciled": "It is reconciled.",
             "not compared": "The vendor states no totals to compare it with.",
         }
         text = f"{day.business_date} is in: {day.rows:,} rows. {verdict.get(day.reconciliation, '')}"
@@ -152,16 +152,21 @@ class VendorStatus:
             text += f" {self.due.business_date} is due at {due_at:%H:%M %Z}."
         return Concern("green", text)
 
+    @property
+    def missing_tables(self) -> list[str]:
+        """The tables that a daily run loads and that the newest day lacks, in the order of the declaration."""
+        mapped = {entity_map.table for entity_map in self.vendor.maps}
+        expected = [table.name for table in self.vendor.requested_tables if table.name in mapped]
+        return [name for name in expected if self.day is None or name not in self.day.loaded_tables]
+
     def _judge_arrival(self, now: datetime) -> Iterable[Concern]:
-        due_at = self.due.stages["load"]
-        if (
-            self.is_live
-            and now >= due_at
-            and (self.in_force_date is None or self.in_force_date < self.due.business_date)
-        ):
-            yield Concern(
-                "red", f"{self.due.business_date} is late: it was due at {due_at:%H:%M %Z} and is not loaded."
-            )
+        due, due_at = self.due.business_date, self.due.stages["load"]
+        is_due = self.is_live and now >= due_at
+        if is_due and (self.in_force_date is None or self.in_force_date < due):
+            yield Concern("red", f"{due} is late: it was due at {due_at:%H:%M %Z} and is not loaded.")
+        elif self.day and self.day.loaded_at and (missing := self.missing_tables):
+            text = f"{self.day.business_date} is not complete: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not loaded."
+            yield Concern("red" if is_due and self.day.business_date >= due else "amber", text)
         if self.day and self.day.state == "rejected":
             stays = f"{self.in_force_date} stays in force." if self.in_force_date else "Nothing is in force."
             yield Concern("red", f"{self.day.business_date} was rejected. {stays}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
+from include.vendors import named
 from tests.conftest import Database
 
 DAY = date(2026, 11, 25)
@@ -20,17 +22,21 @@ def record_day(
     rows: int = 100,
     **options: object,
 ) -> None:
-    """Record that a run pulled and loaded one table of positions."""
-    values = {"pulled": "current", "stages": ["stage", "load"], "table": "assets"} | options
-    for stage in values["stages"]:  # type: ignore[attr-defined]
-        database.do(
-            "insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,"
-            " recorded_at, fetched, staged, produced, inserted, notes) values (nextval('control.ledger_id'), :run, :vendor, :table, :entity, :day,"
-            " :stage, :run || :vendor || :day, :pulled, :at, :at, :fetched, :staged, :loaded, :loaded, :notes)",
-            run=run, vendor=vendor, day=day, stage=stage, pulled=values["pulled"], at=at, table=values["table"],
-            entity="position" if stage == "load" else "", notes='{"money": "1234.50"}' if stage == "stage" else "{}",
-            fetched=rows if stage == "stage" else 0, staged=rows if stage == "stage" else 0, loaded=rows if stage == "load" else 0,
-        )  # fmt: skip
+    """Record that a run pulled and loaded a vendor's tables, or the one in `table`; the first has all the rows."""
+    values: dict[str, Any] = {"pulled": "current", "stages": ["stage", "load"]} | options
+    mapped = {entity_map.table for entity_map in named(vendor).maps}
+    tables = [table.name for table in named(vendor).requested_tables if table.name in mapped]
+    for number, table in enumerate([values["table"]] if "table" in values else tables):
+        for stage in values["stages"]:
+            fetched, loaded = (0, rows) if stage == "load" else (rows, 0)
+            database.do(
+                "insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,"
+                " recorded_at, fetched, staged, produced, inserted, notes) values (nextval('control.ledger_id'), :run, :vendor, :table, :entity,"
+                " :day, :stage, :run || :vendor || :day, :pulled, :at, :at, :fetched, :fetched, :loaded, :loaded, :notes)",
+                run=run, vendor=vendor, day=day, stage=stage, pulled=values["pulled"], at=at, table=table,
+                entity="position" if stage == "load" else "", notes='{"money": "1234.50"}' if stage == "stage" else "{}",
+                fetched=0 if number else fetched, loaded=0 if number else loaded,
+            )  # fmt: skip
 
 
 def record_check(
@@ -41,13 +47,14 @@ def record_check(
         "vendor": "orion",
         "accepted_by": None,
         "note": "",
+        "check_name": "control total",
         "actual": 100,
         "at": LOADED,
     } | options
     database.do(
         "insert into control.reconciliation (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained,"
         " is_passed, accepted_by, note, checked_at)"
-        " values (:run, :vendor, :day, 'control total', 100, :actual, 0.01, :breaks, :explained, :passed, :accepted_by, :note, :at)",
+        " values (:run, :vendor, :day, :check_name, 100, :actual, 0.01, :breaks, :explained, :passed, :accepted_by, :note, :at)",
         run=run, day=day, breaks=breaks, explained=explained, passed=breaks <= explained or values["accepted_by"] is not None, **values,
     )  # fmt: skip
 

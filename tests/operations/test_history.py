@@ -27,11 +27,11 @@ FIRST = date(2026, 11, 20)
 @pytest.fixture(scope="module")
 def web(shared_database: Database, shared_web: sa.Connection) -> sa.Connection:
     db = shared_database
-    record_day(db, FIRST, run="run-0", rows=50)
-    record_day(db, FIRST, LOADED + timedelta(minutes=1), run="run-0b", rows=60)  # pulled again
-    record_day(db, date(2026, 11, 23), run="run-3", stages=["stage"])
+    record_day(db, FIRST, run="run-0", rows=50, table="assets")
+    record_day(db, FIRST, LOADED + timedelta(minutes=1), run="run-0b", rows=60, table="assets")  # pulled again
+    record_day(db, date(2026, 11, 23), run="run-3", stages=["stage"], table="assets")
     record_rejection(db, date(2026, 11, 24))
-    record_day(db, rows=100)
+    record_day(db, rows=100, table="assets")
     record_check(db)
     record_dead_letter(db)
     record_day(db, vendor="tamarac", run="run-t", table="holdings")

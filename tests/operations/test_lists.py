@@ -63,3 +63,9 @@ def test_pages_continue_where_the_last_one_ended(web: sa.Connection) -> None:
 
 def test_a_filter_can_not_inject_sql(web: sa.Connection) -> None:
     assert read_list(web, DEAD_LETTER_ROWS, {"vendor": "' or true --"}, 0, 50).total == 0
+
+
+def test_a_selected_value_is_always_offered(web: sa.Connection) -> None:
+    page = read_list(web, DEAD_LETTER_ROWS, {"reasons": "no longer among them"}, 0, 50)
+    assert page.rows == []
+    assert page.choices["reasons"][-1] == "no longer among them"

@@ -43,7 +43,7 @@ def test_a_day_that_is_in_and_reconciled_is_green(good_day: Database, web: sa.En
     assert status.find_concerns(NOW) == []
     light, text = status.summarize(NOW)
     assert light == "green"
-    assert text == "2026-11-25 is in: 100 rows. It reconciles with the vendor's totals."
+    assert text == "2026-11-25 is in: 100 rows. It is reconciled."
 
 
 def test_a_vendor_without_data_is_grey_and_not_late(web: sa.Engine) -> None:
@@ -56,12 +56,23 @@ def test_a_day_that_is_due_and_missing_is_red(database: Database, web: sa.Engine
     assert (light, text) == ("red", "2026-11-25 is late: it was due at 08:30 EST and is not loaded.")
 
 
+def test_a_day_of_which_some_tables_are_missing_is_red_once_it_is_due(database: Database, web: sa.Engine) -> None:
+    record_day(database, BEFORE, LOADED - timedelta(days=1), run="run-0")
+    record_day(database, table="assets")
+    early = NOW - timedelta(hours=3)
+    [before_due], [after_due] = read(web, early).find_concerns(early), read(web).find_concerns(NOW)
+    assert (before_due.light, after_due.light) == ("amber", "red")
+    assert after_due.text.startswith("2026-11-25 is not complete: ")
+    assert "accounts" in after_due.text
+    assert "assets" not in after_due.text
+
+
 def test_a_day_that_is_not_due_yet_is_green_and_names_the_time(database: Database, web: sa.Engine) -> None:
     record_day(database, BEFORE, LOADED - timedelta(days=1))
     record_check(database, BEFORE)
     early = NOW - timedelta(hours=3)
     light, text = read(web, early).summarize(early)
-    assert (light, text.partition("totals. ")[2]) == ("green", "2026-11-25 is due at 08:30 EST.")
+    assert (light, text.partition("reconciled. ")[2]) == ("green", "2026-11-25 is due at 08:30 EST.")
 
 
 def test_a_run_before_the_vendor_was_connected_is_not_late(database: Database, web: sa.Engine) -> None:
@@ -152,6 +163,16 @@ def test_a_refresh_of_single_clients_does_not_replace_the_counts_of_the_day(good
     status = read(web)
     assert status.day is not None
     assert (status.day.rows, status.day.run_id) == (100, "run-1")
+
+
+def test_a_day_whose_totals_were_not_compared_is_not_called_reconciled(database: Database, web: sa.Engine) -> None:
+    record_day(database, BEFORE, LOADED - timedelta(days=1), run="run-0")
+    record_day(database)
+    record_check(database, note="no totals")
+    record_check(database, check_name="owners' shares")
+    status = read(web)
+    assert status.day is not None
+    assert status.day.reconciliation == "not compared"
 
 
 def test_vendors_do_not_mix(good_day: Database, web: sa.Engine) -> None:

@@ -22,7 +22,7 @@ with fact as (
     union all
     select vendor, business_date, 'check', run_id, check_name, checked_at, 0, 0,
            case when note <> '' then 'not compared' when accepted_by is not null then 'accepted' when not is_passed then 'failed'
-                when breaks > 0 then 'explained' else 'reconciled' end,
+                when breaks > 0 then 'explained' when check_name in ('control total', 'roll-forward') then 'reconciled' end,
            breaks, explained, case when check_name = 'control total' and note = '' then actual - expected end, null, false
     from (
         select distinct on (vendor, business_date, check_name) * from control.reconciliation
@@ -32,7 +32,7 @@ with fact as (
     select vendor, business_date,
            (array_agg(run_id order by happened_at desc) filter (where kind in ('stage', 'load')))[1] as run_id,
            count(*) filter (where kind = 'stage') as tables_pulled,
-           count(distinct table_name) filter (where kind = 'load') as tables_loaded,
+           coalesce(array_agg(distinct table_name) filter (where kind = 'load'), '{}') as loaded_tables,
            coalesce(sum(rows) filter (where kind = 'stage'), 0)::bigint as rows,
            coalesce(sum(rows_changed) filter (where kind = 'load'), 0)::bigint as rows_changed,
            count(*) filter (where kind = 'dead letter') as dead_letters,
@@ -52,7 +52,7 @@ select vendor, business_date,
        case when 'failed' = any(verdicts) then 'failed' when 'accepted' = any(verdicts) then 'accepted'
             when 'explained' = any(verdicts) then 'explained' when 'reconciled' = any(verdicts) then 'reconciled'
             else 'not compared' end as reconciliation,
-       run_id, tables_pulled, tables_loaded, rows, rows_changed, dead_letters, dead_money_usd, dead_money_unreadable, pulled_at, loaded_at,
+       run_id, tables_pulled, loaded_tables, rows, rows_changed, dead_letters, dead_money_usd, dead_money_unreadable, pulled_at, loaded_at,
        rejected_at, rejected_because, breaks, explained, control_total_off_usd
 from day;
 grant select on control.vendor_day to tributary_web;

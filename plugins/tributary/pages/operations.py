@@ -45,6 +45,8 @@ REPLAYABLE = {
     f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
 }
 """Tables whose dead letters can be replayed, as `<vendor>.<table>`."""
+SNAPSHOTS = {f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.tables if table.pull == "snapshot"}
+"""Tables whose rows are about one business date."""
 ROWS = 50
 """Maximum number of rows of a list on one page."""
 SESSIONS = 30
@@ -172,7 +174,8 @@ def _find_list(name: str) -> Listing:
 def _page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:
     """Return a page. `here` is its entry in the navigation; `root` leads from its address to the start page."""
     return HTMLResponse(
-        render(template, groups=GROUPS, replayable=REPLAYABLE, here=here, root=root, **values), headers=HEADERS
+        render(template, groups=GROUPS, replayable=REPLAYABLE, snapshots=SNAPSHOTS, here=here, root=root, **values),
+        headers=HEADERS,
     )
 
 
