@@ -80,7 +80,7 @@ def test_sandbox_imports_nothing_of_the_product_but_the_messages_of_pubsub() -> 
 
 def test_few_modules_are_outside_a_package() -> None:
     alone = {path.stem for path in (ROOT / "include").glob("*.py")} - {"__init__"}
-    assert alone == {"alerts", "business_dates", "cli", "connection", "errors", "sensitive", "version", "watchdog"}
+    assert alone == {"alerts", "business_dates", "connection", "errors", "sensitive", "version", "watchdog"}
 
 
 def package_of(module: str) -> str:

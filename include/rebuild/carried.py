@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from include.canonical import ENTITIES
 from include.database.tls import require_verified
 
 CARRIED = (
@@ -25,6 +26,7 @@ CARRIED = (
     "control.crm_question",
     "control.crm_held",
     "control.crm_mark",
+    "control.first_hash",
     "warehouse.crm_change",
     "control.crm_topic",
     "control.document",
@@ -35,6 +37,44 @@ CARRIED = (
     "control.alert",
 )
 """The tables to copy, each after the tables that it refers to. The ids in them stay valid, because `warehouse.source_key` is copied."""
+
+REBUILT = (
+    *(f"warehouse.{entity.name}" for entity in ENTITIES),
+    "control.ledger",
+    "control.absence",
+    "control.drift",
+    "control.dead_letter",
+    "control.reconciliation",
+    "control.control_total_break",
+    "control.roll_forward_break",
+    "control.rejection",
+)
+"""The tables that the steps of the rebuild write again."""
+
+LEFT = (
+    ("control.schema_version", "written by `migrate`"),
+    ("control.retention", "written by `migrate`"),
+    ("mart.source", "written by `migrate`"),
+    ("control.key", "written by `add-keys`"),
+    ("control.restore", "the rebuild adds a row: nothing is written to Salesforce until the org was read back"),
+    ("control.writer", "locks of running loads"),
+    ("control.rate_budget", "the calls of the last minutes"),
+    ("control.outage", "the next run measures it again"),
+    ("control.backup", "a rebuilt database has no backup yet"),
+    ("control.recovery_drill", "drills of the original"),
+    ("control.audit", "a new trail begins"),
+    ("control.audit_seal", "a new trail begins"),
+    ("control.refresh_token", "a token works once; authorize each grant again"),
+    ("control.answer", "responses of unfinished pulls"),
+    ("control.known_answer", "the next pull requests them again"),
+    ("control.api_call", "calls to vendors"),
+    ("control.outbox", "subscribers receive nothing about the repeated loads"),
+    ("control.outbound_delivery", "subscribers receive nothing about the repeated loads"),
+    ("control.outbound_subscriber", "the next delivery creates it"),
+    ("control.request", "callers send their requests again"),
+    ("control.idempotency", "callers send their requests again"),
+)
+"""The tables that a rebuilt database has without the original's rows, each with the reason."""
 
 NOT_CARRIED = (
     "recorded_from, recorded_to: the times of the rebuild; what was known at an earlier time can't be queried any more",
@@ -54,7 +94,7 @@ def carry(original_url: str, url: str) -> dict[str, int]:
     and audit the original's events as new.
 
     Args:
-        original_url: The original, as a role that may read these tables. It is only read.
+        original_url: The original, as its owner, because no other role may read all these tables. It is only read.
         url: The database that is rebuilt, as its owner (`tributary_migrate`).
     """
     copied: dict[str, int] = {}

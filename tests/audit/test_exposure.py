@@ -18,6 +18,8 @@ from include import cli
 from include.audit import exposure, trail
 from include.audit.exposure import Exposure, Scope
 from include.canonical import ENTITIES, Entity
+from include.control import ledger
+from include.control.ledger import Counts
 from include.warehouse import schema
 from tests.conftest import PASSWORDS, Database
 from tests.warehouse.loading import DAY, NEXT, Loader, dead_letter, position
@@ -173,7 +175,8 @@ def test_a_record_shown_as_of_a_time_was_read(firm: Loader, reader: sa.Engine) -
     assert read(reader, Scope(actor="ursula")) == {"Bob": (["contact details", "name"], ["read"])}
 
 
-def test_a_sync_changed_the_records_that_it_was_the_last_to_send(firm: Loader, reader: sa.Engine) -> None:
+def send(firm: Loader, key: str) -> None:
+    """Record a sync that sent three persons; only the one with this key is still as the sync left it."""
     firm.database.do(
         "insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,"
         " sent, created) values (900, 'sync', 'salesforce', 'Account', 'person', '2026-11-20', 'crm', 'p', 'current', now(), 3, 3)"
@@ -184,11 +187,26 @@ def test_a_sync_changed_the_records_that_it_was_the_last_to_send(firm: Loader, r
     )
     firm.database.do(
         "insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id)"
-        " values ('Account', 'firm:orion:person:bob', '{}', '001', 'j1')".replace(":", "\\:")
+        " values ('Account', 'firm:orion:person:' || :key, '{}', '001', 'j1')".replace(
+            "firm:orion:person:", "firm\\:orion\\:person\\:"
+        ),
+        key=key,
     )
+
+
+def test_a_sync_changed_the_records_that_it_was_the_last_to_send(firm: Loader, reader: sa.Engine) -> None:
+    send(firm, "bob")
     exposed = exposure.read(reader, Scope(run="sync"), "Pat")
     assert [(row["name"], row["how"]) for row in exposed.clients] == [("Bob", ["changed"])]
     assert find_gaps(exposed, "salesforce.sent")[0].startswith("2 x")
+
+
+def test_a_sync_changed_a_record_whose_key_was_rotated_since(firm: Loader, reader: sa.Engine) -> None:
+    before, after = 64 * "a", 64 * "b" + "~2"
+    firm.load("person", [{"person_key": after, "name": "Cleo"}], pulled="selected")
+    firm.database.do("insert into control.first_hash values (:before, :after)", before=before, after=after)
+    send(firm, before)
+    assert read(reader, Scope(run="sync")).keys() == {"Cleo"}
 
 
 def test_a_person_has_the_name_that_the_firm_shows_now(firm: Loader, reader: sa.Engine) -> None:
@@ -204,10 +222,11 @@ def test_a_period_lists_what_happened_in_it_alone(firm: Loader, reader: sa.Engin
     assert read(reader, Scope(since=before + timedelta(days=1), until=before + timedelta(days=2))) == {}
 
 
-def test_the_list_says_which_pages_it_can_not_resolve(firm: Loader, reader: sa.Engine) -> None:
-    act(firm, "report.opened", "index.html")
+@pytest.mark.parametrize("action", ["report.opened", "operations.opened", "message.opened"])
+def test_the_list_says_which_pages_it_can_not_resolve(firm: Loader, reader: sa.Engine, action: str) -> None:
+    act(firm, action, "x")
     exposed = exposure.read(reader, Scope(actor="ursula"), "Pat")
-    assert find_gaps(exposed, "report.opened")
+    assert find_gaps(exposed, action)
     assert exposed.gaps[-len(exposure.LIMITS) :] == list(exposure.LIMITS)
 
 
@@ -220,6 +239,34 @@ def test_the_list_counts_dead_letters_that_name_no_record(firm: Loader, reader: 
     assert find_gaps(exposed, "dead_letter.discarded") == [
         "1 x dead_letter.discarded: dead letters that name no record"
     ]
+
+
+def test_the_list_says_what_was_disposed_of_since(firm: Loader, reader: sa.Engine) -> None:
+    began = firm.now()
+    for action, subject, count in (
+        ("data.disposed", "warehouse.person", 3),
+        ("data.disposed", "control.dead_letter", 4),
+        ("data.disposed", "control.api_call", 9),
+        ("person.forgotten", "17", 0),
+    ):
+        firm.database.do(
+            "insert into control.audit (happened_at, database_user, actor, action, subject, details)"
+            " values (clock_timestamp(), 'x', 'run r', :action, :subject, jsonb_build_object('rows', cast(:count as int)))",
+            action=action, subject=subject, count=count,
+        )  # fmt: skip
+    gaps = exposure.read(reader, Scope(run="run-2"), "Pat")
+    assert find_gaps(gaps, "data.disposed")[0].startswith("7 x data.disposed: ")
+    assert find_gaps(gaps, "person.forgotten")[0].startswith("1 x person.forgotten: ")
+    assert find_gaps(exposure.read(reader, Scope(since=firm.now(), until=firm.now()), "Pat"), "data.disposed") == []
+    assert find_gaps(exposure.read(reader, Scope(since=began, until=began), "Pat"), "data.disposed")
+
+
+def test_the_list_does_not_count_a_withdrawal_as_unchanged_rows(firm: Loader, reader: sa.Engine) -> None:
+    pull = replace(firm.pull, run_id="withdrawing", pull_id="withdrawal-5", pulled="pushed")
+    with firm.engine.begin() as connection:
+        ledger.record(connection, pull, "load", Counts(withdrawn=1), "person")
+    [gap] = find_gaps(exposure.read(reader, Scope(run="withdrawing"), "Pat"), "data.loaded")
+    assert gap.startswith("1 x data.loaded: records of a push that was withdrawn")
 
 
 def test_the_list_names_the_pushes_of_a_program(firm: Loader, reader: sa.Engine) -> None:

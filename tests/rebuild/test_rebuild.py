@@ -24,7 +24,7 @@ from include.identity.resolve import resolve
 from include.pipeline.incremental import pull_edits
 from include.pipeline.replay import replay
 from include.pipeline.run import Site
-from include.rebuild.carried import carry
+from include.rebuild.carried import CARRIED, LEFT, REBUILT, carry
 from include.rebuild.history import read_ledger, read_staging
 from include.rebuild.steps import rebuild
 from include.recovery import check
@@ -229,6 +229,21 @@ def test_a_partition_that_staging_lost_is_listed(
     output = capsys.readouterr()
     assert f"missing: nitrogen/clients/{MONDAY}/{lost.name}" in output.out
     assert "The rebuilt warehouse is not as the original was" in output.err
+
+
+def test_every_table_is_carried_or_rebuilt_or_left_for_a_reason(database: Database) -> None:
+    rows = database.rows(
+        "select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where c.relkind in ('r', 'p') and not c.relispartition and n.nspname in ('control', 'warehouse', 'mart')"
+    )
+    assert sorted(row["name"] for row in rows) == sorted((*CARRIED, *REBUILT, *dict(LEFT)))
+
+
+def test_the_first_hashes_of_salesforce_keys_are_carried_over(database: Database, postgres: Postgres) -> None:
+    database.do("insert into control.first_hash values ('first', 'current')")
+    with new_database(postgres) as target:
+        carry(database.url("tributary_migrate"), target.url("tributary_migrate"))
+        assert target.rows("select * from control.first_hash") == [{"first_hash": "first", "current_hash": "current"}]
 
 
 def test_a_database_with_other_loads_is_refused(by_ledger: Database, capsys: pytest.CaptureFixture[str]) -> None:

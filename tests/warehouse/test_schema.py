@@ -137,6 +137,24 @@ def test_the_reading_role_sees_that_something_came_and_not_what(loaded: Database
             connection.execute(f"select {column} from control.{table}")
 
 
+def test_a_role_that_reads_a_view_may_call_the_functions_in_it(loaded: Database) -> None:
+    """A view calls functions with the rights of its reader; the functions of keys call another one that is not public."""
+    views = loaded.rows(
+        "select distinct r.ev_class::regclass::text as name from pg_depend d join pg_rewrite r on r.oid = d.objid"
+        " join pg_proc p on p.oid = d.refobjid where p.proname in ('first_key', 'current_key')"
+        " and d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_proc'::regclass".replace("::", "\\:\\:")
+    )
+    assert views
+    refused = loaded.rows(
+        "select v as view, r as role from unnest(cast(:views as text[])) v, unnest(cast(:roles as text[])) r"
+        " where has_table_privilege(r, v, 'select')"
+        " and not has_function_privilege(r, 'control.replace_hashes(text, boolean)', 'execute')",
+        views=[row["name"] for row in views],
+        roles=list(schema.ROLES),
+    )
+    assert refused == []
+
+
 def test_a_month_made_by_a_load_has_the_rights_of_its_table(loaded: Database) -> None:
     with psycopg.connect(loaded.url(READ)) as connection:
         assert connection.execute("select count(*) from warehouse.position_2026_11").fetchone() == (1,)

@@ -31,7 +31,7 @@ language sql stable set enable_nestloop to off as $$
           and (of_run is null or run_id = of_run) and (of_actor is null or of_actor in (run_id, 'run ' || run_id))
     ), sent as (
         select 'salesforce.sent' as action, s.recorded_at as happened_at, split_part(c.external_key, ':', 2) as vendor,
-               split_part(c.external_key, ':', 3) as entity, regexp_replace(c.external_key, '^([^:]*:){3}', '') as source_key
+               split_part(c.external_key, ':', 3) as entity, control.current_key(regexp_replace(c.external_key, '^([^:]*:){3}', '')) as source_key
         from (select run_id, max(recorded_at) as recorded_at from step where stage = 'crm' group by 1) s
         join control.crm_job j on j.run_id = s.run_id
         join control.crm_state c on c.job_id = j.job_id

@@ -14,7 +14,11 @@ language sql stable as $$
     ), gap(action, records, explanation) as (
         select 'data.loaded', sum(unchanged + superseded + withdrawn),
                'rows that a partial pull received without changing them: only its partitions have their keys'
-        from step where stage = 'load' and (pulled not in ('current', 'historical') or window_to is not null)
+        from step
+        where stage = 'load' and (pulled not in ('current', 'historical') or window_to is not null) and pull_id not like 'withdrawal-%'
+        union all
+        select 'data.loaded', sum(withdrawn), 'records of a push that was withdrawn: they are listed as changed by the runs that loaded the push'
+        from step where stage = 'load' and pull_id like 'withdrawal-%'
         union all
         select 'data.rejected', count(*), 'dead letters whose key can''t be read, or is not that of a known record'
         from control.dead_letter l
@@ -39,10 +43,21 @@ language sql stable as $$
         select action, count(*), g.explanation
         from entry
         join (values ('report.opened', 'opened reports of data quality, which may show values of rejected rows'),
+                     ('operations.opened', 'opened lists of Operations that show clients: the entries have the filters, not the clients'),
+                     ('message.opened', 'opened messages of the inbox, which may show clients'),
                      ('changes.opened', 'opened pages with the first changes to Salesforce'),
                      ('exposure.read', 'uses of this list: repeat them to see who was listed'),
                      ('api.pushed', 'pushes of a program: their rows are in loads of the same time')) g(action, explanation) using (action)
         group by 1, 3
+        union all
+        select action, sum(coalesce((details ->> 'rows')::bigint, 1)), 'rows that were disposed of since: whose they were can''t be known'
+        from control.audit
+        where action = 'data.disposed' and happened_at >= since
+          and (subject like 'warehouse.%' or subject in ('control.document', 'control.dead_letter', 'control.finding', 'control.crm_job'))
+        group by 1
+        union all
+        select action, count(*), 'persons who were forgotten since: the list can''t show them'
+        from control.audit where action = 'person.forgotten' and happened_at >= since group by 1
     )
     select action, records::bigint, explanation from gap where records > 0
 $$;

@@ -1,5 +1,7 @@
 -- The fields of one record as known at a time, from the version that is valid on `on_day`; without a day, from the newest version. `ledger_id`
--- is the load since which the value has been known without a break (see `mart.load_source`). `known_from` is the time of that load.
+-- is the load since which the value has been known without a break (see `mart.load_source`). `known_from` is the time of that load. If a push
+-- was withdrawn and the version before it restored, `ledger_id` is the load that wrote this version first, and `known_from` is the time of the
+-- withdrawal.
 create function mart.record_as_known(of_entity text, of_vendor text, of_key text, known_at timestamptz, on_day date default null)
 returns table (field text, value jsonb, valid daterange, known_from timestamptz, ledger_id bigint)
 language sql stable as $$

@@ -37,7 +37,7 @@ begin atomic
     left join control.first_hash f on part = case when is_first_wanted then f.current_hash else f.first_hash end;
 end;
 revoke execute on function control.replace_hashes(text, boolean) from public;
-grant execute on function control.replace_hashes(text, boolean) to tributary_load, tributary_read;
+grant execute on function control.replace_hashes(text, boolean) to tributary_load, tributary_read, tributary_listener;
 
 -- The key of a record in Salesforce, and back. Short enough that a query contains them rather than calls them.
 create function control.first_key(key text) returns text language sql stable parallel safe

@@ -114,6 +114,14 @@ def test_the_records_of_a_client_are_those_of_all_vendors(subscription: Subscrip
     assert clients == [[Client("one", "household", "c1"), Client("two", "household", "c1")]] * 2
 
 
+def test_the_triggerer_finds_a_client_whose_key_is_a_hash(subscription: Subscription) -> None:
+    key = add_client(subscription, "one", 64 * "b" + "~2")
+    subscription.database.do("insert into control.first_hash values (repeat('a', 64), repeat('b', 64) || '~2')")
+    with subscription.listener.connect() as db:
+        clients = [find_clients(db, each) for each in (key, f"sample:one:household:{64 * 'a'}")]
+    assert clients == [[Client("one", "household", 64 * "b" + "~2")]] * 2
+
+
 def test_only_the_named_vendor_is_refreshed() -> None:
     clients = [Client(vendor.name, entity, "c1") for vendor in VENDORS for entity in ("household", "person")]
     assert list(plan_refresh(clients)) == REFRESHABLE
