@@ -32,10 +32,11 @@ select inbox_id, sender, body, content_hash, received_at from (
     from (select * from control.inbox where sender = :sender and processed_at is null order by inbox_id limit :most) first
 ) counted where bytes_before < :most_bytes order by inbox_id
 """)
-# Rows that API callers pushed may contain sensitive values, and the callers still have them: delete the body once it was processed.
+# Rows that API callers pushed may contain sensitive values, and the callers still have them: delete the body once it was processed, unless it
+# was altered.
 _SETTLE = sa.text("""
 update control.inbox i set processed_at = clock_timestamp(), error = s.error, outcome = cast(s.outcome as jsonb),
-                           body = case when i.sender like 'push.%' then '' else i.body end
+                           body = case when i.sender like 'push.%' and not :keeps_bodies then '' else i.body end
 from unnest(cast(:ids as bigint[]), cast(:errors as text[]), cast(:outcomes as text[])) s(inbox_id, error, outcome)
 where i.inbox_id = s.inbox_id and i.processed_at is null
 """)
@@ -243,11 +244,11 @@ def is_withdrawn(engine: sa.Engine, inbox_id: int) -> bool:
         return bool(connection.scalar(_IS_WITHDRAWN, {"inbox_id": inbox_id}))
 
 
-def find_withdrawn(engine: sa.Engine, inbox_id: int) -> tuple[int, str]:
-    """Return the id of the push that a withdrawal withdraws, and the caller's name, given the id of the withdrawal."""
+def find_withdrawn(engine: sa.Engine, inbox_id: int) -> tuple[int, str] | None:
+    """Return the id of the push that a withdrawal withdraws, and the caller's name, given the withdrawal's id; None if there is no push."""
     with engine.connect() as connection:
-        row = connection.execute(_FIND_WITHDRAWN, {"inbox_id": inbox_id}).one()
-    return row.inbox_id, row.caller
+        row = connection.execute(_FIND_WITHDRAWN, {"inbox_id": inbox_id}).one_or_none()
+    return (row.inbox_id, row.caller) if row else None
 
 
 def find_pending_senders(engine: sa.Engine) -> set[str]:
@@ -257,7 +258,11 @@ def find_pending_senders(engine: sa.Engine) -> set[str]:
 
 
 def settle(
-    engine: sa.Engine, errors: Mapping[int, str | None], outcomes: Mapping[int, Mapping[str, Any]] | None = None
+    engine: sa.Engine,
+    errors: Mapping[int, str | None],
+    outcomes: Mapping[int, Mapping[str, Any]] | None = None,
+    *,
+    keeps_bodies: bool = False,
 ) -> None:
     """Mark deliveries as processed, each with its error or None. Deliveries already processed are left unchanged.
 
@@ -265,9 +270,11 @@ def settle(
         engine: The control database.
         errors: Delivery id -> error message, or None for success.
         outcomes: Delivery id -> outcome of the rows that an API caller pushed or withdrew, stored as JSON; None for other deliveries.
+        keeps_bodies: Whether to keep the bodies of pushes as evidence, because they were altered.
     """
     messages = [error and error.replace("\0", "\ufffd")[:_ERROR_LENGTH] for error in errors.values()]
     by_delivery = [(outcomes or {}).get(inbox_id) for inbox_id in errors]
     documents = [None if each is None else orjson.dumps(each).decode() for each in by_delivery]
     with engine.begin() as connection:
-        connection.execute(_SETTLE, {"ids": list(errors), "errors": messages, "outcomes": documents})
+        values = {"ids": list(errors), "errors": messages, "outcomes": documents, "keeps_bodies": keeps_bodies}
+        connection.execute(_SETTLE, values)

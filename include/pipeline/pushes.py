@@ -30,6 +30,7 @@ from include.warehouse import withdrawal
 PUSH, WITHDRAWAL = "push", "withdraw"
 """First part of the sender's name of pushed records, `push.<vendor>.<table>`, and of withdrawals, `withdraw.<vendor>.<table>`."""
 WITHDRAWN = "Withdrawn before it was loaded"
+NO_PUSH = "The inbox no longer has the push, so nothing was withdrawn"
 
 _Outcome = dict[str, Any]
 
@@ -60,9 +61,7 @@ def drain(declared: Vendor, vendor_run: VendorRun) -> int:
         for kind in (PUSH, WITHDRAWAL):
             while deliveries := inbox.list_pending(engine, f"{kind}.{declared.name}.{table.name}", 1, 1):
                 [each] = deliveries
-                error, outcome = (
-                    _load(vendor_run, table, each) if kind == PUSH else (None, _withdraw(vendor_run, table, each))
-                )
+                error, outcome = (_load if kind == PUSH else _withdraw)(vendor_run, table, each)
                 inbox.settle(engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
                 done += 1
     return done
@@ -78,7 +77,12 @@ def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | Non
     if inbox.is_withdrawn(vendor_run.site.engine, push.inbox_id):
         return WITHDRAWN, None
     try:
-        partition, outcome = _stage(vendor_run, table, push)
+        body = push.open(vendor_run.site.keyring.inbox)
+    except DataQualityError as failure:  # altered: settle it here, to keep the body as evidence
+        inbox.settle(vendor_run.site.engine, {push.inbox_id: str(failure)}, keeps_bodies=True)
+        return str(failure), None
+    try:
+        partition, outcome = _stage(vendor_run, table, push, body)
         partitions = [partition, *stage_nested(vendor_run, table.name, push.inbox_id)]
         vendor_day.validate(vendor_run, partitions, rows_only=True)
         outcome = _with_refused(table, partition, outcome)
@@ -88,20 +92,23 @@ def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | Non
         return str(failure), None
 
 
-def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> _Outcome:
-    """Withdraw the records of a push; return the numbers of records withdrawn, restored and superseded."""
+def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> tuple[str | None, _Outcome | None]:
+    """Withdraw the records of a push; return the error, or the numbers of records withdrawn, restored and superseded."""
     engine, run_id = vendor_run.site.engine, vendor_run.run.run_id
-    push, caller = inbox.find_withdrawn(engine, request.inbox_id)
-    return withdrawal.withdraw(engine, vendor_run.vendor.name, table.name, push, run_id, caller)
+    found = inbox.find_withdrawn(engine, request.inbox_id)
+    if found is None:
+        return NO_PUSH, None
+    push, caller = found
+    return None, withdrawal.withdraw(engine, vendor_run.vendor.name, table.name, push, run_id, caller)
 
 
-def _stage(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[Partition, _Outcome]:
-    """Stage the rows of a push; return the partition and the outcome.
+def _stage(vendor_run: VendorRun, table: Table, push: Pending, body: bytes) -> tuple[Partition, _Outcome]:
+    """Stage the rows of a push, given its opened body; return the partition and the outcome.
 
     The outcome contains `rows` and `dead`, the numbers of all rows and of dead rows, and `rejected`: the first dead rows, each with its
     index in the push (`row`) and its `reasons`.
     """
-    started, body = time.perf_counter(), push.open(vendor_run.site.keyring.inbox)
+    started = time.perf_counter()
     site, vendor = vendor_run.site, vendor_run.vendor
     if table.has_objects:
         body = flatten(body, vendor.name, table.name, change=partial(expand, table), skipped=table.skipped)

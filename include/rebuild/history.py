@@ -25,6 +25,8 @@ from include.vendors import VENDORS
 
 _SINGLE = ("pushed", "replay")
 """Kinds of pulls that are loaded one at a time, not together with the other tables of a day."""
+_WITHDRAWAL = "withdrawal-"
+"""Begin of the ledger's pull id of a withdrawal; the id of the push follows."""
 
 _LEDGER = sa.text("""
 select vendor, run_id, table_name, business_date, stage, pull_id, pulled, recorded_at
@@ -44,17 +46,24 @@ group by vendor, replayed_by, closed_at, discard_reason, discarded_by
 """)
 
 
+_CALLERS = sa.text("""
+select p.inbox_id::text, w.headers ->> 'caller' from control.inbox w
+join control.inbox p on p.event_id = w.event_id and p.sender like 'push.%' where w.sender like 'withdraw.%'
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A step of the original that the rebuild repeats.
 
     Attributes:
-        stage: stage, validate, transform, load, reject or discard.
+        stage: stage, validate, transform, load, withdraw, reject or discard.
         vendor: Name of the vendor.
         run: The run, with only the properties that its steps need.
         at: When the original recorded the step; without a ledger, when the last pull of its run started.
         paths: Its partitions; for a load, and for the rejection of a load, all partitions of the run's day.
-        facts: For reject and discard, the recorded details, such as step and reason; empty for the other stages.
+        facts: For withdraw, `push`, `table` and `caller`. For reject and discard, the recorded details, such as step and reason. Empty
+            for the other stages.
     """
 
     stage: str
@@ -64,12 +73,20 @@ class Step:
     paths: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def pulls(self) -> set[str]:
+        """Ids of the pulls for which the ledger records the step."""
+        if self.stage == "withdraw":
+            return {f"{_WITHDRAWAL}{self.facts['push']}"}
+        return {path.rpartition("/")[2] for path in self.paths}
+
 
 def read_ledger(engine: sa.Engine) -> list[Step]:
     """Return the steps that the original's database recorded, in their order: ledger, rejected days and discarded dead letters."""
     vendors = {"vendors": [vendor.name for vendor in VENDORS]}
     with engine.connect() as connection:
         accepted = {(vendor, run_id, day): by for vendor, run_id, day, by in connection.execute(_ACCEPTED)}
+        callers: dict[str, str] = dict(connection.execute(_CALLERS).tuples().all())
         rows = connection.execute(_LEDGER, vendors).all()
         rejected = [
             Step("reject", row.vendor, _run_of(row), row.recorded_at, _list_rejected(row, rows), dict(row._mapping))
@@ -79,7 +96,9 @@ def read_ledger(engine: sa.Engine) -> list[Step]:
             Step("discard", row.vendor, _run_of(row), row.recorded_at, facts=dict(row._mapping))
             for row in connection.execute(_DISCARDED, vendors)
         ]
-    steps = [step for _, run in groupby(rows, attrgetter("vendor", "run_id")) for step in _list_steps(run, accepted)]
+    steps = [
+        step for _, run in groupby(rows, attrgetter("vendor", "run_id")) for step in _list_steps(run, accepted, callers)
+    ]
     return sorted(steps + rejected + discarded, key=attrgetter("at"))
 
 
@@ -98,11 +117,16 @@ def _list_rejected(rejection: Any, rows: Iterable[Any]) -> tuple[str, ...]:
     return tuple(staged.values()) if rejection.step == "load" else ()
 
 
-def _list_steps(rows: Iterable[Any], accepted: dict[tuple[str, str, date], str]) -> Iterator[Step]:
+def _list_steps(
+    rows: Iterable[Any], accepted: dict[tuple[str, str, date], str], callers: dict[str, str]
+) -> Iterator[Step]:
     """Yield the steps of one run. The load of a day has the partitions of all tables, because some are loaded through another table."""
     newest: dict[tuple[str, date], dict[str, str]] = defaultdict(dict)
     for _, group in groupby(rows, lambda row: (row.stage, row.pull_id if _is_single(row) else row.business_date)):
         *_, row = group
+        if row.pull_id.startswith(_WITHDRAWAL):
+            yield _make_withdrawal(row, callers)
+            continue
         path = _path_of(row)
         of_day = newest[row.pulled, row.business_date]
         if row.stage == "stage":
@@ -110,6 +134,13 @@ def _list_steps(rows: Iterable[Any], accepted: dict[tuple[str, str, date], str])
         accepted_by = accepted.get((row.vendor, row.run_id, row.business_date), "")
         run = _make_run(row.business_date, row.pulled, Origin(row.run_id, row.pulled == "replay", accepted_by))
         yield Step(row.stage, row.vendor, run, row.recorded_at, (path,) if _is_single(row) else tuple(of_day.values()))
+
+
+def _make_withdrawal(row: Any, callers: dict[str, str]) -> Step:
+    push = row.pull_id.removeprefix(_WITHDRAWAL)
+    # Later, the inbox no longer has the push and its caller.
+    facts = {"push": int(push), "table": row.table_name, "caller": callers.get(push, "unknown")}
+    return Step("withdraw", row.vendor, _run_of(row), row.recorded_at, facts=facts)
 
 
 def _path_of(row: Any) -> str:

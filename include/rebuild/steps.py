@@ -7,6 +7,7 @@ Nothing is written to staging. A rebuild that was interrupted continues after th
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
@@ -23,7 +24,9 @@ from include.rebuild.history import Step
 from include.staging.partitions import Partition, Staging
 from include.transform.entities import Canonical
 from include.vendors import named
+from include.warehouse import withdrawal
 
+_PUSHED = re.compile(r"-push\d+$")
 _DONE = sa.text("select distinct stage, pull_id from control.ledger")
 _FIND_DISCARDED = sa.text("""
 select l.dead_letter_id from control.dead_letter l
@@ -45,7 +48,7 @@ class Progress:
         rows: Canonical rows that were loaded since the last start.
         seconds: Time since the last start.
         problems: One line for each reason why the result may differ from the original: partitions that staging no longer has, whose steps
-            are left out, and days that were rejected and not loaded.
+            are left out; days that were rejected and not loaded; and, without a ledger, pushes, which may have been withdrawn.
         is_done: Whether nothing remains.
     """
 
@@ -85,6 +88,8 @@ def rebuild(
     progress = Progress(loads, loaded)
     missing = sorted({path for step in steps for path in step.paths} - available)
     progress.problems += [f"missing: {path}" for path in missing]
+    if not is_exact:
+        progress.problems += [f"may have been withdrawn: {path}" for path in _list_pushes(steps)]
     for step in steps[begin:]:
         if available.issuperset(step.paths):
             try:
@@ -117,7 +122,7 @@ def _find_begin(engine: sa.Engine, steps: Sequence[Step]) -> int:
     """Return the index of the first step to repeat, which follows the last step in the ledger; 0 if the ledger is empty."""
     with engine.connect() as connection:
         done = set(connection.execute(_DONE).tuples().all())
-    known = {(_stage_of(step), _pull_of(path)) for step in steps for path in step.paths}
+    known = {(_stage_of(step), pull) for step in steps for pull in step.pulls}
     if strange := done - known:
         raise ConfigurationError(
             "The database is not empty: it holds steps that are not in staging", steps=len(strange)
@@ -126,15 +131,17 @@ def _find_begin(engine: sa.Engine, steps: Sequence[Step]) -> int:
 
 
 def _is_done(step: Step, done: Collection[tuple[str, str]]) -> bool:
-    return any((step.stage, _pull_of(path)) in done for path in step.paths)
+    return step.stage != "reject" and any((_stage_of(step), pull) in done for pull in step.pulls)
 
 
 def _stage_of(step: Step) -> str:
-    return "load" if step.stage == "reject" else step.stage
+    """Return the stage as which the ledger records a step."""
+    return "load" if step.stage in ("reject", "withdraw") else step.stage
 
 
-def _pull_of(path: str) -> str:
-    return path.rpartition("/")[2]
+def _list_pushes(steps: Sequence[Step]) -> list[str]:
+    """Return the partitions of pushes that are loaded. Only the ledger shows which pushes were withdrawn."""
+    return [path for step in steps if step.stage == "load" for path in step.paths if _PUSHED.search(path)]
 
 
 def _repeat(site: Site, step: Step, connect: Callable[[str], Connection]) -> int:
@@ -144,7 +151,7 @@ def _repeat(site: Site, step: Step, connect: Callable[[str], Connection]) -> int
     if step.stage == "load":
         return _load(vendor_run, partitions)
     if step.facts:
-        (_reject if step.stage == "reject" else _discard)(vendor_run, step, partitions)
+        _CORRECT[step.stage](vendor_run, step, partitions)
         return 0
     for each in partitions:
         _RECORD[step.stage](vendor_run, each)
@@ -210,3 +217,11 @@ def _discard(vendor_run: VendorRun, step: Step, _: Sequence[Partition]) -> None:
     if ids:
         by, run_id = facts["discarded_by"], step.run.run_id
         dead_letters.discard(engine, ids, facts["discard_reason"], by, run_id, is_dry=False)
+
+
+def _withdraw(vendor_run: VendorRun, step: Step, _: Sequence[Partition]) -> None:
+    facts, engine = step.facts, vendor_run.site.engine
+    withdrawal.withdraw(engine, step.vendor, facts["table"], facts["push"], step.run.run_id, facts["caller"])
+
+
+_CORRECT = {"reject": _reject, "discard": _discard, "withdraw": _withdraw}

@@ -21,20 +21,22 @@ from include import canonical
 from include.canonical import Entity
 from include.control import ledger, writer
 from include.control.ledger import Counts, Pull
+from include.keys import register
 
 DISCARDED = "The push was withdrawn"
 
 # The loads of a push, found by the push's id at the end of the pull's id. There are several if a task was killed after a load and repeated.
 _LOADS = sa.text("""
-select table_name, entity, business_date, sum(inserted + updated) as written, max(extracted_at) as extracted_at
+select table_name, entity, business_date, sum(inserted + updated)::bigint as written, max(extracted_at) as extracted_at
 from control.ledger where vendor = :vendor and stage = 'load' and pulled = 'pushed' and pull_id like '%-push' || :push
 group by table_name, entity, business_date order by min(ledger_id)
 """)
+# Of this push, and of those that were withdrawn before. The inbox does not show these: its rows are disposed of.
 _WITHDRAWN_LOADS = sa.text("""
-select array_agg(l.ledger_id) from control.inbox w
-join control.inbox p on p.event_id = w.event_id and p.sender like 'push.%'
-join control.ledger l on l.vendor = :vendor and l.stage = 'load' and l.pulled = 'pushed' and l.pull_id like '%-push' || p.inbox_id
-where w.sender like 'withdraw.%'
+select array_agg(ledger_id) from control.ledger
+where vendor = :vendor and stage = 'load' and pulled = 'pushed' and 'withdrawal-' || substring(pull_id from '-push([0-9]+)$') in (
+    select :pull_id union all
+    select pull_id from control.ledger where vendor = :vendor and stage = 'load' and pull_id like 'withdrawal-%')
 """)
 _IS_CONFIRMED = sa.text("""
 select exists (select from control.ledger
@@ -81,6 +83,7 @@ def withdraw(engine: sa.Engine, vendor: str, table: str, push: int, run_id: str,
         fences = writer.take_all(connection, sorted(f"load:{vendor}:{each}:pushed" for each in tables))
         connection.rollback()
         with connection.begin():
+            register.hold_hash_keys(connection, 0)
             for load in connection.execute(_LOADS, values).all():
                 pull = Pull(
                     run_id,
@@ -116,7 +119,7 @@ def _undo(connection: sa.Connection, entity: Entity, pull: Pull) -> tuple[int, i
     values: dict[str, Any] = {
         "vendor": pull.vendor,
         "day": pull.business_date,
-        "withdrawn": connection.scalar(_WITHDRAWN_LOADS, {"vendor": pull.vendor}) or [],
+        "withdrawn": connection.scalar(_WITHDRAWN_LOADS, {"vendor": pull.vendor, "pull_id": pull.pull_id}) or [],
         "is_confirmed": connection.scalar(_IS_CONFIRMED, asdict(pull) | own),
     }
     sql = _Statements(entity, connection.scalar(_COLUMNS, {"table": f"warehouse.{entity.name}"}) or "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+import sqlalchemy as sa
 
 from include import business_dates
 from include.connection import Connection
@@ -17,6 +20,7 @@ from include.gateway.api import request_queue
 from include.gateway.api.reading import read_push
 from include.gateway.api.request_queue import Attempt
 from include.gateway.api.scopes import Permission
+from include.keys import register
 from include.pipeline import pushes as draining
 from include.pipeline.run import Run, VendorRun
 from include.staging.reference import partition_path
@@ -91,6 +95,19 @@ def test_what_was_pushed_is_kept_in_clear_no_longer_than_until_it_is_drained(pus
     pushes.drain()
 
     assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 0
+
+
+def test_body_of_a_push_that_was_altered_is_kept_as_evidence(pushes: Pushes) -> None:
+    pushes.push(CLIENTS)
+    pushes.database.do("update control.inbox set body = body || '!'")
+    altered = pushes.database.value("select body from control.inbox")
+
+    assert pushes.drain() == 1
+
+    assert pushes.database.value("select body from control.inbox") == altered
+    [error] = pushes.errors()
+    assert error is not None
+    assert error.startswith("A message in the inbox was altered or moved")
 
 
 def test_an_unreadable_pushed_row_is_alerted_and_the_others_are_loaded(pushes: Pushes) -> None:
@@ -279,6 +296,85 @@ def test_audit_trail_shows_request_and_outcome_of_a_withdrawal(pushes: Pushes) -
     assert {row["subject"] for row in rows} == {"withdraw.orion.clients"}
     assert rows[0]["details"] == {"event_id": push, "headers": {"caller": "token:mule"}}
     assert rows[1]["details"]["outcome"] == {"withdrawn": 2, "restored": 0, "superseded": 0}
+
+
+def test_withdrawal_of_a_push_that_another_replaced_counts_its_records_as_superseded(pushes: Pushes) -> None:
+    push = pushes.push(CLIENTS)
+    pushes.drain()
+    pushes.push([CLIENTS[0] | {"name": "Newer Sample"}])
+    pushes.drain()
+
+    pushes.withdraw(push)
+    assert pushes.drain() == 1
+
+    assert households(pushes) == [("901", "Newer Sample")]
+    shown = outcome_of(pushes, push)
+    assert (shown["withdrawn"], shown["restored"], shown["superseded"]) == (1, 0, 1)
+
+
+def dispose_of_old(pushes: Pushes, event: str) -> None:
+    """Make the processed deliveries of an event old, and dispose of what is due."""
+    pushes.database.do(
+        "update control.inbox set processed_at = now() - interval '91 days' where event_id = :event and processed_at is not null",
+        event=event,
+    )
+    pushes.database.do("select control.dispose('r1', 'control.inbox', interval '90 days', 100)")
+
+
+def test_push_is_not_disposed_of_while_its_withdrawal_is_pending(pushes: Pushes) -> None:
+    push = pushes.push(CLIENTS)
+    pushes.drain()
+    pushes.withdraw(push)
+
+    dispose_of_old(pushes, push)
+
+    assert pushes.drain() == 1
+    assert households(pushes) == []
+
+
+def test_withdrawal_without_its_push_is_an_error_and_blocks_no_other(pushes: Pushes) -> None:
+    lost, push = pushes.push(CLIENTS[:1]), pushes.push(CLIENTS[1:])
+    pushes.drain()
+    pushes.withdraw(lost)
+    pushes.withdraw(push)
+    pushes.database.do("delete from control.inbox where event_id = :lost and sender like 'push.%'", lost=lost)
+
+    assert pushes.drain() == 2
+
+    assert pushes.errors() == [None, draining.NO_PUSH, None]
+    assert households(pushes) == [("901", "Pushed Sample")]
+
+
+def test_withdrawal_does_not_restore_a_withdrawn_push_that_the_inbox_no_longer_has(pushes: Pushes) -> None:
+    pushes.push(CLIENTS[:1])
+    pushes.drain()
+    first, second = [pushes.push([CLIENTS[0] | {"name": name}]) for name in ("Wrong Sample", "Other Wrong Sample")]
+    pushes.drain()
+    pushes.withdraw(first)
+    pushes.drain()
+    dispose_of_old(pushes, first)
+    assert pushes.database.value("select count(*) from control.inbox where event_id = :first", first=first) == 0
+
+    pushes.withdraw(second)
+    pushes.drain()
+
+    assert households(pushes) == [("901", "Pushed Sample")]
+
+
+def test_withdrawal_waits_for_a_rotation_of_the_hash_key(pushes: Pushes) -> None:
+    push = pushes.push(CLIENTS)
+    pushes.drain()
+    pushes.withdraw(push)
+    waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    with ThreadPoolExecutor(1) as pool:
+        # A session that no load has used: a new writer ends the session of the previous one.
+        with sa.create_engine(pushes.engine.url, poolclass=sa.NullPool).begin() as rotation:
+            register.exclude_writers(rotation)
+            drained = pool.submit(pushes.drain)
+            while not drained.done() and not pushes.database.value(waits):
+                time.sleep(0.01)
+            assert not drained.done()
+        assert drained.result() == 1
 
 
 def test_vendor_of_each_kind_of_sender() -> None:

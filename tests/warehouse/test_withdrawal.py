@@ -16,6 +16,7 @@ from include.errors import WriterSuperseded
 from include.gateway.api import request_queue
 from include.gateway.api.request_queue import Attempt
 from include.warehouse import withdrawal
+from tests.firm_keys import KEYRING, register_inbox_key
 from tests.warehouse.loading import DAY, NEXT, Loader, dead_letter, position
 
 Make = Callable[[], Loader]
@@ -42,7 +43,9 @@ class Firm:
     def push(self, rows: Records, day: date = DAY, **options: Any) -> int:
         """Push records, and load them; return the place in `pushes`."""
         attempt = self._attempt(str(self.attempts).encode())
-        sent = request_queue.push(self.loader.engine, attempt, self.loader.vendor.name, self.entity, b"[]")
+        loader, key = self.loader, KEYRING.receiving_key
+        register_inbox_key(loader.database)
+        sent = request_queue.push(loader.engine, attempt, loader.vendor.name, self.entity, b"[]", key)
         [row] = self.loader.rows(
             "select inbox_id from control.inbox where event_id = :id and sender like 'push.%'", id=sent.request_id
         )

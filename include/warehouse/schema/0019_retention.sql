@@ -42,7 +42,10 @@ insert into control.retention (dataset, aged_by, spared, minimum) values
     ('control.finding', 't.closed_at', 'false', '6 years'),
     ('control.idempotency', 't.answered_at', 'false', '2 days'),
     ('control.identity_run', 't.ended_at', 'not exists (select from control.identity_run n where n.ended_at > t.ended_at)', '30 days'),
-    ('control.inbox', 't.processed_at', 'false', '30 days'),
+    -- A withdrawal needs its push.
+    ('control.inbox', 't.processed_at',
+     't.sender like ''push.%'' and exists (select from control.inbox w where w.event_id = t.event_id and w.sender like ''withdraw.%''
+          and w.processed_at is null)', '30 days'),
     ('control.known_answer', 't.requested_at', 'false', '2 days'),
     ('control.lateness', 't.alerted_at', 'false', '30 days'),
     ('control.outage', 't.over_at', 'false', '30 days'),
