@@ -56,7 +56,7 @@ def dispose_expired_data() -> None:
         from tributary.alerts import page, send
 
         site = connections.site()
-        returned = [f"{vendor}:{key}" for vendor, key in find_returned(site.engine, site.keyring.redactor.hash)]
+        returned = [f"{vendor}:{key}" for vendor, key in find_returned(site.engine, site.keyring.redactor)]
         if returned:
             title = f"Forgotten persons are back: {len(returned)}"
             body = "\n".join(["Have the vendors delete them, then forget them again:", *returned, f"Link: {page('dispose_expired_data')}"])  # fmt: skip

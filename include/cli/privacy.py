@@ -24,8 +24,6 @@ def _forget(arguments: argparse.Namespace) -> None:
     from include.retention import forget
 
     keyring, docs = read_keyring(), os.environ.get("TRIBUTARY_DATA_DOCS")
-    store = forget.Store(
-        open_database(MIGRATE), open_staging(keyring), Path(docs) if docs else None, keyring.redactor.hash
-    )
+    store = forget.Store(open_database(MIGRATE), open_staging(keyring), Path(docs) if docs else None, keyring)
     result = forget.forget(store, arguments.person, arguments.by, is_dry=not arguments.yes)
     print("\n".join(forget.describe(result, is_dry=not arguments.yes)))

@@ -50,6 +50,16 @@ REST_S = 900.0
 """Minimum seconds between two conditional requests for the same item. If they come sooner, a vendor may wrongly report "not modified"."""
 
 
+def place_of(run_id: str, vendor: str, table_name: str, request_key: str) -> str:
+    """Return the place for which the rows of a run's response are sealed: the table and the row's key."""
+    return json.dumps(["answer", run_id, vendor, table_name, request_key])
+
+
+def known_place_of(vendor: str, table_name: str, request_key: str, contract: str, etag: str) -> str:
+    """Return the place for which the rows of a response with an ETag are sealed: the table and what the rows belong to."""
+    return json.dumps(["known_answer", vendor, table_name, request_key, contract, etag])
+
+
 @dataclass(frozen=True, slots=True)
 class Answers:
     """The stored responses of one run's fan-out.
@@ -128,7 +138,12 @@ class Answers:
         query = sa.text(f"select request_key, rows from control.answer where {_OF} order by request_key")  # noqa: S608
         with self.engine.connect().execution_options(stream_results=True) as connection:
             for some in connection.execute(query, self._values).partitions(_PIECE):
-                opened = (self.sealer.open_file(bytes(row.rows), self._place(row.request_key)) for row in some)
+                opened = (
+                    self.sealer.open_file(
+                        bytes(row.rows), place_of(self.run_id, self.vendor, self.table_name, row.request_key)
+                    )
+                    for row in some
+                )
                 inner = (rows.strip()[1:-1] for rows in opened)
                 yield b"[" + b",".join(each for each in inner if each) + b"]"
 
@@ -142,15 +157,12 @@ class Answers:
             connection.execute(_DELETE_UNUSED, self._values)
 
     def _store(self, connection: sa.Connection, request_key: str, rows: bytes) -> None:
-        sealed = self.sealer.seal_file(rows, self._place(request_key))
+        sealed = self.sealer.seal_file(rows, place_of(self.run_id, self.vendor, self.table_name, request_key))
         values = {"request_key": request_key, "rows": sealed, "now": self.clock()}
         connection.execute(_STORE, self._values | values)
 
-    def _place(self, request_key: str) -> str:
-        return json.dumps(["answer", self.run_id, self.vendor, self.table_name, request_key])
-
     def _known_place(self, request_key: str, etag: str) -> str:
-        return json.dumps(["known_answer", self.vendor, self.table_name, request_key, self.contract, etag])
+        return known_place_of(self.vendor, self.table_name, request_key, self.contract, etag)
 
     @property
     def _values(self) -> dict[str, str]:

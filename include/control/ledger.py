@@ -92,17 +92,20 @@ select distinct manifest_hash from control.ledger
 where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and business_date = cast(:business_date as date)
   and manifest_hash is not null
 """)
-# Earlier days for which the table was staged and the same run then loaded any table: some tables are loaded through another table.
-_LOADED_DAYS = """
+IS_LOADED = """
+exists (select from control.ledger l
+        where l.run_id = s.run_id and l.vendor = s.vendor and l.business_date = s.business_date and l.stage = 'load'
+          and l.recorded_at > s.recorded_at)
+"""
+"""SQL condition: after the step `s` staged a table, its run loaded any table. Some tables are loaded through another table."""
+# Earlier days for which the table was staged and loaded.
+_LOADED_DAYS = f"""
 select distinct on (s.business_date) s.business_date, s.pull_id, s.staged
 from control.ledger s
 where s.vendor = :vendor and s.table_name = :table_name and s.stage = 'stage' and s.pulled = any(cast(:kinds as text[]))
-  and s.business_date < :business_date
-  and exists (select from control.ledger l
-              where l.run_id = s.run_id and l.vendor = s.vendor and l.business_date = s.business_date and l.stage = 'load'
-                and l.recorded_at > s.recorded_at)
+  and s.business_date < :business_date and {IS_LOADED}
 order by s.business_date desc, s.recorded_at desc
-"""
+"""  # noqa: S608
 
 
 def take_id(connection: sa.Connection) -> int:

@@ -7,7 +7,7 @@ was killed can be run again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ import sqlalchemy as sa
 
 from include.canonical import ENTITIES
 from include.errors import ConfigurationError
+from include.keys.keyring import Keyring
 from include.retention import person as people
 from include.retention import traces
 from include.retention.datasets import BOOKS
 from include.retention.person import Person, depends_on, external_keys
 from include.retention.staging import delete_pull
-from include.retention.traces import has_term
+from include.retention.traces import SEALED_IDS, has_term
+from include.sensitive import Redactor
 from include.staging.partitions import Staging
 
 _LINKED_AS = {"outside_account": "account"}
@@ -41,11 +43,13 @@ _DESCRIBES = f"""
 _REQUESTED = (
     f"exists (select from {_OF_KEYS} where k.vendor = t.vendor and k.key = any(string_to_array(t.request_key, '|')))"
 )
+_IS_IN_CONTENT = {table: f"{of_row} = any(:sealed_{table.partition('.')[2]})" for table, of_row in SEALED_IDS.items()}
+"""Table -> SQL condition of rows `t` in whose sealed content the person was found."""
 
 _COPIES = {
-    "control.inbox": f"t.processed_at is not null and {has_term('t.headers', ['body'])}",
-    "control.answer": f"({_REQUESTED} or {has_term('t.request_key', ['rows'])})",
-    "control.known_answer": f"({_REQUESTED} or {has_term('t.request_key', ['rows'])})",
+    "control.inbox": f"t.processed_at is not null and ({has_term('t.headers', ['body'])} or {_IS_IN_CONTENT['control.inbox']})",
+    "control.answer": f"({_REQUESTED} or {has_term('t.request_key')} or {_IS_IN_CONTENT['control.answer']})",
+    "control.known_answer": f"({_REQUESTED} or {has_term('t.request_key')} or {_IS_IN_CONTENT['control.known_answer']})",
     "control.dead_letter": f"t.status <> 'open' and {_DESCRIBES}",
 }
 """Table -> SQL condition of rows `t` that are deleted for every person, because no duty requires them."""
@@ -65,6 +69,11 @@ _RECORDS = {
     "warehouse.identity": f"(t.entity, t.id) in {_LINKED}",
     "control.absence": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
     "warehouse.source_key": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
+    "control.first_hash": f"""
+        exists (select from {_OF_KEYS} where t.current_hash = any(string_to_array(k.key, ':')))
+        and not exists (select from warehouse.source_key o where t.current_hash = any(string_to_array(o.source_key, ':'))
+                        and (o.vendor, o.entity, o.source_key) not in {_KEYS})
+    """,  # noqa: S608
 }
 """Table -> SQL condition of rows `t` that are deleted only if the person has no accounts."""
 
@@ -79,6 +88,8 @@ where (t.subject_entity, t.subject_id) in {_LINKED} or t.household_id = any(:hou
 _SALESFORCE = sa.text(
     f"select sobject, external_key, salesforce_id from control.crm_state t where {_IN_SALESFORCE} order by 1, 2"  # noqa: S608
 )
+# The person's keys as they were before rotations of the hash key. Salesforce still has these.
+_FIRST_KEYS = sa.text(f"select vendor, entity, control.first_key(key) from {_OF_KEYS}")  # noqa: S608
 # Partitions that stay: each table's last loaded one, which a later run reads, and those with open dead letters that are not deleted.
 _NEEDED = sa.text(f"""
 select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from (
@@ -132,13 +143,13 @@ class Store:
         engine: The database, as the schema's owner.
         staging: The staging folder.
         docs: The folder of Data Docs; None if there is none.
-        hash: Returns the keyed hash of a text, for the receipt.
+        keyring: The firm's keys: they open sealed rows, and hash the keys in the receipt.
     """
 
     engine: sa.Engine
     staging: Staging
     docs: Path | None
-    hash: Callable[[str], str]
+    keyring: Keyring
 
 
 def forget(store: Store, reference: str, actor: str, *, is_dry: bool) -> Forgotten:
@@ -168,22 +179,31 @@ def forget(store: Store, reference: str, actor: str, *, is_dry: bool) -> Forgott
     with store.engine.begin() as connection:
         connection.execute(sa.text("set local statement_timeout = 0"))
         connection.execute(sa.text("set local transaction_timeout = 0"))
+        for table in SEALED_IDS:
+            values[f"sealed_{table.partition('.')[2]}"] = traces.find_sealed(
+                connection, store.keyring, table, person.terms
+            )
         result.rows = dict(_forget_rows(connection, person, values, is_dry=is_dry))
         if not is_dry:
-            result.receipt = _write_receipt(connection, store.hash, person, result, actor)
+            result.receipt = _write_receipt(connection, store.keyring.redactor, person, result, actor)
     if not is_dry:
         _vacuum(store.engine, result.rows)
         result.remaining = find_remaining(store, person)
     return result
 
 
-def find_returned(engine: sa.Engine, hash_text: Callable[[str], str]) -> list[tuple[str, str]]:
-    """Return (vendor, key) of each person in the warehouse who was forgotten before. Their vendors still have them."""
+def find_returned(engine: sa.Engine, redactor: Redactor) -> list[tuple[str, str]]:
+    """Return (vendor, key) of each person in the warehouse who was forgotten before. Their vendors still have them.
+
+    Receipts from before a rotation of the hash key are compared too, except for persons whose key at the vendor is itself a hash.
+    """
     with engine.connect() as connection:
-        if not (forgotten := set(connection.scalars(_HASHES))):
+        if not (forgotten := {redactor.lift(each) for each in connection.scalars(_HASHES)}):
             return []
         rows = connection.execute(_RETURNED).all()
-    return [(row.vendor, row.person_key) for row in rows if hash_text(f"{row.vendor}:{row.person_key}") in forgotten]
+    return [
+        (row.vendor, row.person_key) for row in rows if redactor.hash(f"{row.vendor}:{row.person_key}") in forgotten
+    ]
 
 
 def describe(result: Forgotten, *, is_dry: bool) -> Iterator[str]:
@@ -209,7 +229,8 @@ def find_remaining(store: Store, person: Person) -> dict[str, int]:
         return {}
     with store.engine.begin() as connection:
         connection.execute(sa.text("set local statement_timeout = 0"))
-        remaining = traces.search_tables(connection, person.terms)
+        connection.execute(sa.text("set local transaction_timeout = 0"))
+        remaining = traces.search_tables(connection, store.keyring, person.terms)
     remaining["staging"] = sum(1 for _ in traces.search_staging(store.staging, person))
     remaining["pages"] = sum(1 for _ in traces.search_pages(store.docs, person.terms)) if store.docs else 0
     return {place: count for place, count in remaining.items() if count}
@@ -228,7 +249,7 @@ def _read_values(connection: sa.Connection, person: Person) -> dict[str, Any]:
         "terms": traces.spell(person.terms),
     }
     findings = [(row.vendor, row.finding_id) for row in connection.execute(_FINDINGS, values)]
-    whole, beginnings = external_keys(person, findings)
+    whole, beginnings = external_keys([*person.keys, *map(tuple, connection.execute(_FIRST_KEYS, values))], findings)
     return values | {"findings": [number for _, number in findings], "whole": whole, "beginnings": beginnings}
 
 
@@ -293,10 +314,8 @@ def _list_entities(person: Person) -> dict[str, str]:
     return conditions
 
 
-def _write_receipt(
-    connection: sa.Connection, hash_text: Callable[[str], str], person: Person, result: Forgotten, actor: str
-) -> int:
-    hashes = sorted(hash_text(f"{vendor}:{key}") for vendor, key in person.own_keys)
+def _write_receipt(connection: sa.Connection, redactor: Redactor, person: Person, result: Forgotten, actor: str) -> int:
+    hashes = sorted(redactor.hash(f"{vendor}:{key}") for vendor, key in person.own_keys)
     details = {
         "keys": hashes, "rows": result.rows, "partitions": len(result.partitions), "pages": len(result.pages),
         "salesforce_records": len(result.salesforce), "kept": sorted(set(result.kept.values())),

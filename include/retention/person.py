@@ -137,21 +137,19 @@ def _read_id(text: str) -> int | None:
     return int(text) if re.fullmatch(r"\d{1,18}", text) else None
 
 
-def external_keys(person: Person, findings: list[tuple[str, int]]) -> tuple[list[str], list[str]]:
+def external_keys(keys: list[tuple[Any, ...]], findings: list[tuple[str, int]]) -> tuple[list[str], list[str]]:
     """Return the external keys of the person's records in Salesforce, each without the firm at its start.
 
     Args:
-        person: The person.
+        keys: (vendor, entity, key) of the person's records; also each key as it was before rotations of the hash key.
         findings: (vendor, id) of the findings about the person.
 
     Returns:
         Complete keys, and prefixes: every key that begins with a prefix is one of a membership of the person.
     """
-    whole = [
-        f"{vendor}:{entity}:{spelled}" for vendor, entity, key in person.keys for spelled in (key, _hash_long(key))
-    ]
+    whole = [f"{vendor}:{entity}:{spelled}" for vendor, entity, key in keys for spelled in (key, _hash_long(key))]
     whole += [f"{vendor}:finding:{number}" for vendor, number in findings]
-    return whole, [f"{vendor}:membership:{key}:" for vendor, key in person.own_keys]
+    return whole, [f"{vendor}:membership:{key}:" for vendor, entity, key in keys if entity == "person"]
 
 
 def _hash_long(key: str) -> str:

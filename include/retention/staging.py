@@ -13,26 +13,28 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from include.control.ledger import IS_LOADED
 from include.retention.rows import Expired, total
 from include.staging.partitions import Staging
 
 DOCUMENTS = "documents"
 MANIFEST = "manifest.json"
-_PULLED = re.compile(r"(\d{8}T\d{6})-[0-9a-f]+")
+_PULLED = re.compile(r"(\d{8}T\d{6})-[0-9a-f]+(?:-push\d+)?")
 
 # Partitions that a later run or an operator needs: those with open dead letters; each table's last loaded one, on which requests per parent
-# are based; and those of the last two loaded days, with which a new day is compared.
-_NEEDED = sa.text("""
-with loaded as (
-    select vendor, table_name, business_date, pull_id, pulled, ledger_id,
-           dense_rank() over (partition by vendor, table_name order by business_date desc) as day,
-           row_number() over (partition by vendor, table_name, pulled order by business_date desc, ledger_id desc) as place
-    from control.ledger where stage = 'load' and pulled in ('current', 'historical')
+# are based; and those of the last two loaded days, with which a new day is compared (see `ledger.find_earlier_partitions`).
+_NEEDED = sa.text(f"""
+with days as (
+    select s.*, dense_rank() over (partition by vendor, table_name order by business_date desc) as day
+    from control.ledger s where stage = 'stage' and pulled in ('current', 'historical') and {IS_LOADED}
+), newest as (
+    select distinct on (vendor, table_name) * from control.ledger where stage = 'load' and pulled = 'current'
+    order by vendor, table_name, business_date desc, ledger_id desc
 )
-select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from loaded
-where day <= 2 or pulled = 'current' and place = 1
+select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from days where day <= 2
+union select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from newest
 union select partition from control.dead_letter where status = 'open'
-""")
+""")  # noqa: S608
 _STORED = sa.text("select content_hash from control.document where disposed_at is null")
 
 

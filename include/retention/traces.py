@@ -1,4 +1,4 @@
-"""Search all stored data for texts that identify a person: every table, every file of staging (decrypted), and every page."""
+"""Search all stored data for texts that identify a person: every table and every file of staging, decrypted, and every page."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from include.control import answers, inbox
+from include.keys.keyring import Keyring
 from include.retention.person import Person
 from include.retention.staging import MANIFEST, Pulled, list_pulls
 from include.staging.files import Folder, Part, Parts
@@ -25,6 +28,12 @@ from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute 
 where n.nspname in ('control', 'warehouse', 'mart') and c.relkind in ('r', 'p') and not c.relispartition
 group by 1 order by 1
 """)
+SEALED_IDS = {
+    "control.inbox": "t.inbox_id::text",
+    "control.answer": "jsonb_build_array(t.run_id, t.vendor, t.table_name, t.request_key)::text",
+    "control.known_answer": "jsonb_build_array(t.vendor, t.table_name, t.request_key)::text",
+}
+"""Table whose content is sealed -> SQL expression of the id of a row `t`."""
 
 
 def has_term(of_row: str, binary_columns: Sequence[str] | None = None) -> str:
@@ -44,12 +53,29 @@ def spell(terms: Sequence[str]) -> list[str]:
     return sorted({word for term in terms for word in (term, json.dumps(term)[1:-1], escape(term))})
 
 
-def search_tables(connection: sa.Connection, terms: Sequence[str]) -> dict[str, int]:
+def find_sealed(connection: sa.Connection, keyring: Keyring, table: str, terms: Sequence[str]) -> list[str]:
+    """Open the sealed rows of a table of `SEALED_IDS` one by one; return the ids of those whose content has one of the texts.
+
+    Raises:
+        ConfigurationError: The key of a row is not in the keyring.
+        TributaryError: A row was altered or moved.
+    """
+    words = [word.encode() for word in spell(terms)]
+    # An earlier version stored clear bodies in the inbox.
+    sealed = "key_fingerprint is not null" if table == "control.inbox" else "true"
+    query = f"select {SEALED_IDS[table]} as id, t.* from {table} t where {sealed}"  # noqa: S608
+    rows = connection.execute(sa.text(query), execution_options={"yield_per": 100}) if words else ()
+    return [row.id for row in rows if _contains(_open(keyring, table, row), words)]
+
+
+def search_tables(connection: sa.Connection, keyring: Keyring, terms: Sequence[str]) -> dict[str, int]:
     """Return table -> number of rows that contain one of the texts, in any column; tables without such rows are left out."""
     counts = {}
     for table in connection.execute(_TABLES).all():
-        query = f"select count(*) from {table.name} t where {has_term('t', table.binary_columns)}"  # noqa: S608
-        counts[table.name] = int(connection.scalar(sa.text(query), {"terms": spell(terms)}) or 0)
+        sealed = find_sealed(connection, keyring, table.name, terms) if table.name in SEALED_IDS else []
+        condition = f"{has_term('t', table.binary_columns)} or {SEALED_IDS.get(table.name, 'null')} = any(cast(:sealed as text[]))"
+        query = f"select count(*) from {table.name} t where {condition}"  # noqa: S608
+        counts[table.name] = int(connection.scalar(sa.text(query), {"terms": spell(terms), "sealed": sealed}) or 0)
     return {name: count for name, count in counts.items() if count}
 
 
@@ -68,6 +94,16 @@ def search_pages(root: Path, terms: Sequence[str]) -> Iterator[Path]:
     for path in sorted(root.rglob("*")):
         if path.is_file() and not path.is_symlink() and _contains(path.read_bytes(), words):
             yield path
+
+
+def _open(keyring: Keyring, table: str, row: Any) -> bytes:
+    if table == "control.inbox":
+        return keyring.inbox.open(bytes(row.body), inbox.place_of(row.sender, row.content_hash))
+    if table == "control.answer":
+        place = answers.place_of(row.run_id, row.vendor, row.table_name, row.request_key)
+    else:
+        place = answers.known_place_of(row.vendor, row.table_name, row.request_key, row.contract, row.etag)
+    return keyring.staging.open_file(bytes(row.rows), place)
 
 
 def _has_person(folder: Folder, path: str, words: Sequence[str], keys: Mapping[str, Sequence[str]]) -> bool:

@@ -13,7 +13,7 @@ from tests.firm_keys import KEYRING
 
 pytestmark = pytest.mark.airflow
 
-EXPIRED = "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', 'x', 'h', '{}', '2026-01-01')"
+EXPIRED = "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', '', 'h', '{}', '2026-01-01')"
 
 
 def dispose(airflow: dict[str, str], **conf: object) -> str:

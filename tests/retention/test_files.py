@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from include.control import ledger
+from include.control.ledger import Counts, Pull
 from include.errors import FatalError, RetriableError
 from include.pipeline import documents
 from include.retention import disposal, pages, rows, staging
@@ -59,6 +62,23 @@ def test_expired_partitions_go_and_the_needed_ones_stay(firm: Firm) -> None:
     assert list_paths(store) == before - {expired.path}
     assert not (firm.folder / "staging" / expired.path).exists()
     assert staging.expire_partitions(store, firm.engine, FAR, is_dry=False).count == 0
+
+
+def test_a_pushed_partition_goes(firm: Firm) -> None:
+    store = firm.site.staging
+    store.folder("orion/clients/2020-01-01/20200101T000000-0a1b2c3d-push17").write("manifest.json", b"{}")
+    assert staging.expire_partitions(store, firm.engine, FAR, is_dry=False).count == 1
+    assert list_paths(store) == set()
+
+
+def test_a_partition_stays_if_it_was_loaded_through_another_table(engine: sa.Engine) -> None:
+    store = Staging("memory://loaded-through-another", KEYRING.staging)
+    for table, stage in (("client_phones", "stage"), ("clients", "load")):
+        pull = Pull("r", "orion", table, date(2020, 1, 1), f"20200101T000000-{table[-1] * 2}", "current", FAR)
+        with engine.begin() as connection:
+            ledger.record(connection, pull, stage, Counts(), "person" if stage == "load" else "")
+    store.folder("orion/client_phones/2020-01-01/20200101T000000-ss").write("manifest.json", b"{}")
+    assert staging.expire_partitions(store, engine, FAR, is_dry=True).count == 0
 
 
 def test_a_partition_is_as_old_as_its_pull_not_as_its_business_date(firm: Firm) -> None:
@@ -172,7 +192,7 @@ def test_a_passing_failure_is_retried() -> None:
 def test_a_dry_run_shows_what_would_go_and_changes_nothing(firm: Firm, caplog: pytest.LogCaptureFixture) -> None:
     stage_days(firm, 2)
     firm.database.do(
-        "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', 'abc', 'h', '{}', '2026-01-01')"
+        "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', '', 'h', '{}', '2026-01-01')"
     )
     places = Places(firm.engine, firm.site.staging, clock=lambda: FAR)
     with caplog.at_level("INFO"):

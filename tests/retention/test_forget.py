@@ -12,15 +12,18 @@ import pytest
 import sqlalchemy as sa
 
 from include import cli
+from include.control import answers, inbox
+from include.control.answers import known_place_of
 from include.errors import ConfigurationError, InputRejected
 from include.retention import forget, person
 from include.retention.forget import Forgotten, Store, find_returned
 from include.retention.staging import list_pulls
+from include.sensitive import Redactor
 from include.staging.lines import read_lines
 from include.vendors import named
 from include.warehouse import schema
 from tests.conftest import Database, Firm
-from tests.firm_keys import KEYRING, write_keyring
+from tests.firm_keys import KEYRING, open_body, register_inbox_key, write_keyring
 
 FIRST, LAST, EMAIL, PHONE = "Canaria", "O'Forget-Mé", "canary@forget.example", "555-867-5309"
 NAME = f"{FIRST} {LAST}"
@@ -54,9 +57,18 @@ def plant(database: Database, key: str, docs: Path) -> None:
     """Store the person in the places that no vendor's day fills."""
     person_id = database.value("select id from warehouse.source_key where entity = 'person' and source_key = :key", key=key)  # fmt: skip
     body = json.dumps({"signer": NAME}).encode()
+    register_inbox_key(database)
+    sealed = {
+        "body": KEYRING.receiving_key.seal(body, inbox.place_of("docusign", "h1")),
+        "own": KEYRING.staging.seal_file(b"[]", known_place_of("nitrogen", "portfolios", key, "c", "e")),
+        "rows": KEYRING.staging.seal_file(body, known_place_of("nitrogen", "t", "x", "c", "e")),
+        "other": KEYRING.staging.seal_file(b'["Another client"]', known_place_of("nitrogen", "t", "y", "c", "e")),
+        "answer": KEYRING.staging.seal_file(body, answers.place_of("r", "nitrogen", "t", "x")),
+    }
     statements = [
         "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', :body, 'h1', '{}', now())",
-        "insert into control.known_answer (vendor, table_name, request_key, contract, etag, rows) values ('nitrogen', 'portfolios', :key, 'c', 'e', '[]'), ('nitrogen', 't', 'x', 'c', 'e', :body)",
+        "insert into control.known_answer (vendor, table_name, request_key, contract, etag, rows) values ('nitrogen', 'portfolios', :key, 'c', 'e', :own), ('nitrogen', 't', 'x', 'c', 'e', :rows), ('nitrogen', 't', 'y', 'c', 'e', :other)",
+        "insert into control.answer (run_id, vendor, table_name, request_key, rows, answered_at) values ('r', 'nitrogen', 't', 'x', :answer, now())",
         "insert into control.finding (vendor, rule, subject_entity, subject_id, severity, measure, details, business_date_opened, opened_run_id, business_date_seen, seen_run_id)"
         " values ('nitrogen', 'risk_gap', 'person', :id, 'info', 1, :name || ' is off', '2026-11-20', 'r', '2026-11-20', 'r')",
         "insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id) values ('Contact', 'test:nitrogen:person:' || :key, jsonb_build_object('Name', cast(:name as text)), '003A', 'j')",
@@ -71,7 +83,7 @@ def plant(database: Database, key: str, docs: Path) -> None:
         " values (gen_random_uuid(), 'portal', 'run', 'nitrogen', jsonb_build_object('keys', jsonb_build_array(cast(:key as text))), now(), 'succeeded', now())",
     ]  # fmt: skip
     for statement in statements:
-        database.do(statement, **{name: value for name, value in {"key": key, "id": person_id, "name": NAME, "email": EMAIL, "body": body}.items() if f":{name}" in statement})  # fmt: skip
+        database.do(statement, **{name: value for name, value in {"key": key, "id": person_id, "name": NAME, "email": EMAIL, **sealed}.items() if f":{name}" in statement})  # fmt: skip
     (docs / "salesforce_changes").mkdir(parents=True)
     (docs / "salesforce_changes" / "salesforce-r.html").write_text(f"<td>{LAST.replace(chr(39), '&#x27;')}</td><td>{EMAIL.upper()}</td>")  # fmt: skip
     (docs / "salesforce_changes" / "salesforce-s.html").write_text("<td>Another client</td>")
@@ -80,12 +92,24 @@ def plant(database: Database, key: str, docs: Path) -> None:
 @pytest.fixture
 def store(firm: Firm) -> Iterator[Store]:
     owner = schema.engine(firm.database.url("tributary_migrate"))
-    yield Store(owner, firm.site.staging, firm.folder / "docs", KEYRING.redactor.hash)
+    yield Store(owner, firm.site.staging, firm.folder / "docs", KEYRING)
     owner.dispose()
 
 
 def find_key(database: Database) -> str:
     return str(database.value("select person_key from warehouse.person where email = :email limit 1", email=EMAIL))
+
+
+def open_column(table: str, column: str, row: dict[str, Any]) -> bytes:
+    if table == "control.inbox" and row["body"]:
+        return open_body(row)
+    if table == "control.answer":
+        place = answers.place_of(row["run_id"], row["vendor"], row["table_name"], row["request_key"])
+        return KEYRING.staging.open_file(bytes(row["rows"]), place)
+    if table == "control.known_answer":
+        place = known_place_of(row["vendor"], row["table_name"], row["request_key"], row["contract"], row["etag"])
+        return KEYRING.staging.open_file(bytes(row["rows"]), place)
+    return bytes(row[column] or b"")
 
 
 def read_everything(firm: Firm) -> Iterator[tuple[str, str]]:
@@ -99,8 +123,8 @@ def read_everything(firm: Firm) -> Iterator[tuple[str, str]]:
         rows = firm.database.rows(f"select cast(t as text) as content from {table['name']} t")
         yield table["name"], "\n".join(row["content"] for row in rows)
         for column in table["bytes"] or ():
-            for row in firm.database.rows(f"select {column} as content from {table['name']}"):
-                yield table["name"], bytes(row["content"] or b"").decode(errors="replace")
+            for row in firm.database.rows(f"select * from {table['name']}"):
+                yield table["name"], open_column(table["name"], column, row).decode(errors="replace")
     root = firm.folder / "staging"
     for path in root.rglob("*"):
         if path.is_file():
@@ -120,7 +144,7 @@ def forget_canary(store: Store, database: Database, *, is_dry: bool = False) -> 
 
 def test_nothing_of_a_forgotten_prospect_is_left_and_no_other_person_loses_data(firm: Firm, store: Store) -> None:
     places = find_canaries(firm)
-    assert {"warehouse.person", "control.inbox", "control.crm_state", "control.crm_sent", "warehouse.crm_change", "control.finding"} < places  # fmt: skip
+    assert {"warehouse.person", "control.inbox", "control.answer", "control.known_answer", "control.crm_state", "control.crm_sent", "warehouse.crm_change", "control.finding"} < places  # fmt: skip
     assert any(place.endswith(".parquet") for place in places)
     assert any(place.endswith("salesforce-r.html") for place in places)
     key, others = find_key(firm.database), "select count(*) from warehouse.person where person_key <> :key"
@@ -131,6 +155,12 @@ def test_nothing_of_a_forgotten_prospect_is_left_and_no_other_person_loses_data(
     assert firm.database.value(others, key=key) == before > 3
     for table in ("warehouse.client_risk", "warehouse.portfolio", "warehouse.questionnaire", "control.finding", "control.identity_decision"):  # fmt: skip
         assert table in result.rows, table
+    assert (
+        firm.database.value(
+            "select string_agg(request_key, ' ') from control.known_answer where vendor = 'nitrogen' and table_name = 't'"
+        )
+        == "y"
+    )
     assert firm.database.value("select params ->> 'keys' from control.request") == '["forgotten"]'
     assert (firm.folder / "docs" / "salesforce_changes" / "salesforce-s.html").exists()
     newest = max(list_pulls(firm.site.staging), key=lambda each: each.pulled_at)
@@ -177,9 +207,35 @@ def test_a_person_that_comes_back_is_found_by_the_receipt(firm: Firm, store: Sto
         " values (12345, 'nitrogen', :key, 'Back Again', '2026-11-21', now(), 1)"
     )
     forget_canary(store, firm.database)
-    assert find_returned(firm.engine, store.hash) == []
+    assert find_returned(firm.engine, store.keyring.redactor) == []
     firm.database.do(insert, key=key)
-    assert find_returned(firm.engine, store.hash) == [("nitrogen", key)]
+    assert find_returned(firm.engine, store.keyring.redactor) == [("nitrogen", key)]
+
+
+def test_a_receipt_from_before_a_rotation_of_the_hash_key_still_finds_the_person(engine: sa.Engine, database: Database) -> None:  # fmt: skip
+    receipt = json.dumps({"keys": [Redactor(b"first").hash("nitrogen:7")]})
+    database.do("insert into control.audit (happened_at, database_user, actor, action, subject, details) values (now(), 'x', 'x', 'person.forgotten', 'x', cast(:receipt as jsonb))", receipt=receipt)  # fmt: skip
+    database.do("insert into warehouse.person (person_id, vendor, person_key, valid_from, recorded_from, source_run_id) values (7, 'nitrogen', '7', '2026-11-20', now(), 1)")  # fmt: skip
+    assert find_returned(engine, Redactor(b"first", b"second")) == [("nitrogen", "7")]
+
+
+def test_after_a_rotation_the_state_of_salesforce_is_found_by_its_first_keys(firm: Firm, store: Store) -> None:
+    old, new, shared = "a" * 64, "b" * 64 + "~2", "c" * 64 + "~2"
+    person_id = firm.database.value("select person_id from warehouse.person where email = :email limit 1", email=EMAIL)
+    firm.database.do("insert into control.first_hash values (:old, :new), (:other, :shared)", old=old, new=new, other="d" * 64, shared=shared)  # fmt: skip
+    firm.database.do("update warehouse.source_key set source_key = :key where id = :id", key=f"{new}:{shared}", id=person_id)  # fmt: skip
+    firm.database.do("insert into warehouse.source_key (entity, vendor, source_key) values ('person', 'nitrogen', :key)", key=shared)  # fmt: skip
+    key = f"test:nitrogen:person:{old}:{'d' * 64}"
+    firm.database.do("insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id) values ('Account', :key, '{}', '001B', 'j')", key=key)  # fmt: skip
+    result = forget.forget(store, str(person_id), "Pat", is_dry=False)
+    assert ("Account", key, "001B") in result.salesforce
+    assert firm.database.value("select count(*) from control.crm_state where external_key = :key", key=key) == 0
+    assert firm.database.value("select string_agg(current_hash, ' ') from control.first_hash") == shared
+
+
+def test_a_pending_message_stays_and_is_reported(firm: Firm, store: Store) -> None:
+    firm.database.do("update control.inbox set processed_at = null")
+    assert forget_canary(store, firm.database).remaining == {"control.inbox": 1}
 
 
 def test_the_tables_are_vacuumed_so_that_no_index_leads_to_the_rows(firm: Firm, store: Store) -> None:
@@ -210,6 +266,7 @@ def test_books_and_records_of_a_client_stay_and_the_copies_go(firm: Firm, store:
     assert "17a-4" in next(iter(result.kept.values()))
     assert set(result.rows) == {
         "control.inbox",
+        "control.answer",
         "control.known_answer",
         "control.dead_letter",
         "control.request (keys replaced)",
@@ -311,7 +368,7 @@ def test_the_command_lists_by_default_and_forgets_with_yes(
 
 
 def test_no_task_can_forget(firm: Firm, store: Store) -> None:
-    loading = Store(firm.engine, store.staging, None, store.hash)
+    loading = Store(firm.engine, store.staging, None, store.keyring)
     reference = f"nitrogen:{find_key(firm.database)}"
     with pytest.raises((psycopg.errors.InsufficientPrivilege, sa.exc.ProgrammingError)):
         forget.forget(loading, reference, "Pat", is_dry=False)
