@@ -299,6 +299,9 @@ def _vacuum(engine: sa.Engine, tables: Mapping[str, int]) -> None:
     """Remove the deleted rows from the files of the tables and their indexes at once, because PostgreSQL would do so only later."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("set statement_timeout = 0"))
+        connection.execute(
+            sa.text("select pg_stat_force_next_flush()")
+        )  # else the deletions may be counted after the vacuum
         for table in tables:
             connection.exec_driver_sql(f"vacuum {table.partition(' ')[0]}")
 
