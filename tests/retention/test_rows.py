@@ -15,7 +15,7 @@ from tests.conftest import Database
 
 INBOX = """
 insert into control.inbox (sender, body, content_hash, headers, processed_at)
-select 'docusign', 'a body', 'hash' || n, '{{}}', {processed_at} from generate_series(1, {rows}) n
+select 'docusign', '', 'hash' || n, '{{}}', {processed_at} from generate_series(1, {rows}) n
 """
 DOCUMENT = """
 insert into control.document (vendor, envelope_key, kind, content_hash, bytes, retain_until, held_for)
