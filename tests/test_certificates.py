@@ -28,6 +28,7 @@ import yaml
 from include.watchdog import _answers
 from local.processes import find_free_port
 from local.server_user import find_server_ids, is_root
+from tests.firm_keys import KEYRING
 
 ROOT = Path(__file__).parents[1]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
@@ -268,7 +269,11 @@ def gateway(certificates: Path) -> Iterator[int]:
     port, folder = find_free_port(), certificates / "gateway"
     words = [word.replace("/certificates/", f"{folder}/") for word in SERVICES["gateway"]["command"][1:]]
     changes = {"0.0.0.0": "127.0.0.1", "8090": str(port)}
-    settings = {"TRIBUTARY_GATEWAY_DATABASE": "postgresql://a:b@127.0.0.1:1/nowhere", "PYTHONPATH": str(ROOT)}
+    settings = {
+        "TRIBUTARY_GATEWAY_DATABASE": "postgresql://a:b@127.0.0.1:1/nowhere",
+        "TRIBUTARY_RECEIVING_KEY": KEYRING.receiving_key.text,
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, *(changes.get(word, word) for word in words)]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | settings) as process:
         try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
-from hashlib import md5
 from typing import Any
 
 import sqlalchemy as sa
@@ -154,4 +154,4 @@ def external_keys(keys: list[tuple[Any, ...]], findings: list[tuple[str, int]]) 
 
 def _hash_long(key: str) -> str:
     """Return the hash that replaces a key too long for Salesforce (see `include.crm.objects.planning`); a shorter key is unchanged."""
-    return md5(key.encode(), usedforsecurity=False).hexdigest() if len(key) > _LONGEST else key
+    return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest() if len(key) > _LONGEST else key
