@@ -31,8 +31,9 @@ def register_inbox_key(database: Database) -> None:
 
 
 def open_body(row: Mapping[str, Any]) -> bytes:
-    """Return the body of a row of `control.inbox` as it was received."""
-    return KEYRING.inbox.open(bytes(row["body"]), place_of(row["sender"], row["content_hash"]))
+    """Return the body of a row of `control.inbox` as it was received; a withdrawal has none."""
+    body = bytes(row["body"])
+    return KEYRING.inbox.open(body, place_of(row["sender"], row["content_hash"])) if body else body
 
 
 GOLDEN = Keyring(
