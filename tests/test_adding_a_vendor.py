@@ -149,10 +149,12 @@ def test_the_lists_of_vendors_agree() -> None:
 
 
 OTHER_SENSE = {
+    "include/audit/exposure.py": {"clients"},  # people
     "include/crm/deployment.py": {"members"},  # of a package, in Salesforce's manifest
     "include/identity/resolve.py": {"members"},  # of a cluster
     "include/operations/listing.py": {"clients"},  # people, in an address
     "include/operations/lists.py": {"deliveries"},  # to the gateway
+    "include/retention/person.py": {"members"},  # of a cluster
     "include/sign_on/provider.py": {"groups"},  # of users, at the identity provider
     "local/bench/gateway.py": {"deliveries"},  # to the gateway
     "local/demo.py": {"households"},  # how many the invented firm has

@@ -37,8 +37,10 @@ _DELIVERED = {vendor.webhook.log for vendor in VENDORS if vendor.webhook and ven
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.\d]*")
 _FINDING = re.compile(r"finding:\d+")
 _CHANCE = re.compile(r"probability of success .*")
+# Views about loads name ids and times of the runs.
 _MARTS = """
-select table_name from information_schema.views where table_schema = 'mart' order by 1
+select table_name from information_schema.views
+where table_schema = 'mart' and table_name not in ('load_source', 'record_version', 'firm') order by 1
 """
 _LOADS = """
 select vendor, entity, business_date, sum(produced) as produced, sum(inserted) as inserted, sum(withdrawn) as withdrawn,

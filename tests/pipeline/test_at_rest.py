@@ -25,7 +25,8 @@ from local.postgres import Postgres
 from tests.conftest import PASSWORDS, Database
 from tests.firm_keys import KEYRING, open_body, register_inbox_key, write_keyring
 from tests.gateway.conftest import SIGNED, run_gateway, sign
-from tests.pipeline.test_inbox import CLIENTS, LIFE, Inbox, Pushes, body
+from tests.pipeline.test_inbox import LIFE, Inbox, body
+from tests.pipeline.test_pushes import CLIENTS, Pushes
 
 NUMBER, NAME = "078-05-1120", "Zebulon Canarywood"
 LOADED = "ann@client.example"

@@ -134,8 +134,8 @@ def test_file_that_a_writer_replaces_meanwhile_stays_the_writers(tmp_path: Path)
 
 def test_run_that_was_killed_is_continued(tmp_path: Path) -> None:
     old, both = (Staging(str(tmp_path), keyring.staging) for keyring in (KEYRING, BOTH))
-    for number in range(300):
-        old.folder(f"documents/{number:03}").write("a.pdf", str(number).encode())
+    for number in range(3000):
+        old.folder(f"documents/{number:04}").write("a.pdf", str(number).encode())
     environment = {
         "PYTHONPATH": str(Path.cwd()),
         "TRIBUTARY_KEYS": f"{write_keyring()} {NEW_KEY}",
@@ -149,8 +149,9 @@ def test_run_that_was_killed_is_continued(tmp_path: Path) -> None:
     process.wait()
     assert resealing.count(both)["test"]
     resealing.reseal(both)
-    assert resealing.count(both) == {"next": 300}
-    assert [both.folder(f"documents/{n:03}").read("a.pdf") for n in range(300)] == [str(n).encode() for n in range(300)]
+    assert resealing.count(both) == {"next": 3000}
+    contents = [both.folder(f"documents/{n:04}").read("a.pdf") for n in range(3000)]
+    assert contents == [str(n).encode() for n in range(3000)]
 
 
 def test_command_counts_without_changes_in_a_dry_run(
