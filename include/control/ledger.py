@@ -98,6 +98,13 @@ exists (select from control.ledger l
           and l.recorded_at > s.recorded_at)
 """
 """SQL condition: after the step `s` staged a table, its run loaded any table. Some tables are loaded through another table."""
+LAST_PARTITIONS = """
+select distinct on (vendor, table_name) vendor, table_name,
+       vendor || '/' || table_name || '/' || business_date || '/' || pull_id as partition
+from control.ledger where stage = 'load' and pulled = 'current'
+order by vendor, table_name, business_date desc, ledger_id desc
+"""
+"""SQL query: of each table, the last loaded partition whose pull was `current`, as a path below the staging root."""
 # Earlier days for which the table was staged and loaded.
 _LOADED_DAYS = f"""
 select distinct on (s.business_date) s.business_date, s.pull_id, s.staged
@@ -236,14 +243,10 @@ def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
 
 def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:
     """Return the path of the table's last loaded partition whose pull was `current`; None if there was none."""
-    query = sa.text("""
-    select business_date, pull_id from control.ledger
-    where vendor = :vendor and table_name = :table and stage = 'load' and pulled = 'current'
-    order by business_date desc, ledger_id desc limit 1
-    """)
+    query = f"select partition from ({LAST_PARTITIONS}) p where vendor = :vendor and table_name = :table"  # noqa: S608
     with engine.connect() as connection:
-        row = connection.execute(query, {"vendor": vendor, "table": table}).first()
-    return None if row is None else partition_path(vendor, table, *row)
+        path: str | None = connection.scalar(sa.text(query), {"vendor": vendor, "table": table})
+    return path
 
 
 def find_staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.canonical import ENTITIES
+from include.control.ledger import LAST_PARTITIONS
 from include.errors import ConfigurationError
 from include.keys.keyring import Keyring
 from include.retention import person as people
@@ -92,9 +93,7 @@ _SALESFORCE = sa.text(
 _FIRST_KEYS = sa.text(f"select vendor, entity, control.first_key(key) from {_OF_KEYS}")  # noqa: S608
 # Partitions that stay: each table's last loaded one, which a later run reads, and those with open dead letters that are not deleted.
 _NEEDED = sa.text(f"""
-select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from (
-    select distinct on (vendor, table_name) * from control.ledger where stage = 'load' and pulled = 'current'
-    order by vendor, table_name, business_date desc, ledger_id desc) newest
+select partition from ({LAST_PARTITIONS}) p
 union select t.partition from control.dead_letter t where t.status = 'open' and (not :is_record or not {_DESCRIBES})
 """)  # noqa: S608
 _RECEIPT = sa.text("""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from include.control.ledger import IS_LOADED
+from include.control.ledger import IS_LOADED, LAST_PARTITIONS
 from include.retention.rows import Expired, total
 from include.staging.partitions import Staging
 
@@ -27,12 +27,9 @@ _NEEDED = sa.text(f"""
 with days as (
     select s.*, dense_rank() over (partition by vendor, table_name order by business_date desc) as day
     from control.ledger s where stage = 'stage' and pulled in ('current', 'historical') and {IS_LOADED}
-), newest as (
-    select distinct on (vendor, table_name) * from control.ledger where stage = 'load' and pulled = 'current'
-    order by vendor, table_name, business_date desc, ledger_id desc
 )
 select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from days where day <= 2
-union select vendor || '/' || table_name || '/' || business_date || '/' || pull_id from newest
+union select partition from ({LAST_PARTITIONS}) p
 union select partition from control.dead_letter where status = 'open'
 """)  # noqa: S608
 _STORED = sa.text("select content_hash from control.document where disposed_at is null")
