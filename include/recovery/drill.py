@@ -56,7 +56,7 @@ class Drill:
         recovered_to: The last transaction that was restored.
         rpo_seconds: Age of that transaction at the start of the drill. If the host had been lost then, later changes
             would be lost.
-        rto_seconds: Duration of the drill: restore, recovery, checks and the deletion of the scratch server.
+        rto_seconds: Duration of the restore, the recovery and the checks.
         problems: One line per problem, as `check-restore` prints; empty if the database is as it was.
     """
 
@@ -93,23 +93,25 @@ def drill(backups: Backups, programs: Path, folder: Path, keyring: Keyring, run:
         ConfigurationError: No backup has a fingerprint.
         TargetUnavailable: The restore failed, or the server did not start.
     """
-    started_at, started = datetime.now(UTC), time.monotonic()
+    started_at = datetime.now(UTC)
     for remains in folder.glob(f"{_PREFIX}*"):
         _remove(programs, remains, run)
     fingerprint = check.find_fingerprint(backups.list_backups(), started_at)
     known_at = datetime.fromisoformat(fingerprint["known_at"])
     scratch = folder / f"{_PREFIX}{secrets.token_hex(4)}"
     try:
+        started = time.monotonic()
         run("mkdir", "-m", "0700", scratch, scratch / "cluster", scratch / "socket")
         backups.restore(scratch / "cluster")
         with _serve(programs, scratch, run) as engine:
             with engine.connect() as connection:
                 recovered_to: datetime = connection.scalar(_RECOVERED_TO) or known_at
             problems = check.check(engine, keyring, fingerprint)
+            rto = time.monotonic() - started
     finally:
         _remove(programs, scratch, run)
     rpo = (started_at - recovered_to).total_seconds()
-    return Drill(started_at, known_at, recovered_to, max(0.0, rpo), time.monotonic() - started, problems)
+    return Drill(started_at, known_at, recovered_to, max(0.0, rpo), rto, problems)
 
 
 def record(engine: sa.Engine, run_id: str, result: Drill) -> None:
