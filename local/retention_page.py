@@ -19,7 +19,7 @@ For operators and compliance: look up how long each kind of data is stored, why,
 - The DAG `dispose_expired_data` disposes of what is older than its period. See [dispose of old data](../how-to/disposing_of_old_data.md).
 - The Airflow Variable `tributary_retention` changes periods: `{"control.inbox": "30 days", "warehouse.position": "for ever"}`. A period shorter
   than its minimum is refused with the duty; `for ever` is always accepted.
-- The minimums stand in the database (`control.retention`), which disposes of nothing before them, whatever a setting says.
+- The minimums are stored in the database (`control.retention`), which disposes of nothing before them, whatever a setting says.
 - **Hold:** whether a retention hold (the DAG `hold_documents`) stops the disposal. To retain anything else, set its period to `for ever`.
 - The duties are those of brokers and advisers in the United States as we read them. They are not legal advice: have counsel check the periods of your
   firm. Data that is older than two years stays as accessible as new data, because it is in the same database.
