@@ -133,7 +133,7 @@ class VendorStatus:
 
     def find_concerns(self, now: datetime) -> list[Concern]:
         """Return everything that needs attention, the worst first; empty if nothing does."""
-        concerns = [*self._judge_arrival(now), *self._judge_day(), *self._judge_calls(now)]
+        concerns = [*self._check_arrival(now), *self._check_day(), *self._check_calls(now)]
         return sorted(concerns, key=lambda concern: -_SEVERITY.index(concern.light))
 
     def summarize(self, now: datetime) -> Concern:
@@ -159,7 +159,7 @@ class VendorStatus:
         expected = [table.name for table in self.vendor.requested_tables if table.name in mapped]
         return [name for name in expected if self.day is None or name not in self.day.loaded_tables]
 
-    def _judge_arrival(self, now: datetime) -> Iterable[Concern]:
+    def _check_arrival(self, now: datetime) -> Iterable[Concern]:
         due, due_at = self.due.business_date, self.due.stages["load"]
         is_due = self.is_live and now >= due_at
         if is_due and (self.in_force_date is None or self.in_force_date < due):
@@ -171,7 +171,7 @@ class VendorStatus:
             stays = f"{self.in_force_date} stays in force." if self.in_force_date else "Nothing is in force."
             yield Concern("red", f"{self.day.business_date} was rejected. {stays}")
 
-    def _judge_day(self) -> Iterable[Concern]:
+    def _check_day(self) -> Iterable[Concern]:
         if self.dead_letters:
             yield Concern(
                 "amber", f"{count(self.dead_letters, 'row')} could not be processed{_with(self.dead_money_usd)}."
@@ -183,7 +183,7 @@ class VendorStatus:
             if self.day.reconciliation == "accepted":
                 yield Concern("amber", f"{about}, which an operator accepted.")
 
-    def _judge_calls(self, now: datetime) -> Iterable[Concern]:
+    def _check_calls(self, now: datetime) -> Iterable[Concern]:
         if self.outage_since:
             minutes = int((now - self.outage_since).total_seconds() // 60)
             yield Concern("amber", f"The vendor has not responded for {count(minutes, 'minute')}.")

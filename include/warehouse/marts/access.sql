@@ -20,7 +20,7 @@ language sql stable set enable_nestloop to off as $$
         select * from control.audit a
         where a.happened_at >= since and a.happened_at < until
           and (of_run is null or a.actor in (of_run, 'run ' || of_run)) and (of_actor is null or of_actor in (a.actor, a.details #>> '{headers,caller}'))
-    ), letter as (
+    ), dead_letter_access as (
         select case action when 'api.read' then 'read' else 'changed' end as how, action, happened_at, id.value::bigint as dead_letter_id
         from entry cross join lateral jsonb_array_elements_text(
             case when action = 'api.read' and subject = 'dead-letters' then details -> 'ids'
@@ -56,7 +56,7 @@ language sql stable set enable_nestloop to off as $$
         from by_id n join warehouse.source_key k using (id)
         union all
         select n.how, n.action, n.happened_at, d.entity, l.vendor, d.key, array['rejected rows']
-        from letter n join control.dead_letter l using (dead_letter_id)
+        from dead_letter_access n join control.dead_letter l using (dead_letter_id)
         cross join lateral jsonb_to_recordset(l.describes) as d(entity text, key text)
         union all
         select 'changed', action, happened_at, entity, vendor, source_key, null from sent

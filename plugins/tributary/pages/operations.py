@@ -167,7 +167,7 @@ def _show_list(listing: Listing, request: Request, user: Any, offset: int) -> Re
 
 def _find_list(name: str) -> Listing:
     if name not in BY_NAME:
-        raise HTTPException(404, "There is no such list", headers=HEADERS)
+        raise HTTPException(404, "The list was not found", headers=HEADERS)
     return BY_NAME[name]
 
 
