@@ -48,6 +48,27 @@ def require_https(url: str, what: str, **facts: object) -> None:
         )  # fmt: skip
 
 
+def require_database_url(url: str, what: str) -> str:
+    """Return a PostgreSQL URL after checking it. The driver's own error would quote an invalid URL, with its password.
+
+    Args:
+        url: The URL.
+        what: Name of the setting that has it; the error's message begins with it.
+
+    Raises:
+        ConfigurationError: The URL has another scheme, an invalid port, or no host or database.
+    """
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme == "postgresql" and bool(parts.hostname and parts.path.strip("/"))
+        _ = parts.port
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ConfigurationError(f"{what} is not a URL like postgresql://user:password@host:5432/database")
+    return url
+
+
 def require_known_host(url: str, own: str, domains: Sequence[str], what: str, **facts: object) -> None:
     """Check a URL of a response, to which a token will be sent: it must be https and of a known host.
 

@@ -1,10 +1,10 @@
-"""Which URLs are safe to send secrets to, and that an error shows none."""
+"""Which URLs are safe to send secrets to, which name a database, and that an error shows no secret."""
 
 from __future__ import annotations
 
 import pytest
 
-from include.connection import is_https, require_https
+from include.connection import is_https, require_database_url, require_https
 from include.errors import ConfigurationError
 
 
@@ -32,3 +32,19 @@ def test_error_names_the_host_and_no_secret_of_the_url() -> None:
     with pytest.raises(ConfigurationError, match=r"https://.*scheme=http host=vendor.example vendor=orion") as error:
         require_https("http://user:passw0rd@vendor.example/p4th?key=s3cret", "The host", vendor="orion")
     assert not [secret for secret in ("passw0rd", "p4th", "s3cret") if secret in str(error.value)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://a:passw0rd@db:port/x", "postgresql://a:passw0rd@db", "postgresql://a:passw0rd@db/", "postgresql:///x",
+     "mysql://a:passw0rd@db/x", "postgresql://a:passw0rd@[db/x", "passw0rd", ""],
+)  # fmt: skip
+def test_database_url_that_is_not_whole_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="TRIBUTARY_LOAD_URL is not a URL like") as error:
+        require_database_url(url, "TRIBUTARY_LOAD_URL")
+    assert "passw0rd" not in str(error.value)
+
+
+def test_database_url_that_is_whole_is_returned() -> None:
+    url = "postgresql://user:pass%2Fword@db:5432/tributary?sslmode=verify-full"
+    assert require_database_url(url, "TRIBUTARY_LOAD_URL") == url

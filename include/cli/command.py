@@ -10,8 +10,8 @@ from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from include.connection import require_database_url
 from include.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -60,19 +60,9 @@ def read_database_url(name: str) -> str:
     """Return the database URL in an environment variable.
 
     Raises:
-        ConfigurationError: The variable is missing, or the URL is invalid. It is validated here because the driver's error would quote an
-            invalid URL with its password.
+        ConfigurationError: The variable is missing, or the URL is invalid.
     """
-    url = read_setting(name)
-    try:
-        parts = urlsplit(url)
-        is_whole = parts.scheme == "postgresql" and bool(parts.hostname and parts.path.strip("/"))
-        _ = parts.port
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise ConfigurationError(f"{name} is not a URL like postgresql://user:password@host:5432/database")
-    return url
+    return require_database_url(read_setting(name), name)
 
 
 def open_database(name: str) -> Engine:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from include.connection import require_database_url
 from include.contract.webhook import Sender
 from include.errors import ConfigurationError
 from include.gateway.webhooks.authenticity import Keyring
@@ -45,22 +45,11 @@ def read_receiving_key() -> ReceivingKey:
 def read_database() -> str:
     """Return the database URL.
 
-    The URL is validated here, because a driver quotes an invalid URL, with its password, in errors.
-
     Raises:
         ConfigurationError: It is missing or not a PostgreSQL URL, or its file can't be read.
     """
     name = "TRIBUTARY_GATEWAY_DATABASE"
-    url = read_setting(name)
-    try:
-        parts = urlsplit(url)
-        is_whole = parts.scheme == "postgresql" and bool(parts.hostname and parts.path.strip("/"))
-        _ = parts.port
-    except ValueError:
-        is_whole = False
-    if not is_whole:
-        raise ConfigurationError(f"{name} is not a URL like postgresql://user:password@host:5432/database")
-    return url
+    return require_database_url(read_setting(name), name)
 
 
 def read_setting(name: str) -> str:

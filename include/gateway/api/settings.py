@@ -13,9 +13,8 @@ Append `_FILE` to a name to give the path of a file that holds the value.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from include.connection import require_https
+from include.connection import require_database_url, require_https
 from include.errors import ConfigurationError
 from include.gateway.settings import read_setting
 
@@ -60,20 +59,9 @@ def read_settings() -> Settings:
 def read_database() -> str:
     """Return the database URL; "" if there is none.
 
-    The URL is validated here, because a driver quotes an invalid URL, with its password, in errors.
-
     Raises:
         ConfigurationError: It is not a PostgreSQL URL, or its file can't be read.
     """
-    url = read_setting("TRIBUTARY_API_DATABASE")
-    try:
-        parts = urlsplit(url)
-        is_whole = parts.scheme == "postgresql" and bool(parts.hostname and parts.path.strip("/"))
-        _ = parts.port
-    except ValueError:
-        is_whole = False
-    if url and not is_whole:
-        raise ConfigurationError(
-            "TRIBUTARY_API_DATABASE is not a URL like postgresql://user:password@host:5432/database"
-        )
-    return url
+    name = "TRIBUTARY_API_DATABASE"
+    url = read_setting(name)
+    return require_database_url(url, name) if url else ""
