@@ -21,7 +21,7 @@ def dispose(airflow: dict[str, str], **conf: object) -> str:
     return line.split(" ")[0]
 
 
-def test_a_run_by_hand_is_dry_until_the_operator_says_otherwise(airflow: dict[str, str], today: Firm) -> None:
+def test_a_manual_run_is_dry_unless_the_operator_turns_that_off(airflow: dict[str, str], today: Firm) -> None:
     today.database.do(EXPIRED)
     assert dispose(airflow) == "success"
     assert today.database.value("select count(*) from control.inbox") == 1

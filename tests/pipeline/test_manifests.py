@@ -1,4 +1,4 @@
-"""The ledger keeps the hash of each partition's manifest: whoever has the staging key can't alter a partition unnoticed."""
+"""The ledger stores the hash of each partition's manifest, so that a change is detected although it was made with the staging key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
     return start_firm(households=6)
 
 
-def refused(partition: Partition) -> str:
+def refusal_of(partition: Partition) -> str:
     return rf"not the one that was staged.*partition={partition.path}"
 
 
@@ -62,14 +62,14 @@ def test_a_partition_that_was_altered_with_its_manifest_is_not_loaded(firm: Firm
     assert firm.site.open(partition.path).manifest.staged == partition.manifest.staged
     forge(firm, partition)
     assert firm.site.staging.open(partition.path).manifest.staged == partition.manifest.staged - 1
-    with pytest.raises(FatalError, match=refused(partition)):
+    with pytest.raises(FatalError, match=refusal_of(partition)):
         firm.site.open(partition.path)
 
 
 def test_a_parent_that_was_altered_is_not_read(firm: Firm) -> None:
     run = firm.new_run()
     forge(firm, partition := firm.stage(run, "accounts")["accounts"])
-    with pytest.raises(FatalError, match=refused(partition)):
+    with pytest.raises(FatalError, match=refusal_of(partition)):
         firm.vendor_run(run).open_staged("accounts")
 
 
@@ -81,7 +81,7 @@ def test_a_replay_refuses_a_window_from_an_altered_manifest(firm: Firm) -> None:
         day=LAST, path=partition.path,
     )  # fmt: skip
     forge(firm, partition)
-    with pytest.raises(FatalError, match=refused(partition)):
+    with pytest.raises(FatalError, match=refusal_of(partition)):
         replay(firm.vendor_run(firm.new_run()), "transactions")
 
 
@@ -90,7 +90,7 @@ def test_the_next_day_is_not_compared_with_an_altered_one(firm: Firm) -> None:
     partitions = firm.stage(run, *TABLES)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
     forge(firm, partitions["accounts"])
-    with pytest.raises(FatalError, match=refused(partitions["accounts"])):
+    with pytest.raises(FatalError, match=refusal_of(partitions["accounts"])):
         firm.site.open_validated([each.path for each in partitions.values()])
 
 
