@@ -16,7 +16,7 @@ from include.staging.partitions import Partition
 from include.warehouse import schema
 from tests.conftest import Firm
 from tests.firm_keys import KEYRING
-from tests.running_sandbox import LAST
+from tests.retention.expired import insert_open_dead_letter
 
 TABLES = ("accounts", "assets", "transactions")
 
@@ -75,11 +75,7 @@ def test_a_parent_that_was_altered_is_not_read(firm: Firm) -> None:
 
 def test_a_replay_refuses_a_window_from_an_altered_manifest(firm: Firm) -> None:
     partition = firm.stage(firm.new_run(), "transactions")["transactions"]
-    firm.database.do(
-        "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)"
-        " values ('r', 'orion', 'transactions', :day, 'stage', '1', '{}', :path, 'dead.jsonl', 0)",
-        day=LAST, path=partition.path,
-    )  # fmt: skip
+    insert_open_dead_letter(firm.database, "orion", "transactions", partition.path)
     forge(firm, partition)
     with pytest.raises(FatalError, match=refusal_of(partition)):
         replay(firm.vendor_run(firm.new_run()), "transactions")
