@@ -187,9 +187,7 @@ def send(firm: Loader, key: str) -> None:
     )
     firm.database.do(
         "insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id)"
-        " values ('Account', 'firm:orion:person:' || :key, '{}', '001', 'j1')".replace(
-            "firm:orion:person:", "firm\\:orion\\:person\\:"
-        ),
+        " values ('Account', 'firm\\:orion\\:person\\:' || :key, '{}', '001', 'j1')",
         key=key,
     )
 
