@@ -139,7 +139,7 @@ class Firm:
         self._close()
 
     def use(self, keyring: Keyring) -> None:
-        """Exchanges the keyring, as a task that starts after a rotation does."""
+        """Exchange the keyring, as a task that starts after a rotation does."""
         staging = Staging(str(self.folder / "staging"), keyring.staging, redactor=keyring.redactor)
         self.site = Site(self.engine, staging, keyring, self.clock, PACE)
 

@@ -56,12 +56,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     if is_root():
         folder = Path("/var/lib") / f"tributary-certificates-{os.getpid()}"
         folder.mkdir()
-    for name in FOLDERS:
-        (folder / name).mkdir()
-    run_script(folder)
-    trustme.CA().cert_pem.write_to_path(str(folder / "other.crt"))
-    yield folder
-    shutil.rmtree(folder)
+    try:
+        for name in FOLDERS:
+            (folder / name).mkdir()
+        run_script(folder)
+        trustme.CA().cert_pem.write_to_path(str(folder / "other.crt"))
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def read_context(certificates: Path, authority: str = "ca/ca.crt") -> ssl.SSLContext:

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import shutil
-import socket
-import ssl
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import trustme
 import yaml
 
 from include import watchdog
-from include.gateway.api.records import MAX_BYTES
 from include.gateway.webhooks.senders import SENDERS
 from include.keys.keyring import PURPOSES
 from include.vendors import VENDORS
 from include.warehouse.schema import ROLES
 from local import airflow
 from local.postgres import _find_binaries
-from local.processes import find_free_port
 from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
@@ -366,209 +354,10 @@ def test_the_image_holds_the_settings_of_sign_on() -> None:
     assert f"!{path}" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
-def test_the_proxy_tries_again_and_checks_its_servers() -> None:
-    text = (ROOT / "docker" / "Caddyfile").read_text()
-    gateway, api_server = re.findall(r"^\t\treverse_proxy .*?^\t\t\}", text, flags=re.DOTALL | re.MULTILINE)
-    assert {"health_uri /health", "lb_try_duration 10s"} <= set(map(str.strip, gateway.splitlines()))
-    assert {"health_uri /api/v2/monitor/health", "lb_try_duration 10s"} <= set(map(str.strip, api_server.splitlines()))
-
-
-def test_browsers_use_https_also_below_the_host_and_run_no_foreign_script() -> None:
-    text = (ROOT / "docker" / "Caddyfile").read_text()
-    assert 'Strict-Transport-Security "max-age=31536000; includeSubDomains"' in text
-    [policy] = re.findall(r'header @pages \?Content-Security-Policy "(.+)"', text)
-    assert policy.startswith("default-src 'self'; ")
-    assert "script-src" not in policy  # `default-src` applies: scripts of this host, none inline
-
-
 def test_ports_are_bound_to_named_addresses_and_only_the_proxy_serves_people() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert set(ports) == {"proxy", "postgres"}
     assert all(re.match(r"\$\{TRIBUTARY_(DB_)?BIND:-127\.0\.0\.1\}:", port) for each in ports.values() for port in each)
-
-
-def test_the_proxy_bounds_each_body_where_it_is_served() -> None:
-    # The smaller of a site's bound and a handle's wins, so a path must be rejected in the handle that would serve it.
-    opened: list[str] = []
-    blocks: dict[str, list[str]] = {}
-    for line in map(str.strip, (ROOT / "docker" / "Caddyfile").read_text().splitlines()):
-        if line.startswith(("max_size", "respond @")):
-            blocks[line] = opened[1:]
-        if line.endswith("{"):
-            opened.append(line.removesuffix("{").strip())
-        elif line == "}":
-            opened.pop()
-    assert blocks == {
-        "max_size 17MB": ["handle @programs", "request_body"],
-        "max_size 2MB": ["handle", "request_body"],
-        "respond @inside 404": ["handle"],
-        "respond @anonymous 401": ["handle"],
-    }
-    assert max(*(sender.max_bytes for sender in SENDERS), MAX_BYTES) <= 17_000_000
-
-
-class Upstream:
-    """A server behind the proxy that responds with its own name while it runs."""
-
-    def __init__(self, name: str, tls: ssl.SSLContext, port: int = 0) -> None:
-        self.name, self.tls = name, tls
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                upstream.answers.wait(60)
-                self.send_response(200 if self.path != "/api/v2/monitor/health" or upstream.is_healthy else 503)
-                self.send_header("content-length", str(len(name)))
-                self.end_headers()
-                self.wfile.write(name.encode())
-
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                self.do_GET()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        upstream, self.is_healthy, self.answers = self, True, threading.Event()
-        self.answers.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self._thread.start()
-
-    def end(self) -> None:
-        self.answers.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
-
-
-@dataclass
-class Proxy:
-    """A running Caddy with our Caddyfile, with local addresses."""
-
-    url: str
-    gateways: list[Upstream]
-    api_server: Upstream
-
-    def call(self, path: str, timeout: float = 30) -> httpx.Response:
-        if path.startswith("/webhooks"):
-            return httpx.post(f"{self.url}{path}", content=b"{}", headers={"host": "tributary.test"}, timeout=timeout)
-        return httpx.get(f"{self.url}{path}", headers={"host": "tributary.test"}, timeout=timeout)
-
-    def find_serving(self) -> set[str]:
-        """Make some calls; return the names of the gateways that served them, and fail if a call takes long."""
-        return {self.call("/webhooks/docusign", 0.5).text for _ in range(6)}
-
-
-@pytest.fixture
-def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Proxy]:
-    caddy = shutil.which("caddy")
-    # Versions before 2.8 can't send a request with a body to a second server; Debian's is one of them.
-    if caddy is None or _read_version(caddy) < (2, 8):
-        pytest.skip("caddy 2.8 or newer is not here")
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    (request.param if hasattr(request, "param") else authority).issue_cert("127.0.0.1").configure_cert(tls)
-    gateways, api_server = [Upstream("one", tls), Upstream("two", tls)], Upstream("pages", tls)
-    plain, ready = find_free_port(), find_free_port()
-    text = (ROOT / "docker" / "Caddyfile").read_text()
-    changes = {
-        AT_GATEWAYS: "reverse_proxy " + " ".join(f"https://127.0.0.1:{each.port}" for each in gateways),
-        "{$TRIBUTARY_HOST} {": "http://tributary.test {", "tls {$TRIBUTARY_TLS} {\n\t\tprotocols tls1.2 tls1.3\n\t}": "",
-        "http_port 8080": f"http_port {plain}", "http://{$TRIBUTARY_HOST}:8080": f"http://other.test:{plain}",
-        "https_port 8443": f"https_port {find_free_port()}", "https://api-server:8080": f"https://127.0.0.1:{api_server.port}",
-        "127.0.0.1:8081": f"127.0.0.1:{ready}", "health_interval 10s": "health_interval 1s", "health_interval 5s": "health_interval 1s",
-        "health_timeout 5s": "health_timeout 1s",
-    }  # fmt: skip
-    for ours, here in changes.items():
-        assert text.count(ours) == 1
-        text = text.replace(ours, here)
-    (tmp_path / "Caddyfile").write_text(text.replace("/authority/ca.crt", str(tmp_path / "ca.crt")))
-    environment = os.environ | {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
-    command = [caddy, "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"]
-    with (
-        (tmp_path / "log").open("w") as log,
-        subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process,
-    ):
-        try:
-            wait_until(lambda: httpx.get(f"http://127.0.0.1:{ready}/").status_code == 200)
-            yield Proxy(f"http://127.0.0.1:{plain}", gateways, api_server)
-        finally:
-            process.terminate()
-            process.wait(20)
-            for each in (*gateways, api_server):
-                each.end()
-
-
-def _read_version(caddy: str) -> tuple[int, ...]:
-    output = subprocess.run([caddy, "version"], capture_output=True, text=True, check=True).stdout
-    return tuple(map(int, re.findall(r"\d+", output)[:2]))
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    last = time.monotonic() + 30
-    while time.monotonic() < last:
-        with contextlib.suppress(httpx.TransportError):
-            if is_true():
-                return
-        time.sleep(0.1)
-    raise AssertionError("the condition was not met within 30 s")
-
-
-@pytest.mark.parametrize("proxy", [trustme.CA()], indirect=True, ids=["foreign authority"])
-def test_the_proxy_sends_nothing_to_a_server_of_another_authority(proxy: Proxy) -> None:
-    assert {proxy.call(path).status_code for path in ("/webhooks/docusign", "/")} <= {502, 503}
-
-
-def test_while_one_gateway_is_down_the_other_serves_every_request(proxy: Proxy) -> None:
-    both = [proxy.call("/webhooks/docusign") for _ in range(10)]
-    proxy.gateways[0].end()
-    one = [proxy.call("/webhooks/docusign") for _ in range(10)]
-
-    assert {each.text for each in both} == {"one", "two"}
-    assert [(each.status_code, each.text) for each in one] == [(200, "two")] * 10
-
-
-def test_a_gateway_that_hangs_gets_no_request_until_it_responds(proxy: Proxy) -> None:
-    proxy.gateways[0].answers.clear()
-    wait_until(lambda: proxy.find_serving() == {"two"})
-    proxy.gateways[0].answers.set()
-    wait_until(lambda: proxy.find_serving() == {"one", "two"})
-
-
-def test_callers_that_end_their_requests_halfway_take_no_gateway_out(proxy: Proxy) -> None:
-    head = b"POST /webhooks/docusign HTTP/1.1\r\nHost: tributary.test\r\nContent-Length: 1000\r\n\r\n{"
-    for _ in range(6):
-        with socket.create_connection(("127.0.0.1", httpx.URL(proxy.url).port or 0)) as caller:
-            caller.sendall(head)
-            time.sleep(0.2)
-    time.sleep(1)
-    assert proxy.find_serving() == {"one", "two"}
-
-
-@pytest.mark.parametrize("path", ["/webhooks/docusign", "/"])
-def test_a_request_waits_for_a_restart(proxy: Proxy, path: str) -> None:
-    down = proxy.gateways if path.startswith("/webhooks") else [proxy.api_server]
-    for each in down:
-        each.end()
-    started: list[Upstream] = []
-    timer = threading.Timer(2, lambda: started.append(Upstream("again", down[0].tls, down[0].port)))
-    timer.start()
-    try:
-        response = proxy.call(path)
-    finally:
-        timer.join()
-        started[0].end()
-    assert (response.status_code, response.text) == (200, "again")
-
-
-def test_an_api_server_that_is_not_healthy_gets_no_request_until_it_is(proxy: Proxy) -> None:
-    proxy.api_server.is_healthy = False
-    wait_until(lambda: proxy.call("/").status_code == 503)
-    proxy.api_server.is_healthy = True
-    assert proxy.call("/").text == "pages"
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"proxy-volume"}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.running_proxy import HOST, Proxy, run_proxy
+from include.gateway.api.records import MAX_BYTES
+from include.gateway.webhooks.senders import SENDERS
+from tests.running_proxy import CADDYFILE, HOST, Proxy, run_proxy
 
 PAGES = [
     "/",
@@ -167,3 +170,34 @@ def test_cipher_suites_have_forward_secrecy_and_authenticated_encryption(proxy: 
     ):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             connect(proxy, ssl.TLSVersion.TLSv1_2, weak)
+
+
+# --- the file itself ---
+
+
+def test_browsers_use_https_also_below_the_host_and_run_no_foreign_script() -> None:
+    text = CADDYFILE.read_text()
+    assert 'Strict-Transport-Security "max-age=31536000; includeSubDomains"' in text
+    [policy] = re.findall(r'header @pages \?Content-Security-Policy "(.+)"', text)
+    assert policy.startswith("default-src 'self'; ")
+    assert "script-src" not in policy  # `default-src` applies: scripts of this host, none inline
+
+
+def test_the_proxy_bounds_each_body_where_it_is_served() -> None:
+    # The smaller of a site's bound and a handle's wins, so a path must be rejected in the handle that would serve it.
+    opened: list[str] = []
+    blocks: dict[str, list[str]] = {}
+    for line in map(str.strip, CADDYFILE.read_text().splitlines()):
+        if line.startswith(("max_size", "respond @")):
+            blocks[line] = opened[1:]
+        if line.endswith("{"):
+            opened.append(line.removesuffix("{").strip())
+        elif line == "}":
+            opened.pop()
+    assert blocks == {
+        "max_size 17MB": ["handle @programs", "request_body"],
+        "max_size 2MB": ["handle", "request_body"],
+        "respond @inside 404": ["handle"],
+        "respond @anonymous 401": ["handle"],
+    }
+    assert max(*(sender.max_bytes for sender in SENDERS), MAX_BYTES) <= 17_000_000

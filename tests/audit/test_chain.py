@@ -162,7 +162,7 @@ def test_a_retired_key_seals_nothing_more(engine: sa.Engine, database: Database)
 
 
 def test_a_seal_of_a_retired_key_is_reported(engine: sa.Engine) -> None:
-    """By somebody with the retired key and the rights of the database's owner."""
+    """The attacker has the retired key and the rights of the database's owner."""
     keys = KEYS | {"second": bytes(range(32))}
     for some in (KEYS, keys, KEYS):
         record(engine, 2)

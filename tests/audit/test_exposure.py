@@ -85,7 +85,7 @@ def test_a_whole_pull_has_read_every_record_that_it_did_not_change(firm: Loader,
     }
 
 
-def test_a_partial_pull_says_how_many_records_it_read_unknown(firm: Loader, reader: sa.Engine) -> None:
+def test_the_list_counts_rows_of_a_partial_pull_that_it_can_not_resolve(firm: Loader, reader: sa.Engine) -> None:
     firm.load("household", [{"household_key": "h1", "name": "Family h1"}], pulled="selected")
     exposed = exposure.read(reader, Scope(run="run-7"), "Pat")
     assert exposed.clients == []
@@ -148,9 +148,9 @@ def test_a_program_has_read_findings_and_dead_letters(firm: Loader, reader: sa.E
         id=id_of(firm, "ada"),
     )
     firm.load("person", [], NEXT, dead=["bob"])
-    letter = firm.database.value("select dead_letter_id from control.dead_letter")
+    dead_letter_id = firm.database.value("select dead_letter_id from control.dead_letter")
     act(firm, "api.read", "findings", ids=[finding])
-    act(firm, "api.read", "dead-letters", ids=[letter])
+    act(firm, "api.read", "dead-letters", ids=[dead_letter_id])
     assert read(reader, Scope(actor="ursula")) == {
         "Ada": (["findings"], ["read"]),
         "Bob": (["rejected rows"], ["read"]),
@@ -187,9 +187,7 @@ def send(firm: Loader, key: str) -> None:
     )
     firm.database.do(
         "insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id)"
-        " values ('Account', 'firm:orion:person:' || :key, '{}', '001', 'j1')".replace(
-            "firm:orion:person:", "firm\\:orion\\:person\\:"
-        ),
+        " values ('Account', 'firm\\:orion\\:person\\:' || :key, '{}', '001', 'j1')",
         key=key,
     )
 
@@ -223,7 +221,7 @@ def test_a_period_lists_what_happened_in_it_alone(firm: Loader, reader: sa.Engin
 
 
 @pytest.mark.parametrize("action", ["report.opened", "operations.opened", "message.opened"])
-def test_the_list_says_which_pages_it_can_not_resolve(firm: Loader, reader: sa.Engine, action: str) -> None:
+def test_the_list_names_pages_that_it_can_not_resolve(firm: Loader, reader: sa.Engine, action: str) -> None:
     act(firm, action, "x")
     exposed = exposure.read(reader, Scope(actor="ursula"), "Pat")
     assert find_gaps(exposed, action)
@@ -241,7 +239,7 @@ def test_the_list_counts_dead_letters_that_name_no_record(firm: Loader, reader: 
     ]
 
 
-def test_the_list_says_what_was_disposed_of_since(firm: Loader, reader: sa.Engine) -> None:
+def test_the_list_counts_rows_that_were_disposed_of_since(firm: Loader, reader: sa.Engine) -> None:
     began = firm.now()
     for action, subject, count in (
         ("data.disposed", "warehouse.person", 3),

@@ -98,21 +98,22 @@ def test_a_button_calls_airflow_as_the_user_and_shows_the_answer(page: Page) -> 
     expect(page.get_by_role("status")).to_contain_text("'orion' not found")  # this Airflow has no DAGs
 
 
-def test_no_page_has_a_serious_barrier(page: Page, url: str) -> None:
+def test_no_page_has_a_serious_barrier(page: Page) -> None:
     theme = page.evaluate("localStorage.getItem('theme')")
     page.emulate_media(color_scheme=theme)
-    found = {}
+    barriers = {}
     for path in PAGES:
         page.goto(f"/operations/{path}")
-        expect(page.locator("html")).to_have_attribute("data-theme", "dark") if theme == "dark" else None
+        if theme == "dark":
+            expect(page.locator("html")).to_have_attribute("data-theme", "dark")
         violations = Axe().run(page).response["violations"]
         if serious := [
             f"{each['id']}: {each['nodes'][0]['html'][:200]}"
             for each in violations
             if each["impact"] in ("serious", "critical")
         ]:
-            found[path] = serious
-    assert found == {}
+            barriers[path] = serious
+    assert barriers == {}
 
 
 def test_pages_fit_a_narrow_window(page: Page) -> None:

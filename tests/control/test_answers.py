@@ -23,7 +23,7 @@ KEYS_AFTER_ROTATION = {"with the old key": OLD | NEW, "without": NEW}
 
 @pytest.fixture
 def answers(engine: sa.Engine) -> Answers:
-    return Answers(engine, "a run", "somebody", "accounts", KEYRING.staging)
+    return Answers(engine, "a run", "sample", "accounts", KEYRING.staging)
 
 
 def rows_of(answers: Answers) -> list[object]:

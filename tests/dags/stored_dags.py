@@ -37,7 +37,7 @@ def serve_dags(
     Args:
         folder: Of this server alone.
         known: Where Airflow's empty database is kept (the fixture `airflow_database`).
-        roles: User -> role, with the administrator; the administrator alone where none is said.
+        roles: User -> role, with the administrator; by default, the administrator alone.
         environment: More of its environment.
     """
     environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")

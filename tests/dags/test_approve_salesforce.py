@@ -1,4 +1,4 @@
-"""The alert of a required approval: sent once per run, however often its task is retried. And the user to whom a decision is attributed."""
+"""Approvals: the alert is sent once per run, however often its task is retried, and a decision names the user who answered."""
 
 from __future__ import annotations
 

@@ -10,10 +10,9 @@ import pytest
 from tests.conftest import Firm
 from tests.dags.airflow_home import read_lines, run, whole_run
 from tests.firm_keys import KEYRING
+from tests.retention.expired import insert_expired_delivery
 
 pytestmark = pytest.mark.airflow
-
-EXPIRED = "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', '', 'h', '{}', '2026-01-01')"
 
 
 def dispose(airflow: dict[str, str], **conf: object) -> str:
@@ -21,8 +20,8 @@ def dispose(airflow: dict[str, str], **conf: object) -> str:
     return line.split(" ")[0]
 
 
-def test_a_run_by_hand_is_dry_until_the_operator_says_otherwise(airflow: dict[str, str], today: Firm) -> None:
-    today.database.do(EXPIRED)
+def test_a_manual_run_is_dry_unless_the_operator_turns_that_off(airflow: dict[str, str], today: Firm) -> None:
+    insert_expired_delivery(today.database)
     assert dispose(airflow) == "success"
     assert today.database.value("select count(*) from control.inbox") == 1
     assert dispose(airflow, dry_run=False) == "success"
@@ -51,7 +50,7 @@ def test_a_forgotten_person_whom_a_vendor_sends_again_alerts_once(
 
 
 def test_a_period_below_its_minimum_fails_the_run_before_anything_goes(airflow: dict[str, str], today: Firm) -> None:
-    today.database.do(EXPIRED)
+    insert_expired_delivery(today.database)
     airflow["AIRFLOW_VAR_TRIBUTARY_RETENTION"] = json.dumps({"warehouse.position": "1 years"})
     assert dispose(airflow, dry_run=False) == "failed"
     assert today.database.value("select count(*) from control.inbox") == 1

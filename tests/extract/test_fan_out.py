@@ -410,7 +410,7 @@ def test_responses_are_deleted_when_the_partition_is_complete(
     _, listener = serve(answer)
     site = Site(engine, Staging(str(tmp_path), KEYRING.staging), KEYRING, lambda: NOW)
     run = Run("whole step", DAY, DAY.replace(day=19))
-    another = Answers(engine, "another run", "somebody", "accounts", KEYRING.staging)
+    another = Answers(engine, "another run", VENDOR.name, "accounts", KEYRING.staging)
     another.keep("a", b"[]")
     connection = Connection(listener.url, "user", "password")
     vendor_run = VendorRun(site, vendor, connection, run)

@@ -38,7 +38,7 @@ select format('%I.%I', n.nspname, c.relname) as name from pg_class c join pg_nam
 where c.relkind = any(:kinds) and not c.relispartition and n.nspname = any(:schemas) order by 1
 """
 HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f~])")
-KEPT = {"control.audit", "control.first_hash", "control.key"}
+NOT_LIFTED = {"control.audit", "control.first_hash", "control.key"}
 """Tables that a rotation does not lift, or that it adds to."""
 
 
@@ -67,8 +67,7 @@ def firms(start_firm: Callable[..., Firm], database: Database, tmp_path: Path) -
 def load_all(firms: dict[str, Firm]) -> None:
     for firm in firms.values():
         firm.day()
-    [engine, vendors] = [firms["orion"].engine, [firm.vendor for firm in firms.values()]]
-    resolve(engine, vendors, "identity", LAST)
+    resolve(firms["orion"].engine, [firm.vendor for firm in firms.values()], "identity", LAST)
 
 
 def read_all(database: Database, kinds: str, *schemas: str) -> dict[str, list[str]]:
@@ -81,7 +80,7 @@ def read_all(database: Database, kinds: str, *schemas: str) -> dict[str, list[st
 def lift(rows: dict[str, list[str]]) -> dict[str, list[str]]:
     """Lift every hash of rows, wherever it is in them."""
     return {
-        name: sorted(HASH.sub(lambda found: ROTATED.redactor.lift(found[0]), row) for row in each)
+        name: sorted(HASH.sub(lambda match: ROTATED.redactor.lift(match[0]), row) for row in each)
         for name, each in rows.items()
     }
 
@@ -113,7 +112,7 @@ def test_no_old_hash_remains_outside_the_audit_trail(firms: dict[str, Firm], dat
     rotate()
     tables = read_all(database, "rp", "warehouse", "control")
     assert [
-        name for name, rows in tables.items() if name not in KEPT and hashes & set(HASH.findall("".join(rows)))
+        name for name, rows in tables.items() if name not in NOT_LIFTED and hashes & set(HASH.findall("".join(rows)))
     ] == []
 
 
@@ -133,8 +132,8 @@ def test_load_after_a_rotation_changes_nothing(firms: dict[str, Firm], database:
 
 
 @pytest.mark.parametrize("is_transformed", [False, True], ids=["staged", "transformed"])
-def test_partition_of_before_loads_after_it(
-    firms: dict[str, Firm], database: Database, rotate: Any, is_transformed: bool
+def test_partition_of_before_a_rotation_loads_after_it(
+    firms: dict[str, Firm], rotate: Any, is_transformed: bool
 ) -> None:
     load_all(firms)
     firm = firms["tamarac"]
@@ -188,17 +187,17 @@ def test_staging_that_began_before_a_rotation_records_nothing(
 @pytest.fixture
 def loader(database: Database, tmp_path: Path, engine: sa.Engine) -> Iterator[Loader]:
     """Loads rows of an invented vendor that were hashed under the old key."""
-    made = Loader(database, tmp_path, "sample")
-    made.staging = Staging(str(tmp_path), KEYRING.staging, redactor=KEYRING.redactor)
-    yield made
-    made.engine.dispose()
+    loader = Loader(database, tmp_path, "sample")
+    loader.staging = Staging(str(tmp_path), KEYRING.staging, redactor=KEYRING.redactor)
+    yield loader
+    loader.engine.dispose()
 
 
 def use_rotated(loader: Loader, folder: Path) -> None:
     loader.staging = Staging(str(folder), ROTATED.staging, redactor=ROTATED.redactor)
 
 
-def test_dead_letter_of_before_is_closed_by_its_row_after_it(
+def test_dead_letter_of_before_a_rotation_is_closed_by_its_row_after_it(
     loader: Loader, tmp_path: Path, database: Database, rotate: Any
 ) -> None:
     about = ({"entity": "account", "key": OLD_HASH},)
@@ -208,8 +207,8 @@ def test_dead_letter_of_before_is_closed_by_its_row_after_it(
         dead=[DeadLetter(OLD_HASH, ["name: missing"], "dead.jsonl", 0, describes=about)],
     )
     rotate()
-    [letter] = database.rows("select row_key, describes, status from control.dead_letter")
-    assert letter == {"row_key": NEW_HASH, "describes": [{"entity": "account", "key": NEW_HASH}], "status": "open"}
+    [dead_letter] = database.rows("select row_key, describes, status from control.dead_letter")
+    assert dead_letter == {"row_key": NEW_HASH, "describes": [{"entity": "account", "key": NEW_HASH}], "status": "open"}
     use_rotated(loader, tmp_path)
     loader.load("account", [{"account_key": "a"}, {"account_key": NEW_HASH}])
     assert database.value("select status from control.dead_letter") == "replayed"
@@ -227,9 +226,7 @@ def test_history_is_lifted_and_no_version_is_closed(loader: Loader, database: Da
     ]
 
 
-def test_rotation_waits_for_a_load_and_lifts_its_rows(
-    loader: Loader, owner: sa.Engine, database: Database, rotate: Any
-) -> None:
+def test_rotation_waits_for_a_load_and_lifts_its_rows(loader: Loader, database: Database, rotate: Any) -> None:
     loader.stage("account", [{"account_key": OLD_HASH}])
     is_loading, may_commit = threading.Event(), threading.Event()
 

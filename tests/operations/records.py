@@ -42,7 +42,7 @@ def record_day(
 def record_check(
     database: Database, day: date = DAY, run: str = "run-1", breaks: int = 0, explained: int = 0, **options: object
 ) -> None:
-    """Record a comparison of account totals; it passes if dead letters explain all breaks or somebody accepted it."""
+    """Record a comparison of account totals; it passes if dead letters explain all breaks or an operator accepted it."""
     values: dict[str, object] = {
         "vendor": "orion",
         "accepted_by": None,

@@ -63,7 +63,7 @@ def test_no_file_of_the_database_has_a_message_or_a_response_in_clear_text(
         request_queue.push(box.engine, attempt, "orion", "clients", orjson.dumps(rows), KEY)
         unread = [Unreadable("an event", "a schema", NAME.encode(), "can't be decoded")]
         store.store_changes(box.engine, "a topic", [], unread=unread, key=KEY)
-        answers = Answers(box.engine, "a run", "somebody", "accounts", KEYRING.staging)
+        answers = Answers(box.engine, "a run", "sample", "accounts", KEYRING.staging)
         answers.keep("a", json.dumps([{"name": NAME} | extra]).encode(), "an etag")
 
         assert (box.drain(), pushes.drain()) == (1, 1)
@@ -201,6 +201,6 @@ def test_clear_body_that_was_received_again_before_it_was_sealed_is_sealed_too(b
 
 @pytest.fixture
 def box(database: Database, tmp_path: Path) -> Iterator[Inbox]:
-    made = Inbox(database, tmp_path)
-    yield made
-    made.engine.dispose()
+    box = Inbox(database, tmp_path)
+    yield box
+    box.engine.dispose()

@@ -1,4 +1,4 @@
-"""The ledger keeps the hash of each partition's manifest: whoever has the staging key can't alter a partition unnoticed."""
+"""The ledger stores the hash of each partition's manifest, so that a change is detected although it was made with the staging key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from include.staging.partitions import Partition
 from include.warehouse import schema
 from tests.conftest import Firm
 from tests.firm_keys import KEYRING
-from tests.running_sandbox import LAST
+from tests.retention.expired import insert_open_dead_letter
 
 TABLES = ("accounts", "assets", "transactions")
 
@@ -36,7 +36,7 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
     return start_firm(households=6)
 
 
-def refused(partition: Partition) -> str:
+def refusal_of(partition: Partition) -> str:
     return rf"not the one that was staged.*partition={partition.path}"
 
 
@@ -62,26 +62,22 @@ def test_a_partition_that_was_altered_with_its_manifest_is_not_loaded(firm: Firm
     assert firm.site.open(partition.path).manifest.staged == partition.manifest.staged
     forge(firm, partition)
     assert firm.site.staging.open(partition.path).manifest.staged == partition.manifest.staged - 1
-    with pytest.raises(FatalError, match=refused(partition)):
+    with pytest.raises(FatalError, match=refusal_of(partition)):
         firm.site.open(partition.path)
 
 
 def test_a_parent_that_was_altered_is_not_read(firm: Firm) -> None:
     run = firm.new_run()
     forge(firm, partition := firm.stage(run, "accounts")["accounts"])
-    with pytest.raises(FatalError, match=refused(partition)):
+    with pytest.raises(FatalError, match=refusal_of(partition)):
         firm.vendor_run(run).open_staged("accounts")
 
 
 def test_a_replay_refuses_a_window_from_an_altered_manifest(firm: Firm) -> None:
     partition = firm.stage(firm.new_run(), "transactions")["transactions"]
-    firm.database.do(
-        "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number)"
-        " values ('r', 'orion', 'transactions', :day, 'stage', '1', '{}', :path, 'dead.jsonl', 0)",
-        day=LAST, path=partition.path,
-    )  # fmt: skip
+    insert_open_dead_letter(firm.database, "orion", "transactions", partition.path)
     forge(firm, partition)
-    with pytest.raises(FatalError, match=refused(partition)):
+    with pytest.raises(FatalError, match=refusal_of(partition)):
         replay(firm.vendor_run(firm.new_run()), "transactions")
 
 
@@ -90,7 +86,7 @@ def test_the_next_day_is_not_compared_with_an_altered_one(firm: Firm) -> None:
     partitions = firm.stage(run, *TABLES)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
     forge(firm, partitions["accounts"])
-    with pytest.raises(FatalError, match=refused(partitions["accounts"])):
+    with pytest.raises(FatalError, match=refusal_of(partitions["accounts"])):
         firm.site.open_validated([each.path for each in partitions.values()])
 
 

@@ -87,7 +87,7 @@ def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> 
     assert pushes.errors() == [None, None]
 
 
-def test_what_was_pushed_is_kept_in_clear_no_longer_than_until_it_is_drained(pushes: Pushes) -> None:
+def test_body_of_a_push_is_removed_when_it_is_drained(pushes: Pushes) -> None:
     pushes.push(CLIENTS)
     pushes.push({"id": 1})
     assert pushes.database.value("select count(*) from control.inbox where body <> ''") == 2

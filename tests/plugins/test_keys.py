@@ -45,7 +45,7 @@ def write_connection(password: str) -> str:
 
 @pytest.mark.parametrize("password", [KEYRING.receiving_key.text, write_keyring()], ids=["receiving key", "keyring"])
 def test_the_triggerer_needs_only_the_receiving_key(tmp_path: Path, password: str) -> None:
-    known = {"tributary_keys": f'{{"conn_type": "generic", "password": "{password}"}}'}
+    known = {"tributary_keys": write_connection(password)}
     environ = environment(tmp_path / "airflow", known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     code = "from tributary import connections; print('KEY', connections.receiving_key().text)"
     assert said(run(environ, code), "KEY") == KEYRING.receiving_key.text

@@ -53,7 +53,7 @@ def repeat(rebuilt: Pushes, steps: Sequence[Step], *, is_exact: bool) -> Progres
     return progress
 
 
-LETTERS = "select partition, status, discard_reason, discarded_by from control.dead_letter order by 1"
+DEAD_LETTERS = "select partition, status, discard_reason, discarded_by from control.dead_letter order by 1"
 VERSIONS = (
     "select household_key, name, recorded_to is null as is_current from warehouse.household order by recorded_from, 1"
 )
@@ -69,7 +69,7 @@ def test_a_rebuild_by_the_ledger_withdraws_the_push_again(original: Pushes, rebu
     assert repeat(rebuilt, steps, is_exact=True).problems == []
 
     assert households(rebuilt) == households(original) == [("901", "Pushed Sample")]
-    for query in (LETTERS, VERSIONS, WITHDRAWALS):
+    for query in (DEAD_LETTERS, VERSIONS, WITHDRAWALS):
         assert rebuilt.database.rows(query) == original.database.rows(query)
 
 

@@ -34,13 +34,13 @@ def archive(request: pytest.FixtureRequest, folder: Path) -> Archive:
     engine = schema.engine(database.url("tributary_migrate"))
     register.add(engine, KEYRING)
     engine.dispose()
-    made: Archive = request.param(server, folder / "archive")
-    made.back_up()
+    archive: Archive = request.param(server, folder / "archive")
+    archive.back_up()
     database.do("insert into control.backup (known_at, kind) values (now(), 'full')")
     database.close()
-    made.switch_wal()
+    archive.switch_wal()
     make_own_folder(folder / "scratch")
-    return made
+    return archive
 
 
 def run(archive: Archive, keyring: Keyring = KEYRING) -> drill.Drill:

@@ -10,7 +10,7 @@ import pytest
 from include.crm.sync import difference
 from include.crm.sync.preview import Preview
 from include.errors import ConfigurationError
-from include.pipeline import documents
+from include.pipeline import documents, vendor_day
 from include.retention.datasets import BOOKS, DATASETS, FACTS, KEEP
 from include.retention.pages import PAGES
 from include.retention.periods import days_of, read_document_years, read_periods
@@ -45,8 +45,6 @@ def test_every_folder_is_declared(start_firm: Callable[..., Firm], tmp_path: Pat
     firm = start_firm(households=3)
     partitions = firm.stage(run := firm.new_run())
     documents.write(firm.site.staging, b"%PDF-a")
-    from include.pipeline import vendor_day
-
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
     root = tmp_path / "docs"
     docs.build(root, list(partitions.values()), run.run_id)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from include.control import ledger
 from include.control.ledger import Counts, Pull
 from include.errors import FatalError, RetriableError
-from include.pipeline import documents
+from include.pipeline import documents, vendor_day
 from include.retention import disposal, pages, rows, staging
 from include.retention.disposal import Places, dispose_expired
 from include.retention.periods import read_periods
@@ -22,6 +22,7 @@ from include.staging.files import Folder
 from include.staging.partitions import Partition, Staging
 from tests.conftest import Firm
 from tests.firm_keys import KEYRING
+from tests.retention.expired import insert_expired_delivery, insert_open_dead_letter
 
 FAR = datetime(2099, 1, 1, tzinfo=UTC)
 HASH = "ab" + "0" * 62
@@ -44,16 +45,10 @@ def list_paths(store: Staging) -> set[str]:
 def test_expired_partitions_go_and_the_needed_ones_stay(firm: Firm) -> None:
     loaded = firm.new_run()
     partitions = firm.stage(loaded, "representatives")
-    from include.pipeline import vendor_day
-
     vendor_day.validate(firm.vendor_run(loaded), list(partitions.values()))
     firm.publish(loaded, partitions)
-    letter, expired = stage_days(firm, 2)
-    firm.database.do(
-        "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, reasons, partition, part, row_number)"
-        " values ('r', 'orion', 'representatives', '2026-11-20', 'stage', '{x}', :path, 'p', 0)",
-        path=letter.path,
-    )
+    needed, expired = stage_days(firm, 2)
+    insert_open_dead_letter(firm.database, "orion", "representatives", needed.path)
     store = firm.site.staging
     before = list_paths(store)
     assert staging.expire_partitions(store, firm.engine, FAR, is_dry=True).count == 1
@@ -164,13 +159,9 @@ def test_expired_pages_go_and_young_ones_stay(tmp_path: Path, dataset: str) -> N
     assert [path.name for path in folder.iterdir()] == ["young.html"]
 
 
-def test_a_dataset_that_fails_stops_no_other_and_fails_the_run_at_its_end(
-    firm: Firm, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dataset_that_fails_stops_no_other_and_fails_the_run_at_its_end(firm: Firm) -> None:
     stage_days(firm, 1)
-    firm.database.do(
-        "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', '', 'h', '{}', '2026-01-01')"
-    )
+    insert_expired_delivery(firm.database)
     firm.database.do("update control.retention set aged_by = 'no_such_column' where dataset = 'control.alert'")
     places = Places(firm.engine, firm.site.staging, clock=lambda: FAR)
     with pytest.raises(FatalError, match=r"1 datasets were not disposed of completely: control\.alert"):
@@ -191,9 +182,7 @@ def test_a_passing_failure_is_retried() -> None:
 
 def test_a_dry_run_shows_what_would_go_and_changes_nothing(firm: Firm, caplog: pytest.LogCaptureFixture) -> None:
     stage_days(firm, 2)
-    firm.database.do(
-        "insert into control.inbox (sender, body, content_hash, headers, processed_at) values ('docusign', '', 'h', '{}', '2026-01-01')"
-    )
+    insert_expired_delivery(firm.database)
     places = Places(firm.engine, firm.site.staging, clock=lambda: FAR)
     with caplog.at_level("INFO"):
         results = dispose_expired(places, "r1", read_periods({}), is_dry=True)

@@ -24,6 +24,7 @@ from include.vendors import named
 from include.warehouse import schema
 from tests.conftest import Database, Firm
 from tests.firm_keys import KEYRING, open_body, register_inbox_key, write_keyring
+from tests.retention.expired import insert_open_dead_letter
 
 FIRST, LAST, EMAIL, PHONE = "Canaria", "O'Forget-Mé", "canary@forget.example", "555-867-5309"
 NAME = f"{FIRST} {LAST}"
@@ -282,10 +283,7 @@ def test_books_and_records_of_a_client_stay_and_the_copies_go(firm: Firm, store:
 
 def test_a_partition_with_another_open_dead_letter_stays_and_is_listed(firm: Firm, store: Store) -> None:
     [needed, *_] = forget_canary(store, firm.database, is_dry=True).partitions
-    firm.database.do(
-        "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, reasons, partition, part, row_number)"
-        " values ('r', 'nitrogen', 'clients', '2026-11-20', 'stage', '{x}', :path, 'p', 0)", path=needed
-    )  # fmt: skip
+    insert_open_dead_letter(firm.database, "nitrogen", "clients", needed)
     result = forget_canary(store, firm.database)
     assert needed in result.kept
     assert result.remaining == {"staging": 1}
@@ -328,7 +326,7 @@ def test_a_retention_hold_stops_the_command_before_anything_changes(firm: Firm, 
     assert "a dispute" in forget_canary(store, firm.database, is_dry=True).kept["everything"]
 
 
-@pytest.mark.parametrize("reference", ["99999999", "nitrogen:none", "orion:1", "somebody", ""])
+@pytest.mark.parametrize("reference", ["99999999", "nitrogen:none", "orion:1", "no such person", ""])
 def test_an_unknown_person_is_refused(database: Database, reference: str) -> None:
     owner = schema.engine(database.url("tributary_migrate"))
     with owner.connect() as connection, pytest.raises(InputRejected, match="No such person"):

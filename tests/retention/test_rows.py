@@ -66,7 +66,7 @@ def test_expired_rows_go_in_batches_with_an_entry_each_and_younger_ones_stay(eng
     assert {(row["actor"], row["action"], row["subject"], row["database_user"]) for row in entries} == {
         ("run r1", "data.disposed", "control.inbox", "tributary_load")
     }
-    assert "a body" not in str(entries)
+    assert not any(f"hash{n}" in str(entries) for n in range(1, 6))  # an entry names no row
 
 
 def test_a_disposal_that_is_killed_continues_and_loses_nothing_else(

@@ -105,9 +105,11 @@ def test_reader_always_reads_the_file(opened: Open) -> None:
 
     reading = threading.Thread(target=read)
     reading.start()
-    resealing.reseal(opened(BOTH))
-    may_stop.set()
-    reading.join(60)
+    try:
+        resealing.reseal(opened(BOTH))
+    finally:
+        may_stop.set()
+        reading.join(60)
     assert set(reads) == {True}
     assert opened(NEW).folder(folder).read(name) == content
 

@@ -253,8 +253,8 @@ class Model:
         self.withdrawn.add(push)
         for known in self.versions.values():
             if known[-1][0] in self.withdrawn:
-                kept = [each for each in known if each[0] not in self.withdrawn]
-                known.append(kept[-1] if kept else (None, None))
+                others = [each for each in known if each[0] not in self.withdrawn]
+                known.append(others[-1] if others else (None, None))
 
     def value(self, key: str) -> Any:
         known = self.versions.get(key)

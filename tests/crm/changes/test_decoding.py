@@ -113,7 +113,7 @@ def test_what_our_user_may_not_read_is_not_taken_for_cleared() -> None:
 
 @pytest.mark.parametrize("kind", ["CREATE", "UPDATE"])
 @pytest.mark.parametrize("name", [*UNLISTED, "Birthdate"])
-def test_of_a_field_that_is_not_listed_only_the_name_is_kept(name: str, kind: str) -> None:
+def test_a_field_that_is_not_listed_is_stored_by_its_name_only(name: str, kind: str) -> None:
     schema = EventSchema(orjson.dumps(make_schema()).decode(), KINDS, {"Phone"})
     value = -272_592_000_000 if name == "Birthdate" else "000-00-0000"
     bits = 1 << (1 + FIELDS.index("Phone")) | 1 << (1 + FIELDS.index(name))
@@ -123,7 +123,7 @@ def test_of_a_field_that_is_not_listed_only_the_name_is_kept(name: str, kind: st
     assert schema.list_names() == ["Phone"]  # the fields that queries read
 
 
-def test_of_a_cleared_field_that_is_not_listed_only_the_name_is_kept() -> None:
+def test_a_cleared_field_that_is_not_listed_is_stored_by_its_name_only() -> None:
     [change] = read([f"0x{1 << (1 + FIELDS.index('TIN__c')):02X}"]).changes
     assert (change.fields, change.changed, change.nulled) == ({}, ("TIN__c",), ("TIN__c",))
 

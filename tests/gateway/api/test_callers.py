@@ -241,7 +241,7 @@ def test_a_subject_called_like_a_key_s_caller_is_another(run: Run, make_key: Cal
     assert api.http.get(PLACE, headers={"X-API-Key": make_key("flow")}).status_code == 200
 
 
-def test_what_a_known_caller_may_not_do_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_refused_request_of_a_known_caller_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     api = run(rate=f"1/{WINDOW}")
     read_problem(api.get(PLACE, api.provider.token("findings:read")), 403)
     read_problem(api.get(PLACE, api.provider.token("findings:read")), 429)

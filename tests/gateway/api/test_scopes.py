@@ -178,7 +178,7 @@ def test_run_for_clients_needs_every_table_that_it_pulls(api: Api) -> None:
     read_body(api.post("/runs", order, **api.bearer(api.provider.token(both))), 202)
 
 
-def test_run_of_several_tables_is_hidden_from_who_may_see_one(api: Api) -> None:
+def test_run_of_several_tables_is_hidden_from_a_caller_that_may_see_one(api: Api) -> None:
     order = {"vendor": VENDOR.name, "tables": [TABLE.name, SECOND.name]}
     run = read_body(api.post("/runs", order), 202)
     one = api.provider.token(f"status:read:{VENDOR.name}.{TABLE.name}")
@@ -240,7 +240,7 @@ def test_key_can_be_limited(caller: Caller, make_key: Callable[..., str]) -> Non
     assert [vendor["name"] for vendor in vendors] == [OTHER.name]
 
 
-@pytest.mark.parametrize("limit", ["nobody", f"{VENDOR.name}.pets", f"nobody.{TABLE.name}", ""])
+@pytest.mark.parametrize("limit", ["no_such_vendor", f"{VENDOR.name}.pets", f"no_such_vendor.{TABLE.name}", ""])
 def test_key_for_a_vendor_that_is_not_declared_is_not_made(make_key: Callable[..., str], limit: str) -> None:
     with pytest.raises(ConfigurationError, match="Unknown scope"):
         make_key(scopes=[f"status:read:{limit}"])

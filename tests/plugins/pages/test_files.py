@@ -388,6 +388,6 @@ def test_no_debug_mode_is_on(served: Served) -> None:
     assert "Traceback" not in served.get("/api/v2/dags?order_by=%00", served.token).text
 
 
-def test_a_users_token_is_none_of_a_task(served: Served) -> None:
+def test_a_users_token_is_refused_by_the_api_of_tasks(served: Served) -> None:
     assert served.get("/execution/variables/anything", served.token).status_code in (401, 403)
     assert served.get("/api/v2/variables", served.token).status_code == 200

@@ -126,7 +126,7 @@ def test_today_shows_systems_with_data_or_a_connection(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["vendors/nobody", "lists/nothing", "clients/nothing", "openapi.json", "static/../app.py"]
+    "path", ["vendors/no-such-vendor", "lists/nothing", "clients/nothing", "openapi.json", "static/../app.py"]
 )
 def test_what_does_not_exist_is_not_found(served: Served, path: str) -> None:
     assert served.get(path, served.admin).status_code == 404

@@ -69,7 +69,7 @@ class Notifier:
 
     def deliver(self, body: bytes) -> None:
         name = hashlib.sha256(body).hexdigest()
-        inbox.receive(self.engine, Delivery("somebody", body, name, None, {}), KEYRING.receiving_key)
+        inbox.receive(self.engine, Delivery("sample", body, name, None, {}), KEYRING.receiving_key)
 
     def settle(self) -> None:
         """Mark all deliveries as processed, and consume the pending events."""
@@ -121,7 +121,7 @@ def test_it_keeps_emitting_while_work_waits(notifier: Notifier) -> None:
 
 def test_a_lost_notification_is_made_good_by_a_look(notifier: Notifier) -> None:
     notifier.database.do(
-        "insert into control.inbox (sender, body, content_hash, headers) values ('somebody', '', 'quiet', '{}')"
+        "insert into control.inbox (sender, body, content_hash, headers) values ('sample', '', 'quiet', '{}')"
     )
 
     assert notifier.emits_within(2 * POLL_S)
