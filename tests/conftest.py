@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -128,14 +129,15 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Firm:
     """A vendor's sandbox, a database and a staging folder: runs days as the DAG does, step by step."""
 
-    def __init__(self, vendor: Vendor, sandbox: Sandbox, database: Database, folder: Path) -> None:
+    def __init__(
+        self, vendor: Vendor, sandbox: Sandbox, database: Database, folder: Path, now: datetime = NOW, runs: int = 0
+    ) -> None:
         self.vendor, self.sandbox, self.database, self.folder = vendor, sandbox, database, folder
         self.engine = schema.engine(database.url())
-        self.now = NOW
+        self.now, self._runs = now, runs
         self._started = time.monotonic()
         self.use(KEYRING)
         self.connection = connect(sandbox, vendor)
-        self._runs = 0
         self._close()
 
     def use(self, keyring: Keyring) -> None:
@@ -225,18 +227,73 @@ def vendor(request: pytest.FixtureRequest) -> Vendor:
     return named(request.param)
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A stopped firm: its database, which is a template, its folder, its time and its number of runs."""
+
+    database: str
+    folder: Path
+    now: datetime
+    runs: int
+
+
+@pytest.fixture(scope="session")
+def take_snapshot(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Snapshot]]:
+    """Runs steps of a new firm once, for all tests of this process that start after them."""
+    with contextlib.ExitStack() as databases:
+
+        @cache
+        def take(vendor: str, steps: Callable[[Firm], object], **options: Any) -> Snapshot:
+            folder = tmp_path_factory.mktemp("snapshot")
+            database = databases.enter_context(new_database(postgres))
+            with run_sandbox(folder / "sandbox", **options) as sandbox:
+                firm = Firm(named(vendor), sandbox, database, folder)
+                steps(firm)
+                firm.engine.dispose()
+            database.close()
+            return Snapshot(database.admin_url.rsplit("/", 1)[1], folder, firm.clock(), firm._runs)
+
+        yield take
+
+
 @pytest.fixture
-def start_firm(tmp_path: Path, database: Database) -> Iterator[Callable[..., Firm]]:
-    """Starts a firm with a sandbox of the test's own, which it may edit."""
+def start_firm(
+    tmp_path: Path,
+    postgres: Postgres,
+    request: pytest.FixtureRequest,
+    take_snapshot: Callable[..., Snapshot],
+) -> Iterator[Callable[..., Firm]]:
+    """Starts a firm with a sandbox of the test's own, which it may edit.
+
+    `after` are steps that the firm starts after: they run once in a process, and each test gets a copy. The sandbox keeps edits, but
+    neither faults nor calls.
+    """
     with contextlib.ExitStack() as running:
 
-        def start(vendor: Vendor = named("orion"), **options: Any) -> Firm:  # noqa: B008
-            sandbox = running.enter_context(run_sandbox(tmp_path / "sandbox", **options))
-            firm = Firm(vendor, sandbox, database, tmp_path)
+        def start(
+            vendor: Vendor = named("orion"),  # noqa: B008
+            after: Callable[[Firm], object] | None = None,
+            **options: Any,
+        ) -> Firm:
+            if after is None:
+                sandbox = running.enter_context(run_sandbox(tmp_path / "sandbox", **options))
+                firm = Firm(vendor, sandbox, request.getfixturevalue("database"), tmp_path)
+            else:
+                snapshot = take_snapshot(vendor.name, after, **options)
+                shutil.copytree(snapshot.folder, tmp_path, dirs_exist_ok=True)
+                database = running.enter_context(new_database(postgres, snapshot.database))
+                sandbox = running.enter_context(run_sandbox(tmp_path / "sandbox", **options, now=snapshot.now))
+                firm = Firm(vendor, sandbox, database, tmp_path, now=snapshot.now, runs=snapshot.runs)
             running.callback(firm.engine.dispose)
             return firm
 
         yield start
+
+
+@pytest.fixture
+def loaded_firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
+    """A firm of 40 households whose last day is loaded, for every vendor in turn."""
+    return start_firm(vendor, after=Firm.day)
 
 
 @pytest.fixture

@@ -55,8 +55,7 @@ moneyed = pytest.mark.parametrize("vendor", [each.name for each in VENDORS if mo
 def test_day_whose_money_is_doubled_halved_or_zeroed_leaves_the_last_good_day_in_force_and_the_corrected_day_recovers(
     start_firm: Callable[..., Firm], vendor: Vendor
 ) -> None:
-    firm = start_firm(vendor, households=12)
-    firm.day(LAST)
+    firm = start_firm(vendor, after=Firm.day, households=12)
     firm.turn_to(NOW + timedelta(days=3))
     good = LastGoodDay(firm, Crm(firm.database, firm.sandbox, firm.folder / "crm"), LAST)
     day = business_dates.latest_closed(firm.clock())
@@ -77,8 +76,7 @@ def test_day_whose_money_is_doubled_halved_or_zeroed_leaves_the_last_good_day_in
 @pytest.mark.others_long
 @moneyed
 def test_day_whose_money_is_zeroed_may_be_accepted(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
-    firm = start_firm(vendor, households=12)
-    firm.day(LAST)
+    firm = start_firm(vendor, after=Firm.day, households=12)
     firm.turn_to(NOW + timedelta(days=3))
     for table in money_tables(vendor):
         scale(firm, table, WRONG["zeroed"])

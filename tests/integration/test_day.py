@@ -23,17 +23,17 @@ def is_drawn(vendor: Vendor, table_name: str) -> bool:
     return (isinstance(shape, FanOut) and bool(shape.bucket)) or (bool(table.parent) and is_drawn(vendor, table.parent))
 
 
-def test_a_day_holds_what_the_vendor_states(firm: Firm) -> None:
-    firm.day()
-    theirs, ours = read_both_sides(firm)
+def test_a_day_holds_what_the_vendor_states(loaded_firm: Firm) -> None:
+    theirs, ours = read_both_sides(loaded_firm)
     assert len(theirs) >= 10
     assert ours == theirs
 
 
-def test_the_same_day_twice_changes_nothing(firm: Firm) -> None:
-    firm.day()
-    again = firm.day()
-    drawn = {entity_map.entity for entity_map in firm.vendor.maps if is_drawn(firm.vendor, entity_map.table)}
+def test_the_same_day_twice_changes_nothing(loaded_firm: Firm) -> None:
+    again = loaded_firm.day()
+    drawn = {
+        entity_map.entity for entity_map in loaded_firm.vendor.maps if is_drawn(loaded_firm.vendor, entity_map.table)
+    }
     same = {name: counts for name, counts in again.items() if name not in drawn}
     assert {name: (c.inserted, c.updated, c.withdrawn) for name, c in same.items()} == dict.fromkeys(same, (0, 0, 0))
     assert all(c.unchanged == c.produced > 0 for name, c in same.items() if name != "transaction")
@@ -41,11 +41,10 @@ def test_the_same_day_twice_changes_nothing(firm: Firm) -> None:
 
 
 @pytest.mark.others_long
-def test_every_step_of_a_day_is_in_the_ledger(firm: Firm) -> None:
-    firm.day()
-    steps = firm.database.rows("select stage, count(*) as rows from control.ledger group by 1")
-    requested = {table.name for table in firm.vendor.requested_tables}
-    tables, entities = len(requested), sum(each.table in requested for each in firm.vendor.maps)
+def test_every_step_of_a_day_is_in_the_ledger(loaded_firm: Firm) -> None:
+    steps = loaded_firm.database.rows("select stage, count(*) as rows from control.ledger group by 1")
+    requested = {table.name for table in loaded_firm.vendor.requested_tables}
+    tables, entities = len(requested), sum(each.table in requested for each in loaded_firm.vendor.maps)
     assert {s["stage"]: s["rows"] for s in steps} == {
         "stage": tables, "validate": tables, "transform": entities, "load": entities,
     }  # fmt: skip
@@ -66,10 +65,9 @@ def test_consecutive_days_roll_forward(start_firm: Callable[..., Firm], vendor: 
 
 
 @holding
-def test_every_table_of_money_has_its_control_total_at_every_step(firm: Firm) -> None:
-    firm.day()
-    with_money = {each.entity for each in firm.vendor.maps if canonical.named(each.entity).money}
-    steps = firm.database.rows(
+def test_every_table_of_money_has_its_control_total_at_every_step(loaded_firm: Firm) -> None:
+    with_money = {each.entity for each in loaded_firm.vendor.maps if canonical.named(each.entity).money}
+    steps = loaded_firm.database.rows(
         "select entity, stage, money_in from control.ledger where entity = any(:known)", known=list(with_money)
     )
     assert {(step["entity"], step["stage"]) for step in steps if step["money_in"] is not None} == {
@@ -78,16 +76,14 @@ def test_every_table_of_money_has_its_control_total_at_every_step(firm: Firm) ->
 
 
 @holding
-def test_a_position_has_its_cost(firm: Firm) -> None:
-    firm.day()
+def test_a_position_has_its_cost(loaded_firm: Firm) -> None:
     query = "select count(*) from warehouse.position where recorded_to is null and cost_basis_usd"
-    assert firm.database.value(f"{query} > 0") > 10
-    assert firm.database.value(f"{query} is null") == 0
+    assert loaded_firm.database.value(f"{query} > 0") > 10
+    assert loaded_firm.database.value(f"{query} is null") == 0
 
 
 @holding
-def test_a_past_day_writes_no_past_version_of_a_description(firm: Firm) -> None:
-    firm.day(LAST)
-    loaded = firm.day(BEFORE)
+def test_a_past_day_writes_no_past_version_of_a_description(loaded_firm: Firm) -> None:
+    loaded = loaded_firm.day(BEFORE)
     assert loaded["position"].inserted > 0
-    assert firm.database.value("select count(*) from warehouse.account where valid_from <> :day", day=LAST) == 0
+    assert loaded_firm.database.value("select count(*) from warehouse.account where valid_from <> :day", day=LAST) == 0

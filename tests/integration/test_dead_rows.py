@@ -25,8 +25,7 @@ from tests.conftest import Firm
 
 def test_unreadable_rows_take_no_good_position_out(start_firm: Callable[..., Firm]) -> None:
     """Tamarac's rows are keyed by description, its positions by CUSIP."""
-    firm = start_firm(named("tamarac"))
-    firm.day()
+    firm = start_firm(named("tamarac"), after=Firm.day)
     before, aum = firm.held(), firm.database.value("select sum(aum_usd) from mart.aum_by_household")
     firm.sandbox.admin(
         "faults",

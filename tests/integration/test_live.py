@@ -25,8 +25,7 @@ MORNING = NOW + timedelta(days=2, hours=15)
 @pytest.fixture
 def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
     """A firm with Friday loaded, on Monday morning."""
-    firm = start_firm(vendor, households=8)
-    firm.day()
+    firm = start_firm(vendor, after=Firm.day, households=8)
     firm.turn_to(MORNING)
     firm.sandbox.log_in()
     return firm

@@ -75,16 +75,15 @@ def read_others(firm: Firm, key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("vendor", KEYED, indirect=True)
-def test_only_the_selected_client_is_requested_and_changed(firm: Firm) -> None:
-    firm.day()
-    chosen = (envelopes if firm.vendor.name in SIGNING else households)(firm)[0]
+def test_only_the_selected_client_is_requested_and_changed(loaded_firm: Firm) -> None:
+    chosen = (envelopes if loaded_firm.vendor.name in SIGNING else households)(loaded_firm)[0]
     key = chosen.split("|")[0]
-    before = read_others(firm, key)
-    firm.sandbox.http.delete("/_sandbox/calls")
-    partitions = request_refresh(firm, chosen)
-    assert read_requested_keys(firm) | read_staged_keys(firm, partitions) == {key}
-    assert read_others(firm, key) == before
-    assert firm.database.value("select count(*) from control.absence") == 0
+    before = read_others(loaded_firm, key)
+    loaded_firm.sandbox.http.delete("/_sandbox/calls")
+    partitions = request_refresh(loaded_firm, chosen)
+    assert read_requested_keys(loaded_firm) | read_staged_keys(loaded_firm, partitions) == {key}
+    assert read_others(loaded_firm, key) == before
+    assert loaded_firm.database.value("select count(*) from control.absence") == 0
 
 
 def void(firm: Firm, key: str) -> None:
@@ -96,25 +95,23 @@ def void(firm: Firm, key: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", SIGNING, indirect=True)
-def test_requested_clients_are_current_and_all_others_unchanged(firm: Firm) -> None:
-    firm.day()
-    chosen = envelopes(firm)[:3]
+def test_requested_clients_are_current_and_all_others_unchanged(loaded_firm: Firm) -> None:
+    chosen = envelopes(loaded_firm)[:3]
     keys = [key.split("|")[0] for key in chosen]
     for key in keys:
-        void(firm, key)
-    request_refresh(firm, *chosen[:2])
+        void(loaded_firm, key)
+    request_refresh(loaded_firm, *chosen[:2])
     query = "select envelope_key as key, status from warehouse.envelope where recorded_to is null and envelope_key = any(:keys)"
-    statuses = {row["key"]: row["status"] for row in firm.database.rows(query, keys=keys)}
+    statuses = {row["key"]: row["status"] for row in loaded_firm.database.rows(query, keys=keys)}
     assert [statuses[key] == "voided" for key in keys] == [True, True, False]
 
 
 @pytest.mark.parametrize("vendor", PLANNING, indirect=True)
-def test_the_freshness_of_the_response_is_recorded(firm: Firm) -> None:
-    firm.day()
-    key = households(firm)[0]
-    firm.turn_to(NOW + timedelta(days=1))
-    request_refresh(firm, key)
-    fresh = firm.database.rows(
+def test_the_freshness_of_the_response_is_recorded(loaded_firm: Firm) -> None:
+    key = households(loaded_firm)[0]
+    loaded_firm.turn_to(NOW + timedelta(days=1))
+    request_refresh(loaded_firm, key)
+    fresh = loaded_firm.database.rows(
         "select distinct source_key as key from warehouse.plan_result r join warehouse.source_key on id = household_id"
         " where recorded_to is null and computed_on > :day", day=LAST,
     )  # fmt: skip
@@ -124,29 +121,30 @@ def test_the_freshness_of_the_response_is_recorded(firm: Firm) -> None:
 @pytest.mark.parametrize(
     "vendor", [PLANNING[0], *(pytest.param(name, marks=pytest.mark.long) for name in PLANNING[1:])], indirect=True
 )
-def test_clients_load_during_a_days_load_without_rejection(firm: Firm) -> None:
-    firm.day()
-    keys = households(firm)[:2]
-    runs = [firm.new_run(LAST), *(firm.new_run(LAST, on_demand=True, keys=(key,)) for key in keys)]
-    table = next(each.table for each in firm.vendor.maps if each.entity == "plan_result")
-    tables = [each.name for each in firm.vendor.requested_tables]
-    staged = [(run, firm.stage(run, *(keep_keyed(firm.vendor, tables) if run.keys else tables))) for run in runs]
+def test_clients_load_during_a_days_load_without_rejection(loaded_firm: Firm) -> None:
+    keys = households(loaded_firm)[:2]
+    runs = [loaded_firm.new_run(LAST), *(loaded_firm.new_run(LAST, on_demand=True, keys=(key,)) for key in keys)]
+    table = next(each.table for each in loaded_firm.vendor.maps if each.entity == "plan_result")
+    tables = [each.name for each in loaded_firm.vendor.requested_tables]
+    staged = [
+        (run, loaded_firm.stage(run, *(keep_keyed(loaded_firm.vendor, tables) if run.keys else tables))) for run in runs
+    ]
     for run, partitions in staged:
-        vendor_day.validate(firm.vendor_run(run), list(partitions.values()), rows_only=bool(run.keys))
-        vendor_day.transform(firm.vendor_run(run), partitions[table])
+        vendor_day.validate(loaded_firm.vendor_run(run), list(partitions.values()), rows_only=bool(run.keys))
+        vendor_day.transform(loaded_firm.vendor_run(run), partitions[table])
     waiting = """
         select count(*) from pg_stat_activity where usename = 'tributary_load' and datname = current_database()
         and wait_event_type = 'Lock'
     """
-    with psycopg.connect(firm.database.admin_url) as connection, ThreadPoolExecutor(len(runs)) as pool:
+    with psycopg.connect(loaded_firm.database.admin_url) as connection, ThreadPoolExecutor(len(runs)) as pool:
         connection.execute("lock table warehouse.plan_result in access exclusive mode")
         loads = []
         for run, partitions in staged:
-            loads.append(pool.submit(vendor_day.load, firm.vendor_run(run), partitions[table]))
-            while firm.database.value(waiting) < len(loads) and not any(load.done() for load in loads):
+            loads.append(pool.submit(vendor_day.load, loaded_firm.vendor_run(run), partitions[table]))
+            while loaded_firm.database.value(waiting) < len(loads) and not any(load.done() for load in loads):
                 time.sleep(0.05)
         connection.rollback()
     for (run, partitions), load in zip(staged, loads, strict=True):
         # If two runs conflict on a row, one of them retries; both succeed.
         assert isinstance(load.exception(), TargetUnavailable | None)
-        assert "plan_result" in vendor_day.load(firm.vendor_run(run), partitions[table])
+        assert "plan_result" in vendor_day.load(loaded_firm.vendor_run(run), partitions[table])

@@ -21,14 +21,16 @@ from tests.running_sandbox import LAST, NOW
 BEFORE = date(2026, 11, 19)
 
 
-@pytest.fixture
-def firm(start_firm: Callable[..., Firm]) -> Firm:
-    """Orion, with a good day."""
-    firm = start_firm(named("orion"))
+def load_the_day_before(firm: Firm) -> None:
     firm.turn_to(NOW - timedelta(days=1))
     firm.day(BEFORE)
     firm.turn_to(NOW)
-    return firm
+
+
+@pytest.fixture
+def firm(start_firm: Callable[..., Firm]) -> Firm:
+    """Orion, with a good day."""
+    return start_firm(named("orion"), after=load_the_day_before)
 
 
 def read_published(firm: Firm) -> dict[str, Any]:
@@ -150,9 +152,7 @@ def test_transaction_that_the_window_no_longer_contains_is_withdrawn_with_histor
 def test_mart_is_reconciled_only_where_its_money_was_compared(
     start_firm: Callable[..., Firm], name: str, with_money: set[str]
 ) -> None:
-    firm = start_firm(named(name))
-    firm.turn_to(NOW)
-    firm.day()
+    firm = start_firm(named(name), after=Firm.day)
     rows = firm.database.rows("""
         select state, exists (select from mart.source s where s.mart = c.mart and s.has_money) as has_money
         from mart.completeness c

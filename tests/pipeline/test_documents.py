@@ -18,16 +18,18 @@ SIGNING = [vendor for vendor in VENDORS if vendor.documents]
 FEW = 4
 
 
-@pytest.fixture
-def signed(start_firm: Callable[..., Firm], request: pytest.FixtureRequest) -> Firm:
-    """A firm with a vendor's envelopes in the warehouse, a few of them completed."""
-    firm = start_firm(request.param, households=12)
+def load_few_completed(firm: Firm) -> None:
     firm.day()
     firm.database.do(
         "update warehouse.envelope set status = 'other' where recorded_to is null and status = 'completed' and envelope_key not in"
         f" (select envelope_key from warehouse.envelope where status = 'completed' order by envelope_key limit {FEW})"
     )
-    return firm
+
+
+@pytest.fixture
+def signed(start_firm: Callable[..., Firm], request: pytest.FixtureRequest) -> Firm:
+    """A firm with a vendor's envelopes in the warehouse, a few of them completed."""
+    return start_firm(request.param, after=load_few_completed, households=12)
 
 
 every = pytest.mark.parametrize("signed", SIGNING, ids=lambda vendor: vendor.name, indirect=True)

@@ -20,16 +20,20 @@ from tests.running_sandbox import LAST
 OPEN = "select row_key from control.dead_letter where status = 'open' order by 1"
 
 
+def _run_poisoned_day(firm: Firm) -> None:
+    """Run a day with some unreadable assets."""
+    firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
+    firm.day()
+
+
 @pytest.fixture
 def firm(start_firm: Callable[..., Firm]) -> Firm:
-    return start_firm()
+    return start_firm(after=_run_poisoned_day)
 
 
-def _run_poisoned_day(firm: Firm) -> set[str]:
-    """Run a day with some unreadable assets; return their keys."""
-    fault = firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
-    firm.day()
-    firm.sandbox.http.delete(f"/_sandbox/faults/{fault}")
+@pytest.fixture
+def keys(firm: Firm) -> set[str]:
+    """The unreadable assets of the day."""
     keys = {row["row_key"] for row in firm.database.rows(OPEN)}
     assert len(keys) > 3
     return keys
@@ -39,8 +43,7 @@ def _replay(firm: Firm, **options: object):  # type: ignore[no-untyped-def]
     return replay(firm.vendor_run(firm.new_run()), "assets", **options)
 
 
-def test_fixed_rows_are_loaded_once(firm: Firm) -> None:
-    keys = _run_poisoned_day(firm)
+def test_fixed_rows_are_loaded_once(firm: Firm, keys: set[str]) -> None:
     outcome = _replay(firm)
     assert (outcome.selected, outcome.landed, outcome.still_dead) == (len(keys), len(keys), 0)
     assert firm.database.rows(OPEN) == []
@@ -50,14 +53,12 @@ def test_fixed_rows_are_loaded_once(firm: Firm) -> None:
 
 
 def test_after_a_replay_the_day_is_as_if_nothing_had_died(firm: Firm) -> None:
-    _run_poisoned_day(firm)
     _replay(firm)
     truth = firm.sandbox.rows("Portfolio/Assets", asOfDate=str(LAST))
     assert firm.held() == {str(row["id"]): (row["currentShares"], row["currentValue"]) for row in truth}
 
 
-def test_a_dry_run_reports_and_changes_nothing(firm: Firm) -> None:
-    keys = _run_poisoned_day(firm)
+def test_a_dry_run_reports_and_changes_nothing(firm: Firm, keys: set[str]) -> None:
     before = firm.held()
     outcome = _replay(firm, is_dry=True)
     assert outcome.landed == len(keys)
@@ -65,23 +66,20 @@ def test_a_dry_run_reports_and_changes_nothing(firm: Firm) -> None:
     assert firm.held() == before
 
 
-def test_only_the_selected_dead_letters_are_replayed(firm: Firm) -> None:
-    keys = _run_poisoned_day(firm)
+def test_only_the_selected_dead_letters_are_replayed(firm: Firm, keys: set[str]) -> None:
     [chosen] = firm.database.rows("select dead_letter_id, row_key from control.dead_letter order by 1 limit 1")
     assert _replay(firm, ids=[chosen["dead_letter_id"]]).landed == 1
     assert {row["row_key"] for row in firm.database.rows(OPEN)} == keys - {chosen["row_key"]}
 
 
-def test_a_row_that_is_still_invalid_has_one_open_dead_letter(firm: Firm) -> None:
-    keys = _run_poisoned_day(firm)
+def test_a_row_that_is_still_invalid_has_one_open_dead_letter(firm: Firm, keys: set[str]) -> None:
     firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
     outcome = _replay(firm)
     assert (outcome.landed, outcome.still_dead) == (0, len(keys))
     assert [row["row_key"] for row in firm.database.rows(OPEN)] == sorted(keys)
 
 
-def test_rows_that_do_not_add_up_are_refused_and_the_day_stays_in_force(firm: Firm) -> None:
-    keys = _run_poisoned_day(firm)
+def test_rows_that_do_not_add_up_are_refused_and_the_day_stays_in_force(firm: Firm, keys: set[str]) -> None:
     before, in_force = firm.held(), firm.database.rows("select * from mart.day_in_force")
     firm.sandbox.fault("field_scaled", field=["currentValue"], factor=0.5)
     with pytest.raises(BalanceError, match=r"control total: .* breaks"):
@@ -91,8 +89,7 @@ def test_rows_that_do_not_add_up_are_refused_and_the_day_stays_in_force(firm: Fi
     assert firm.database.rows("select * from mart.day_in_force") == in_force
 
 
-def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
-    keys = _run_poisoned_day(firm)
+def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm, keys: set[str]) -> None:
     _replay(firm)
     rows = firm.database.rows(
         "select stage, fetched, inserted from control.ledger where pulled = 'replay' and entity <> 'security'"
@@ -103,13 +100,11 @@ def test_a_replay_is_a_pull_of_its_own_in_the_ledger(firm: Firm) -> None:
 
 
 def test_closed_dead_letters_are_rejected_with_a_reason(firm: Firm) -> None:
-    _run_poisoned_day(firm)
     with pytest.raises(InputRejected, match=r"Some ids are not open dead letters.*ids=\[0\]"):
         _replay(firm, ids=[0])
 
 
 def test_a_dry_run_leaves_no_trace(firm: Firm) -> None:
-    _run_poisoned_day(firm)
     queries = "select count(*) from control.ledger", "select count(*) from control.dead_letter where status <> 'open'"
     before = [firm.database.value(query) for query in queries]
     _replay(firm, is_dry=True)
@@ -120,11 +115,11 @@ def _set_field(firm: Firm, table: str, key: str, field: str, value: object) -> N
     firm.sandbox.admin("orion/set_fields", table=table, id=int(key), set={field: value})
 
 
-def _spoil_a_client(firm: Firm) -> str:
-    """Make the flag of one client unreadable; return its key."""
+def _spoil_a_client(firm: Firm) -> None:
+    """Make the flag of one client unreadable, and run the day."""
     key = str(next(row["id"] for row in firm.sandbox.rows("Portfolio/Clients") if row["isActive"]))
     _set_field(firm, "clients", key, "isActive", "N/A")
-    return key
+    firm.day()
 
 
 def _go_to_monday(firm: Firm) -> None:
@@ -135,9 +130,8 @@ def _go_to_monday(firm: Firm) -> None:
 
 
 def test_a_description_that_died_on_an_earlier_day_lands_as_it_is_today(start_firm: Callable[..., Firm]) -> None:
-    firm = start_firm(households=60)
-    key = _spoil_a_client(firm)
-    firm.day()
+    firm = start_firm(after=_spoil_a_client, households=60)
+    key = firm.database.value(OPEN)
     _go_to_monday(firm)
     _set_field(firm, "clients", key, "isActive", True)
     outcome = replay(firm.vendor_run(firm.new_run(LAST)), "clients")
@@ -170,9 +164,8 @@ def test_a_transaction_that_died_on_an_earlier_day_lands(start_firm: Callable[..
 
 
 def test_a_dead_letter_closes_when_a_later_day_loads_its_description(start_firm: Callable[..., Firm]) -> None:
-    firm = start_firm(households=60)
-    key = _spoil_a_client(firm)
-    firm.day()
+    firm = start_firm(after=_spoil_a_client, households=60)
+    key = firm.database.value(OPEN)
     _set_field(firm, "clients", key, "isActive", True)
     _go_to_monday(firm)
     firm.day(date(2026, 11, 23))
@@ -180,7 +173,6 @@ def test_a_dead_letter_closes_when_a_later_day_loads_its_description(start_firm:
 
 
 def test_a_dead_letter_closes_when_the_vendor_removes_its_row(firm: Firm) -> None:
-    _run_poisoned_day(firm)
     firm.database.do(
         "update control.dead_letter set row_key = 'gone' where row_key = (select min(row_key) from control.dead_letter)"
     )
@@ -212,6 +204,7 @@ def test_rows_requested_one_by_one_are_rejected_with_a_reason(start_firm: Callab
         replay(firm.vendor_run(firm.new_run()), "plans")
 
 
+@pytest.mark.others_long
 def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], vendor: Vendor) -> None:
     firm = start_firm(vendor)
     run = firm.new_run()
@@ -232,9 +225,9 @@ def test_what_the_form_offers_can_be_replayed(start_firm: Callable[..., Firm], v
     assert firm.database.rows(f"{OPEN.partition(' order')[0]} and part = 'part'") == []
 
 
-def test_discarding_lets_the_next_run_withdraw_what_the_dead_letter_protected(firm: Firm) -> None:
+def test_discarding_lets_the_next_run_withdraw_what_the_dead_letter_protected(start_firm: Callable[..., Firm]) -> None:
     """The vendor spoilt a transaction and then removed it, so its window no longer contains it."""
-    firm.day()
+    firm = start_firm(after=Firm.day)
     firm.database.do(
         "insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, position_key, trade_date, status, flow,"
         " quantity, amount_usd, edited_at, recorded_from, source_run_id)"

@@ -35,10 +35,7 @@ def spell(text: str) -> set[str]:
     return {text, json.dumps(text)[1:-1].lower(), text.replace("'", "&#x27;")}
 
 
-@pytest.fixture
-def firm(start_firm: Callable[..., Firm]) -> Firm:
-    """A firm with one prospect, whom it knows from a risk questionnaire, in every kind of place."""
-    firm = start_firm(named("nitrogen"), households=8)
+def load_a_prospect(firm: Firm) -> None:
     firm.day()
     key = firm.database.value("select min(person_key) from warehouse.client_risk r join warehouse.person p using (person_id, vendor)")  # fmt: skip
     fields = {"fname": FIRST, "lname": LAST, "email": EMAIL, "phone": PHONE}
@@ -51,7 +48,12 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
         for row in firm.database.rows(query, key=key):
             firm.sandbox.admin("nitrogen/delete", table=f"{entity}s", id=int(row["id"]))
     firm.day()
-    return firm
+
+
+@pytest.fixture
+def firm(start_firm: Callable[..., Firm]) -> Firm:
+    """A firm with one prospect, whom it knows from a risk questionnaire, in every kind of place."""
+    return start_firm(named("nitrogen"), after=load_a_prospect, households=8)
 
 
 def plant(database: Database, key: str, docs: Path) -> None:

@@ -22,6 +22,7 @@ from include.validation.suite import read_suite
 from include.vendors.orion import ORION
 from include.vendors.orion.positions import DIRECTIONS, FLOWS, STATUSES, flow, signed, status
 from sandbox.firm import holdings
+from tests.conftest import Firm
 from tests.firm_keys import KEYRING
 from tests.running_sandbox import LAST
 from tests.vendors.conftest import Run
@@ -166,8 +167,7 @@ def test_accounts_without_registrations_have_their_first_owner(run: Run) -> None
 
 
 def test_accounts_that_are_pulled_alone_keep_their_joint_owners(start_firm: Any) -> None:
-    firm = start_firm(ORION, households=12)
-    firm.day()
+    firm = start_firm(ORION, after=Firm.day, households=12)
     joint = "select account_owner_key from warehouse.account_owner where role = 'joint' and valid_to is null and recorded_to is null order by 1"
     before = firm.database.rows(joint)
     firm.day(LAST, "accounts", "assets")
