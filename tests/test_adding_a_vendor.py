@@ -110,6 +110,7 @@ def test_what_the_command_writes_is_clean(project: Path) -> None:
     follow(project, ".venv/bin/mypy include/vendors/toybank.py sandbox/toybank")
 
 
+@pytest.mark.long
 @pytest.mark.airflow
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("written")

@@ -63,6 +63,7 @@ def run(project: Path, command: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_the_page_carries_a_column(project: Path) -> None:
     recorded, generated, goldens, tested = follow(project)
 

@@ -59,6 +59,7 @@ def test_without_subscribers_a_run_ends_at_once(house: dict[str, str]) -> None:
     assert set(tasks.values()) == {"skipped"}
 
 
+@pytest.mark.long
 def test_a_subscriber_that_was_removed_is_recorded_so(house: dict[str, str], database: Database) -> None:
     deliver(house)
     deliver(house | {"AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS": " "})

@@ -49,6 +49,7 @@ def test_a_run_drains_what_waits_and_keeps_what_was_signed(airflow: dict[str, st
     assert today.database.value("select count(*) from control.inbox where processed_at is null") == 0
 
 
+@pytest.mark.long
 def test_a_run_that_could_not_drain_a_vendor_has_failed(airflow: dict[str, str], today: Firm) -> None:
     vendor = next(each for each in VENDORS if each.webhook is not None and each.webhook.row)
     body = {"event": "envelope-completed", "data": {"envelopeId": "an-envelope"}}

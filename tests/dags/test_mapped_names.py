@@ -28,6 +28,7 @@ def read_names(airflow: dict[str, str]) -> dict[tuple[str, int], tuple[str, str 
     return {(task, index): (state, name) for task, index, state, name in rows}
 
 
+@pytest.mark.long
 def test_a_mapped_task_shows_its_table_while_it_runs(airflow: dict[str, str], today: Firm, tmp_path: Path) -> None:
     for table in TABLES:
         today.sandbox.fault("latency", f"portfolio/{table}", seconds=3)

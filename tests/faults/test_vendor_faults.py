@@ -167,10 +167,8 @@ def run_again(firm: Firm) -> None:
     firm.day(LAST, *tables, full_refresh=True)
 
 
-QUICK = ("body cut",)
-"""Transport faults that every test run covers for every vendor; the others are long tests."""
 ALWAYS = (
-    *QUICK,
+    "body cut",
     "500 for ever",
     "429 with Retry-After",
     "token dies between pages",
@@ -198,7 +196,7 @@ def cases(faults: Mapping[str, tuple[Any, ...]]) -> Any:
         }.get(kind, True)
         is_of_the_road = kind in TRANSPORT or kind.startswith("rows_")
         has_own_pages = is_paged(table) and isinstance(table.shape, (FanOut, Positioned))
-        always = (*QUICK, *BETWEEN_PAGES) if has_own_pages else QUICK
+        always = BETWEEN_PAGES if has_own_pages else ()
         is_long = is_of_the_road and name not in (ALWAYS if vendor is VENDORS[0] else always)
         if can:
             params.append(pytest.param(vendor.name, table.name, name, marks=[pytest.mark.long] if is_long else []))
@@ -386,6 +384,7 @@ def a_field_to_spoil(table: Table) -> str:
 AGREEING = [vendor.name for vendor in VENDORS if not isinstance(find_target(vendor).shape, Numbered)]
 
 
+@pytest.mark.others_long
 @pytest.mark.parametrize("vendor", AGREEING, indirect=True)
 def test_poisoned_rows_are_dead_letters_and_all_others_are_loaded(
     start_firm: Callable[..., Firm], vendor: Vendor

@@ -95,6 +95,7 @@ def test_day_of_wrong_transactions_leaves_the_last_good_day_in_force_and_the_cor
     good.check_corrected(run.business_date)
 
 
+@pytest.mark.others_long
 @with_trades
 def test_first_day_whose_transactions_contradict_each_other_or_themselves_is_rejected(
     start_firm: Callable[..., Firm], vendor: Vendor

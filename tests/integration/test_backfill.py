@@ -20,6 +20,7 @@ from tests.conftest import HISTORIC, HOLDING, Firm, new_database
 from tests.integration import truth
 from tests.running_sandbox import LAST, run_sandbox
 
+pytestmark = pytest.mark.others_long
 MONTH = business_dates.between(date(2026, 10, 22), date(2026, 11, 18))
 WEEK = MONTH[-5:]
 assert len(MONTH) == 20

@@ -29,6 +29,7 @@ def test_a_day_holds_what_the_vendor_states(loaded_firm: Firm) -> None:
     assert ours == theirs
 
 
+@pytest.mark.others_long
 def test_the_same_day_twice_changes_nothing(loaded_firm: Firm) -> None:
     again = loaded_firm.day()
     drawn = {

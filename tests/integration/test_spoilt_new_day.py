@@ -201,7 +201,17 @@ def test_a_dead_dividend_explains_the_break_in_cash(day_before: Copy) -> None:
     assert (off["position_key"].partition(":")[2], off["difference"]) == ("CASH", dead_letter["money_usd"])
 
 
-@pytest.mark.parametrize("column", ["status", "account_id", "cusip", "trade_date", "quantity", "amount_usd"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        "status",
+        "cusip",
+        *(
+            pytest.param(each, marks=pytest.mark.long)
+            for each in ("account_id", "trade_date", "quantity", "amount_usd")
+        ),
+    ],
+)
 def test_a_dead_trade_explains_the_breaks_in_its_security_and_in_cash(day_before: Copy, column: str) -> None:
     firm = day_before()
 

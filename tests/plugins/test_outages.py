@@ -83,6 +83,7 @@ def test_one_alert_for_all_tables_and_one_when_it_is_over(
     assert [tuple(row.values()) for row in outages] == [("orion", [], "VendorUnavailable", 42, False)]
 
 
+@pytest.mark.long
 def test_a_short_outage_sends_no_alert(tmp_path: Path, database: Database, airflow_database: Path) -> None:
     assert alerts_of_run(tmp_path, database, airflow_database, minutes=2) == []
     assert database.value("select count(*) from control.outage where over_at is not null") == 1

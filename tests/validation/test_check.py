@@ -600,6 +600,7 @@ def test_unfit_day_reports_every_failure(day: Day) -> None:
 # --- a whole vendor-day ---
 
 
+@pytest.mark.others_long
 def test_unfit_day_loads_nothing(firm: Firm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     strict: Callable[..., Any] = read_suite
     money = next((table for table in firm.vendor.tables if table.agrees), firm.vendor.tables[0])

@@ -64,6 +64,7 @@ def test_an_alert_of_what_is_held_back_that_could_not_be_sent_is_sent_by_the_nex
     assert read(tmp_path / "alerts") == ["Salesforce: records are held back"]
 
 
+@pytest.mark.long
 def test_an_alert_that_was_sent_before_the_task_died_is_not_sent_again(tmp_path: Path, database: Database) -> None:
     hold_back(database)
     report(tmp_path, database, f"file://{tmp_path / 'alerts'}")
