@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations conformance chaos docs generate lock sbom scan test test-all lint fmt clean
+.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all lint fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -87,6 +87,9 @@ conformance: install  ## SPECS=folder of the e-signature vendors' API documents:
 
 chaos: install  ## SEEDS=0-199: kill and stop whatever runs, and compare with an undisturbed twin; see docs/how-to/running_chaos_rounds.md
 	@.venv/bin/python -m tests.chaos $(SEEDS)
+
+attacks: install  ## the tests that docs/reference/attacks.md names
+	.venv/bin/python -m pytest $$(grep -oE 'tests/[a-z_/]+[.]py::[a-z0-9_]+' docs/reference/attacks.md | sort -u)
 
 docs: install docs/javascripts/mermaid.min.js  ## the site of docs/ into site/, failing on any warning; ARGS=serve: serve it
 	@$(INSTALL) --group docs

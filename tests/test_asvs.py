@@ -1,4 +1,4 @@
-"""The page about OWASP ASVS lists every requirement, and every test and file that it names as a proof exists."""
+"""The page about OWASP ASVS lists every requirement, and every test and file that it or the page about attacks names as a proof exists."""
 
 from __future__ import annotations
 
@@ -85,14 +85,26 @@ def test_every_state_is_known() -> None:
     assert {row.number for row in ROWS if row.state not in STATES} == set()
 
 
+def find_missing_tests(text: str) -> list[str]:
+    """Return the tests that a text names and that do not exist."""
+    named = re.findall(r"`([^`]+::[^`]+)`", text)
+    return [name for name in named if name.partition("::")[2] not in list_tests(name.partition("::")[0])]
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.number)
 def test_a_proof_names_what_exists(row: Row) -> None:
     named = re.findall(r"`([^`]+)`", row.proof)
     tests = [name for name in named if "::" in name]
     files = [name for name in named if re.fullmatch(r"[\w.-]+/[\w./-]+|[\w-]+\.(yaml|toml|txt)", name)]
-    missing = [name for name in tests if name.partition("::")[2] not in list_tests(name.partition("::")[0])]
-    assert missing + [name for name in files if not (ROOT / name).exists()] == []
+    assert find_missing_tests(row.proof) + [name for name in files if not (ROOT / name).exists()] == []
     assert row.state != "met" or tests or files or re.search(r"\]\([^)]+\.md", row.proof)
+
+
+def test_each_attack_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "reference" / "attacks.md").read_text()
+    attacks = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| attack ")]
+    assert len(attacks) > 20
+    assert [line for line in attacks if "::" not in line or find_missing_tests(line)] == []
 
 
 def test_a_requirement_does_not_apply_for_a_listed_reason() -> None:
