@@ -9,6 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+BANDS = ("3 or more", "2 to 3", "1 to 2", "under 1", "by a rule")
+"""Bands of the score, as the view `control.identity_queue` names them."""
+
 _ORDER = "order by r.score {} nulls last, r.entity, r.left_id, r.right_id"
 _PAGE = f"{_ORDER} limit :limit offset :offset"
 _OPEN = sa.text(f"""
@@ -18,10 +21,6 @@ where (:entity = '' or r.entity = :entity) and (:band = '' or r.band = :band) an
   and (:other = '' or :other = any(r.vendors)) and (:household = 0 or :household = any(r.household_ids))
   and position(lower(:name) in r.names) > 0
 {_PAGE.format("desc")}""")  # noqa: S608
-_CHOICES = sa.text("""
-select array_agg(distinct entity) as entity, array_agg(distinct band) as band, array_agg(distinct vendor) as vendor
-from control.identity_queue, unnest(vendors) vendor
-""")
 _ONE = sa.text("""
 with evidence as (
     select * from control.identity_link
@@ -53,14 +52,13 @@ with named as (
     select 'household', household_id from warehouse.household where {_NAMED.format("name")}
     union all
     select 'account', account_id from warehouse.account where {_NAMED.format("name")}
-)
-select r.*, s.decision_id, s.is_same, s.reason, s.decided_by, s.decided_at
-from (
-    select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how, count(*) over () as total from control.identity_link r
+), matching as not materialized (
+    select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how from control.identity_link r
     where :name = '' or (r.entity, abs(r.left_id)) in (select entity, id from named)
         or (r.entity, abs(r.right_id)) in (select entity, id from named)
-    {_PAGE.format("asc")}
-) r
+)
+select r.*, s.decision_id, s.is_same, s.reason, s.decided_by, s.decided_at, (select count(*) from matching) as total
+from (select * from matching r {_PAGE.format("asc")}) r
 left join control.identity_decision_in_force s on s.entity = r.entity and s.left_id = least(r.left_id, r.right_id)
                                  and s.right_id = greatest(r.left_id, r.right_id)
 {_ORDER.format("asc")}"""  # noqa: S608
@@ -206,7 +204,7 @@ class Selection:
         entity: Kind of the records.
         vendor: Vendor of one of the two records.
         other: Vendor of one of the two records, in addition to `vendor`.
-        band: One of the bands of the score that the view `control.identity_queue` contains.
+        band: One of `BANDS`.
         household: Id of a household, as one across vendors; 0 for all.
         name: Part of the name of a record or of its household.
     """
@@ -226,10 +224,9 @@ def list_open(
     return _read_pairs(connection, _OPEN, asdict(selection or Selection()) | {"limit": limit, "offset": offset})
 
 
-def read_choices(connection: sa.Connection) -> dict[str, list[str]]:
-    """Return the kinds, vendors and bands of the score in the queue."""
-    row = connection.execute(_CHOICES).mappings().one()
-    return {name: sorted(value for value in values or () if value) for name, values in row.items()}
+def read_kinds(connection: sa.Connection) -> list[str]:
+    """Return the kinds of records in the queue."""
+    return sorted(connection.scalars(sa.text("select distinct entity from control.identity_review")))
 
 
 def read_pair(connection: sa.Connection, entity: str, left: int, right: int) -> Pair:

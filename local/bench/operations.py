@@ -122,7 +122,7 @@ def _list_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
 
 def _read_queue(db: sa.Connection, at: int) -> None:
     _, [pair] = pairs.list_open(db, 1, at)
-    pairs.read_choices(db)
+    pairs.read_kinds(db)
     pairs.read_households(db, pair)
     shown = preview(db, pair.entity, pair.left.id, pair.right.id, LAST)
     assert shown.problem == "", shown.problem

@@ -140,13 +140,13 @@ def record_pairs(
     values = {"first": first, "last": first + 2 * count - 1, "name": name, "vendors": list(vendors)}
     database.do(
         "insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)"
-        " select 1000000 + n, cast(:vendors as text[])[1 + (n - :first) % 2], 'h' || n, 'Home of ' || :name, date '2026-11-20', now(), 1"
+        " select 1000000 + n, (cast(:vendors as text[]))[1 + (n - :first) % 2], 'h' || n, 'Home of ' || :name, date '2026-11-20', now(), 1"
         " from generate_series(cast(:first as int), :last) n",
         **values,
     )
     database.do(
         "insert into warehouse.person (person_id, vendor, person_key, household_id, name, birth_date, phone, valid_from, recorded_from, source_run_id)"
-        " select n, cast(:vendors as text[])[1 + (n - :first) % 2], 'p' || n, 1000000 + n, :name || ' ' || n, date '1960-01-01' + n,"
+        " select n, (cast(:vendors as text[]))[1 + (n - :first) % 2], 'p' || n, 1000000 + n, :name || ' ' || n, date '1960-01-01' + n,"
         " '860-555-0172', date '2026-11-20', now(), 1 from generate_series(cast(:first as int), :last) n",
         **values,
     )

@@ -206,7 +206,7 @@ def _show_queue(user: Any, place: Search, message: str = "", status: int = 200) 
             place = place.model_copy(update={"at": max(total - 1, 0)})
             total, found = pairs.list_open(db, 1, place.at, selection)
         shown = _describe(db, found[0]) if found else {}
-        choices = pairs.read_choices(db)
+        choices = {"kind": pairs.read_kinds(db), "vendor": TITLES, "band": pairs.BANDS}
     _record(user, "queue", found)
     if place.recorded and not message:
         message = f"Recorded as decision {place.recorded}. The next run applies it."
