@@ -151,6 +151,7 @@ def test_a_preview_says_who_becomes_one(page: Page) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", ["light"], indirect=True)
 def test_500_pairs_are_decided_by_the_keyboard(page: Page, shared_database: Database) -> None:
     page.goto("/operations/who-is-who/?vendor=tamarac")
