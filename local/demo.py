@@ -382,7 +382,12 @@ def _connections(
         "tributary_alerts": {"conn_type": "generic", "password": f"file://{folder / 'alerts.jsonl'}"},
         **{name: {"conn_type": "http", **values} for name, values in known.items()},
     }
-    roles = {"tributary_db": "load", "tributary_db_gateway": "gateway", "tributary_db_api": "api"}
+    roles = {
+        "tributary_db": "load",
+        "tributary_db_gateway": "gateway",
+        "tributary_db_api": "api",
+        "tributary_db_web": "web",
+    }
     databases = {name: urls[f"tributary_{role}"] for name, role in roles.items()}
     return databases | {name: json.dumps(values) for name, values in connections.items()}
 

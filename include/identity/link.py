@@ -88,6 +88,41 @@ def link(
     )
 
 
+class Reclustering:
+    """Clusters records again, without scoring a pair: from the links of the last run, and from decisions.
+
+    The links contain no pairs that the last run did not link. So after a decision that separates records, a run may find links that this
+    class does not.
+
+    Args:
+        persons: As `include.identity.record.PERSONS`.
+        links: LINKS of the last run; those of other records are left out.
+        policy: Thresholds, and the fields to trust.
+        on: Today's date; birth dates after it are ignored.
+    """
+
+    def __init__(self, persons: pa.Table, links: pa.Table, policy: Policy, on: date) -> None:
+        table = features.read_features(persons, on)
+        ids = self._ids = people.by_rank(table["record_id"].to_numpy())
+        table = table.take(people.places(table["record_id"].to_numpy(), ids))
+        is_scored = pc.and_(pc.not_equal(links["how"], "person"), pc.is_valid(links["score"]))
+        is_inside = pc.and_(*(pc.is_in(links[side], pa.array(ids)) for side in ("left", "right")))
+        scored = links.filter(pc.and_(is_scored, is_inside))
+        self._pairs = _Pairs(
+            scored.append_column("is_doubtful", pa.array([False] * len(scored), pa.bool_())), ids, policy
+        )
+        self._evidence = _collect_evidence(table, policy)
+        self._members = _find_members(table, self._pairs)
+
+    def cluster(self, decisions: pa.Table, known: pa.Table) -> pa.Table:
+        """Return the clusters as CLUSTERS. The arguments are DECISIONS and KNOWN, as those of `link`."""
+        same, apart = _read_decisions(decisions, self._ids)
+        empty = Clusters(len(self._ids), self._evidence, apart, self._members)
+        clusters, _ = _cluster(empty, same, self._pairs, frozenset())
+        roots = np.array([clusters.find(place) for place in range(len(self._ids))], dtype=np.int64)
+        return people.name(self._ids, roots, known)
+
+
 class _Pairs:
     """The scored pairs of records: pairs that share a key first, then the most certain first.
 

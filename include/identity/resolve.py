@@ -98,7 +98,7 @@ def resolve_within(
     if db.scalar(_LAST) == fingerprint:
         return None
     linked = link(persons, decisions["person"], policy, known=store.read_known(db, "person"), on=on)
-    changed = store.store_identities(db, "person", _map_people(linked), "link", run_id)
+    changed = store.store_identities(db, "person", map_people(linked.clusters), "link", run_id)
     store.store_reasons(db, "person", linked.links, linked.review, run_id)
     homes = link_households(persons, linked.clusters, on)
     ids = store.read_household_ids(db)
@@ -108,7 +108,7 @@ def resolve_within(
         db, "household", _explain_households(persons, linked, households, ids), LINKS.empty_table(), run_id
     )
     accounts = store.read_accounts(db)
-    copies, doubtful = _find_copies(accounts, decisions["account"])
+    copies, doubtful = find_copies(accounts, decisions["account"])
     originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
     changed += store.store_identities(db, "account", originals, "copy", run_id)
     store.store_reasons(db, "account", copies, doubtful, run_id)
@@ -135,13 +135,13 @@ def _to_mapping(known: pa.Table) -> dict[int, int]:
     return dict(zip(*(known[name].to_pylist() for name in KNOWN.names), strict=True))
 
 
-def _map_people(linked: Linked) -> dict[int, int]:
+def map_people(clusters: pa.Table) -> dict[int, int]:
     """Return the id of the record that represents each record, by record id; records that represent themselves are left out.
 
     The second person of a joint record has no record of its own, and is also left out.
     """
     people: dict[int, list[int]] = defaultdict(list)
-    for record, person in zip(*(linked.clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True):
+    for record, person in zip(*(clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True):
         if record > 0:
             people[person].append(record)
     anchors = {person: person if person > 0 else min(records) for person, records in people.items()}
@@ -199,7 +199,7 @@ def _explain_households(
     return _build_links(rows)
 
 
-def _find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
+def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the copies of accounts, and the pairs to review, both as LINKS: `left` is the original, `right` the copy.
 
     A reviewer's decision on a pair (`decisions`) overrides the rules.

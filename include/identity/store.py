@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from include.database.copy import copy_in
 from include.identity.record import ACCOUNTS, DECISIONS, KNOWN, PERSONS
 from include.identity.security import SECURITIES, Conflict
 
-_PERSONS = sa.text("""
+_PERSONS = """
 with number as (
     select household_id, array_agg(distinct 'number:account:' || hash) as keys from (
         select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
@@ -25,19 +25,26 @@ with number as (
           and o.role is distinct from 'joint'
         union all
         select household_id, account_number_hash from warehouse.outside_account where recorded_to is null and valid_to is null
-    ) held where hash is not null group by 1
+    ) held where hash is not null {of_homes} group by 1
 )
 select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, p.birth_date,
        p.email, h.email as household_email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
        coalesce(p.city, h.city) as city, coalesce(p.state_code, h.state_code) as state_code,
        coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
-       coalesce(string_to_array(p.cross_references, ' '), '{}') || coalesce(n.keys, '{}') as strong_keys
+       coalesce(string_to_array(p.cross_references, ' '), '{{}}') || coalesce(n.keys, '{{}}') as strong_keys
 from warehouse.person p
 left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null
 left join number n on n.household_id = p.household_id
-where p.recorded_to is null and p.valid_to is null and not p.is_past_only
+where p.recorded_to is null and p.valid_to is null and not p.is_past_only {of_persons}
 order by p.person_id
-""")
+"""
+_ALL_PERSONS = sa.text(_PERSONS.format(of_homes="", of_persons=""))
+_SOME_PERSONS = sa.text(
+    _PERSONS.format(
+        of_homes="and household_id = any(array(select household_id from warehouse.person where person_id = any(:ids) and recorded_to is null))",
+        of_persons="and p.person_id = any(:ids)",
+    )
+)
 
 _ACCOUNTS = sa.text("""
 select a.account_id, a.vendor, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
@@ -130,9 +137,14 @@ def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
     connection.execute(_STORE_RANKS, declared)
 
 
-def read_persons(connection: sa.Connection) -> pa.Table:
-    """Read the current version of all persons, as `PERSONS`. A person without an address or telephone gets the household's."""
-    return _table(connection, _PERSONS, PERSONS)
+def read_persons(connection: sa.Connection, ids: Collection[int] | None = None) -> pa.Table:
+    """Read the current version of all persons, or of those with some ids, as `PERSONS`.
+
+    A person without an address or telephone gets the household's.
+    """
+    if ids is None:
+        return _table(connection, _ALL_PERSONS, PERSONS)
+    return _table(connection, _SOME_PERSONS, PERSONS, {"ids": list(ids)})
 
 
 def read_accounts(connection: sa.Connection) -> pa.Table:

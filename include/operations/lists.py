@@ -93,6 +93,27 @@ DELIVERIES = Listing(
     ("-received_at",), ("sender", "state"), "Every delivery has been processed.",
 )  # fmt: skip
 
+REJECTED_DELIVERIES = Listing(
+    "rejected-deliveries", "Rejected deliveries", "Deliveries that could not be processed, and pushes of which rows were rejected.", "rejected_delivery",
+    (
+        Column("received_at", "Received", "time"), Column("sender", "Sender"), Column("rejected", "Rejected"), Column("rows", "Rows", "number"),
+        Column("rejected_rows", "Rejected rows", "number"), Column("reason", "Reason"), Column("copies", "Copies", "number"),
+        Column("inbox_id", "Id", "number"),
+    ),
+    ("-received_at",), ("sender", "rejected"), "No delivery was rejected.",
+)  # fmt: skip
+
+MISSING_DOCUMENTS = Listing(
+    "missing-documents", "Missing documents",
+    "Documents of completed envelopes that could not be downloaded. Each is tried again, at growing intervals up to a week.", "missing_document",
+    (
+        Column("vendor", "Vendor"), Column("envelope_key", "Envelope"), Column("kind", "Document"), Column("completed_at", "Completed", "time"),
+        Column("tries", "Tries", "number"), Column("tried_at", "Last try", "time"), Column("next_try_at", "Next try", "time"),
+        Column("error", "Error"),
+    ),
+    ("-tried_at", "vendor", "envelope_key", "kind"), ("vendor", "kind"), "Every document of a completed envelope is stored or due.",
+)  # fmt: skip
+
 SUBSCRIBERS = Listing(
     "subscribers", "Subscribers", "Programs that receive our events.", "subscriber_state",
     (
@@ -100,7 +121,17 @@ SUBSCRIBERS = Listing(
         Column("dead", "Given up", "number"), Column("failures", "Failures in a row", "number"), Column("failing_since", "Failing since", "time"),
         Column("paused_until", "Paused until", "time"),
     ),
-    ("subscriber",), ("state",), "No subscriber is connected.",
+    ("subscriber",), ("state",), "No subscriber is connected.", template="subscribers.html",
+)  # fmt: skip
+
+GIVEN_UP_EVENTS = Listing(
+    "given-up-events", "Given-up events", "Events that a subscriber did not accept in any attempt.", "given_up_event",
+    (
+        Column("occurred_at", "Time", "time"), Column("subscriber", "Subscriber"), Column("type", "Type"), Column("vendor", "Vendor"),
+        Column("subject", "Subject"), Column("tries", "Tries", "number"), Column("tried_at", "Last try", "time"),
+        Column("last_status", "HTTP status", "number"), Column("last_error", "Error"), Column("event_id", "Id"),
+    ),
+    ("-occurred_at",), ("subscriber", "type", "vendor"), "No delivery was given up.", template="given_up_events.html",
 )  # fmt: skip
 
 REQUESTS = Listing(
@@ -118,18 +149,30 @@ API_KEYS = Listing(
     (
         Column("caller", "Caller"), Column("key_id", "Key"), Column("scopes", "Scopes"), Column("state", "State"),
         Column("created_at", "Created", "time"), Column("expires_at", "Expires", "time"), Column("last_used_on", "Last used", "date"),
-        Column("revoked_at", "Revoked", "time"),
+        Column("revoked_at", "Revoked", "time"), Column("changed_by", "Changed by"),
     ),
-    ("caller", "-created_at"), ("caller", "state"), "No key has been created.",
+    ("caller", "-created_at"), ("caller", "state"), "No key has been created.", template="api_keys.html",
 )  # fmt: skip
 
 ACTIVITY = Listing(
     "activity", "Activity", "Runs, alerts, decisions, approvals, replays and settings, the newest first.", "activity",
     (
-        Column("happened_at", "Time", "time"), Column("kind", "Kind"), Column("who", "Who"), Column("action", "Action"),
-        Column("subject", "Subject"),
+        Column("happened_at", "Time", "time"), Column("who", "Who"), Column("action", "Did"), Column("subject", "What"), Column("reason", "Reason"),
+        Column("vendor", "Vendor"), Column("kind", "Kind"),
     ),
-    ("-happened_at",), ("kind", "who", "action"), "Nothing has happened yet.", is_personal=True,
+    ("-happened_at",), ("who", "vendor", "kind", "action"), "Nothing has happened yet.", is_personal=True,
+)  # fmt: skip
+
+DOCUMENTS = Listing(
+    "documents", "Signed documents", "Documents of completed envelopes, with their retention.", "stored_document",
+    (
+        Column("completed_at", "Completed", "time"), Column("vendor", "Vendor"), Column("subject", "Envelope"), Column("envelope_key", "Id"),
+        Column("kind", "Document"), Column("bytes", "Bytes", "number"), Column("stored_at", "Stored", "time"),
+        Column("retain_until", "Retained until", "date"), Column("held_for", "Held for"), Column("held_by", "Held by"),
+        Column("content_hash", "SHA-256"),
+    ),
+    ("-stored_at", "vendor", "envelope_key", "kind"), ("vendor", "kind"), "No document is stored yet.", is_personal=True,
+    template="documents.html",
 )  # fmt: skip
 
 GROUPS = {
@@ -137,7 +180,8 @@ GROUPS = {
     "Reconciliation": (RECONCILIATION, BREAKS),
     "Salesforce": (SYNCS, REJECTIONS),
     "Findings": (FINDINGS,),
-    "Events": (DELIVERIES, SUBSCRIBERS, REQUESTS, API_KEYS),
+    "Events": (DELIVERIES, REJECTED_DELIVERIES, SUBSCRIBERS, GIVEN_UP_EVENTS, REQUESTS, API_KEYS),
+    "Documents": (DOCUMENTS, MISSING_DOCUMENTS),
     "Activity": (ACTIVITY,),
 }
 """Entry of the navigation -> its lists."""

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
 @cache
 def database() -> Engine:
-    """Return the engine of the firm's database, for the pages of the API server. It is created once per process."""
+    """Return the engine of the firm's database, for the pages of the API server. It is created once per process.
+
+    The connection `tributary_db_web` is used if there is one, else `tributary_db`.
+    """
     from tributary import connections
 
-    return connections.database()
+    return connections.database("tributary_db_web" if connections.is_connected("tributary_db_web") else "tributary_db")
 
 
 def record(actor: str, action: str, subject: str, **details: Any) -> None:

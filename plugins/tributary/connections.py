@@ -5,6 +5,7 @@ Connections, by id and type:
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
 tributary_db_gateway postgres   the same as the role `tributary_gateway`, for webhooks in the API server; may be missing
 tributary_db_api     postgres   the same as the role `tributary_api`, for the API in the API server; may be missing
+tributary_db_web     postgres   the same as the role `tributary_web`, for the pages in the API server; may be missing
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
 tributary_keys       generic    password: the firm's keyring; in the triggerer, a receiving key; see docs/reference/connections.md
 tributary_audit      generic    extra: {"root": ..., "options": {...}}, the folder of the audit trail's published heads; may be missing

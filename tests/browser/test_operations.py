@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,21 @@ from include.operations.lists import GROUPS
 from local import airflow
 from tests.api_server import serve
 from tests.conftest import Database
-from tests.operations.records import record_check, record_day, record_dead_letter, record_rejection
+from tests.operations.records import (
+    record_check,
+    record_day,
+    record_dead_letter,
+    record_event_troubles,
+    record_pairs,
+    record_rejection,
+)
 
 PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-PAGES = ["", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group)]
+WHO_IS_WHO = ("who-is-who/", "who-is-who/links", "who-is-who/decisions", "who-is-who/pair?entity=person&left=1&right=2")
+PAGES = [
+    "", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group), *WHO_IS_WHO, "api-keys/",
+]  # fmt: skip
 LONG = "M" * 5000
 RIGHT_TO_LEFT = "\u202eevil"
 
@@ -41,6 +52,10 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     record_dead_letter(shared_database, LONG, reason=LONG)
     record_dead_letter(shared_database, RIGHT_TO_LEFT, reason=f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}")
     record_rejection(shared_database, vendor="tamarac")
+    record_event_troubles(shared_database, LONG)
+    record_pairs(shared_database, 1, 5, name=f"<script>alert(1)</script> {RIGHT_TO_LEFT} {LONG}")
+    record_pairs(shared_database, 101, 3, table="link")
+    record_pairs(shared_database, 1001, 500, name="Pat Sample", vendors=("emoney", "tamarac"))
     connections = {"tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://")}
     connections |= {
         name: json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}) for name in ("orion", "tamarac")
@@ -96,6 +111,57 @@ def test_a_button_calls_airflow_as_the_user_and_shows_the_answer(page: Page) -> 
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Pull now").click()
     expect(page.get_by_role("status")).to_contain_text("'orion' not found")  # this Airflow has no DAGs
+
+
+def read_decisions(database: Database, vendor_id: int = 0) -> list[bool]:
+    rows = database.rows(
+        "select is_same from control.identity_decision_in_force where left_id > :id order by decision_id", id=vendor_id
+    )
+    return [row["is_same"] for row in rows]
+
+
+def test_keys_decide_skip_and_undo_but_not_while_typing(page: Page, shared_database: Database) -> None:
+    """Without a decision at the end, so that both themes see the same queue."""
+    queue = "/operations/who-is-who/?vendor=tamarac"
+    before = read_decisions(shared_database)
+    page.goto(queue)
+    expect(page.get_by_text("1 of 500")).to_be_visible()
+    for key, position in (("n", 2), ("k", 3), ("p", 2), ("Enter", 2), ("x", 2)):
+        page.keyboard.press(key)
+        expect(page.get_by_text(f"{position} of 500")).to_be_visible()
+    page.get_by_label("or in your words").fill("s d n Asked her")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("2 of 500")).to_be_visible()
+    assert read_decisions(shared_database) == before
+    page.keyboard.press("Escape")
+    page.keyboard.press("d")
+    expect(page.get_by_text("2 of 499")).to_be_visible()
+    assert read_decisions(shared_database) == [*before, False]
+    page.keyboard.press("n")
+    expect(page.get_by_text("3 of 499")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.get_by_text("2 of 500")).to_be_visible()
+    assert read_decisions(shared_database) == before
+
+
+def test_a_preview_says_who_becomes_one(page: Page) -> None:
+    page.goto("/operations/who-is-who/?vendor=tamarac")
+    same = page.locator("section", has=page.get_by_role("heading", name="If they are the same"))
+    expect(same).to_contain_text("Then: Pat Sample 1001 (emoney), Pat Sample 1002 (tamarac)")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("page", ["light"], indirect=True)
+def test_500_pairs_are_decided_by_the_keyboard(page: Page, shared_database: Database) -> None:
+    page.goto("/operations/who-is-who/?vendor=tamarac")
+    started = time.perf_counter()
+    for left in range(500, 0, -1):
+        expect(page.get_by_text(f"1 of {left}", exact=True)).to_be_visible()
+        page.keyboard.press("sd"[left % 2])
+    expect(page.get_by_text("No pair waits for a decision here.")).to_be_visible()
+    print(f"{(time.perf_counter() - started) / 500:.2f} s per pair")
+    assert len(read_decisions(shared_database, 1000)) == 500
 
 
 def test_no_page_has_a_serious_barrier(page: Page) -> None:

@@ -29,6 +29,7 @@ WRITES = {
     "removal": "delete from control.inbox",
     "row of a request": "insert into control.request (request_id) values (gen_random_uuid())",
     "API key": "insert into control.api_key (key_id, caller, secret_hash, scopes, expires_at) values ('k', 'a', '', '{runs:write}', now())",
+    "API key of the pages": "select control.create_api_key('admin', 'k', 'a', sha256(''), '{runs:write}', 1)",
     "wider scopes": "update control.api_key set scopes = '{runs:write}'",
     "use of a key": "update control.api_key set last_used_on = current_date",
     "audit entry": "insert into control.audit (actor, action) values ('a', 'api.read')",
@@ -40,7 +41,7 @@ ALLOWED = {
     GATEWAY: {"webhook"},
     API: {"push", "withdrawal", "request", "use of a key"},
     LISTENER: {"event of Salesforce", "request"},
-    WEB: set[str](),
+    WEB: {"API key of the pages"},
 }
 
 
@@ -54,6 +55,14 @@ def test_role_writes_only_what_it_serves(shared_database: Database, role: str, n
             with pytest.raises(errors.InsufficientPrivilege):
                 connection.execute(WRITES[name])  # type: ignore[call-overload]
         connection.rollback()
+
+
+@pytest.mark.parametrize(
+    "call", ["create_api_key('a', 'k', 'a', sha256(''), '{runs:write}', 1)", "revoke_api_key('a', 'k')"]
+)
+def test_a_task_gives_itself_no_key(shared_database: Database, call: str) -> None:
+    with psycopg.connect(shared_database.url()) as connection, pytest.raises(errors.InsufficientPrivilege):
+        connection.execute(f"select control.{call}")  # type: ignore[call-overload]
 
 
 CALLS = {

@@ -14,8 +14,8 @@ import pytest
 
 from include.crm.settings import Settings
 from include.crm.sync.preview import preview
-from include.identity import decisions
-from include.identity.decisions import Decision
+from include.identity import decisions, pairs
+from include.identity.pairs import Decision
 from include.identity.resolve import Resolved, resolve
 from include.vendors import VENDORS
 from include.warehouse import schema
@@ -95,13 +95,13 @@ class Firms(contextlib.AbstractContextManager["Firms"]):
             id=outside_account,
         )
 
-    def waiting(self, entity: str) -> list[decisions.Pair]:
+    def waiting(self, entity: str) -> list[pairs.Pair]:
         with self.engine.connect() as db:
-            return [pair for pair in decisions.list_open(db, 200)[1] if pair.entity == entity]
+            return [pair for pair in pairs.list_open(db, 200)[1] if pair.entity == entity]
 
-    def links(self, entity: str) -> list[decisions.Pair]:
+    def links(self, entity: str) -> list[pairs.Pair]:
         with self.engine.connect() as db:
-            return [pair for pair in decisions.list_links(db, limit=1000)[1] if pair.entity == entity]
+            return [pair for pair in pairs.list_links(db, limit=1000)[1] if pair.entity == entity]
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_a_link_taken_apart_stays_so_and_the_crm_follows(firms: Firms) -> None:
     assert firms.database.value(was, id=max(link.left.id, link.right.id)) == 1
 
 
-def _is_pair_alone(firms: Firms, link: decisions.Pair) -> bool:
+def _is_pair_alone(firms: Firms, link: pairs.Pair) -> bool:
     count = "select count(*) from warehouse.known_person where identity_id = :id"
     return link.left.id > 0 < link.right.id and bool(firms.database.value(count, id=firms.person(link.left.id)) == 2)
 

@@ -99,3 +99,60 @@ def record_calls(
         " from generate_series(1, :calls) n",
         at=at, vendor=vendor, calls=calls, failed=failed,
     )  # fmt: skip
+
+
+def record_event_troubles(database: Database, text: str) -> None:
+    """Record a delivery that failed, a subscriber that is disabled with an event given up, and a document that is missing; each with a text."""
+    database.do(
+        "insert into control.inbox (sender, body, content_hash, headers, processed_at, error) values ('docusign', '', 'h', '{}', now(), :text)",
+        text=text,
+    )
+    database.do(
+        "insert into control.inbox (sender, body, content_hash, event_id, headers, processed_at, outcome) values ('push.orion.clients', '', 'p', 'p',"
+        ' \'{}\', now(), \'{"rows": 3, "dead": 1, "rejected": [{"row": 0, "reasons": ["id: not int64"]}]}\')'
+    )
+    database.do(
+        "insert into control.outbound_subscriber (subscriber, state, reason, types, vendors, first_seen_at) values ('crm', 'disabled', :text,"
+        " '{}', '{}', now())",
+        text=text,
+    )
+    database.do(
+        "with event as (insert into control.outbox (type, vendor, subject, data) values ('tributary.load.committed', 'orion', 's', '{}')"
+        " returning event_number) insert into control.outbound_delivery (subscriber, event_number, subject, status, due_at, last_error)"
+        " select 'crm', event_number, 's', 'dead', now(), :text from event",
+        text=text,
+    )
+    database.do(
+        "insert into control.document_try (vendor, envelope_key, kind, error) values ('docusign', 'e1', 'signed', :text)",
+        text=text,
+    )
+
+
+def record_pairs(
+    database: Database,
+    first: int,
+    count: int,
+    name: str = "Pat Sample",
+    table: str = "review",
+    vendors: tuple[str, str] = ("orion", "emoney"),
+) -> None:
+    """Record pairs of persons with ids from `first` on, each in a household of its own, in the review queue or among the links."""
+    values = {"first": first, "last": first + 2 * count - 1, "name": name, "vendors": list(vendors)}
+    database.do(
+        "insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)"
+        " select 1000000 + n, (cast(:vendors as text[]))[1 + (n - :first) % 2], 'h' || n, 'Home of ' || :name, date '2026-11-20', now(), 1"
+        " from generate_series(cast(:first as int), :last) n",
+        **values,
+    )
+    database.do(
+        "insert into warehouse.person (person_id, vendor, person_key, household_id, name, birth_date, phone, valid_from, recorded_from, source_run_id)"
+        " select n, (cast(:vendors as text[]))[1 + (n - :first) % 2], 'p' || n, 1000000 + n, :name || ' ' || n, date '1960-01-01' + n,"
+        " '860-555-0172', date '2026-11-20', now(), 1 from generate_series(cast(:first as int), :last) n",
+        **values,
+    )
+    database.do(
+        f"insert into control.identity_{table} (entity, left_id, right_id, score, agreed, differed, how, run_id)"
+        " select 'person', n, n + 1, 4 - n / 1000.0, '{last name,home (telephone)}', '{birth date}', 'model', 'r'"
+        " from generate_series(cast(:first as int), :last, 2) n",
+        **values,
+    )

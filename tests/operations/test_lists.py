@@ -8,9 +8,17 @@ import pytest
 import sqlalchemy as sa
 
 from include.operations.listing import Listing, read_list
-from include.operations.lists import DEAD_LETTER_ROWS, DEAD_LETTERS, GROUPS
+from include.operations.lists import (
+    ACTIVITY,
+    DEAD_LETTER_ROWS,
+    DEAD_LETTERS,
+    GIVEN_UP_EVENTS,
+    GROUPS,
+    MISSING_DOCUMENTS,
+    REJECTED_DELIVERIES,
+)
 from tests.conftest import Database
-from tests.operations.records import DAY, record_dead_letter
+from tests.operations.records import DAY, record_day, record_dead_letter, record_event_troubles
 
 LISTS = [listing for group in GROUPS.values() for listing in group]
 
@@ -21,6 +29,8 @@ def web(shared_database: Database, shared_web: sa.Connection) -> sa.Connection:
         record_dead_letter(shared_database, f"A{number}", reason="price: not a number")
     record_dead_letter(shared_database, "A9", date(2026, 11, 24), reason="<b>bold</b>")
     record_dead_letter(shared_database, "T1", vendor="tamarac", table="holdings")
+    record_event_troubles(shared_database, "HTTP 503")
+    record_day(shared_database, table="clients", stages=["load"])
     return shared_web
 
 
@@ -69,3 +79,25 @@ def test_a_selected_value_is_always_offered(web: sa.Connection) -> None:
     page = read_list(web, DEAD_LETTER_ROWS, {"reasons": "no longer among them"}, 0, 50)
     assert page.rows == []
     assert page.choices["reasons"][-1] == "no longer among them"
+
+
+def test_rejected_deliveries_say_what_was_rejected_and_why(web: sa.Connection) -> None:
+    page = read_list(web, REJECTED_DELIVERIES, {}, 0, 50)
+    assert [(row["sender"], row["rejected"], row["rejected_rows"], row["reason"]) for row in page.rows] == [
+        ("push.orion.clients", "some rows", 1, "id: not int64"),
+        ("docusign", "the whole delivery", None, "HTTP 503"),
+    ]
+
+
+@pytest.mark.parametrize("listing", [GIVEN_UP_EVENTS, MISSING_DOCUMENTS], ids=lambda listing: listing.name)
+def test_what_failed_is_listed_with_its_error(web: sa.Connection, listing: Listing) -> None:
+    [row] = read_list(web, listing, {}, 0, 50).rows
+    assert row.get("last_error", row.get("error")) == "HTTP 503"
+
+
+def test_the_timeline_says_who_did_what_in_words_and_filters_by_vendor(web: sa.Connection) -> None:
+    page = read_list(web, ACTIVITY, {"vendor": "orion"}, 0, 50)
+    assert [(row["who"], row["action"], row["subject"]) for row in page.rows] == [
+        ("run run-1", "loaded", "orion clients 2026-11-25")
+    ]
+    assert read_list(web, ACTIVITY, {"vendor": "tamarac"}, 0, 50).rows == []

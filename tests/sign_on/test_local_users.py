@@ -181,6 +181,16 @@ def test_the_api_for_users_applies_the_policy(server: Production, browser: httpx
         assert is_logged_in(other)
 
 
+def test_only_an_administrator_may_manage_api_keys(server: Production, browser: httpx.Client) -> None:
+    create_user(server, "olaf", FIRST, "Op")
+    with server.open_browser() as opened:
+        log_in(opened, "olaf", FIRST)
+        change_password(opened, FIRST, OWN)
+        opened.get("/auth/")
+        statuses = [each.get("/operations/api-keys/").status_code for each in (browser, opened)]
+    assert statuses == [200, 403]
+
+
 def test_programs_get_no_token_of_fab(browser: httpx.Client, admin: str) -> None:
     login = {"username": admin, "password": OWN, "provider": "db"}
     assert browser.post("/auth/api/v1/security/login", json=login).status_code == 404

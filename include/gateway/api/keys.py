@@ -5,7 +5,7 @@ python -m include.gateway.api.keys rotate CALLER [--days 90] [--overlap-hours 24
 python -m include.gateway.api.keys list
 python -m include.gateway.api.keys revoke KEY_ID
 
-The commands need TRIBUTARY_MIGRATE_URL: only the schema's owner can create keys. A rotation creates a key with the scopes of the
+The commands need TRIBUTARY_MIGRATE_URL: only the schema's owner, and administrators in the browser, can create keys. A rotation creates a key with the scopes of the
 caller's newest key; the older keys expire at the end of the overlap.
 """
 
@@ -19,7 +19,7 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import sqlalchemy as sa
 
@@ -41,20 +41,9 @@ select caller, secret_hash, scopes, expires_at > clock_timestamp() and revoked_a
 from control.api_key where key_id = :key_id
 """)
 _USE = sa.text("update control.api_key set last_used_on = current_date where key_id = :key_id")
-_MAKE = sa.text("""
-insert into control.api_key (key_id, caller, secret_hash, scopes, expires_at)
-values (:key_id, :caller, :secret_hash, :scopes, :expires_at)
-""")
-_NEWEST = sa.text("""
-select scopes from control.api_key where caller = :caller and revoked_at is null order by created_at desc limit 1
-""")
-_END = sa.text("""
-update control.api_key set expires_at = least(expires_at, :ends_at)
-where caller = :caller and key_id <> :key_id and revoked_at is null
-""")
-_REVOKE = sa.text(
-    "update control.api_key set revoked_at = clock_timestamp() where key_id = :key_id and revoked_at is null"
-)
+_MAKE = sa.text("select control.create_api_key(:actor, :key_id, :caller, :secret_hash, :scopes, :days)")
+_ROTATE = sa.text("select control.rotate_api_key(:actor, :key_id, :caller, :secret_hash, :days, :overlap)")
+_REVOKE = sa.text("select control.revoke_api_key(:actor, :key_id)")
 _LIST = sa.text("select * from control.api_key order by caller, created_at")
 
 
@@ -82,58 +71,73 @@ def find(engine: sa.Engine, text: str) -> Grant | None:
     return Grant(row.caller, tuple(row.scopes))
 
 
-def make(engine: sa.Engine, caller: str, scopes: Sequence[str], days: int) -> str:
+def make(engine: sa.Engine, caller: str, scopes: Sequence[str], days: int, actor: str | None = None) -> str:
     """Create a key and return it; it can't be read again.
 
+    Args:
+        engine: The database, as the schema's owner or the role of the pages.
+        caller: Name of the program.
+        scopes: What it may do.
+        days: For how many days the key is valid.
+        actor: The user, for the audit trail; None for the role that is connected.
+
     Raises:
-        ConfigurationError: A scope is unknown, or the caller's name or the number of days is invalid.
+        ConfigurationError: A scope is unknown or missing, or the caller's name or the number of days is invalid.
     """
+    unknown = [scope for scope in scopes if not _is_known(scope)]
+    if unknown or not scopes:
+        problem = f"Unknown scope: {', '.join(unknown)}" if unknown else "A key needs a scope"
+        known = f"{', '.join(SCOPES)}, each alone or followed by :<vendor> or :<vendor>.<table>"
+        raise ConfigurationError(f"{problem}; known: {known}")
+    if not _NAME.fullmatch(caller):
+        raise ConfigurationError(
+            "Invalid caller's name: use up to 64 letters, digits, dots, dashes and underscores", caller=caller
+        )
+    _check_days(days)
+    values, key = _generate()
     with engine.begin() as connection:
-        return _make(connection, caller, scopes, days)
+        more = {"actor": actor, "caller": caller, "scopes": sorted(set(scopes)), "days": days}
+        connection.execute(_MAKE, values | more)
+    return key
 
 
-def rotate(engine: sa.Engine, caller: str, days: int, overlap: timedelta) -> str:
+def rotate(engine: sa.Engine, caller: str, days: int, overlap: timedelta, actor: str | None = None) -> str:
     """Create and return a key with the scopes of the caller's newest key; the older keys expire after the overlap.
+
+    The arguments are those of `make`.
 
     Raises:
         ConfigurationError: The caller has no key, or the number of days is invalid.
     """
+    _check_days(days)
+    values, key = _generate()
     with engine.begin() as connection:
-        scopes = connection.scalar(_NEWEST, {"caller": caller})
-        if scopes is None:
-            raise ConfigurationError("The caller has no key to rotate; create one with `make`", caller=caller)
-        key = _make(connection, caller, scopes, days)
-        ends_at = datetime.now(UTC) + overlap
-        connection.execute(_END, {"caller": caller, "key_id": key.split("_")[1], "ends_at": ends_at})
+        more = {"actor": actor, "caller": caller, "days": days, "overlap": overlap}
+        if not connection.scalar(_ROTATE, values | more):
+            raise ConfigurationError("The caller has no key to rotate; create one first", caller=caller)
     return key
 
 
-def revoke(engine: sa.Engine, key_id: str) -> None:
-    """Revoke a key at once.
+def revoke(engine: sa.Engine, key_id: str, actor: str | None = None) -> None:
+    """Revoke a key at once. The arguments are those of `make`.
 
     Raises:
         ConfigurationError: The key is unknown or already revoked.
     """
     with engine.begin() as connection:
-        if not connection.execute(_REVOKE, {"key_id": key_id}).rowcount:
+        if not connection.scalar(_REVOKE, {"actor": actor, "key_id": key_id}):
             raise ConfigurationError("The key is unknown or already revoked", key_id=key_id)
 
 
-def _make(connection: sa.Connection, caller: str, scopes: Sequence[str], days: int) -> str:
-    if unknown := [scope for scope in scopes if not _is_known(scope)]:
-        raise ConfigurationError(
-            f"Unknown scope: {', '.join(unknown)}; known: {', '.join(SCOPES)}, each alone or followed by :<vendor> or :<vendor>.<table>"
-        )
-    if not _NAME.fullmatch(caller):
-        raise ConfigurationError(
-            "Invalid caller's name: use up to 64 letters, digits, dots, dashes and underscores", caller=caller
-        )
+def _check_days(days: int) -> None:
     if not 0 < days <= MAX_DAYS:
         raise ConfigurationError(f"A key must be valid for 1 to {MAX_DAYS} days", days=days)
+
+
+def _generate() -> tuple[dict[str, object], str]:
+    """Return the id and the hash of a new key for the database, and the key for its user."""
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    values = {"key_id": key_id, "caller": caller, "secret_hash": _hash(secret), "scopes": sorted(set(scopes))}
-    connection.execute(_MAKE, values | {"expires_at": datetime.now(UTC) + timedelta(days=days)})
-    return f"{PREFIX}{key_id}_{secret}"
+    return {"key_id": key_id, "secret_hash": _hash(secret)}, f"{PREFIX}{key_id}_{secret}"
 
 
 def _is_known(scope: str) -> bool:

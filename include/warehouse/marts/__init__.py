@@ -17,7 +17,7 @@ from include.errors import ConfigurationError
 FOLDER = Path(__file__).parent
 MARTS = (
     # identity
-    "identity_decision_in_force", "known_household", "known_person", "known_security", "account_known", "account_owner_known", "household_known",
+    "identity_decision_in_force", "identity_record", "identity_queue", "known_household", "known_person", "known_security", "account_known", "account_owner_known", "household_known",
     "representative_known", "security_known", "household_as_one", "person_as_one",
     # portfolios
     "holding", "aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "net_worth", "openings_and_closings",
@@ -32,6 +32,7 @@ MARTS = (
     # operations
     "vendor_day", "table_day", "open_dead_letters", "dead_letter_row", "reconciliation_day", "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
+    "salesforce_record", "rejected_delivery", "missing_document", "stored_document", "given_up_event",
 )  # fmt: skip
 """Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""
 

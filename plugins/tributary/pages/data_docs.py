@@ -2,7 +2,7 @@
 
 `include.validation.docs.build` and `include.crm.sync.difference.write` write the pages to the folder that the environment variable
 `TRIBUTARY_DATA_DOCS` names. Any user may read the data quality pages. The pages of changes show clients: they require the permission to
-answer approval requests of the DAG `salesforce`, as *Identity review* does. The audit trail records who opened which page.
+answer approval requests of the DAG `salesforce`, as *Who is who* does. The audit trail records who opened which page.
 """
 
 from __future__ import annotations

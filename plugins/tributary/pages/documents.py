@@ -1,6 +1,6 @@
 """Serve signed documents at `/documents/<hash of the content>`, behind Airflow's login.
 
-Reading a document requires the permission to answer approval requests of the DAG `salesforce`, as *Identity review* does. The audit trail
+Reading a document requires the permission to answer approval requests of the DAG `salesforce`, as *Who is who* does. The audit trail
 records who opened which document.
 """
 

@@ -1,7 +1,7 @@
 """The Operations pages, in Airflow's menu, on its home page and on the page of each run.
 
 The server renders them; the only script copies Airflow's theme, and calls Airflow's own API for the buttons, as the user. Any user may see
-counts and sums. Lists that show clients require the right to answer approval requests of the DAG `salesforce`, as *Identity review* does.
+counts and sums. Lists that show clients require the right to answer approval requests of the DAG `salesforce`, as *Who is who* does.
 The audit trail records who opened which of these lists.
 """
 
@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -29,18 +29,11 @@ from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS
 from tributary import audit, connections
-from tributary.operations.rendering import FOLDER, render
+from tributary.operations import api_keys, who_is_who
+from tributary.operations.access import require_reviewer
+from tributary.operations.rendering import FOLDER
+from tributary.operations.response import HEADERS, respond
 
-HEADERS = {
-    # The pages contain text from vendors: only our own script runs, and nothing is loaded from other hosts.
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
-        " form-action 'self'; frame-ancestors 'self'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "private, no-store",
-}
 REPLAYABLE = {
     f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
 }
@@ -56,7 +49,8 @@ BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-require_reviewer = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
+app.include_router(who_is_who.router)
+app.include_router(api_keys.router)
 
 
 @app.exception_handler(TargetUnavailable)
@@ -65,6 +59,17 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     page = _page("error.html", title="Operations", message=str(error))
     page.status_code = 503
     return page
+
+
+@app.exception_handler(403)
+async def explain_refusal(request: Request, error: HTTPException) -> Response:
+    """Return a page that says which role the user needs, if a browser shows it; else the usual response."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    reason = "Your role does not include this" if error.detail == "Forbidden" else error.detail
+    message = f"{reason}. Nothing was changed. Ask an administrator, or see who may do what in the reference, Security."
+    root = "../" if "/" in request.url.path.removeprefix("/operations/") else "./"
+    return respond("error.html", root=root, status_code=403, title="Not allowed", message=message)
 
 
 @app.get("/")
@@ -173,10 +178,7 @@ def _find_list(name: str) -> Listing:
 
 def _page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:
     """Return a page. `here` is its entry in the navigation; `root` leads from its address to the start page."""
-    return HTMLResponse(
-        render(template, groups=GROUPS, replayable=REPLAYABLE, snapshots=SNAPSHOTS, here=here, root=root, **values),
-        headers=HEADERS,
-    )
+    return respond(template, here, root, replayable=REPLAYABLE, snapshots=SNAPSHOTS, **values)
 
 
 class Operations(AirflowPlugin):

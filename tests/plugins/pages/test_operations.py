@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
+from include.gateway.api import keys
 from include.operations.lists import GROUPS
+from include.warehouse import schema
 from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.conftest import Database
-from tests.operations.records import record_check, record_day, record_dead_letter
+from tests.operations.records import record_check, record_day, record_dead_letter, record_event_troubles
 
 LISTS = [listing for group in GROUPS.values() for listing in group]
 OPEN = ["", "summary", "vendors/orion", "runs?run_id=run-1", *(each.path for each in LISTS if not each.is_personal)]
 PERSONAL = [each.path for each in LISTS if each.is_personal]
-STATIC = {"operations.css": "text/css", "operations.js": "text/javascript", "summary.js": "text/javascript"}
+STATIC = {
+    "operations.css": "text/css",
+    "operations.js": "text/javascript",
+    "summary.js": "text/javascript",
+    "forms.js": "text/javascript",
+    "who_is_who.css": "text/css",
+}
 SCRIPT = "<script>alert('made up')</script>"
 
 pytestmark = pytest.mark.airflow
@@ -32,6 +43,12 @@ class Served:
     admin: str
     viewer: str
     database: Database
+
+    def post(self, path: str, token: str, origin: str | None = None, **form: Any) -> requests.Response:
+        """Submit a form with the login's cookie, as a browser does."""
+        headers = {"Origin": origin or self.url, "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+        url, cookies = f"{self.url}/operations/{path}", {"_token": token}
+        return requests.post(url, data=form, headers=headers, cookies=cookies, timeout=60, allow_redirects=False)
 
     def get(self, path: str, token: str = "") -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -46,6 +63,7 @@ def served(
     record_check(shared_database)
     record_dead_letter(shared_database, SCRIPT, reason=SCRIPT)
     record_dead_letter(shared_database, "=1+1", reason="=HYPERLINK(1)")
+    record_event_troubles(shared_database, SCRIPT)
     connections = {
         "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
         "tamarac": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}),
@@ -95,6 +113,74 @@ def test_text_of_vendors_is_escaped(served: Served) -> None:
     page = served.get("clients/dead-letter-rows", served.admin).text
     assert SCRIPT not in page
     assert "&lt;script&gt;alert(" in page
+
+
+@pytest.mark.parametrize(
+    "path", ["lists/rejected-deliveries", "lists/given-up-events", "lists/missing-documents", "lists/subscribers"]
+)
+def test_text_of_senders_and_subscribers_is_escaped(served: Served, path: str) -> None:
+    page = served.get(path, served.viewer).text
+    assert SCRIPT not in page
+    assert "&lt;script&gt;alert(" in page
+
+
+def test_subscribers_are_re_enabled_and_served_again_by_the_dag(served: Served) -> None:
+    page = served.get("lists/subscribers", served.viewer).text
+    buttons = re.findall(r'data-dag="deliver_events" data-conf="([^"]*)"', page)
+    confs = [json.loads(unescape(each)) for each in buttons]
+    assert [{name: value for name, value in conf.items() if name != "subscriber"} for conf in confs] == [
+        {"enable": True},
+        {"replay_dead": True},
+    ]
+
+
+def test_an_administrator_creates_rotates_and_revokes_a_key(served: Served) -> None:
+    response = served.post(
+        "api-keys/create", served.admin, caller="boomi", scopes=["status:read", "runs:write"], target="orion", days=30
+    )
+    first = _find_key(response)
+    second = _find_key(served.post("api-keys/rotate", served.admin, caller="boomi", overlap_hours=0))
+    engine = schema.engine(served.database.url("tributary_api"))
+    assert keys.find(engine, first) is None
+    assert keys.find(engine, second) == keys.Grant("boomi", ("runs:write:orion", "status:read:orion"))
+    assert served.post("api-keys/revoke", served.admin, key_id=second.split("_")[1]).status_code == 303
+    assert keys.find(engine, second) is None
+    engine.dispose()
+
+    entries = served.database.rows("select * from control.audit where action like 'api_key.%' order by entry_id")
+    assert [(each["actor"], each["action"]) for each in entries] == [
+        (airflow.USER, f"api_key.{done}") for done in ("created", "created", "changed", "changed")
+    ]
+    assert [
+        secret
+        for key in (first, second)
+        if (secret := key.split("_")[2]) in str(entries) + served.get("lists/api-keys", served.admin).text
+    ] == []
+
+
+def _find_key(response: requests.Response) -> str:
+    assert response.status_code == 200
+    assert response.headers["cache-control"] == "private, no-store"
+    match = re.search(r"trb_[0-9a-f]{12}_[A-Za-z0-9_-]{43}", response.text)
+    assert match
+    return match[0]
+
+
+@pytest.mark.parametrize(
+    "form", [{"caller": "a b", "scopes": "runs:write"}, {"caller": "a"}, {"caller": "a", "scopes": "runs:all"}]
+)
+def test_a_key_that_can_not_be_meant_so_is_refused_with_the_reason(served: Served, form: dict[str, str]) -> None:
+    response = served.post("api-keys/create", served.admin, **form)
+    assert response.status_code == 409
+    assert re.search("Unknown scope|A key needs a scope|Invalid caller", response.text)
+
+
+@pytest.mark.parametrize("path", ["create", "rotate", "revoke"])
+def test_other_roles_and_other_sites_change_no_key(served: Served, path: str) -> None:
+    refused = served.post(f"api-keys/{path}", served.viewer)
+    assert refused.status_code == 403
+    assert "Only users with the role Admin" in refused.text or "Your role does not include this" in refused.text
+    assert served.post(f"api-keys/{path}", served.admin, "https://other.example").status_code == 403
 
 
 def test_formulas_are_neutralized_in_files(served: Served) -> None:

@@ -1,0 +1,44 @@
+"""Who may do what on the Operations pages. Airflow's auth manager decides; each function is a dependency of a route."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from fastapi import HTTPException, Request
+
+from tributary.operations.response import HEADERS
+
+require_reviewer = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
+"""Require the right to answer approval requests of the DAG `salesforce`, because that DAG sends the outcome to advisors."""
+
+
+def require_admin(user: GetUserDep) -> None:
+    """Require the rights to change connections and roles. In production (FAB), only the role `Admin` has both.
+
+    Raises:
+        HTTPException: 403, the user lacks one of them.
+    """
+    manager = get_auth_manager()
+    may_change_roles = manager.is_authorized_custom_view(method="PUT", resource_name="Roles", user=user)
+    if not (may_change_roles and manager.is_authorized_connection(method="POST", user=user)):
+        raise HTTPException(403, "Only users with the role Admin may do this", headers=HEADERS)
+
+
+def refuse_foreign_page(request: Request) -> None:
+    """Reject posts from pages of other sites, because browsers send the login cookie with them.
+
+    A request with a bearer token is accepted from anywhere, because browsers never add a token by themselves.
+
+    Raises:
+        HTTPException: 403, the request has no token and does not come from a page of this server.
+    """
+    headers = request.headers
+    if headers.get("authorization", "").lower().startswith("bearer "):
+        return
+    own = urlsplit(headers.get("origin", "")).netloc
+    is_own = headers.get("sec-fetch-site", "same-origin") == "same-origin" and own and own == headers.get("host")
+    if not is_own:
+        raise HTTPException(403, "Only pages of this server, or a request with a token, may do this", headers=HEADERS)
