@@ -9,7 +9,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import HTTPException, Request
 
-from tributary.operations.response import HEADERS
+from tributary.operations.page import HEADERS
 
 require_reviewer = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
 """Require the right to answer approval requests of the DAG `salesforce`, because that DAG sends the outcome to advisors."""

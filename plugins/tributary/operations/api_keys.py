@@ -16,7 +16,7 @@ from include.gateway.api.scopes import SCOPES
 from include.vendors import VENDORS
 from tributary import audit
 from tributary.operations.access import refuse_foreign_page, require_admin
-from tributary.operations.response import HEADERS, respond
+from tributary.operations.page import HEADERS, show_page
 
 TARGETS = [(vendor.name, [f"{vendor.name}.{table.name}" for table in vendor.requested_tables]) for vendor in VENDORS]
 """The vendors, each with its tables, to which a scope can be limited."""
@@ -91,11 +91,11 @@ def revoke(key_id: Annotated[Text, Form()], user: GetUserDep) -> Response:
 
 
 def _show_form(problem: str = "") -> HTMLResponse:
-    return respond(
+    return show_page(
         "new_api_key.html", "Events", "../", 409 if problem else 200, title="Create an API key", problem=problem, scopes=SCOPES,
         targets=TARGETS, max_days=keys.MAX_DAYS,
     )  # fmt: skip
 
 
 def _show_key(caller: str, key: str, note: str) -> HTMLResponse:
-    return respond("api_key.html", "Events", "../", title="The new API key", caller=caller, key=key, note=note)
+    return show_page("api_key.html", "Events", "../", title="The new API key", caller=caller, key=key, note=note)

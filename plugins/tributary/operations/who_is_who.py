@@ -23,7 +23,7 @@ from include.identity.preview import preview
 from include.vendors import VENDORS
 from tributary import audit, connections
 from tributary.operations.access import refuse_foreign_page, require_reviewer
-from tributary.operations.response import HEADERS, respond
+from tributary.operations.page import HEADERS, show_page
 
 TITLES = {vendor.name: vendor.title for vendor in VENDORS}
 REASONS = (
@@ -210,7 +210,7 @@ def _show_queue(user: Any, place: Search, message: str = "", status: int = 200) 
     _record(user, "queue", found)
     if place.recorded and not message:
         message = f"Recorded as decision {place.recorded}. The next run applies it."
-    return respond(
+    return show_page(
         "who_is_who.html", "Who is who", "../", status, title="Who is who", page="queue", place=place, total=total, choices=choices,
         message=message, **_defaults(shown),
     )  # fmt: skip
@@ -220,7 +220,7 @@ def _show_pair(user: Any, entity: str, left: int, right: int, message: str = "",
     with audit.database().connect() as db:
         shown = _describe(db, pairs.read_pair(db, entity, left, right))
     _record(user, "pair", [shown["pair"]])
-    return respond(
+    return show_page(
         "who_is_who.html", "Who is who", "../", status, title="Who is who: a pair", page="pair", place=Search(), total=1, choices={},
         message=message, **_defaults(shown),
     )  # fmt: skip
@@ -244,7 +244,7 @@ def _show_links(user: Any, search: LinkSearch) -> HTMLResponse:
     with audit.database().connect() as db:
         total, found = pairs.list_links(db, search.name, LINKS, search.offset)
     _record(user, "links", found)
-    return respond(
+    return show_page(
         "links.html", "Who is who", "../", title="Who is who: links", page="links", links=found, total=total, search=search, step=LINKS,
         message="", titles=TITLES,
     )  # fmt: skip
@@ -254,7 +254,7 @@ def _show_decisions(user: Any, message: str, status: int = 200) -> HTMLResponse:
     with audit.database().connect() as db:
         decided = pairs.list_decided(db, DECISIONS)
     _record(user, "decisions", decided)
-    return respond(
+    return show_page(
         "decisions.html", "Who is who", "../", status, title="Who is who: decisions", page="decisions", decided=decided, message=message,
         titles=TITLES,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from include.identity import decisions
 from include.identity import pairs as reading
 from tributary import audit
 from tributary.operations.access import refuse_foreign_page, require_reviewer
-from tributary.operations.response import HEADERS
+from tributary.operations.page import HEADERS
 
 Id = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 Text = Annotated[

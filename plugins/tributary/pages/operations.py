@@ -31,8 +31,8 @@ from include.vendors import VENDORS
 from tributary import audit, connections
 from tributary.operations import api_keys, who_is_who
 from tributary.operations.access import require_reviewer
+from tributary.operations.page import HEADERS, show_page
 from tributary.operations.rendering import FOLDER
-from tributary.operations.response import HEADERS, respond
 
 REPLAYABLE = {
     f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
@@ -69,7 +69,7 @@ async def explain_refusal(request: Request, error: HTTPException) -> Response:
     reason = "Your role does not include this" if error.detail == "Forbidden" else error.detail
     message = f"{reason}. Nothing was changed. Ask an administrator, or see who may do what in the reference, Security."
     root = "../" if "/" in request.url.path.removeprefix("/operations/") else "./"
-    return respond("error.html", root=root, status_code=403, title="Not allowed", message=message)
+    return show_page("error.html", root=root, status_code=403, title="Not allowed", message=message)
 
 
 @app.get("/")
@@ -178,7 +178,7 @@ def _find_list(name: str) -> Listing:
 
 def _page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:
     """Return a page. `here` is its entry in the navigation; `root` leads from its address to the start page."""
-    return respond(template, here, root, replayable=REPLAYABLE, snapshots=SNAPSHOTS, **values)
+    return show_page(template, here, root, replayable=REPLAYABLE, snapshots=SNAPSHOTS, **values)
 
 
 class Operations(AirflowPlugin):

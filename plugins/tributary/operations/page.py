@@ -1,0 +1,56 @@
+"""What all Operations pages share: their headers, and the values that every template uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import HTTPException
+from fastapi.responses import HTMLResponse
+
+from include.contract import Vendor
+from include.operations.lists import GROUPS
+from include.vendors import VENDORS
+from tributary.operations.rendering import render
+
+HEADERS = {
+    # The pages contain text from vendors and users: only our own scripts run, and nothing is loaded from other hosts.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
+        " form-action 'self'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # with no-referrer, browsers would not send the origin of our own forms
+    "Cache-Control": "private, no-store",
+}
+REPLAYABLE = {
+    f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
+}
+"""Tables whose dead letters can be replayed, as `<vendor>.<table>`."""
+SNAPSHOTS = {f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.tables if table.pull == "snapshot"}
+"""Tables whose rows are about one business date."""
+
+
+def show_page(template: str, here: str = "", root: str = "./", status_code: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page.
+
+    Args:
+        template: Name of its template.
+        here: Its entry in the navigation.
+        root: Leads from its address to the start page.
+        status_code: HTTP status.
+        **values: What the template shows.
+    """
+    page = render(template, groups=GROUPS, replayable=REPLAYABLE, snapshots=SNAPSHOTS, here=here, root=root, **values)
+    return HTMLResponse(page, status_code, HEADERS)
+
+
+def find_vendor(name: str) -> Vendor:
+    """Return the vendor with a name.
+
+    Raises:
+        HTTPException: 404, there is no such vendor.
+    """
+    vendor = next((vendor for vendor in VENDORS if vendor.name == name), None)
+    if vendor is None:
+        raise HTTPException(404, "There is no such vendor", headers=HEADERS)
+    return vendor
