@@ -21,8 +21,10 @@ from starlette.staticfiles import StaticFiles
 from include import business_dates
 from include.audit.report import format_csv
 from include.errors import TargetUnavailable
+from include.operations import signals
 from include.operations.listing import MOST_ROWS, Listing, read_list
 from include.operations.lists import GROUPS, SYNCS
+from include.operations.metrics import read_samples
 from include.operations.run import read_run
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
 from include.operations.vendor_history import read_vendor_history
@@ -94,6 +96,27 @@ def read_summary() -> JSONResponse:
         ],
         headers=HEADERS,
     )
+
+
+@app.get("/health")
+def show_health() -> HTMLResponse:
+    """Return the page of the health signals."""
+    now = datetime.now(UTC)
+    readings = _read_health(now)
+    light = signals.find_overall_light(readings)
+    return _page("health.html", "Health", title="Health", now=now, light=light, readings=signals.summarize(readings))
+
+
+@app.get("/health.json")
+def read_health() -> JSONResponse:
+    """Return the health signals, with one light for all of them; `getHealth` of the API returns the same to programs."""
+    now = datetime.now(UTC)
+    return JSONResponse(signals.describe(_read_health(now), now), headers=HEADERS)
+
+
+def _read_health(now: datetime) -> list[signals.Reading]:
+    with audit.database().connect() as db:
+        return signals.evaluate(read_samples(db, VENDORS, now), now)
 
 
 def _read_status(now: datetime) -> tuple[list[VendorStatus], SalesforceStatus | None]:
