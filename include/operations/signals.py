@@ -89,7 +89,7 @@ SIGNALS = (
         "Open the vendor's calls to see which path is slow.", "watching_the_day", "vendors/{vendor}", {"quantile": "0.95"},
     ),
     Signal(
-        "vendor_budget", "Rate budget is used up for", "tributary_vendor_budget_backlog_seconds", "seconds", 5 * MINUTE, HOUR,
+        "vendor_budget", "Rate budget is reserved for", "tributary_vendor_budget_backlog_seconds", "seconds", 5 * MINUTE, HOUR,
         "Wait, or lower the number of runs on demand. Runs retry by themselves.", "fixing_a_failed_run", "vendors/{vendor}",
     ),
     Signal(

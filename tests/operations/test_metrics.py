@@ -146,6 +146,18 @@ def test_few_calls_have_no_ratio_of_failures(database: Database) -> None:
     assert ("vendor_api_failed_ratio", "orion") not in read(database)
 
 
+def test_throttled_calls_are_counted_once_and_belong_to_the_failed_ratio(database: Database) -> None:
+    record_good_day(database)
+    record_calls(database, 20, failed=2)
+    database.do("update control.api_call set status = 429 where latency_ms = 1")
+    values = read(database)
+    calls = {
+        outcome: values[("vendor_api_calls", "orion", outcome)] for outcome in ("succeeded", "failed", "throttled")
+    }
+    assert calls == {"succeeded": 18, "failed": 1, "throttled": 1}
+    assert values[("vendor_api_failed_ratio", "orion")] == 0.1
+
+
 def test_a_refresh_of_single_clients_does_not_make_a_table_fresh(database: Database) -> None:
     record_day(database, BEFORE, LOADED - timedelta(days=1), run="run-0")
     record_day(database, pulled="selected")

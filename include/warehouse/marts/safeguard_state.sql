@@ -11,7 +11,8 @@ from (
     from (
         select happened_at from control.audit a
         where entry_id > (select coalesce(max(entry_id), 0) from control.audit_seal) - 10000
-          and not exists (select from control.audit_seal s where s.entry_id = a.entry_id)
+          -- `offset 0` looks each of these few entries up by the index, instead of hashing all seals.
+          and not exists (select from control.audit_seal s where s.entry_id = a.entry_id offset 0)
         limit 100000
     ) entry
 ) a
