@@ -100,11 +100,12 @@ docs/javascripts/mermaid.min.js:
 	@if command -v npm > /dev/null; then mkdir -p $(@D) && npm pack --silent mermaid@$(MERMAID) --pack-destination $(@D) > /dev/null \
 		&& tar -xzf $(@D)/mermaid-$(MERMAID).tgz -C $(@D) --strip-components=2 package/dist/$(@F) && rm $(@D)/mermaid-$(MERMAID).tgz; fi
 
-generate: install  ## after a change of a vendor's columns, of the Salesforce mappings or of retention: the files that are derived from them
+generate: install  ## after a change of a vendor's columns, of the Salesforce mappings, of retention or of a threshold: the files that are derived from them
 	.venv/bin/python -m include.crm.deployment
 	.venv/bin/python -m include.gateway.api.document > docs/reference/openapi.json
 	.venv/bin/python -m local.schema_page > docs/reference/schema.md
 	.venv/bin/python -m local.retention_page > docs/reference/retention.md
+	.venv/bin/python -m local.alert_rules > docker/prometheus/tributary.rules.yml
 
 lock:  ## after an edit of requirements*.txt or pyproject.toml: constraints.txt; ARGS="--upgrade-package requests" or ARGS=--upgrade: newer versions
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --custom-compile-command "make lock" \

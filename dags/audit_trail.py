@@ -73,7 +73,11 @@ def audit_trail() -> None:
             raise AirflowSkipException(
                 "There is no connection tributary_audit: without published heads, a chain that is written anew is not found"
             )
-        return heads.publish(datetime.now(UTC), chain.read_head(site.engine))
+        head, now = chain.read_head(site.engine), datetime.now(UTC)
+        is_published = heads.publish(now, head)
+        if is_published:
+            chain.record_publication(site.engine, head, now)
+        return is_published
 
     verify() >> seal() >> publish_head()
 

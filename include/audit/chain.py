@@ -18,7 +18,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,6 +48,11 @@ _SEALED = sa.text(f"""
 select s.position, s.key_id, s.mac, s.sealed_at, s.entry_id as sealed_id, {_ENTRY}
 from control.audit_seal s left join control.audit a on a.entry_id = s.entry_id order by s.position
 """)  # noqa: S608
+_PUBLISHED = sa.text("""
+insert into control.audit_head as known (position, published_at) values (:position, :at)
+on conflict (only_row) do update set position = excluded.position, published_at = excluded.published_at
+where known.published_at < excluded.published_at
+""")
 _COUNT_LATE = sa.text("""
 select count(*) from control.audit a
 where a.happened_at < :before and not exists (select from control.audit_seal s where s.entry_id = a.entry_id)
@@ -130,6 +135,12 @@ def read_head(engine: sa.Engine) -> Head:
     """Return the end of the chain."""
     with engine.connect() as connection:
         return _read_head(connection)
+
+
+def record_publication(engine: sa.Engine, head: Head, at: datetime) -> None:
+    """Record that a head was published, for the health signals; `at` has a time zone."""
+    with engine.begin() as connection:
+        connection.execute(_PUBLISHED, {"position": head.position, "at": at})
 
 
 def verify(engine: sa.Engine, keys: Mapping[str, bytes], heads: Iterable[Head] = ()) -> Verdict:

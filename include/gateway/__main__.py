@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
 
 import uvicorn
@@ -26,6 +27,7 @@ from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
 from include.gateway.connections import Limits, bound, limit_calls
 from include.gateway.settings import read_database, read_keyring, read_receiving_key
+from include.gateway.traffic import count_requests
 from include.gateway.webhooks.app import create_app
 from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
@@ -55,7 +57,7 @@ def main() -> int:
         return 1
     proxies = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
     uvicorn.run(
-        add_health(limit_calls(apps, CALLS_AT_ONCE)),
+        add_health(count_requests(limit_calls(apps, CALLS_AT_ONCE), f"{socket.gethostname()}:{arguments.port}")),
         host=arguments.host,
         port=arguments.port,
         ssl_certfile=arguments.certificate,

@@ -20,7 +20,8 @@ from include.contract import Vendor
 from include.control.lateness import Due, find_due
 
 Light = Literal["green", "grey", "amber", "red"]
-_SEVERITY: tuple[Light, ...] = ("green", "grey", "amber", "red")
+SEVERITY: tuple[Light, ...] = ("green", "grey", "amber", "red")
+"""The lights, from the best to the worst."""
 
 FEW_CALLS = 20
 """Minimum number of calls in the last hour. With fewer calls, the ratio of failed calls is not evaluated."""
@@ -46,12 +47,11 @@ _OPEN = sa.text("""
 select vendor, count(*) as dead_letters, coalesce(sum(money_usd), 0) as money_usd from control.dead_letter
 where status = 'open' and vendor = any(:vendors) group by vendor
 """)
-_OUTAGES = sa.text(
-    "select vendor, min(since) as since, max(error) as error from control.outage where over_at is null group by vendor"
-)
+_OUTAGES = sa.text("select vendor, min(since) as since from control.outage where over_at is null group by vendor")
 _CALLS = sa.text("""
 select vendor, count(*) as calls, count(*) filter (where status is null or status >= 400) as failed,
-       count(*) filter (where status = 429) as throttled, percentile_disc(0.95) within group (order by latency_ms) as p95_ms
+       count(*) filter (where status = 429) as throttled, percentile_disc(0.5) within group (order by latency_ms) as p50_ms,
+       percentile_disc(0.95) within group (order by latency_ms) as p95_ms
 from control.api_call where called_at > :since group by vendor
 """)
 
@@ -65,11 +65,12 @@ class Concern(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Calls of a vendor's API in the last hour. `p95_ms` is the 95th percentile of the latency; None without calls."""
+    """Calls of a vendor's API in the last hour. `p50_ms` and `p95_ms` are percentiles of the latency; None without calls."""
 
     calls: int = 0
     failed: int = 0
     throttled: int = 0
+    p50_ms: float | None = None
     p95_ms: float | None = None
 
     @property
@@ -134,7 +135,7 @@ class VendorStatus:
     def find_concerns(self, now: datetime) -> list[Concern]:
         """Return everything that needs attention, the worst first; empty if nothing does."""
         concerns = [*self._check_arrival(now), *self._check_day(), *self._check_calls(now)]
-        return sorted(concerns, key=lambda concern: -_SEVERITY.index(concern.light))
+        return sorted(concerns, key=lambda concern: -SEVERITY.index(concern.light))
 
     def summarize(self, now: datetime) -> Concern:
         """Return the worst concern; if there is none, the newest loaded day (green), or that nothing was loaded (grey)."""
@@ -158,6 +159,15 @@ class VendorStatus:
         mapped = {entity_map.table for entity_map in self.vendor.maps}
         expected = [table.name for table in self.vendor.requested_tables if table.name in mapped]
         return [name for name in expected if self.day is None or name not in self.day.loaded_tables]
+
+    def measure_lateness(self, now: datetime) -> float:
+        """Return the seconds since the day that is due should have been loaded with all tables; 0 if it is, or nothing is due."""
+        due, due_at = self.due.business_date, self.due.stages["load"]
+        is_in = self.in_force_date is not None and self.in_force_date >= due
+        is_complete = (
+            self.day is None or self.day.business_date < due or not self.day.loaded_at or not self.missing_tables
+        )
+        return 0.0 if not self.is_live or (is_in and is_complete) else max(0.0, (now - due_at).total_seconds())
 
     def _check_arrival(self, now: datetime) -> Iterable[Concern]:
         due, due_at = self.due.business_date, self.due.stages["load"]

@@ -64,6 +64,7 @@ LEFT = (
     ("control.recovery_drill", "drills of the original"),
     ("control.audit", "a new trail begins"),
     ("control.audit_seal", "a new trail begins"),
+    ("control.audit_head", "a new trail begins"),
     ("control.refresh_token", "a token works once; authorize each grant again"),
     ("control.answer", "responses of unfinished pulls"),
     ("control.known_answer", "the next pull requests them again"),

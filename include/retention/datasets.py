@@ -150,6 +150,7 @@ OPERATION = (
 KEPT = (
     _kept("control.audit", "the chain of seals proves it; ids and counts only, see decision 0039"),
     _kept("control.audit_seal", "the chain of seals"),
+    _kept("control.audit_head", "one row: when the newest head was published"),
     _kept("control.ledger", "every row refers to the load that wrote it; counts and sums, no clients"),
     _kept("control.absence", "which records the vendor no longer has: the period of these begins with it"),
     _kept("control.backup", "one row per backup; no clients"),

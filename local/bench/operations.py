@@ -1,4 +1,4 @@
-"""Benchmark of the Operations pages: how long each needs to read a year of 50 vendors and 50,000 clients from the database."""
+"""Benchmark of the Operations pages and of the metrics: how long each needs to read a year of 50 vendors and 50,000 clients from the database."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from include.identity import pairs
 from include.identity.preview import preview
 from include.operations.listing import read_list
 from include.operations.lists import GROUPS
+from include.operations.metrics import read_samples, render
 from include.operations.run import read_run
 from include.operations.salesforce_status import read_salesforce_status
+from include.operations.signals import evaluate
 from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import read_vendor_status
 from include.vendors import VENDORS
@@ -32,28 +34,31 @@ LIMIT_MS = 300
 LAST = date(2026, 11, 25)
 NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
 NAMES = [*(vendor.name for vendor in VENDORS), *(f"vendor{n}" for n in range(len(VENDORS), VENDOR_COUNT))]
+TABLES = [table.name for table in VENDORS[0].tables]
 
-# Eight tables a vendor and trading day in four steps, three checks, a call every twelve seconds, 10,000 dead letters, half a million entries.
+# The six tables of a vendor for each trading day in four steps, three checks, a call every twelve seconds, 10,000 dead letters, half a million entries.
 _FILL = """
 alter table control.ledger disable trigger user;
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at, recorded_at,
                             fetched, staged, produced, inserted, notes)
-select nextval('control.ledger_id'), v || ' ' || d::date, v, 'table' || t, case when s in ('stage', 'validate') then '' else 'entity' end, d, s,
+select nextval('control.ledger_id'), v || ' ' || d::date, v, (%(tables)s::text[])[t], case when s in ('stage', 'validate') then '' else 'entity' end, d, s,
        v || d || t, 'current', d + interval '30 h', d + interval '31 h', case s when 'stage' then 100 else 0 end,
        case s when 'load' then 0 else 100 end, case s when 'stage' then 0 else 100 end, case s when 'load' then 100 else 0 end, '{"money": "1.5"}'
-from unnest(%(names)s::text[]) v, generate_series(timestamp '2025-11-26', '2026-11-25', '1 day') d, generate_series(1, 8) t,
+from unnest(%(names)s::text[]) v, generate_series(timestamp '2025-11-26', '2026-11-25', '1 day') d, generate_series(1, cardinality(%(tables)s::text[])) t,
      unnest(array['stage', 'validate', 'transform', 'load']) s
 where extract(isodow from d) < 6;
 insert into control.reconciliation (run_id, vendor, business_date, check_name, expected, actual, tolerance, is_passed)
 select distinct run_id, vendor, business_date, c, 1, 1, 0, true from control.ledger, unnest(array['control total', 'roll-forward', 'shares']) c;
 insert into control.api_call (called_at, vendor, table_name, path, status, latency_ms, bytes, correlation_id, run_id)
-select timestamptz '2026-11-27 15:00Z' - n * interval '12 s', (%(names)s::text[])[1 + n %% 50], 'table1', 'path' || n %% 20,
+select timestamptz '2026-11-27 15:00Z' - n * interval '12 s', (%(names)s::text[])[1 + n %% 50], (%(tables)s::text[])[1], 'path' || n %% 20,
        case n %% 97 when 0 then 503 else 200 end, n %% 1000, 100, n, 'run' from generate_series(1, 2600000) n;
 insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, money_usd)
-select 'run', (%(names)s::text[])[1 + n %% 50], 'table1', date '2026-11-25' - n %% 200, 'stage', n, array['reason ' || n %% 7], n, 'part', 0, 5
+select 'run', (%(names)s::text[])[1 + n %% 50], (%(tables)s::text[])[1], date '2026-11-25' - n %% 200, 'stage', n, array['reason ' || n %% 7], n, 'part', 0, 5
 from generate_series(1, 10000) n;
 insert into control.audit (happened_at, database_user, actor, action, subject, details)
 select timestamptz '2026-11-27' - n * interval '1 min', 'load', 'run ' || n, 'data.loaded', 'a day', '{}' from generate_series(1, 500000) n;
+insert into control.audit_seal (position, entry_id, key_id, mac, sealed_at)
+select row_number() over (order by entry_id), entry_id, 'key', repeat('m', 32)::bytea, now() from control.audit where entry_id %% 500000 > 200;
 """
 
 # 50,000 people at each of two vendors in 25,000 households, linked, with an account and its copy held away; 500 pairs to review.
@@ -102,15 +107,17 @@ def bench_operations() -> None:
         console.print(f"Generating a year of {VENDOR_COUNT} vendors ...")
         with psycopg.connect(url, autocommit=True) as connection, connection.cursor() as cursor:
             for statement in (_FILL + _FILL_PEOPLE).split(";\n")[:-1]:
-                cursor.execute(statement, {"names": NAMES})
+                cursor.execute(statement, {"names": NAMES, "tables": TABLES})
             cursor.execute("vacuum analyze")
         _print(console, _measure(schema.engine(url)))
 
 
 def _list_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
-    vendors = [*VENDORS, *(replace(VENDORS[0], name=name) for name in NAMES[len(VENDORS) :])]
+    vendors = [replace(VENDORS[0], name=name) for name in NAMES]
     yield "today", lambda db: (read_vendor_status(db, vendors, NOW), read_salesforce_status(db, NOW))
     yield "vendor", lambda db: read_vendor_history(db, NAMES[0], LAST, 30, NOW)
+    yield "health", lambda db: evaluate(read_samples(db, vendors, NOW), NOW)
+    yield "metrics", lambda db: render(read_samples(db, vendors, NOW))
     yield "run", lambda db: read_run(db, f"{NAMES[0]} {LAST}")
     yield "who is who", partial(_read_queue, at=250)
     yield "who is who: links", pairs.list_links

@@ -56,6 +56,16 @@ def test_an_untouched_trail_is_intact_and_grows(engine: sa.Engine) -> None:
     assert chain.verify(engine, KEYS, heads) == Verdict("intact", 10)
 
 
+def test_the_newest_publication_is_recorded_and_an_older_one_does_not_replace_it(
+    engine: sa.Engine, database: Database
+) -> None:
+    for position, at in ((1, NOW), (3, NOW + timedelta(hours=1)), (2, NOW)):
+        chain.record_publication(engine, Head(position, b"mac"), at)
+    assert database.rows("select position, published_at from control.audit_head") == [
+        {"position": 3, "published_at": NOW + timedelta(hours=1)}
+    ]
+
+
 def test_entries_are_sealed_in_batches(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "BATCH", 2)
     record(engine)

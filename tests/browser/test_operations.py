@@ -29,7 +29,7 @@ PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WHO_IS_WHO = ("who-is-who/", "who-is-who/links", "who-is-who/decisions", "who-is-who/pair?entity=person&left=1&right=2")
 PAGES = [
-    "", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group), *WHO_IS_WHO, "api-keys/",
+    "", "health", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group), *WHO_IS_WHO, "api-keys/",
 ]  # fmt: skip
 LONG = "M" * 5000
 RIGHT_TO_LEFT = "\u202eevil"

@@ -37,6 +37,7 @@ def test_entries_are_sealed_and_their_end_is_published(airflow: dict[str, str], 
     heads = list(Heads(str(folder), KEYRING.audit).read())
     assert heads[-1] == chain.read_head(today.engine)
     assert heads[-1].position > 0
+    assert today.database.value("select position from control.audit_head") == heads[-1].position
     assert chain.verify(today.engine, KEYRING.audit, heads).state == "intact"
 
 

@@ -9,11 +9,12 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from include.audit import trail
 from include.contract import Table, Vendor
 from include.errors import ConfigurationError
+from include.gateway import traffic
 from include.gateway.api import messages, reading, request_queue
 from include.gateway.api.callers import Issuer
 from include.gateway.api.document import build, describe_route
@@ -25,6 +26,7 @@ from include.gateway.api.scopes import Permission
 from include.gateway.api.settings import Settings
 from include.gateway.problem import Refusal
 from include.keys.inbox import ReceivingKey
+from include.operations import metrics, signals
 from include.pipeline import plan
 from include.vendors import VENDORS
 
@@ -311,6 +313,26 @@ def replay_dead_letters(
         }
         answer = request_queue.submit(engine, attempt, "replay", order.vendor, params)
     return _accept(request, "runs", answer)
+
+
+@router.get(
+    "/health", operation_id="getHealth", summary="Get health signals", **describe_route("health", "metrics:read")
+)
+def get_health(request: Request, permission: Permitted) -> messages.Health:
+    """Return the health signals of the firm's data with one light for all of them; with a limited scope, only those of its vendors."""
+    now = datetime.now(UTC)
+    readings = signals.evaluate(reading.read_metrics(_engine(request), now, permission), now)
+    return messages.Health.model_validate(signals.describe(readings, now))
+
+
+# Not in the document: the response is not JSON, and only Prometheus reads it.
+@router.get("/metrics", operation_id="getMetrics", include_in_schema=False, **describe_route("health", "metrics:read"))
+def get_metrics(request: Request, permission: Permitted) -> Response:
+    """Return the metrics in the text format of Prometheus; with a limited scope, only those of its vendors."""
+    content = metrics.render(reading.read_metrics(_engine(request), datetime.now(UTC), permission))
+    if permission.targets is None:
+        content += traffic.render()
+    return Response(content, media_type=metrics.CONTENT_TYPE)
 
 
 def _read_clients_data(

@@ -26,7 +26,7 @@ from include.vendors import VENDORS
 DESCRIPTION = """Start runs, push records, and read runs, freshness, findings and dead letters.
 
 Every POST needs an Idempotency-Key: a request that is retried with the same key is done once and gets the same response.
-A scope holds for all vendors. Append `:<vendor>` or `:<vendor>.<table>` to limit it; findings:read can be limited to a vendor only.
+A scope holds for all vendors. Append `:<vendor>` or `:<vendor>.<table>` to limit it; findings:read and metrics:read can be limited to a vendor only.
 Requests for other vendors and tables are then refused with 403, and lists leave them out.
 Lists come in pages: repeat the request with `cursor` set to `next` until `next` is null.
 Errors are problem details (RFC 9457); 429 and 503 state in Retry-After when to retry."""
@@ -38,6 +38,7 @@ TAGS = {
     "vendors": "Vendors, their tables and fields, and data freshness.",
     "findings": "Findings of the business rules.",
     "dead_letters": "Rows that could not be loaded, and their replay.",
+    "health": "Health signals, for a monitor.",
 }
 """Descriptions by tag. Programs that generate API clients make one module per tag."""
 

@@ -309,3 +309,30 @@ class FreshnessOfAll(BaseModel):
     """The freshness of every table."""
 
     items: list[Freshness]
+
+
+class HealthSignal(BaseModel):
+    """A health signal of one vendor, table or queue."""
+
+    name: str
+    title: str
+    labels: dict[str, str] = Field(
+        description="The vendor, table or queue; empty if the signal is about the whole firm."
+    )
+    light: Literal["green", "amber", "red", "grey"] = Field(description="grey: there is no value.")
+    value: float | None
+    unit: Literal["seconds", "items", "dollars", "ratio"]
+    amber_above: float | None = Field(description="The light is amber above this value; null: never.")
+    red_above: float | None = Field(description="The light is red above this value; null: never.")
+    action: str = Field(description="What to do if the light is amber or red.")
+    guide: str = Field(description="The guide that explains how.")
+
+
+class Health(BaseModel):
+    """All health signals, the worst first."""
+
+    light: Literal["green", "amber", "red", "grey"] = Field(
+        description="The worst light; grey only if there is nothing else."
+    )
+    checked_at: datetime
+    signals: list[HealthSignal]

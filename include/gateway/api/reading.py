@@ -20,6 +20,7 @@ from include.gateway.api.fields import describe_fields
 from include.gateway.api.records import describe_rejected
 from include.gateway.api.scopes import Permission
 from include.gateway.problem import Refusal
+from include.operations.metrics import Sample, read_samples
 from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS
 
@@ -214,6 +215,13 @@ def read_freshness(engine: sa.Engine, now: datetime, permission: Permission) -> 
         is_late = due_at is not None and now >= due_at and not is_in
         items.append(item | {"due_date": due_date, "due_at": due_at, "is_late": is_late})
     return items
+
+
+def read_metrics(engine: sa.Engine, now: datetime, permission: Permission) -> list[Sample]:
+    """Return the metrics that the caller may see: all, or with a limited scope those of its vendors. `now` has a time zone."""
+    vendors = [vendor for vendor in VENDORS if permission.covers(vendor.name)]
+    with connect_read_only(engine) as connection:
+        return read_samples(connection, vendors, now, is_whole=permission.targets is None)
 
 
 def check_open(engine: sa.Engine, vendor: str, table: str, day: date, ids: Sequence[int]) -> None:

@@ -20,9 +20,10 @@ SCOPES = {
     "findings:read": "Read findings of the business rules, which describe households and accounts",
     "dead_letters:read": "Read dead letters, without their content",
     "dead_letters:replay": "Replay dead letters",
+    "metrics:read": "Read health signals and metrics",
 }
-WITHOUT_TABLES = frozenset({"findings:read"})
-"""Scopes that can be limited to a vendor, but not to a table: a finding is about a vendor's clients, not about a table."""
+WITHOUT_TABLES = frozenset({"findings:read", "metrics:read"})
+"""Scopes that can be limited to a vendor, but not to a table: a finding is about a vendor's clients, and most metrics are about a vendor."""
 REALM = 'Bearer realm="tributary"'
 _SHAPE = re.compile(r"([a-z_]+:[a-z_]+)(?::([a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?))?")
 

@@ -33,6 +33,7 @@ MARTS = (
     "vendor_day", "table_day", "open_dead_letters", "dead_letter_row", "reconciliation_day", "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
     "salesforce_record", "rejected_delivery", "missing_document", "stored_document", "given_up_event",
+    "queue_state", "safeguard_state",
 )  # fmt: skip
 """Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""
 

@@ -55,4 +55,4 @@ select vendor, business_date,
        run_id, tables_pulled, loaded_tables, rows, rows_changed, dead_letters, dead_money_usd, dead_money_unreadable, pulled_at, loaded_at,
        rejected_at, rejected_because, breaks, explained, control_total_off_usd
 from day;
-grant select on control.vendor_day to tributary_web;
+grant select on control.vendor_day to tributary_web, tributary_api;

@@ -31,7 +31,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": write_number, "money": write_money, "moment": write_moment, "query": urlencode}
+    environment.filters |= {
+        "number": write_number,
+        "money": write_money,
+        "moment": write_moment,
+        "measure": write_measure,
+        "query": urlencode,
+    }
     environment.globals["sparkline"] = draw_sparkline
     return environment
 
@@ -47,6 +53,32 @@ def write_number(value: float | Decimal | None) -> str:
 def write_money(value: Decimal | None) -> str:
     """Return dollars and cents, such as `$1,234.50` and `-$3.00`; empty for None."""
     return "" if value is None else f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+
+
+def write_measure(value: float | None, unit: str) -> str:
+    """Return a value with its unit, such as `3 h 05 min`, `$1,234.00`, `6 %` or `12`; empty for None.
+
+    Args:
+        value: The value; seconds for a duration.
+        unit: `seconds`, `dollars`, `ratio` or `items`.
+    """
+    if value is None:
+        return ""
+    if unit == "dollars":
+        return write_money(Decimal(f"{value:.2f}"))
+    if unit == "ratio":
+        return f"{write_number(round(100 * value, 1))} %"
+    return _write_duration(value) if unit == "seconds" else write_number(value)
+
+
+def _write_duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{write_number(round(seconds, 1))} s"
+    days, rest = divmod(round(seconds / 60), 24 * 60)
+    hours, minutes = divmod(rest, 60)
+    if days:
+        return f"{days} d {hours} h" if hours else f"{days} d"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
 
 
 def write_moment(value: datetime | date | None) -> str | Markup:

@@ -21,8 +21,10 @@ from starlette.staticfiles import StaticFiles
 from include import business_dates
 from include.audit.report import format_csv
 from include.errors import TargetUnavailable
+from include.operations import signals
 from include.operations.listing import MOST_ROWS, Listing, read_list
 from include.operations.lists import GROUPS, SYNCS
+from include.operations.metrics import read_samples
 from include.operations.run import read_run
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
 from include.operations.vendor_history import read_vendor_history
@@ -34,12 +36,6 @@ from tributary.operations.access import require_reviewer
 from tributary.operations.page import HEADERS, show_page
 from tributary.operations.rendering import FOLDER
 
-REPLAYABLE = {
-    f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
-}
-"""Tables whose dead letters can be replayed, as `<vendor>.<table>`."""
-SNAPSHOTS = {f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.tables if table.pull == "snapshot"}
-"""Tables whose rows are about one business date."""
 ROWS = 50
 """Maximum number of rows of a list on one page."""
 SESSIONS = 30
@@ -56,9 +52,7 @@ app.include_router(api_keys.router)
 @app.exception_handler(TargetUnavailable)
 def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     """Return 503 while the database is unavailable."""
-    page = _page("error.html", title="Operations", message=str(error))
-    page.status_code = 503
-    return page
+    return show_page("error.html", status_code=503, title="Operations", message=str(error))
 
 
 @app.exception_handler(403)
@@ -78,7 +72,7 @@ def show_today() -> HTMLResponse:
     now = datetime.now(UTC)
     vendors, salesforce = _read_status(now)
     is_paused = connections.is_crm_paused()
-    return _page(
+    return show_page(
         "today.html", "Today", title="Today", now=now, vendors=vendors, salesforce=salesforce, is_paused=is_paused
     )
 
@@ -99,6 +93,29 @@ def read_summary() -> JSONResponse:
         ],
         headers=HEADERS,
     )
+
+
+@app.get("/health")
+def show_health() -> HTMLResponse:
+    """Return the page of the health signals."""
+    now = datetime.now(UTC)
+    readings = _read_health(now)
+    light = signals.find_overall_light(readings)
+    return show_page(
+        "health.html", "Health", title="Health", now=now, light=light, readings=signals.summarize(readings)
+    )
+
+
+@app.get("/health.json")
+def read_health() -> JSONResponse:
+    """Return the health signals, with one light for all of them; `getHealth` of the API returns the same to programs."""
+    now = datetime.now(UTC)
+    return JSONResponse(signals.describe(_read_health(now), now), headers=HEADERS)
+
+
+def _read_health(now: datetime) -> list[signals.Reading]:
+    with audit.database().connect() as db:
+        return signals.evaluate(read_samples(db, VENDORS, now), now)
 
 
 def _read_status(now: datetime) -> tuple[list[VendorStatus], SalesforceStatus | None]:
@@ -122,7 +139,9 @@ def show_vendor(name: str) -> HTMLResponse:
     with audit.database().connect() as db:
         [status] = read_vendor_status(db, [vendor], now)
         history = read_vendor_history(db, name, business_dates.latest_closed(now), SESSIONS, now)
-    return _page("vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor)
+    return show_page(
+        "vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor
+    )
 
 
 @app.get("/runs")
@@ -130,7 +149,7 @@ def show_run(run_id: str) -> HTMLResponse:
     """Return what a run of Airflow did with data, for the tab on the run's page."""
     with audit.database().connect() as db:
         record = read_run(db, run_id)
-    return _page("run.html", title="Data of this run", run_id=run_id, record=record)
+    return show_page("run.html", title="Data of this run", run_id=run_id, record=record)
 
 
 @app.get("/lists/{name}")
@@ -164,7 +183,7 @@ def _show_list(listing: Listing, request: Request, user: Any, offset: int) -> Re
         content = format_csv(found.rows, [column.name for column in listing.columns])
         return Response(content, media_type="text/csv", headers=headers)
     here, group = next((name, listings) for name, listings in GROUPS.items() if listing in listings)
-    return _page(
+    return show_page(
         listing.template, here, "../", title=listing.title, group=group, listing=listing, page=found, selected=selected, offset=offset,
         step=ROWS, most=MOST_ROWS, query=urlencode({name: value for name, value in selected.items() if value}),
     )  # fmt: skip
@@ -174,11 +193,6 @@ def _find_list(name: str) -> Listing:
     if name not in BY_NAME:
         raise HTTPException(404, "The list was not found", headers=HEADERS)
     return BY_NAME[name]
-
-
-def _page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:
-    """Return a page. `here` is its entry in the navigation; `root` leads from its address to the start page."""
-    return show_page(template, here, root, replayable=REPLAYABLE, snapshots=SNAPSHOTS, **values)
 
 
 class Operations(AirflowPlugin):

@@ -19,6 +19,8 @@ from tests.api_server import serve
 from tests.conftest import Database
 from tests.firm_keys import KEYRING
 from tests.gateway.api.conftest import AUDIENCE, Provider
+from tests.operations.health_records import record_firm
+from tests.running_prometheus import run_prometheus
 
 ROOT = Path(__file__).parents[3]
 
@@ -61,6 +63,28 @@ def test_gateway_by_itself_serves_the_api_as_a_role_of_its_own(
     assert "tributary_api" in {row["usename"] for row in roles}
 
 
+def test_prometheus_scrapes_the_gateway_with_a_key(
+    alone: str, make_key: Callable[..., str], database: Database, tmp_path: Path
+) -> None:
+    record_firm(database)
+    for path in ("/api/v1/runs/1", "/api/v1/runs/2", "/webhooks/docusign", "/a/path/of/ours", "/api/v1/a/path/of/ours"):
+        requests.get(f"{alone}{path}", timeout=20)
+    with run_prometheus(tmp_path, alone.removeprefix("http://"), make_key(scopes=["metrics:read"])) as prometheus:
+        target = prometheus.read_target()
+        assert (target["health"], target["lastError"]) == ("up", "")
+        [(labels, value)] = prometheus.query('tributary_table_missing_usd{vendor="orion", table="assets"}')
+        assert (labels["job"], value) == ("tributary", 10)
+        assert len(prometheus.query('{__name__=~"tributary_(vendor|queue|audit|backup).*"}')) > 20
+        counts = {
+            (labels["route"], labels["status"]): value
+            for labels, value in prometheus.query("tributary_gateway_request_seconds_count")
+        }
+        assert counts[("/api/v1/runs/{id}", "401")] == 2
+        assert counts[("/webhooks/docusign", "405")] == 1
+        assert counts[("unknown", "404")] == 2
+        assert prometheus.query('tributary_gateway_request_seconds_count{route=~".*path.*"}') == []
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -100,8 +124,11 @@ def airflow_url(database: Database, provider: Provider, airflow_database: Path, 
 @pytest.mark.airflow
 @pytest.mark.long
 def test_airflow_s_own_server_serves_the_api(
-    airflow_url: str, provider: Provider, make_key: Callable[..., str], database: Database
+    airflow_url: str, provider: Provider, make_key: Callable[..., str], database: Database, tmp_path: Path
 ) -> None:
     assert read_statuses(airflow_url, provider, make_key()) == [200, 200, 401, 200]
+    with run_prometheus(tmp_path, airflow_url.removeprefix("http://"), make_key(scopes=["metrics:read"])) as prometheus:
+        assert prometheus.read_target()["health"] == "up"
+        assert len(prometheus.query("tributary_build_info")) == 1
     roles = database.rows("select usename from pg_stat_activity where datname = current_database()")
     assert "tributary_api" in {row["usename"] for row in roles}

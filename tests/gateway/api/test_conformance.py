@@ -81,7 +81,7 @@ def api_with_data(api: Api) -> Api:
 
 def check(api: Api, key: str, folder: Path, least: int, *options: str) -> None:
     output = run_schemathesis(api, key, folder, *options)
-    assert "Tested: 12" in output
+    assert "Tested: 13" in output
     assert int(re.search(r"(\d+) passed, \d+ skipped", output)[1]) >= least  # type: ignore[index]
     # Authentication passed, and requests were stored.
     assert "Authentication failed" not in output

@@ -7,7 +7,13 @@ from decimal import Decimal
 
 import pytest
 
-from plugins.tributary.operations.rendering import draw_sparkline, write_moment, write_money, write_number
+from plugins.tributary.operations.rendering import (
+    draw_sparkline,
+    write_measure,
+    write_moment,
+    write_money,
+    write_number,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +56,15 @@ def test_a_missing_value_interrupts_the_line() -> None:
 
 def test_no_values_are_an_empty_line() -> None:
     assert "<polyline" not in draw_sparkline([])
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (None, "seconds", ""), (0, "seconds", "0 s"), (0.095, "seconds", "0.1 s"), (59.94, "seconds", "59.9 s"), (60, "seconds", "1 min"),
+        (3599, "seconds", "1 h 00 min"), (11100, "seconds", "3 h 05 min"), (86400, "seconds", "1 d"), (95000, "seconds", "1 d 2 h"),
+        (1234.5, "dollars", "$1,234.50"), (0.05, "ratio", "5 %"), (0.0614, "ratio", "6.1 %"), (1200.0, "items", "1,200"),
+    ],
+)  # fmt: skip
+def test_a_measure_is_written_with_its_unit(value: float | None, unit: str, text: str) -> None:
+    assert write_measure(value, unit) == text

@@ -23,7 +23,15 @@ from tests.conftest import Database
 from tests.operations.records import record_check, record_day, record_dead_letter, record_event_troubles
 
 LISTS = [listing for group in GROUPS.values() for listing in group]
-OPEN = ["", "summary", "vendors/orion", "runs?run_id=run-1", *(each.path for each in LISTS if not each.is_personal)]
+OPEN = [
+    "",
+    "summary",
+    "health",
+    "health.json",
+    "vendors/orion",
+    "runs?run_id=run-1",
+    *(each.path for each in LISTS if not each.is_personal),
+]
 PERSONAL = [each.path for each in LISTS if each.is_personal]
 STATIC = {
     "operations.css": "text/css",
@@ -189,6 +197,18 @@ def test_formulas_are_neutralized_in_files(served: Served) -> None:
     assert "'=1+1" in response.text
     assert ",=HYPERLINK" not in response.text
     assert response.text.startswith("dead_letter_id,vendor,")
+
+
+def test_health_is_the_same_on_the_page_and_as_json(served: Served) -> None:
+    health = served.get("health.json", served.viewer).json()
+    assert health["light"] in ("amber", "red")
+    dead = next(each for each in health["signals"] if each["name"] == "dead_letters" and each["value"])
+    assert (dead["labels"], dead["light"], dead["value"]) == ({"vendor": "orion", "table": "assets"}, "amber", 2)
+    page = served.get("health", served.viewer).text
+    assert "orion, assets" in page
+    assert dead["action"] in page
+    assert 'href="./lists/dead-letters?vendor=orion"' in page
+    assert all(each["title"] in unescape(page) for each in health["signals"])
 
 
 def test_only_our_own_script_runs_and_only_airflow_frames_the_pages(served: Served) -> None:
