@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from include.operations.listing import Column, Listing
+from include.operations.rejected_rows import REJECTED_ROWS
 
 DEAD_LETTERS = Listing(
     "dead-letters", "Dead letters",
@@ -133,7 +134,7 @@ ACTIVITY = Listing(
 )  # fmt: skip
 
 GROUPS = {
-    "Dead letters": (DEAD_LETTERS, DEAD_LETTER_ROWS),
+    "Dead letters": (DEAD_LETTERS, DEAD_LETTER_ROWS, REJECTED_ROWS),
     "Reconciliation": (RECONCILIATION, BREAKS),
     "Salesforce": (SYNCS, REJECTIONS),
     "Findings": (FINDINGS,),

@@ -15,11 +15,21 @@ from include.operations.lists import GROUPS
 from local import airflow
 from tests.api_server import serve
 from tests.conftest import Database
+from tests.operations.quality_records import record_validation
 from tests.operations.records import record_check, record_day, record_dead_letter, record_rejection
 
 PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-PAGES = ["", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group)]
+QUALITY = [
+    "quality?until=2026-11-25", "quality?vendor=orion&until=2026-11-25", "quality/orion/assets/2026-11-25", "quality-of-run?run_id=run-1",
+]  # fmt: skip
+PAGES = [
+    "",
+    "vendors/orion",
+    "runs?run_id=run-1",
+    *QUALITY,
+    *(each.path for group in GROUPS.values() for each in group),
+]
 LONG = "M" * 5000
 RIGHT_TO_LEFT = "\u202eevil"
 
@@ -41,6 +51,10 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     record_dead_letter(shared_database, LONG, reason=LONG)
     record_dead_letter(shared_database, RIGHT_TO_LEFT, reason=f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}")
     record_rejection(shared_database, vendor="tamarac")
+    for level, expectation in (("row", LONG), ("batch", f"{RIGHT_TO_LEFT}<script>alert(1)</script>")):
+        record_validation(
+            shared_database, failed=3, level=level, expectation=expectation[:2000], notes=LONG + RIGHT_TO_LEFT
+        )
     connections = {"tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://")}
     connections |= {
         name: json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}) for name in ("orion", "tamarac")

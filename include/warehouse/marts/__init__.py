@@ -32,6 +32,8 @@ MARTS = (
     # operations
     "vendor_day", "table_day", "open_dead_letters", "dead_letter_row", "reconciliation_day", "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
+    # data quality
+    "quality_day", "dead_letter_reason",
 )  # fmt: skip
 """Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""
 

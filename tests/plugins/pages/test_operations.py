@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,24 @@ from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.conftest import Database
+from tests.operations.quality_records import record_validation
 from tests.operations.records import record_check, record_day, record_dead_letter
 
 LISTS = [listing for group in GROUPS.values() for listing in group]
-OPEN = ["", "summary", "vendors/orion", "runs?run_id=run-1", *(each.path for each in LISTS if not each.is_personal)]
+QUALITY = [
+    "quality",
+    "quality?vendor=orion&until=2026-11-25",
+    "quality/orion/assets/2026-11-25",
+    "quality-of-run?run_id=run-1",
+]
+OPEN = [
+    "",
+    "summary",
+    "vendors/orion",
+    "runs?run_id=run-1",
+    *QUALITY,
+    *(each.path for each in LISTS if not each.is_personal),
+]
 PERSONAL = [each.path for each in LISTS if each.is_personal]
 STATIC = {"operations.css": "text/css", "operations.js": "text/javascript", "summary.js": "text/javascript"}
 SCRIPT = "<script>alert('made up')</script>"
@@ -46,6 +62,7 @@ def served(
     record_check(shared_database)
     record_dead_letter(shared_database, SCRIPT, reason=SCRIPT)
     record_dead_letter(shared_database, "=1+1", reason="=HYPERLINK(1)")
+    record_validation(shared_database, failed=2, expectation=SCRIPT, notes=SCRIPT)
     connections = {
         "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
         "tamarac": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}),
@@ -95,6 +112,26 @@ def test_text_of_vendors_is_escaped(served: Served) -> None:
     page = served.get("clients/dead-letter-rows", served.admin).text
     assert SCRIPT not in page
     assert "&lt;script&gt;alert(" in page
+
+
+def test_a_failing_check_leads_to_its_rows(served: Served) -> None:
+    page = served.get("quality/orion/assets/2026-11-25", served.viewer).text
+    link = re.search(r'href="\.\./\.\./\.\./(clients/rejected-rows\?[^"]*reason=%3Cscript[^"]*)"', page)
+    assert link
+    assert "of 1." in served.get(html.unescape(link[1]), served.admin).text
+
+
+def test_rejected_rows_and_a_stopped_day_differ_in_word_shape_and_color(served: Served) -> None:
+    page = served.get("quality?vendor=orion&until=2026-11-25", served.viewer).text
+    assert 'class="mark aside"><span aria-hidden="true">▲</span> rows rejected' in page
+    assert 'class="mark stopped"><span aria-hidden="true">■</span> day stopped' in page
+
+
+@pytest.mark.parametrize(
+    "path", ["quality?until=", "quality?until=0001-01-01", "quality?until=9999-12-31", "quality/a/b/1800-01-01"]
+)
+def test_any_day_of_a_page_of_quality_is_answered(served: Served, path: str) -> None:
+    assert served.get(path, served.viewer).status_code == 200
 
 
 def test_formulas_are_neutralized_in_files(served: Served) -> None:
