@@ -58,6 +58,8 @@ select * from control.validation where run_id = :run_id order by is_passed, vend
 """)
 
 _Rows = Sequence[sa.RowMapping]
+_WORST = ("day stopped", "rows rejected", "accepted", "not loaded", "not validated", "resolved", "passed")
+"""The states of `control.quality_day`, the worst first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,22 @@ class VendorQuality:
     vendor: str
     rows: tuple[QualityRow, ...]
     stopped: Mapping[date, str]
+
+    def find_worst(self, day: date) -> DayQuality | None:
+        """Return the worst state of the tables on a day, and their rejected rows; None if no table has one."""
+        cells = [row.cells[day] for row in self.rows if day in row.cells]
+        states = {cell["state"] for cell in cells} | ({"day stopped"} if day in self.stopped else set())
+        worst = next((state for state in _WORST if state in states), None)
+        return DayQuality(worst, len(cells), sum(cell["open"] for cell in cells)) if worst else None
+
+
+@dataclass(frozen=True, slots=True)
+class DayQuality:
+    """The state of all tables of a vendor on one day: the worst, the number of tables, and of their open dead letters."""
+
+    state: str
+    tables: int
+    open: int
 
 
 @dataclass(frozen=True, slots=True)

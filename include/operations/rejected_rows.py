@@ -14,5 +14,5 @@ REJECTED_ROWS = Listing(
         Column("died_at", "Since", "time"),
     ),
     ("-dead_letter_id", "reason"), ("vendor", "table_name", "business_date", "stage", "reason", "status"),
-    "No rejected row matches.", is_personal=True,
+    "No rejected row matches.", is_personal=True, has_lineage=True,
 )  # fmt: skip

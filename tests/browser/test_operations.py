@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,23 +16,23 @@ from include.operations.lists import GROUPS
 from local import airflow
 from tests.api_server import serve
 from tests.conftest import Database
-from tests.operations.quality_records import record_validation
+from tests.operations.quality_records import load_household, record_validation
 from tests.operations.records import record_check, record_day, record_dead_letter, record_rejection
 
 PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+LONG = "M" * 5000
+RIGHT_TO_LEFT = "\u202eevil"
 QUALITY = [
     "quality?until=2026-11-25", "quality?vendor=orion&until=2026-11-25", "quality/orion/assets/2026-11-25", "quality-of-run?run_id=run-1",
 ]  # fmt: skip
-PAGES = [
-    "",
-    "vendors/orion",
-    "runs?run_id=run-1",
-    *QUALITY,
-    *(each.path for group in GROUPS.values() for each in group),
-]
-LONG = "M" * 5000
-RIGHT_TO_LEFT = "\u202eevil"
+RECORD = urlencode({"entity": "household", "vendor": "made-up", "key": RIGHT_TO_LEFT})
+LINEAGE = [
+    "lineage", f"lineage/record?{RECORD}", "lineage/load?ledger_id=1", "lineage/run?run_id=run-1",
+    f"lineage/row?vendor=orion&table=assets&day=2026-11-25&key={LONG[:1500]}",
+]  # fmt: skip
+LISTS = [each.path for group in GROUPS.values() for each in group]
+PAGES = ["", "vendors/orion", "runs?run_id=run-1", *QUALITY, *LINEAGE, *LISTS]
 
 pytestmark = [pytest.mark.airflow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here")]
 
@@ -51,6 +52,9 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     record_dead_letter(shared_database, LONG, reason=LONG)
     record_dead_letter(shared_database, RIGHT_TO_LEFT, reason=f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}")
     record_rejection(shared_database, vendor="tamarac")
+    load_household(
+        shared_database, tmp_path_factory.mktemp("staging"), f"{LONG}<script>alert(1)</script>", RIGHT_TO_LEFT
+    )
     for level, expectation in (("row", LONG), ("batch", f"{RIGHT_TO_LEFT}<script>alert(1)</script>")):
         record_validation(
             shared_database, failed=3, level=level, expectation=expectation[:2000], notes=LONG + RIGHT_TO_LEFT

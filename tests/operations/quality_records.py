@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from pathlib import Path
+from urllib.parse import urlencode
 
 from tests.conftest import Database
 from tests.operations.records import DAY, LOADED
+from tests.warehouse.loading import Loader
 
 
 def record_validation(
@@ -33,3 +36,11 @@ def record_validation(
         " :failed, :measure, :at)",
         **values, **stage,
     )  # fmt: skip
+
+
+def load_household(database: Database, folder: Path, name: str, key: str = "h1") -> str:
+    """Load a household of the vendor `made-up`, with this name and key, and return the path of its lineage page."""
+    loader = Loader(database, folder, "made-up")
+    loader.load("household", [{"household_key": key, "name": name}])
+    loader.engine.dispose()
+    return f"lineage/record?{urlencode({'entity': 'household', 'vendor': 'made-up', 'key': key})}"

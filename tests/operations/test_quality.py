@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
-from include.operations.quality import Matrix, read_matrix, read_partition, read_run_checks
+from include.operations.quality import DayQuality, Matrix, read_matrix, read_partition, read_run_checks
 from tests.conftest import Database
 from tests.operations.quality_records import record_validation
 from tests.operations.records import DAY, LOADED, record_day, record_dead_letter, record_rejection
@@ -31,7 +31,8 @@ def find_row(matrix: Matrix, vendor: str, table: str) -> dict[date, sa.RowMappin
 
 
 def record_run(database: Database, run: str = "run-1", day: date = DAY, **options: object) -> None:
-    record_day(database, day, run=run, stages=["stage", "validate", "load"], table="assets", rows=0, **options)  # type: ignore[arg-type]
+    values: dict[str, object] = {"table": "assets"} | options
+    record_day(database, day, run=run, stages=["stage", "validate", "load"], rows=0, **values)  # type: ignore[arg-type]
 
 
 def test_a_day_without_a_rejected_row_has_passed(web: sa.Engine, database: Database) -> None:
@@ -106,6 +107,21 @@ def test_the_matrix_shows_one_vendor_or_all_newest_day_first(web: sa.Engine, dat
     assert [each.vendor for each in read(web).vendors] == ["orion", "tamarac"]
     assert [each.vendor for each in read(web, "orion").vendors] == ["orion"]
     assert read(web).dates[:2] == (DAY, BEFORE)
+
+
+def test_a_vendors_day_has_the_worst_state_of_its_tables_and_all_rejected_rows(
+    web: sa.Engine, database: Database
+) -> None:
+    record_run(database)
+    record_run(database, table="clients")
+    for table in ("assets", "clients"):
+        record_dead_letter(database, table, table=table)
+    [orion] = read(web).vendors
+    assert orion.find_worst(DAY) == DayQuality("rows rejected", 2, 2)
+    assert orion.find_worst(BEFORE) is None
+    record_rejection(database)
+    [orion] = read(web).vendors
+    assert orion.find_worst(DAY) == DayQuality("day stopped", 2, 2)
 
 
 @pytest.fixture

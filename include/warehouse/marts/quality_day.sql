@@ -8,12 +8,14 @@ create view control.quality_day as
 with fact as (
     select vendor, business_date, table_name, stage as kind, run_id, pull_id, staged, dead, recorded_at as happened_at
     from (
-        select distinct on (vendor, business_date, table_name, entity, stage) * from control.ledger
+        select distinct on (vendor, business_date, table_name, entity, stage)
+               vendor, business_date, table_name, stage, run_id, pull_id, staged, dead, recorded_at
+        from control.ledger
         where stage in ('stage', 'validate', 'load') and pulled in ('current', 'historical') and vendor <> 'salesforce'
         order by vendor, business_date, table_name, entity, stage, ledger_id desc
     ) newest
     union all
-    select vendor, business_date, table_name, 'sync', run_id, null, sent, failed, recorded_at from control.ledger where stage = 'crm'
+    select vendor, business_date, table_name, 'sync', run_id, null, sent, failed, recorded_at from control.ledger where stage = 'crm' and vendor = 'salesforce'
     union all
     select vendor, business_date, table_name, 'open', null, null, 0, 1, null from control.dead_letter where status = 'open'
     union all

@@ -30,3 +30,41 @@ insert into control.retention (dataset, aged_by, minimum) values ('control.valid
 
 -- The dead letters of a partition, whatever their status.
 create index dead_letter_by_partition on control.dead_letter (vendor, table_name, business_date);
+
+-- The pages of lineage. They read by functions of `mart` that name one record or one load.
+grant usage on schema mart to tributary_web;
+
+alter table control.api_call add column method text;
+comment on column control.api_call.method is 'HTTP method; null in rows of earlier versions';
+create index api_call_by_run on control.api_call (run_id, vendor, table_name);
+
+-- The record that a Salesforce record stands for: `vendor:entity:key`, as in its external key after the firm.
+create function control.record_of(external_key text) returns text language sql immutable parallel safe
+return substr(external_key, strpos(external_key, ':') + 1);
+create index crm_state_by_record on control.crm_state (control.record_of(external_key));
+-- The last three characters of a Salesforce id only repeat the case of the others.
+create index crm_state_by_salesforce_id on control.crm_state (left(salesforce_id, 15));
+
+create index finding_by_subject on control.finding (subject_id);
+create index finding_by_household on control.finding (household_id);
+create index account_owner_by_household on warehouse.account_owner (household_id);
+create index account_owner_by_account on warehouse.account_owner (account_id);
+create index account_owner_by_person on warehouse.account_owner (person_id);
+
+create index identity_closed on warehouse.identity (entity, id) where recorded_to is not null;
+create index identity_closed_members on warehouse.identity (entity, identity_id) where recorded_to is not null;
+
+-- What a load wrote, and the earlier versions of a record. Ledger ids ascend, so a block range index is small, and costs a load almost nothing.
+do $$
+declare
+    entity text;
+begin
+    foreach entity in array array['representative', 'household', 'person', 'registration', 'account', 'account_owner', 'security', 'account_value',
+                                  'position', 'transaction', 'plan', 'goal', 'plan_result', 'goal_result', 'outside_account', 'outside_value',
+                                  'insurance_policy', 'portfolio', 'questionnaire', 'client_risk', 'portfolio_risk', 'template', 'envelope',
+                                  'envelope_recipient', 'envelope_event'] loop
+        execute format('create index %I on warehouse.%I using brin (source_run_id) with (autosummarize = on)', entity || '_by_load', entity);
+        execute format('create index %I on warehouse.%I (%s vendor, %I) where recorded_to is not null', entity || '_closed', entity,
+                       case when entity in ('account_value', 'position') then 'business_date,' else '' end, entity || '_key');
+    end loop;
+end $$;

@@ -29,7 +29,7 @@ from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS
 from tributary import audit, connections
-from tributary.operations import quality
+from tributary.operations import lineage, quality
 from tributary.operations.rendering import FOLDER
 from tributary.operations.response import HEADERS, respond
 
@@ -43,6 +43,7 @@ BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in 
 app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 app.include_router(quality.router)
+app.include_router(lineage.router)
 require_reviewer = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
 
 

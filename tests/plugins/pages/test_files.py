@@ -325,7 +325,7 @@ for each in get_fastapi_plugins()[0]:
 ANY_USER, REVIEWERS, OWN = "any user", "reviewers", "checks its callers itself"
 READERS = {
     "/data-docs": REVIEWERS, "/salesforce-changes": REVIEWERS, "/documents": REVIEWERS, "/identity-review": REVIEWERS,
-    "/operations": ANY_USER, "/operations/clients": REVIEWERS, "/webhooks": OWN, "/api/v1": OWN,
+    "/operations": ANY_USER, "/operations/clients": REVIEWERS, "/operations/lineage": REVIEWERS, "/webhooks": OWN, "/api/v1": OWN,
 }  # fmt: skip
 """Who may read the pages below a path; the longest one counts. A new plugin page is added here."""
 

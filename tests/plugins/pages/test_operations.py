@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -17,9 +18,10 @@ from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.conftest import Database
-from tests.operations.quality_records import record_validation
+from tests.operations.quality_records import load_household, record_validation
 from tests.operations.records import record_check, record_day, record_dead_letter
 
+SCRIPT = "<script>alert('made up')</script>"
 LISTS = [listing for group in GROUPS.values() for listing in group]
 QUALITY = [
     "quality",
@@ -35,9 +37,14 @@ OPEN = [
     *QUALITY,
     *(each.path for each in LISTS if not each.is_personal),
 ]
-PERSONAL = [each.path for each in LISTS if each.is_personal]
+RECORD = f"lineage/record?{urlencode({'entity': 'household', 'vendor': 'made-up', 'key': SCRIPT})}"
+LINEAGE = [
+    "lineage", RECORD, f"{RECORD}&on=2026-11-20&at=2026-11-27T08:00:00", "lineage/run?run_id=run-1", "lineage/load?ledger_id=1",
+    f"lineage/row?{urlencode({'vendor': 'orion', 'table': 'assets', 'day': '2026-11-25', 'key': SCRIPT})}",
+    f"lineage/find?{urlencode({'salesforce': f'demo:made-up:household:{SCRIPT}'})}",
+]  # fmt: skip
+PERSONAL = [each.path for each in LISTS if each.is_personal] + LINEAGE
 STATIC = {"operations.css": "text/css", "operations.js": "text/javascript", "summary.js": "text/javascript"}
-SCRIPT = "<script>alert('made up')</script>"
 
 pytestmark = pytest.mark.airflow
 
@@ -62,6 +69,7 @@ def served(
     record_check(shared_database)
     record_dead_letter(shared_database, SCRIPT, reason=SCRIPT)
     record_dead_letter(shared_database, "=1+1", reason="=HYPERLINK(1)")
+    load_household(shared_database, tmp_path_factory.mktemp("staging"), SCRIPT, SCRIPT)
     record_validation(shared_database, failed=2, expectation=SCRIPT, notes=SCRIPT)
     connections = {
         "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
@@ -91,7 +99,7 @@ def test_lists_of_clients_need_the_right_to_review(served: Served, path: str) ->
     assert served.get(path, served.admin).status_code == 200
 
 
-@pytest.mark.parametrize("path", PERSONAL)
+@pytest.mark.parametrize("path", [path for path in PERSONAL if path not in LINEAGE])
 def test_a_list_of_clients_is_not_among_the_lists_for_all(served: Served, path: str) -> None:
     assert served.get(path.replace("clients/", "lists/"), served.viewer).status_code == 403
 
@@ -106,6 +114,35 @@ def test_the_audit_trail_records_who_opened_a_list_of_clients(served: Served) ->
         "breaks",
         "orion",
     )
+
+
+def test_the_audit_trail_records_whose_lineage_was_opened(served: Served) -> None:
+    served.get(RECORD, served.admin)
+    served.get(RECORD, served.viewer)  # refused
+    entry = served.database.rows("select * from control.audit order by entry_id desc limit 1")[0]
+    assert (entry["actor"], entry["action"]) == (airflow.USER, "as_of.read")
+    assert entry["subject"] == f"household made-up {SCRIPT}"
+
+
+@pytest.mark.parametrize("path", LINEAGE)
+def test_text_of_vendors_is_escaped_on_pages_of_lineage(served: Served, path: str) -> None:
+    assert SCRIPT not in served.get(path, served.admin).text
+
+
+def test_a_search_leads_to_a_record(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.admin}"}
+    page = requests.post(f"{served.url}/operations/lineage", data={"text": "made up"}, headers=headers, timeout=60).text
+    link = re.search(r'href="\./(lineage/record\?[^"]+)"', page)
+    assert link
+    assert "&lt;script&gt;alert(" in served.get(html.unescape(link[1]), served.admin).text
+
+
+def test_a_page_of_another_site_can_not_search(served: Served) -> None:
+    cookies, headers = {"_token": served.admin}, {"Origin": "https://other.example"}
+    response = requests.post(
+        f"{served.url}/operations/lineage", data={"text": "x"}, headers=headers, cookies=cookies, timeout=60
+    )
+    assert response.status_code == 403
 
 
 def test_text_of_vendors_is_escaped(served: Served) -> None:
