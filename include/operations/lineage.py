@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from include import canonical
 from include.audit.as_of import Record
+from include.vendors import VENDORS
 
 MOST_CALLS = 200
 """Maximum number of calls that are listed for a load."""
@@ -73,6 +74,7 @@ class Lineage:
         day: The business date of its balances; for a snapshot, of its versions.
         versions: The versions that were known at the time, the newest first.
         load: The load that wrote the newest of them; None if there is none.
+        row_key: Key of the row of the load's partition; None if the record's key is not that of a row.
         cluster: The records that are the same, itself included; empty for a record without an id.
         parts: The rows of which its balances on the day consist.
         findings: The findings about it.
@@ -83,6 +85,7 @@ class Lineage:
     day: date | None
     versions: _Rows
     load: Load | None
+    row_key: str | None
     cluster: _Rows
     parts: _Rows
     findings: _Rows
@@ -145,11 +148,23 @@ def read_lineage(connection: sa.Connection, record: Record, day: date | None, at
         day,
         versions,
         loads[0] if loads else None,
+        find_row_key(record, loads[0].ledger["table_name"]) if loads else None,
         cluster,
         _read(connection, _BALANCE, entity=record.entity, id=record_id, day=day, at=at) if has_balance else [],
         _read(connection, _FINDINGS, ids=about) if about else [],
         _read(connection, _SALESFORCE, records=_list_keys(connection, record, cluster, about, at)),
     )
+
+
+def find_row_key(record: Record, table_name: str) -> str | None:
+    """Return the key of the row of a vendor's table from which a record was made; None if the record's key is not the key of a row."""
+    vendor = next((each for each in VENDORS if each.name == record.vendor), None)
+    table = next((each for each in vendor.tables if each.name == table_name), None) if vendor else None
+    if vendor is None or table is None:
+        return None
+    maps = (each for each in vendor.maps if each.entity == record.entity and each.table == table_name)
+    columns = [each.columns.get(canonical.named(record.entity).key) for each in maps]
+    return record.key if columns == [table.key[0]] and len(table.key) == 1 else None
 
 
 def _list_keys(

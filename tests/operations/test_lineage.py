@@ -149,6 +149,21 @@ def test_a_version_leads_to_its_load_run_partition_manifest_and_calls(loaded: Lo
     ]
 
 
+@pytest.mark.parametrize(
+    ("vendor", "table", "entity", "key"),
+    [
+        ("orion", "assets", "position", "k1"),
+        ("orion", "no such table", "position", None),
+        ("tamarac", "holdings", "position", None),
+        ("no such vendor", "assets", "position", None),
+    ],
+)
+def test_the_key_of_a_row_is_known_if_the_record_has_the_same(
+    vendor: str, table: str, entity: str, key: str | None
+) -> None:
+    assert lineage.find_row_key(Record(entity, vendor, "k1"), table) == key
+
+
 def test_without_a_day_the_balance_is_that_of_the_newest_loaded_day(loaded: Loaded) -> None:
     shown = loaded.read("household", "h1", None)
     assert (shown.day, shown.sum_parts("position")) == (NEXT, Decimal(25))
