@@ -1,4 +1,4 @@
-"""The log of calls to vendors, one row per call: path, status, latency, bytes, the vendor's correlation id."""
+"""The log of calls to vendors, one row per call: method, path, status, latency, bytes, the vendor's correlation id."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime
 import sqlalchemy as sa
 
 _INSERT = sa.text("""
-insert into control.api_call (called_at, vendor, table_name, path, status, latency_ms, bytes, correlation_id, run_id)
-values (:called_at, :vendor, :table_name, :path, :status, :latency_ms, :bytes, :correlation_id, :run_id)
+insert into control.api_call (called_at, vendor, table_name, method, path, status, latency_ms, bytes, correlation_id, run_id)
+values (:called_at, :vendor, :table_name, :method, :path, :status, :latency_ms, :bytes, :correlation_id, :run_id)
 """)
 
 
@@ -25,7 +25,7 @@ select exists (
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `path` contains no query string; `status` is None if there was no response."""
+    """One call. `path` contains no query string; `status` is None if there was no response; `method` is None for a login."""
 
     called_at: datetime
     path: str
@@ -33,6 +33,7 @@ class Call:
     latency_ms: float
     bytes: int
     correlation_id: str | None
+    method: str | None = None
 
 
 class CallLog:

@@ -265,7 +265,7 @@ class SalesforceSession:
             ) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
-            self._calls.add(Call(called_at, f"{DATA}{_strip_query(path)}", status, latency_ms, size, None))
+            self._calls.add(Call(called_at, f"{DATA}{_strip_query(path)}", status, latency_ms, size, None, method))
 
     def _log_in(self) -> None:
         url = f"{self._connection.url}/services/oauth2/token"

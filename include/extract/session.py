@@ -268,10 +268,11 @@ class VendorSession:
                 raise ConfigurationError("Invalid header value", vendor=self.vendor, header=name)
         self._budget.take(request.bucket)
         called_at, started = datetime.now(UTC), time.perf_counter()
+        method = "GET" if request.body is None else request.method
         status, size, correlation_id = None, 0, None
         try:
             answer = self._http.request(
-                "GET" if request.body is None else request.method,
+                method,
                 self._url(request.path, token.url or self._connection.url),
                 params=dict(request.params),
                 json=None if request.body is None else dict(request.body),
@@ -289,7 +290,7 @@ class VendorSession:
             raise translate(error, "No complete response", VendorUnavailable, **about) from error
         finally:
             latency_ms = (time.perf_counter() - started) * 1000
-            self._calls.add(Call(called_at, request.path, status, latency_ms, size, correlation_id))
+            self._calls.add(Call(called_at, request.path, status, latency_ms, size, correlation_id, method))
 
     def _url(self, path: str, base: str) -> str:
         """Return the whole URL of a path.

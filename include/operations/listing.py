@@ -40,6 +40,7 @@ class Listing:
         empty: What the page says if there are no rows.
         is_personal: Whether rows show clients, so that only users with the right of the identity review may see them.
         template: The template of its page.
+        has_lineage: Whether the view has a column `lineage` (JSON): the query of the row's lineage page; null if it has none.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Listing:
     empty: str = "Nothing to show."
     is_personal: bool = False
     template: str = "list.html"
+    has_lineage: bool = False
 
     @property
     def path(self) -> str:
@@ -86,7 +88,8 @@ def read_list(
         offset: Number of rows before the page.
         limit: Maximum number of rows of the page.
     """
-    view = sa.table(listing.view, *(sa.column(each.name) for each in listing.columns), schema="control")
+    names = [each.name for each in listing.columns] + ["lineage"] * listing.has_lineage
+    view = sa.table(listing.view, *map(sa.column, names), schema="control")
     order = [view.c[name.removeprefix("-")].desc() if name.startswith("-") else view.c[name] for name in listing.order]
     where = [sa.cast(view.c[name], sa.Text) == selected[name] for name in listing.filters if selected.get(name)]
     matching = sa.select(view).where(*where).order_by(*order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from include.operations.listing import Column, Listing
+from include.operations.rejected_rows import REJECTED_ROWS
 
 DEAD_LETTERS = Listing(
     "dead-letters", "Dead letters",
@@ -26,7 +27,7 @@ DEAD_LETTER_ROWS = Listing(
         Column("died_at", "Since", "time"), Column("discarded_by", "Discarded by"), Column("discard_reason", "Reason for discarding"),
     ),
     ("-dead_letter_id",), ("vendor", "table_name", "business_date", "stage", "reasons", "status"),
-    "No dead letter matches.", is_personal=True,
+    "No dead letter matches.", is_personal=True, has_lineage=True,
 )  # fmt: skip
 
 RECONCILIATION = Listing(
@@ -51,7 +52,7 @@ BREAKS = Listing(
         Column("difference", "Difference", "number"), Column("explained_by", "Explained by"),
     ),
     ("-business_date", "vendor", "check_name", "item"), ("vendor", "business_date", "check_name", "explained_by"),
-    "Nothing differs.", is_personal=True,
+    "Nothing differs.", is_personal=True, has_lineage=True,
 )  # fmt: skip
 
 SYNCS = Listing(
@@ -82,6 +83,7 @@ FINDINGS = Listing(
         Column("days_open", "Days", "number"),
     ),
     ("severity", "rule", "household"), ("rule", "severity", "advisor", "vendor"), "No rule has an open finding.", is_personal=True,
+    has_lineage=True,
 )  # fmt: skip
 
 DELIVERIES = Listing(
@@ -176,7 +178,7 @@ DOCUMENTS = Listing(
 )  # fmt: skip
 
 GROUPS = {
-    "Dead letters": (DEAD_LETTERS, DEAD_LETTER_ROWS),
+    "Dead letters": (DEAD_LETTERS, DEAD_LETTER_ROWS, REJECTED_ROWS),
     "Reconciliation": (RECONCILIATION, BREAKS),
     "Salesforce": (SYNCS, REJECTIONS),
     "Findings": (FINDINGS,),

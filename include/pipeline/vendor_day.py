@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from include.control import dead_letters, ledger
+from include.control import dead_letters, ledger, validations
 from include.control.ledger import Counts
 from include.control.rejections import record_rejection
 from include.errors import BalanceError
@@ -149,7 +149,7 @@ def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_onl
 
 
 def record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outcome, seconds: float) -> None:
-    """Record a validated partition in the database: its ledger row and dead letters. Idempotent."""
+    """Record a validated partition in the database: its ledger row, results and dead letters. Idempotent."""
     vendor, pull = vendor_run.vendor, vendor_run.pull_of(partition)
     table = vendor.table(partition.table)
     recorded = min(outcome.refused, _EVIDENCE) if outcome.exceeds_dead_ratio else outcome.refused
@@ -167,6 +167,7 @@ def record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outco
     with vendor_run.site.engine.begin() as connection:
         hold_hash_keys(connection, vendor_run.site.redactor.length)
         ledger.record(connection, pull, "validate", counts)
+        validations.record(connection, pull, outcome.results, outcome.measures)
         dead_letters.insert(connection, pull, "validate", partition.path, refused, own_day=table.pull == "snapshot")
 
 

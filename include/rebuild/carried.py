@@ -48,6 +48,7 @@ REBUILT = (
     "control.control_total_break",
     "control.roll_forward_break",
     "control.rejection",
+    "control.validation",
 )
 """The tables that the steps of the rebuild write again."""
 

@@ -146,6 +146,7 @@ OPERATION = (
     _operational("control.outbound_delivery", "90 days", "last try", spared="waiting deliveries"),
     _operational("control.outbox", "90 days", "routed", spared="events with deliveries"),
     _operational("control.request", "2 years", "ended", spared="open requests"),
+    _operational("control.validation", "2 years", "validated"),
 )
 KEPT = (
     _kept("control.audit", "the chain of seals proves it; ids and counts only, see decision 0039"),

@@ -280,6 +280,7 @@ def _validate_batch(
             detail = outcome.details.get(expectation.column, "")
             failure = f"{expectation.name} is {outcome.measures[expectation.column]}, expected {expectation.limits}"
             is_accepted = accept_unusual and expectation.column in ACCEPTABLE
+            entry["accepted"] = is_accepted
             (outcome.accepted if is_accepted else outcome.failed).append(f"{failure} ({detail})" if detail else failure)
 
 

@@ -1,6 +1,6 @@
 """Build Data Docs: validation results of every table and run, as HTML pages.
 
-    <root>/results/    Great Expectations' store of results, JSON; the newest `KEPT`
+    <root>/results/    Great Expectations' store of results, JSON; the newest `KEPT` of each table
     <root>/site        symbolic link to the current site; replaced when a new site is complete
     <root>/site-*/     the current site and the previous one, which readers may still have open
 
@@ -23,8 +23,10 @@ from typing import Any
 from include.errors import FatalError
 from include.staging.partitions import Partition
 
-KEPT = 1000
-"""Maximum number of results on the site: about five months of six tables a day. The partitions themselves keep all results."""
+KEPT = 30
+"""Maximum number of results of each table on the site: six weeks of a table that is pulled daily, a day of one that is pulled hourly.
+
+`control.validation` has the history, and the partitions keep all results."""
 
 _VIEW = "include.validation.docs_view"
 
@@ -133,8 +135,12 @@ def _store_result(context: Any, root: Path, key: Any, result: Any) -> None:
 
 
 def _delete_oldest(results: Any) -> None:
-    for key in sorted(results.list_keys(), key=_run_time)[:-KEPT]:
-        results.remove_key(key)
+    by_table: dict[str, list[Any]] = {}
+    for key in sorted(results.list_keys(), key=_run_time):
+        by_table.setdefault(key.expectation_suite_identifier.name, []).append(key)
+    for keys in by_table.values():
+        for key in keys[:-KEPT]:
+            results.remove_key(key)
 
 
 def _run_time(key: Any) -> Any:

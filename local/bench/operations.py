@@ -15,11 +15,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from include.audit.as_of import Record
 from include.identity import pairs
 from include.identity.preview import preview
+from include.operations.lineage import read_lineage, read_loads, read_loads_of_run, read_row, read_written, search
 from include.operations.listing import read_list
 from include.operations.lists import GROUPS
 from include.operations.metrics import read_samples, render
+from include.operations.quality import read_matrix, read_partition, read_run_checks
 from include.operations.run import read_run
 from include.operations.salesforce_status import read_salesforce_status
 from include.operations.signals import evaluate
@@ -36,7 +39,8 @@ NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
 NAMES = [*(vendor.name for vendor in VENDORS), *(f"vendor{n}" for n in range(len(VENDORS), VENDOR_COUNT))]
 TABLES = [table.name for table in VENDORS[0].tables]
 
-# The six tables of a vendor for each trading day in four steps, three checks, a call every twelve seconds, 10,000 dead letters, half a million entries.
+# Of each vendor 100 accounts with their households and owners, and each day a value and a position of each, twenty of them corrected once;
+# eight checks a table and day. Eight tables a vendor and trading day in four steps, three checks, a call every twelve seconds, 10,000 dead letters, half a million entries.
 _FILL = """
 alter table control.ledger disable trigger user;
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at, recorded_at,
@@ -55,6 +59,53 @@ select timestamptz '2026-11-27 15:00Z' - n * interval '12 s', (%(names)s::text[]
 insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, money_usd)
 select 'run', (%(names)s::text[])[1 + n %% 50], (%(tables)s::text[])[1], date '2026-11-25' - n %% 200, 'stage', n, array['reason ' || n %% 7], n, 'part', 0, 5
 from generate_series(1, 10000) n;
+insert into control.validation (vendor, table_name, business_date, pull_id, pulled, run_id, expectation, check_name, level, notes, is_passed,
+                                is_accepted, rows_checked, rows_missing, rows_failed, measure)
+select vendor, table_name, business_date, pull_id, pulled, run_id, 'check ' || n, 'check ' || n, case when n < 6 then 'row' else 'batch' end, '',
+       ledger_id %% 50 > 0, false, 100, 0, case when ledger_id %% 50 > 0 then 0 else 5 end, n
+from control.ledger, generate_series(1, 8) n where stage = 'validate';
+select setval(pg_get_serial_sequence('warehouse.source_key', 'id'), 20000000);
+insert into warehouse.source_key (entity, vendor, source_key)
+select e, v, e || n from unnest(array['household', 'person', 'account', 'security']) e, unnest(%(names)s::text[]) v, generate_series(1, 100) n;
+insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)
+select id, vendor, source_key, 'Household of ' || source_key || ' at ' || vendor, '2025-11-26', '2025-11-27', 1 from warehouse.source_key
+where entity = 'household';
+insert into warehouse.person (person_id, vendor, person_key, name, valid_from, recorded_from, source_run_id)
+select id, vendor, source_key, 'Person ' || source_key || ' at ' || vendor, '2025-11-26', '2025-11-27', 1 from warehouse.source_key where entity = 'person';
+insert into warehouse.account (account_id, vendor, account_key, name, is_counted, valid_from, recorded_from, source_run_id)
+select id, vendor, source_key, 'Account ' || source_key, true, '2025-11-26', '2025-11-27', 1 from warehouse.source_key where entity = 'account';
+insert into warehouse.account_owner (account_owner_id, vendor, account_owner_key, account_id, household_id, role, share_ratio, valid_from,
+                                     recorded_from, source_run_id)
+select a.id, a.vendor, a.source_key, a.id, h.id, 'primary', 1, '2025-11-26', '2025-11-27', 1
+from warehouse.source_key a join warehouse.source_key h on h.entity = 'household' and h.vendor = a.vendor
+     and h.source_key = 'household' || (1 + substr(a.source_key, 8)::int %% 20)
+where a.entity = 'account';
+create temporary table written as
+select l.vendor, l.business_date, l.ledger_id, a.id as account_id, a.source_key, l.recorded_at, a.id %% 5 = 0 and c = 1 as is_corrected, s.id as security_id
+from control.ledger l join warehouse.source_key a on a.vendor = l.vendor and a.entity = 'account', generate_series(1, 2) c,
+     (select min(id) as id from warehouse.source_key where entity = 'security') s
+where l.stage = 'load' and l.table_name = (%(tables)s::text[])[1] and (c = 2 or a.id %% 5 = 0) order by l.ledger_id;
+select warehouse.ensure_month(m::date) from generate_series(timestamp '2025-11-01', '2026-11-01', '1 month') m;
+insert into warehouse.account_value (business_date, vendor, account_value_key, account_id, market_value_usd, recorded_from, recorded_to, source_run_id)
+select business_date, vendor, source_key, account_id, 100, recorded_at - is_corrected::int * interval '1 h', case when is_corrected then recorded_at end,
+       ledger_id from written;
+insert into warehouse.position (business_date, vendor, position_key, account_id, security_id, quantity, market_value_usd, recorded_from, recorded_to,
+                                source_run_id)
+select business_date, vendor, source_key, account_id, security_id, 1, 100, recorded_at - is_corrected::int * interval '1 h',
+       case when is_corrected then recorded_at end, ledger_id from written;
+insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, trade_date, amount_usd, recorded_from, source_run_id)
+select vendor, source_key || business_date, account_id, security_id, business_date, 5, recorded_at, ledger_id from written where not is_corrected;
+insert into warehouse.identity (entity, id, identity_id, how, recorded_from, source_run_id)
+select 'household', h.id, o.id, 'same name', '2025-11-27', 'run' from warehouse.source_key h join warehouse.source_key o
+     on o.entity = 'household' and o.source_key = h.source_key and o.vendor = (%(names)s::text[])[1]
+where h.entity = 'household' and h.vendor = any((%(names)s::text[])[2:5]);
+insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id)
+select 'Account', 'demo:' || vendor || ':' || entity || ':' || source_key, '{"Name": "x", "Balance__c": "1.50"}', lpad(id::text, 15, '0') || 'AAA', 'job'
+from warehouse.source_key;
+insert into control.finding (vendor, rule, subject_entity, subject_id, household_id, severity, measure, details, business_date_opened,
+                             opened_run_id, business_date_seen, seen_run_id)
+select vendor, 'rule', 'household', id, id, 'warning', 1, 'details', '2026-11-25', 'run', '2026-11-25', 'run'
+from warehouse.source_key where entity = 'household';
 insert into control.audit (happened_at, database_user, actor, action, subject, details)
 select timestamptz '2026-11-27' - n * interval '1 min', 'load', 'run ' || n, 'data.loaded', 'a day', '{}' from generate_series(1, 500000) n;
 insert into control.audit_seal (position, entry_id, key_id, mac, sealed_at)
@@ -122,6 +173,8 @@ def _list_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
     yield "who is who", partial(_read_queue, at=250)
     yield "who is who: links", pairs.list_links
     yield "who is who: decisions", pairs.list_decided
+    yield from _list_quality_pages()
+    yield from _list_lineage_pages()
     for listings in GROUPS.values():
         for listing in listings:
             yield listing.name, partial(read_list, listing=listing, selected={}, offset=0, limit=50)
@@ -133,6 +186,39 @@ def _read_queue(db: sa.Connection, at: int) -> None:
     pairs.read_households(db, pair)
     shown = preview(db, pair.entity, pair.left.id, pair.right.id, LAST)
     assert shown.problem == "", shown.problem
+
+
+def _list_quality_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
+    yield "quality, all vendors", lambda db: read_matrix(db, "", LAST, 10)
+    yield "quality, one vendor", lambda db: read_matrix(db, NAMES[0], LAST, 25)
+    yield "quality of a table", lambda db: read_partition(db, NAMES[0], TABLES[0], LAST)
+    yield "quality of a run", lambda db: read_run_checks(db, f"{NAMES[0]} {LAST}")
+
+
+def _list_lineage_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
+    earlier = datetime(2026, 3, 2, tzinfo=UTC)
+    for entity, key in (
+        ("household", "household6"),
+        ("account", "account5"),
+        ("position", "account5"),
+        ("transaction", f"account5{LAST}"),
+    ):
+        record = Record(entity, NAMES[0], key)
+        yield f"lineage, {entity}", partial(read_lineage, record=record, day=LAST, at=NOW)
+        yield f"lineage, {entity}, earlier", partial(read_lineage, record=record, day=date(2026, 2, 27), at=earlier)
+    yield "lineage, search by name", lambda db: search(db, "household of household7")
+    yield "lineage, search by key", lambda db: search(db, "account7")
+    yield "lineage, search by Salesforce id", lambda db: search(db, "000000000000007")
+    yield "lineage, run", lambda db: read_loads_of_run(db, f"{NAMES[0]} {LAST}")
+    yield "lineage, load", _read_newest_load
+    yield "lineage, row", lambda db: read_row(db, NAMES[0], TABLES[0], LAST, "account5", NOW)
+
+
+def _read_newest_load(db: sa.Connection) -> Any:
+    [ledger_id] = db.scalars(
+        sa.text("select max(ledger_id) from control.ledger where stage = 'load' and table_name = :name")
+    ).all()
+    return read_loads(db, [ledger_id]), read_written(db, ledger_id, 50, 51)
 
 
 def _measure(engine: sa.Engine) -> Iterator[tuple[str, float]]:

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -16,6 +17,7 @@ from include.operations.lists import GROUPS
 from local import airflow
 from tests.api_server import serve
 from tests.conftest import Database
+from tests.operations.quality_records import load_household, record_validation
 from tests.operations.records import (
     record_check,
     record_day,
@@ -27,12 +29,19 @@ from tests.operations.records import (
 
 PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-WHO_IS_WHO = ("who-is-who/", "who-is-who/links", "who-is-who/decisions", "who-is-who/pair?entity=person&left=1&right=2")
-PAGES = [
-    "", "health", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group), *WHO_IS_WHO, "api-keys/",
-]  # fmt: skip
 LONG = "M" * 5000
 RIGHT_TO_LEFT = "\u202eevil"
+QUALITY = [
+    "quality?until=2026-11-25", "quality?vendor=orion&until=2026-11-25", "quality/orion/assets/2026-11-25", "quality-of-run?run_id=run-1",
+]  # fmt: skip
+RECORD = urlencode({"entity": "household", "vendor": "made-up", "key": RIGHT_TO_LEFT})
+LINEAGE = [
+    "lineage", f"lineage/record?{RECORD}", "lineage/load?ledger_id=1", "lineage/run?run_id=run-1",
+    f"lineage/row?vendor=orion&table=assets&day=2026-11-25&key={LONG[:1500]}",
+]  # fmt: skip
+LISTS = [each.path for group in GROUPS.values() for each in group]
+WHO_IS_WHO = ["who-is-who/", "who-is-who/links", "who-is-who/decisions", "who-is-who/pair?entity=person&left=1&right=2"]
+PAGES = ["", "health", "vendors/orion", "runs?run_id=run-1", *QUALITY, *LINEAGE, *LISTS, *WHO_IS_WHO, "api-keys/"]
 
 pytestmark = [pytest.mark.airflow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here")]
 
@@ -56,6 +65,13 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     record_pairs(shared_database, 1, 5, name=f"<script>alert(1)</script> {RIGHT_TO_LEFT} {LONG}")
     record_pairs(shared_database, 101, 3, table="link")
     record_pairs(shared_database, 1001, 500, name="Pat Sample", vendors=("emoney", "tamarac"))
+    load_household(
+        shared_database, tmp_path_factory.mktemp("staging"), f"{LONG}<script>alert(1)</script>", RIGHT_TO_LEFT
+    )
+    for level, expectation in (("row", LONG), ("batch", f"{RIGHT_TO_LEFT}<script>alert(1)</script>")):
+        record_validation(
+            shared_database, failed=3, level=level, expectation=expectation[:2000], notes=LONG + RIGHT_TO_LEFT
+        )
     connections = {"tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://")}
     connections |= {
         name: json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}) for name in ("orion", "tamarac")

@@ -141,7 +141,9 @@ def test_every_call_is_noted(crm: Crm) -> None:
         session.call("GET", "/limits")
 
     calls = crm.database.rows("select * from control.api_call where vendor = 'salesforce'")
-    assert ("/services/data/v66.0/limits", 200) in [(call["path"], call["status"]) for call in calls]
+    assert ("GET", "/services/data/v66.0/limits", 200) in [
+        (call["method"], call["path"], call["status"]) for call in calls
+    ]
 
 
 def test_connections_show_no_secret(crm: Crm) -> None:

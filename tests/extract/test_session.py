@@ -423,6 +423,7 @@ def test_every_call_is_a_row_with_the_vendors_correlation_id(caller: Caller) -> 
         (caller.vendor.name, caller.table.name, "a run")
     }
     assert all(r["latency_ms"] > 0 for r in rows)
+    assert {r["method"] for r in rows if r["path"] == caller.path} == {"GET"}
     assert not [r["path"] for r in rows if "?" in r["path"]]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from include.pipeline import vendor_day
 from include.staging.files import Folder
+from include.validation.check import read_outcome
 from tests.conftest import Firm
 
 
@@ -34,3 +35,22 @@ def test_each_step_reads_a_manifest_and_a_whole_part_once(
         often = {name: count for name, count in reads.items() if not name.endswith("dead.jsonl") and count > 1}
         assert reads
         assert often == {}
+
+
+def test_the_result_of_each_expectation_is_recorded_once(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm(households=3)
+    vendor_run = firm.vendor_run(firm.new_run())
+    staged = firm.stage(vendor_run.run, "accounts", "assets")
+    for _ in range(2):
+        vendor_day.validate(vendor_run, list(staged.values()))
+    recorded = firm.database.rows("select * from control.validation")
+    outcomes = [read_outcome(each) for each in staged.values()]
+    assert Counter(row["expectation"] for row in recorded) == Counter(
+        entry["reason"] for outcome in outcomes for entry in outcome.results
+    )
+    assert {row["rows_checked"] for row in recorded if row["level"] == "row" and row["table_name"] == "assets"} == {
+        staged["assets"].manifest.staged
+    }
+    measures = {row["check_name"]: row["measure"] for row in recorded if row["level"] == "batch"}
+    assert measures["expect_column_values_to_be_between(dead_ratio)"] == 0
+    assert {row["run_id"] for row in recorded} == {vendor_run.run.run_id}

@@ -174,6 +174,16 @@ def test_the_oldest_results_go_when_there_are_too_many(
     assert len(list_results(root)) == 2
 
 
+def test_the_results_of_a_table_that_is_pulled_often_leave_those_of_others(
+    staging: Staging, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docs, "KEPT", 1)
+    docs.build(root, [write_validated(staging, "clients", day=2)], "run2")
+    for day in (3, 4):
+        index = docs.build(root, [write_validated(staging, "accounts", day=day)], f"run{day}").read_text()
+    assert [name for name in ("run2", "run3", "run4") if name in index] == ["run2", "run4"]
+
+
 def test_a_lost_page_is_made_again_from_its_result(staging: Staging, root: Path) -> None:
     docs.build(root, [write_validated(staging, day=2)], "run2")
     list_results(root)[0].unlink()

@@ -34,6 +34,10 @@ MARTS = (
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
     "salesforce_record", "rejected_delivery", "missing_document", "stored_document", "given_up_event",
     "queue_state", "safeguard_state",
+    # data quality
+    "quality_day", "dead_letter_reason",
+    # lineage
+    "lineage_search", "lineage_find", "lineage_version", "lineage_load", "lineage_cluster", "lineage_salesforce", "lineage_finding", "lineage_balance",
 )  # fmt: skip
 """Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""
 

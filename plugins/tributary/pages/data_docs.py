@@ -1,8 +1,8 @@
-"""The data quality pages inside Airflow, in the menu under Browse and on the page of each run; and the pages of changes to Salesforce.
+"""Data Docs, the report on data quality to hand out, in Airflow's menu under Browse; and the pages of changes to Salesforce.
 
 `include.validation.docs.build` and `include.crm.sync.difference.write` write the pages to the folder that the environment variable
-`TRIBUTARY_DATA_DOCS` names. Any user may read the data quality pages. The pages of changes show clients: they require the permission to
-answer approval requests of the DAG `salesforce`, as *Who is who* does. The audit trail records who opened which page.
+`TRIBUTARY_DATA_DOCS` names. Both show values of clients: they require the permission to answer approval requests of the DAG `salesforce`, as
+*Who is who* does. The audit trail records who opened which page. The tab *Data quality* on the page of each run is a page of Operations.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
@@ -29,9 +28,8 @@ HEADERS = {
 }
 
 # Airflow mounts plugin apps without authentication.
-app = FastAPI(title="Data Docs", dependencies=[Depends(get_user)], openapi_url=None)
-MAY_REVIEW = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
-changes = FastAPI(title="Changes to Salesforce", dependencies=[Depends(MAY_REVIEW)], openapi_url=None)
+app = FastAPI(title="Data Docs", dependencies=[Depends(require_reviewer)], openapi_url=None)
+changes = FastAPI(title="Changes to Salesforce", dependencies=[Depends(require_reviewer)], openapi_url=None)
 
 
 @app.get("/{page:path}")
@@ -94,7 +92,7 @@ class DataDocs(AirflowPlugin):
     ]
     external_views = [  # noqa: RUF012
         {
-            "name": "Data quality",
+            "name": "Data Docs",
             "href": "/data-docs/",
             "destination": "nav",
             "category": "browse",
@@ -102,7 +100,7 @@ class DataDocs(AirflowPlugin):
         },
         {
             "name": "Data quality",
-            "href": "/data-docs/index.html#{RUN_ID}",
+            "href": "/operations/quality-of-run?run_id={RUN_ID}",
             "destination": "dag_run",
             "url_route": "data-quality-of-run",
         },

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
@@ -24,8 +23,7 @@ HEADERS = {
 }
 
 # Airflow mounts plugin apps without authentication.
-MAY_READ = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
-app = FastAPI(title="Documents", dependencies=[Depends(MAY_READ)], openapi_url=None)
+app = FastAPI(title="Documents", dependencies=[Depends(require_reviewer)], openapi_url=None)
 
 
 @app.get("/{content_hash}")

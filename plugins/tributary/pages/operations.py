@@ -31,7 +31,7 @@ from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS
 from tributary import audit, connections
-from tributary.operations import api_keys, who_is_who
+from tributary.operations import api_keys, lineage, quality, who_is_who
 from tributary.operations.access import require_reviewer
 from tributary.operations.page import HEADERS, show_page
 from tributary.operations.rendering import FOLDER
@@ -47,6 +47,8 @@ app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 app.include_router(who_is_who.router)
 app.include_router(api_keys.router)
+app.include_router(quality.router)
+app.include_router(lineage.router)
 
 
 @app.exception_handler(TargetUnavailable)

@@ -97,10 +97,16 @@ def test_a_wrong_token_is_refused(served: Served) -> None:
     assert served.get("/data-docs/", "no token").status_code in (401, 403)
 
 
-def test_logged_in_users_see_the_index(served: Served) -> None:
+def test_reviewers_see_the_index(served: Served) -> None:
     response = served.get("/data-docs/", served.token)
     assert (response.status_code, response.text) == (200, INDEX)
     assert response.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_viewers_of_runs_may_not_read_values_of_clients_in_data_docs(served: Served) -> None:
+    response = served.get("/data-docs/", served.viewer)
+    assert response.status_code == 403
+    assert INDEX not in response.text
 
 
 def test_the_cookie_of_the_pages_log_in_is_enough(served: Served) -> None:
@@ -154,7 +160,7 @@ def test_airflow_lists_the_page_in_its_menu_and_on_runs(served: Served) -> None:
     plugins = served.get("/api/v2/plugins", served.token).json()["plugins"]
     views = next(plugin for plugin in plugins if plugin["name"] == "data_docs")["external_views"]
     assert [(view["name"], view["destination"]) for view in views] == [
-        ("Data quality", "nav"),
+        ("Data Docs", "nav"),
         ("Data quality", "dag_run"),
     ]
 
@@ -255,14 +261,15 @@ def read_trail(served: Served) -> list[tuple[str, str, str]]:
 
 def test_the_audit_trail_shows_who_opened_a_page_or_a_document(served: Served, signed: str) -> None:
     before = len(read_trail(served))
-    served.get("/data-docs/", served.viewer)
+    served.get("/data-docs/", served.token)
+    served.get("/data-docs/", served.viewer)  # refused
     served.get(signed, served.token)
     served.get(CHANGES_PAGE, served.token)
     served.get(signed, served.viewer)  # refused
     served.get(CHANGES_PAGE, served.viewer)  # refused
     served.get("/data-docs/no-such-page.html", served.token)
     assert read_trail(served)[before:] == [
-        ("looker", "report.opened", "index.html"),
+        ("admin", "report.opened", "index.html"),
         ("admin", "document.opened", signed.rpartition("/")[2]),
         ("admin", "changes.opened", "salesforce-run.html"),
     ]
@@ -317,8 +324,9 @@ for each in get_fastapi_plugins()[0]:
 """
 ANY_USER, REVIEWERS, OWN = "any user", "reviewers", "checks its callers itself"
 READERS = {
-    "/data-docs": ANY_USER, "/salesforce-changes": REVIEWERS, "/documents": REVIEWERS, "/identity-review": REVIEWERS,
-    "/operations": ANY_USER, "/operations/clients": REVIEWERS, "/operations/who-is-who": REVIEWERS, "/operations/api-keys": REVIEWERS, "/webhooks": OWN, "/api/v1": OWN,
+    "/data-docs": REVIEWERS, "/salesforce-changes": REVIEWERS, "/documents": REVIEWERS, "/identity-review": REVIEWERS,
+    "/operations": ANY_USER, "/operations/clients": REVIEWERS, "/operations/who-is-who": REVIEWERS, "/operations/lineage": REVIEWERS,
+    "/operations/api-keys": REVIEWERS, "/webhooks": OWN, "/api/v1": OWN,
 }  # fmt: skip
 """Who may read the pages below a path; the longest one counts. A new plugin page is added here."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -20,9 +22,17 @@ from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
 from tests.conftest import Database
+from tests.operations.quality_records import load_household, record_validation
 from tests.operations.records import record_check, record_day, record_dead_letter, record_event_troubles
 
+SCRIPT = "<script>alert('made up')</script>"
 LISTS = [listing for group in GROUPS.values() for listing in group]
+QUALITY = [
+    "quality",
+    "quality?vendor=orion&until=2026-11-25",
+    "quality/orion/assets/2026-11-25",
+    "quality-of-run?run_id=run-1",
+]
 OPEN = [
     "",
     "summary",
@@ -30,9 +40,16 @@ OPEN = [
     "health.json",
     "vendors/orion",
     "runs?run_id=run-1",
+    *QUALITY,
     *(each.path for each in LISTS if not each.is_personal),
 ]
-PERSONAL = [each.path for each in LISTS if each.is_personal]
+RECORD = f"lineage/record?{urlencode({'entity': 'household', 'vendor': 'made-up', 'key': SCRIPT})}"
+LINEAGE = [
+    "lineage", RECORD, f"{RECORD}&on=2026-11-20&at=2026-11-27T08:00:00", "lineage/run?run_id=run-1", "lineage/load?ledger_id=1",
+    f"lineage/row?{urlencode({'vendor': 'orion', 'table': 'assets', 'day': '2026-11-25', 'key': SCRIPT})}",
+    f"lineage/find?{urlencode({'salesforce': f'demo:made-up:household:{SCRIPT}'})}",
+]  # fmt: skip
+PERSONAL = [each.path for each in LISTS if each.is_personal] + LINEAGE
 STATIC = {
     "operations.css": "text/css",
     "operations.js": "text/javascript",
@@ -40,7 +57,6 @@ STATIC = {
     "forms.js": "text/javascript",
     "who_is_who.css": "text/css",
 }
-SCRIPT = "<script>alert('made up')</script>"
 
 pytestmark = pytest.mark.airflow
 
@@ -72,6 +88,8 @@ def served(
     record_dead_letter(shared_database, SCRIPT, reason=SCRIPT)
     record_dead_letter(shared_database, "=1+1", reason="=HYPERLINK(1)")
     record_event_troubles(shared_database, SCRIPT)
+    load_household(shared_database, tmp_path_factory.mktemp("staging"), SCRIPT, SCRIPT)
+    record_validation(shared_database, failed=2, expectation=SCRIPT, notes=SCRIPT)
     connections = {
         "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
         "tamarac": json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}),
@@ -100,7 +118,7 @@ def test_lists_of_clients_need_the_right_to_review(served: Served, path: str) ->
     assert served.get(path, served.admin).status_code == 200
 
 
-@pytest.mark.parametrize("path", PERSONAL)
+@pytest.mark.parametrize("path", [path for path in PERSONAL if path not in LINEAGE])
 def test_a_list_of_clients_is_not_among_the_lists_for_all(served: Served, path: str) -> None:
     assert served.get(path.replace("clients/", "lists/"), served.viewer).status_code == 403
 
@@ -115,6 +133,35 @@ def test_the_audit_trail_records_who_opened_a_list_of_clients(served: Served) ->
         "breaks",
         "orion",
     )
+
+
+def test_the_audit_trail_records_whose_lineage_was_opened(served: Served) -> None:
+    served.get(RECORD, served.admin)
+    served.get(RECORD, served.viewer)  # refused
+    entry = served.database.rows("select * from control.audit order by entry_id desc limit 1")[0]
+    assert (entry["actor"], entry["action"]) == (airflow.USER, "as_of.read")
+    assert entry["subject"] == f"household made-up {SCRIPT}"
+
+
+@pytest.mark.parametrize("path", LINEAGE)
+def test_text_of_vendors_is_escaped_on_pages_of_lineage(served: Served, path: str) -> None:
+    assert SCRIPT not in served.get(path, served.admin).text
+
+
+def test_a_search_leads_to_a_record(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.admin}"}
+    page = requests.post(f"{served.url}/operations/lineage", data={"text": "made up"}, headers=headers, timeout=60).text
+    link = re.search(r'href="\./(lineage/record\?[^"]+)"', page)
+    assert link
+    assert "&lt;script&gt;alert(" in served.get(html.unescape(link[1]), served.admin).text
+
+
+def test_a_page_of_another_site_can_not_search(served: Served) -> None:
+    cookies, headers = {"_token": served.admin}, {"Origin": "https://other.example"}
+    response = requests.post(
+        f"{served.url}/operations/lineage", data={"text": "x"}, headers=headers, cookies=cookies, timeout=60
+    )
+    assert response.status_code == 403
 
 
 def test_text_of_vendors_is_escaped(served: Served) -> None:
@@ -189,6 +236,26 @@ def test_other_roles_and_other_sites_change_no_key(served: Served, path: str) ->
     assert refused.status_code == 403
     assert "Only users with the role Admin" in refused.text or "Your role does not include this" in refused.text
     assert served.post(f"api-keys/{path}", served.admin, "https://other.example").status_code == 403
+
+
+def test_a_failing_check_leads_to_its_rows(served: Served) -> None:
+    page = served.get("quality/orion/assets/2026-11-25", served.viewer).text
+    link = re.search(r'href="\.\./\.\./\.\./(clients/rejected-rows\?[^"]*reason=%3Cscript[^"]*)"', page)
+    assert link
+    assert "of 1." in served.get(html.unescape(link[1]), served.admin).text
+
+
+def test_rejected_rows_and_a_stopped_day_differ_in_word_shape_and_color(served: Served) -> None:
+    page = served.get("quality?vendor=orion&until=2026-11-25", served.viewer).text
+    assert 'class="mark aside"><span aria-hidden="true">▲</span> rows rejected' in page
+    assert 'class="mark stopped"><span aria-hidden="true">■</span> day stopped' in page
+
+
+@pytest.mark.parametrize(
+    "path", ["quality?until=", "quality?until=0001-01-01", "quality?until=9999-12-31", "quality/a/b/1800-01-01"]
+)
+def test_any_day_of_a_page_of_quality_is_answered(served: Served, path: str) -> None:
+    assert served.get(path, served.viewer).status_code == 200
 
 
 def test_formulas_are_neutralized_in_files(served: Served) -> None:
