@@ -15,6 +15,8 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
+from tributary.operations.access import require_reviewer
+
 FOLDER = "TRIBUTARY_DATA_DOCS"
 
 # The pages contain vendors' values: no script may run in them, and nothing is loaded from other hosts.

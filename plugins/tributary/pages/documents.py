@@ -14,6 +14,8 @@ from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
 
+from tributary.operations.access import require_reviewer
+
 # A signed file may contain anything, so the browser shows it in a sandbox without access to other content.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
