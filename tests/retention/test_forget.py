@@ -162,7 +162,7 @@ def test_nothing_of_a_forgotten_prospect_is_left_and_no_other_person_loses_data(
     assert find_canaries(firm) == set()
     assert result.remaining == {}
     assert firm.database.value(others, key=key) == before > 3
-    for table in ("warehouse.client_risk", "warehouse.portfolio", "warehouse.questionnaire", "control.finding", "control.identity_decision"):  # fmt: skip
+    for table in ("warehouse.client_risk", "warehouse.portfolio", "warehouse.questionnaire", "control.finding", "control.identity_decision", "warehouse.sealed_value"):  # fmt: skip
         assert table in result.rows, table
     assert (
         firm.database.value(

@@ -13,17 +13,19 @@ import sqlalchemy as sa
 from psycopg import errors
 
 from include import cli
+from include.control.ledger import Counts
 from include.errors import ConfigurationError, DataQualityError, InputRejected
 from include.keys import register
 from include.keys.keyring import OPENING, Keyring, generate_value_key
 from include.rebuild.command import rebuild
+from include.staging.partitions import FAULTS
 from include.transform.entities import Canonical
 from include.vendors.orion import ORION
 from include.warehouse import schema, sealed_values
 from local.postgres import Postgres
 from tests.conftest import Firm, connect, new_database
 from tests.firm_keys import write_keyring
-from tests.running_sandbox import LAST, run_sandbox
+from tests.running_sandbox import run_sandbox
 
 PUBLIC, PRIVATE = generate_value_key("first")
 TASKS = Keyring.parse(f"{write_keyring()} {PUBLIC}")
@@ -32,6 +34,14 @@ OPENER = Keyring.parse(f"{HASH} {PRIVATE}", (OPENING, "hash"))
 RETAINED = json.dumps({"registrations": ["tax_id"], "accounts": ["account_number"]})
 TABLES = ("representatives", "clients", "registrations", "accounts")
 OTHERS = ("tributary_load", "tributary_read", "tributary_listener", "tributary_gateway", "tributary_api", "tributary_web", "tributary_analyst")  # fmt: skip
+
+
+def run_day(firm: Firm) -> dict[str, Counts]:
+    """Pull and load a day of persons and accounts; validation refuses no row."""
+    partitions = firm.stage(run := firm.new_run(), *TABLES)
+    for each in partitions.values():
+        each.write_faults(FAULTS.empty_table())
+    return firm.publish(run, partitions)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +53,7 @@ def firm(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         firm.use(TASKS)
         register.check(firm.engine, TASKS)
         firm.connection = connect(sandbox, ORION, retained=RETAINED)
-        firm.day(LAST, *TABLES)
+        run_day(firm)
         sandbox.log_in(1)  # as a partner to whom Orion shows whole numbers
         yield firm
         firm.engine.dispose()
@@ -98,13 +108,18 @@ def test_linked_records_are_opened_together(firm: Firm, opener: sa.Engine, tax_i
     firm.database.do("delete from warehouse.identity")
 
 
-def test_next_day_adds_only_new_values(firm: Firm, tax_ids: dict[str, str]) -> None:
+def test_next_day_adds_only_new_values_and_logs_none(
+    firm: Firm, tax_ids: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     query = "select * from warehouse.sealed_value order by 1, 2, 3, 4"
     before = firm.database.rows(query)
-    counts = firm.day(LAST, *TABLES)
+    counts = run_day(firm)
     assert counts["person"].updated == 0
     assert firm.database.rows(query) == before
     assert len([row for row in before if row["entity"] == "person"]) == len(tax_ids)
+    assert "registrations" in caplog.text
+    assert not [value for value in tax_ids.values() if value in caplog.text]
 
 
 def test_setting_leaves_all_other_rows_unchanged(firm: Firm, postgres: Postgres, tmp_path: Path) -> None:
@@ -116,7 +131,7 @@ def test_setting_leaves_all_other_rows_unchanged(firm: Firm, postgres: Postgres,
     ]
     with new_database(postgres) as database:
         other = Firm(ORION, firm.sandbox, database, tmp_path)
-        other.day(LAST, *TABLES)
+        run_day(other)
         other.engine.dispose()
         assert [database.rows(query) for query in queries] == [firm.database.rows(query) for query in queries]
         assert database.value("select count(*) from warehouse.sealed_value") == 0
