@@ -14,7 +14,19 @@ from include.contract.login import (
     SessionToken,
     SignedAssertion,
 )
-from include.contract.shape import FanOut, Linked, Nested, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
+from include.contract.shape import (
+    FanOut,
+    Linked,
+    Nested,
+    Numbered,
+    Offset,
+    Positioned,
+    Probe,
+    Pushed,
+    Report,
+    Shape,
+    Whole,
+)
 from include.contract.vendor import (
     BINARY,
     BOOLEAN,
@@ -31,7 +43,6 @@ from include.contract.vendor import (
     Constant,
     Derived,
     EntityMap,
-    Probe,
     Table,
     Vendor,
     column,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from include.contract.limits import Budget, Limits, Throttling
 from include.contract.login import Login
-from include.contract.shape import FanOut, Nested, Pushed, Shape, Whole
+from include.contract.shape import FanOut, Nested, Probe, Pushed, Shape, Whole
 from include.contract.webhook import Document, Webhook
 
 INTEGER = "int64"
@@ -270,27 +270,6 @@ class EntityMap:
     also_moves: Derived | None = None
     beside: Mapping[str, Beside] = field(default_factory=dict)
     is_partial: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """The cheapest request that returns the last day that the vendor has closed.
-
-    Attributes:
-        path: Path below the base URL. The response is an array with a row per account, or a single row for all accounts.
-        params: Query parameters; they must order the rows by date, earliest first.
-        top: Parameter that limits the number of rows; empty if there is none.
-        field: The vendor's field with the last closed day.
-        key: The vendor's field with the account.
-        tolerated: Number of accounts that may be behind, so that a dormant account does not delay the firm.
-    """
-
-    path: str
-    params: Mapping[str, str]
-    field: str
-    key: str = "id"
-    tolerated: int = 0
-    top: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,6 +182,19 @@ def test_roles_made_twice_keep_the_newer_password(empty: Database) -> None:
         schema.create_roles(empty.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
 
 
+def test_optional_role_without_a_password_can_not_log_in(empty: Database) -> None:
+    passwords = {role: "only-for-tests" for role in schema.ROLES if role not in schema.OPTIONAL_ROLES}
+    try:
+        schema.create_roles(empty.admin_url, passwords)
+        for role in schema.OPTIONAL_ROLES:
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(empty.url(role))
+        with pytest.raises(KeyError):
+            schema.create_roles(empty.admin_url, {})
+    finally:
+        schema.create_roles(empty.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
+
+
 def test_times_are_utc_and_a_lock_is_not_waited_for_ever(warehouse: Database) -> None:
     engine = schema.engine(warehouse.url())
     with engine.connect() as connection:

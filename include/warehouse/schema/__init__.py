@@ -130,7 +130,8 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
         connection.execute("select pg_advisory_xact_lock(hashtext(%s))", [_ONE_AT_A_TIME])
         for role in ROLES:
             known = connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone()
-            verb, password = sql.SQL("alter" if known else "create"), passwords.get(role)
+            verb = sql.SQL("alter" if known else "create")
+            password = passwords.get(role) if role in OPTIONAL_ROLES else passwords[role]
             login = sql.SQL("login" if password else "nologin")
             statement = sql.SQL("{} role {} {} password {}")
             connection.execute(statement.format(verb, sql.Identifier(role), login, sql.Literal(password)))
