@@ -1,7 +1,8 @@
 """Replace sensitive values by a keyed hash and their last four characters; mask tax ids in all other values.
 
 The last four are kept only if at least four more characters stay hidden. In rows that are stored as text (dead letters), the token
-`hmac:<hash>:<last4>` replaces the value, and a replay reads hash and last four from the token. The clear value is never written.
+`hmac:<hash>:<last4>` replaces the value, and a replay reads hash and last four from the token. The clear value is never written. Where a firm
+needs the value, it is also sealed with a public key (`include.keys.values`).
 
 A value is hashed under the firm's hash keys, one after the other: HMAC-SHA256 of the value under the first key, then of the 64 hex digits
 of each result under the next key. If `n` keys, more than one, were used, `~n` follows the digits. So a stored hash can be lifted to more
@@ -16,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+from typing import Protocol
 
 from include.errors import ConfigurationError
 
@@ -75,16 +77,24 @@ def has_hash(text: str) -> bool:
     return _HASH.search(text) is not None
 
 
+class SealingKey(Protocol):
+    """Seals a value so that this process can't open it; see `include.keys.values.ValueKey`."""
+
+    def seal(self, value: str) -> bytes:
+        """Return the sealed value."""
+
+
 class Redactor:
     """Hash and mask sensitive values.
 
     Args:
         keys: Secrets of the firm, in the order in which they were introduced. A value has the same hash only under the same keys. Without
             keys, nothing can be hashed or lifted.
+        sealing_key: Seals the values that the firm retains; None if it has no such key.
     """
 
-    def __init__(self, *keys: bytes) -> None:
-        self._keys = keys
+    def __init__(self, *keys: bytes, sealing_key: SealingKey | None = None) -> None:
+        self._keys, self._sealing_key = keys, sealing_key
 
     @property
     def length(self) -> int:
@@ -132,6 +142,20 @@ class Redactor:
         if masks := [mask.end() for mask in _MASK.finditer(plain)]:
             return None, plain[max(masks) :][-_SHOWN:] or None
         return self.hash(plain), plain[-_SHOWN:] if len(plain) >= 2 * _SHOWN else None
+
+    def seal(self, value: str | None) -> bytes | None:
+        """Seal a value as the vendor sent it; return None for a value without a hash and for a token, because these have no clear value.
+
+        Raises:
+            ConfigurationError: The keyring has no key for it.
+        """
+        if value is None or _TOKEN.fullmatch(value) or self.split(value)[0] is None:
+            return None
+        if self._sealing_key is None:
+            raise ConfigurationError(
+                "A connection retains sensitive values, but the keyring has no `value` key: add the public key to tributary_keys"
+            )
+        return self._sealing_key.seal(value)
 
     def hash(self, plain: str) -> str:
         """Return the keyed hash of a value: 64 hex digits, and `~n` if `n` keys, more than one, were used.

@@ -18,7 +18,7 @@ from include import watchdog
 from include.gateway.webhooks.senders import SENDERS
 from include.keys.keyring import PURPOSES
 from include.vendors import VENDORS
-from include.warehouse.schema import ROLES
+from include.warehouse.schema import OPTIONAL_ROLES, ROLES
 from local import airflow
 from local.postgres import _find_binaries
 from tests.conftest import Database
@@ -313,6 +313,7 @@ def test_no_secret_has_a_default() -> None:
         *(f"{name}: TRIBUTARY_OIDC_CLIENT_SECRET" for name in SIGN_ON),
         "api-server: AIRFLOW_CONN_TRIBUTARY_STAGING",
         "api-server: AIRFLOW__API__SSL_KEY",  # a path
+        *(f"init: {role.upper()}_PASSWORD" for role in OPTIONAL_ROLES),
         "triggerer: AIRFLOW_CONN_SALESFORCE",
     }
     assert all(settings(name)["AIRFLOW_CONN_SALESFORCE"] == "" for name in TASKS)

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from include.cli import audit, content, database, keys, privacy, recovery
+from include.cli import audit, content, database, keys, privacy, recovery, values
 from include.errors import TributaryError
 
 
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; print a TributaryError as one line and return exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for topic in (database, keys, audit, recovery, content, privacy):
+    for topic in (database, keys, audit, recovery, content, privacy, values):
         topic.add_commands(commands)
     arguments = parser.parse_args(argv)
     try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 from include.cli.command import MIGRATE, Commands, add_command, read_database_url, read_setting
 
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands of this module."""
-    passwords = "TRIBUTARY_<ROLE>_PASSWORD for MIGRATE, LOAD, READ, LISTENER, GATEWAY, API and WEB"
+    passwords = "TRIBUTARY_<ROLE>_PASSWORD for MIGRATE, LOAD, READ, LISTENER, GATEWAY, API and WEB; VALUES and ANALYST may be empty"
     add_command(
         commands,
         "create-roles",
@@ -24,7 +25,11 @@ def add_commands(commands: Commands) -> None:
 def _create_roles(_: argparse.Namespace) -> None:
     from include.warehouse import schema
 
-    passwords = {role: read_setting(f"{role.upper()}_PASSWORD") for role in schema.ROLES}
+    passwords = {
+        role: read_setting(name)
+        for role in schema.ROLES
+        if os.environ.get(name := f"{role.upper()}_PASSWORD") or role not in schema.OPTIONAL_ROLES
+    }
     schema.create_roles(read_database_url("TRIBUTARY_ADMIN_URL"), passwords)
     print("Roles: " + ", ".join(passwords))
 

@@ -14,8 +14,21 @@ from include.contract.login import (
     SessionToken,
     SignedAssertion,
 )
-from include.contract.shape import FanOut, Linked, Nested, Numbered, Offset, Positioned, Pushed, Report, Shape, Whole
+from include.contract.shape import (
+    FanOut,
+    Linked,
+    Nested,
+    Numbered,
+    Offset,
+    Positioned,
+    Probe,
+    Pushed,
+    Report,
+    Shape,
+    Whole,
+)
 from include.contract.vendor import (
+    BINARY,
     BOOLEAN,
     DATE,
     INTEGER,
@@ -30,7 +43,6 @@ from include.contract.vendor import (
     Constant,
     Derived,
     EntityMap,
-    Probe,
     Table,
     Vendor,
     column,
@@ -42,7 +54,7 @@ from include.contract.vendor import (
 from include.contract.webhook import Document, EchoedId, Redelivery, Sender, SignedBody, Webhook
 
 __all__ = [
-    "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "AccessPoint", "Basic", "Beside", "Budget", "Column",
+    "BINARY", "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "AccessPoint", "Basic", "Beside", "Budget", "Column",
     "Constant", "Derived", "Document", "EchoedId", "EntityMap", "FanOut", "Impersonation", "Limits", "Linked", "Login", "Nested", "Numbered", "Offset",
     "Positioned", "Probe", "Pushed", "Redelivery", "Report", "RotatingRefresh", "Sender", "SessionToken", "Shape", "SignedAssertion", "SignedBody",
     "Table", "Throttling", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",

@@ -6,12 +6,13 @@ import re
 
 import pyarrow as pa
 
-from include.contract import BOOLEAN, DATE, INTEGER, PAIRS, STRING, TIMESTAMP
+from include.contract import BINARY, BOOLEAN, DATE, INTEGER, PAIRS, STRING, TIMESTAMP
 
 _PLAIN = {
     INTEGER: pa.int64(),
     STRING: pa.string(),
     BOOLEAN: pa.bool_(),
+    BINARY: pa.binary(),
     DATE: pa.date32(),
     TIMESTAMP: pa.timestamp("us", tz="UTC"),
     PAIRS: pa.list_(pa.struct([("key", pa.string()), ("value", pa.string())])),

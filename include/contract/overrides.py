@@ -5,6 +5,7 @@ paths      {"accounts": "v2/accounts"}: path of a table; the name `closed` is th
 limits     {"expanded_bytes": 2000000000, "rows": 50000000}: limits of one response or one pull, in place of the declared ones
 columns    {"holdings": {"account_id": "Account Ref"}}: for a table, staged column -> the vendor's field name. If the field holds account
            numbers: {"account_id": {"field": "Acct No", "hashed": true}}; then the keyed hash of the value is staged in its place
+retained   {"clients": ["tax_id"]}: for a table, sensitive columns whose values are sealed and stored in `warehouse.sealed_value`
 ignore_clock  true: the `Date` header of the vendor's responses is known to be wrong, so it is not used to check our clocks
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from include.contract import STRING, Budget, FanOut, Limits, Table, Vendor
+from include.contract import STRING, Budget, EntityMap, FanOut, Limits, Table, Vendor
 from include.errors import ConfigurationError
 
 
@@ -31,6 +32,7 @@ def apply_overrides(vendor: Vendor, extra: Mapping[str, str]) -> Vendor:
         ("paths", _move_paths),
         ("columns", _rename_columns),
         ("limits", _set_limits),
+        ("retained", _retain_values),
     ):
         try:
             if name in extra:
@@ -138,6 +140,46 @@ def _rename_fields(table: Table, names: dict[str, Any]) -> Table:
             raise ValueError(f"{table.name}.{name} can't be hashed: only a text column can, with `hashed` true")
         columns[place] = replace(columns[place], source=source, hashed=hashed)
     return replace(table, columns=tuple(columns))
+
+
+def _retain_values(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
+    for name, columns in overrides.items():
+        table = vendor.table(_check_known(name, [table.name for table in vendor.tables]))
+        if not isinstance(columns, list):
+            raise ValueError(f"{name} is {columns!r}, not a list of columns")
+        if table.parent:
+            raise ValueError(f"values of {name} can't be retained: its responses are stored without them")
+        for column in columns:
+            _check_known(f"{name}.{column}", [f"{name}.{col.name}" for col in table.columns if col.is_sensitive])
+            vendor = _retain_column(vendor, table.name, column)
+    return vendor
+
+
+def _retain_column(vendor: Vendor, name: str, column: str) -> Vendor:
+    table, staged_hash = vendor.table(name), f"{column}_hash"
+    maps = tuple(
+        _carry_sealed(each, staged_hash) if each.table == name and staged_hash in each.columns.values() else each
+        for each in vendor.maps
+    )
+    if maps == vendor.maps and not any(
+        f"{column}_sealed" in each.columns.values() for each in maps if each.table == name
+    ):
+        raise ValueError(f"{name}.{column} can't be retained: no record in the warehouse has it")
+    columns = tuple(replace(col, kind="retained") if col.name == column else col for col in table.columns)
+    tables = tuple(replace(each, columns=columns) if each.name == name else each for each in vendor.tables)
+    return replace(vendor, tables=tables, maps=maps)
+
+
+def _carry_sealed(entity_map: EntityMap, staged_hash: str) -> EntityMap:
+    """Return a map that also produces the sealed value of which it produces the hash."""
+    sealed = staged_hash.removesuffix("_hash") + "_sealed"
+    produced = {
+        name.removesuffix("_hash") + "_sealed": sealed
+        for name, source in entity_map.columns.items()
+        if source == staged_hash
+    }
+    takes = dict.fromkeys((*entity_map.takes, sealed)) if entity_map.split else ()
+    return replace(entity_map, columns={**entity_map.columns, **produced}, takes=tuple(takes))
 
 
 def _check_known(name: str, names: Collection[str]) -> str:

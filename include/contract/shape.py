@@ -1,4 +1,4 @@
-"""Shapes of a table's requests: one response, pages, a report, one call per row of another table, nested rows, or webhooks only."""
+"""Shapes of a table's requests: one response, pages, a report, one call per row of another table, nested rows, or webhooks only; and the probe."""
 
 from __future__ import annotations
 
@@ -155,3 +155,24 @@ class Pushed:
 
 
 Shape = Whole | Offset | Numbered | Positioned | Linked | Report | FanOut | Nested | Pushed
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The cheapest request that returns the last day that the vendor has closed.
+
+    Attributes:
+        path: Path below the base URL. The response is an array with a row per account, or a single row for all accounts.
+        params: Query parameters; they must order the rows by date, earliest first.
+        top: Parameter that limits the number of rows; empty if there is none.
+        field: The vendor's field with the last closed day.
+        key: The vendor's field with the account.
+        tolerated: Number of accounts that may be behind, so that a dormant account does not delay the firm.
+    """
+
+    path: str
+    params: Mapping[str, str]
+    field: str
+    key: str = "id"
+    tolerated: int = 0
+    top: str = ""

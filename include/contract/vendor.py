@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from include.contract.limits import Budget, Limits, Throttling
 from include.contract.login import Login
-from include.contract.shape import FanOut, Nested, Pushed, Shape, Whole
+from include.contract.shape import FanOut, Nested, Probe, Pushed, Shape, Whole
 from include.contract.webhook import Document, Webhook
 
 INTEGER = "int64"
@@ -23,6 +23,7 @@ BOOLEAN = "bool"
 DATE = "date"
 TIMESTAMP = "timestamp"
 PAIRS = "pairs"
+BINARY = "binary"
 MONEY = "decimal(20,2)"
 QUANTITY = "decimal(28,8)"
 PRICE = "decimal(28,8)"
@@ -41,7 +42,8 @@ class Column:
         name: Staged column name, with unit and origin.
         source: The vendor's field name; or a field that Tributary adds, with a name that begins with `@` or `^` (see `FanOut`, `Nested`).
         type: Type name: one of the constants of this module, such as `MONEY`, or another `decimal(<precision>,<scale>)`.
-        kind: `value` is staged as it is; `sensitive` as `<name>_hash` and `<name>_last4`, never in clear; `ignored` is not staged.
+        kind: `value` is staged as it is; `sensitive` as `<name>_hash` and `<name>_last4`, never in clear; `retained` like `sensitive`, and
+            also sealed as `<name>_sealed`, if a firm's connection says so (`include.contract.overrides`); `ignored` is not staged.
         required: A row without a value becomes a dead letter.
         rounded: Whether decimals beyond the type's scale are rounded half even. If false, they make the row a dead letter, except
             for noise of binary floating point, which is always rounded. See `include.extract.number`.
@@ -51,15 +53,20 @@ class Column:
     name: str
     source: str
     type: str
-    kind: Literal["value", "sensitive", "ignored"] = "value"
+    kind: Literal["value", "sensitive", "retained", "ignored"] = "value"
     required: bool = False
     rounded: bool = False
     hashed: bool = False
 
     @property
+    def is_sensitive(self) -> bool:
+        """Whether the value is staged as its hash and its last four characters."""
+        return self.kind in ("sensitive", "retained")
+
+    @property
     def is_secret(self) -> bool:
         """Whether the value must not be stored in clear."""
-        return self.hashed or self.kind == "sensitive"
+        return self.hashed or self.is_sensitive
 
 
 def column(name: str, source: str, type: str, *, required: bool = False, rounded: bool = False) -> Column:
@@ -263,27 +270,6 @@ class EntityMap:
     also_moves: Derived | None = None
     beside: Mapping[str, Beside] = field(default_factory=dict)
     is_partial: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """The cheapest request that returns the last day that the vendor has closed.
-
-    Attributes:
-        path: Path below the base URL. The response is an array with a row per account, or a single row for all accounts.
-        params: Query parameters; they must order the rows by date, earliest first.
-        top: Parameter that limits the number of rows; empty if there is none.
-        field: The vendor's field with the last closed day.
-        key: The vendor's field with the account.
-        tolerated: Number of accounts that may be behind, so that a dormant account does not delay the firm.
-    """
-
-    path: str
-    params: Mapping[str, str]
-    field: str
-    key: str = "id"
-    tolerated: int = 0
-    top: str = ""
 
 
 @dataclass(frozen=True, slots=True)

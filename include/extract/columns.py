@@ -3,7 +3,7 @@
 * Decimals are exact, by the rules of `include.extract.number`.
 * A date is the day as the vendor writes it; an offset does not change it.
 * A time becomes UTC.
-* A sensitive value becomes its hash and its last four characters.
+* A sensitive value becomes its hash and its last four characters and, if the firm retains it, the sealed value.
 * A hashed column becomes the hash of its value.
 * A tax id inside any other text is masked. A row whose key contains a tax id becomes a dead letter.
 """
@@ -32,13 +32,17 @@ _MOMENT = (
 
 
 def staged_schema(table: Table) -> pa.Schema:
-    """Return the schema of a staged table: its value columns, and `<name>_hash` and `<name>_last4` for each sensitive column."""
+    """Return the schema of a staged table: its value columns; `<name>_hash` and `<name>_last4` for each sensitive column, and
+    `<name>_sealed` for each retained one.
+    """
     fields: list[pa.Field] = []
     for col in table.columns:
         if col.kind == "value":
             fields.append(pa.field(col.name, arrow_type(col.type)))
-        elif col.kind == "sensitive":
+        elif col.is_sensitive:
             fields += [pa.field(f"{col.name}_hash", pa.string()), pa.field(f"{col.name}_last4", pa.string())]
+        if col.kind == "retained":
+            fields.append(pa.field(f"{col.name}_sealed", pa.binary()))
     return pa.schema(fields)
 
 
@@ -80,8 +84,10 @@ class ColumnConverter:
             if col.kind == "ignored":
                 continue
             array = self.convert(col, fields[col.source])
-            if col.kind == "sensitive":
+            if col.is_sensitive:
                 arrays += _redact(array, self._redactor)
+                if col.kind == "retained":
+                    arrays.append(_seal(array, self._redactor))
                 continue
             missing = missing or (col.required and array.null_count > 0)
             arrays.append(array)
@@ -164,3 +170,10 @@ def _redact(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
     pairs = [redactor.split(value) for value in encoded.dictionary.to_pylist()]
     for part in (0, 1):
         yield pc.take(pa.array([pair[part] for pair in pairs], pa.string()), encoded.indices)
+
+
+def _seal(array: pa.Array, redactor: Redactor) -> pa.Array:
+    """Return the sealed values. Each distinct value is sealed once."""
+    encoded = array.dictionary_encode()
+    sealed = [redactor.seal(value) for value in encoded.dictionary.to_pylist()]
+    return pc.take(pa.array(sealed, pa.binary()), encoded.indices)

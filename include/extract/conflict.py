@@ -45,14 +45,16 @@ def separate(page: Page, table: Table) -> Page:
 def list_compared(table: Table, names: Sequence[str]) -> list[str]:
     """Return those of the given columns that are compared between rows: the columns with the vendor's data.
 
-    Columns that come from the request, such as its time or the key of the parent row, are left out.
+    Columns that come from the request, such as its time or the key of the parent row, are left out. So are sealed values: sealing the same
+    value again gives other bytes, and its hash is compared.
 
     Args:
         table: The table's declaration.
         names: Names of staged columns.
     """
     requested = {col.name for col in table.columns if col.source.startswith("@") and col.source != "@in"}
-    return [name for name in names if name not in requested]
+    sealed = {f"{col.name}_sealed" for col in table.columns if col.kind == "retained"}
+    return [name for name in names if name not in requested | sealed]
 
 
 def find_differences(rows: Sequence[Mapping[str, Any]], table: Table) -> list[str]:

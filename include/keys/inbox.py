@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from include.errors import ConfigurationError, DataQualityError
 
-_SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _MAGIC = b"TRB2"
 _HEAD = len(_MAGIC) + 16
 _TEXT = re.compile(r"receive:([A-Za-z0-9._-]{1,40}):([0-9a-f]{64})([0-9a-f]{64})")
@@ -80,7 +80,7 @@ class ReceivingKey:
             place: Where the content is stored, such as a row's unique key. `Opener.open` requires the same place.
         """
         public = X25519PublicKey.from_public_bytes(self.public)
-        return _MAGIC + bytes.fromhex(self.fingerprint) + _SUITE.encrypt(content, public, info=place.encode())
+        return _MAGIC + bytes.fromhex(self.fingerprint) + SUITE.encrypt(content, public, info=place.encode())
 
     def digest(self, content: bytes) -> str:
         """Return a keyed hash of content in hex, to recognize equal content. Without the key, a guess of the content can't be checked."""
@@ -111,7 +111,7 @@ class Opener:
         try:
             if not sealed.startswith(_MAGIC):
                 raise InvalidTag
-            return _SUITE.decrypt(sealed[_HEAD:], self._keys[fingerprint], info=place.encode())
+            return SUITE.decrypt(sealed[_HEAD:], self._keys[fingerprint], info=place.encode())
         except KeyError:
             raise ConfigurationError(
                 "A message in the inbox was sealed under a key that is not in the keyring; add the inbox key to tributary_keys",

@@ -5,6 +5,8 @@
     staging    encryption of the files of the staging folder (partitions, dead letters, signed documents) and of cached responses
     audit      the chain of HMACs over the audit trail
     inbox      public-key encryption of the inbox: the gateway gets only the half that encrypts (`include.keys.inbox`)
+    value      optional: the public key that seals sensitive values which the firm retains (`include.keys.values`)
+    opening    the private key of a `value` key, under the same id: only in the keyring of the process that opens values
 
 The text of a keyring lists keys as `purpose:key_id:secret`, separated by spaces; the secret is 64 hex digits. The last key of a purpose
 encrypts. An earlier key only decrypts the content that it encrypted. Hash keys are never removed: see `include.sensitive`.
@@ -23,9 +25,13 @@ from functools import cached_property
 from include.errors import ConfigurationError
 from include.keys.inbox import Opener, ReceivingKey
 from include.keys.sealer import Sealer
+from include.keys.values import ValueKey, ValueOpener
 from include.sensitive import Redactor
 
 PURPOSES = ("hash", "seal", "staging", "audit", "inbox")
+"""The purposes for which every firm has keys."""
+OPENING = "opening"
+_KNOWN = (*PURPOSES, "value", OPENING)
 _KEY = re.compile(r"([a-z]+):([A-Za-z0-9._-]{1,40}):([0-9a-f]{64})")
 
 
@@ -34,7 +40,7 @@ class Key:
     """One key of 32 bytes.
 
     Attributes:
-        purpose: One of `PURPOSES`.
+        purpose: One of `PURPOSES`, `value` or `opening`.
         key_id: Its name, unique for the purpose; not secret.
         secret: The key itself.
     """
@@ -48,6 +54,8 @@ class Key:
         """An HMAC that identifies the key without revealing it, 32 hex digits."""
         if self.purpose == "inbox":
             return ReceivingKey.derive(self.key_id, self.secret).fingerprint
+        if self.purpose == "value":
+            return ValueKey(self.key_id, self.secret).fingerprint
         return hmac.new(self.secret, f"{self.purpose}:{self.key_id}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -71,14 +79,19 @@ class Keyring:
                 reads documents.
 
         Raises:
-            ConfigurationError: A key is malformed, a purpose is unknown or has no key, or a key id is used twice for a purpose. The
-                error gives a malformed key's position and not its text, which may contain a part of the secret.
+            ConfigurationError: A key is malformed, a purpose is unknown or has no key, or a key id is used twice for a purpose; or the
+                keyring has a private key of values, and `purposes` does not include `opening`. The error gives a malformed key's
+                position and not its text, which may contain a part of the secret.
         """
         keys = [_parse_key(place, each) for place, each in enumerate(text.split(), 1)]
         if missing := [purpose for purpose in purposes if purpose not in {key.purpose for key in keys}]:
             raise ConfigurationError(
                 "The keyring has no key for a purpose; run `python -m include.cli generate-keys`, and append only the key of this purpose",
                 purposes=",".join(missing),
+            )
+        if OPENING not in purposes and any(key.purpose == OPENING for key in keys):
+            raise ConfigurationError(
+                "The keyring has a private key that opens sensitive values; tasks must not have it: remove the key `opening:...`"
             )
         names = [(key.purpose, key.key_id) for key in keys]
         if repeated := sorted({":".join(name) for name in names if names.count(name) > 1}):
@@ -88,7 +101,8 @@ class Keyring:
     @cached_property
     def redactor(self) -> Redactor:
         """A redactor with the hash keys of this keyring. If there are none, it can't hash values."""
-        return Redactor(*(key.secret for key in self.keys if key.purpose == "hash"))
+        public = [ValueKey(*each) for each in self._keys_of("value").items()]
+        return Redactor(*self._keys_of("hash").values(), sealing_key=public[-1] if public else None)
 
     @cached_property
     def sealer(self) -> Sealer:
@@ -115,11 +129,30 @@ class Keyring:
         """The half of the current inbox key that encrypts."""
         return ReceivingKey.derive(*list(self._keys_of("inbox").items())[-1])
 
+    @property
+    def opener(self) -> ValueOpener:
+        """The opener of sensitive values that the firm retains."""
+        return ValueOpener(self._keys_of(OPENING))
+
+    @property
+    def registered(self) -> Keyring:
+        """This keyring as the database registers it: with the public key in place of each private key that opens values."""
+        return Keyring(
+            Key("value", key.key_id, ValueKey.derive(key.key_id, key.secret).public) if key.purpose == OPENING else key
+            for key in self.keys
+        )
+
     def _make_sealer(self, purpose: str) -> Sealer:
         return Sealer(self._keys_of(purpose))
 
     def _keys_of(self, purpose: str) -> dict[str, bytes]:
         return {key.key_id: key.secret for key in self.keys if key.purpose == purpose}
+
+
+def generate_value_key(key_id: str) -> tuple[str, str]:
+    """Return the texts of a new key pair for sensitive values: the entry `value` for tasks, and the entry `opening` with the private key."""
+    secret = secrets.token_bytes(32)
+    return f"value:{key_id}:{ValueKey.derive(key_id, secret).public.hex()}", f"{OPENING}:{key_id}:{secret.hex()}"
 
 
 def generate(key_id: str, purposes: Sequence[str] = PURPOSES) -> str:
@@ -129,9 +162,9 @@ def generate(key_id: str, purposes: Sequence[str] = PURPOSES) -> str:
 
 def _parse_key(place: int, text: str) -> Key:
     match = _KEY.fullmatch(text)
-    if not match or match[1] not in PURPOSES:
+    if not match or match[1] not in _KNOWN:
         raise ConfigurationError(
             "A key of the keyring is not `purpose:key_id:secret`, with a secret of 64 hex digits",
-            place=place, purposes=",".join(PURPOSES),
+            place=place, purposes=",".join(_KNOWN),
         )  # fmt: skip
     return Key(match[1], match[2], bytes.fromhex(match[3]))

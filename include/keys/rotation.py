@@ -55,6 +55,7 @@ def list_places() -> list[Place]:
     return [
         *(Place(f"warehouse.{entity}", column) for entity, columns in names.items() for column in columns),
         Place("warehouse.source_key", "source_key"),
+        Place("warehouse.sealed_value", "value_hash"),
         Place("control.absence", "source_key"),
         Place("control.roll_forward_break", "position_key"),
         Place("control.dead_letter", "row_key", where="stage <> 'crm'"),

@@ -40,6 +40,7 @@ CARRIED = (
 
 REBUILT = (
     *(f"warehouse.{entity.name}" for entity in ENTITIES),
+    "warehouse.sealed_value",
     "control.ledger",
     "control.absence",
     "control.drift",

@@ -123,6 +123,7 @@ COPIES = (
     _private("staging: partitions", "2 years", "pulled", "90 days",
              "partitions with open dead letters; the newest of each table, and of its last two loaded days", PARTITION),
     _private("staging: incomplete pulls", "7 days", "pulled", "2 days", way=PARTITION),
+    _private("warehouse.sealed_value", "7 years", "replaced by another value, or missing at the vendor", "30 days", "what the vendor states today"),
     _private("control.inbox", "90 days", "processed", "30 days", "pending deliveries; pushes whose withdrawal is pending"),
     _private("control.answer", "7 days", "received", "2 days"),
     _private("control.known_answer", "30 days", "last requested", "2 days"),

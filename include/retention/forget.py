@@ -68,6 +68,9 @@ _RECORDS = {
         for name in ("link", "review", "decision")
     },
     "warehouse.identity": f"(t.entity, t.id) in {_LINKED}",
+    "warehouse.sealed_value": f"""
+        exists (select from warehouse.source_key s where (s.entity, s.id) = (t.entity, t.id) and (s.vendor, s.entity, s.source_key) in {_KEYS})
+    """,
     "control.absence": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
     "warehouse.source_key": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
     "control.first_hash": f"""

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from include import canonical
 from include.canonical import Entity
-from include.contract import Constant, Derived, EntityMap, Vendor, arrow
+from include.contract import BINARY, Constant, Derived, EntityMap, Vendor, arrow
 from include.staging.files import Folder, Part, Parts, PartWriter, total
 from include.staging.partitions import Partition
 from include.transform.beside import Beside, Find, read_beside
@@ -31,6 +31,8 @@ INCOMPLETE = "another row of it is a dead letter"
 """Name of the rule that drops an incomplete canonical row: it is computed from several rows, such as the lots of a holding, and one of these
 is a dead letter."""
 _UNCERTAIN = "@uncertain"
+SEALED = "_sealed"
+"""End of the name of a column with sealed values."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Produced:
         uncertain: Keys of the rows of a description in which a null means unknown: the value is in a row of another table, and that row
             is a dead letter.
         parts: Files of the canonical folder.
+        sealed: Names of the values that the rows also have sealed, such as `tax_id`.
     """
 
     entity: str
@@ -65,6 +68,7 @@ class Produced:
     money: Decimal | None = None
     uncertain: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
+    sealed: tuple[str, ...] = ()
 
 
 def transform(
@@ -132,6 +136,7 @@ def _parse_result(raw: dict[str, Any]) -> Produced:
     raw["parts"] = tuple(Part(**part) for part in raw["parts"])
     raw["dropped"] = Counter(raw["dropped"])
     raw["uncertain"] = tuple(raw["uncertain"])
+    raw["sealed"] = tuple(raw.get("sealed", ()))
     raw["money"] = None if raw["money"] is None else Decimal(raw["money"])
     raw["money_dropped"] = Decimal(raw["money_dropped"])
     raw["money_held_back"] = Decimal(raw["money_held_back"])
@@ -142,10 +147,12 @@ def _parse_result(raw: dict[str, Any]) -> Produced:
 def _produce(
     vendor: Vendor, entity_map: EntityMap, entity: Entity, partition: Partition, beside: list[Beside]
 ) -> Produced:
-    schema = arrow.schema(entity.columns)
+    sealed = tuple(name for name in entity_map.columns if name.endswith(SEALED))
+    schema = arrow.schema(entity.columns | dict.fromkeys(sealed, BINARY))
     target = _folder_of(partition, entity.name)
     # A late attempt of a stopped task writes beside the parts that a reader may have begun to read.
     writer, result = PartWriter(target, schema, f"{secrets.token_hex(4)}-"), Produced(entity.name)
+    result.sealed = tuple(name.removesuffix(SEALED) for name in sealed)
     source = entity_map.columns.get(entity.money) if entity.money else None
     money_source = (
         source if isinstance(source, str) or (isinstance(source, Derived) and entity_map.split is None) else None

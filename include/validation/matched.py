@@ -155,11 +155,11 @@ def _find_unique(keys: pa.ChunkedArray) -> pa.Array:
 def read_rows(table: Table, partition: Partition, keys: pa.ChunkedArray) -> pa.Table:
     """Read the rows with these keys, in the order of the keys; a missing key has a row of nulls.
 
-    The columns are those that come from the vendor and can be compared: not the key, the date of the data, or nested values.
+    The columns are those that come from the vendor and can be compared: not the key, the date of the data, nested or sealed values.
     """
     ours = {col.name for col in table.columns if col.source.startswith(("@", "^"))}
     skipped = {*table.key, *ours, table.as_of}
-    fields = [each for each in staged_schema(table) if each.name not in skipped and not pa.types.is_nested(each.type)]
+    fields = [each for each in staged_schema(table) if each.name not in skipped and not _is_incomparable(each.type)]
     names = [each.name for each in fields]
     parts = []
     for part in partition.good_rows(sorted({*table.key, *names})):
@@ -168,6 +168,10 @@ def read_rows(table: Table, partition: Partition, keys: pa.ChunkedArray) -> pa.T
         parts.append(part.append_column("@key", key).filter(picked).select(["@key", *names]))
     rows = pa.concat_tables(parts)
     return rows.take(pc.index_in(keys, value_set=rows.column("@key").combine_chunks())).select(names)
+
+
+def _is_incomparable(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(type_) or pa.types.is_binary(type_))
 
 
 def _compare_column(comparison: Comparison, name: str, days: Sequence[pa.Array], last: date) -> None:

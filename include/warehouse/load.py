@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from include import canonical
 from include.business_dates import previous
 from include.canonical import Entity
-from include.contract import Vendor, arrow
+from include.contract import BINARY, Vendor, arrow
 from include.control import dead_letters, ledger, writer
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
@@ -29,8 +29,8 @@ from include.errors import BalanceError, ConfigurationError, TargetUnavailable, 
 from include.keys.register import hold_hash_keys
 from include.staging.partitions import Partition
 from include.staging.row_key import format_keys
-from include.transform.entities import Canonical
-from include.warehouse import absence, description, fact
+from include.transform.entities import SEALED, Canonical
+from include.warehouse import absence, description, fact, sealed_values
 from include.warehouse.fact import Reach
 
 _MANY = 10_000
@@ -252,7 +252,7 @@ def _load_entity(
     if before := ledger.find(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
     started = time.perf_counter()
-    schema = arrow.schema(entity.columns)
+    schema = arrow.schema(entity.columns | {f"{name}{SEALED}": BINARY for name in result.sealed})
     copied = copy_in(connection, f"incoming_{entity.name}", schema, rows.rows())
     if copied != result.produced:
         raise BalanceError(
@@ -273,6 +273,8 @@ def _load_entity(
             absence.forget(connection, entity, pull)
         if absence.is_whole(vendor, entity, pull):
             counts = replace(counts, notes={"absent": absence.record(connection, vendor, entity, pull)})
+        for name in result.sealed:
+            sealed_values.insert(connection, entity, name, pull.vendor, source_run_id)
     else:
         is_covered = entity.kind == "snapshot" or (entity.is_removable and loading.table.pull == "window")
         counts = fact.load(connection, entity, pull, source_run_id, reach if is_covered else None)

@@ -175,3 +175,34 @@ def test_nonsense_is_spoken_of(vendor: Vendor, name: str, value: str, says: str)
     with pytest.raises(ConfigurationError, match=f"Invalid `{name}` in the connection's extra") as error:
         apply_overrides(vendor, {name: value})
     assert says in str(error.value)
+
+
+def test_retained_column_is_sealed_in_the_table_and_in_its_records() -> None:
+    extra = {"retained": '{"registrations": ["tax_id"], "accounts": ["account_number"]}'}
+    vendor = apply_overrides(ORION, extra)
+    assert vendor.table("registrations").named("tax_id").kind == "retained"
+    assert vendor.table("clients") == ORION.table("clients")
+    [person] = vendor.maps_to("person")
+    assert person.columns["tax_id_sealed"] == "tax_id_sealed"
+    assert apply_overrides(vendor, extra) == vendor
+
+
+def test_split_record_carries_the_sealed_value() -> None:
+    [account] = apply_overrides(TAMARAC, {"retained": '{"accounts": ["account_number"]}'}).maps_to("account")
+    assert account.takes[-1] == "account_number_sealed"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "retained", "fault"),
+    [
+        (ORION, {"registrations": ["name"]}, "unknown name registrations.name; known: registrations.tax_id"),
+        (ORION, {"persons": ["tax_id"]}, "unknown name persons"),
+        (ORION, {"registrations": "tax_id"}, "not a list of columns"),
+        (ORION, {"clients": ["tax_id"]}, "no record in the warehouse has it"),
+        (EMONEY, {"accounts": ["account_number"]}, "its responses are stored without them"),
+    ],
+    ids=["not sensitive", "no table", "no list", "not mapped", "per parent"],
+)
+def test_invalid_retained_column_is_refused(vendor: Vendor, retained: object, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault):
+        apply_overrides(vendor, {"retained": json.dumps(retained)})

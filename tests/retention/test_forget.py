@@ -15,6 +15,7 @@ from include import cli
 from include.control import answers, inbox
 from include.control.answers import known_place_of
 from include.errors import ConfigurationError, InputRejected
+from include.keys.keyring import Keyring, generate_value_key
 from include.retention import forget, person
 from include.retention.forget import Forgotten, Store, find_returned
 from include.retention.staging import list_pulls
@@ -28,6 +29,7 @@ from tests.retention.expired import insert_open_dead_letter
 
 FIRST, LAST, EMAIL, PHONE = "Canaria", "O'Forget-Mé", "canary@forget.example", "555-867-5309"
 NAME = f"{FIRST} {LAST}"
+VALUE_KEY = Keyring.parse(f"{write_keyring()} {generate_value_key('test')[0]}")
 CANARIES = [text.lower() for text in (NAME, LAST, EMAIL, PHONE)]
 
 
@@ -61,11 +63,16 @@ def plant(database: Database, key: str, docs: Path) -> None:
     person_id = database.value("select id from warehouse.source_key where entity = 'person' and source_key = :key", key=key)  # fmt: skip
     body = json.dumps({"signer": NAME}).encode()
     register_inbox_key(database)
+    database.do(
+        "insert into control.key (purpose, key_id, fingerprint, place) values ('value', 'test', :fingerprint, 1)",
+        fingerprint=VALUE_KEY.keys[-1].fingerprint,
+    )
     sealed = {
         "body": KEYRING.receiving_key.seal(body, inbox.place_of("docusign", "h1")),
         "own": KEYRING.staging.seal_file(b"[]", known_place_of("nitrogen", "portfolios", key, "c", "e")),
         "rows": KEYRING.staging.seal_file(body, known_place_of("nitrogen", "t", "x", "c", "e")),
         "other": KEYRING.staging.seal_file(b'["Another client"]', known_place_of("nitrogen", "t", "y", "c", "e")),
+        "value": VALUE_KEY.redactor.seal("123-45-6789"),
         "answer": KEYRING.staging.seal_file(body, answers.place_of("r", "nitrogen", "t", "x")),
     }
     statements = [
@@ -81,6 +88,7 @@ def plant(database: Database, key: str, docs: Path) -> None:
         " values ('Contact', '003A', 'UPDATE', jsonb_build_object('Email', cast(:email as text)), '{Email}', '{}', now(), 1, 't', 1, 'u', '')",
         "insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, describes)"
         " values ('r', 'nitrogen', 'clients', '2026-11-20', 'stage', :key, '{x}', 'p', 'p', 0, jsonb_build_array(jsonb_build_object('entity', 'person', 'key', cast(:key as text))))",
+        "insert into warehouse.sealed_value (entity, id, name, value_hash, sealed, source_run_id) values ('person', :id, 'tax_id', 'h', :value, 1)",
         "insert into control.identity_decision (entity, left_id, right_id, is_same, reason, decided_by) values ('person', :id, 999999, false, 'other birth date', 'Pat')",
         "insert into control.request (request_id, caller, what, vendor, params, requested_at, state, ended_at)"
         " values (gen_random_uuid(), 'portal', 'run', 'nitrogen', jsonb_build_object('keys', jsonb_build_array(cast(:key as text))), now(), 'succeeded', now())",
@@ -156,7 +164,7 @@ def test_nothing_of_a_forgotten_prospect_is_left_and_no_other_person_loses_data(
     assert find_canaries(firm) == set()
     assert result.remaining == {}
     assert firm.database.value(others, key=key) == before > 3
-    for table in ("warehouse.client_risk", "warehouse.portfolio", "warehouse.questionnaire", "control.finding", "control.identity_decision"):  # fmt: skip
+    for table in ("warehouse.client_risk", "warehouse.portfolio", "warehouse.questionnaire", "control.finding", "control.identity_decision", "warehouse.sealed_value"):  # fmt: skip
         assert table in result.rows, table
     assert (
         firm.database.value(

@@ -73,6 +73,7 @@ HEAR = "tributary_listener"
         (READ, "delete from control.ledger"),
         (READ, "select sealed from control.refresh_token"),
         (READ, "select * from control.first_hash"),
+        (READ, "select value_hash from warehouse.sealed_value"),
         (READ, "select body from control.inbox"),
         (READ, "select control.receive('s', '', 'h', null, '{}')"),
         (READ, "select warehouse.ensure_month('2001-01-01')"),
@@ -115,7 +116,7 @@ def test_the_reading_role_reads_all(loaded: Database) -> None:
     tables = loaded.rows(
         "select format('%I.%I', schemaname, tablename) as name from pg_tables"
         " where schemaname in ('control', 'warehouse')"
-        " and tablename not in ('refresh_token', 'inbox', 'api_key', 'answer', 'known_answer', 'first_hash')"
+        " and tablename not in ('refresh_token', 'inbox', 'api_key', 'answer', 'known_answer', 'first_hash', 'sealed_value')"
         " union select format('%I.%I', schemaname, viewname) from pg_views where schemaname = 'mart'"
     )
     assert len(tables) > 20
@@ -177,6 +178,19 @@ def test_roles_made_twice_keep_the_newer_password(empty: Database) -> None:
     try:
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(empty.url(READ))
+    finally:
+        schema.create_roles(empty.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
+
+
+def test_optional_role_without_a_password_can_not_log_in(empty: Database) -> None:
+    passwords = {role: "only-for-tests" for role in schema.ROLES if role not in schema.OPTIONAL_ROLES}
+    try:
+        schema.create_roles(empty.admin_url, passwords)
+        for role in schema.OPTIONAL_ROLES:
+            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+                psycopg.connect(empty.url(role))
+        with pytest.raises(KeyError):
+            schema.create_roles(empty.admin_url, {})
     finally:
         schema.create_roles(empty.admin_url, dict.fromkeys(schema.ROLES, "only-for-tests"))
 

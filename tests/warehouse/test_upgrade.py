@@ -195,7 +195,7 @@ def test_views_and_mart_functions_are_in_the_files_of_their_names_alone() -> Non
     assert sorted(marts.MARTS) == sorted(path.stem for path in marts.FOLDER.glob("*.sql"))
     for name in marts.MARTS:
         names = created.findall((marts.FOLDER / f"{name}.sql").read_text())
-        assert names, name
+        assert names or name == "masked", name  # it generates its views
         assert set(names) <= {name, f"{name}_as_known"}, name
     for path in FILES.values():
         assert not re.search(r"\bcreate (or replace )?(view|function mart\.)", path.read_text()), path

@@ -39,7 +39,7 @@ def describe_fields(vendor: Vendor, table: Table) -> list[dict[str, Any]]:
             "unit": find_unit(vendor, col),
             "is_nullable": not col.required,
             "is_key": col.name in table.key,
-            "is_sensitive": col.kind == "sensitive",
+            "is_sensitive": col.is_sensitive,
         }
         for col in stated_columns(table)
     ]
@@ -72,7 +72,7 @@ def _schema(vendor: Vendor, col: Column) -> dict[str, Any]:
     notes = [find_unit(vendor, col)]
     if kind == "decimal":
         notes.append(f"Exact, {col.type}; may be a string in US notation.")
-    if col.kind == "sensitive":
+    if col.is_sensitive:
         notes.append("Sensitive: stored as a keyed hash and the last four characters.")
     if description := ". ".join(filter(None, notes)):
         schema["description"] = description

@@ -1,4 +1,4 @@
-"""The views of our schemas and the functions of `mart`.
+"""The views of our schemas and the functions of `mart` and `masked_mart`.
 
 Each is defined in the SQL file of its name. Edit the file in place: `include.warehouse.schema.migrate` recreates all views and functions
 when any file changes. To add a file, add its name to `MARTS`. For a new mart, also insert its sources into `mart.source` in a numbered
@@ -28,7 +28,7 @@ MARTS = (
     # freshness and completeness
     "freshness", "completeness", "day_in_force",
     # what was known when, and who saw it
-    "record_version", "load_source", "record", "firm", "access", "exposure", "exposure_gap",
+    "record_version", "value_version", "load_source", "record", "firm", "access", "exposure", "exposure_gap",
     # operations
     "vendor_day", "table_day", "open_dead_letters", "dead_letter_row", "reconciliation_day", "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
@@ -38,6 +38,8 @@ MARTS = (
     "quality_day", "dead_letter_reason",
     # lineage
     "lineage_search", "lineage_find", "lineage_version", "lineage_load", "lineage_cluster", "lineage_salesforce", "lineage_finding", "lineage_balance",
+    # for analysts: after all others, because it masks them
+    "masked",
 )  # fmt: skip
 """Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""
 
@@ -45,8 +47,10 @@ _DROP = """
 do $$
 declare
     views     text := (select string_agg(oid::regclass::text, ', ') from pg_class
-                       where relkind = 'v' and relnamespace::regnamespace::text in ('control', 'warehouse', 'mart'));
-    functions text := (select string_agg(oid::regprocedure::text, ', ') from pg_proc where pronamespace::regnamespace::text = 'mart');
+                       where relkind = 'v' and relnamespace::regnamespace::text
+                           in ('control', 'warehouse', 'mart', 'masked_mart', 'masked_warehouse'));
+    functions text := (select string_agg(oid::regprocedure::text, ', ') from pg_proc
+                       where pronamespace::regnamespace::text in ('mart', 'masked_mart'));
 begin
     if views is not null then execute 'drop view ' || views; end if;
     if functions is not null then execute 'drop function ' || functions; end if;
@@ -60,7 +64,7 @@ def read_statements() -> str:
 
 
 def drop(connection: sa.Connection) -> None:
-    """Drop all views of our schemas, and all functions of `mart`.
+    """Drop all views of our schemas, and all functions of `mart` and `masked_mart`.
 
     Raises:
         ConfigurationError: A view or function in another schema depends on one of them.

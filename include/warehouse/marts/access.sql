@@ -71,6 +71,10 @@ language sql stable set enable_nestloop to off as $$
         select 'read', action, happened_at, split_part(subject, ' ', 1), split_part(subject, ' ', 2),
                regexp_replace(subject, '^\S+ \S+ ', ''), null
         from entry where action = 'as_of.read' and subject <> 'firm'
+        union all
+        select 'read', action, happened_at, details ->> 'entity', r.vendor, r.key,
+               array[replace(details ->> 'name', '_', ' ') || ' (in clear)']
+        from entry cross join lateral jsonb_to_recordset(details -> 'records') as r(vendor text, key text) where action = 'value.opened'
     )
     select t.how, t.action, t.happened_at, t.entity, t.vendor, t.source_key, t.valid, t.person_id, t.household_id, t.account_id, t.envelope_key,
            t.data_kinds

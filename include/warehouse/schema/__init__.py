@@ -18,17 +18,20 @@ from include.warehouse import marts
 
 ROLES = (
     "tributary_migrate", "tributary_load", "tributary_read", "tributary_listener", "tributary_gateway", "tributary_api", "tributary_web",
+    "tributary_values", "tributary_analyst",
 )  # fmt: skip
+OPTIONAL_ROLES = ("tributary_values", "tributary_analyst")
+"""Roles that a firm may leave without a password. Then they exist and can't log in."""
 FOLDER = Path(__file__).parent
 OLDEST_SERVER = 18
 """Oldest supported major version of PostgreSQL. Statements use `returning old.<column>`, which is new in it."""
 
 _SMALL_ROLES = {
     "tributary_read": ("30min", 20), "tributary_listener": ("5min", 30), "tributary_gateway": ("5min", 32),
-    "tributary_api": ("5min", 32), "tributary_web": ("5min", 20),
+    "tributary_api": ("5min", 32), "tributary_web": ("5min", 20), "tributary_values": ("5min", 5), "tributary_analyst": ("30min", 10),
 }  # fmt: skip
 """Role -> default time-out of its statements, and its maximum number of connections. Of the 200 of the server in
-docker-compose.yaml, they leave 66 for loads and Airflow. Each of two gateways opens up to 15 connections for each of its roles.
+docker-compose.yaml, they leave 51 for loads and Airflow. Each of two gateways opens up to 15 connections for each of its roles.
 
 A session may change its time-outs. They end a forgotten query or transaction, which would otherwise keep its locks, and keep dead rows
 from being vacuumed, for hours."""
@@ -116,7 +119,7 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
 
     Args:
         admin_url: URL of the database as a superuser.
-        passwords: Role -> password, for each of `ROLES`.
+        passwords: Role -> password, for each of `ROLES`, except perhaps `OPTIONAL_ROLES`.
 
     Raises:
         ConfigurationError: The server is too old, or the URL does not require its certificate (`include.database.tls`).
@@ -128,9 +131,10 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
         for role in ROLES:
             known = connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone()
             verb = sql.SQL("alter" if known else "create")
-            connection.execute(
-                sql.SQL("{} role {} login password {}").format(verb, sql.Identifier(role), sql.Literal(passwords[role]))
-            )
+            password = passwords.get(role) if role in OPTIONAL_ROLES else passwords[role]
+            login = sql.SQL("login" if password else "nologin")
+            statement = sql.SQL("{} role {} {} password {}")
+            connection.execute(statement.format(verb, sql.Identifier(role), login, sql.Literal(password)))
         for role, (patience, connections) in _SMALL_ROLES.items():
             _limit(connection, role, patience, connections)
         _grant_database(connection)
