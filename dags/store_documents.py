@@ -41,7 +41,8 @@ def store_documents() -> None:
                 if not documents.is_lacking(connections.database(), named(name)):
                     return 0
                 vendor_run = connections.vendor_run(name, Run.of_now(run_id))
-                return documents.store_documents(vendor_run, years=connections.retention_years())
+                years, scanner = connections.retention_years(), connections.malware_scanner()
+                return documents.store_documents(vendor_run, years=years, scanner=scanner)
 
             store(vendor.name)
 

@@ -3,15 +3,20 @@
 Airflow reads the file that `AIRFLOW__FAB__CONFIG_FILE` names. Names in capitals are settings of FAB and Flask.
 """
 
+import hashlib
 import os
 
 from flask_appbuilder.const import AUTH_DB, AUTH_OAUTH
+from itsdangerous import Signer
 
 from include.sign_on import provider
 from tributary.sign_on import ProviderClient, SignOn, validate_password
 
 SECURITY_MANAGER_CLASS = SignOn
 PROVIDER = provider.read(os.environ)
+
+# The signatures of session ids and forms; the default is SHA-1.
+Signer.default_digest_method = staticmethod(hashlib.sha256)
 
 # Local users, if there is no identity provider. FAB's own forms apply the password policy by these settings.
 AUTH_TYPE = AUTH_OAUTH if PROVIDER else AUTH_DB
@@ -30,6 +35,8 @@ if PROVIDER:
                 "client_id": PROVIDER.client_id,
                 "client_secret": PROVIDER.client_secret,
                 "server_metadata_url": f"{PROVIDER.issuer}/.well-known/openid-configuration",
+                # If the firm requires a strength, request it, so that the provider asks for the second factor.
+                "authorize_params": {"acr_values": " ".join(PROVIDER.acr)} if PROVIDER.acr else {},
                 "client_kwargs": {"scope": PROVIDER.scopes, "code_challenge_method": "S256", "default_timeout": 10},
             },
         }

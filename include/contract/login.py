@@ -58,6 +58,7 @@ class Impersonation:
         is_default: Field of an account that is true for the default account.
         url: Base URL of calls; a name in braces is replaced by that field of the account.
         domains: Domains of the vendor; the base URL must be in one of them.
+        least_key_bits: Smallest size of the private key, which the vendor generates.
     """
 
     scope: str
@@ -67,6 +68,7 @@ class Impersonation:
     is_default: str
     url: str
     domains: tuple[str, ...]
+    least_key_bits: int
 
 
 @dataclass(frozen=True, slots=True)

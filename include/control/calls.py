@@ -53,6 +53,11 @@ class CallLog:
         self._lock = threading.Lock()
 
     @property
+    def vendor(self) -> str:
+        """The vendor that is called."""
+        return self._of["vendor"]
+
+    @property
     def table_name(self) -> str:
         """The table that the calls are for; empty for none."""
         return self._of["table_name"]

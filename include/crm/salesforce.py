@@ -13,7 +13,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jwt
 import orjson
 import requests
 import tenacity
@@ -27,6 +26,7 @@ from include.errors import (
     RateLimited,
     TargetUnavailable,
 )
+from include.extract.assertion import sign
 from include.extract.bounded import BoundedAdapter, translate
 
 log = logging.getLogger(__name__)
@@ -307,12 +307,7 @@ class SalesforceSession:
             "aud": extra.get("audience", _AUDIENCE),
             "exp": int(time.time()) + _ASSERTION_LIVES_S,
         }
-        try:
-            assertion = jwt.encode(claims, extra.get("private_key", ""), algorithm="RS256")
-        except (ValueError, TypeError, jwt.PyJWTError) as error:
-            raise ConfigurationError(
-                "The connection's private_key is not an RSA key in PEM; correct it", login=known.login
-            ) from error
+        assertion = sign(claims, extra.get("private_key", ""), login=known.login)
         return {"grant_type": _JWT_BEARER, "assertion": assertion}
 
 

@@ -25,6 +25,7 @@ from include.contract.login import (
 from include.control.grants import Grants
 from include.errors import AuthenticationError, ConfigurationError, VendorUnavailable
 from include.extract.answer import read_kind, refuse_maintenance, refuse_overload
+from include.extract.assertion import sign
 from include.extract.bounded import translate
 
 
@@ -70,7 +71,7 @@ def log_in(login: Login, at: LoginContext) -> Token:
     """Log in by the declared method and return the token.
 
     Raises:
-        ConfigurationError: The connection lacks a credential or a grant, or its private key can't be read. Or the user does not have
+        ConfigurationError: The connection lacks a credential or a grant, or its private key can't be read or is too small. Or the user does not have
             the configured account, a URL of the connection or of the login response is not https, the latter is of an unknown host, or
             the token endpoint returned an unexpected status.
         AuthenticationError: The vendor refused user, password, client id or client secret.
@@ -116,17 +117,13 @@ def _use_password(at: LoginContext) -> Token:
 
 
 def _sign_assertion(at: LoginContext) -> Token:
-    import jwt
-
     try:
         url, client_id, key = (at.connection.extra[name] for name in ("token_url", "client_id", "private_key"))
         now = int(time.time())
         claims = {"iss": client_id, "sub": client_id, "aud": url, "jti": uuid.uuid4().hex, "iat": now, "exp": now + 300}
-        assertion = jwt.encode(claims, key, algorithm="RS256")
     except KeyError as error:
         raise ConfigurationError("The connection lacks a credential", missing=error.args[0]) from None
-    except (ValueError, TypeError, jwt.PyJWTError):
-        raise ConfigurationError("The connection's private key can't be read") from None
+    assertion = sign(claims, key, connection=at.connection.name)
     form = {
         "grant_type": "client_credentials", "client_id": client_id, "client_assertion": assertion,
         "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
@@ -153,8 +150,6 @@ def _rotate_refresh_token(at: LoginContext) -> Token:
 
 
 def _impersonate(login: Impersonation, at: LoginContext) -> Token:
-    import jwt
-
     try:
         url, client_id, user_id, key = (
             at.connection.extra[name] for name in ("token_url", "integration_key", "user_id", "private_key")
@@ -164,11 +159,9 @@ def _impersonate(login: Impersonation, at: LoginContext) -> Token:
             "iss": client_id, "sub": user_id, "aud": urlsplit(url).netloc, "iat": now, "exp": now + 3600,
             "scope": login.scope,
         }  # fmt: skip
-        assertion = jwt.encode(claims, key, algorithm="RS256")
     except KeyError as error:
         raise ConfigurationError("The connection lacks a credential", missing=error.args[0]) from None
-    except (ValueError, TypeError, jwt.PyJWTError):
-        raise ConfigurationError("The connection's private key can't be read") from None
+    assertion = sign(claims, key, least_bits=login.least_key_bits, connection=at.connection.name)
     form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
     answer = _request(at, "POST", url, data=form)
     bearer = {"Authorization": f"Bearer {_read_field(answer, 'access_token')}"}

@@ -19,6 +19,7 @@ from include.connection import Connection, require_https
 from include.contract import Vendor
 from include.contract.limits import Limits
 from include.control.budget import RateBudget
+from include.control.cache import Cache
 from include.control.calls import Call, CallLog
 from include.control.clocks import Clocks
 from include.control.grants import Grants
@@ -85,6 +86,7 @@ class VendorSession:
         patience_s: Seconds for which one request is retried before its error is raised. If the next try would begin after this time,
             the error is raised without waiting.
         clocks: Check of our clocks, which uses the first successful response; None for no check.
+        cache: Cache that the vendor's sessions share, for tokens; None for none.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class VendorSession:
         *,
         patience_s: float = PATIENCE_S,
         clocks: Clocks | None = None,
+        cache: Cache | None = None,
     ) -> None:
         require_https(
             connection.url, "The host of the vendor's connection", vendor=vendor.name, connection=connection.name
@@ -115,7 +118,7 @@ class VendorSession:
         self._http.mount("http://", adapter)
         self._http.mount("https://", adapter)
         context = LoginContext(self._http, connection, _TIMEOUT_S, grants)
-        self._tokens = Tokens(vendor.login, context, budget, calls)
+        self._tokens = Tokens(vendor.login, context, budget, calls, cache)
 
     @property
     def vendor(self) -> str:
@@ -259,6 +262,8 @@ class VendorSession:
                 )
         if answer.status_code in request.missing:
             return None
+        if answer.status_code == requests.codes.forbidden:
+            self._tokens.forget(request.grant)
         self._refuse(answer, request)
         return answer
 

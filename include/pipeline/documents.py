@@ -5,6 +5,9 @@
 The file is written before its database row. So a killed run leaves at most a file without a row, and the next run writes the same
 file again. Two envelopes with the same document share one file.
 
+If the firm runs a malware scanner, a document is scanned before it is stored. A document with malware is not stored. It is downloaded and
+scanned again at growing intervals, because the sender may replace it, or the scanner may have been wrong.
+
 `control.document` has each document's retention date and retention hold. When `include.retention` disposes of a document, it marks the
 row and does not delete it. So the document is not downloaded again.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -22,6 +26,7 @@ import sqlalchemy as sa
 from include.contract import Document, Vendor
 from include.errors import DataQualityError, FatalError
 from include.extract.session import Request, VendorSession
+from include.pipeline.malware import MalwareFound, Scanner
 from include.pipeline.pull import open_session
 from include.pipeline.run import VendorRun
 from include.staging.partitions import Staging
@@ -51,9 +56,10 @@ on conflict do nothing
 """)
 
 _RECORD_FAILURE = sa.text("""
-insert into control.document_try as known (vendor, envelope_key, kind, error) values (:vendor, :envelope_key, :kind, :error)
+insert into control.document_try as known (vendor, envelope_key, kind, error, malware)
+values (:vendor, :envelope_key, :kind, :error, :malware)
 on conflict (vendor, envelope_key, kind) do update
-set tries = known.tries + 1, tried_at = clock_timestamp(), error = excluded.error
+set tries = known.tries + 1, tried_at = clock_timestamp(), error = excluded.error, malware = excluded.malware
 """)
 
 _HOLD = sa.text("""
@@ -79,18 +85,21 @@ def is_lacking(engine: sa.Engine, vendor: Vendor) -> bool:
         return db.execute(_LACKING, {"vendor": vendor.name, "kinds": kinds, "most": 1}).first() is not None
 
 
-def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
+def store_documents(vendor_run: VendorRun, *, years: int = 7, scanner: Scanner | None = None) -> int:
     """Download the missing documents of completed envelopes, the newest first, and store them next to staging.
 
     Args:
         vendor_run: The run of a vendor with documents.
         years: Retention period after the envelope's completion.
+        scanner: Scans each document for malware before it is stored; None for no scan.
 
     Returns:
         Number of documents stored. A failed download is recorded and retried later, at growing intervals.
 
     Raises:
-        RetriableError: A request failed, with an error of `VendorSession.request`. Documents that were downloaded before stay stored.
+        RetriableError: A request failed, with an error of `VendorSession.request`, or the scanner does not respond. Documents that were
+            downloaded before stay stored.
+        MalwareFound: At least one document contains malware. The others were stored.
         FatalError: At least one download failed and none succeeded. The first failure is raised.
     """
     site, vendor = vendor_run.site, vendor_run.vendor
@@ -104,10 +113,11 @@ def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
             key = {"vendor": vendor.name, "envelope_key": each.envelope_key, "kind": each.kind}
             try:
                 content = _fetch(session, kinds[each.kind], each)
+                if scanner:
+                    scanner.require_clean(content, vendor=vendor.name, envelope=each.envelope_key, kind=each.kind)
             except FatalError as error:  # of this document only: continue with the others
                 failures.append(error)
-                with site.engine.begin() as db:
-                    db.execute(_RECORD_FAILURE, key | {"error": str(error)})
+                _record_failure(site.engine, key, error)
                 continue
             values = key | {
                 "years": years, "content_hash": write(site.staging, content), "bytes": len(content),
@@ -116,9 +126,17 @@ def store_documents(vendor_run: VendorRun, *, years: int = 7) -> int:
             with site.engine.begin() as db:
                 stored += db.execute(_STORE, values).rowcount
             log.info("%s: stored %s of %s documents", vendor.name, stored, len(lacking))
+    if infected := [each for each in failures if isinstance(each, MalwareFound)]:
+        raise infected[0]
     if failures and not stored:
         raise failures[0]
     return stored
+
+
+def _record_failure(engine: sa.Engine, key: Mapping[str, str], error: FatalError) -> None:
+    malware = error.malware if isinstance(error, MalwareFound) else None
+    with engine.begin() as db:
+        db.execute(_RECORD_FAILURE, {**key, "error": str(error), "malware": malware})
 
 
 def write(staging: Staging, content: bytes) -> str:

@@ -11,6 +11,7 @@ from include.contract.overrides import ignores_clock
 from include.control import ledger
 from include.control.answers import Answers
 from include.control.budget import RateBudget
+from include.control.cache import Cache
 from include.control.calls import CallLog
 from include.control.clocks import Clocks
 from include.control.grants import Grants
@@ -79,7 +80,8 @@ def open_session(vendor_run: VendorRun, table_name: str = "") -> VendorSession:
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.keyring.sealer, connection.extra)
     clocks = Clocks(site.engine, site.machine_clock, is_vendor_trusted=not ignores_clock(connection.extra))
-    return VendorSession(vendor, connection, budget, calls, grants, clocks=clocks)
+    cache = Cache(site.engine, site.keyring.sealer, site.redis_url)
+    return VendorSession(vendor, connection, budget, calls, grants, clocks=clocks, cache=cache)
 
 
 def closed_through(vendor_run: VendorRun) -> date | None:

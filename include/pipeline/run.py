@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ class Site:
         keyring: The firm's keys.
         clock: Returns the current time with a time zone. With a sandbox, it may be a time of another day.
         speed: How many times faster than real time the sandbox's clock runs; 1 in production.
+        redis_url: URL of the Redis that caches tokens; empty for the database.
         machine_clock: Returns this machine's time with a time zone, to detect that it differs from the database's or the vendor's time.
     """
 
@@ -39,6 +40,7 @@ class Site:
     keyring: Keyring
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     speed: float = 1.0
+    redis_url: str = field(default="", repr=False)
     machine_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property

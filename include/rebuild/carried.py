@@ -68,6 +68,7 @@ LEFT = (
     ("control.audit_seal", "a new trail begins"),
     ("control.audit_head", "a new trail begins"),
     ("control.refresh_token", "a token works once; authorize each grant again"),
+    ("control.cache", "the next calls to vendors log in again"),
     ("control.answer", "responses of unfinished pulls"),
     ("control.known_answer", "the next pull requests them again"),
     ("control.api_call", "calls to vendors"),

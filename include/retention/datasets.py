@@ -136,6 +136,7 @@ COPIES = (
     Dataset("work: crm", "1 days", "files of a sync, deleted at its end", duty=PRIVATE, way=OWNER),
 )  # fmt: skip
 OPERATION = (
+    _operational("control.cache", "1 days", "expired", "0 days"),
     _operational("control.alert", "2 years", "recorded"),
     _operational("control.api_call", "90 days", "called", "14 days"),
     _operational("control.crm_job", "2 years", "changed", spared="unfinished jobs, and those with rejected rows"),

@@ -33,6 +33,8 @@ class Provider:
         user_claim: Name of the claim with the user name. Users must not be able to change its value.
         groups_claim: Name of the claim with the user's groups: a list, or a text if there is one group.
         roles: Airflow's role by group.
+        acr: Accepted values of the claim `acr`, the strength of the login; empty accepts any login.
+        amr: Values of which the claim `amr`, the methods of the login, must have at least one; empty accepts any login.
     """
 
     issuer: str
@@ -42,6 +44,8 @@ class Provider:
     user_claim: str
     groups_claim: str
     roles: Mapping[str, str]
+    acr: tuple[str, ...] = ()
+    amr: tuple[str, ...] = ()
 
     def require_own(self, claims: Mapping[str, Any]) -> None:
         """Check that an ID token is of the configured issuer, and for this client only.
@@ -55,6 +59,15 @@ class Provider:
             raise ValueError("the ID token is of another issuer than TRIBUTARY_OIDC_ISSUER")
         if claims["aud"] not in (self.client_id, [self.client_id]):
             raise ValueError("the ID token is for another client")
+
+    def find_weakness(self, claims: Mapping[str, Any]) -> str | None:
+        """Return why a login is too weak, by the claims of its ID token; None if it is strong enough."""
+        acr, amr = claims.get("acr"), claims.get("amr") or []
+        if self.acr and acr not in self.acr:
+            return f"its acr {acr!r} is none of {', '.join(self.acr)}"
+        if self.amr and not set(self.amr) & ({amr} if isinstance(amr, str) else set(amr)):
+            return f"its amr {amr!r} has none of {', '.join(self.amr)}"
+        return None
 
     def find_groups(self, claims: Mapping[str, Any]) -> list[str]:
         """Return the user's groups that have a role, sorted; empty if there are none."""
@@ -83,6 +96,8 @@ def read(environment: Mapping[str, str]) -> Provider | None:
         environment.get(f"{_PREFIX}USER_CLAIM") or "preferred_username",
         environment.get(f"{_PREFIX}GROUPS_CLAIM") or "groups",
         _parse_roles(_require(environment, "ROLES")),
+        tuple(environment.get(f"{_PREFIX}ACR", "").split()),
+        tuple(environment.get(f"{_PREFIX}AMR", "").split()),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 log = logging.getLogger(__name__)
 
-Event = Literal["login", "login failed", "login refused", "logout"]
+Event = Literal["login", "login failed", "login refused", "logout", "session ended"]
 
 
 def record(event: Event, user: str | None, address: str | None, **details: object) -> None:
@@ -16,7 +16,8 @@ def record(event: Event, user: str | None, address: str | None, **details: objec
 
     Args:
         event: What happened. `login failed`: the local user or password is wrong. `login refused`: the identity provider's answer is not
-            accepted, the user may not log in, or a local password was used although a provider is configured.
+            accepted, the user may not log in, or a local password was used although a provider is configured. `session ended`: the user
+            ended other sessions, or an administrator ended those of another user.
         user: User name, as entered or as the provider returned it; None if it is unknown.
         address: IP address of the client; None outside a request.
         details: Further facts, such as `reason`; no secrets.

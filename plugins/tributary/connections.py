@@ -10,6 +10,7 @@ tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "
 tributary_keys       generic    password: the firm's keyring; in the triggerer, a receiving key; see docs/reference/connections.md
 tributary_audit      generic    extra: {"root": ..., "options": {...}}, the folder of the audit trail's published heads; may be missing
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by spaces
+clamd                generic    host: the Unix socket of ClamAV's daemon, which scans signed documents; may be missing
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and optional settings: see
                                 docs/reference/connections.md
 salesforce           http       host: login URL; extra: firm, and optional settings: see docs/reference/salesforce.md
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from include.identity.policy import Policy as IdentityPolicy
     from include.keys.inbox import ReceivingKey
     from include.keys.keyring import Keyring
+    from include.pipeline.malware import Scanner
     from include.pipeline.run import Run, Site, VendorRun
     from include.rules.policy import Policy
     from include.staging.partitions import Staging
@@ -57,7 +59,8 @@ def site() -> Site:
     from include.pipeline.run import Site
 
     engine = database()
-    return Site(engine, staging(), keyring(engine), speed=float(find_variable("tributary_speed", default="1")))
+    speed = float(find_variable("tributary_speed", default="1"))
+    return Site(engine, staging(), keyring(engine), speed=speed, redis_url=os.environ.get("TRIBUTARY_REDIS_URL", ""))
 
 
 def keyring(engine: Engine) -> Keyring:
@@ -140,6 +143,16 @@ def database_url(conn_id: str = "tributary_db") -> str:
     text = url.render_as_string(hide_password=False)
     require_verified(text)
     return text
+
+
+def malware_scanner() -> Scanner | None:
+    """Return the scanner for signed documents; None if the firm has no connection `clamd`."""
+    from include.pipeline.malware import Scanner
+
+    if not is_connected("clamd"):
+        return None
+    known = find_connection("clamd")
+    return Scanner(known.host or "", known.port or 3310)
 
 
 def connection(conn_id: str) -> Connection:

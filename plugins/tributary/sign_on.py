@@ -8,9 +8,12 @@ the demo has no FAB.
 from __future__ import annotations
 
 import logging
+import secrets
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.api_fastapi.common.types import ExtraMenuItem
 from airflow.configuration import conf
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
 from airflow.providers.fab.auth_manager.models import User
@@ -19,7 +22,7 @@ from airflow.providers.fab.auth_manager.views.auth_oauth import CustomAuthOAuthV
 from airflow.providers.fab.auth_manager.views.user import CustomUserDBModelView
 from airflow.providers.fab.auth_manager.views.user_edit import CustomResetMyPasswordView
 from authlib.integrations.flask_client import FlaskOAuth2App
-from flask import current_app, flash, g, has_request_context, redirect, request, url_for
+from flask import current_app, flash, g, has_request_context, redirect, request, session, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.api import BaseApi
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
@@ -32,12 +35,13 @@ from include.errors import ConfigurationError
 from include.sign_on import passwords
 from include.sign_on.provider import Provider, bind, check_metadata, is_bound_to_another
 from include.sign_on.record import Event, record
-from tributary import audit
+from tributary import audit, sessions
 
 log = logging.getLogger(__name__)
 
 ACTIONS: dict[Event, str] = {
     "login": "user.signed_in", "login failed": "user.refused", "login refused": "user.refused", "logout": "user.signed_out",
+    "session ended": "user.signed_out",
 }  # fmt: skip
 
 # Salt lengths. A first password is one that another person chose; its longer salt marks it. The mark ends when the password is replaced.
@@ -143,6 +147,12 @@ class ProviderClient(FlaskOAuth2App):
             raise
         return metadata
 
+    def authorize_redirect(self, redirect_uri: str | None = None, **parameters: Any) -> Any:
+        """Redirect to the provider; if the user wants to sign in again, request that the provider asks the user for it."""
+        if sessions.is_to_ask():
+            parameters |= {"prompt": "login", "max_age": sessions.RECENT_S}
+        return super().authorize_redirect(redirect_uri, **parameters)
+
 
 class NoLoginApi(BaseApi):
     """An API without routes. It replaces FAB's own login for programs, which has no limit on attempts."""
@@ -165,6 +175,18 @@ class SignOnFabAuthManager(FabAuthManager):
             raise ValueError("The first password must be changed")
         return user
 
+    def generate_jwt(self, user: User, **options: Any) -> str:
+        """Return a token for Airflow's pages; note it in the session from which it is made."""
+        token = super().generate_jwt(user, **options)
+        if has_request_context():
+            sessions.note_token(token)
+        return token
+
+    def get_extra_menu_items(self, *, user: User) -> list[ExtraMenuItem]:
+        """Return the entries of the menu *Security*; every user has *Sessions*."""
+        page = ExtraMenuItem(text="Sessions", href="/auth/sessions/")
+        return [*super().get_extra_menu_items(user=user), page]
+
     def get_url_logout(self) -> str:
         """Return the URL of FAB's page that ends the session. FAB's default URL only removes the cookies, so a copied cookie stays valid."""
         return f"{super().get_url_logout()}/"
@@ -177,6 +199,11 @@ class SignOn(FabAirflowSecurityManagerOverride):
     resetmypasswordview = OwnPasswordView
     userdbmodelview = LocalUserView
     security_api = NoLoginApi
+
+    def register_views(self) -> None:
+        """Add FAB's pages, and the page of the sessions."""
+        super().register_views()
+        self.appbuilder.add_view_no_menu(sessions.SessionsView())
 
     @staticmethod
     def before_request() -> Any:
@@ -218,12 +245,22 @@ class SignOn(FabAirflowSecurityManagerOverride):
         if _read_provider():
             return _record("login refused", username, reason="users log in at the identity provider")
         user = super().auth_user_db(username, password, rotate_session_id)
+        if user and has_request_context():
+            sessions.begin(time.time())
         _record("login" if user else "login failed", user.username if user else username)
         return user
 
     def on_user_logout(self, user: User) -> None:
         """Record a logout."""
         _record("logout", user.username)
+
+    def record_ended_sessions(self, by: str, user: str, count: int) -> None:
+        """Record that a user ended a number of sessions: other ones of the same user, or those of another user."""
+        _record("session ended", by, of=user, sessions=count)
+
+    def _rotate_session_id(self) -> None:
+        """Give the session of a new login another id, of 256 random bits; FAB's has 122."""
+        session.sid = secrets.token_urlsafe(32)  # type: ignore[attr-defined]
 
     def get_oauth_user_info(self, provider: str, resp: Any) -> dict[str, Any]:
         """Return the user's name, subject and groups from the validated ID token.
@@ -247,6 +284,8 @@ class SignOn(FabAirflowSecurityManagerOverride):
             "subject": claims["sub"],
             "binding": bind(claims["iss"], claims["sub"]),
             "role_keys": settings.find_groups(claims),
+            "weakness": settings.find_weakness(resp["userinfo"]),
+            "authenticated_at": resp["userinfo"].get("auth_time"),
         }
 
     def set_oauth_session(self, provider: str, oauth_response: Any) -> None:
@@ -256,12 +295,14 @@ class SignOn(FabAirflowSecurityManagerOverride):
         """Log in a user of the identity provider, with the roles of the user's groups. Create the user at the first login.
 
         The first login binds the user to the person at the provider. Return None, and record a refusal, if the user is bound to another
-        person, has no name or no group with a role, or is inactive.
+        person, the login was too weak, or the user has no name or no group with a role, or is inactive.
         """
         name, groups = userinfo["username"], userinfo["role_keys"]
         known = self.find_user(username=name) if name else None
         if known and is_bound_to_another(known.password, userinfo["binding"]):
             return self._refuse_another(userinfo)
+        if userinfo["weakness"]:
+            return self._refuse_weak(userinfo)
         if not name or not groups:
             self._refuse(known, userinfo)
             return None
@@ -275,6 +316,7 @@ class SignOn(FabAirflowSecurityManagerOverride):
         else:
             user.password = userinfo["binding"]  # also removes a local password from before the identity provider
             self.update_user(user)
+            sessions.begin(userinfo["authenticated_at"])
             _record("login", name, subject=userinfo["subject"], groups=groups)
         return user
 
@@ -287,6 +329,16 @@ class SignOn(FabAirflowSecurityManagerOverride):
         )  # fmt: skip
         reason = "the user belongs to another account of the identity provider"
         _record("login refused", None, name=userinfo["username"], subject=userinfo["subject"], reason=reason)
+
+    def _refuse_weak(self, userinfo: dict[str, Any]) -> None:
+        """Record the refusal of a login that was weaker than the firm requires. Do not change the user, whose sessions were stronger."""
+        g.is_refusal_recorded = True
+        flash(
+            "The identity provider reports a login without the second factor that is required here. Sign in there with your second factor; if you"
+            " did, ask an administrator.", "warning",
+        )  # fmt: skip
+        reason = f"the login at the identity provider was too weak: {userinfo['weakness']}"
+        _record("login refused", userinfo["username"], subject=userinfo["subject"], reason=reason)
 
     def _refuse(self, user: User | None, userinfo: dict[str, Any]) -> None:
         """Record a refusal. Remove the roles of a known user, and end the user's sessions."""

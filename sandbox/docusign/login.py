@@ -38,7 +38,7 @@ def read_private_key(state: Path) -> str:
     """Return the integration's RSA key as PEM. It is generated at the first use; concurrent callers get the same key."""
     path = state / "docusign.pem"
     if not path.exists():
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)  # as DocuSign does
         form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         write_once(path, key.private_bytes(*form))
     return path.read_text()

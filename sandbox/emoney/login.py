@@ -40,7 +40,7 @@ class Credentials:
 
 def read_credentials(state: Path) -> Credentials:
     """Return the credentials of the sandbox with the state folder `state`. The key pair is generated at the first use."""
-    path = state / "emoney.pem"
+    path = state / "emoney_client.pem"
     if not path.exists():
         _make_pair(path)
     certificate, _, key = path.read_text().partition("\n\n")
@@ -49,7 +49,7 @@ def read_credentials(state: Path) -> Credentials:
 
 def _make_pair(path: Path) -> None:
     """Generate a key with its certificate and write both to `path`, readable only by the owner, unless the file exists."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CLIENT_ID)])
     now = datetime.now(UTC)
     certificate = (

@@ -22,6 +22,7 @@ QUESTION = """
 insert into control.crm_question (entity, question, records, difference, wording, run_id)
 values ('holding', 'change', 9, 'abc', 'Change 9 holdings?', 'r1')
 """
+INFECTED = "insert into control.document_try (vendor, envelope_key, kind, error, malware) values ('docusign', 'e1', 'signed', 'x', 'Eicar')"
 DOCUMENT = "insert into control.document (vendor, envelope_key, kind, content_hash, bytes, retain_until) values ('docusign', 'e1', 'signed', repeat('a', 64), 5, '2033-01-01')"
 DECISION = """
 insert into control.identity_decision (entity, left_id, right_id, is_same, reason, decided_by)
@@ -62,6 +63,9 @@ EVENTS: list[tuple[list[str], tuple[str, str, str], dict[str, Any]]] = [
     ([QUESTION, "update control.crm_question set is_approved = true, decided_by = 'Pat', decided_at = now()",
       "update control.crm_question set used_by = 'r3'"], ("r3", "salesforce.approval_used", "holding change"), {"difference": "abc"}),
     ([DOCUMENT], ("tributary_load", "document.stored", "docusign e1 signed"), {"content_hash": "a" * 64}),
+    ([INFECTED], ("tributary_load", "document.infected", "docusign e1 signed"), {"malware": "Eicar", "tries": 1}),
+    ([INFECTED, "update control.document_try set tries = 2"], ("tributary_load", "document.infected", "docusign e1 signed"),
+     {"tries": 2, "before": {"tries": 1}}),
     ([DOCUMENT, "update control.document set held_for = 'dispute', held_by = 'Pat', held_at = '2026-11-27'",
       "update control.document set held_for = null, held_by = 'Sam', held_at = '2026-11-28'"],
      ("Sam", "document.hold_changed", "docusign e1 signed"), {"held_by": "Sam"}),

@@ -26,7 +26,7 @@ def open_session(crm: Crm, connection: Connection | None = None, patience_s: flo
 
 def with_key(crm: Crm, login: str = USER) -> Connection:
     """Connect by JWT, with a public key that the org knows."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

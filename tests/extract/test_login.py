@@ -16,7 +16,7 @@ import pytest
 import requests
 import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from include.connection import Connection
 from include.contract import INTEGER, Table, column
@@ -45,10 +45,15 @@ OPENED = {
     "accounts": [{"account_id": "a1", "is_default": True, "base_uri": "https://eu.docusign.net"}],
     "apiAccessPoint": "https://api.na4.adobesign.com/",
 }  # fmt: skip
-KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PEM = KEY.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-).decode()
+
+
+def write_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(*form).decode()
+
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+PEM = write_pem(KEY)
 EXTRA = {"client_id": "our id", "client_secret": "cl13nt-secret", "private_key": PEM}
 OWN = {
     "impersonation": {"integration_key": "our key", "user_id": "our us3r"},
@@ -424,9 +429,35 @@ def test_missing_credential_is_named(new_context: Callable[..., LoginContext], w
 def test_unreadable_private_key_is_reported_without_the_key(
     new_context: Callable[..., LoginContext], way: str, pem: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match="private key can't be read") as error:
+    with pytest.raises(ConfigurationError, match="is not an RSA key in PEM") as error:
         log_in(WAYS[way], new_context("http://127.0.0.1:1", way=way, private_key=pem))
     assert not pem or pem not in _whole_story(error.value)
+
+
+@pytest.mark.parametrize(
+    ("way", "bits", "least"),
+    [("signed_assertion", 2048, 3072), ("impersonation", 1024, 2048)],
+)
+def test_small_private_key_is_refused(
+    new_context: Callable[..., LoginContext], way: str, bits: int, least: int
+) -> None:
+    pem = write_pem(rsa.generate_private_key(public_exponent=65537, key_size=bits))
+    with pytest.raises(ConfigurationError, match=f"too small: create one with {least} bits or more.*bits={bits}"):
+        log_in(WAYS[way], new_context("http://127.0.0.1:1", way=way, private_key=pem))
+
+
+def test_key_that_the_vendor_generates_may_have_2048_bits(
+    serve: Serve, new_context: Callable[..., LoginContext]
+) -> None:
+    pem = write_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    at = new_context(serve(lambda call: Reply(OPENED)).url, way="impersonation", private_key=pem)
+    assert log_in(WAYS["impersonation"], at).headers == {"Authorization": "Bearer t0ken"}
+
+
+def test_private_key_that_is_not_rsa_is_refused(new_context: Callable[..., LoginContext]) -> None:
+    pem = write_pem(ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(ConfigurationError, match="is not an RSA key in PEM"):
+        log_in(WAYS["signed_assertion"], new_context("http://127.0.0.1:1", private_key=pem))
 
 
 @pytest.mark.parametrize("way", CALLING)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import socketserver
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from include.errors import DataQualityError
+from include.errors import DataQualityError, TargetUnavailable
 from include.pipeline import documents
+from include.pipeline.malware import MalwareFound, Scanner
 from include.vendors import VENDORS, named
+from local.processes import find_free_port
 from tests.conftest import Firm
+from tests.running_clamd import serve_scanner
 
 SIGNING = [vendor for vendor in VENDORS if vendor.documents]
 FEW = 4
@@ -35,8 +40,8 @@ def signed(start_firm: Callable[..., Firm], request: pytest.FixtureRequest) -> F
 every = pytest.mark.parametrize("signed", SIGNING, ids=lambda vendor: vendor.name, indirect=True)
 
 
-def store(firm: Firm) -> int:
-    return documents.store_documents(firm.vendor_run(firm.new_run()))
+def store(firm: Firm, scanner: Scanner | None = None) -> int:
+    return documents.store_documents(firm.vendor_run(firm.new_run()), scanner=scanner)
 
 
 @every
@@ -99,6 +104,42 @@ def test_what_is_no_pdf_is_refused(signed: Firm) -> None:
         store(signed)
 
     assert signed.database.value("select count(*) from control.document") == 0
+
+
+class _FindsOne(socketserver.StreamRequestHandler):
+    """Speaks clamd's protocol, and finds malware in the first document."""
+
+    def handle(self) -> None:
+        self.rfile.read(10)
+        while length := struct.unpack("!I", self.rfile.read(4))[0]:
+            self.rfile.read(length)
+        is_first = not getattr(self.server, "has_found", False)
+        self.server.has_found = True  # type: ignore[attr-defined]
+        self.wfile.write(b"stream: Win.Test.Agent FOUND\0" if is_first else b"stream: OK\0")
+
+
+@pytest.mark.parametrize("signed", [named("adobe_sign")], indirect=True)
+def test_a_document_with_malware_is_recorded_and_not_stored(signed: Firm) -> None:
+    every = FEW * len(signed.vendor.documents)
+    with serve_scanner(_FindsOne) as scanner, pytest.raises(MalwareFound, match=r"malware=Win.Test.Agent"):
+        store(signed, scanner)
+    assert signed.database.value("select count(*) from control.document") == every - 1
+    [refused] = signed.database.rows("select envelope_key, kind, malware from control.document_try")
+    assert refused["malware"] == "Win.Test.Agent"
+    query = "select subject, details from control.audit where action = 'document.infected'"
+    [entry] = signed.database.rows(query)
+    assert entry["subject"] == f"adobe_sign {refused['envelope_key']} {refused['kind']}"
+    assert entry["details"]["malware"] == "Win.Test.Agent"
+    assert store(signed) == 0  # not before the retry is due
+
+
+@pytest.mark.parametrize("signed", [named("adobe_sign")], indirect=True)
+def test_without_the_scanner_no_document_is_stored(signed: Firm) -> None:
+    with pytest.raises(TargetUnavailable, match="clamd does not respond"):
+        store(signed, Scanner("127.0.0.1", find_free_port()))
+    assert signed.database.value("select count(*) from control.document") == 0
+    assert documents.is_lacking(signed.site.engine, signed.vendor)
+    assert store(signed) == FEW * len(signed.vendor.documents)
 
 
 def test_a_document_that_was_altered_is_not_shown(start_firm: Callable[..., Firm]) -> None:

@@ -10,12 +10,26 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import httpx
-import jwt
-import msgspec
 import pytest
 
 from local.processes import find_free_port
 from tests.conftest import Database
+from tests.sign_on.forms import (
+    PASSWORD_PAGE,
+    SESSIONS,
+    add_user,
+    change_password,
+    create_user,
+    edit_session,
+    end_row,
+    end_session,
+    find_row,
+    is_logged_in,
+    list_addresses,
+    log_in,
+    post_form,
+    read_lifetime,
+)  # fmt: skip
 from tests.sign_on.production import Production, serve
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the first run installs the packages
@@ -23,8 +37,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the first run insta
 FIRST = "an orchard of plums"
 OWN = "seven grey lighthouses"
 COMMON = "password1234"
-
-PASSWORD_PAGE = "/auth/resetmypassword/form"
 
 
 @pytest.fixture(scope="module")
@@ -34,31 +46,6 @@ def server(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) 
     }
     with serve(tmp_path_factory.mktemp("local"), find_free_port(), **connection) as running:
         yield running
-
-
-def create_user(server: Production, name: str, password: str, role: str = "Admin") -> None:
-    created = server.command(
-        "users", "create", "--username", name, "--role", role, "--firstname", "A", "--lastname", "B",
-        "--email", f"{name}@localhost", "--password", password,
-    )  # fmt: skip
-    assert created.returncode == 0, created.stderr[-2000:]
-
-
-def post_form(browser: httpx.Client, path: str, **fields: str) -> httpx.Response:
-    """Open a page with a form, and send the form with its CSRF token."""
-    page = browser.get(path, follow_redirects=True)
-    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-    assert token, page.text[:500]
-    return browser.post(page.url, data={"csrf_token": token[1], **fields}, follow_redirects=False)
-
-
-def log_in(browser: httpx.Client, name: str, password: str) -> httpx.Response:
-    return post_form(browser, "/auth/login/", username=name, password=password)
-
-
-def change_password(browser: httpx.Client, current: str, new: str) -> httpx.Response:
-    fields = {"current": current, "password": new, "conf_password": new}
-    return post_form(browser, PASSWORD_PAGE, **fields)
 
 
 @pytest.fixture(scope="module")
@@ -86,31 +73,6 @@ def new_user(server: Production, admin: httpx.Client, name: str) -> Iterator[htt
     with server.open_browser() as opened:
         log_in(opened, name, FIRST)
         yield opened
-
-
-def add_user(server: Production, admin: httpx.Client, name: str, password: str) -> httpx.Response:
-    [[role]] = server.query("select id from ab_role where name = 'Viewer'")
-    fields = {"first_name": "A", "last_name": "B", "username": name, "email": f"{name}@localhost.test", "active": "y"}
-    return post_form(admin, "/auth/users/add", roles=str(role), password=password, conf_password=password, **fields)
-
-
-def edit_session(server: Production, browser: httpx.Client, *, login_age_s: float = 0, idle_s: float = 0) -> None:
-    """Move the session of a browser into the past."""
-    where = browser.cookies["session"].partition(".")[0]
-    [[data, expiry]] = server.query("select data, expiry from session where session_id = ?", where)
-    content = msgspec.msgpack.encode(msgspec.msgpack.decode(data) | {"_login_at": time.time() - login_age_s})
-    moved = (datetime.fromisoformat(expiry) - timedelta(seconds=idle_s)).isoformat(" ")
-    server.query("update session set data = ?, expiry = ? where session_id = ?", content, moved, where)
-
-
-def is_logged_in(browser: httpx.Client) -> bool:
-    """Whether FAB gives out a token for Airflow's pages."""
-    return "_token=ey" in str(browser.get("/auth/").headers.get_list("set-cookie"))
-
-
-def read_lifetime(token: str) -> int:
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return int(claims["exp"] - claims["iat"])
 
 
 def test_a_first_password_opens_only_the_page_to_change_it(server: Production, browser: httpx.Client) -> None:
@@ -342,3 +304,95 @@ def test_attempts_are_limited(server: Production) -> None:
     with server.open_browser("203.0.113.9") as stranger:
         statuses = [log_in(stranger, "marianne", "wrong").status_code for _ in range(6)]
     assert statuses == [302] * 5 + [429]
+
+
+# --- the page of sessions ---
+
+
+@contextmanager
+def two_browsers(server: Production, name: str) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+    """Two browsers in which a new user has logged in, and uses Airflow."""
+    create_user(server, name, FIRST, "Viewer")
+    with server.open_browser() as first, server.open_browser() as second:
+        log_in(first, name, FIRST)
+        change_password(first, FIRST, "an island of basalt")
+        log_in(second, name, "an island of basalt")
+        for each in (first, second):
+            assert is_logged_in(each)
+            assert each.get("/api/v2/dags").status_code == 200
+        yield first, second
+
+
+def is_out(browser: httpx.Client) -> bool:
+    """Whether both the session and the token of a browser have ended."""
+    return browser.get("/api/v2/dags").status_code in (401, 403) and not is_logged_in(browser)
+
+
+def test_users_see_and_end_their_own_sessions(
+    server: Production, browser: httpx.Client, shared_database: Database
+) -> None:
+    before = shared_database.value("select coalesce(max(entry_id), 0) from control.audit")
+    with two_browsers(server, "philippa") as (first, second):
+        addresses = {each.headers["X-Forwarded-For"] for each in (first, second)}
+        assert list_addresses(first) == list_addresses(second) == addresses
+        assert "python-httpx" in first.get(SESSIONS).text
+        end_session(first, second.headers["X-Forwarded-For"])
+        assert is_out(second)
+        assert list_addresses(first) == {first.headers["X-Forwarded-For"]}
+        assert first.get("/api/v2/dags").status_code == 200
+    query = "select details from control.audit where entry_id > :before and actor = 'philippa' and action = 'user.signed_out'"
+    [entry] = [row["details"] for row in shared_database.rows(query, before=before)]
+    assert (entry["event"], entry["of"], entry["sessions"]) == ("session ended", "philippa", 1)
+
+
+def test_a_user_ends_all_other_sessions(server: Production, browser: httpx.Client) -> None:
+    with two_browsers(server, "rosalind") as (first, second):
+        end_session(second, "others")
+        assert is_out(first)
+        assert is_logged_in(second)
+    assert is_logged_in(browser)
+
+
+def test_only_an_administrator_sees_and_ends_the_sessions_of_others(server: Production, browser: httpx.Client) -> None:
+    everybody = f"{SESSIONS}?all=1"
+    with two_browsers(server, "theodora") as (first, second):
+        address = second.headers["X-Forwarded-For"]
+        assert browser.headers["X-Forwarded-For"] not in list_addresses(first, everybody)
+        with server.open_browser() as stranger, new_user(server, browser, "ursula") as other:
+            assert stranger.get(SESSIONS).status_code == 302
+            change_password(other, FIRST, "an island of basalt")
+            end_row(other, find_row(browser, address, everybody))
+            assert "no such session" in other.get(SESSIONS).text
+            assert is_logged_in(second)
+        end_session(browser, address, everybody)
+        assert is_out(second)
+        assert is_logged_in(first)
+
+
+def test_a_login_that_is_not_recent_ends_no_session(server: Production, browser: httpx.Client) -> None:
+    with two_browsers(server, "leonora") as (first, second):
+        edit_session(server, first, login_age_s=301)
+        assert "sign in again first" in first.get(SESSIONS).text
+        end_session(first, second.headers["X-Forwarded-For"])
+        assert is_logged_in(second)
+        token = re.findall(r'name="csrf_token" value="([^"]+)"', first.get(SESSIONS).text)[0]
+        again = first.post(f"{SESSIONS}again", data={"csrf_token": token})
+        assert again.headers["location"].endswith("/auth/login/?next=/security/sessions")
+        assert is_out(first)
+
+
+def test_a_form_of_another_page_ends_no_session(browser: httpx.Client) -> None:
+    assert browser.post(f"{SESSIONS}end", data={"session": "others"}).status_code == 400
+
+
+def test_the_menu_leads_every_user_to_the_sessions(server: Production, browser: httpx.Client) -> None:
+    with two_browsers(server, "wilhelma") as (first, _):
+        menu = first.get("/ui/auth/menus").json()
+    assert [each["href"] for each in menu["extra_menu_items"]] == [SESSIONS]
+
+
+def test_signatures_of_session_ids_and_forms_are_of_sha_256(server: Production, browser: httpx.Client) -> None:
+    value = browser.cookies["session"]
+    assert len(value.partition(".")[2]) == 43  # base64 of 32 bytes
+    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', browser.get(SESSIONS).text)[:1]
+    assert len(token.rpartition(".")[2]) == 43

@@ -75,6 +75,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
             "TRIBUTARY_OIDC_CLIENT_ID": CLIENT["client_id"],
             "TRIBUTARY_OIDC_CLIENT_SECRET": CLIENT["client_secret"],
             "TRIBUTARY_OIDC_ROLES": json.dumps(ROLES),
+            "TRIBUTARY_OIDC_ACR": "2 3",
+            "TRIBUTARY_OIDC_AMR": "mfa hwk",
         }
         with serve(home, port, **settings) as running:
             yield running
@@ -152,6 +154,52 @@ def test_a_user_without_group_or_name_is_refused(
     assert not has_token(browser.get("/auth/"))
     refusal = server.events()[-1]
     assert (refusal["event"], refusal["user"], refusal["subject"]) == ("login refused", user, account)
+
+
+@pytest.mark.parametrize(
+    ("strength", "reason"),
+    [
+        ({"acr": "1"}, "its acr '1' is none of 2, 3"),
+        ({"acr": None}, "its acr None is none of 2, 3"),
+        ({"amr": ["pwd"]}, "its amr ['pwd'] has none of mfa, hwk"),
+        ({"amr": None}, "its amr [] has none of mfa, hwk"),
+    ],
+)
+def test_a_login_without_the_required_strength_is_refused(
+    server: Production, browser: httpx.Client, strength: dict[str, Any], reason: str
+) -> None:
+    account: dict[str, Any] = {"preferred_username": "liv", "groups": ["it-admins"]}
+    change_accounts(server.home, **{"0013": account | strength})
+    assert not has_token(log_in(browser, "0013"))
+    assert not has_token(browser.get("/auth/"))
+    assert "without the second factor that is required" in browser.get("/auth/login/").text
+    refusal = server.events()[-1]
+    assert (refusal["event"], refusal["user"]) == ("login refused", "liv")
+    assert reason in refusal["reason"]
+    assert server.query("select count(*) from ab_user where username = 'liv'") == [(0,)]
+
+
+def test_a_login_requests_the_required_strength(browser: httpx.Client) -> None:
+    assert request_login(browser).params["acr_values"] == "2 3"
+
+
+def test_a_login_to_end_sessions_asks_the_user_again(server: Production, browser: httpx.Client) -> None:
+    log_in(browser, "0001")
+    assert (
+        "sign in again first" in browser.get("/auth/sessions/").text
+    )  # the provider did not state when the user authenticated
+    [token, *_] = re.findall(r'name="csrf_token" value="([^"]+)"', browser.get("/auth/sessions/").text)
+    browser.post("/auth/sessions/again", data={"csrf_token": token})
+    url = request_login(browser)
+    assert (url.params["prompt"], url.params["max_age"]) == ("login", "300")
+    assert has_token(browser.get(sign_in(browser, url, "0001")))
+    assert "sign in again first" not in browser.get("/auth/sessions/").text
+    assert "prompt" not in request_login_of_another(server)
+
+
+def request_login_of_another(server: Production) -> httpx.QueryParams:
+    with server.open_browser() as other:
+        return request_login(other).params
 
 
 def test_roles_follow_the_groups_at_each_login(server: Production, browser: httpx.Client) -> None:

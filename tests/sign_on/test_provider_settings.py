@@ -74,6 +74,23 @@ def test_only_groups_with_a_role_count(claims: dict[str, Any], groups: list[str]
     assert read().find_groups(claims) == groups
 
 
+@pytest.mark.parametrize(
+    ("claims", "is_weak"),
+    [
+        ({"acr": "2", "amr": ["pwd", "mfa"]}, False),
+        ({"acr": "3", "amr": "hwk"}, False),
+        ({"acr": "1", "amr": ["mfa"]}, True),
+        ({"acr": "2", "amr": ["pwd"]}, True),
+        ({"acr": "2"}, True),
+        ({"amr": ["mfa"]}, True),
+        ({"acr": "2", "amr": None}, True),
+    ],
+)
+def test_a_login_must_have_the_required_strength(claims: dict[str, Any], is_weak: bool) -> None:
+    assert (read(ACR="2 3", AMR="mfa hwk").find_weakness(claims) is not None) == is_weak
+    assert read().find_weakness(claims) is None
+
+
 METADATA = {
     "issuer": "https://login.sample-wealth.example",
     "authorization_endpoint": "https://login.sample-wealth.example/auth",

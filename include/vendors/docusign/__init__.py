@@ -39,6 +39,7 @@ DOCUSIGN = Vendor(
         is_default="is_default",
         url="{base_uri}/restapi/v2.1/accounts/{account_id}",
         domains=("docusign.net", "docusign.com"),
+        least_key_bits=2048,  # DocuSign generates the key pair of an integration with this size
     ),
     tables=(TEMPLATES, ENVELOPES, RECIPIENTS, DELIVERIES),
     maps=(*envelopes.MAPS, *recipients.MAPS, *deliveries.MAPS),

@@ -137,7 +137,7 @@ class Server:
 @pytest.fixture(scope="session")
 def key_pair() -> tuple[str, str]:
     """A private and a public key, PEM."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
