@@ -67,8 +67,8 @@ class Archive(ABC):
             archived = "select coalesce(last_archived_wal >= %s, false) from pg_stat_archiver"
             wait_until(lambda: connection.execute(archived, [name]).fetchone() == (True,))
 
-    def start_restored(self, data_dir: Path, to: str) -> Postgres:
-        """Restore into a new server's folder, start it, and wait until it has recovered to that time."""
+    def start_restored(self, data_dir: Path, to: str | None = None) -> Postgres:
+        """Restore into a new server's folder, start it, and wait until it has recovered to that time; else to the end of the archive."""
         data_dir.mkdir()
         data_dir.chmod(0o711)
         shutil.copy(self.folder / "passwords.json", data_dir)

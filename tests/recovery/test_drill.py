@@ -37,13 +37,13 @@ def read_marts(database: Database) -> dict[str, list[dict[str, object]]]:
     return {name: sorted(database.rows(f"select * from mart.{name}"), key=str) for name in names}
 
 
-def load_day(firm: Firm, number: int) -> None:
-    firm.publish(*stage_day(firm, number))
+def load_day(firm: Firm, day: date) -> None:
+    firm.publish(*stage_day(firm, day))
 
 
-def stage_day(firm: Firm, number: int) -> tuple[Run, dict[str, Partition]]:
-    firm.turn_to(NOW + (DAYS[number] - LAST))
-    run = firm.new_run(DAYS[number])
+def stage_day(firm: Firm, day: date) -> tuple[Run, dict[str, Partition]]:
+    firm.turn_to(NOW + (day - LAST))
+    run = firm.new_run(day)
     partitions = firm.stage(run)
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
     return run, partitions
@@ -55,9 +55,9 @@ def add_grant(database: Database) -> None:
     """)
 
 
-def destroy_during_a_load(server: Postgres, database: Database, firm: Firm, number: int) -> None:
+def destroy_during_a_load(server: Postgres, database: Database, firm: Firm, day: date) -> None:
     """Destroy the server while the transaction of a day's load is open: all rows are written, and a lock delays the reconciliation."""
-    run, partitions = stage_day(firm, number)
+    run, partitions = stage_day(firm, day)
     with closing(psycopg.connect(server.url("tributary"))) as holder, ThreadPoolExecutor() as pool:
         holder.execute("lock table control.reconciliation in access exclusive mode")
         loading = pool.submit(firm.publish, run, partitions)
@@ -97,15 +97,15 @@ def test_a_destroyed_server_is_restored_to_a_time_to_the_cent(
     archive.keep_passwords()
     with run_sandbox(tmp_path / "sandbox") as sandbox:
         firm = Firm(named("orion"), sandbox, database, tmp_path)
-        load_day(firm, 0)
+        load_day(firm, DAYS[0])
         add_grant(database)
         backups = archive.back_up()
-        load_day(firm, 1)
+        load_day(firm, DAYS[1])
         expected, time = read_marts(database), database.value("select clock_timestamp()")
-        load_day(firm, 2)
+        load_day(firm, DAYS[2])
         archive.switch_wal()
         assert read_marts(database) != expected
-        destroy_during_a_load(server, database, firm, 3)
+        destroy_during_a_load(server, database, firm, DAYS[3])
 
     restored = archive.start_restored(folder / "again", time.isoformat(sep=" "))
     found = Database(restored.url("tributary"))
