@@ -19,7 +19,13 @@ from tests.operations.records import record_check, record_day, record_dead_lette
 
 PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-PAGES = ["", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group)]
+PAGES = [
+    "",
+    "vendors/orion",
+    "vendors/orion/backfill?first=2026-11-20&last=2026-11-24",
+    "runs?run_id=run-1",
+    *(each.path for group in GROUPS.values() for each in group),
+]
 LONG = "M" * 5000
 RIGHT_TO_LEFT = "\u202eevil"
 

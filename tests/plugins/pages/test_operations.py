@@ -18,9 +18,22 @@ from tests.conftest import Database
 from tests.operations.records import record_check, record_day, record_dead_letter
 
 LISTS = [listing for group in GROUPS.values() for listing in group]
-OPEN = ["", "summary", "vendors/orion", "runs?run_id=run-1", *(each.path for each in LISTS if not each.is_personal)]
+OPEN = [
+    "",
+    "summary",
+    "vendors/orion",
+    "vendors/orion/backfill?first=2026-11-20&last=2026-11-24",
+    "vendors/emoney/backfill",
+    "runs?run_id=run-1",
+    *(each.path for each in LISTS if not each.is_personal),
+]
 PERSONAL = [each.path for each in LISTS if each.is_personal]
-STATIC = {"operations.css": "text/css", "operations.js": "text/javascript", "summary.js": "text/javascript"}
+STATIC = {
+    "operations.css": "text/css",
+    "operations.js": "text/javascript",
+    "summary.js": "text/javascript",
+    "backfill.js": "text/javascript",
+}
 SCRIPT = "<script>alert('made up')</script>"
 
 pytestmark = pytest.mark.airflow

@@ -34,6 +34,7 @@ function openInAirflow(event) {
 
 async function call(path, options = {}) {
   const response = await fetch(path, { headers: { "Content-Type": "application/json" }, ...options });
+  if (response.status === 403) throw new Error("Your role in Airflow does not allow this. An administrator can change your role.");
   if (!response.ok) {
     const { detail } = await response.json().catch(() => ({}));
     throw new Error(typeof detail === "string" ? detail : detail?.reason || `Airflow answered ${response.status}`);
