@@ -10,7 +10,7 @@ from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
 from include.contract import Vendor
-from include.operations.lists import GROUPS
+from include.operations.lists import GROUPS, START_PAGES
 from include.vendors import VENDORS
 from tributary.operations.rendering import render
 
@@ -38,7 +38,16 @@ require_reviewer = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "sale
 def show_page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:
     """Return a page. `here` is its entry in the navigation; `root` leads from its address to the start page."""
     return HTMLResponse(
-        render(template, groups=GROUPS, replayable=REPLAYABLE, snapshots=SNAPSHOTS, here=here, root=root, **values),
+        render(
+            template,
+            groups=GROUPS,
+            start_pages=START_PAGES,
+            replayable=REPLAYABLE,
+            snapshots=SNAPSHOTS,
+            here=here,
+            root=root,
+            **values,
+        ),
         headers=HEADERS,
     )
 

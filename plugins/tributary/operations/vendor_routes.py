@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from include import business_dates
 from include.errors import InputRejected
 from include.operations.backfill import can_backfill, plan_backfill
-from include.operations.vendor_history import read_vendor_history
+from include.operations.ignored_fields import write_change
+from include.operations.vendor_calls import read_vendor_calls
+from include.operations.vendor_history import read_drift, read_vendor_history
 from include.operations.vendor_status import read_vendor_status
-from tributary import audit
-from tributary.operations.page import find_vendor, show_page
+from tributary import audit, connections
+from tributary.operations.page import HEADERS, find_vendor, show_page
 
 SESSIONS = 30
 """Number of trading days in a vendor's calendar."""
@@ -28,10 +30,23 @@ def show_vendor(name: str) -> HTMLResponse:
     with audit.database().connect() as db:
         [status] = read_vendor_status(db, [vendor], now)
         history = read_vendor_history(db, name, business_dates.latest_closed(now), SESSIONS, now)
+        calls = read_vendor_calls(db, vendor, now)
     return show_page(
         "vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor,
-        can_backfill=can_backfill(vendor),
+        calls=calls, is_connected=connections.is_connected(name), can_backfill=can_backfill(vendor),
     )  # fmt: skip
+
+
+@router.get("/{name}/ignored-fields.txt")
+def download_change(name: str, table: str = "", field: str = "") -> Response:
+    """Return the change of the vendor's declaration that ignores one undeclared field, or all if none is selected."""
+    vendor, fields = find_vendor(name), dict[str, list[str]]()
+    with audit.database().connect() as db:
+        for each in read_drift(db, name):
+            if (table, field) in (("", ""), (each["table_name"], each["field"])):
+                fields.setdefault(each["table_name"], []).append(each["field"])
+    headers = HEADERS | {"Content-Disposition": f'attachment; filename="ignored-fields-{name}.txt"'}
+    return Response(write_change(vendor, fields), media_type="text/plain", headers=headers)
 
 
 @router.get("/{name}/backfill")

@@ -20,13 +20,13 @@ from starlette.staticfiles import StaticFiles
 from include.audit.report import format_csv
 from include.errors import TargetUnavailable
 from include.operations.listing import MOST_ROWS, Listing, read_list
-from include.operations.lists import GROUPS, SYNCS
+from include.operations.lists import GROUPS, START_PAGES
 from include.operations.run import read_run
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS
 from tributary import audit, connections
-from tributary.operations import vendor_routes
+from tributary.operations import client_routes, salesforce_routes, vendor_routes
 from tributary.operations.page import HEADERS, require_reviewer, show_page
 from tributary.operations.rendering import FOLDER
 
@@ -37,7 +37,8 @@ BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-app.include_router(vendor_routes.router)
+for routes in (vendor_routes, salesforce_routes, client_routes):
+    app.include_router(routes.router)
 
 
 @app.exception_handler(TargetUnavailable)
@@ -67,7 +68,7 @@ def read_summary() -> JSONResponse:
     cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in vendors]
     if salesforce:
         summary = salesforce.summarize(is_paused=connections.is_crm_paused())
-        cards.append(("Salesforce", SYNCS.path, summary))
+        cards.append(("Salesforce", START_PAGES["Salesforce"], summary))
     return JSONResponse(
         [
             {"title": title, "page": page, "light": concern.light, "text": concern.text}

@@ -24,10 +24,12 @@ OPEN = [
     "vendors/orion",
     "vendors/orion/backfill?first=2026-11-20&last=2026-11-24",
     "vendors/emoney/backfill",
+    "vendors/orion/ignored-fields.txt",
+    "salesforce",
     "runs?run_id=run-1",
     *(each.path for each in LISTS if not each.is_personal),
 ]
-PERSONAL = [each.path for each in LISTS if each.is_personal]
+PERSONAL = ["find-client", *(each.path for each in LISTS if each.is_personal)]
 STATIC = {
     "operations.css": "text/css",
     "operations.js": "text/javascript",
