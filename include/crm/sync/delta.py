@@ -29,7 +29,7 @@ where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not
 
 _OUTGOING = """
 with compared as (
-    select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) end as payload,
+    select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) - s.left_fields end as payload,
            s.payload as accepted, s.external_key is null as is_new, s.missing
     from {desired} d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
 )

@@ -8,6 +8,7 @@ select d.difference_id, d.found_at, d.sobject as object, d.kind, d.external_key,
                      else 'not sent any more' end
             when d.kind = 'remade' then 'created again'
             when d.kind in ('unknown', 'other id') then 'adopted'
+            when s.left_fields @> d.fields then 'left to Salesforce'
             when s.accepted_at > d.found_at then 'overwritten by a sync'
             else 'the next sync overwrites it' end as outcome
 from (
