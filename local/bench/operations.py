@@ -15,10 +15,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from include.operations.backfill import plan_backfill
+from include.operations.client_search import search_clients
 from include.operations.listing import read_list
 from include.operations.lists import GROUPS
 from include.operations.run import read_run
 from include.operations.salesforce_status import read_salesforce_status
+from include.operations.vendor_calls import read_vendor_calls
 from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import read_vendor_status
 from include.vendors import VENDORS
@@ -50,6 +53,15 @@ select timestamptz '2026-11-27 15:00Z' - n * interval '12 s', (%(names)s::text[]
 insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, money_usd)
 select 'run', (%(names)s::text[])[1 + n %% 50], 'table1', date '2026-11-25' - n %% 200, 'stage', n, array['reason ' || n %% 7], n, 'part', 0, 5
 from generate_series(1, 10000) n;
+insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)
+select n, (array['emoney', 'moneyguidepro', 'orion'])[1 + n %% 3], n, 'Family ' || n, '2026-11-25', '2026-11-25', 1 from generate_series(1, 60000) n;
+insert into warehouse.person (person_id, vendor, person_key, household_id, name, valid_from, recorded_from, source_run_id)
+select n, (array['emoney', 'moneyguidepro', 'orion'])[1 + n %% 60000 %% 3], n, 1 + n %% 60000, 'Person ' || n, '2026-11-25', '2026-11-25', 1
+from generate_series(1, 150000) n;
+insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind, fields)
+select 'run', 'Account', 'household', n, n, 'edited', array['Name'] from generate_series(1, 20000) n;
+insert into control.crm_job (job_id, sobject, entity, run_id, business_date, sent_by, file_sha256, rows, state)
+select n, 'Account', 'household', 'run', '2026-11-25', 'bulk', '', 100, 'closed' from generate_series(1, 20000) n;
 insert into control.audit (happened_at, database_user, actor, action, subject, details)
 select timestamptz '2026-11-27' - n * interval '1 min', 'load', 'run ' || n, 'data.loaded', 'a day', '{}' from generate_series(1, 500000) n;
 """
@@ -74,7 +86,12 @@ def bench_operations() -> None:
 def _list_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
     vendors = [*VENDORS, *(replace(VENDORS[0], name=name) for name in NAMES[len(VENDORS) :])]
     yield "today", lambda db: (read_vendor_status(db, vendors, NOW), read_salesforce_status(db, NOW))
-    yield "vendor", lambda db: read_vendor_history(db, NAMES[0], LAST, 30, NOW)
+    yield (
+        "vendor",
+        lambda db: (read_vendor_history(db, NAMES[0], LAST, 30, NOW), read_vendor_calls(db, VENDORS[0], NOW)),
+    )
+    yield "backfill of a year", lambda db: plan_backfill(db, VENDORS[0], "2025-11-26", "2026-11-25", NOW)
+    yield "find client", lambda db: search_clients(db, VENDORS, "family 77")
     yield "run", lambda db: read_run(db, f"{NAMES[0]} {LAST}")
     for listings in GROUPS.values():
         for listing in listings:

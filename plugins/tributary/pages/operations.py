@@ -14,7 +14,9 @@ from urllib.parse import urlencode
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
 from include.audit.report import format_csv
@@ -30,6 +32,7 @@ from tributary.operations import client_routes, salesforce_routes, vendor_routes
 from tributary.operations.page import HEADERS, require_reviewer, show_page
 from tributary.operations.rendering import FOLDER
 
+NOT_ALLOWED = "This page shows clients. It requires the right to answer approval requests of the DAG salesforce. An administrator can change your role."
 ROWS = 50
 """Maximum number of rows of a list on one page."""
 BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in listings}
@@ -47,6 +50,22 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     page = show_page("error.html", title="Operations", message=str(error))
     page.status_code = 503
     return page
+
+
+@app.exception_handler(StarletteHTTPException)
+async def respond_error(request: Request, error: StarletteHTTPException) -> Response:
+    """Return a page that says which right is missing for 403; FastAPI's response for all other errors."""
+    if error.status_code != 403:
+        return await http_exception_handler(request, error)
+    page = show_page("error.html", root=_find_root(request), title="Not allowed", message=NOT_ALLOWED)
+    page.status_code = 403
+    return page
+
+
+def _find_root(request: Request) -> str:
+    """Return the relative address of the start page."""
+    depth = request.url.path.removeprefix(f"{request.scope.get('root_path', '')}/").count("/")
+    return "../" * depth or "./"
 
 
 @app.get("/")

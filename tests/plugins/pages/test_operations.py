@@ -85,7 +85,10 @@ def test_any_user_sees_counts_and_sums(served: Served, path: str) -> None:
 
 @pytest.mark.parametrize("path", PERSONAL)
 def test_lists_of_clients_need_the_right_to_review(served: Served, path: str) -> None:
-    assert served.get(path, served.viewer).status_code == 403
+    refused = served.get(path, served.viewer)
+    assert refused.status_code == 403
+    assert "This page shows clients. It requires the right to" in refused.text
+    assert f'href="{"../" * path.count("/") or "./"}static/operations.css"' in refused.text
     assert served.get(path, served.admin).status_code == 200
 
 
@@ -104,6 +107,14 @@ def test_the_audit_trail_records_who_opened_a_list_of_clients(served: Served) ->
         "breaks",
         "orion",
     )
+
+
+def test_the_audit_trail_records_a_search_for_a_client(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.admin}"}
+    page = requests.post(f"{served.url}/operations/find-client", data={"name": "Nobody"}, headers=headers, timeout=60)
+    assert "No client of these vendors has this name" in page.text
+    entry = served.database.rows("select subject, details from control.audit order by entry_id desc limit 1")[0]
+    assert entry == {"subject": "find-client", "details": {"records": []}}
 
 
 def test_text_of_vendors_is_escaped(served: Served) -> None:
