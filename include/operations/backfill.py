@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -85,7 +85,12 @@ def plan_backfill(connection: sa.Connection, vendor: Vendor, first: str, last: s
     states: dict[date, str] = dict(
         connection.execute(_STATES, {"vendor": vendor.name, "first": days[0], "last": days[-1]}).tuples().all()
     )
-    planned = [_plan_date(vendor, day, states.get(day, "missing"), now) for day in days]
+    intervals, latest = find_intervals(vendor, days), business_dates.latest_closed(now)
+    planned = [
+        BackfillDate(day, states.get(day, "missing"), *_split_tables(vendor, is_past=day < latest), *intervals[day])
+        for day in days
+        if day in intervals
+    ]
     ready = tuple(each for each in planned if each.run_at < now)
     return BackfillPlan(ready, tuple(each for each in planned if each.run_at >= now), _write_request(vendor, ready))
 
@@ -114,23 +119,31 @@ def _parse_day(text: str) -> date:
         raise InputRejected(f"{text!r} is not a date; use the format 2026-11-25") from error
 
 
-def _plan_date(vendor: Vendor, day: date, state: str, now: datetime) -> BackfillDate:
-    is_past = business_dates.is_past(day, now)
-    left_out = tuple(table.name for table in vendor.requested_tables if is_past and not table.states_past)
-    loads = tuple(table.name for table in vendor.requested_tables if table.name not in left_out)
-    return BackfillDate(day, state, loads, left_out, *find_interval(vendor, day))
+def _split_tables(vendor: Vendor, *, is_past: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the tables that a run loads, and those that the vendor can't return for its date."""
+    names = [(table.name, table.states_past or not is_past) for table in vendor.requested_tables]
+    return tuple(name for name, loads in names if loads), tuple(name for name, loads in names if not loads)
 
 
-def find_interval(vendor: Vendor, day: date) -> tuple[datetime, datetime]:
-    """Return the start and the end of the data interval of the scheduled run that loads a business date.
+def find_intervals(vendor: Vendor, days: Sequence[date]) -> dict[date, tuple[datetime, datetime]]:
+    """Return the start and the end of the data interval of the scheduled run that loads each business date; leave out a date without one.
 
-    It is the first scheduled run after the date's session has closed. Both times are in the vendor's time zone.
+    It is the first scheduled run after the date's session has closed. All times are in the vendor's time zone.
+
+    Args:
+        vendor: The vendor.
+        days: Business dates, the earliest first.
     """
-    zone = ZoneInfo(vendor.timezone)
-    run_at = datetime(day.year, day.month, day.day, tzinfo=zone)
-    while business_dates.latest_closed(run_at) < day:
-        run_at = croniter(vendor.cron, run_at).get_next(datetime)
-    return croniter(vendor.cron, run_at).get_prev(datetime), run_at
+    week_before = datetime.combine(days[0], time(), ZoneInfo(vendor.timezone)) - timedelta(days=7)
+    starts = croniter(vendor.cron, week_before)
+    begin, closed = starts.get_next(datetime), days[0] - timedelta(days=1)
+    intervals: dict[date, tuple[datetime, datetime]] = {}
+    while closed < days[-1]:
+        end = starts.get_next(datetime)
+        closed = business_dates.latest_closed(end)
+        intervals.setdefault(closed, (begin, end))
+        begin = end
+    return {day: intervals[day] for day in days if day in intervals}
 
 
 def _write_request(vendor: Vendor, dates: Sequence[BackfillDate]) -> dict[str, Any] | None:

@@ -18,16 +18,19 @@ SHORTEST = 2
 """Minimum number of characters of a name."""
 
 _SEARCH = sa.text("""
-select h.vendor, h.household_key as key, h.name,
-       (select string_agg(distinct coalesce(p.name, concat_ws(' ', p.first_name, p.last_name)), ', ') from warehouse.person p
-        where p.household_id = h.household_id and p.valid_to is null and p.recorded_to is null) as persons
-from warehouse.household h
-where h.vendor = any(:vendors) and h.valid_to is null and h.recorded_to is null
-  and (position(lower(:name) in lower(h.name)) > 0 or h.household_id in (
-       select p.household_id from warehouse.person p
-       where p.vendor = any(:vendors) and p.valid_to is null and p.recorded_to is null
-         and position(lower(:name) in lower(coalesce(p.name, concat_ws(' ', p.first_name, p.last_name)))) > 0))
-order by h.name, h.vendor, key limit :most
+with person as (
+    select household_id, vendor, coalesce(name, concat_ws(' ', first_name, last_name)) as name from warehouse.person
+    where vendor = any(:vendors) and household_id is not null and valid_to is null and recorded_to is null
+), found as materialized (
+    select household_id, vendor, household_key as key, name from warehouse.household
+    where vendor = any(:vendors) and valid_to is null and recorded_to is null
+      and (position(lower(:name) in lower(name)) > 0
+           or household_id in (select household_id from person where position(lower(:name) in lower(name)) > 0))
+    order by name, vendor, household_key limit :most
+)
+select f.vendor, f.key, f.name, string_agg(distinct p.name, ', ') as persons
+from found f left join person p using (household_id)
+group by f.household_id, f.vendor, f.key, f.name order by f.name, f.vendor, f.key
 """)
 
 

@@ -54,9 +54,9 @@ insert into control.dead_letter (run_id, vendor, table_name, business_date, stag
 select 'run', (%(names)s::text[])[1 + n %% 50], 'table1', date '2026-11-25' - n %% 200, 'stage', n, array['reason ' || n %% 7], n, 'part', 0, 5
 from generate_series(1, 10000) n;
 insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)
-select n, (array['emoney', 'moneyguidepro', 'orion'])[1 + n %% 3], n, 'Family ' || n, '2026-11-25', '2026-11-25', 1 from generate_series(1, 60000) n;
+select n, (%(names)s::text[])[1 + n %% 7], n, 'Family ' || n, '2026-11-25', '2026-11-25', 1 from generate_series(1, 60000) n;
 insert into warehouse.person (person_id, vendor, person_key, household_id, name, valid_from, recorded_from, source_run_id)
-select n, (array['emoney', 'moneyguidepro', 'orion'])[1 + n %% 60000 %% 3], n, 1 + n %% 60000, 'Person ' || n, '2026-11-25', '2026-11-25', 1
+select n, (%(names)s::text[])[1 + n %% 60000 %% 7], n, 1 + n %% 60000, 'Person ' || n, '2026-11-25', '2026-11-25', 1
 from generate_series(1, 150000) n;
 insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind, fields)
 select 'run', 'Account', 'household', n, n, 'edited', array['Name'] from generate_series(1, 20000) n;

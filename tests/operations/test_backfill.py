@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 import sqlalchemy as sa
 
 from include.errors import InputRejected
-from include.operations.backfill import BackfillPlan, can_backfill, find_interval, plan_backfill
+from include.operations.backfill import BackfillPlan, can_backfill, find_intervals, plan_backfill
 from include.vendors import VENDORS, named
 from tests.conftest import Database
 from tests.operations.records import NOW, record_day, record_rejection
@@ -86,8 +87,13 @@ def test_an_invalid_range_is_rejected_with_the_reason(web: sa.Connection, first:
     ],
 )
 def test_the_interval_of_a_date_ends_with_the_first_run_after_its_close(day: str, start: str, end: str) -> None:
-    found = [moment.isoformat() for moment in find_interval(ORION, date.fromisoformat(day))]
-    assert found == [start, end]
+    [(begin, run_at)] = find_intervals(ORION, [date.fromisoformat(day)]).values()
+    assert [begin.isoformat(), run_at.isoformat()] == [start, end]
+
+
+def test_a_date_without_a_scheduled_run_has_no_interval() -> None:
+    days = [date(2026, 11, 19), date(2026, 11, 20)]  # the run of Monday loads Friday, and no run loads Thursday
+    assert list(find_intervals(replace(ORION, cron="0 6 * * 1-4"), days)) == days[1:]
 
 
 def test_only_vendors_that_state_past_days_and_run_daily_have_backfills() -> None:
