@@ -6,14 +6,17 @@ a daily load that takes hours. The second DAG uses the share of the rate budget 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import pendulum
-from airflow.sdk import CronDataIntervalTimetable, dag
+from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag
 
 from include.contract import Vendor
 from include.pipeline.plan import find_key_table, find_keyed
 from include.vendors import VENDORS
+from tributary.dag_docs import describe_daily, describe_on_demand
 from tributary.forms import client_form, vendor_form
 from tributary.policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, deadline, on_demand
 from tributary.tasks import vendor_day as steps
@@ -27,7 +30,7 @@ def vendor_day(vendor: Vendor) -> None:
     @dag(
         dag_id=vendor.name,
         dag_display_name=f"{vendor.title}: daily load",
-        doc_md=vendor.notes,
+        doc_md=describe_daily(vendor),
         schedule=CronDataIntervalTimetable(vendor.cron, timezone=vendor.timezone),
         start_date=pendulum.parse(GO_LIVE, tz=vendor.timezone),
         catchup=False,
@@ -53,7 +56,7 @@ def vendor_on_demand(vendor: Vendor) -> None:
     @dag(
         dag_id=on_demand(vendor.name),
         dag_display_name=f"{vendor.title}: refresh single {noun}",
-        doc_md=vendor.notes,
+        doc_md=describe_on_demand(vendor, noun),
         schedule=None,
         max_active_runs=CLIENTS_AT_ONCE,
         default_args=DEFAULTS,
@@ -72,12 +75,13 @@ def load_day(vendor: Vendor, plan: Any, pool: str) -> None:
     name = vendor.name
     before = steps.wait_until_closed(name, plan) if vendor.closed else plan
     stages = []
-    for stage in range(len(vendor.stages)):
-        pulled = (
-            steps.pull.override(pool=pool)
-            .partial(name=name, plan=plan)
-            .expand(table=steps.list_tables(name, plan, stage))
-        )
+    for stage, tables in enumerate(vendor.stages):
+        with nullcontext() if len(vendor.stages) == 1 else group_stage(stage, tables):
+            pulled = (
+                steps.pull.override(pool=pool)
+                .partial(name=name, plan=plan)
+                .expand(table=steps.list_tables(name, plan, stage))
+            )
         before >> pulled
         before = pulled
         stages.append(pulled)
@@ -88,6 +92,17 @@ def load_day(vendor: Vendor, plan: Any, pool: str) -> None:
     valid >> [transformed, steps.report_quality(partitions)]
     transformed >> published >> steps.is_current_day(plan) >> steps.notify_warehouse_updated()
     published >> steps.report_warnings(name)
+
+
+def group_stage(stage: int, tables: Sequence[str]) -> TaskGroup:
+    """Return a group for the tasks of one stage, which names its tables. The ids of the tasks do not contain the group."""
+    shown = ", ".join(tables[:3]) + (f" and {len(tables) - 3} more" if len(tables) > 3 else "")
+    return TaskGroup(
+        f"stage_{stage + 1}",
+        group_display_name=f"{stage + 1}. {shown}",
+        prefix_group_id=False,
+        tooltip=", ".join(tables),
+    )
 
 
 for vendor in VENDORS:

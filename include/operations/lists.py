@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from include.operations.listing import Column, Listing
 from include.operations.rejected_rows import REJECTED_ROWS
+from include.operations.salesforce_lists import SALESFORCE_LISTS
 
 DEAD_LETTERS = Listing(
     "dead-letters", "Dead letters",
@@ -67,12 +68,13 @@ SYNCS = Listing(
 
 REJECTIONS = Listing(
     "salesforce-rejections", "Records that Salesforce rejected",
-    "By object and error code. After a fix in Salesforce, start a sync with **Resend rejected rows**.", "salesforce_rejection",
+    "By object and error code. Records that have changed since are sent by the next sync. After a fix in Salesforce, send the others again.", "salesforce_rejection",
     (
         Column("object", "Object"), Column("error_code", "Error code"), Column("records", "Records", "number"), Column("since", "Since", "time"),
         Column("run_id", "Newest run", "run"),
     ),
     ("-records", "object"), ("object", "error_code"), "Salesforce has accepted every record.",
+    template="salesforce_rejections.html",
 )  # fmt: skip
 
 FINDINGS = Listing(
@@ -180,10 +182,13 @@ DOCUMENTS = Listing(
 GROUPS = {
     "Dead letters": (DEAD_LETTERS, DEAD_LETTER_ROWS, REJECTED_ROWS),
     "Reconciliation": (RECONCILIATION, BREAKS),
-    "Salesforce": (SYNCS, REJECTIONS),
+    "Salesforce": (SYNCS, REJECTIONS, *SALESFORCE_LISTS),
     "Findings": (FINDINGS,),
     "Events": (DELIVERIES, REJECTED_DELIVERIES, SUBSCRIBERS, GIVEN_UP_EVENTS, REQUESTS, API_KEYS),
     "Documents": (DOCUMENTS, MISSING_DOCUMENTS),
     "Activity": (ACTIVITY,),
 }
 """Entry of the navigation -> its lists."""
+
+START_PAGES = {"Salesforce": "salesforce"}
+"""Entry of the navigation -> the page that it opens, if that is not the first of its lists."""

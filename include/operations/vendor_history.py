@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -28,12 +28,6 @@ select path, count(*) as calls, count(*) filter (where status is null or status 
        (array_agg(correlation_id order by called_at desc) filter (where correlation_id is not null))[1] as correlation_id
 from control.api_call where vendor = :vendor and called_at > :since group by path order by calls desc limit 50
 """)
-_HOURS = sa.text("""
-select date_trunc('hour', called_at) as hour, count(*) as calls, count(*) filter (where status is null or status >= 400) as failed,
-       percentile_disc(0.95) within group (order by latency_ms) as p95_ms
-from control.api_call where vendor = :vendor and called_at > :since group by 1 order by 1
-""")
-
 _Rows = Sequence[sa.RowMapping]
 
 
@@ -58,11 +52,13 @@ class TableHistory:
         name: Name of the table.
         newest: The table's newest day.
         rows: Number of rows on each trading day of the history; None for a day on which the table was not pulled.
+        money: Control total in dollars on each trading day, as `rows`; None if the table has no money.
     """
 
     name: str
     newest: sa.RowMapping
     rows: tuple[int | None, ...]
+    money: tuple[float | None, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +70,12 @@ class VendorHistory:
         tables: Each table that was pulled in this time.
         drift: Undeclared fields that the vendor sends: table, field, first and last time seen.
         calls: The calls of the last day by path.
-        hours: The calls of the last day by hour.
     """
 
     sessions: tuple[Session, ...]
     tables: tuple[TableHistory, ...]
     drift: _Rows
     calls: _Rows
-    hours: _Rows
 
 
 def read_vendor_history(
@@ -105,10 +99,14 @@ def read_vendor_history(
     return VendorHistory(
         tuple(Session(day, days.get(day)) for day in dates),
         tuple(_group_tables(connection.execute(_TABLES, span).mappings().all(), dates)),
-        connection.execute(_DRIFT, {"vendor": vendor}).mappings().all(),
+        read_drift(connection, vendor),
         connection.execute(_CALLS, recent).mappings().all(),
-        connection.execute(_HOURS, recent).mappings().all(),
     )
+
+
+def read_drift(connection: sa.Connection, vendor: str) -> _Rows:
+    """Return the undeclared fields that a vendor sends, the newest first: table, field, first and last time seen."""
+    return connection.execute(_DRIFT, {"vendor": vendor}).mappings().all()
 
 
 def _group_tables(rows: _Rows, dates: Sequence[date]) -> list[TableHistory]:
@@ -116,9 +114,17 @@ def _group_tables(rows: _Rows, dates: Sequence[date]) -> list[TableHistory]:
     for row in rows:
         by_table.setdefault(row["table_name"], {})[row["business_date"]] = row
     return [
-        TableHistory(name, days[max(days)], tuple(days[day]["staged"] if day in days else None for day in dates))
+        TableHistory(
+            name, days[max(days)], _list_values(days, dates, "staged") or (), _list_values(days, dates, "money_usd")
+        )
         for name, days in by_table.items()
     ]
+
+
+def _list_values(days: Mapping[date, sa.RowMapping], dates: Sequence[date], column: str) -> tuple[Any, ...] | None:
+    """Return a column's value on each date, None for a date without the table; None in all if no date has a value."""
+    values = tuple(days[day][column] if day in days else None for day in dates)
+    return None if all(value is None for value in values) else values
 
 
 def _read_day(row: Any) -> VendorDay:

@@ -24,7 +24,9 @@ def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[st
     """
     plans = {}
     for vendor in VENDORS:
-        keys = sorted({each.key for each in clients if each.vendor == vendor.name and each.entity == _entity(vendor)})
+        keys = sorted(
+            {each.key for each in clients if each.vendor == vendor.name and each.entity == find_entity(vendor)}
+        )
         params = {
             "tables": [table.name for table in vendor.requested_tables],
             "business_date": None,
@@ -38,7 +40,7 @@ def plan_refresh(clients: Sequence[Client], name: str = "") -> dict[str, dict[st
     return plans
 
 
-def _entity(vendor: Vendor) -> str:
+def find_entity(vendor: Vendor) -> str:
     """Return the entity whose keys select single clients of a vendor: `household` or `person`.
 
     It is `household` if the vendor has both, because a person's key may be derived from the household's.

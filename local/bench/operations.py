@@ -18,6 +18,8 @@ from rich.table import Table
 from include.audit.as_of import Record
 from include.identity import pairs
 from include.identity.preview import preview
+from include.operations.backfill import plan_backfill
+from include.operations.client_search import search_clients
 from include.operations.lineage import read_lineage, read_loads, read_loads_of_run, read_row, read_written, search
 from include.operations.listing import read_list
 from include.operations.lists import GROUPS
@@ -26,6 +28,7 @@ from include.operations.quality import read_matrix, read_partition, read_run_che
 from include.operations.run import read_run
 from include.operations.salesforce_status import read_salesforce_status
 from include.operations.signals import evaluate
+from include.operations.vendor_calls import read_vendor_calls
 from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import read_vendor_status
 from include.vendors import VENDORS
@@ -59,6 +62,15 @@ select timestamptz '2026-11-27 15:00Z' - n * interval '12 s', (%(names)s::text[]
 insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, money_usd)
 select 'run', (%(names)s::text[])[1 + n %% 50], (%(tables)s::text[])[1], date '2026-11-25' - n %% 200, 'stage', n, array['reason ' || n %% 7], n, 'part', 0, 5
 from generate_series(1, 10000) n;
+insert into warehouse.household (household_id, vendor, household_key, name, valid_from, recorded_from, source_run_id)
+select 10000000 + n, (%(names)s::text[])[1 + n %% 7], n, 'Family ' || n, '2026-11-25', '2026-11-25', 1 from generate_series(1, 60000) n;
+insert into warehouse.person (person_id, vendor, person_key, household_id, name, valid_from, recorded_from, source_run_id)
+select 30000000 + n, (%(names)s::text[])[1 + n %% 60000 %% 7], n, 10000001 + n %% 60000, 'Person ' || n, '2026-11-25', '2026-11-25', 1
+from generate_series(1, 150000) n;
+insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind, fields)
+select 'run', 'Account', 'household', n, n, 'edited', array['Name'] from generate_series(1, 20000) n;
+insert into control.crm_job (job_id, sobject, entity, run_id, business_date, sent_by, file_sha256, rows, state)
+select n, 'Account', 'household', 'run', '2026-11-25', 'bulk', '', 100, 'closed' from generate_series(1, 20000) n;
 insert into control.validation (vendor, table_name, business_date, pull_id, pulled, run_id, expectation, check_name, level, notes, is_passed,
                                 is_accepted, rows_checked, rows_missing, rows_failed, measure)
 select vendor, table_name, business_date, pull_id, pulled, run_id, 'check ' || n, 'check ' || n, case when n < 6 then 'row' else 'batch' end, '',
@@ -166,7 +178,12 @@ def bench_operations() -> None:
 def _list_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
     vendors = [replace(VENDORS[0], name=name) for name in NAMES]
     yield "today", lambda db: (read_vendor_status(db, vendors, NOW), read_salesforce_status(db, NOW))
-    yield "vendor", lambda db: read_vendor_history(db, NAMES[0], LAST, 30, NOW)
+    yield (
+        "vendor",
+        lambda db: (read_vendor_history(db, NAMES[0], LAST, 30, NOW), read_vendor_calls(db, VENDORS[0], NOW)),
+    )
+    yield "backfill of a year", lambda db: plan_backfill(db, VENDORS[0], "2025-11-26", "2026-11-25", NOW)
+    yield "find client", lambda db: search_clients(db, VENDORS, "family 77")
     yield "health", lambda db: evaluate(read_samples(db, vendors, NOW), NOW)
     yield "metrics", lambda db: render(read_samples(db, vendors, NOW))
     yield "run", lambda db: read_run(db, f"{NAMES[0]} {LAST}")

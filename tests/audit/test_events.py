@@ -23,6 +23,7 @@ insert into control.crm_question (entity, question, records, difference, wording
 values ('holding', 'change', 9, 'abc', 'Change 9 holdings?', 'r1')
 """
 INFECTED = "insert into control.document_try (vendor, envelope_key, kind, error, malware) values ('docusign', 'e1', 'signed', 'x', 'Eicar')"
+STATE = "insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id) values ('Account', 'k1', '{}', '001', 'j1')"
 DOCUMENT = "insert into control.document (vendor, envelope_key, kind, content_hash, bytes, retain_until) values ('docusign', 'e1', 'signed', repeat('a', 64), 5, '2033-01-01')"
 DECISION = """
 insert into control.identity_decision (entity, left_id, right_id, is_same, reason, decided_by)
@@ -62,6 +63,8 @@ EVENTS: list[tuple[list[str], tuple[str, str, str], dict[str, Any]]] = [
      ("Pat", "salesforce.decided", "holding change"), {"difference": "abc", "is_approved": True}),
     ([QUESTION, "update control.crm_question set is_approved = true, decided_by = 'Pat', decided_at = now()",
       "update control.crm_question set used_by = 'r3'"], ("r3", "salesforce.approval_used", "holding change"), {"difference": "abc"}),
+    ([STATE, "update control.crm_state set left_fields = '{Phone}', left_by = 'Pat'"],
+     ("Pat", "salesforce.left_to_users", "Account k1"), {"left_fields": ["Phone"], "before": {"left_fields": []}}),
     ([DOCUMENT], ("tributary_load", "document.stored", "docusign e1 signed"), {"content_hash": "a" * 64}),
     ([INFECTED], ("tributary_load", "document.infected", "docusign e1 signed"), {"malware": "Eicar", "tries": 1}),
     ([INFECTED, "update control.document_try set tries = 2"], ("tributary_load", "document.infected", "docusign e1 signed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from include.operations.lists import GROUPS
 from local import airflow
-from tests.api_server import serve
 from tests.conftest import Database
+from tests.dags.stored_dags import serve_dags
 from tests.operations.quality_records import load_household, record_validation
 from tests.operations.records import (
     record_check,
@@ -29,6 +30,7 @@ from tests.operations.records import (
 
 PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+VENDOR = ["vendors/orion", "vendors/orion/backfill?first=2026-11-20&last=2026-11-24", "salesforce", "find-client"]
 LONG = "M" * 5000
 RIGHT_TO_LEFT = "\u202eevil"
 QUALITY = [
@@ -41,7 +43,7 @@ LINEAGE = [
 ]  # fmt: skip
 LISTS = [each.path for group in GROUPS.values() for each in group]
 WHO_IS_WHO = ["who-is-who/", "who-is-who/links", "who-is-who/decisions", "who-is-who/pair?entity=person&left=1&right=2"]
-PAGES = ["", "health", "vendors/orion", "runs?run_id=run-1", *QUALITY, *LINEAGE, *LISTS, *WHO_IS_WHO, "api-keys/"]
+PAGES = ["", "health", *VENDOR, "runs?run_id=run-1", *QUALITY, *LINEAGE, *LISTS, *WHO_IS_WHO, "api-keys/"]
 
 pytestmark = [pytest.mark.airflow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here")]
 
@@ -76,8 +78,8 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     connections |= {
         name: json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}) for name in ("orion", "tamarac")
     }
-    with serve(tmp_path_factory.mktemp("airflow"), airflow_database, connections) as (address, _):
-        yield address
+    with serve_dags(tmp_path_factory.mktemp("airflow"), airflow_database, connections=connections) as (api, _, _):
+        yield api.url
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])
@@ -88,6 +90,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator
     shown.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     shown.on("pageerror", lambda error: errors.append(str(error)))
+    shown.on("dialog", lambda dialog: dialog.accept())
     shown.goto("/")
     shown.fill("input[name=username]", airflow.USER)
     shown.fill("input[name=password]", "only-for-tests")
@@ -122,11 +125,47 @@ def test_pages_are_part_of_airflow(page: Page) -> None:
     frame.get_by_role("heading", name="Orion Advisor").wait_for()
 
 
-def test_a_button_calls_airflow_as_the_user_and_shows_the_answer(page: Page) -> None:
+def test_a_button_starts_a_run_as_the_user_and_links_to_it(page: Page) -> None:
     page.goto("/operations/vendors/orion")
-    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Test the connection").click()
+    status = page.get_by_role("status")
+    expect(status).to_contain_text("queued")  # this Airflow has no scheduler
+    expect(status.get_by_role("link")).to_have_attribute("href", re.compile("/dags/check_connection/runs/manual"))
+
+
+def test_a_button_starts_no_run_of_a_paused_dag(page: Page) -> None:
+    page.goto("/operations/vendors/orion")
     page.get_by_role("button", name="Pull now").click()
-    expect(page.get_by_role("status")).to_contain_text("'orion' not found")  # this Airflow has no DAGs
+    expect(page.get_by_role("status")).to_contain_text('The DAG "Orion Advisor: daily load" is paused')
+
+
+def test_writing_to_salesforce_is_paused_and_resumed(page: Page) -> None:
+    page.goto("/operations/salesforce")
+    page.get_by_role("button", name="Pause Salesforce").click()
+    page.get_by_text("All writes are paused").wait_for()
+    page.get_by_role("button", name="Resume Salesforce").click()
+    page.get_by_role("button", name="Pause Salesforce").wait_for()
+
+
+def test_a_backfill_is_chosen_by_business_dates_watched_and_stopped(page: Page) -> None:
+    page.goto("/operations/vendors/orion")
+    page.get_by_role("link", name="Backfill").click()
+    page.get_by_label("From").fill("2026-11-20")
+    page.get_by_label("To").fill("2026-11-24")
+    page.get_by_role("button", name="Preview").click()
+    rows = page.locator("tr[data-interval]")
+    expect(rows.locator(".run")).to_have_text(["a run starts"] * 3)
+    expect(rows.first).to_contain_text("accounts, assets, transactions")
+
+    page.get_by_role("button", name="Start the backfill").click()
+    progress = page.locator("#progress")
+    expect(progress).to_contain_text("0 of 3 dates done. The DAG is paused")
+    expect(rows.locator(".run a")).to_have_text(["queued"] * 3)
+
+    page.reload()  # the page finds the backfill again
+    progress.get_by_role("button", name="Stop").click()
+    expect(progress).to_contain_text("Ended")
+    expect(progress).to_contain_text("3 of 3 dates done, 3 failed.")
 
 
 def read_decisions(database: Database, vendor_id: int = 0) -> list[bool]:

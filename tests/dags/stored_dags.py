@@ -30,7 +30,11 @@ print("DAGS", json.dumps(sorted(bag.dags)))
 
 @contextmanager
 def serve_dags(
-    folder: Path, known: Path, roles: Mapping[str, str] | None = None, **environment: str
+    folder: Path,
+    known: Path,
+    roles: Mapping[str, str] | None = None,
+    connections: Mapping[str, str] | None = None,
+    **environment: str,
 ) -> Iterator[tuple[AirflowApi, dict[str, str], list[str]]]:
     """Yields the API, logged in, the settings of that Airflow's processes, and the ids of its DAGs.
 
@@ -38,10 +42,11 @@ def serve_dags(
         folder: Of this server alone.
         known: Where Airflow's empty database is kept (the fixture `airflow_database`).
         roles: User -> role, with the administrator; by default, the administrator alone.
+        connections: As Airflow reads them from the environment; by default, none.
         environment: More of its environment.
     """
     environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(ROOT / "dags")
-    with serve(folder, known, {}, roles, **environment) as (url, passwords):
+    with serve(folder, known, connections or {}, roles, **environment) as (url, passwords):
         port, metadata = urlsplit(url).port or 0, f"sqlite:///{folder / 'home'}/airflow.db"
         settings = airflow.environment(folder / "home", metadata, port, ROOT) | environment
         dag_ids = json.loads(said(run(settings, _STORE), "DAGS"))

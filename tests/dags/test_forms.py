@@ -60,14 +60,25 @@ def test_an_invalid_date_starts_no_run_and_the_form_shows_the_reason(api: Airflo
         assert api.runs(dag_id) == []
 
 
-def test_a_wrong_date_starts_no_backfill(api: AirflowApi) -> None:
-    body = {
-        "dag_id": "orion", "from_date": "2026-11-02T00:00:00Z", "to_date": "2026-11-04T00:00:00Z",
-        "dag_run_conf": {"business_date": "2026-11-22"},
-    }  # fmt: skip
-    with pytest.raises(ConfigurationError, match="2026-11-22 is not a trading day"):
-        api._call("POST", "backfills", json=body)
+@pytest.mark.parametrize("path", ["backfills", "backfills/dry_run"])
+@pytest.mark.parametrize("day", ["2026-11-03", "2026-11-22"])
+def test_a_backfill_with_one_date_for_all_runs_is_refused(api: AirflowApi, path: str, day: str) -> None:
+    with pytest.raises(ConfigurationError, match="Leave the business date empty in a backfill") as error:
+        api._call("POST", path, json=backfill({"business_date": day}))
+    assert error.value.facts["status"] == 422
     assert api.runs("orion") == []
+
+
+def test_a_backfill_without_a_date_is_possible(api: AirflowApi) -> None:
+    for conf in ({}, None, {"business_date": None}):
+        planned = api._call("POST", "backfills/dry_run", json=backfill(conf))
+        assert [each["logical_date"][:10] for each in planned["backfills"]] == ["2026-11-02", "2026-11-03"]
+
+
+def backfill(conf: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "dag_id": "orion", "from_date": "2026-11-02T00:00:00Z", "to_date": "2026-11-04T00:00:00Z", "dag_run_conf": conf,
+    }  # fmt: skip
 
 
 def test_a_session_and_an_empty_date_start_a_run(api: AirflowApi) -> None:

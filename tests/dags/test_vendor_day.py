@@ -60,6 +60,11 @@ def look(dag, tables):
         ],
         "sunday": refusal(dag, "2026-11-22"),
         "not_waiting": is_done_at_once(dag),
+        "stages": [
+            [group.label, sorted(group.children)]
+            for name, group in dag.task_group.get_task_group_dict().items() if name
+        ],
+        "doc": dag.doc_md,
     }
 
 def look_for_clients(day, clients):
@@ -140,6 +145,23 @@ def test_a_day_that_is_no_session_stops_the_plan(parsed: dict[str, Any], name: s
 @each_vendor
 def test_a_run_waits_only_for_vendors_with_a_closed_day_unless_switched_off(parsed: dict[str, Any], name: str) -> None:
     assert parsed[name]["not_waiting"] is (True if named(name).closed else None)
+
+
+@each_vendor
+def test_each_stage_of_several_is_a_group_that_names_its_tables(parsed: dict[str, Any], name: str) -> None:
+    stages = named(name).stages
+    groups = parsed[name]["stages"]
+    assert len(groups) == (len(stages) if len(stages) > 1 else 0)
+    for number, (label, tasks) in enumerate(groups):
+        assert label.startswith(f"{number + 1}. {stages[number][0]}")
+        suffix = f"__{number}" if number else ""
+        assert tasks == [f"list_tables{suffix}", f"pull{suffix}"]  # ids without the group, as in earlier runs
+
+
+@each_vendor
+def test_the_text_of_the_dag_has_its_schedule_in_words_and_a_guide(parsed: dict[str, Any], name: str) -> None:
+    assert "New York time. A step that is late" in parsed[name]["doc"]
+    assert "docs/how-to/fixing_a_failed_run.md" in parsed[name]["doc"]
 
 
 @pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS if find_keyed(vendor)])

@@ -29,7 +29,7 @@ where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not
 
 _OUTGOING = """
 with compared as (
-    select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) end as payload,
+    select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) - s.left_fields end as payload,
            s.payload as accepted, s.external_key is null as is_new, s.missing
     from {desired} d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
 )
@@ -64,6 +64,12 @@ select count(*) filter (where is_new and is_free) as new,
         where :worth <> '' and sobject = :sobject and external_key like :keys) as worth,
        (select count(*) from control.crm_state where sobject = :sobject and external_key like :keys) as held
 from (select *, not is_refused and held_by is null as is_free from {outgoing}) o
+"""
+
+# The name of a record: as it will be, else as Salesforce has it.
+_NAME = """
+coalesce(f.payload ->> 'Name', s.payload ->> 'Name', f.payload ->> 'Subject',
+         concat_ws(' ', coalesce(f.payload ->> 'FirstName', s.payload ->> 'FirstName'), coalesce(f.payload ->> 'LastName', s.payload ->> 'LastName')))
 """
 
 # Dead letters of rejected records that are no longer outgoing.
@@ -112,12 +118,23 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field that a sync would change. `old` is None if the field is null or Salesforce does not have the record."""
+    """One field that a sync would change.
+
+    Attributes:
+        external_key: Our key of the record.
+        field: Name of the field.
+        old: Salesforce's value; None if it is null or Salesforce does not have the record.
+        new: The value that the sync would send.
+        name: Name of the record; empty if it has none.
+        salesforce_id: Salesforce's id of the record; empty if Salesforce does not have it.
+    """
 
     external_key: str
     field: str
     old: str | None
     new: str | None
+    name: str = ""
+    salesforce_id: str = ""
 
     def __str__(self) -> str:
         return f"{self.external_key}  {self.field}: {self.old} -> {self.new}"
@@ -210,19 +227,23 @@ def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
 
 
 def sample(db: sa.Connection, mapping: CrmObject, keys: int) -> list[Change]:
-    """Return the changes of up to `keys` records of `outgoing(mapping.entity)`, field by field; the records that close come first."""
+    """Return the changes of up to `keys` changed and `keys` new records of `outgoing(mapping.entity)`, field by field.
+
+    Changed records come first, and among them those that close.
+    """
     rows = db.execute(
         sa.text(f"""
-        with few as (
-            select external_key, payload from {outgoing(mapping.entity)} where not is_refused and held_by is null
-            order by (payload ->> :field = :closed) desc nulls last, is_notable desc, is_new, external_key limit :keys
+        with numbered as (
+            select external_key, payload, is_new, row_number() over (
+                partition by is_new order by (payload ->> :field = :closed) desc nulls last, is_notable desc, external_key) as place
+            from {outgoing(mapping.entity)} where not is_refused and held_by is null
         )
-        select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new
-        from few f
+        select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new, {_NAME} as name, coalesce(s.salesforce_id, '')
+        from numbered f
         left join control.crm_state s on s.sobject = :sobject and s.external_key = f.external_key
         cross join lateral jsonb_each_text(f.payload) n
-        where s.payload ->> n.key is distinct from n.value
-        order by f.external_key, n.key
+        where f.place <= :keys and s.payload ->> n.key is distinct from n.value
+        order by f.is_new, f.external_key, n.key
         """),  # noqa: S608
         {"keys": keys, "sobject": mapping.sobject, "field": mapping.closed_by[0], "closed": mapping.closed_by[1]},
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from include.crm.sync.delta import Change
 from include.crm.sync.preview import Preview
 
 FOLDER = "salesforce_changes"
@@ -18,7 +20,13 @@ th { background: #f4f4f4 } .old { color: #8a1f11 } .new { color: #0b5d1e } .conc
 """
 
 
-def write(root: Path, run_id: str, shown: Preview) -> str:
+def list_pages(root: Path, most: int = 30) -> list[tuple[str, datetime]]:
+    """Return the names of the newest review pages with the times in UTC when they were written, the newest first."""
+    pages = [(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in (root / FOLDER).glob("*.html")]
+    return sorted(pages, key=lambda page: page[1], reverse=True)[:most]
+
+
+def write(root: Path, run_id: str, shown: Preview, org_url: str = "") -> str:
     """Write the review page into the folder `FOLDER` below the folder of Data Docs.
 
     The page is not part of the site of Data Docs, because it shows data of clients. Reading it requires a different permission.
@@ -27,6 +35,7 @@ def write(root: Path, run_id: str, shown: Preview) -> str:
         root: The folder of Data Docs.
         run_id: The run's id, part of the page's name.
         shown: The preview to render.
+        org_url: Address of the org, for links to its records; empty for no links.
 
     Returns:
         The page's name within the folder.
@@ -34,12 +43,15 @@ def write(root: Path, run_id: str, shown: Preview) -> str:
     name = f"salesforce-{re.sub(r'[^A-Za-z0-9_.-]', '-', run_id)}.html"
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(render(run_id, shown))
+    (folder / name).write_text(render(run_id, shown, org_url))
     return name
 
 
-def render(run_id: str, shown: Preview) -> str:
-    """Return the review page in HTML: counts by object, the changes that need approval, and the first changes, field by field."""
+def render(run_id: str, shown: Preview, org_url: str = "") -> str:
+    """Return the review page in HTML: counts by object, the changes that need approval, and the first changes, field by field.
+
+    A record is shown by its name and, if `org_url` is the address of the org, links to the record there.
+    """
     title = f"What would change in Salesforce: {escape(run_id)}"
     parts = [f"<!doctype html><meta charset=utf-8><title>{title}</title><style>{_STYLE}</style><h1>{title}</h1>"]
     parts += [f"<p class=concern>{escape(concern.reason)}</p>" for concern in shown.concerns]
@@ -65,13 +77,7 @@ def render(run_id: str, shown: Preview) -> str:
     for name, changes in shown.samples.items():
         if changes:
             lines = "".join(
-                _row(
-                    "td",
-                    c.external_key,
-                    c.field,
-                    c.old if c.old is not None else "",
-                    c.new if c.new is not None else "",
-                )
+                f"<tr><td>{_link(c, org_url)}</td>{_cells('td', c.field, c.old or '', c.new or '')}</tr>"
                 for c in changes
             )
             head = _row("th", "record", "field", "Salesforce has", "would be")
@@ -79,5 +85,17 @@ def render(run_id: str, shown: Preview) -> str:
     return "".join(parts)
 
 
+def _link(change: Change, org_url: str) -> str:
+    """Return the record's name, or its key if it has no name, as a link to the org if the org has the record."""
+    shown = f"<span title='{escape(change.external_key)}'>{escape(change.name or change.external_key)}</span>"
+    if not (org_url and change.salesforce_id):
+        return shown
+    return f"<a href='{escape(org_url)}/{escape(change.salesforce_id)}' target=_blank rel=noopener>{shown}</a>"
+
+
 def _row(tag: str, *cells: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return f"<tr>{_cells(tag, *cells)}</tr>"
+
+
+def _cells(tag: str, *cells: str) -> str:
+    return "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)

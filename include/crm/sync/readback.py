@@ -41,7 +41,7 @@ _MERGES = ("Account", "Contact")
 # Records that a sync sends during the read-back are left to the next read-back.
 _FIND = """
 with believed as (
-    select external_key, salesforce_id, payload, missing from control.crm_state
+    select external_key, salesforce_id, payload, missing, left_fields from control.crm_state
     where sobject = :sobject and external_key like :keys and accepted_at < :started
 ), live as (
     select distinct on (external_key) * from held order by external_key, is_deleted
@@ -305,11 +305,11 @@ def _convert(field: Field) -> str:
 def _list_edited(mapping: CrmObject) -> str:
     """Return SQL of an array: the names of the fields whose value in Salesforce differs from the accepted state.
 
-    Fields that we write only once are left out.
+    Fields that we write only once, and fields that an operator left to Salesforce, are left out.
     """
     casts = {"number": "::numeric", "time": "::timestamptz", "flag": "", "text": ""}
     cases = ", ".join(
-        f"case when b.payload ? '{f.name}' and (h.payload ->> '{f.name}'){casts[f.kind]}"
+        f"case when b.payload ? '{f.name}' and '{f.name}' <> all(b.left_fields) and (h.payload ->> '{f.name}'){casts[f.kind]}"
         f" is distinct from (b.payload ->> '{f.name}'){casts[f.kind]} then '{f.name}' end"
         for f in mapping.fields
         if not f.is_once

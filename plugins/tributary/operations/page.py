@@ -8,7 +8,7 @@ from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
 from include.contract import Vendor
-from include.operations.lists import GROUPS
+from include.operations.lists import GROUPS, START_PAGES
 from include.vendors import VENDORS
 from tributary.operations.rendering import render
 
@@ -40,7 +40,8 @@ def show_page(template: str, here: str = "", root: str = "./", status_code: int 
         status_code: HTTP status.
         **values: What the template shows.
     """
-    page = render(template, groups=GROUPS, replayable=REPLAYABLE, snapshots=SNAPSHOTS, here=here, root=root, **values)
+    shared = {"groups": GROUPS, "start_pages": START_PAGES, "replayable": REPLAYABLE, "snapshots": SNAPSHOTS}
+    page = render(template, **shared, here=here, root=root, **values)
     return HTMLResponse(page, status_code, HEADERS)
 
 

@@ -90,16 +90,17 @@ def write_moment(value: datetime | date | None) -> str | Markup:
     return Markup('<time datetime="{}">{} UTC</time>').format(value.isoformat(), f"{value:%Y-%m-%d %H:%M}")
 
 
-def draw_sparkline(values: Sequence[float | None], width: int = 120, height: int = 24) -> Markup:
+def draw_sparkline(values: Sequence[float | Decimal | None], width: int = 120, height: int = 24) -> Markup:
     """Return a line of values over time as SVG; a missing value interrupts the line.
 
     The vertical scale goes from zero to the largest of the values, so that the height of a drop shows its true size.
     """
-    top = max((value for value in values if value is not None), default=0) or 1
+    heights = [None if value is None else float(value) for value in values]
+    top = max((height for height in heights if height is not None), default=0) or 1
     step = width / max(1, len(values) - 1)
     points = [
-        None if value is None else f"{n * step:.1f},{height - 1 - (height - 2) * value / top:.1f}"
-        for n, value in enumerate(values)
+        None if y is None else f"{n * step:.1f},{height - 1 - (height - 2) * y / top:.1f}"
+        for n, y in enumerate(heights)
     ]
     lines = Markup("").join(Markup('<polyline points="{}"/>').format(line) for line in _split_lines(points))
     return Markup('<svg class="spark" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(

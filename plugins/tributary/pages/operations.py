@@ -18,37 +18,39 @@ from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from include import business_dates
 from include.audit.report import format_csv
 from include.errors import TargetUnavailable
 from include.operations import signals
 from include.operations.listing import MOST_ROWS, Listing, read_list
-from include.operations.lists import GROUPS, SYNCS
+from include.operations.lists import GROUPS, START_PAGES
 from include.operations.metrics import read_samples
 from include.operations.run import read_run
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
-from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS
 from tributary import audit, connections
-from tributary.operations import api_keys, lineage, quality, who_is_who
+from tributary.operations import (
+    api_keys,
+    client_routes,
+    lineage,
+    quality,
+    salesforce_routes,
+    vendor_routes,
+    who_is_who,
+)
 from tributary.operations.access import require_reviewer
 from tributary.operations.page import HEADERS, show_page
 from tributary.operations.rendering import FOLDER
 
 ROWS = 50
 """Maximum number of rows of a list on one page."""
-SESSIONS = 30
-"""Number of trading days in a vendor's calendar."""
 BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in listings}
 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-app.include_router(who_is_who.router)
-app.include_router(api_keys.router)
-app.include_router(quality.router)
-app.include_router(lineage.router)
+for routes in (vendor_routes, salesforce_routes, client_routes, who_is_who, api_keys, quality, lineage):
+    app.include_router(routes.router)
 
 
 @app.exception_handler(TargetUnavailable)
@@ -64,8 +66,13 @@ async def explain_refusal(request: Request, error: HTTPException) -> Response:
         return await http_exception_handler(request, error)
     reason = "Your role does not include this" if error.detail == "Forbidden" else error.detail
     message = f"{reason}. Nothing was changed. Ask an administrator, or see who may do what in the reference, Security."
-    root = "../" if "/" in request.url.path.removeprefix("/operations/") else "./"
-    return show_page("error.html", root=root, status_code=403, title="Not allowed", message=message)
+    return show_page("error.html", root=_find_root(request), status_code=403, title="Not allowed", message=message)
+
+
+def _find_root(request: Request) -> str:
+    """Return the relative address of the start page."""
+    depth = request.url.path.removeprefix(f"{request.scope.get('root_path', '')}/").count("/")
+    return "../" * depth or "./"
 
 
 @app.get("/")
@@ -87,7 +94,7 @@ def read_summary() -> JSONResponse:
     cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in vendors]
     if salesforce:
         summary = salesforce.summarize(is_paused=connections.is_crm_paused())
-        cards.append(("Salesforce", SYNCS.path, summary))
+        cards.append(("Salesforce", START_PAGES["Salesforce"], summary))
     return JSONResponse(
         [
             {"title": title, "page": page, "light": concern.light, "text": concern.text}
@@ -129,21 +136,6 @@ def _read_status(now: datetime) -> tuple[list[VendorStatus], SalesforceStatus | 
         vendors, salesforce = read_vendor_status(db, VENDORS, now), read_salesforce_status(db, now)
     used = [status for status in vendors if status.day or connections.is_connected(status.vendor.name)]
     return used, salesforce if salesforce.synced_at or connections.is_connected("salesforce") else None
-
-
-@app.get("/vendors/{name}")
-def show_vendor(name: str) -> HTMLResponse:
-    """Return the page of a vendor: its calendar, tables, schema changes and calls."""
-    vendor = next((vendor for vendor in VENDORS if vendor.name == name), None)
-    if vendor is None:
-        raise HTTPException(404, "There is no such vendor", headers=HEADERS)
-    now = datetime.now(UTC)
-    with audit.database().connect() as db:
-        [status] = read_vendor_status(db, [vendor], now)
-        history = read_vendor_history(db, name, business_dates.latest_closed(now), SESSIONS, now)
-    return show_page(
-        "vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor
-    )
 
 
 @app.get("/runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -68,7 +69,28 @@ def test_a_change_is_shown_field_by_field() -> None:
 def test_an_empty_field_is_shown_empty() -> None:
     page = difference.render("r", Preview({}, {"household": [Change("k", "Name", None, None)]}, []))
 
-    assert "<td>k</td><td>Name</td><td></td><td></td>" in page
+    assert "<span title='k'>k</span></td><td>Name</td><td></td><td></td>" in page
+
+
+def test_a_record_is_shown_by_its_name_and_linked_to_the_org() -> None:
+    known = Change("demo:orion:household:7", "BillingCity", "Old", "New", "Sample Family", "001A")
+    new = Change("demo:orion:household:8", "BillingCity", None, "New", "New Family")
+    page = difference.render("r", Preview({}, {"household": [known, new]}, []), "https://firm.example")
+
+    assert "<a href='https://firm.example/001A'" in page
+    assert "title='demo:orion:household:7'>Sample Family</span></a>" in page
+    assert "<td><span title='demo:orion:household:8'>New Family</span></td>" in page
+
+
+def test_pages_are_listed_the_newest_first(tmp_path: Path) -> None:
+    for number, run in enumerate(("first", "second", "third")):
+        page = tmp_path / difference.FOLDER / difference.write(tmp_path, run, Preview({}, {}, []))
+        os.utime(page, (number, number))
+    assert [name for name, _ in difference.list_pages(tmp_path, 2)] == [
+        "salesforce-third.html",
+        "salesforce-second.html",
+    ]
+    assert difference.list_pages(tmp_path / "missing") == []
 
 
 def test_an_object_of_which_nothing_changes_has_no_table_of_changes() -> None:

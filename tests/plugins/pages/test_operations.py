@@ -39,6 +39,10 @@ OPEN = [
     "health",
     "health.json",
     "vendors/orion",
+    "vendors/orion/backfill?first=2026-11-20&last=2026-11-24",
+    "vendors/emoney/backfill",
+    "vendors/orion/ignored-fields.txt",
+    "salesforce",
     "runs?run_id=run-1",
     *QUALITY,
     *(each.path for each in LISTS if not each.is_personal),
@@ -49,12 +53,14 @@ LINEAGE = [
     f"lineage/row?{urlencode({'vendor': 'orion', 'table': 'assets', 'day': '2026-11-25', 'key': SCRIPT})}",
     f"lineage/find?{urlencode({'salesforce': f'demo:made-up:household:{SCRIPT}'})}",
 ]  # fmt: skip
-PERSONAL = [each.path for each in LISTS if each.is_personal] + LINEAGE
+PERSONAL = ["find-client", *(each.path for each in LISTS if each.is_personal), *LINEAGE]
 STATIC = {
     "operations.css": "text/css",
     "operations.js": "text/javascript",
     "summary.js": "text/javascript",
     "forms.js": "text/javascript",
+    "backfill.js": "text/javascript",
+    "switch.js": "text/javascript",
     "who_is_who.css": "text/css",
 }
 
@@ -114,7 +120,10 @@ def test_any_user_sees_counts_and_sums(served: Served, path: str) -> None:
 
 @pytest.mark.parametrize("path", PERSONAL)
 def test_lists_of_clients_need_the_right_to_review(served: Served, path: str) -> None:
-    assert served.get(path, served.viewer).status_code == 403
+    refused = served.get(path, served.viewer)
+    assert refused.status_code == 403
+    assert "This page shows clients. It requires the right to" in refused.text
+    assert f'href="{"../" * path.count("/") or "./"}static/operations.css"' in refused.text
     assert served.get(path, served.admin).status_code == 200
 
 
@@ -162,6 +171,14 @@ def test_a_page_of_another_site_can_not_search(served: Served) -> None:
         f"{served.url}/operations/lineage", data={"text": "x"}, headers=headers, cookies=cookies, timeout=60
     )
     assert response.status_code == 403
+
+
+def test_the_audit_trail_records_a_search_for_a_client(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.admin}"}
+    page = requests.post(f"{served.url}/operations/find-client", data={"name": "Nobody"}, headers=headers, timeout=60)
+    assert "No client of these vendors has this name" in page.text
+    entry = served.database.rows("select subject, details from control.audit order by entry_id desc limit 1")[0]
+    assert entry == {"subject": "find-client", "details": {"records": []}}
 
 
 def test_text_of_vendors_is_escaped(served: Served) -> None:

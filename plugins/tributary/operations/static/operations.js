@@ -42,7 +42,13 @@ async function call(path, options = {}) {
   return response.json();
 }
 
-function report(button, text, run) {
+function addLink(status, href, text, target = "_top") {
+  const link = document.createElement("a");
+  Object.assign(link, { href, target, textContent: text });
+  status.append(link, " ");
+}
+
+function report(button, text, run, page) {
   let status = button.nextElementSibling;
   if (!status || !status.matches("[role=status]")) {
     status = document.createElement("span");
@@ -50,19 +56,26 @@ function report(button, text, run) {
     button.after(status);
   }
   status.textContent = text + " ";
-  if (run) {
-    const link = document.createElement("a");
-    link.href = `/dags/${run.dag_id}/runs/${encodeURIComponent(run.dag_run_id)}`;
-    link.target = "_top";
-    link.textContent = "Run";
-    status.append(link);
-  }
+  if (page) addLink(status, page, "Page", "_blank");
+  if (run) addLink(status, `/dags/${run.dag_id}/runs/${encodeURIComponent(run.dag_run_id)}`, "Run");
+}
+
+// A result of several values is written value by value; nested values in parentheses.
+function describe(value) {
+  if (value === null || typeof value !== "object") return String(value);
+  if (Array.isArray(value)) return value.map(describe).join("; ");
+  const parts = Object.entries(value).filter(([name, each]) => name !== "page" && describe(each) !== "");
+  return parts.map(([name, each]) => `${name.replaceAll("_", " ")}: ${each && typeof each === "object" ? `(${describe(each)})` : each}`).join(", ");
 }
 
 async function readResult(run, task) {
   const path = `/api/v2/dags/${run.dag_id}/dagRuns/${encodeURIComponent(run.dag_run_id)}/taskInstances/${task}/xcomEntries/return_value`;
-  const { value } = await call(path);
-  return typeof value === "string" ? value : JSON.stringify(value);
+  const { value } = await call(path).catch(() => ({ value: "" }));
+  try {
+    return typeof value === "string" ? JSON.parse(value) : value;
+  } catch {
+    return value;
+  }
 }
 
 async function startRun(button) {
@@ -70,6 +83,8 @@ async function startRun(button) {
   if (question && !window.confirm(question)) return;
   button.disabled = true;
   try {
+    const { dag_display_name: name, is_paused: isPaused } = await call(`/api/v2/dags/${dag}`);
+    if (isPaused) throw new Error(`The DAG "${name}" is paused, so no run would start. Switch it on first.`);
     const body = JSON.stringify({ logical_date: null, conf: JSON.parse(conf) });
     let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
     while (["queued", "running"].includes(run.state)) {
@@ -78,7 +93,7 @@ async function startRun(button) {
       run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
     }
     const answer = result && run.state === "success" ? await readResult(run, result) : "";
-    report(button, run.state === "success" ? `Done. ${answer}` : "Failed.", run);
+    report(button, run.state === "success" ? `Done. ${describe(answer)}` : "Failed: the run's log says why.", run, answer?.page);
   } catch (error) {
     report(button, error.message);
   } finally {

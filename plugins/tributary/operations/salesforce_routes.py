@@ -1,0 +1,30 @@
+"""The start page of Salesforce: its state, the buttons that start and pause syncs, and the pages of changes."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from include.crm.sync.difference import list_pages
+from include.operations.lists import GROUPS
+from include.operations.salesforce_status import read_salesforce_status
+from tributary import audit, connections
+from tributary.operations.page import show_page
+
+router = APIRouter()
+
+
+@router.get("/salesforce")
+def show_salesforce() -> HTMLResponse:
+    """Return the start page of Salesforce. The pages of changes are only linked: reading one requires the right to review."""
+    folder = os.environ.get("TRIBUTARY_DATA_DOCS", "")
+    with audit.database().connect() as db:
+        status = read_salesforce_status(db, datetime.now(UTC))
+    return show_page(
+        "salesforce.html", "Salesforce", title="Salesforce", group=GROUPS["Salesforce"], status=status,
+        is_paused=connections.is_crm_paused(), pages=list_pages(Path(folder)) if folder else [],
+    )  # fmt: skip
