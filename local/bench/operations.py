@@ -59,28 +59,28 @@ select timestamptz '2026-11-27' - n * interval '1 min', 'load', 'run ' || n, 'da
 # 50,000 people at each of two vendors in 25,000 households, linked, with an account and its copy held away; 500 pairs to review.
 _FILL_PEOPLE = """
 insert into warehouse.source_key (entity, vendor, source_key, id) overriding system value
-select 'person', v, 'p' || n, case v when 'orion' then 0 else 1000000 end + n from generate_series(1, 50000) n, unnest(array['orion', 'emoney']) v;
+select 'person', v, 'p' || n, case v when 'vendor48' then 0 else 1000000 end + n from generate_series(1, 50000) n, unnest(array['vendor48', 'vendor49']) v;
 insert into warehouse.household (household_id, vendor, household_key, name, postal_code, valid_from, recorded_from, source_run_id)
-select case v when 'orion' then 2000000 else 3000000 end + n, v, 'h' || n, 'Home ' || n, '68102', date '2026-01-01', now(), 1
-from generate_series(1, 25000) n, unnest(array['orion', 'emoney']) v;
+select case v when 'vendor48' then 2000000 else 3000000 end + n, v, 'h' || n, 'Home ' || n, '68102', date '2026-01-01', now(), 1
+from generate_series(1, 25000) n, unnest(array['vendor48', 'vendor49']) v;
 insert into warehouse.person (person_id, vendor, person_key, household_id, name, first_name, last_name, birth_date, valid_from, recorded_from, source_run_id)
-select case v when 'orion' then 0 else 1000000 end + n, v, 'p' || n, case v when 'orion' then 2000000 else 3000000 end + (n + 1) / 2,
+select case v when 'vendor48' then 0 else 1000000 end + n, v, 'p' || n, case v when 'vendor48' then 2000000 else 3000000 end + (n + 1) / 2,
        'First' || n || ' Last' || n / 2, 'First' || n, 'Last' || n / 2, date '1950-01-01' + n %% 15000, date '2026-01-01', now(), 1
-from generate_series(1, 50000) n, unnest(array['orion', 'emoney']) v;
+from generate_series(1, 50000) n, unnest(array['vendor48', 'vendor49']) v;
 insert into warehouse.account (account_id, vendor, account_key, household_id, name, account_number_last4, custodian, is_counted, valid_from, recorded_from, source_run_id)
-select 4000000 + n, 'orion', 'a' || n, 2000000 + (n + 1) / 2, 'Account ' || n, lpad((n %% 10000)::text, 4, '0'), 'Pershing', true, date '2026-01-01', now(), 1
+select 4000000 + n, 'vendor48', 'a' || n, 2000000 + (n + 1) / 2, 'Account ' || n, lpad((n %% 10000)::text, 4, '0'), 'Pershing', true, date '2026-01-01', now(), 1
 from generate_series(1, 50000) n;
 insert into warehouse.account_owner (account_owner_id, vendor, account_owner_key, account_id, household_id, person_id, role, share_ratio, valid_from, recorded_from, source_run_id)
-select 5000000 + n, 'orion', 'o' || n, 4000000 + n, 2000000 + (n + 1) / 2, n, 'primary', 1, date '2026-01-01', now(), 1 from generate_series(1, 50000) n;
+select 5000000 + n, 'vendor48', 'o' || n, 4000000 + n, 2000000 + (n + 1) / 2, n, 'primary', 1, date '2026-01-01', now(), 1 from generate_series(1, 50000) n;
 insert into warehouse.account_value (business_date, vendor, account_value_key, account_id, market_value_usd, recorded_from, source_run_id)
-select '2026-11-25', 'orion', 'a' || n, 4000000 + n, 1000 + n, now(), 1 from generate_series(1, 50000) n;
+select '2026-11-25', 'vendor48', 'a' || n, 4000000 + n, 1000 + n, now(), 1 from generate_series(1, 50000) n;
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at)
-values (nextval('control.ledger_id'), 'r', 'orion', 'accounts', 'account_value', '2026-11-25', 'load', 'p', 'current', now());
+values (nextval('control.ledger_id'), 'r', 'vendor48', 'accounts', 'account_value', '2026-11-25', 'load', 'p', 'current', now());
 insert into warehouse.outside_account (outside_account_id, vendor, outside_account_key, household_id, name, account_number_last4, institution, valid_from, recorded_from, source_run_id)
-select 6000000 + n, 'emoney', 'x' || n, 3000000 + (n + 1) / 2, 'Held ' || n, lpad((n %% 10000)::text, 4, '0'), 'Pershing', date '2026-01-01', now(), 1
+select 6000000 + n, 'vendor49', 'x' || n, 3000000 + (n + 1) / 2, 'Held ' || n, lpad((n %% 10000)::text, 4, '0'), 'Pershing', date '2026-01-01', now(), 1
 from generate_series(1, 50000) n;
 insert into warehouse.outside_value (vendor, outside_value_key, outside_account_id, market_value_usd, requested_on, recorded_from, source_run_id)
-select 'emoney', 'x' || n, 6000000 + n, 1000 + n, '2026-11-25', now(), 1 from generate_series(1, 50000) n;
+select 'vendor49', 'x' || n, 6000000 + n, 1000 + n, '2026-11-25', now(), 1 from generate_series(1, 50000) n;
 insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) select 'person', 1000000 + n, n, now(), 'r' from generate_series(1001, 50000) n;
 insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) select 'household', 3000000 + n, 2000000 + n, now(), 'r' from generate_series(501, 25000) n;
 insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) select 'account', 6000000 + n, 4000000 + n, now(), 'r' from generate_series(1001, 50000) n;
