@@ -57,9 +57,11 @@ def loaded(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) 
     loader.load("account", [{"account_key": "a1", "household_key": "h1", "name": "Joint", "is_counted": True}])
     owner = {"account_key": "a1", "household_key": "h1", "person_key": "p1", "role": "primary", "share_ratio": Decimal("0.5")}  # fmt: skip
     loader.load("account_owner", [owner | {"account_owner_key": "o1"}])
-    loader.load("account_value", [{"account_value_key": "a1", "account_key": "a1", "market_value_usd": Decimal(30)}])
+    value = {"account_value_key": "a1", "account_key": "a1"}
+    loader.load("account_value", [value | {"market_value_usd": Decimal(20)}])
     loader.load("position", [position("k1", 10), position("k2", 20)])
     first = loader.now()
+    loader.load("account_value", [value | {"market_value_usd": Decimal(30)}])
     loader.load("position", [position("k1", 11), position("k2", 20)])
     pull, path = loader.pull, loader.partition.path
     loader.load("position", [position("k1", 50)], NEXT)
@@ -122,7 +124,8 @@ def test_a_person_and_an_account_have_balances(loaded: Loaded) -> None:
 
 
 def test_a_balance_is_shown_as_known_at_an_earlier_time(loaded: Loaded) -> None:
-    assert loaded.read("household", "h1", at=loaded.first).sum_parts("position") == Decimal(15)
+    earlier = loaded.read("household", "h1", at=loaded.first)
+    assert (earlier.sum_parts("position"), earlier.sum_parts("account_value")) == (Decimal(15), Decimal(10))
     assert loaded.read("household", "h1", at=loaded.first - timedelta(days=9)).versions == []
 
 

@@ -103,7 +103,7 @@ def serve(home: Path, port: int, **environment: str) -> Iterator[Production]:
         yield server
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 def _read_settings(home: Path, port: int, python: Path) -> dict[str, str]:
