@@ -42,7 +42,7 @@ def test_dead_letters_are_discarded_by_the_form(airflow: dict[str, str], today: 
     assert state == "success"
     assert tasks == {
         "choose_action": "success", "discard": "success",
-        "replay": "skipped", "has_landed": "skipped", "notify_warehouse_updated": "skipped",
+        "replay": "skipped", "show": "skipped", "has_landed": "skipped", "notify_warehouse_updated": "skipped",
     }  # fmt: skip
     assert "Released, so that the next run may withdraw it: 0" in output
     assert [tuple(row.values()) for row in today.database.rows(query)] == [

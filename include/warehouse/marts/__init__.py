@@ -30,7 +30,7 @@ MARTS = (
     # what was known when, and who saw it
     "record_version", "load_source", "record", "firm", "access", "exposure", "exposure_gap",
     # operations
-    "vendor_day", "table_day", "open_dead_letters", "dead_letter_row", "reconciliation_day", "reconciliation_break", "salesforce_sync",
+    "vendor_day", "table_day", "open_dead_letters", "dead_letter_row", "dead_letter_detail", "reconciliation_day", "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
 )  # fmt: skip
 """Names of the SQL files in the order of creation: a file comes after the files whose views it uses."""

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.plugins_manager import AirflowPlugin
-from fastapi import Depends, FastAPI, Form, HTTPException, Query, Request
+from fastapi import Depends, FastAPI, Form, Query, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -22,6 +21,7 @@ from include.errors import TargetUnavailable
 from include.identity import decisions, page
 from include.vendors import VENDORS
 from tributary import audit
+from tributary.same_origin import refuse_foreign_pages
 
 DAG_ID = "salesforce"
 TITLES = {vendor.name: vendor.title for vendor in VENDORS}
@@ -82,22 +82,7 @@ class Search(BaseModel):
     offset: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
-def refuse_foreign_page(request: Request) -> None:
-    """Reject posts from pages of other sites, because browsers send the login cookie with them.
-
-    A request with a bearer token is accepted from anywhere, because browsers never add a token by themselves.
-
-    Raises:
-        HTTPException: 403, the request has no token and does not come from a page of this server.
-    """
-    headers = request.headers
-    if headers.get("authorization", "").lower().startswith("bearer "):
-        return
-    own = urlsplit(headers.get("origin", "")).netloc
-    is_own = headers.get("sec-fetch-site", "same-origin") == "same-origin" and own and own == headers.get("host")
-    if not is_own:
-        raise HTTPException(403, "Only pages of this server, or a request with a token, may decide", headers=HEADERS)
-
+refuse_foreign_page = refuse_foreign_pages(HEADERS)
 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(

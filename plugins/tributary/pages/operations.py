@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
-from airflow.api_fastapi.core_api.security import GetUserDep, get_user, requires_access_dag
+from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -29,24 +28,10 @@ from include.operations.vendor_history import read_vendor_history
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS
 from tributary import audit, connections
-from tributary.operations.rendering import FOLDER, render
+from tributary.operations import days, letters, thresholds
+from tributary.operations.page import HEADERS, require_reviewer, show_page
+from tributary.operations.rendering import FOLDER
 
-HEADERS = {
-    # The pages contain text from vendors: only our own script runs, and nothing is loaded from other hosts.
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none';"
-        " form-action 'self'; frame-ancestors 'self'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "private, no-store",
-}
-REPLAYABLE = {
-    f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
-}
-"""Tables whose dead letters can be replayed, as `<vendor>.<table>`."""
-SNAPSHOTS = {f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.tables if table.pull == "snapshot"}
-"""Tables whose rows are about one business date."""
 ROWS = 50
 """Maximum number of rows of a list on one page."""
 SESSIONS = 30
@@ -56,13 +41,14 @@ BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-require_reviewer = requires_access_dag("PUT", DagAccessEntity.HITL_DETAIL, "salesforce")
+for part in (letters, days, thresholds):
+    app.include_router(part.router)
 
 
 @app.exception_handler(TargetUnavailable)
 def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     """Return 503 while the database is unavailable."""
-    page = _page("error.html", title="Operations", message=str(error))
+    page = show_page("error.html", title="Operations", message=str(error))
     page.status_code = 503
     return page
 
@@ -73,7 +59,7 @@ def show_today() -> HTMLResponse:
     now = datetime.now(UTC)
     vendors, salesforce = _read_status(now)
     is_paused = connections.is_crm_paused()
-    return _page(
+    return show_page(
         "today.html", "Today", title="Today", now=now, vendors=vendors, salesforce=salesforce, is_paused=is_paused
     )
 
@@ -117,7 +103,9 @@ def show_vendor(name: str) -> HTMLResponse:
     with audit.database().connect() as db:
         [status] = read_vendor_status(db, [vendor], now)
         history = read_vendor_history(db, name, business_dates.latest_closed(now), SESSIONS, now)
-    return _page("vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor)
+    return show_page(
+        "vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor
+    )
 
 
 @app.get("/runs")
@@ -125,7 +113,7 @@ def show_run(run_id: str) -> HTMLResponse:
     """Return what a run of Airflow did with data, for the tab on the run's page."""
     with audit.database().connect() as db:
         record = read_run(db, run_id)
-    return _page("run.html", title="Data of this run", run_id=run_id, record=record)
+    return show_page("run.html", title="Data of this run", run_id=run_id, record=record)
 
 
 @app.get("/lists/{name}")
@@ -159,7 +147,7 @@ def _show_list(listing: Listing, request: Request, user: Any, offset: int) -> Re
         content = format_csv(found.rows, [column.name for column in listing.columns])
         return Response(content, media_type="text/csv", headers=headers)
     here, group = next((name, listings) for name, listings in GROUPS.items() if listing in listings)
-    return _page(
+    return show_page(
         listing.template, here, "../", title=listing.title, group=group, listing=listing, page=found, selected=selected, offset=offset,
         step=ROWS, most=MOST_ROWS, query=urlencode({name: value for name, value in selected.items() if value}),
     )  # fmt: skip
@@ -169,14 +157,6 @@ def _find_list(name: str) -> Listing:
     if name not in BY_NAME:
         raise HTTPException(404, "The list was not found", headers=HEADERS)
     return BY_NAME[name]
-
-
-def _page(template: str, here: str = "", root: str = "./", **values: Any) -> HTMLResponse:
-    """Return a page. `here` is its entry in the navigation; `root` leads from its address to the start page."""
-    return HTMLResponse(
-        render(template, groups=GROUPS, replayable=REPLAYABLE, snapshots=SNAPSHOTS, here=here, root=root, **values),
-        headers=HEADERS,
-    )
 
 
 class Operations(AirflowPlugin):

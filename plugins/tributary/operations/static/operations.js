@@ -34,6 +34,7 @@ function openInAirflow(event) {
 
 async function call(path, options = {}) {
   const response = await fetch(path, { headers: { "Content-Type": "application/json" }, ...options });
+  if (response.status === 403) throw new Error("Your role in Airflow does not allow this. An administrator can change your role.");
   if (!response.ok) {
     const { detail } = await response.json().catch(() => ({}));
     throw new Error(typeof detail === "string" ? detail : detail?.reason || `Airflow answered ${response.status}`);
@@ -49,33 +50,58 @@ function report(button, text, run) {
     button.after(status);
   }
   status.textContent = text + " ";
-  if (run) {
-    const link = document.createElement("a");
-    link.href = `/dags/${run.dag_id}/runs/${encodeURIComponent(run.dag_run_id)}`;
-    link.target = "_top";
-    link.textContent = "Run";
-    status.append(link);
-  }
+  if (run) status.append(linkTo(run));
+}
+
+function linkTo(run) {
+  const link = document.createElement("a");
+  link.href = `/dags/${run.dag_id}/runs/${encodeURIComponent(run.dag_run_id)}`;
+  link.target = "_top";
+  link.textContent = "Run";
+  return link;
+}
+
+// Airflow's frame shows no dialogs of its own (its sandbox lacks `allow-modals`), so the page around it asks.
+function agree(question) {
+  return window.parent.confirm(question);
+}
+
+async function readValue(run, task) {
+  const path = `/api/v2/dags/${run.dag_id}/dagRuns/${encodeURIComponent(run.dag_run_id)}/taskInstances/${task}/xcomEntries/return_value`;
+  return (await call(path)).value;
 }
 
 async function readResult(run, task) {
-  const path = `/api/v2/dags/${run.dag_id}/dagRuns/${encodeURIComponent(run.dag_run_id)}/taskInstances/${task}/xcomEntries/return_value`;
-  const { value } = await call(path);
+  const value = await readValue(run, task);
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+// Starts a run and waits until it has ended; `tell` receives each state, with a link to the run.
+async function awaitRun(dag, conf, tell) {
+  const body = JSON.stringify({ logical_date: null, conf });
+  let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
+  const { is_paused } = await call(`/api/v2/dags/${dag}`);
+  while (["queued", "running"].includes(run.state)) {
+    tell(is_paused ? `${run.state}: the DAG ${dag} is paused, so unpause it in Airflow` : run.state, run);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
+  }
+  return run;
+}
+
+// The same for a page that shows the result: throws if the run fails, with the reason where it is known.
+async function follow(dag, conf, tell) {
+  const run = await awaitRun(dag, conf, (state, started) => tell(state, linkTo(started)));
+  if (run.state === "success") return run;
+  throw new Error(`The run failed: open run ${run.dag_run_id} of ${dag} in Airflow, whose log names the reason and what to do.`);
 }
 
 async function startRun(button) {
   const { dag, conf, confirm: question, result } = button.dataset;
-  if (question && !window.confirm(question)) return;
+  if (question && !agree(question)) return;
   button.disabled = true;
   try {
-    const body = JSON.stringify({ logical_date: null, conf: JSON.parse(conf) });
-    let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
-    while (["queued", "running"].includes(run.state)) {
-      report(button, `${run.state} …`, run);
-      await new Promise((resolve) => setTimeout(resolve, 2000));
-      run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
-    }
+    const run = await awaitRun(dag, JSON.parse(conf), (state, started) => report(button, `${state} …`, started));
     const answer = result && run.state === "success" ? await readResult(run, result) : "";
     report(button, run.state === "success" ? `Done. ${answer}` : "Failed.", run);
   } catch (error) {
