@@ -28,7 +28,7 @@ select dead_letter_id, row_key, concerns, public_reasons, money_usd, is_money_un
 from control.dead_letter_detail
 where dead_letter_id = any(array(select dead_letter_id {_OF_GROUP} order by dead_letter_id limit :limit offset :offset))
 order by dead_letter_id
-""")
+""")  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from include.operations.day import read_day
+from include.operations.dead_letter_group import GroupKey, read_group
 from include.operations.listing import read_list
 from include.operations.lists import GROUPS
 from include.operations.run import read_run
@@ -31,7 +33,8 @@ LAST = date(2026, 11, 25)
 NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
 NAMES = [*(vendor.name for vendor in VENDORS), *(f"vendor{n}" for n in range(len(VENDORS), VENDOR_COUNT))]
 
-# Eight tables a vendor and trading day in four steps, three checks, a call every twelve seconds, 10,000 dead letters, half a million entries.
+# Eight tables a vendor and trading day in four steps, three checks, a call every twelve seconds, 20,000 dead letters of which 10,000 are one
+# group, 10,000 breaks of one day, half a million entries.
 _FILL = """
 alter table control.ledger disable trigger user;
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at, recorded_at,
@@ -50,6 +53,22 @@ select timestamptz '2026-11-27 15:00Z' - n * interval '12 s', (%(names)s::text[]
 insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, money_usd)
 select 'run', (%(names)s::text[])[1 + n %% 50], 'table1', date '2026-11-25' - n %% 200, 'stage', n, array['reason ' || n %% 7], n, 'part', 0, 5
 from generate_series(1, 10000) n;
+insert into warehouse.account (account_id, vendor, account_key, name, valid_from, recorded_from, source_run_id, is_past_only)
+select n, v, 'account ' || n, 'Account ' || n, '2026-01-01', '2026-01-01', 1, false from unnest((%(names)s::text[])[1:1]) v, generate_series(1, 100000) n;
+insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, money_usd, describes)
+select 'run', (%(names)s::text[])[1], 'table2', date '2026-11-25', 'stage', n, array['price: not a number'], 'one group', 'part', n, 5,
+       jsonb_build_array(jsonb_build_object('entity', 'position', 'key', n::text, 'parent', 'account ' || n))
+from generate_series(1, 10000) n;
+insert into control.dead_letter_content (dead_letter_id, cells, run_id)
+select dead_letter_id, (select jsonb_agg(jsonb_build_object('name', 'column ' || c, 'text', '123.45', 'is_bad', c = 1)) from generate_series(1, 30) c), 'run'
+from control.dead_letter where partition = 'one group';
+insert into control.day_decision (vendor, business_date, decision, note, fingerprint, decided_by)
+select distinct vendor, business_date, 'signed off', 'note', control.fingerprint_day(vendor, business_date), 'ann' from control.reconciliation;
+insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)
+select distinct vendor, business_date, c, 1, 1, 'run' from control.reconciliation, unnest(array['control total', 'roll-forward']) c;
+insert into control.control_total_break (run_id, vendor, business_date, account_id, expected, actual, difference, is_explained)
+select distinct on (r.vendor, r.business_date, n) r.run_id, r.vendor, r.business_date, n, 1, 2, 1, true
+from control.reconciliation r, generate_series(1, 10000) n where r.vendor = (%(names)s::text[])[1] and r.business_date = '2026-11-25';
 insert into control.audit (happened_at, database_user, actor, action, subject, details)
 select timestamptz '2026-11-27' - n * interval '1 min', 'load', 'run ' || n, 'data.loaded', 'a day', '{}' from generate_series(1, 500000) n;
 """
@@ -76,6 +95,10 @@ def _list_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
     yield "today", lambda db: (read_vendor_status(db, vendors, NOW), read_salesforce_status(db, NOW))
     yield "vendor", lambda db: read_vendor_history(db, NAMES[0], LAST, 30, NOW)
     yield "run", lambda db: read_run(db, f"{NAMES[0]} {LAST}")
+    group = GroupKey(NAMES[0], "table2", LAST, "stage", "price: not a number")
+    yield "dead letter group", lambda db: read_group(db, group, 0, 50)
+    yield "dead letter group, last page", lambda db: read_group(db, group, 9950, 50)
+    yield "day", lambda db: read_day(db, NAMES[0], LAST, 0, 50)
     for listings in GROUPS.values():
         for listing in listings:
             yield listing.name, partial(read_list, listing=listing, selected={}, offset=0, limit=50)

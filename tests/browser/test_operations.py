@@ -24,6 +24,8 @@ from tests.operations.records import DAY, record_check, record_day, record_dead_
 PATIENCE_MS = 120_000
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PAGES = ["", "vendors/orion", "runs?run_id=run-1", *(each.path for group in GROUPS.values() for each in group)]
+LONG = "M" * 5000
+RIGHT_TO_LEFT = "\u202eevil"
 GROUP = "clients/dead-letter-group?" + urlencode(
     {
         "vendor": "orion",
@@ -34,9 +36,9 @@ GROUP = "clients/dead-letter-group?" + urlencode(
     }
 )
 DAY_PAGE = f"clients/day?vendor=orion&business_date={DAY}"
-PAGES += [GROUP, DAY_PAGE, "thresholds"]
-LONG = "M" * 5000
-RIGHT_TO_LEFT = "\u202eevil"
+HOSTILE = f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}"
+HOSTILE_GROUP = GROUP.partition("&reasons=")[0] + "&" + urlencode({"reasons": HOSTILE})
+PAGES += [GROUP, HOSTILE_GROUP, DAY_PAGE, "thresholds"]
 
 pytestmark = [pytest.mark.airflow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here")]
 
@@ -54,7 +56,12 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     record_day(shared_database)
     record_check(shared_database, breaks=1, explained=1, actual=90)
     record_dead_letter(shared_database, LONG, reason=LONG)
-    record_dead_letter(shared_database, RIGHT_TO_LEFT, reason=f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}")
+    record_dead_letter(shared_database, RIGHT_TO_LEFT, reason=HOSTILE)
+    shared_database.do(
+        "insert into control.dead_letter_content (dead_letter_id, cells, run_id) select dead_letter_id, jsonb_build_array("
+        " jsonb_build_object('name', 'quantity', 'text', '12', 'is_bad', false),"
+        " jsonb_build_object('name', row_key, 'text', repeat(public_reasons[1], 20), 'is_bad', true)), 'r' from control.dead_letter"
+    )
     record_rejection(shared_database, vendor="tamarac")
     connections = {"tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://")}
     connections |= {

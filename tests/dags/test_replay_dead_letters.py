@@ -32,7 +32,15 @@ def test_dead_letters_are_discarded_by_the_form(airflow: dict[str, str], today: 
     for refused in ({"dead_letters": [1, 2], "dry_run": False}, {"reason": "closed", "dry_run": False}):
         state, tasks, _ = discard(airflow, **refused)
         assert (state, tasks["discard"]) == ("failed", "failed")
-    state, tasks, output = discard(airflow, dead_letters=[1, 2, 3], reason="closed")
+    group = {
+        "vendor": "emoney",
+        "table_name": "plans",
+        "business_date": "2026-11-20",
+        "stage": "stage",
+        "reasons": "",
+        "last_id": 3,
+    }
+    state, tasks, output = discard(airflow, group=group, reason="closed")
     assert "Dry run, nothing was discarded. 3 dead letters:" in output
     assert "emoney: plan p, 2026-11-20" in output
     assert {row["status"] for row in today.database.rows(query)} == {"open"}

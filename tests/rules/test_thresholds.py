@@ -15,7 +15,8 @@ from include.rules.preview import preview
 from include.rules.thresholds import change, compare, list_thresholds, read_form, read_history, read_saved
 from include.warehouse import schema
 from tests.conftest import Database
-from tests.rules.conftest import FRIDAY, Ledgered
+from tests.rules.conftest import FRIDAY, MONDAY, Ledgered
+from tests.warehouse.loading import dead_letter
 
 
 def _fill(**changed: Any) -> dict[str, Any]:
@@ -102,6 +103,22 @@ def test_a_preview_counts_what_each_rule_would_find_and_writes_nothing(firm: Led
     counts = {each["rule"]: each for each in preview(firm.engine, Policy(), proposed)}
     assert counts["negative_cash"] == {"rule": "negative_cash", "severity": "critical", "now": 2, "proposed": 1}
     assert firm.findings("rule") == []
+
+
+def test_a_preview_leaves_out_accounts_with_a_dead_letter(firm: Ledgered) -> None:
+    firm.day(FRIDAY, {"a": 100_000, "b": 100_000}, {"a": -50, "b": -5})
+    before = {each["rule"]: each["now"] for each in preview(firm.engine, Policy(), Policy())}
+    firm.day(MONDAY, {"a": 100_000, "b": 100_000}, {"a": -50, "b": -5})
+    value = {
+        "account_value_key": "b",
+        "account_key": "b",
+        "market_value_usd": Decimal(100_000),
+        "cash_usd": Decimal(-5),
+    }
+    firm.load("account_value", [value], MONDAY, dead=[dead_letter("account_value", "a", parent="a")])
+    firm.reconcile(MONDAY)
+    after = {each["rule"]: each["now"] for each in preview(firm.engine, Policy(), Policy())}
+    assert after["negative_cash"] == (before["negative_cash"] or 0) + 1
 
 
 def test_a_rule_without_data_has_no_count(database: Database, engine: sa.Engine) -> None:

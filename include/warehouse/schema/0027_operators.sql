@@ -122,4 +122,4 @@ begin
 end
 $$;
 revoke all on function control.change_thresholds(text, jsonb, jsonb, bigint) from public;
-grant execute on function control.change_thresholds(text, jsonb, jsonb, bigint) to tributary_web;
+grant execute on function control.change_thresholds(text, jsonb, jsonb, bigint) to tributary_web, tributary_load;

@@ -17,17 +17,19 @@ from tributary.operations.page import find_vendor, require_reviewer, show_page
 ROWS = 50
 """Maximum number of rows on one page."""
 
+Text = Annotated[str, Query(pattern=r"^[^\x00]*$", max_length=20_000)]
+
 router = APIRouter(prefix="/clients", dependencies=[Depends(require_reviewer)])
 
 
 @router.get("/dead-letter-group")
 def show_group(
     user: GetUserDep,
-    vendor: str,
-    table_name: str,
+    vendor: Text,
+    table_name: Text,
     business_date: date,
-    stage: str,
-    reasons: str,
+    stage: Text,
+    reasons: Text,
     offset: Annotated[int, Query(ge=0, lt=2**31)] = 0,
 ) -> HTMLResponse:
     """Return the page of a group: its rows, and the buttons to replay, pull again or discard them."""
@@ -36,7 +38,8 @@ def show_group(
     with audit.database().connect() as db:
         page = read_group(db, key, offset, ROWS)
     ids = [row["dead_letter_id"] for row in page.rows]
-    audit.record(user.get_name(), "operations.opened", "dead-letter-group", group=page.selection, dead_letters=ids)
+    selected = page.selection | {"reasons": reasons[:500]}
+    audit.record(user.get_name(), "operations.opened", "dead-letter-group", selected=selected, dead_letters=ids)
     query = urlencode({name: value for name, value in page.selection.items() if name != "last_id"})
     return show_page(
         "dead_letter_group.html", "Dead letters", "../", title="Dead letters of one group", page=page, offset=offset,

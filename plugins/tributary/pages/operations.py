@@ -53,6 +53,18 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     return page
 
 
+@app.exception_handler(403)
+def respond_forbidden(request: Request, error: HTTPException) -> Response:
+    """Return 403: a page with a sentence for a person, or the reason as JSON for a button."""
+    if request.method != "GET":
+        return JSONResponse({"detail": error.detail}, 403, HEADERS)
+    root = "../" * request.url.path.removeprefix("/operations/").count("/") or "./"
+    message = "This page shows clients. Your role in Airflow does not allow it: ask an administrator for the role User."
+    page = show_page("error.html", root=root, title="Not allowed", message=message)
+    page.status_code = 403
+    return page
+
+
 @app.get("/")
 def show_today() -> HTMLResponse:
     """Return the page of today: a card per vendor, and one for Salesforce."""

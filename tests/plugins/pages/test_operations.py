@@ -195,6 +195,18 @@ def test_a_group_or_day_that_does_not_exist_is_refused(served: Served, path: str
     assert served.get(path, served.admin).status_code == status
 
 
+@pytest.mark.parametrize("path", CLIENT_PAGES)
+def test_a_viewer_reads_why_a_page_is_refused(served: Served, path: str) -> None:
+    page = served.get(path, served.viewer)
+    assert page.status_code == 403
+    assert "ask an administrator for the role User" in page.text
+    assert 'href="../static/operations.css"' in page.text
+
+
+def test_a_text_that_the_database_can_not_store_is_refused(served: Served) -> None:
+    assert served.get(f"{GROUP}%00", served.admin).status_code == 422
+
+
 def _sign_off(served: Served, **changed: str) -> dict[str, str]:
     seen = served.database.value("select control.fingerprint_day('orion', :day)", day=DAY)
     decision = {"decision": "signed off", "vendor": "orion", "business_date": str(DAY), "note": SCRIPT, "seen": seen}
