@@ -1,10 +1,14 @@
 """Resolve open dead letters: load their rows once the cause is fixed, or discard those whose rows will never be loaded.
 
+The page *Dead letters* of *Operations* fills in this form for the selected rows.
+
 - **Replay** requests the rows of a table and day from the vendor again, and loads those that are good now.
 - **Discard** closes the selected dead letters with your name and reason. An open dead letter keeps the stored rows that it describes from
   being withdrawn; after the discard, the next run may withdraw them.
 
 Try each with **Dry run** first: it changes nothing.
+
+**Show** copies the content of the dead letters, masked, to the page *Dead letters* for two days.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from tributary.policy import DEFAULTS
 from tributary.tasks import dead_letters
 from tributary.tasks.vendor_day import notify_warehouse_updated
 
-REPLAY, DISCARD = "replay", "discard"
+REPLAY, DISCARD, SHOW = "replay", "discard", "show"
 TABLES = [f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent]
 NESTED = {vendor.title: [table.name for table in vendor.requested_tables if table.parent] for vendor in VENDORS}
 NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NESTED.items() if tables)
@@ -29,21 +33,22 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
     doc_md=__doc__,
     schedule=None,
     max_active_runs=1,
+    is_paused_upon_creation=False,
     default_args=DEFAULTS,
     tags=["dead letters"],
     params={
         "action": Param(
             REPLAY,
-            enum=[REPLAY, DISCARD],
+            enum=[REPLAY, DISCARD, SHOW],
             title="Action",
-            description="`replay` requests the rows again. `discard` closes the dead letters that you list by id.",
+            description="`replay` requests the rows again. `discard` closes the selected dead letters. `show` copies their content to the page.",
         ),
         "table": Param(
             TABLES[0],
             enum=TABLES,
             title="Table to replay",
             description=f"Tables whose rows are requested one by one are not in the list ({NOT_OFFERED}): start a new run of the vendor's"
-            " DAG for them, for selected clients or for all. `discard` takes dead letters of every table and ignores this field.",
+            " DAG for them, for selected clients or for all. `discard` and `show` take dead letters of every table and ignore this field.",
         ),
         "business_date": day_param("Of the dead letters to replay. Empty: the latest closed session."),
         "dead_letters": Param(
@@ -52,7 +57,18 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
             items={"type": "integer"},
             title="Dead letters",
             description="Ids from control.dead_letter, one a line. `replay`: leave empty to select all open dead letters of the table and day."
-            " `discard`: required.",
+            " `discard` and `show`: required without a group.",
+        ),
+        "group": Param(
+            None,
+            type=["null", "object"],
+            properties={
+                name: {"type": "string"} for name in ("vendor", "table_name", "business_date", "stage", "reasons")
+            }
+            | {"last_id": {"type": "integer"}},
+            required=["vendor", "table_name", "business_date", "stage", "reasons", "last_id"],
+            title="Group",
+            description="Instead of ids: all open dead letters of a group, as the page *Dead letters* shows it. The page fills this in.",
         ),
         "reason": Param(
             "",
@@ -73,7 +89,7 @@ def replay_dead_letters() -> None:
     """Replay the dead letters and notify the DAG `salesforce`, or discard them."""
 
     replayed = dead_letters.replay()
-    dead_letters.choose_action() >> [replayed, dead_letters.discard()]
+    dead_letters.choose_action() >> [replayed, dead_letters.discard(), dead_letters.show()]
     dead_letters.has_landed(replayed) >> notify_warehouse_updated()
 
 

@@ -72,6 +72,23 @@ def mask_digits(value: object) -> object:
     return f"*****{match[1]}" if match else mask_values(value)
 
 
+def describe_shape(text: str) -> str:
+    """Return the shape of a text, without its content: letters become `a` or `A`, digits become `9`; other characters stay."""
+    return "".join(
+        "9" if char.isdigit() else "A" if char.isupper() else "a" if char.isalpha() else char for char in text
+    )
+
+
+def describe_token(value: str) -> str | None:
+    """Return a sensitive value as people see it, such as `hash 1a2b3c4d, ends in 6789`; None if the value is neither a token nor a hash."""
+    token = _TOKEN.fullmatch(value)
+    digits, last4 = (token[1], token[2]) if token else (value if _HASH.fullmatch(value) else None, "")
+    if token is None and digits is None:
+        return None
+    parts = [f"hash {digits[:8]}" if digits else "no hash", f"ends in {last4}" if last4 else ""]
+    return ", ".join(filter(None, parts))
+
+
 def has_hash(text: str) -> bool:
     """Return whether a text is a hash, or has one as a part between colons or quotes."""
     return _HASH.search(text) is not None

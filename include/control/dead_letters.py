@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from decimal import Decimal
 from itertools import islice
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -172,6 +173,42 @@ def find_open_keys(connection: sa.Connection, pull: Pull, *, own_day: bool) -> l
             asdict(pull) | {"own_day": own_day},
         )
     )
+
+
+_GROUP = sa.text("""
+select dead_letter_id from control.dead_letter
+where vendor = :vendor and table_name = :table_name and business_date = cast(:business_date as date) and stage = :stage
+  and array_to_string(public_reasons, '; ') = :reasons and status = 'open' and dead_letter_id <= :last_id
+order by dead_letter_id
+""")
+
+
+def find_group(engine: sa.Engine, group: Mapping[str, Any]) -> list[int]:
+    """Return the ids of the open dead letters of a group, as the page *Dead letters* shows it.
+
+    Args:
+        engine: The database.
+        group: `vendor`, `table_name`, `business_date`, `stage` and `reasons` of the group, and `last_id`, the largest id on the page.
+            Dead letters that were inserted after the page was opened have larger ids, so they are left out.
+
+    Raises:
+        InputRejected: No dead letter of the group is open.
+    """
+    with engine.connect() as connection:
+        ids = list(connection.scalars(_GROUP, dict(group)))
+    if not ids:
+        raise InputRejected("No dead letter of this group is open any more: open the list again")
+    return ids
+
+
+def group_by_vendor(engine: sa.Engine, ids: Sequence[int]) -> dict[str, list[int]]:
+    """Return the vendors of open dead letters, each with its dead letters' ids."""
+    query = sa.text("""
+    select vendor, array_agg(dead_letter_id order by dead_letter_id) from control.dead_letter
+    where dead_letter_id = any(:ids) and status = 'open' group by vendor order by vendor
+    """)
+    with engine.connect() as connection:
+        return {vendor: list(found) for vendor, found in connection.execute(query, {"ids": list(ids)})}
 
 
 def close_loaded(

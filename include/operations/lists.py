@@ -33,16 +33,18 @@ DEAD_LETTER_ROWS = Listing(
 
 RECONCILIATION = Listing(
     "reconciliation", "Reconciliation",
-    "Each vendor's totals against the warehouse, by business date: dollars for control totals, units for the roll-forward of positions.",
+    "Each vendor's totals against the warehouse and Salesforce, by business date: dollars for control totals, units for the roll-forward of"
+    " positions. Salesforce has the latest day only.",
     "reconciliation_day",
     (
         Column("business_date", "Business date", "date"), Column("vendor", "Vendor"), Column("check_name", "Check"), Column("result", "Result"),
         Column("expected", "Vendor", "number"), Column("actual", "Warehouse", "number"), Column("difference", "Difference", "number"),
-        Column("breaks", "Breaks", "number"), Column("explained", "Explained", "number"), Column("accepted_by", "Accepted by"),
-        Column("note", "Note"), Column("checked_at", "Checked", "time"),
+        Column("crm_accepted", "Salesforce", "number"), Column("crm_difference", "Missing there", "number"),
+        Column("breaks", "Breaks", "number"), Column("explained", "Explained", "number"), Column("sign_off", "Sign-off"),
+        Column("accepted_by", "Accepted by"), Column("note", "Note"), Column("checked_at", "Checked", "time"),
     ),
     ("-business_date", "vendor", "check_name"), ("vendor", "business_date", "check_name", "result"),
-    "No day has been reconciled yet. The first daily run of a vendor that states totals appears here.",
+    "No day has been reconciled yet. The first daily run of a vendor that states totals appears here.", template="reconciliation.html",
 )  # fmt: skip
 
 BREAKS = Listing(
@@ -85,7 +87,7 @@ FINDINGS = Listing(
         Column("days_open", "Days", "number"),
     ),
     ("severity", "rule", "household"), ("rule", "severity", "advisor", "vendor"), "No rule has an open finding.", is_personal=True,
-    has_lineage=True,
+    template="findings.html", has_lineage=True,
 )  # fmt: skip
 
 DELIVERIES = Listing(

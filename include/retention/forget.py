@@ -51,6 +51,7 @@ _COPIES = {
     "control.inbox": f"t.processed_at is not null and ({has_term('t.headers', ['body'])} or {_IS_IN_CONTENT['control.inbox']})",
     "control.answer": f"({_REQUESTED} or {has_term('t.request_key')} or {_IS_IN_CONTENT['control.answer']})",
     "control.known_answer": f"({_REQUESTED} or {has_term('t.request_key')} or {_IS_IN_CONTENT['control.known_answer']})",
+    "control.dead_letter_content": f"t.dead_letter_id in (select t.dead_letter_id from control.dead_letter t where {_DESCRIBES})",  # noqa: S608
     "control.dead_letter": f"t.status <> 'open' and {_DESCRIBES}",
 }
 """Table -> SQL condition of rows `t` that are deleted for every person, because no duty requires them."""

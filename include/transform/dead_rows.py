@@ -83,7 +83,7 @@ def sum_refused_money(table: Table, partition: Partition) -> DeadMoney:
     names = set(staged_schema(table).names)
     for faults, rows in partition.refused_rows([table.money]):
         doubtful = [
-            bool({table.money, ANY} & {_find_column(each, names) for each in failed})
+            bool({table.money, ANY} & {find_expected_column(each, names) for each in failed})
             for failed in faults.column("expectations").to_pylist()
         ]
         sound = rows.filter(pa.array([not each for each in doubtful]))
@@ -124,7 +124,7 @@ def _iterate_refused(
     for faults, rows in partition.refused_rows(columns):
         for start in range(0, rows.num_rows, _AT_ONCE):
             listed = faults.slice(start, _AT_ONCE).to_pylist()
-            at_fault = [{_find_column(each, names) for each in fault["expectations"]} for fault in listed]
+            at_fault = [{find_expected_column(each, names) for each in fault["expectations"]} for fault in listed]
             yield listed, rows.slice(start, _AT_ONCE), at_fault
 
 
@@ -143,7 +143,7 @@ def _find_fault_columns(reasons: list[str], sources: dict[str, str]) -> set[str]
     return {name or ANY for name in columns}
 
 
-def _find_column(expectation: str, names: Collection[str]) -> str:
+def find_expected_column(expectation: str, names: Collection[str]) -> str:
     """Return the staged column of a failed expectation; `ANY` if it is not a staged column.
 
     The format is `expect_x(column)`, `expect_x(column): limits` or, for a check of a column, `expect_x(column.check)`.

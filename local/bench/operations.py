@@ -20,6 +20,8 @@ from include.identity import pairs
 from include.identity.preview import preview
 from include.operations.backfill import plan_backfill
 from include.operations.client_search import search_clients
+from include.operations.day import read_day
+from include.operations.dead_letter_group import GroupKey, read_group
 from include.operations.lineage import read_lineage, read_loads, read_loads_of_run, read_row, read_written, search
 from include.operations.listing import read_list
 from include.operations.lists import GROUPS
@@ -43,7 +45,8 @@ NAMES = [*(vendor.name for vendor in VENDORS), *(f"vendor{n}" for n in range(len
 TABLES = [table.name for table in VENDORS[0].tables]
 
 # Of each vendor 100 accounts with their households and owners, and each day a value and a position of each, twenty of them corrected once;
-# eight checks a table and day. Eight tables a vendor and trading day in four steps, three checks, a call every twelve seconds, 10,000 dead letters, half a million entries.
+# eight checks a table and day. Eight tables a vendor and trading day in four steps, three checks, a call every twelve seconds, 20,000 dead letters
+# of which 10,000 are one group, 10,000 breaks of one day, half a million entries.
 _FILL = """
 alter table control.ledger disable trigger user;
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at, recorded_at,
@@ -118,6 +121,22 @@ insert into control.finding (vendor, rule, subject_entity, subject_id, household
                              opened_run_id, business_date_seen, seen_run_id)
 select vendor, 'rule', 'household', id, id, 'warning', 1, 'details', '2026-11-25', 'run', '2026-11-25', 'run'
 from warehouse.source_key where entity = 'household';
+insert into warehouse.account (account_id, vendor, account_key, name, valid_from, recorded_from, source_run_id, is_past_only)
+select n, v, 'account ' || n, 'Account ' || n, '2026-01-01', '2026-01-01', 1, false from unnest((%(names)s::text[])[1:1]) v, generate_series(1, 100000) n;
+insert into control.dead_letter (run_id, vendor, table_name, business_date, stage, row_key, reasons, partition, part, row_number, money_usd, describes)
+select 'run', (%(names)s::text[])[1], 'table2', date '2026-11-25', 'stage', n, array['price: not a number'], 'one group', 'part', n, 5,
+       jsonb_build_array(jsonb_build_object('entity', 'position', 'key', n::text, 'parent', 'account ' || n))
+from generate_series(1, 10000) n;
+insert into control.dead_letter_content (dead_letter_id, cells, run_id)
+select dead_letter_id, (select jsonb_agg(jsonb_build_object('name', 'column ' || c, 'text', '123.45', 'is_bad', c = 1)) from generate_series(1, 30) c), 'run'
+from control.dead_letter where partition = 'one group';
+insert into control.day_decision (vendor, business_date, decision, note, fingerprint, decided_by)
+select distinct vendor, business_date, 'signed off', 'note', control.fingerprint_day(vendor, business_date), 'ann' from control.reconciliation;
+insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)
+select distinct vendor, business_date, c, 1, 1, 'run' from control.reconciliation, unnest(array['control total', 'roll-forward']) c;
+insert into control.control_total_break (run_id, vendor, business_date, account_id, expected, actual, difference, is_explained)
+select distinct on (r.vendor, r.business_date, n) r.run_id, r.vendor, r.business_date, n, 1, 2, 1, true
+from control.reconciliation r, generate_series(1, 10000) n where r.vendor = (%(names)s::text[])[1] and r.business_date = '2026-11-25';
 insert into control.audit (happened_at, database_user, actor, action, subject, details)
 select timestamptz '2026-11-27' - n * interval '1 min', 'load', 'run ' || n, 'data.loaded', 'a day', '{}' from generate_series(1, 500000) n;
 insert into control.audit_seal (position, entry_id, key_id, mac, sealed_at)
@@ -192,6 +211,10 @@ def _list_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]]:
     yield "who is who: decisions", pairs.list_decided
     yield from _list_quality_pages()
     yield from _list_lineage_pages()
+    group = GroupKey(NAMES[0], "table2", LAST, "stage", "price: not a number")
+    yield "dead letter group", lambda db: read_group(db, group, 0, 50)
+    yield "dead letter group, last page", lambda db: read_group(db, group, 9950, 50)
+    yield "day", lambda db: read_day(db, NAMES[0], LAST, 0, 50)
     for listings in GROUPS.values():
         for listing in listings:
             yield listing.name, partial(read_list, listing=listing, selected={}, offset=0, limit=50)

@@ -17,7 +17,7 @@ salesforce           http       host: login URL; extra: firm, and optional setti
 
 Variables:
 
-tributary_rules             JSON: thresholds of the business rules
+tributary_rules             JSON: thresholds of the business rules, until the page Thresholds has saved some
 tributary_identity          JSON: thresholds of identity resolution
 tributary_crm_paused        true: nothing is written to Salesforce
 tributary_retention         JSON: retention periods by dataset; see docs/reference/retention.md
@@ -198,10 +198,16 @@ def crm_settings() -> Settings:
 
 
 def rule_policy() -> Policy:
-    """Return the thresholds of the business rules: those in the Variable `tributary_rules`, and defaults for the rest."""
-    from include.rules.policy import Policy
+    """Return the thresholds of the business rules: those that the page *Thresholds* saved last, and defaults for the rest.
 
-    return Policy.of(find_variable("tributary_rules", default={}, deserialize_json=True))
+    Before the first change on the page, those in the Variable `tributary_rules` are in force.
+    """
+    from include.rules.policy import Policy
+    from include.rules.thresholds import read_saved
+
+    with database().connect() as db:
+        _, saved = read_saved(db)
+    return Policy.of(find_variable("tributary_rules", default={}, deserialize_json=True) if saved is None else saved)
 
 
 def identity_policy() -> IdentityPolicy:

@@ -6,20 +6,24 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+from include.control import dead_letters
 from include.operations.lists import GROUPS
+from include.warehouse import schema
 from local import airflow
 from tests.conftest import Database
 from tests.dags.stored_dags import serve_dags
 from tests.operations.quality_records import load_household, record_validation
 from tests.operations.records import (
+    DAY,
     record_check,
     record_day,
     record_dead_letter,
@@ -43,7 +47,20 @@ LINEAGE = [
 ]  # fmt: skip
 LISTS = [each.path for group in GROUPS.values() for each in group]
 WHO_IS_WHO = ["who-is-who/", "who-is-who/links", "who-is-who/decisions", "who-is-who/pair?entity=person&left=1&right=2"]
-PAGES = ["", "health", *VENDOR, "runs?run_id=run-1", *QUALITY, *LINEAGE, *LISTS, *WHO_IS_WHO, "api-keys/"]
+GROUP = "clients/dead-letter-group?" + urlencode(
+    {
+        "vendor": "orion",
+        "table_name": "assets",
+        "business_date": DAY,
+        "stage": "stage",
+        "reasons": "price: not a number",
+    }
+)
+DAY_PAGE = f"clients/day?vendor=orion&business_date={DAY}"
+HOSTILE = f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}"
+HOSTILE_GROUP = GROUP.partition("&reasons=")[0] + "&" + urlencode({"reasons": HOSTILE})
+ACTIONS = [GROUP, HOSTILE_GROUP, DAY_PAGE, "thresholds"]
+PAGES = ["", "health", *VENDOR, "runs?run_id=run-1", *QUALITY, *LINEAGE, *LISTS, *ACTIONS, *WHO_IS_WHO, "api-keys/"]
 
 pytestmark = [pytest.mark.airflow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here")]
 
@@ -61,7 +78,12 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     record_day(shared_database)
     record_check(shared_database, breaks=1, explained=1, actual=90)
     record_dead_letter(shared_database, LONG, reason=LONG)
-    record_dead_letter(shared_database, RIGHT_TO_LEFT, reason=f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}")
+    record_dead_letter(shared_database, RIGHT_TO_LEFT, reason=HOSTILE)
+    shared_database.do(
+        "insert into control.dead_letter_content (dead_letter_id, cells, run_id) select dead_letter_id, jsonb_build_array("
+        " jsonb_build_object('name', 'quantity', 'text', '12', 'is_bad', false),"
+        " jsonb_build_object('name', row_key, 'text', repeat(public_reasons[1], 20), 'is_bad', true)), 'r' from control.dead_letter"
+    )
     record_rejection(shared_database, vendor="tamarac")
     record_event_troubles(shared_database, LONG)
     record_pairs(shared_database, 1, 5, name=f"<script>alert(1)</script> {RIGHT_TO_LEFT} {LONG}")
@@ -245,3 +267,116 @@ def test_pages_fit_a_narrow_window(page: Page) -> None:
         widths[path] = page.evaluate("document.documentElement.scrollWidth")
     page.set_viewport_size({"width": 1366, "height": 900})
     assert {path: width for path, width in widths.items() if width > 390} == {}
+
+
+def answer_runs(page: Page, results: Callable[[dict[str, Any]], object]) -> list[dict[str, Any]]:
+    """Answer for Airflow, which has no scheduler here: each run succeeds at its second poll with the result of `results(conf)`.
+
+    Returns the parameters of the runs, as the page sends them.
+    """
+    started: list[dict[str, Any]] = []
+
+    def respond(route: Route) -> None:
+        run = {"dag_id": "replay_dead_letters", "dag_run_id": f"run-{len(started)}", "state": "running"}
+        if route.request.method == "POST":
+            started.append(route.request.post_data_json["conf"])
+            route.fulfill(json=run | {"dag_run_id": f"run-{len(started)}"})
+        elif "xcomEntries" in route.request.url:
+            route.fulfill(json={"value": results(started[-1])})
+        else:
+            route.fulfill(json=run | {"state": "success", "is_paused": False})
+
+    page.route("**/api/v2/dags/**", respond)
+    return started
+
+
+@pytest.fixture
+def group(page: Page, shared_database: Database) -> Iterator[Page]:
+    """The page of a group with three dead letters."""
+    shared_database.do("delete from control.dead_letter where reasons = '{price: not a number}'")
+    for key in ("A1", "A2", "A3"):
+        record_dead_letter(shared_database, key)
+    page.goto(f"/operations/{GROUP}")
+    yield page
+    page.unroute_all()
+
+
+def test_a_dry_replay_shows_its_result_in_place_and_then_replays_the_same_rows(group: Page) -> None:
+    counts = {"selected": 2, "keyless": 0, "found": 2, "landed": 2, "still_dead": 0}
+    started = answer_runs(group, lambda conf: counts)
+    for row in ("Row 1", "Row 3"):
+        group.get_by_label(row).focus()
+        group.keyboard.press("Space")
+    group.get_by_role("button", name="Dry replay").focus()
+    group.keyboard.press("Enter")
+    outcome = group.locator("section", has_text="Load them").locator(".outcome")
+    expect(outcome).to_contain_text(
+        "Dry run: 2 rows selected, 2 returned by the vendor, 2 would be loaded, 0 still bad"
+    )
+
+    group.get_by_label("Row 2").check()  # what is ticked afterwards is not replayed
+    group.once("dialog", lambda dialog: dialog.accept())
+    outcome.get_by_role("button", name="Replay 2 rows").click()
+    expect(outcome).to_contain_text("Done: 2 rows selected")
+    dry, real = started
+    assert dry == real | {"dry_run": True}
+    assert (real["action"], real["table"], real["business_date"], len(real["dead_letters"])) == (
+        "replay", "orion.assets", str(DAY), 2,
+    )  # fmt: skip
+
+
+def test_a_group_is_discarded_with_a_reason_after_a_confirmation(group: Page, shared_database: Database) -> None:
+    loading = schema.engine(shared_database.url())
+
+    def discard(conf: dict[str, Any]) -> object:
+        ids = dead_letters.find_group(loading, conf["group"])
+        outcome = dead_letters.discard(loading, ids, conf["reason"], "ann", "run", is_dry=conf["dry_run"])
+        return {"dead_letters": len(outcome.dead_letters), "money_usd": str(outcome.money_usd), "released": 0}
+
+    answer_runs(group, discard)
+    section = group.locator("section", has_text="Discard them")
+    section.get_by_role("button", name="Discard …").click()
+    expect(section).to_contain_text("The reason is empty")
+    section.get_by_label("Reason").fill("test account")
+    section.get_by_role("button", name="Discard …").click()
+    expect(section).to_contain_text("Dry run: 3 rows would be discarded, with $30.00")
+    query = "select distinct status, discarded_by, discard_reason from control.dead_letter where row_key in ('A1', 'A2', 'A3')"
+    group.once("dialog", lambda dialog: dialog.dismiss())
+    section.get_by_role("button", name="Discard 3 rows").click()
+    assert shared_database.rows(query) == [{"status": "open", "discarded_by": None, "discard_reason": None}]
+    group.once("dialog", lambda dialog: dialog.accept())
+    section.get_by_role("button", name="Discard 3 rows").click()
+    expect(section).to_contain_text("Done: 3 rows discarded")
+    assert shared_database.rows(query) == [
+        {"status": "discarded", "discarded_by": "ann", "discard_reason": "test account"}
+    ]
+    loading.dispose()
+
+
+def test_confirmations_work_inside_airflows_frame(page: Page) -> None:
+    page.goto("/plugin/operations")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("heading", name="Today").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept())
+    assert frame.locator("body").evaluate("() => agree('Go on?')")
+
+
+def test_thresholds_are_previewed_before_they_are_saved(page: Page, shared_database: Database) -> None:
+    shared_database.do("alter table control.threshold_change disable trigger user")
+    shared_database.do("delete from control.threshold_change")
+    page.goto("/operations/thresholds")
+    rule = {"rule": "account_unfunded", "severity": "info", "now": 4, "proposed": 3}
+    answer_runs(page, lambda conf: [rule, rule | {"rule": "plan_old", "now": None, "proposed": None}])
+    page.get_by_label("unfunded_days").fill("soon")
+    page.get_by_role("button", name="Preview the findings").click()
+    expect(page.locator("#outcome")).to_contain_text("unfunded_days must be a number")
+    page.get_by_label("unfunded_days").fill("45")
+    page.get_by_role("button", name="Preview the findings").click()
+    expect(page.locator("#result")).to_contain_text("account_unfundedinfo43-1")
+    expect(page.locator("#result")).to_contain_text("not evaluated today")
+    assert shared_database.value("select count(*) from control.threshold_change") == 0
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Save these thresholds").click()
+    page.get_by_role("cell", name=airflow.USER, exact=True).wait_for()
+    assert shared_database.value("select thresholds from control.threshold_change") == {"unfunded_days": 45}
+    page.unroute_all()

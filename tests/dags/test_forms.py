@@ -132,3 +132,9 @@ def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_thos
     with pytest.raises(ConfigurationError, match=r"emoney\.plans") as error:
         api.trigger("replay_dead_letters", {"table": "emoney.plans"})
     assert error.value.facts["status"] == 400
+
+
+def test_a_group_of_dead_letters_needs_all_its_parts(api: AirflowApi) -> None:
+    with pytest.raises(ConfigurationError, match="table_name") as error:
+        api.trigger("replay_dead_letters", {"action": "discard", "group": {"vendor": "orion"}})
+    assert error.value.facts["status"] == 400

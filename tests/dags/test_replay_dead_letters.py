@@ -32,7 +32,15 @@ def test_dead_letters_are_discarded_by_the_form(airflow: dict[str, str], today: 
     for refused in ({"dead_letters": [1, 2], "dry_run": False}, {"reason": "closed", "dry_run": False}):
         state, tasks, _ = discard(airflow, **refused)
         assert (state, tasks["discard"]) == ("failed", "failed")
-    state, tasks, output = discard(airflow, dead_letters=[1, 2, 3], reason="closed")
+    group = {
+        "vendor": "emoney",
+        "table_name": "plans",
+        "business_date": "2026-11-20",
+        "stage": "stage",
+        "reasons": "",
+        "last_id": 3,
+    }
+    state, tasks, output = discard(airflow, group=group, reason="closed")
     assert "Dry run, nothing was discarded. 3 dead letters:" in output
     assert "emoney: plan p, 2026-11-20" in output
     assert {row["status"] for row in today.database.rows(query)} == {"open"}
@@ -42,7 +50,7 @@ def test_dead_letters_are_discarded_by_the_form(airflow: dict[str, str], today: 
     assert state == "success"
     assert tasks == {
         "choose_action": "success", "discard": "success",
-        "replay": "skipped", "has_landed": "skipped", "notify_warehouse_updated": "skipped",
+        "replay": "skipped", "show": "skipped", "has_landed": "skipped", "notify_warehouse_updated": "skipped",
     }  # fmt: skip
     assert "Released, so that the next run may withdraw it: 0" in output
     assert [tuple(row.values()) for row in today.database.rows(query)] == [

@@ -23,7 +23,7 @@ from include.crm.objects.portfolio import objects
 from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
-from include.crm.sync import delta, file, holding, marks, readback, readiness
+from include.crm.sync import delta, file, holding, marks, readback, readiness, totals
 from include.crm.sync.bulk import Bulk
 from include.crm.sync.delta import Delta
 from include.crm.sync.guard import Concern
@@ -246,6 +246,8 @@ class _Sync:
         if self._scope.is_whole:
             with self._db.begin():
                 holding.store(self._db, self.holdback.held, self._run.run_id)
+                held = next(each for each in self._objects if each.entity == "position")
+                totals.record(self._db, held, self._settings, self._run.run_id)
 
     def _record_idle(self, deltas: Mapping[str, Delta]) -> None:
         """Write a ledger row for each object of which no rows were sent."""

@@ -30,7 +30,8 @@ MARTS = (
     # what was known when, and who saw it
     "record_version", "value_version", "load_source", "record", "firm", "access", "exposure", "exposure_gap",
     # operations
-    "vendor_day", "table_day", "vendor_budget", "open_dead_letters", "dead_letter_row", "reconciliation_day", "reconciliation_break", "salesforce_sync",
+    "vendor_day", "table_day", "vendor_budget", "open_dead_letters", "dead_letter_row", "dead_letter_detail", "reconciliation_day",
+    "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
     "salesforce_approval", "salesforce_held_back", "salesforce_job", "salesforce_difference",
     "salesforce_record", "rejected_delivery", "missing_document", "stored_document", "given_up_event",

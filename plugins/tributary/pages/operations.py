@@ -32,9 +32,12 @@ from tributary import audit, connections
 from tributary.operations import (
     api_keys,
     client_routes,
+    days,
+    letters,
     lineage,
     quality,
     salesforce_routes,
+    thresholds,
     vendor_routes,
     who_is_who,
 )
@@ -49,8 +52,11 @@ BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in 
 # Airflow mounts plugin apps without authentication.
 app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
-for routes in (vendor_routes, salesforce_routes, client_routes, who_is_who, api_keys, quality, lineage):
-    app.include_router(routes.router)
+PARTS = (
+    vendor_routes, salesforce_routes, client_routes, letters, days, thresholds, quality, lineage, who_is_who, api_keys,
+)  # fmt: skip
+for part in PARTS:
+    app.include_router(part.router)
 
 
 @app.exception_handler(TargetUnavailable)

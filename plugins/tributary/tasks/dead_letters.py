@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import task
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+MOST_SHOWN = 200
+"""Maximum number of dead letters of a vendor whose content one run copies."""
 
 
 @task.branch
 def choose_action(params: Any = None) -> str:
-    """Return the id of the task to run: the action that the user selected, `replay` or `discard`."""
+    """Return the id of the task to run: the action that the user selected, `replay`, `discard` or `show`."""
     return str(params["action"])
 
 
@@ -28,13 +35,14 @@ def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     requested = params["business_date"]
     day = date.fromisoformat(requested) if requested else business_dates.business_date(None)
     vendor_run = connections.vendor_run(vendor_name, Run.of_day(run_id, day))
-    outcome = replay_dead_letters(vendor_run, table, params["dead_letters"] or None, is_dry=params["dry_run"])
+    ids = _list_selected(vendor_run.site.engine, params) or None
+    outcome = replay_dead_letters(vendor_run, table, ids, is_dry=params["dry_run"])
     return asdict(outcome)
 
 
 @task
 def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
-    """Close the listed dead letters without loading their rows, and log them. A dry run changes nothing, and returns what would happen.
+    """Close the selected dead letters without loading their rows, and log them. A dry run changes nothing, and returns what would happen.
 
     Returns:
         `dead_letters`: how many were closed. `money_usd`: the sum of their readable amounts as text, or None. `released`: how many stored
@@ -45,9 +53,10 @@ def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
     from include.control import dead_letters
     from tributary import connections
 
-    ids, is_dry = params["dead_letters"], params["dry_run"]
+    engine, is_dry = connections.database(), params["dry_run"]
+    ids = _list_selected(engine, params)
     who = str(dag_run.triggering_user_name or "unknown")
-    outcome = dead_letters.discard(connections.database(), ids, params["reason"], who, dag_run.run_id, is_dry=is_dry)
+    outcome = dead_letters.discard(engine, ids, params["reason"], who, dag_run.run_id, is_dry=is_dry)
     logging.getLogger(__name__).info("%s%s", "Dry run, nothing was discarded. " if is_dry else "", outcome)
     money = None if outcome.money_usd is None else str(outcome.money_usd)
     return {
@@ -56,6 +65,29 @@ def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
         "released": len(outcome.released),
         "is_dry": is_dry,
     }
+
+
+@task
+def show(params: Any = None, run_id: Any = None) -> int:
+    """Copy the masked content of the selected dead letters to the database, for the page *Dead letters*; return how many."""
+    from include.control import dead_letters
+    from include.pipeline.dead_content import store_content
+    from include.pipeline.run import Run
+    from tributary import connections
+
+    engine = connections.database()
+    by_vendor = dead_letters.group_by_vendor(engine, _list_selected(engine, params))
+    return sum(
+        store_content(connections.vendor_run(name, Run.of_now(run_id)), ids[:MOST_SHOWN])
+        for name, ids in by_vendor.items()
+    )
+
+
+def _list_selected(engine: Engine, params: Mapping[str, Any]) -> list[int]:
+    """Return the ids that the user listed, or those of the group that the page selected."""
+    from include.control.dead_letters import find_group
+
+    return find_group(engine, params["group"]) if params["group"] else list(params["dead_letters"])
 
 
 @task.short_circuit

@@ -96,7 +96,7 @@ async function watch(backfill) {
 }
 
 async function stopBackfill(backfill, button) {
-  if (!window.confirm("Stop the backfill? Dates that wait are not loaded; the run in progress continues to its end.")) return;
+  if (!agree("Stop the backfill? Dates that wait are not loaded; the run in progress continues to its end.")) return;
   button.disabled = true;
   try {
     await call(`/api/v2/backfills/${backfill.id}/cancel`, { method: "PUT" });
@@ -110,7 +110,7 @@ async function stopBackfill(backfill, button) {
 
 async function startBackfill() {
   const count = await showPlannedRuns();
-  if (!count || !window.confirm(`Load ${count} business dates of ${start.dataset.title}?`)) return;
+  if (!count || !agree(`Load ${count} business dates of ${start.dataset.title}?`)) return;
   start.disabled = true;
   try {
     const backfill = await call("/api/v2/backfills", { method: "POST", body: writeBody() });

@@ -19,7 +19,7 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset.confirm;
-  if (isBusy || (question && !window.confirm(question))) event.preventDefault();
+  if (isBusy || (question && !agree(question))) event.preventDefault();
   else isBusy = true;
 });
 

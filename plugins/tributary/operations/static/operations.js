@@ -42,10 +42,17 @@ async function call(path, options = {}) {
   return response.json();
 }
 
-function addLink(status, href, text, target = "_top") {
-  const link = document.createElement("a");
-  Object.assign(link, { href, target, textContent: text });
-  status.append(link, " ");
+// Airflow's frame shows no dialogs of its own (its sandbox lacks `allow-modals`), so the page around it asks.
+function agree(question) {
+  return window.parent.confirm(question);
+}
+
+function makeLink(href, text, target = "_top") {
+  return Object.assign(document.createElement("a"), { href, target, textContent: text });
+}
+
+function linkTo(run) {
+  return makeLink(`/dags/${run.dag_id}/runs/${encodeURIComponent(run.dag_run_id)}`, "Run");
 }
 
 function report(button, text, run, page) {
@@ -56,8 +63,8 @@ function report(button, text, run, page) {
     button.after(status);
   }
   status.textContent = text + " ";
-  if (page) addLink(status, page, "Page", "_blank");
-  if (run) addLink(status, `/dags/${run.dag_id}/runs/${encodeURIComponent(run.dag_run_id)}`, "Run");
+  if (page) status.append(makeLink(page, "Page", "_blank"), " ");
+  if (run) status.append(linkTo(run));
 }
 
 // A result of several values is written value by value; nested values in parentheses.
@@ -68,9 +75,13 @@ function describe(value) {
   return parts.map(([name, each]) => `${name.replaceAll("_", " ")}: ${each && typeof each === "object" ? `(${describe(each)})` : each}`).join(", ");
 }
 
-async function readResult(run, task) {
+async function readValue(run, task) {
   const path = `/api/v2/dags/${run.dag_id}/dagRuns/${encodeURIComponent(run.dag_run_id)}/taskInstances/${task}/xcomEntries/return_value`;
-  const { value } = await call(path).catch(() => ({ value: "" }));
+  return (await call(path)).value;
+}
+
+async function readResult(run, task) {
+  const value = await readValue(run, task).catch(() => "");
   try {
     return typeof value === "string" ? JSON.parse(value) : value;
   } catch {
@@ -78,20 +89,33 @@ async function readResult(run, task) {
   }
 }
 
+// Starts a run and waits until it has ended; `tell` receives each state and the run. A paused DAG starts no run.
+async function awaitRun(dag, conf, tell) {
+  const { dag_display_name: name, is_paused: isPaused } = await call(`/api/v2/dags/${dag}`);
+  if (isPaused) throw new Error(`The DAG "${name}" is paused, so no run would start. Switch it on first.`);
+  const body = JSON.stringify({ logical_date: null, conf });
+  let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
+  while (["queued", "running"].includes(run.state)) {
+    tell(run.state, run);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
+  }
+  return run;
+}
+
+// The same for a page that shows the result: throws if the run fails.
+async function follow(dag, conf, tell) {
+  const run = await awaitRun(dag, conf, (state, started) => tell(state, linkTo(started)));
+  if (run.state === "success") return run;
+  throw new Error(`The run failed: open run ${run.dag_run_id} of ${dag} in Airflow, whose log names the reason and what to do.`);
+}
+
 async function startRun(button) {
   const { dag, conf, confirm: question, result } = button.dataset;
-  if (question && !window.confirm(question)) return;
+  if (question && !agree(question)) return;
   button.disabled = true;
   try {
-    const { dag_display_name: name, is_paused: isPaused } = await call(`/api/v2/dags/${dag}`);
-    if (isPaused) throw new Error(`The DAG "${name}" is paused, so no run would start. Switch it on first.`);
-    const body = JSON.stringify({ logical_date: null, conf: JSON.parse(conf) });
-    let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
-    while (["queued", "running"].includes(run.state)) {
-      report(button, `${run.state} …`, run);
-      await new Promise((resolve) => setTimeout(resolve, 2000));
-      run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
-    }
+    const run = await awaitRun(dag, JSON.parse(conf), (state, started) => report(button, `${state} …`, started));
     const answer = result && run.state === "success" ? await readResult(run, result) : "";
     report(button, run.state === "success" ? `Done. ${describe(answer)}` : "Failed: the run's log says why.", run, answer?.page);
   } catch (error) {

@@ -10,7 +10,7 @@ async function setVariable(key, value) {
 
 async function switchVariable(button) {
   const { variable, value, confirm: question } = button.dataset;
-  if (!window.confirm(question)) return;
+  if (!agree(question)) return;
   button.disabled = true;
   try {
     await setVariable(variable, value);

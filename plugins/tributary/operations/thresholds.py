@@ -1,0 +1,115 @@
+"""The form of the business rules' thresholds: validated, previewed by the DAG `preview_thresholds`, saved with an audit entry.
+
+The rules import Arrow, so this module imports them only when the form is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import VariableDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter, Depends, HTTPException
+from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from include.errors import ConfigurationError, InputRejected
+from tributary import audit, connections
+from tributary.operations.access import refuse_foreign_page
+from tributary.operations.page import HEADERS, show_page
+
+if TYPE_CHECKING:
+    from include.rules.policy import Policy
+
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=5000)]
+
+router = APIRouter(prefix="/thresholds")
+
+
+class Filled(BaseModel):
+    """A filled form; `seen` is the id of the newest change that the page showed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    values: Annotated[dict[str, bool | Text], Field(max_length=100)]
+    seen: int | None = None
+
+
+def can_edit(user: Any) -> bool:
+    """Return whether a user may change thresholds: the right to edit the Variable `tributary_rules`, in which they may also be."""
+    details = VariableDetails(key="tributary_rules")
+    return bool(get_auth_manager().is_authorized_variable(method="PUT", details=details, user=user))
+
+
+def require_editor(user: GetUserDep) -> None:
+    """Refuse users who may not change thresholds.
+
+    Raises:
+        HTTPException: 403, with a sentence that says which right is missing.
+    """
+    if not can_edit(user):
+        raise HTTPException(403, "Thresholds are changed by users who may edit Variables", headers=HEADERS)
+
+
+@router.get("")
+def show_thresholds(user: GetUserDep) -> HTMLResponse:
+    """Return the form with the thresholds in force, and the newest changes."""
+    from include.rules.thresholds import list_thresholds, read_history
+
+    try:
+        change_id, policy = _read_in_force()
+    except ConfigurationError as error:
+        return show_page(
+            "error.html",
+            "Findings",
+            title="Thresholds",
+            message=f"{error}: correct the Variable tributary_rules in Airflow",
+        )
+    with audit.database().connect() as db:
+        history = read_history(db)
+    return show_page(
+        "thresholds.html", "Findings", title="Thresholds", thresholds=list_thresholds(policy), seen=change_id, history=history,
+        can_edit=can_edit(user),
+    )  # fmt: skip
+
+
+@router.post("/check", dependencies=[Depends(refuse_foreign_page)])
+def check_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
+    """Return the thresholds of a form that differ from the defaults. An invalid form gets 422 with a sentence about each fault."""
+    from include.rules.policy import Policy
+    from include.rules.thresholds import compare, read_form
+
+    try:
+        thresholds = read_form(filled.values)
+        _, before = _read_in_force()
+    except ConfigurationError as error:
+        return JSONResponse({"detail": str(error)}, 422, HEADERS)
+    return JSONResponse({"thresholds": thresholds, "changes": compare(before, Policy.of(thresholds))}, headers=HEADERS)
+
+
+@router.post("", dependencies=[Depends(require_editor), Depends(refuse_foreign_page)])
+def save_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
+    """Put the thresholds of a form in force. An invalid form gets 422, a form that another user has overtaken gets 409."""
+    from include.rules.thresholds import change, read_form
+
+    try:
+        _, before = _read_in_force()
+        changes = change(audit.database(), user.get_name(), before, read_form(filled.values), filled.seen)
+    except InputRejected as refused:
+        return JSONResponse({"detail": str(refused)}, 409, HEADERS)
+    except ConfigurationError as error:
+        return JSONResponse({"detail": str(error)}, 422, HEADERS)
+    return JSONResponse({"changes": changes}, headers=HEADERS)
+
+
+def _read_in_force() -> tuple[int | None, Policy]:
+    """Return the id of the newest change, None if there is none, and the thresholds in force."""
+    from include.rules.policy import Policy
+    from include.rules.thresholds import read_saved
+
+    with audit.database().connect() as db:
+        change_id, saved = read_saved(db)
+    if saved is None:
+        saved = connections.find_variable("tributary_rules", default={}, deserialize_json=True)
+    return change_id, Policy.of(saved)
