@@ -18,6 +18,7 @@ CARRIED = (
     "control.identity_review",
     "control.identity_decision",
     "control.security_conflict",
+    "control.known_difference",
     "control.finding",
     "control.evaluated_day",
     "control.crm_state",

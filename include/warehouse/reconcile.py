@@ -58,7 +58,7 @@ with stated as (
     where business_date = :day and vendor = :vendor and recorded_to is null group by 1
 ), compared as (
     select coalesce(s.account_id, h.account_id) as account_id, coalesce(s.money, 0) as expected, coalesce(h.money, 0) as actual,
-           abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off,
+           abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off, h.account_id is null as is_undelivered,
            exists (select from dead d where d.account_id = coalesce(s.account_id, h.account_id) and d.business_date = :day) as is_dead
     from stated s full join held h on h.account_id = s.account_id
 ), unassigned as (
@@ -83,7 +83,7 @@ from compared
 # The largest first, limited to a number that people can use.
 _ACCOUNTS_OFF = sa.text(f"""
 {_COMPARED}
-select c.account_id, k.source_key as key, c.expected, c.actual, c.actual - c.expected as difference, c.is_dead as is_explained
+select c.account_id, k.source_key as key, c.expected, c.actual, c.actual - c.expected as difference, c.is_dead as is_explained, c.is_undelivered
 from compared c join warehouse.source_key k on k.id = c.account_id
 where c.is_off order by c.is_dead, abs(c.actual - c.expected) desc limit {_MOST_BREAKS}
 """)  # noqa: S608
