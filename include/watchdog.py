@@ -6,6 +6,9 @@ A scheduler can hang in two ways:
 - An idle worker of LocalExecutor is killed while it holds the lock of the task queue. Then the other workers wait for this lock without
   limit, and no task starts.
 
+A worker of Celery that hangs answers no ping. Its tasks stop with it and are retried elsewhere, but a message that Redis had sent to it is
+lost until the worker ends or Airflow queues the task again.
+
 Docker restarts a container whose process ended, but not an unhealthy one. So the health check of a container runs this command, which ends
 the component if it hangs:
 
@@ -19,9 +22,11 @@ import http.client
 import os
 import socket
 import ssl
+import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -33,7 +38,7 @@ import psycopg
 
 JOBS = {"scheduler": "SchedulerJob", "dag-processor": "DagProcessorJob", "triggerer": "TriggererJob"}
 """The job type under which Airflow records the heartbeats of each component."""
-COMPONENTS = (*JOBS, "api-server")
+COMPONENTS = (*JOBS, "api-server", "worker")
 
 HEARTBEAT_AGE = timedelta(seconds=30)
 """A component whose last heartbeat is older does not work. Airflow's own limit is the same; components send a heartbeat every 5 s."""
@@ -45,6 +50,9 @@ START_SECONDS = 120.0
 """A component that is younger than this may still be starting, and is never ended."""
 POLL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5
+PING_SECONDS = 60
+"""Time limit of a ping of a worker, most of which is the start of the command."""
+CELERY = ("celery", "--app", "airflow.providers.celery.executors.celery_executor.app")
 _PATIENCE = f"-c statement_timeout={TIMEOUT_SECONDS}s -c lock_timeout={TIMEOUT_SECONDS}s"
 
 # The newest heartbeat, and when the oldest queued task was queued. A queued task does not count if an earlier scheduler queued it, because the
@@ -61,6 +69,7 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
     """Return whether a component on this host works now.
 
     - The API server works if it answers a request, with any status.
+    - A worker of Celery works if it answers a ping.
     - Every other component works if its last heartbeat is younger than `HEARTBEAT_AGE`.
     - A scheduler with LocalExecutor must also start tasks. It does not work if a task has been queued for `QUEUED_AGE`, and no task started
       more than a minute after that one was queued.
@@ -70,7 +79,8 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
         environment: The environment variables of the component, with its settings `AIRFLOW__...`.
 
     Returns:
-        None if the metadata database does not answer: no component works without it, and a restart would not help.
+        None if the metadata database or, for a worker, the broker does not answer: no component works without it, and a restart would not
+        help.
     """
     url = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg2://", "postgresql://", 1)
     values = {
@@ -83,6 +93,8 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
             row = connection.execute(_NEWEST_JOB, values).fetchone()
     except psycopg.Error:
         return None
+    if component == "worker":
+        return _answers_ping() or (None if not _accepts(environment["AIRFLOW__CELERY__BROKER_URL"]) else False)
     if component not in JOBS:
         return _answers(environment["AIRFLOW__API__PORT"], environment.get("AIRFLOW__API__SSL_CA_FILE"))
     if row is None:
@@ -104,6 +116,33 @@ def _answers(port: str, authority: str | None) -> bool:
     except urllib.error.HTTPError:
         return True
     except (OSError, http.client.HTTPException):
+        return False
+    return True
+
+
+def _answers_ping() -> bool:
+    """Return whether the worker of Celery on this host answers a ping, which it gets through the broker."""
+    ping = [
+        *CELERY,
+        "inspect",
+        "ping",
+        "--timeout",
+        str(TIMEOUT_SECONDS),
+        "--destination",
+        f"celery@{socket.gethostname()}",
+    ]
+    try:
+        return subprocess.run(ping, check=False, capture_output=True, timeout=PING_SECONDS).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def _accepts(url: str) -> bool:
+    """Return whether the server of a URL accepts connections."""
+    parts = urllib.parse.urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), TIMEOUT_SECONDS).close()
+    except OSError:
         return False
     return True
 

@@ -67,6 +67,8 @@ ONLY_HERE = {
     "AIRFLOW__CELERY__BROKER_URL",
     "AIRFLOW__CELERY__RESULT_BACKEND",
     "AIRFLOW__CELERY__WORKER_CONCURRENCY",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL",
 }
 
 
@@ -87,12 +89,21 @@ def test_a_component_runs_the_demos_command(name: str) -> None:
     assert SERVICES[name]["command"] == ["airflow", *airflow.COMPONENTS[name], *COMMAND_ENDS.get(name, [])]
 
 
-@pytest.mark.parametrize("name", airflow.COMPONENTS)
+@pytest.mark.parametrize("name", [*airflow.COMPONENTS, "worker"])
 def test_the_health_check_of_a_component_ends_it_if_it_hangs(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"] == ["CMD", "python", "-m", "include.watchdog", name, "--end-children-of", "1"]
     assert SERVICES[name]["init"]  # the first process of the container, so that the component is its child
-    assert float(check["timeout"].removesuffix("s")) > watchdog.HANG_SECONDS + watchdog.POLL_SECONDS
+    last_check = watchdog.PING_SECONDS if name == "worker" else watchdog.POLL_SECONDS
+    assert float(check["timeout"].removesuffix("s")) > watchdog.HANG_SECONDS + watchdog.POLL_SECONDS + last_check
+
+
+def test_the_scheduler_queues_no_more_tasks_than_a_worker_has_slots() -> None:
+    """Otherwise tasks wait in Redis, and those that wait longer than the time for lost messages are queued again."""
+    assert EXAMPLE["TRIBUTARY_PARALLELISM"] == EXAMPLE["TRIBUTARY_WORKER_CONCURRENCY"]
+    here = settings("scheduler")
+    assert here["AIRFLOW__CORE__PARALLELISM"] == here["AIRFLOW__CELERY__WORKER_CONCURRENCY"]
+    assert int(here["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"]) <= 300
 
 
 @pytest.mark.parametrize("name", [*airflow.COMPONENTS, "worker", "init"])

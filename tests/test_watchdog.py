@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -178,3 +179,39 @@ def test_a_component_that_fails_its_checks_lives_if(
     assert environment
     assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 1
     assert parent.poll() is None
+
+
+@pytest.fixture
+def broker() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.mark.parametrize(("status", "works"), [(0, True), (1, False)], ids=["answers", "does not answer"])
+def test_a_worker_works_while_it_answers_a_ping(
+    environment: dict[str, str],
+    broker: socket.socket,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    works: bool,
+) -> None:
+    install_celery(tmp_path, monkeypatch, status)
+    url = f"rediss://:secret@127.0.0.1:{broker.getsockname()[1]}/0?ssl_cert_reqs=CERT_REQUIRED"
+    assert watchdog.is_working("worker", environment | {"AIRFLOW__CELERY__BROKER_URL": url}) is works
+
+
+def test_a_worker_is_not_ended_while_the_broker_is_down(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_celery(tmp_path, monkeypatch, 1)
+    url = f"redis://127.0.0.1:{find_free_port()}/0"
+    assert watchdog.is_working("worker", environment | {"AIRFLOW__CELERY__BROKER_URL": url}) is None
+
+
+def install_celery(folder: Path, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """Install a command `celery` that ends with a status, because Celery is only in the production image."""
+    command = folder / "celery"
+    command.write_text(f"#!/bin/sh\nexit {status}\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)

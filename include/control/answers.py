@@ -38,12 +38,6 @@ _READ_KNOWN = sa.text("""
 select rows from control.known_answer
 where vendor = :vendor and table_name = :table_name and request_key = :request_key and contract = :contract and etag = :etag
 """)
-# Delete responses that no run has requested for 30 days.
-_DELETE_UNUSED = sa.text("""
-delete from control.known_answer
-where vendor = :vendor and table_name = :table_name and requested_at < clock_timestamp() - interval '30 days'
-""")
-
 _OF = "run_id = :run_id and vendor = :vendor and table_name = :table_name"
 _PIECE = 500
 REST_S = 900.0
@@ -148,13 +142,12 @@ class Answers:
                 yield b"[" + b",".join(each for each in inner if each) + b"]"
 
     def forget(self) -> None:
-        """Delete this run's responses. Also delete responses with an ETag that no run of the table has used for 30 days.
+        """Delete this run's responses, when the partition is complete, or when the stored responses may be stale.
 
-        Call it when the partition is complete, or when the stored responses may be stale.
+        Responses with an ETag stay until the DAG `dispose_expired_data` disposes of those that no run has requested for some time.
         """
         with self.engine.begin() as connection:
             connection.execute(sa.text(f"delete from control.answer where {_OF}"), self._values)  # noqa: S608
-            connection.execute(_DELETE_UNUSED, self._values)
 
     def _store(self, connection: sa.Connection, request_key: str, rows: bytes) -> None:
         sealed = self.sealer.seal_file(rows, place_of(self.run_id, self.vendor, self.table_name, request_key))

@@ -57,22 +57,8 @@ select * from (
 order by vendor, business_date, check_name
 """)
 
-# Vendors whose newest load was not reconciled, or failed a check. None of their data is sent to Salesforce until the load is reconciled.
 _HELD_BACK = sa.text("""
-select n.vendor, n.business_date, n.loaded_at as since,
-       exists (select from control.reconciliation r where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date)
-               and not r.is_passed) as is_off
-from (
-    select distinct on (vendor) vendor, business_date, run_id, recorded_at as loaded_at
-    from control.ledger where stage = 'load' and pulled = 'current'
-    order by vendor, business_date desc, ledger_id desc
-) n
-where n.loaded_at < :before
-  and (not exists (select from control.reconciliation r
-                   where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date))
-       or exists (select from control.reconciliation r
-                  where (r.vendor, r.run_id, r.business_date) = (n.vendor, n.run_id, n.business_date) and not r.is_passed))
-order by n.vendor
+select vendor, business_date, since, is_off from control.unsettled_vendor where since < :before order by vendor
 """)
 
 _CONFLICTS = sa.text("select number, kinds, since from control.security_conflict order by 1")

@@ -146,6 +146,7 @@ class VendorStatus:
             return Concern("grey", "Nothing has been loaded yet.")
         verdict = {
             "reconciled": "It is reconciled.",
+            "changed since": "Pushed or edited rows changed it since it was reconciled; the next daily run compares them.",
             "not compared": "The vendor states no totals to compare it with.",
         }
         text = f"{day.business_date} is in: {day.rows:,} rows. {verdict.get(day.reconciliation, '')}"
@@ -188,6 +189,8 @@ class VendorStatus:
             )
         if self.day and self.day.state != "rejected":
             about = f"{count(self.day.breaks, 'difference')} on {self.day.business_date}"
+            if self.day.reconciliation == "failed":
+                yield Concern("red", f"{about} since rows were pushed. Salesforce keeps the earlier values.")
             if self.day.reconciliation == "explained":
                 yield Concern("amber", f"{about}, which open dead letters explain.")
             if self.day.reconciliation == "accepted":

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from include.contract import Table, Vendor
 from include.control import inbox
@@ -22,6 +22,7 @@ from include.extract.pull import Span, stage
 from include.extract.pushed import MOST_REJECTED, expand
 from include.extract.whole_rows import WholeRowReader
 from include.pipeline import vendor_day
+from include.pipeline.comparison import compare_changed_days
 from include.pipeline.inbox import load_all, make_page_reader, stage_nested
 from include.pipeline.run import VendorRun
 from include.staging.partitions import Partition
@@ -35,6 +36,20 @@ NO_PUSH = "The inbox no longer has the push, so nothing was withdrawn"
 _Outcome = dict[str, Any]
 
 
+class _Result(NamedTuple):
+    """What became of a delivery.
+
+    Attributes:
+        error: None if every row was processed.
+        outcome: The numbers of rows; None if no row was loaded, because the push was withdrawn or failed as a whole.
+        is_altered: Whether the body was altered in the inbox, and must be kept as evidence.
+    """
+
+    error: str | None
+    outcome: _Outcome | None = None
+    is_altered: bool = False
+
+
 def vendor_of(sender: str) -> str:
     """Return the vendor's name in an inbox sender such as `push.<vendor>.<table>`; a sender of webhooks is returned unchanged."""
     words = sender.split(".")
@@ -44,7 +59,8 @@ def vendor_of(sender: str) -> str:
 def drain(declared: Vendor, vendor_run: VendorRun) -> int:
     """Process the pushes and withdrawals for a vendor's tables, one delivery at a time.
 
-    A delivery that can't be loaded is marked as processed with its error, and does not block the others.
+    A delivery that can't be loaded is marked as processed with its error, and does not block the others. A day whose positions or account
+    values changed is reconciled again at the end.
 
     Args:
         declared: The vendor's declaration without the connection's overrides: callers use its field names.
@@ -61,45 +77,41 @@ def drain(declared: Vendor, vendor_run: VendorRun) -> int:
         for kind in (PUSH, WITHDRAWAL):
             while deliveries := inbox.list_pending(engine, f"{kind}.{declared.name}.{table.name}", 1, 1):
                 [each] = deliveries
-                error, outcome = (_load if kind == PUSH else _withdraw)(vendor_run, table, each)
-                inbox.settle(engine, {each.inbox_id: error}, {each.inbox_id: outcome} if outcome else None)
+                result = (_load if kind == PUSH else _withdraw)(vendor_run, table, each)
+                outcomes = {each.inbox_id: result.outcome} if result.outcome else None
+                inbox.settle(engine, {each.inbox_id: result.error}, outcomes, keeps_bodies=result.is_altered)
                 done += 1
+    compare_changed_days(engine, vendor_run.vendor, vendor_run.run.run_id)
     return done
 
 
-def _load(vendor_run: VendorRun, table: Table, push: Pending) -> tuple[str | None, _Outcome | None]:
-    """Load a push, unless it was withdrawn.
-
-    Returns:
-        The error and the outcome. The error is None if every row was loaded. The outcome is None if no row was loaded, because the push
-        was withdrawn or failed as a whole.
-    """
+def _load(vendor_run: VendorRun, table: Table, push: Pending) -> _Result:
+    """Load a push, unless it was withdrawn."""
     if inbox.is_withdrawn(vendor_run.site.engine, push.inbox_id):
-        return WITHDRAWN, None
+        return _Result(WITHDRAWN)
     try:
         body = push.open(vendor_run.site.keyring.inbox)
-    except DataQualityError as failure:  # altered: settle it here, to keep the body as evidence
-        inbox.settle(vendor_run.site.engine, {push.inbox_id: str(failure)}, keeps_bodies=True)
-        return str(failure), None
+    except DataQualityError as failure:
+        return _Result(str(failure), is_altered=True)
     try:
         partition, outcome = _stage(vendor_run, table, push, body)
         partitions = [partition, *stage_nested(vendor_run, table.name, push.inbox_id)]
         vendor_day.validate(vendor_run, partitions, rows_only=True)
         outcome = _with_refused(table, partition, outcome)
         load_all(vendor_run, partitions)
-        return _describe(table, outcome), outcome
+        return _Result(_describe(table, outcome), outcome)
     except (BalanceError, DataQualityError, SchemaDrift, VendorUnavailable) as failure:
-        return str(failure), None
+        return _Result(str(failure))
 
 
-def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> tuple[str | None, _Outcome | None]:
-    """Withdraw the records of a push; return the error, or the numbers of records withdrawn, restored and superseded."""
+def _withdraw(vendor_run: VendorRun, table: Table, request: Pending) -> _Result:
+    """Withdraw the records of a push; the outcome has the numbers of records withdrawn, restored and superseded."""
     engine, run_id = vendor_run.site.engine, vendor_run.run.run_id
     found = inbox.find_withdrawn(engine, request.inbox_id)
     if found is None:
-        return NO_PUSH, None
+        return _Result(NO_PUSH)
     push, caller = found
-    return None, withdrawal.withdraw(engine, vendor_run.vendor.name, table.name, push, run_id, caller)
+    return _Result(None, withdrawal.withdraw(engine, vendor_run.vendor.name, table.name, push, run_id, caller))
 
 
 def _stage(vendor_run: VendorRun, table: Table, push: Pending, body: bytes) -> tuple[Partition, _Outcome]:

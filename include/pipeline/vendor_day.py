@@ -30,6 +30,7 @@ from include.transform.dead_rows import (
     sum_money,
     sum_refused_money,
 )
+from include.warehouse.known_difference import find_in_force
 from include.warehouse.load import load as load_partitions
 from include.warehouse.reconcile import Check, reconcile, stop_if_broken
 from include.warehouse.reconcile import record as record_checks
@@ -129,6 +130,8 @@ def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_onl
     started = time.perf_counter()
     engine, by_table = vendor_run.site.engine, {each.table: each for each in partitions}
     pulls = {name: vendor_run.pull_of(each) for name, each in by_table.items()}
+    with engine.connect() as connection:
+        undelivered = find_in_force(connection, vendor_run.vendor.name, vendor_run.run.business_date)
     outcomes = validate_day(
         vendor_run.vendor,
         by_table,
@@ -138,6 +141,7 @@ def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_onl
             for name, pull in pulls.items()
         },
         accept_unusual=vendor_run.run.accept_unusual,
+        undelivered=undelivered.keys(),
         rows_only=rows_only,
     )
     seconds = round((time.perf_counter() - started) / len(partitions), 3)

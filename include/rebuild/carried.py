@@ -7,6 +7,7 @@ from psycopg import sql
 
 from include.canonical import ENTITIES
 from include.database.tls import require_verified
+from include.retention.forget import FORGOTTEN
 
 CARRIED = (
     "warehouse.source_key",
@@ -17,6 +18,7 @@ CARRIED = (
     "control.identity_review",
     "control.identity_decision",
     "control.security_conflict",
+    "control.known_difference",
     "control.finding",
     "control.evaluated_day",
     "control.crm_state",
@@ -68,7 +70,7 @@ LEFT = (
     ("control.outage", "the next run measures it again"),
     ("control.backup", "a rebuilt database has no backup yet"),
     ("control.recovery_drill", "drills of the original"),
-    ("control.audit", "a new trail begins"),
+    ("control.audit", "a new trail begins; only the hashes of forgotten persons are carried over, in one entry"),
     ("control.audit_seal", "a new trail begins"),
     ("control.audit_head", "a new trail begins"),
     ("control.refresh_token", "a token works once; authorize each grant again"),
@@ -86,7 +88,7 @@ LEFT = (
 
 NOT_CARRIED = (
     "recorded_from, recorded_to: the times of the rebuild; what was known at an earlier time can't be queried any more",
-    "audit trail: a new one begins; keep the original's, with its published heads",
+    "audit trail: a new one begins, with one entry of the hashes of forgotten persons; keep the original's, with its published heads",
     "absences and schema drift: they have the dates of the rebuild",
     "ledger: rows of Salesforce syncs; ids of the ledger and of dead letters are new",
     "refresh tokens: authorize each grant again",
@@ -95,8 +97,19 @@ NOT_CARRIED = (
 """What a rebuilt database does not have, one line each."""
 
 
+# Without the hashes, a person who was forgotten would not be recognized when a vendor sends the person again.
+_FORGOTTEN = f"select array_agg(distinct key order by key) from ({FORGOTTEN}) f(key)"  # noqa: S608
+_RECORD_FORGOTTEN = """
+insert into control.audit (happened_at, database_user, actor, action, subject, details)
+select clock_timestamp(), session_user, 'rebuild', 'forgotten.carried', 'warehouse', jsonb_build_object('keys', cast(%(keys)s as text[]))
+where not exists (select from control.audit where action = 'forgotten.carried')
+"""
+
+
 def carry(original_url: str, url: str) -> dict[str, int]:
     """Copy the tables of `CARRIED` in one transaction; return table -> number of copied rows.
+
+    The hashes of forgotten persons become one entry of the new audit trail, `forgotten.carried`.
 
     A table that the original does not have, or that is not empty in the target, is skipped. Triggers do not run, because they would report
     and audit the original's events as new.
@@ -112,7 +125,15 @@ def carry(original_url: str, url: str) -> dict[str, int]:
         for name in CARRIED:
             if _list_columns(source, name) and _is_empty(target, name):
                 copied[name] = _copy(source, target, name)
+        if keys := _find_forgotten(source):
+            target.execute(_RECORD_FORGOTTEN, {"keys": keys})
     return copied
+
+
+def _find_forgotten(source: psycopg.Connection) -> list[str]:
+    """Return the hashes of the keys of forgotten persons; empty if the original has no audit trail, such as a dump of small tables."""
+    row = source.execute(_FORGOTTEN).fetchone() if _list_columns(source, "control.audit") else None
+    return row[0] or [] if row else []
 
 
 def _copy(source: psycopg.Connection, target: psycopg.Connection, name: str) -> int:

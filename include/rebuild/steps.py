@@ -19,6 +19,7 @@ from include.connection import Connection
 from include.control import dead_letters, rejections
 from include.errors import BalanceError, ConfigurationError, DataQualityError, WriterSuperseded
 from include.pipeline import vendor_day
+from include.pipeline.comparison import compare_changed_days
 from include.pipeline.run import Site, VendorRun
 from include.rebuild.history import Step
 from include.staging.partitions import Partition, Staging
@@ -162,6 +163,7 @@ def _load(vendor_run: VendorRun, partitions: Sequence[Partition]) -> int:
     is_pushed = partitions[0].manifest.pulled == "pushed" and not vendor_run.run.is_replay
     if is_pushed:
         loaded = {each.table: vendor_day.load(vendor_run, each) for each in partitions}
+        compare_changed_days(vendor_run.site.engine, vendor_run.vendor, vendor_run.run.run_id)
     else:
         loaded, _ = vendor_day.publish(vendor_run, partitions)
     return sum(counts.produced for entities in loaded.values() for counts in entities.values())
@@ -222,6 +224,7 @@ def _discard(vendor_run: VendorRun, step: Step, _: Sequence[Partition]) -> None:
 def _withdraw(vendor_run: VendorRun, step: Step, _: Sequence[Partition]) -> None:
     facts, engine = step.facts, vendor_run.site.engine
     withdrawal.withdraw(engine, step.vendor, facts["table"], facts["push"], step.run.run_id, facts["caller"])
+    compare_changed_days(engine, vendor_run.vendor, step.run.run_id)
 
 
 _CORRECT = {"reject": _reject, "discard": _discard, "withdraw": _withdraw}

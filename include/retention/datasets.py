@@ -164,6 +164,7 @@ KEPT = (
         "control.first_hash",
         "the keys of Salesforce records; without it, a rotation of the hash key would create them again",
     ),
+    _kept("control.known_difference", "why days were accepted; keys and reasons, no clients"),
     _kept("control.recovery_drill", "one row per drill; no clients"),
     _kept("control.api_key", "the audit trail refers to its keys"),
     _kept("control.crm_held", _STATE),

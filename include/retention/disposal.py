@@ -44,7 +44,8 @@ class Places:
 def dispose_expired(places: Places, run_id: str, periods: Mapping[str, str], *, is_dry: bool) -> dict[str, Expired]:
     """Dispose of the expired rows and files of each dataset, one dataset after the other.
 
-    The audit trail gets one entry for each batch of rows, and one for each dataset of files. If this is killed, run it again.
+    The audit trail gets one entry for each batch of rows, and two for each dataset of files: what is due, before the first file is deleted,
+    and what was deleted. If this is killed in between, the first entry remains; run it again.
 
     Args:
         places: Where the data is.
@@ -93,9 +94,12 @@ def _expire(places: Places, run_id: str, dataset: Dataset, period: str, *, is_dr
             return rows.measure(places.engine, dataset.name, period)
         return rows.dispose(places.engine, run_id, dataset.name, period)
     before = places.clock() - timedelta(days=days_of(period))
-    expired = _expire_files(places, dataset.name, before, is_dry=is_dry)
-    if expired.count and not is_dry:
-        _record(places.engine, run_id, dataset.name, expired, period)
+    due = _expire_files(places, dataset.name, before, is_dry=True)
+    if is_dry or not due.count:
+        return due
+    _record(places.engine, run_id, dataset.name, due, period, "due")
+    expired = _expire_files(places, dataset.name, before, is_dry=False)
+    _record(places.engine, run_id, dataset.name, expired, period, "deleted")
     return expired
 
 
@@ -109,8 +113,9 @@ def _expire_files(places: Places, name: str, before: datetime, *, is_dry: bool) 
     return staging.expire_incomplete(places.staging, before, is_dry=is_dry)
 
 
-def _record(engine: sa.Engine, run_id: str, dataset: str, expired: Expired, period: str) -> None:
+def _record(engine: sa.Engine, run_id: str, dataset: str, expired: Expired, period: str, step: str) -> None:
     details: dict[str, Any] = {
+        "step": step,
         "files": expired.count, "bytes": expired.bytes, "oldest": _show(expired.oldest),
         "newest": _show(expired.newest), "kept_for": period,
     }  # fmt: skip

@@ -109,9 +109,10 @@ values (clock_timestamp(), session_user, :actor, 'person.forgotten', :subject, c
 _RETURNED = sa.text("""
 select distinct p.vendor, p.person_key from warehouse.person p where p.recorded_to is null order by 1, 2
 """)
-_HASHES = sa.text("""
-select distinct jsonb_array_elements_text(details -> 'keys') from control.audit where action = 'person.forgotten'
-""")
+FORGOTTEN = """
+select distinct jsonb_array_elements_text(details -> 'keys') from control.audit where action in ('person.forgotten', 'forgotten.carried')
+"""
+"""SQL query: the hashes of the keys of forgotten persons, from their receipts and from those of a database before a rebuild."""
 
 
 @dataclass
@@ -201,7 +202,7 @@ def find_returned(engine: sa.Engine, redactor: Redactor) -> list[tuple[str, str]
     Receipts from before a rotation of the hash key are compared too, except for persons whose key at the vendor is itself a hash.
     """
     with engine.connect() as connection:
-        if not (forgotten := {redactor.lift(each) for each in connection.scalars(_HASHES)}):
+        if not (forgotten := {redactor.lift(each) for each in connection.scalars(sa.text(FORGOTTEN))}):
             return []
         rows = connection.execute(_RETURNED).all()
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.canonical import ENTITIES, Entity
+from include.crm.objects.long_key import shorten
 from include.errors import InputRejected
 
-_LONGEST = 64
 LEAST = 6
 """Minimum number of characters of a text that identifies a person. Shorter texts are in the rows of too many persons."""
 
@@ -147,11 +146,6 @@ def external_keys(keys: list[tuple[Any, ...]], findings: list[tuple[str, int]]) 
     Returns:
         Complete keys, and prefixes: every key that begins with a prefix is one of a membership of the person.
     """
-    whole = [f"{vendor}:{entity}:{spelled}" for vendor, entity, key in keys for spelled in (key, _hash_long(key))]
+    whole = [f"{vendor}:{entity}:{spelled}" for vendor, entity, key in keys for spelled in (key, shorten(key))]
     whole += [f"{vendor}:finding:{number}" for vendor, number in findings]
     return whole, [f"{vendor}:membership:{key}:" for vendor, entity, key in keys if entity == "person"]
-
-
-def _hash_long(key: str) -> str:
-    """Return the hash that replaces a key too long for Salesforce (see `include.crm.objects.planning`); a shorter key is unchanged."""
-    return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest() if len(key) > _LONGEST else key

@@ -11,17 +11,8 @@ from include import canonical
 
 # The newest business date loaded by a current pull; no row if a vendor's newest day is not reconciled, or failed to reconcile.
 SETTLED_DAY = sa.text("""
-with newest as (
-    select distinct on (vendor) vendor, business_date, run_id from control.ledger
-    where stage = 'load' and pulled = 'current'
-    order by vendor, business_date desc, ledger_id desc
-), checked as (
-    select n.vendor, n.business_date, bool_and(r.is_passed) as passed
-    from newest n
-    left join control.reconciliation r on r.vendor = n.vendor and r.run_id = n.run_id and r.business_date = n.business_date
-    group by 1, 2
-)
-select max(business_date) as day, clock_timestamp() as read_at from checked having bool_and(coalesce(passed, false))
+select max(business_date) as day, clock_timestamp() as read_at from control.ledger
+where stage = 'load' and pulled = 'current' having not exists (select from control.unsettled_vendor)
 """)
 
 HOUSEHOLDS = """

@@ -68,7 +68,7 @@ class PresentDay:
             new at the vendor.
         is_compared: Whether the day was reconciled.
         is_rolled: Whether the day's positions were compared with those of the previous day (roll-forward).
-        is_balanced: Whether every check of the reconciliation passed.
+        is_balanced: Whether every check of the reconciliation passed, and no push has changed positions or account values since.
         read_at: Time of reading, by the database's clock; findings of an older reading never replace those of a newer one.
     """
 

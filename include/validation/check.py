@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -124,6 +124,7 @@ def validate_day(
     *,
     earlier: Mapping[str, Sequence[Partition]] | None = None,
     accept_unusual: bool = False,
+    undelivered: Collection[str] = (),
     rows_only: bool = False,
 ) -> dict[str, Outcome]:
     """Validate every table of a vendor-day: rows first, then the day as a whole.
@@ -136,6 +137,7 @@ def validate_day(
         recent: Table -> row counts of recent days, for `rows_ratio`.
         earlier: Table -> its partitions of the last loaded days, newest first.
         accept_unusual: Whether an operator accepts failures of the measures in `compared.ACCEPTABLE`.
+        undelivered: Keys of accounts whose rows the vendor never delivers; see `include.warehouse.known_difference`.
         rows_only: Whether to skip the batch-level expectations.
 
     Returns:
@@ -152,7 +154,9 @@ def validate_day(
     for name, outcome in outcomes.items():
         table, partition = vendor.table(name), partitions[name]
         if not rows_only:
-            comparison = measure(vendor, table, partitions, recent.get(name, ()), (earlier or {}).get(name, ()))
+            comparison = measure(
+                vendor, table, partitions, recent.get(name, ()), (earlier or {}).get(name, ()), undelivered
+            )
             outcome.measures, outcome.details = comparison.measures, comparison.details
             _validate_batch(validator, vendor, table, outcome, accept_unusual=accept_unusual)
             if outcome.exceeds_dead_ratio and (worst := outcome.worst):

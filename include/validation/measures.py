@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -51,6 +51,7 @@ def measure(
     partitions: Mapping[str, Partition],
     recent: Sequence[int],
     earlier: Sequence[Partition] = (),
+    undelivered: Collection[str] = (),
 ) -> Comparison:
     """Measure one table of a vendor-day after its rows have been validated.
 
@@ -60,6 +61,7 @@ def measure(
         partitions: Table -> partition, for every table pulled for the day.
         recent: Row counts of this table on recent days, for `rows_ratio`.
         earlier: Partitions of this table of the last loaded days, newest first.
+        undelivered: Keys of accounts that `accounts_off` leaves out if they have no rows, because the vendor never delivers them.
     """
     partition = partitions[table.name]
     manifest = partition.manifest
@@ -101,7 +103,7 @@ def measure(
         comparison.measures[measure] = None if parent_keys[column] is None else tally.orphans.get(column, 0)
         comparison.details[measure] = f"{column} {name_first(list(tally.lacking.get(column, ())))}"
     if table.agrees:
-        off = _compare_totals(vendor, table, tally.sums, partitions)
+        off = _compare_totals(vendor, table, tally.sums, partitions, undelivered)
         comparison.measures["accounts_off"], comparison.details["accounts_off"] = off or (None, "")
     return comparison
 
@@ -221,7 +223,11 @@ def _name_reasons(partition: Partition) -> str:
 
 
 def _compare_totals(
-    vendor: Vendor, table: Table, sums: list[pa.Table], partitions: Mapping[str, Partition]
+    vendor: Vendor,
+    table: Table,
+    sums: list[pa.Table],
+    partitions: Mapping[str, Partition],
+    undelivered: Collection[str],
 ) -> tuple[int, str] | None:
     """Return the measure `accounts_off`, and the accounts with their differences as text, the largest first.
 
@@ -239,6 +245,8 @@ def _compare_totals(
     parts = [part.cast(empty.schema) for part in sums]
     summed = pa.concat_tables([empty, *parts]).group_by(column).aggregate([(total_name, "sum")])
     both = stated.join(summed, column, join_type="left outer")
+    is_known = pc.is_in(both.column(column).cast(pa.string()), value_set=pa.array(list(undelivered), pa.string()))
+    both = both.filter(pc.invert(pc.and_(is_known, pc.is_null(both.column(f"{total_name}_sum")))))
     difference = pc.subtract(
         pc.fill_null(both.column(f"{total_name}_sum"), Decimal(0)).cast(pa.decimal128(30, 2)),
         pc.fill_null(both.column(money), Decimal(0)).cast(pa.decimal128(30, 2)),

@@ -42,7 +42,8 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
 
     Returns:
         Numbers of rows inserted, updated, unchanged, superseded and withdrawn. `money_out` is the money now stored under the
-        pull's keys; None if the entity has no money.
+        pull's keys; None if the entity has no money. If pushed rows changed an event with money, `notes` has the `days` of these
+        rows, because no reconciliation has compared them yet.
 
     Raises:
         BalanceError: A row refers to another entity by a key that was never loaded.
@@ -61,11 +62,13 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         inserted = connection.execute(statement.insert_all, values).rowcount
         _refuse_lost(entity, pull, incoming - inserted)
         money = connection.scalar(statement.money_of_run, values) if entity.money else None
-        return Counts(inserted=inserted, money_out=_dollars(entity, money))
+        notes = _note_days(connection, entity, pull, statement.days_of_incoming, values)
+        return Counts(inserted=inserted, money_out=_dollars(entity, money), notes=notes)
     connection.execute(statement.compare, values)
     outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
     _refuse_lost(entity, pull, outcomes.get("lost", 0))
     new, changed, older = (outcomes.get(outcome, 0) for outcome in ("new", "changed", "older"))
+    notes = _note_days(connection, entity, pull, statement.days_of_changes, values)
     closed = connection.execute(statement.close_changed, values).rowcount
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
@@ -80,7 +83,16 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         superseded=older,
         withdrawn=withdrawn,
         money_out=_dollars(entity, money),
+        notes=notes,
     )
+
+
+def _note_days(
+    connection: sa.Connection, entity: Entity, pull: Pull, days: sa.TextClause, values: dict[str, Any]
+) -> dict[str, Any]:
+    if pull.pulled != "pushed" or entity.kind != "event" or not entity.money:
+        return {}
+    return {"days": [day.isoformat() for day in connection.scalars(days, values) if day]}
 
 
 def find_final_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:

@@ -7,7 +7,7 @@ owners' shares  the shares of an account's owners must not add up to more than 1
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from include.contract import Vendor
 from include.errors import BalanceError
+from include.warehouse.acceptance import ACCEPTABLE, find_acceptance
 
 _MOST_BREAKS = 10_000
 _NAMED_BREAKS = 5
@@ -57,7 +58,7 @@ with stated as (
     where business_date = :day and vendor = :vendor and recorded_to is null group by 1
 ), compared as (
     select coalesce(s.account_id, h.account_id) as account_id, coalesce(s.money, 0) as expected, coalesce(h.money, 0) as actual,
-           abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off,
+           abs(coalesce(s.money, 0) - coalesce(h.money, 0)) > :tolerance as is_off, h.account_id is null as is_undelivered,
            exists (select from dead d where d.account_id = coalesce(s.account_id, h.account_id) and d.business_date = :day) as is_dead
     from stated s full join held h on h.account_id = s.account_id
 ), unassigned as (
@@ -82,7 +83,7 @@ from compared
 # The largest first, limited to a number that people can use.
 _ACCOUNTS_OFF = sa.text(f"""
 {_COMPARED}
-select c.account_id, k.source_key as key, c.expected, c.actual, c.actual - c.expected as difference, c.is_dead as is_explained
+select c.account_id, k.source_key as key, c.expected, c.actual, c.actual - c.expected as difference, c.is_dead as is_explained, c.is_undelivered
 from compared c join warehouse.source_key k on k.id = c.account_id
 where c.is_off order by c.is_dead, abs(c.actual - c.expected) desc limit {_MOST_BREAKS}
 """)  # noqa: S608
@@ -178,25 +179,11 @@ order by is_explained, abs(actual - expected) desc, position_key limit :most
 
 # Dead letters of positions and transactions that name no position, grouped by account (null if unknown).
 _UNKNOWN = sa.text("""
-select account_id, count(*) as dead_letters from dead
+select account_id, count(*) as dead_letters, case when not bool_or(quantity is null) then sum(abs(quantity)) end as units from dead
 where entity in ('position', 'transaction', '*') and position_key is null
   and not (entity = any(:summed) and account_id is not null)
 group by 1
 """)
-
-# The day's breaks that earlier runs reported, each with the operator who accepted it.
-_REPORTED = {
-    "roll-forward": sa.text("""
-select b.position_key as key, b.difference, r.accepted_by from control.roll_forward_break b
-join control.reconciliation r using (run_id, vendor, business_date)
-where b.vendor = :vendor and b.business_date = :day and r.check_name = 'roll-forward'
-"""),
-    "control total": sa.text("""
-select b.account_id as key, b.difference, r.accepted_by from control.control_total_break b
-join control.reconciliation r using (run_id, vendor, business_date)
-where b.vendor = :vendor and b.business_date = :day and r.check_name = 'control total'
-"""),
-}
 
 _RECORD_BREAKS = {
     "roll-forward": sa.text("""
@@ -226,8 +213,9 @@ class Check:
     Attributes:
         breaks: Items that differ by more than the tolerance.
         explained: Number of breaks that open dead letters explain. A dead letter explains the break of its account or position; a
-            transaction only up to its quantity. A dead letter whose account or position can't be read explains one break; in the
-            control total, only if such dead letters together contain at least the money of the unexplained breaks.
+            transaction only up to its quantity. A dead letter whose account can't be read explains one break, but only if such dead
+            letters together contain at least the money (control total) or the units (roll-forward) of the unexplained breaks. If one
+            of these amounts can't be read, they explain nothing: the break may have any size.
         accepted_by: The operator who accepted the unexplained breaks; empty for none.
         note: The reason why nothing was compared; empty if the comparison was made.
         listed: The breaks, the largest unexplained ones first.
@@ -287,28 +275,11 @@ def reconcile(
 
 
 def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, accepted_by: str) -> Check:
-    """Return the check as accepted if every unexplained break is accepted; otherwise return it unchanged.
-
-    A break is accepted under two conditions:
-    - An earlier run reported the same break for this day, in the same direction and at least as large.
-    - An operator accepts the day in this run, or accepted it in that earlier run.
-
-    If there are more breaks than the check lists, it is returned unchanged.
-    """
+    """Return the check as accepted if every unexplained break is accepted; otherwise, or if not all breaks are listed, unchanged."""
     if check.is_passed or check.breaks > len(check.listed):
         return check
-    reported = defaultdict(list)
-    for row in connection.execute(_REPORTED[check.name], values):
-        reported[row.key].append((row.difference, row.accepted_by or accepted_by))
-    key = "position_key" if check.name == "roll-forward" else "account_id"
-    by = set()
-    for each in check.listed:
-        if not each["is_explained"]:
-            now = each["difference"]
-            by.add(
-                max((who for then, who in reported[each[key]] if now * then > 0 and abs(now) <= abs(then)), default="")
-            )
-    return check if "" in by else replace(check, accepted_by=", ".join(sorted(by)))
+    unexplained = [each for each in check.listed if not each["is_explained"]]
+    return replace(check, accepted_by=find_acceptance(connection, values, check.name, unexplained, accepted_by))
 
 
 def record(connection: sa.Connection, vendor: str, day: date, run_id: str, checks: list[Check]) -> None:
@@ -336,7 +307,7 @@ def _compare_money(connection: sa.Connection, values: dict[str, Any], tolerance:
         note = f"the positions of {values['day']} were not loaded"
         return Check("control total", totals.expected, totals.expected, tolerance, 0, note=note)
     # Each dead letter without a readable account explains one break, if together they contain at least the money of the unexplained breaks.
-    is_enough = totals.unknown_money is None or totals.unexplained_money <= totals.unknown_money + tolerance
+    is_enough = totals.unknown_money is not None and totals.unexplained_money <= totals.unknown_money + tolerance
     explained = min(totals.breaks, totals.explained + (totals.unknown if is_enough else 0))
     listed = connection.execute(_ACCOUNTS_OFF, values).mappings().all() if totals.breaks else ()
     return Check(
@@ -363,10 +334,15 @@ def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: 
     )
     count, explained = (breaks[0]["breaks"], breaks[0]["explained"]) if breaks else (0, 0)
     # A dead letter that names no position explains one break. If it names an account, the break must be in that account, of a position
-    # that is in only one of the two snapshots.
-    in_account = Counter(row["account_id"] for row in breaks if row["is_in_one_snapshot"] and not row["is_explained"])
-    for account_id, dead in connection.execute(_UNKNOWN, values):
-        explained += dead if account_id is None else min(dead, in_account[account_id])
+    # that is in only one of the two snapshots. If it names none, it explains no more units than it has.
+    unexplained = [row for row in breaks if not row["is_explained"]]
+    in_account = Counter(row["account_id"] for row in unexplained if row["is_in_one_snapshot"])
+    off = sum((abs(row["difference"]) for row in unexplained), zero)
+    for account_id, dead, units in connection.execute(_UNKNOWN, values):
+        if account_id is None:
+            explained += dead if units is not None and off <= units + tolerance else 0
+        else:
+            explained += min(dead, in_account[account_id])
     return Check(
         "roll-forward",
         zero,
@@ -394,7 +370,7 @@ def stop_if_broken(vendor: str, day: date, checks: list[Check]) -> None:
         advice = (
             "Correct it at the vendor and run the day again, with Full refresh where transactions were deleted there"
         )
-        if all(check.name in _REPORTED for check in failed):
+        if all(check.name in ACCEPTABLE for check in failed):
             advice += "; if the day is right as it is, run it again with Accept an unusual day"
         summaries = "; ".join(check.summary for check in failed)
         raise BalanceError(f"The day does not reconcile: {summaries}. {advice}", vendor=vendor, business_date=day)

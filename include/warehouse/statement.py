@@ -72,6 +72,21 @@ class Statement:
         """Count the rows by outcome."""
         return sa.text(f"select outcome, count(*) from compared_{self._entity.name} group by 1")  # noqa: S608
 
+    @property
+    def days_of_incoming(self) -> sa.TextClause:
+        """Select the days of the incoming rows."""
+        return sa.text(f"select distinct {self._entity.dated} from {self._incoming} order by 1")  # noqa: S608
+
+    @property
+    def days_of_changes(self) -> sa.TextClause:
+        """Select the days of the new rows, and of both states of the changed rows; used before `close_changed`."""
+        entity, compared = self._entity, f"compared_{self._entity.name}"
+        return sa.text(
+            f"select {entity.dated} from {compared} where outcome in ('new', 'changed') union"  # noqa: S608
+            f" select f.{entity.dated} from {compared} r join {self._table} f on {self._open} and f.{entity.key} = r.{entity.key}"
+            " where r.outcome = 'changed' order by 1"
+        )
+
     @cached_property
     def close_changed(self) -> sa.TextClause:
         """Close the open rows that changed, except rows that another load has replaced since the comparison."""

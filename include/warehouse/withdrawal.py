@@ -38,6 +38,10 @@ where vendor = :vendor and stage = 'load' and pulled = 'pushed' and 'withdrawal-
     select :pull_id union all
     select pull_id from control.ledger where vendor = :vendor and stage = 'load' and pull_id like 'withdrawal-%')
 """)
+_DAYS = sa.text("""
+select array_agg(distinct day) from control.ledger l cross join jsonb_array_elements_text(l.notes -> 'days') as day
+where l.ledger_id = any(:withdrawn) and l.entity = :entity
+""")
 _IS_CONFIRMED = sa.text("""
 select exists (select from control.ledger
                where vendor = :vendor and table_name = :table_name and entity = :entity and stage = 'load' and pulled = 'current'
@@ -108,18 +112,21 @@ def _withdraw_load(connection: sa.Connection, entity: Entity, pull: Pull) -> tup
     """Withdraw the records of one entity that a push wrote, and record this in the ledger; return (withdrawn, restored) records."""
     if before := ledger.find(connection, pull, "load", entity.name):
         return before["withdrawn"], before["inserted"]
-    ended, restored = _undo(connection, entity, pull)
-    ledger.record(connection, pull, "load", Counts(produced=restored, inserted=restored, withdrawn=ended), entity.name)
+    withdrawn = connection.scalar(_WITHDRAWN_LOADS, {"vendor": pull.vendor, "pull_id": pull.pull_id}) or []
+    ended, restored = _undo(connection, entity, pull, withdrawn)
+    days = connection.scalar(_DAYS, {"withdrawn": withdrawn, "entity": entity.name})
+    counts = Counts(produced=restored, inserted=restored, withdrawn=ended, notes={"days": days} if days else {})
+    ledger.record(connection, pull, "load", counts, entity.name)
     return ended, restored
 
 
-def _undo(connection: sa.Connection, entity: Entity, pull: Pull) -> tuple[int, int]:
+def _undo(connection: sa.Connection, entity: Entity, pull: Pull, withdrawn: list[int]) -> tuple[int, int]:
     """Close the current versions that withdrawn loads wrote, and restore the versions before them; return (withdrawn, restored) records."""
     own = {"entity": entity.name, "own_day": entity.kind == "snapshot"}
     values: dict[str, Any] = {
         "vendor": pull.vendor,
         "day": pull.business_date,
-        "withdrawn": connection.scalar(_WITHDRAWN_LOADS, {"vendor": pull.vendor, "pull_id": pull.pull_id}) or [],
+        "withdrawn": withdrawn,
         "is_confirmed": connection.scalar(_IS_CONFIRMED, asdict(pull) | own),
     }
     sql = _Statements(entity, connection.scalar(_COLUMNS, {"table": f"warehouse.{entity.name}"}) or "")

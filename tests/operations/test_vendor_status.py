@@ -46,6 +46,26 @@ def test_a_day_that_is_in_and_reconciled_is_green(good_day: Database, web: sa.En
     assert text == "2026-11-25 is in: 100 rows. It is reconciled."
 
 
+def test_a_day_that_was_pushed_to_after_its_reconciliation_is_not_reconciled(
+    good_day: Database, web: sa.Engine
+) -> None:
+    record_day(good_day, at=LOADED + timedelta(hours=1), run="drain", table="assets", pulled="pushed", stages=["load"])
+    light, text = read(web).summarize(NOW)
+    assert (light, text.partition("rows. ")[2]) == (
+        "green",
+        "Pushed or edited rows changed it since it was reconciled; the next daily run compares them.",
+    )
+
+
+def test_a_day_that_does_not_add_up_since_a_push_is_red(good_day: Database, web: sa.Engine) -> None:
+    record_check(good_day, run="drain", breaks=2, at=LOADED + timedelta(hours=1))
+    [concern] = read(web).find_concerns(NOW)
+    assert concern == (
+        "red",
+        "2 differences on 2026-11-25 since rows were pushed. Salesforce keeps the earlier values.",
+    )
+
+
 def test_a_vendor_without_data_is_grey_and_not_late(web: sa.Engine) -> None:
     assert read(web).summarize(NOW) == ("grey", "Nothing has been loaded yet.")
 

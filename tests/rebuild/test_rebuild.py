@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ from include.rebuild.carried import CARRIED, LEFT, REBUILT, carry
 from include.rebuild.history import read_ledger, read_staging
 from include.rebuild.steps import rebuild
 from include.recovery import check
+from include.retention.forget import find_returned
 from include.staging.partitions import Manifest, Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
@@ -244,6 +246,25 @@ def test_the_first_hashes_of_salesforce_keys_are_carried_over(database: Database
     with new_database(postgres) as target:
         carry(database.url("tributary_migrate"), target.url("tributary_migrate"))
         assert target.rows("select * from control.first_hash") == [{"first_hash": "first", "current_hash": "current"}]
+
+
+def test_a_forgotten_person_is_recognized_in_the_rebuilt_database(database: Database, postgres: Postgres) -> None:
+    receipt = json.dumps({"keys": [KEYRING.redactor.hash("nitrogen:7")]})
+    entry = (
+        "insert into control.audit (happened_at, database_user, actor, action, subject, details)"
+        " values (now(), 'x', 'x', 'person.forgotten', 'x', cast(:receipt as jsonb))"
+    )
+    person = (
+        "insert into warehouse.person (person_id, vendor, person_key, valid_from, recorded_from, source_run_id)"
+        " values (7, 'nitrogen', '7', '2026-11-20', now(), 1)"
+    )
+    database.do(entry, receipt=receipt)
+    with new_database(postgres) as target, new_database(postgres) as again, open_engine(again) as engine:
+        for source, rebuilt in ((database, target), (database, target), (target, again)):
+            carry(source.url("tributary_migrate"), rebuilt.url("tributary_migrate"))
+        assert target.value("select count(*) from control.audit where action = 'forgotten.carried'") == 1
+        again.do(person)
+        assert find_returned(engine, KEYRING.redactor) == [("nitrogen", "7")]
 
 
 def test_a_database_with_other_loads_is_refused(by_ledger: Database, capsys: pytest.CaptureFixture[str]) -> None:

@@ -168,10 +168,13 @@ def test_a_dataset_that_fails_stops_no_other_and_fails_the_run_at_its_end(firm: 
         dispose_expired(places, "r1", read_periods({}), is_dry=False)
     assert firm.database.value("select count(*) from control.inbox") == 0
     assert list_paths(firm.site.staging) == set()
-    entries = firm.database.rows("select action, subject from control.audit where action like '%.disposed' order by 1, 2")  # fmt: skip
+    entries = firm.database.rows(
+        "select action, subject, details ->> 'step' as step from control.audit where action like '%.disposed' order by action, entry_id"
+    )
     assert [tuple(row.values()) for row in entries] == [
-        ("data.disposed", "control.inbox"),
-        ("files.disposed", "staging: partitions"),
+        ("data.disposed", "control.inbox", None),
+        ("files.disposed", "staging: partitions", "due"),
+        ("files.disposed", "staging: partitions", "deleted"),
     ]
 
 

@@ -397,6 +397,14 @@ def test_accounts_whose_positions_do_not_add_up_are_counted(day: Day) -> None:
     assert failure.endswith("is 2, expected at most 0 (account_id 4 by -7.00, 1 by -0.02)")
 
 
+def test_account_that_is_never_delivered_is_left_out_while_it_has_no_positions(day: Day) -> None:
+    day.suite(batch("accounts_off", max_value=0))
+    day.stage(ACCOUNTS, [{"id": 1, "value": 5}, {"id": 2, "value": 7}, {"id": 3, "value": 7}])
+    day.stage(ASSETS, [asset(1, amount=4)])
+    outcome = day.validate(undelivered=["1", "2"])["assets"]
+    assert outcome.details["accounts_off"] == "account_id 3 by -7.00, 1 by -1.00"
+
+
 def test_of_many_keys_that_fail_the_first_twenty_are_named_and_the_rest_counted(day: Day) -> None:
     day.suite(batch("accounts_off", max_value=0), batch("account_id_without_accounts", max_value=0))
     day.stage(ACCOUNTS, [{"id": n, "value": n} for n in range(100, 130)])

@@ -86,10 +86,33 @@ def test_an_account_that_is_off_is_explained_by_a_dead_position_of_its_own(frida
     assert summarize(compare(friday, NEXT)["control total"]) == (1, 1, True)
 
 
-def test_a_dead_letter_without_details_explains_one_account(friday: Loader) -> None:
+def test_a_dead_letter_without_account_and_amount_explains_nothing(friday: Loader) -> None:
+    """Its row may have any amount, so a break of any size would pass."""
+    friday.load("transaction", [], DAY)
+    friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
+    friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
+    friday.load("transaction", [], NEXT)
+    insert_dead_letters(friday, "position", NEXT, None)
+    checks = compare(friday, NEXT)
+    assert summarize(checks["control total"]) == (1, 0, False)
+    assert summarize(checks["roll-forward"]) == (1, 0, False)
+
+
+@pytest.mark.parametrize(("quantity", "explained"), [("9.99", 0), ("10.00", 1)])
+def test_a_dead_transaction_without_account_explains_at_most_its_units(
+    friday: Loader, quantity: str, explained: int
+) -> None:
+    friday.load("transaction", [], DAY)
+    friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2"), position("a2-2", 10, "a2")], NEXT)
+    friday.load("transaction", [], NEXT)
+    insert_dead_letters(friday, "transaction", NEXT, "t1", quantity=quantity)
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (1, explained, bool(explained))
+
+
+def test_a_dead_letter_without_account_explains_one_account(friday: Loader) -> None:
     friday.load("position", [position("a1-1", 10), position("a2-1", 10, "a2")], NEXT)
     friday.load("account_value", [value("a1", "20.00"), value("a2", "20.00")], NEXT)
-    insert_dead_letters(friday, "position", NEXT, None)
+    insert_dead_letters(friday, "position", NEXT, None, money=Decimal(20))
     assert summarize(compare(friday, NEXT)["control total"]) == (2, 1, False)
     insert_dead_letters(friday, "position", NEXT, "new", parent="a2")
     assert summarize(compare(friday, NEXT)["control total"]) == (2, 2, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.crm.objects.long_key import shorten_sql
 from include.crm.objects.mapping import (
     CrmObject,
     Field,
@@ -123,7 +124,7 @@ _TYPE = """
 _COST = "o.amount_usd * greatest(coalesce(o.end_year, o.start_year) - o.start_year + 1, 1)"
 # The planning system's key may be longer than Salesforce's field.
 _GOAL = "control.first_key(o.goal_key)"
-_KEY = f"(:firm || ':' || o.vendor || ':goal:' || case when length({_GOAL}) > 64 then md5({_GOAL}) else {_GOAL} end)"
+_KEY = f"(:firm || ':' || o.vendor || ':goal:' || {shorten_sql(_GOAL)})"
 
 
 # A goal that was sent stays up to date; `Tributary_Current__c` is false once the goal is no longer in the leading plan. The owner of a

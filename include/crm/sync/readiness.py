@@ -19,23 +19,6 @@ where stage = 'load' and entity = 'position' and pulled = 'current'
 order by vendor, business_date desc, ledger_id desc
 """
 
-# Vendors whose newest day is not completely loaded yet, or failed to reconcile: no data of that day may reach an advisor. The newest
-# load of any entity counts, because descriptions are loaded before positions.
-_UNSETTLED = """
-select d.vendor, (select min(recorded_at) from control.ledger l
-                  where l.vendor = d.vendor and l.run_id = d.run_id and l.stage = 'load') as since
-from (
-    select distinct on (vendor) vendor, business_date, run_id from control.ledger
-    where stage = 'load' and pulled = 'current'
-    order by vendor, business_date desc, ledger_id desc
-) d
-where not exists (select from control.reconciliation r
-                  where r.run_id = d.run_id and r.vendor = d.vendor and r.business_date = d.business_date)
-   or exists (select from control.reconciliation r
-              where r.run_id = d.run_id and r.vendor = d.vendor and r.business_date = d.business_date
-                and not r.is_passed)
-"""
-
 # A household or person is built from the records of all vendors, so one unsettled vendor holds it back. A household also shows its
 # members' risk, whichever vendor states it.
 _UNSETTLED_RECORD = """
@@ -59,11 +42,19 @@ from own o join warehouse.source_key k on k.entity = o.entity and k.id = o.id gr
 
 
 def find_unsettled(db: sa.Connection) -> dict[str, datetime]:
-    """Return the vendors whose rows may not be sent, each with the time at which the load of its newest day began.
+    """Return the vendors whose rows may not be sent, each with the time when that began.
 
-    These are the vendors whose newest day is not reconciled yet, or failed to reconcile.
+    These are the vendors whose newest day is not reconciled yet, failed to reconcile, or had positions or account values changed by a push
+    since it was reconciled.
     """
-    return dict(db.execute(sa.text(_UNSETTLED)).tuples().all())
+    return dict(db.execute(sa.text("select vendor, since from control.unsettled_vendor")).tuples().all())
+
+
+def find_uncompared_days(engine: sa.Engine) -> dict[str, list[str]]:
+    """Return the days, by vendor, whose transactions changed since they were reconciled. A sync sends them; the next daily run compares them."""
+    query = "select vendor, array_agg(business_date::text order by business_date) from control.uncompared_change where entity = 'transaction' group by 1"
+    with engine.connect() as db:
+        return dict(db.execute(sa.text(query)).tuples().all())
 
 
 @dataclass(frozen=True, slots=True)

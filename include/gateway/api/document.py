@@ -174,10 +174,7 @@ def _ref(name: str) -> dict[str, str]:
 
 def _refusal(status: int) -> dict[str, Any]:
     description, headers = _REFUSALS[status]
-    content = {"application/problem+json": {"schema": _ref("Problem")}}
-    if status == 400:  # the server's own response to invalid HTTP, before the app sees the request
-        content["text/plain"] = {"schema": {"type": "string"}}
-    response = {"description": description, "content": content}
+    response = {"description": description, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
     return response | ({"headers": headers} if headers else {})
 
 

@@ -26,7 +26,7 @@ MARTS = (
     # envelopes and Salesforce
     "acting_roles", "envelope", "crm_superseded", "crm_record", "crm_change", "deal_stage", "deal",
     # freshness and completeness
-    "freshness", "completeness", "day_in_force",
+    "freshness", "reconciliation_in_force", "uncompared_change", "unsettled_vendor", "completeness", "day_in_force",
     # what was known when, and who saw it
     "record_version", "value_version", "load_source", "record", "firm", "access", "exposure", "exposure_gap",
     # operations

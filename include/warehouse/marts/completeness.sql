@@ -1,25 +1,20 @@
 -- What the numbers of a mart lack, per vendor and business date: dead letters with their money, and sums held back because one of their
 -- rows is a dead letter. It also lists days that were never loaded and have dead letters.
 -- state: `reconciled`; `explained` (it differs, and open dead letters account for it); `accepted` (by an operator, though it differs);
--- `changed since` (rows arrived after the reconciliation, by webhook, push or poll: the next daily run compares them); `not compared` (the
--- vendor states no totals, or the mart has no money); `rejected` (only pushed rows, or none, were loaded); `not loaded`.
+-- `changed since` (a webhook, push or poll changed the mart's money after the reconciliation: the next one compares it); `differs` (it
+-- does not add up since such a change); `not compared` (the vendor states no totals, or the mart has no money); `rejected` (only pushed
+-- rows, or none, were loaded); `not loaded`.
 create view mart.completeness as
 with loaded as (
-    select s.mart, l.vendor, l.business_date, bool_or(l.pulled <> 'pushed') as is_whole,
-           max(l.recorded_at) filter (where l.pulled = 'pushed' and s.has_money and l.inserted + l.updated > 0) as changed_at
+    select s.mart, l.vendor, l.business_date, bool_or(l.pulled <> 'pushed') as is_whole
     from control.ledger l join mart.source s using (entity) where l.stage = 'load' and l.vendor <> 'salesforce'
     group by 1, 2, 3
-), checked as (
-    select distinct on (vendor, business_date, check_name) vendor, business_date, check_name, breaks, explained, accepted_by, note,
-           checked_at
-    from control.reconciliation r
-    where is_passed or not exists (select from control.rejection x
-                                   where (x.run_id, x.vendor, x.business_date) = (r.run_id, r.vendor, r.business_date))
-    order by vendor, business_date, check_name, checked_at desc
+), changed as (
+    select distinct s.mart, c.vendor, c.business_date from control.uncompared_change c join mart.source s on s.entity = c.entity and s.has_money
 ), verdict as (
-    select vendor, business_date, sum(breaks) as breaks, min(checked_at) as checked_at, bool_or(accepted_by is not null) as is_accepted,
+    select vendor, business_date, sum(breaks) as breaks, bool_or(not is_passed) as is_off, bool_or(accepted_by is not null) as is_accepted,
            bool_or(note = '' and check_name in ('control total', 'roll-forward')) as is_compared
-    from checked group by 1, 2
+    from control.reconciliation_in_force group by 1, 2
 ), rejected as (
     select vendor, business_date, max(recorded_at) as rejected_at from control.rejection group by 1, 2
 ), dead as (
@@ -39,7 +34,7 @@ with loaded as (
     select s.mart, r.vendor, r.business_date from rejected r
     join mart.source s on exists (select from control.ledger l where l.vendor = r.vendor and l.entity = s.entity and l.stage = 'load')
     union
-    select mart, vendor, business_date from missing m
+    select mart, vendor, business_date from (select mart, vendor, business_date from missing union select * from changed) m
     where exists (select from loaded l where (l.mart, l.vendor) = (m.mart, m.vendor) and l.business_date >= m.business_date)
 ), held_back as (  -- sums of which a row is a dead letter, in the newest load of each day
     select s.mart, l.vendor, l.business_date, sum((t.notes ->> 'money_held_back')::numeric) as held_back_usd
@@ -53,16 +48,18 @@ with loaded as (
     group by 1, 2, 3
 )
 select mart, vendor, business_date,
-       case when r.vendor is not null and l.is_whole is not true then 'rejected' when l.mart is null then 'not loaded'
+       case when r.vendor is not null and l.is_whole is not true then 'rejected'
+            when l.mart is null then case when c.mart is null then 'not loaded' else 'changed since' end
             when v.vendor is null or not v.is_compared or not exists (
                 select from mart.source s where s.mart = days.mart and s.has_money) then 'not compared'
-            when l.changed_at > v.checked_at then 'changed since' when v.is_accepted then 'accepted'
+            when v.is_off then 'differs' when c.mart is not null then 'changed since' when v.is_accepted then 'accepted'
             when v.breaks > 0 then 'explained' else 'reconciled' end as state,
        coalesce(m.dead_letters, 0) as dead_letters, coalesce(m.dead_money_usd, 0) as dead_money_usd,
        coalesce(m.dead_money_unreadable, 0) as dead_money_unreadable, coalesce(b.held_back_usd, 0) as held_back_usd,
        coalesce(v.breaks, 0) as breaks, r.rejected_at
 from days
 left join loaded l using (mart, vendor, business_date)
+left join changed c using (mart, vendor, business_date)
 left join verdict v using (vendor, business_date)
 left join missing m using (mart, vendor, business_date)
 left join held_back b using (mart, vendor, business_date)

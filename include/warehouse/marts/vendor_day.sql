@@ -3,7 +3,8 @@
 -- state: `loaded`; `incomplete` (loaded, with open dead letters); `rejected` (the newest run was rejected; a load before it stays in force);
 -- `not loaded` (pulled only).
 -- reconciliation: `reconciled`; `explained` (it differs, and open dead letters account for it); `accepted` (by an operator, though it
--- differs); `failed`; `not compared` (the vendor states no totals). control_total_off_usd: warehouse less vendor; null if not compared.
+-- differs); `failed`; `changed since` (a webhook, push or poll changed its money after the last check); `not compared` (the vendor states
+-- no totals). control_total_off_usd: warehouse less vendor; null if not compared.
 create view control.vendor_day as
 with fact as (
     select vendor, business_date, stage as kind, run_id, table_name, recorded_at as happened_at, staged as rows,
@@ -49,7 +50,11 @@ with fact as (
 select vendor, business_date,
        case when rejected_at > coalesce(loaded_at, '-infinity') then 'rejected' when loaded_at is null then 'not loaded'
             when dead_letters > 0 then 'incomplete' else 'loaded' end as state,
-       case when 'failed' = any(verdicts) then 'failed' when 'accepted' = any(verdicts) then 'accepted'
+       case when 'failed' = any(verdicts) then 'failed'
+            when verdicts && array['accepted', 'explained', 'reconciled'] and exists (
+                select from control.uncompared_change c
+                where (c.vendor, c.business_date) = (day.vendor, day.business_date)) then 'changed since'
+            when 'accepted' = any(verdicts) then 'accepted'
             when 'explained' = any(verdicts) then 'explained' when 'reconciled' = any(verdicts) then 'reconciled'
             else 'not compared' end as reconciliation,
        run_id, tables_pulled, loaded_tables, rows, rows_changed, dead_letters, dead_money_usd, dead_money_unreadable, pulled_at, loaded_at,

@@ -55,13 +55,15 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
     Returns:
         `deltas`: a summary of the changes by object. `concerns`: the changes that need approval. `unsettled`: the vendors whose newest day
-        is not reconciled, with the time since when. `page`: path of the page.
+        is not reconciled, with the time since when. `uncompared`: the days, by vendor, whose transactions changed since they were
+        reconciled, but are sent. `page`: path of the page.
     """
     import logging
 
     from include import business_dates
     from include.crm.sync import difference
     from include.crm.sync.preview import preview
+    from include.crm.sync.readiness import find_uncompared_days
     from include.pipeline import dry_run
     from include.vendors import VENDORS
     from tributary import connections
@@ -82,6 +84,7 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         "deltas": {name: str(found) for name, found in shown.deltas.items()},
         "concerns": [concern.reason for concern in shown.concerns],
         "unsettled": {vendor: str(since) for vendor, since in shown.unsettled.items()},
+        "uncompared": find_uncompared_days(engine),
         "page": f"/salesforce-changes/{page}",
     }
 

@@ -139,7 +139,6 @@ def test_every_refusal_is_a_problem(document: dict[str, Any]) -> None:
     for _, operation in operations(document):
         for status, response in operation["responses"].items():
             kind = ["application/json"] if status < "300" else ["application/problem+json"]
-            kind += ["text/plain"] if status == "400" else []
             assert list(response["content"]) == kind, (operation["operationId"], status)
 
 

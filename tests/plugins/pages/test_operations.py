@@ -93,7 +93,7 @@ class Served:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return requests.get(f"{self.url}/operations/{path}", headers=headers, timeout=60)
 
-    def post(self, path: str, body: dict[str, Any], token: str, origin: str = "") -> requests.Response:
+    def post_json(self, path: str, body: dict[str, Any], token: str, origin: str = "") -> requests.Response:
         """Post as a page of an origin does, with the login cookie; without an origin, as a program with a token."""
         sent = {"headers": {"Origin": origin, "Sec-Fetch-Site": "same-origin"}, "cookies": {"_token": token}}
         return requests.post(
@@ -404,7 +404,7 @@ def _sign_off(served: Served, **changed: str) -> dict[str, str]:
 
 
 def test_a_day_is_signed_off_on_its_page_by_the_user(served: Served) -> None:
-    assert served.post("clients/day", _sign_off(served), served.admin, served.url).status_code == 200
+    assert served.post_json("clients/day", _sign_off(served), served.admin, served.url).status_code == 200
     page = served.get(DAY_PAGE, served.admin).text
     assert f"Signed off by {airflow.USER}" in page
     assert SCRIPT not in page
@@ -412,7 +412,7 @@ def test_a_day_is_signed_off_on_its_page_by_the_user(served: Served) -> None:
 
 
 def test_a_refused_decision_says_why(served: Served) -> None:
-    response = served.post("clients/day", _sign_off(served, decision="accepted"), served.admin)
+    response = served.post_json("clients/day", _sign_off(served, decision="accepted"), served.admin)
     assert (response.status_code, response.json()["detail"]) == (
         409,
         "No check of the day failed, so there is nothing to accept",
@@ -425,7 +425,7 @@ THRESHOLDS = {"values": {"unfunded_days": "45"}}
 @pytest.mark.parametrize("path", ["clients/day", "thresholds", "thresholds/check"])
 def test_a_post_from_a_page_of_another_site_is_refused(served: Served, path: str) -> None:
     body = THRESHOLDS if path.startswith("thresholds") else _sign_off(served)
-    response = served.post(path, body, served.admin, "https://elsewhere.example")
+    response = served.post_json(path, body, served.admin, "https://elsewhere.example")
     assert response.status_code == 403
     assert served.database.value("select count(*) from control.threshold_change") == 0
 
@@ -433,20 +433,20 @@ def test_a_post_from_a_page_of_another_site_is_refused(served: Served, path: str
 @pytest.mark.parametrize("path", ["clients/day", "thresholds"])
 def test_a_viewer_can_not_decide_or_change_thresholds(served: Served, path: str) -> None:
     body = THRESHOLDS if path == "thresholds" else _sign_off(served)
-    assert served.post(path, body, served.viewer, served.url).status_code == 403
+    assert served.post_json(path, body, served.viewer, served.url).status_code == 403
     assert "You can read the thresholds" in served.get("thresholds", served.viewer).text
 
 
 def test_thresholds_are_checked_and_saved_once(served: Served) -> None:
-    invalid = served.post("thresholds", {"values": {"unfunded_days": "soon"}}, served.admin)
+    invalid = served.post_json("thresholds", {"values": {"unfunded_days": "soon"}}, served.admin)
     assert (invalid.status_code, invalid.json()["detail"]) == (
         422,
         "Invalid thresholds of the business rules: unfunded_days must be a number",
     )
-    checked = served.post("thresholds/check", THRESHOLDS, served.admin, served.url).json()
+    checked = served.post_json("thresholds/check", THRESHOLDS, served.admin, served.url).json()
     assert checked == {"thresholds": {"unfunded_days": 45}, "changes": {"unfunded_days": {"from": 30, "to": 45}}}
-    assert served.post("thresholds", THRESHOLDS, served.admin, served.url).status_code == 200
-    overtaken = served.post("thresholds", {"values": {"unfunded_days": "60"}}, served.admin, served.url)
+    assert served.post_json("thresholds", THRESHOLDS, served.admin, served.url).status_code == 200
+    overtaken = served.post_json("thresholds", {"values": {"unfunded_days": "60"}}, served.admin, served.url)
     assert overtaken.status_code == 409
     assert "Another user has changed the thresholds" in overtaken.json()["detail"]
     assert "<td>30</td><td>45</td>" in served.get("thresholds", served.viewer).text
