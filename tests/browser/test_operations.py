@@ -112,7 +112,6 @@ def page(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator
     shown.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     shown.on("pageerror", lambda error: errors.append(str(error)))
-    shown.on("dialog", lambda dialog: dialog.accept())
     shown.goto("/")
     shown.fill("input[name=username]", airflow.USER)
     shown.fill("input[name=password]", "only-for-tests")
@@ -157,14 +156,17 @@ def test_a_button_starts_a_run_as_the_user_and_links_to_it(page: Page) -> None:
 
 def test_a_button_starts_no_run_of_a_paused_dag(page: Page) -> None:
     page.goto("/operations/vendors/orion")
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Pull now").click()
     expect(page.get_by_role("status")).to_contain_text('The DAG "Orion Advisor: daily load" is paused')
 
 
 def test_writing_to_salesforce_is_paused_and_resumed(page: Page) -> None:
     page.goto("/operations/salesforce")
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Pause Salesforce").click()
     page.get_by_text("All writes are paused").wait_for()
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Resume Salesforce").click()
     page.get_by_role("button", name="Pause Salesforce").wait_for()
 
@@ -179,12 +181,14 @@ def test_a_backfill_is_chosen_by_business_dates_watched_and_stopped(page: Page) 
     expect(rows.locator(".run")).to_have_text(["a run starts"] * 3)
     expect(rows.first).to_contain_text("accounts, assets, transactions")
 
+    page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Start the backfill").click()
     progress = page.locator("#progress")
     expect(progress).to_contain_text("0 of 3 dates done. The DAG is paused")
     expect(rows.locator(".run a")).to_have_text(["queued"] * 3)
 
     page.reload()  # the page finds the backfill again
+    page.once("dialog", lambda dialog: dialog.accept())
     progress.get_by_role("button", name="Stop").click()
     expect(progress).to_contain_text("Ended")
     expect(progress).to_contain_text("3 of 3 dates done, 3 failed.")
