@@ -246,8 +246,7 @@ class _Sync:
         if self._scope.is_whole:
             with self._db.begin():
                 holding.store(self._db, self.holdback.held, self._run.run_id)
-                held = next(each for each in self._objects if each.entity == "position")
-                totals.record(self._db, held, self._settings, self._run.run_id)
+                totals.record(self._db, self._objects, self._settings, self._run.run_id)
 
     def _record_idle(self, deltas: Mapping[str, Delta]) -> None:
         """Write a ledger row for each object of which no rows were sent."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import product
+
 import sqlalchemy as sa
 
 from include.crm.objects.mapping import CrmObject
@@ -12,16 +15,16 @@ FIELDS = {"control total": "p.market_value_usd", "roll-forward": "p.quantity"}
 """Check of the reconciliation -> SQL of the position's value that it adds up."""
 
 
-def record(db: sa.Connection, holding: CrmObject, settings: Settings, run_id: str) -> None:
+def record(db: sa.Connection, objects: Iterable[CrmObject], settings: Settings, run_id: str) -> None:
     """Record the dollars and units of the holdings in Salesforce, by vendor, for each vendor's latest day.
 
     Args:
         db: The sync's connection, in a transaction, after `readiness.find_present_days`.
-        holding: The mapping of positions.
+        objects: The objects of the sync. Only the holdings are recorded.
         settings: The firm's settings.
         run_id: The run.
     """
-    for check, column in FIELDS.items():
+    for holding, (check, column) in product((each for each in objects if each.entity == "position"), FIELDS.items()):
         field = next(each for each in holding.fields if column in each.sql and "-" not in each.sql)
         statement = f"""
         insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)
