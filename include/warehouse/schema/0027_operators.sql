@@ -97,7 +97,7 @@ create table control.threshold_change (
     changed_by     text        not null check (changed_by <> ''),
     changed_at     timestamptz not null default clock_timestamp()
 );
-comment on table control.threshold_change is 'Thresholds of the business rules: who changed which, from what to what';
+comment on table control.threshold_change is 'Thresholds of the business rules: who changed which, with the old and the new value';
 revoke insert, update, delete on control.threshold_change from tributary_load;
 grant select on control.threshold_change to tributary_web;
 create trigger audit after insert on control.threshold_change for each row
