@@ -56,7 +56,7 @@ begin
     if btrim(of_note) = '' then
         raise exception 'The note is empty: write why' using errcode = 'invalid_parameter_value';
     elsif seen <> control.fingerprint_day(of_vendor, of_day) then
-        raise exception 'The day has changed since you opened the page: read it again' using errcode = 'invalid_parameter_value';
+        raise exception 'The day has changed since you opened the page: reload it' using errcode = 'invalid_parameter_value';
     elsif of_decision = 'signed off' and not is_checked then
         raise exception 'The day has not been reconciled yet: wait for its run' using errcode = 'invalid_parameter_value';
     elsif of_decision = 'signed off' and has_failed then
@@ -111,7 +111,7 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtext('thresholds'));
     if seen is distinct from (select max(change_id) from control.threshold_change) then
-        raise exception 'Another user has changed the thresholds since you opened the page: read it again'
+        raise exception 'Another user has changed the thresholds since you opened the page: reload it'
             using errcode = 'invalid_parameter_value';
     elsif of_changes = '{}' then
         raise exception 'No threshold is different from the one in force' using errcode = 'invalid_parameter_value';
