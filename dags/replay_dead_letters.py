@@ -86,7 +86,7 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
     },
 )
 def replay_dead_letters() -> None:
-    """Replay the dead letters and notify the DAG `salesforce`, or discard them."""
+    """Run the selected action: replay the dead letters and notify the DAG `salesforce`, discard them, or show their content."""
 
     replayed = dead_letters.replay()
     dead_letters.choose_action() >> [replayed, dead_letters.discard(), dead_letters.show()]

@@ -80,7 +80,7 @@ def describe_shape(text: str) -> str:
 
 
 def describe_token(value: str) -> str | None:
-    """Return a sensitive value as people see it, such as `hash 1a2b3c4d, ends in 6789`; None if the value is neither a token nor a hash."""
+    """Return a sensitive value as pages show it, such as `hash 1a2b3c4d, ends in 6789`; None if the value is neither a token nor a hash."""
     token = _TOKEN.fullmatch(value)
     digits, last4 = (token[1], token[2]) if token else (value if _HASH.fullmatch(value) else None, "")
     if token is None and digits is None:

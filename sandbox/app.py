@@ -47,7 +47,7 @@ def create_app(
         org_port: Port of the CRM's org. Requests on any other port go to the vendors and the control routes.
         households: Size of the synthetic firm.
         seed: Seed of the synthetic firm.
-        first: First session of the firm's history; by default 80 sessions before the first start.
+        first: First trading day of the firm's history; by default 80 trading days before the first start.
         data: Folder of your own data. A vendor with a subfolder there serves its files; all others serve the firm.
         clock: The sandbox's time.
         pace: Divisor of the vendors' time limits: at 10, a limit per 60 seconds becomes one per 6 seconds.

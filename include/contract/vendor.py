@@ -43,9 +43,9 @@ class Column:
         source: The vendor's field name; or a field that Tributary adds, with a name that begins with `@` or `^` (see `FanOut`, `Nested`).
         type: Type name: one of the constants of this module, such as `MONEY`, or another `decimal(<precision>,<scale>)`.
         kind: `value` is staged as it is; `sensitive` as `<name>_hash` and `<name>_last4`, never in clear; `retained` like `sensitive`, and
-            also sealed as `<name>_sealed`, if a firm's connection says so (`include.contract.overrides`); `ignored` is not staged.
+            also sealed as `<name>_sealed`, if a firm's connection names it (`include.contract.overrides`); `ignored` is not staged.
         required: A row without a value becomes a dead letter.
-        rounded: Whether decimals beyond the type's scale are rounded half even. If false, they make the row a dead letter, except
+        rounded: Whether decimals beyond the type's scale are rounded half to even. If false, they make the row a dead letter, except
             for noise of binary floating point, which is always rounded. See `include.extract.number`.
         hashed: A text whose keyed hash is staged in place of the value: a key for which the firm's vendor sends an account number.
     """

@@ -50,7 +50,7 @@ def place_of(run_id: str, vendor: str, table_name: str, request_key: str) -> str
 
 
 def known_place_of(vendor: str, table_name: str, request_key: str, contract: str, etag: str) -> str:
-    """Return the place for which the rows of a response with an ETag are sealed: the table and what the rows belong to."""
+    """Return the text to which the sealed rows of a response with an ETag are bound: vendor, table, request, contract and ETag."""
     return json.dumps(["known_answer", vendor, table_name, request_key, contract, etag])
 
 

@@ -40,7 +40,7 @@ def record(
 
 
 def _count(entry: Mapping[str, Any], measures: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return the counts of an expectation on rows, or the measure of one on a batch, whose own counts only say that one value was checked."""
+    """Return the counts of an expectation on rows, or the measure of one on a batch, whose own counts only state that one value was checked."""
     if entry["level"] == "row":
         return {"measure": None}
     return {

@@ -141,7 +141,7 @@ class SalesforceSession:
         Raises:
             TargetUnavailable: Salesforce's token endpoint was still unavailable after `patience_s`.
             AuthenticationError: Salesforce rejected the login.
-            ConfigurationError: The connection's private key is not an RSA key, or the login or instance URL is not https.
+            ConfigurationError: The connection's private key is not an RSA key or is too small, or the login or instance URL is not https.
         """
         if self._instance_url is None or is_new:
             self.persist(self._log_in)

@@ -13,7 +13,7 @@ A JSON number has only one notation.
 Surplus decimals are those beyond the scale of the declared type:
 
 * Noise of binary floating point is rounded in every column: at most a part in 10^12 of the value (`101.95020000000001`).
-* Other surplus decimals are rounded half even if the column is declared `rounded`. In a text, this requires a type with three or more
+* If the column is declared `rounded`, other surplus decimals are rounded half to even. In a text, this requires a type with three or more
   decimals.
 * In all other cases they are a different value, and the number is refused.
 """
@@ -109,7 +109,7 @@ def _measure_distance(near: pa.Array, values: pa.Array) -> pa.Array:
 
 
 def nearest(value: Decimal, target: pa.DataType) -> Decimal | None:
-    """Return a finite number rounded half even to the scale of `target`; None if it is too large for `target`."""
+    """Return a finite number rounded half to even, to the scale of `target`; None if it is too large for `target`."""
     if value.adjusted() > target.precision - target.scale:
         return None
     with localcontext() as context:

@@ -1,4 +1,4 @@
-"""Compare the facts of two records for a reviewer: each verdict says the same as the evidence of the matching."""
+"""Compare the facts of two records for a reviewer: each verdict agrees with the evidence of the matching."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COMPARISONS = {
     "number": ("number", "last four"),
     "institution": ("institution",),
 }
-"""Fact -> the beginnings of the comparisons that are about it."""
+"""Fact -> prefixes of the names of the comparisons that are about it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,15 @@ class Reclustering:
         self._members = _find_members(table, self._pairs)
 
     def cluster(self, decisions: pa.Table, known: pa.Table) -> pa.Table:
-        """Return the clusters as CLUSTERS. The arguments are DECISIONS and KNOWN, as those of `link`."""
+        """Return the clusters that apply these decisions.
+
+        Args:
+            decisions: Reviewers' decisions, as `include.identity.record.DECISIONS`.
+            known: Clusters of the last run, as KNOWN, so that ids change as little as possible.
+
+        Returns:
+            CLUSTERS.
+        """
         same, apart = _read_decisions(decisions, self._ids)
         empty = Clusters(len(self._ids), self._evidence, apart, self._members)
         clusters, _ = _cluster(empty, same, self._pairs, frozenset())

@@ -230,7 +230,7 @@ def read_kinds(connection: sa.Connection) -> list[str]:
 
 
 def read_pair(connection: sa.Connection, entity: str, left: int, right: int) -> Pair:
-    """Return two records with the evidence of the last run, if it linked the pair or had it reviewed. `how` is empty if it did not."""
+    """Return two records with the evidence of the last run, if it linked the pair or queued it for review. `how` is empty if it did neither."""
     return _read_pairs(connection, _ONE, {"entity": entity, "left": left, "right": right})[1][0]
 
 

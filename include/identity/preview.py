@@ -71,13 +71,13 @@ class Effect:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the decision changes nothing, except that the pair is not asked about again."""
+        """Whether the decision changes nothing, except that the pair leaves the queue."""
         return not (self.people_after or self.homes_after or self.copies or self.counted)
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The effects of both decisions on a pair; if `problem` is not empty, it says why there are none."""
+    """The effects of both decisions on a pair; if `problem` is not empty, it is the reason why there are none."""
 
     same: Effect | None = None
     different: Effect | None = None

@@ -79,7 +79,7 @@ def plan_backfill(connection: sa.Connection, vendor: Vendor, first: str, last: s
         now: Current time, with time zone.
 
     Raises:
-        InputRejected: The days are no valid range; the message says which range is.
+        InputRejected: The days are not a valid range; the message states the reason.
     """
     days = _read_range(first, last, now)
     states: dict[date, str] = dict(

@@ -1,4 +1,4 @@
-"""One business date of a vendor: its checks, what breaks, why, and the decisions of operators about it."""
+"""One business date of a vendor: its checks, its breaks with their causes, and the decisions of operators about it."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def decide_day(engine: sa.Engine, actor: str, decision: str, vendor: str, day: d
         seen: The fingerprint of the day that the operator saw.
 
     Raises:
-        InputRejected: The note is empty, the day has changed meanwhile, or there is nothing to decide; the message says which.
+        InputRejected: The note is empty, the day has changed meanwhile, or there is nothing to decide; the message states the reason.
     """
     values = {"actor": actor, "decision": decision, "vendor": vendor, "day": day, "note": note, "seen": seen}
     with translate_refusal(), engine.begin() as connection:

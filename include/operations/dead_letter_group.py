@@ -84,7 +84,7 @@ def plan_pull(vendor: Vendor, table_name: str, business_date: date) -> dict[str,
     """Return the parameters of the vendor's DAG that pull a table again, with the other tables that its requests and mappings need.
 
     A table whose rows are about one business date is pulled for this date. The vendor returns other tables as they are now.
-    None if the vendor can't be asked for the table: it only sends the rows.
+    None if the table can't be requested, because the vendor only sends its rows.
     """
     by_name = {table.name: table for table in vendor.requested_tables}
     if table_name not in by_name:

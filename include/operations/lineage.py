@@ -115,12 +115,12 @@ class RowLineage:
 
 
 def search(connection: sa.Connection, text: str) -> _Rows:
-    """Return the records that a text leads to, by name, vendor's key, or id or key of a Salesforce record; at most 50 of each kind."""
+    """Return the records that match a text: a part of a name, a vendor's key, or the id or key of a Salesforce record; at most 50 of each kind."""
     return connection.execute(_SEARCH, {"text": text.strip()}).mappings().all()
 
 
 def find_record(connection: sa.Connection, record_id: int | None, external_key: str | None) -> Record | None:
-    """Return the record with an id of ours, or the one for which the external key of a Salesforce record stands; None if there is none."""
+    """Return the record with an id of ours, or the one that the external key of a Salesforce record identifies; None if there is none."""
     row = connection.execute(_FIND, {"id": record_id, "external_key": external_key}).first()
     return None if row is None else Record(*row)
 
@@ -157,7 +157,7 @@ def read_lineage(connection: sa.Connection, record: Record, day: date | None, at
 
 
 def find_row_key(record: Record, table_name: str) -> str | None:
-    """Return the key of the row of a vendor's table from which a record was made; None if the record's key is not the key of a row."""
+    """Return the key of the row from which a record was made in a vendor's table; None if records and rows have different keys."""
     vendor = next((each for each in VENDORS if each.name == record.vendor), None)
     table = next((each for each in vendor.tables if each.name == table_name), None) if vendor else None
     if vendor is None or table is None:

@@ -32,7 +32,7 @@ class Listing:
     Attributes:
         name: Path of its page.
         title: Heading.
-        lead: A sentence that says what the list contains.
+        lead: A sentence that describes what the list contains.
         view: View of the schema `control`.
         columns: Its columns.
         order: Columns by which the list is sorted; a `-` in front sorts from the largest value to the smallest.

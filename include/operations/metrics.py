@@ -49,7 +49,7 @@ class Sample(NamedTuple):
 _VENDOR, _TABLE, _QUEUE = ("vendor",), ("vendor", "table"), ("queue",)
 METRICS = (
     Metric("tributary_build_info", "Always 1; the label has the version", ("version",)),
-    Metric("tributary_vendor_late_seconds", "Time since the day that is due should have been loaded; 0 if it is loaded", _VENDOR),
+    Metric("tributary_vendor_late_seconds", "Lateness of the day that is due; 0 if it is loaded", _VENDOR),
     Metric("tributary_vendor_rejected", "1 if the newest day was rejected, else 0", _VENDOR),
     Metric("tributary_vendor_missing_tables", "Tables that the newest loaded day lacks", _VENDOR),
     Metric("tributary_vendor_reconciliation", "1 for the newest day's result of the reconciliation, 0 for the other results", ("vendor", "state")),
@@ -82,7 +82,7 @@ METRICS = (
     Metric("tributary_backup_timestamp_seconds", "Time of the newest backup"),
     Metric("tributary_restore_drill_timestamp_seconds", "When the newest restore drill ended"),
     Metric("tributary_restore_drill_problems", "Problems that the newest restore drill found"),
-    Metric("tributary_restore_drill_recovery_point_seconds", "What a loss of the host would have lost, by the newest restore drill"),
+    Metric("tributary_restore_drill_recovery_point_seconds", "Time whose data a loss of the host would have lost, by the newest restore drill"),
     Metric("tributary_restore_drill_recovery_time_seconds", "How long the newest restore drill needed to restore and check"),
 )  # fmt: skip
 

@@ -99,7 +99,7 @@ class VendorQuality:
 
 @dataclass(frozen=True, slots=True)
 class DayQuality:
-    """The state of all tables of a vendor on one day: the worst, the number of tables, and of their open dead letters."""
+    """The worst state of a vendor's tables on one day, the number of tables, and the number of their open dead letters."""
 
     state: str
     tables: int

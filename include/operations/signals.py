@@ -185,7 +185,10 @@ def find_overall_light(readings: Sequence[Reading]) -> Light:
 
 
 def summarize(readings: Sequence[Reading]) -> list[Reading]:
-    """Return the readings without the good ones of a signal, of which only the one with the largest value stays."""
+    """Return the readings, but of a signal that is green everywhere only the one with the largest value.
+
+    If a signal is not green everywhere, its green readings are left out.
+    """
     good: dict[str, Reading] = {}
     for reading in readings:
         best = good.get(reading.signal.name)

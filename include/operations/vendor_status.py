@@ -162,7 +162,7 @@ class VendorStatus:
         return [name for name in expected if self.day is None or name not in self.day.loaded_tables]
 
     def measure_lateness(self, now: datetime) -> float:
-        """Return the seconds since the day that is due should have been loaded with all tables; 0 if it is, or nothing is due."""
+        """Return by how many seconds the day that is due is late; 0 if all its tables are loaded, or no day is due."""
         due, due_at = self.due.business_date, self.due.stages["load"]
         is_in = self.in_force_date is not None and self.in_force_date >= due
         is_complete = (

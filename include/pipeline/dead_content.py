@@ -3,8 +3,8 @@
 The pages have no key of the staging folder. So a task reads the rows, and stores their cells for two days (`control.dead_letter_content`):
 
 - a sensitive value: the start of its hash and its last four characters
-- a cell at fault, a number, or a true/false value: as the vendor sent it, but only the last four digits of a tax id, or of eight digits
-  and more, because a vendor that shifts columns may have put an account number there
+- a cell at fault, a number, or a true/false value: as the vendor sent it, but only the last four digits of a tax id, or of a
+  number of eight or more digits, because a vendor that shifts columns may have put an account number there
 - a cell of the row's key: as the vendor sent it
 - any other value, such as a name, an address or a date: its shape only
 """

@@ -111,8 +111,8 @@ def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -
 def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_only: bool = False) -> dict[str, int]:
     """Run the suites over the day's partitions, record dead letters, and stop an unfit day.
 
-    If more rows of a table died than its suite allows, only the first of them become dead letters. The partition's `faults.parquet` lists
-    all of them with reasons, and the ledger has their number.
+    If validation refuses more rows of a table than its suite allows, only the first of them become dead letters. The partition's `faults.parquet` lists
+    all of them with reasons, and the ledger has their count.
 
     Args:
         vendor_run: The vendor's run.

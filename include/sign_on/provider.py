@@ -34,7 +34,7 @@ class Provider:
         groups_claim: Name of the claim with the user's groups: a list, or a text if there is one group.
         roles: Airflow's role by group.
         acr: Accepted values of the claim `acr`, the strength of the login; empty accepts any login.
-        amr: Values of which the claim `amr`, the methods of the login, must have at least one; empty accepts any login.
+        amr: Accepted values of the claim `amr`, the methods of the login, which must have at least one of them; empty accepts any login.
     """
 
     issuer: str

@@ -41,7 +41,7 @@ class Dead:
         """Return for each row of `values` (the lookup columns) whether it may refer to a dead row.
 
         Only the readable columns of a dead row are compared. If a dead row has no readable column, every row may refer to it, unless
-        the row's values are in `good`.
+        a good row has the same values (`good`).
         """
         result = pa.repeat(pa.scalar(False), values.num_rows)
         readable = [pc.is_valid(column).to_pylist() for column in self.rows.columns]

@@ -50,10 +50,10 @@ class Produced:
         money_dropped: The part of `money_in` that rules dropped.
         money_held_back: The part of `money_dropped` that the rule `INCOMPLETE` dropped.
         money: Sum of the canonical money column; None if the entity has none.
-        uncertain: Keys of the rows of a description in which a null means unknown: the value is in a row of another table, and that row
-            is a dead letter.
+        uncertain: For an entity with history: keys of the rows whose nulls are unknown values, because the values are in a row of another
+            table, and that row is a dead letter.
         parts: Files of the canonical folder.
-        sealed: Names of the values that the rows also have sealed, such as `tax_id`.
+        sealed: Names of the values that the rows also contain in sealed form, such as `tax_id`.
     """
 
     entity: str

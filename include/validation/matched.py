@@ -8,8 +8,8 @@ changed_ratio   share of rows with a different value, for the column with the hi
                 or day
 renamed_ratio   share of rows with a renamed code, for the text column with the highest share. A code is renamed if it disappeared, and
                 all its rows (two or more) have the same new code. Only columns with three or more rows per code
-swapped_ratio   share of rows in which two columns of numbers, or two of dates, have about each other's earlier values, for the pair of
-                columns with the highest share
+swapped_ratio   share of rows in which two columns of numbers, or two of dates, have exchanged their earlier values, at least
+                approximately, for the pair of columns with the highest share
 
 All shares ignore a few rows (see `eased_share`): in a table of five rows, two changes are not a fault. All measures are null if no day was
 loaded before; `changed_ratio` is null also if only one day was. A table whose pull returns only a part of the vendor's rows, such as an

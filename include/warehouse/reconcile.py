@@ -212,10 +212,10 @@ class Check:
 
     Attributes:
         breaks: Items that differ by more than the tolerance.
-        explained: Number of breaks that open dead letters explain. A dead letter explains the break of its account or position; a
-            transaction only up to its quantity. A dead letter whose account can't be read explains one break, but only if such dead
-            letters together contain at least the money (control total) or the units (roll-forward) of the unexplained breaks. If one
-            of these amounts can't be read, they explain nothing: the break may have any size.
+        explained: Number of breaks that open dead letters explain. A dead letter explains the break of its account or position. If it is a
+            transaction, it explains the break only up to its quantity. A dead letter whose account can't be read explains one break, if
+            the sum of all such dead letters is at least the sum of the remaining breaks: money for the control total, units for the
+            roll-forward. If the amount of one of them can't be read, none of them explains a break, because its size is unknown.
         accepted_by: The operator who accepted the unexplained breaks; empty for none.
         note: The reason why nothing was compared; empty if the comparison was made.
         listed: The breaks, the largest unexplained ones first.

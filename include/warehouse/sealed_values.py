@@ -1,6 +1,6 @@
 """The sensitive values that a firm retains, sealed: store them, open one, and seal all again under a new key.
 
-A value is stored once per record. The hash in the versions of the record states when the record had which value.
+A value is stored once per record. The hash in each version of the record shows which value the record had at that time.
 """
 
 from __future__ import annotations

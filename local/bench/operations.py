@@ -44,9 +44,9 @@ NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)
 NAMES = [*(vendor.name for vendor in VENDORS), *(f"vendor{n}" for n in range(len(VENDORS), VENDOR_COUNT))]
 TABLES = [table.name for table in VENDORS[0].tables]
 
-# Of each vendor 100 accounts with their households and owners, and each day a value and a position of each, twenty of them corrected once;
-# eight checks a table and day. Eight tables a vendor and trading day in four steps, three checks, a call every twelve seconds, 20,000 dead letters
-# of which 10,000 are one group, 10,000 breaks of one day, half a million entries.
+# Each vendor has 100 accounts with households and owners. Each account has a value and a position per day; twenty of these are corrected once.
+# Each vendor and trading day has eight tables with four ledger steps, eight expectations per table, and three checks of the reconciliation.
+# The rest: a call every twelve seconds, 20,000 dead letters (10,000 of them in one group), 10,000 breaks of one day, half a million audit entries.
 _FILL = """
 alter table control.ledger disable trigger user;
 insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at, recorded_at,

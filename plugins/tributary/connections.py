@@ -21,7 +21,7 @@ tributary_rules             JSON: thresholds of the business rules, until the pa
 tributary_identity          JSON: thresholds of identity resolution
 tributary_crm_paused        true: nothing is written to Salesforce
 tributary_retention         JSON: retention periods by dataset; see docs/reference/retention.md
-tributary_retention_years   how long signed documents are kept; default 7, at least 6
+tributary_retention_years   years for which signed documents are retained; default 7, at least 6
 tributary_backup_hours      maximum age of the last backup before an alert; default 26; 0 if the firm records no backups
 tributary_subscribers       the subscribers' connections, separated by spaces
 """

@@ -15,7 +15,7 @@ def describe_daily(vendor: Vendor) -> str:
     """Return the text of a vendor's daily DAG, in Markdown."""
     return f"""Loads {vendor.title} into the warehouse: {describe_cron(vendor.cron, vendor.timezone)}. A step that is late sends an alert.
 
-- **Is it in?** [{vendor.title} in Operations](/plugin/operations/operations/vendors/{vendor.name}) shows each business date, and has the backfill.
+- **Is the day loaded?** [{vendor.title} in Operations](/plugin/operations/operations/vendors/{vendor.name}) shows each business date, and has the backfill.
 - **A run failed:** follow docs/how-to/fixing_a_failed_run.md.
 - **Rows are missing:** follow docs/how-to/replaying_dead_letters.md.
 

@@ -23,7 +23,7 @@ from flask_appbuilder import BaseView, expose
 from flask_login import logout_user
 
 RECENT_S = 300
-"""To end a session, the user must have authenticated in the last so many seconds: the browser may have been left open."""
+"""Maximum number of seconds since the user authenticated, for ending a session: the browser may have been left open."""
 PAGE = "/security/sessions"
 
 _AUTHENTICATED_AT, _ADDRESS, _AGENT, _JTIS, _AGAIN = "_authenticated_at", "_address", "_agent", "_jtis", "_again"
@@ -55,11 +55,11 @@ class OpenSession:
 
 
 def begin(authenticated_at: float | None) -> None:
-    """Note in the session of a new login from where it came, and when the user authenticated.
+    """Record in the session of a new login its address, its browser, and when the user authenticated.
 
     Args:
-        authenticated_at: Unix time; None if the identity provider does not state it. Then it is now if the provider was told to ask the
-            user, and otherwise unknown.
+        authenticated_at: Unix time; None if the identity provider does not state it. If None, the current time is recorded if the provider had
+            to ask the user, and otherwise no time.
     """
     was_asked = session.pop(_AGAIN, False)
     session[_AUTHENTICATED_AT] = authenticated_at or (time.time() if was_asked else 0)
@@ -68,7 +68,7 @@ def begin(authenticated_at: float | None) -> None:
 
 
 def note_token(token: str) -> None:
-    """Note a new token for Airflow's pages in the session of the current request."""
+    """Record a new token for Airflow's pages in the session of the current request."""
     claims = jwt.decode(token, options={"verify_signature": False})
     unexpired = {jti: exp for jti, exp in session.get(_JTIS, {}).items() if exp > time.time()}
     session[_JTIS] = unexpired | {claims["jti"]: claims["exp"]}
@@ -111,7 +111,7 @@ class SessionsView(BaseView):
         for user in {each.user for each in ended}:
             count = sum(each.user == user for each in ended)
             self.appbuilder.sm.record_ended_sessions(g.user.username, user, count)
-        flash(f"{len(ended)} ended." if ended else "There is no such session.", "info")
+        flash(f"{len(ended)} ended." if ended else "Session not found.", "info")
         return redirect(url_for(f"{self.endpoint}.show", **({"all": 1} if request.form.get("all") else {})))
 
     @expose("/again", methods=["POST"])
@@ -148,7 +148,7 @@ class SessionsView(BaseView):
 def _read(row: Any, data: Mapping[str, Any], names: Mapping[str, str]) -> OpenSession | None:
     user = names.get(str(data.get("_user_id")))
     if user is None or SESSION_LOGIN_TIME_KEY not in data:
-        return None  # nobody has signed in
+        return None  # no user has signed in
     return OpenSession(
         row.id, user, datetime.fromtimestamp(data[SESSION_LOGIN_TIME_KEY], UTC),
         row.expiry.replace(tzinfo=UTC) - current_app.permanent_session_lifetime,

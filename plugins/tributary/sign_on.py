@@ -176,7 +176,7 @@ class SignOnFabAuthManager(FabAuthManager):
         return user
 
     def generate_jwt(self, user: User, **options: Any) -> str:
-        """Return a token for Airflow's pages; note it in the session from which it is made."""
+        """Return a token for Airflow's pages; record it in the session from which it is made."""
         token = super().generate_jwt(user, **options)
         if has_request_context():
             sessions.note_token(token)

@@ -27,7 +27,7 @@ Call = Callable[..., bytes]
 
 
 class Desk:
-    """A vendor that issues the tokens t1, t2, ... and refuses those that it was told to."""
+    """A vendor that issues the tokens t1, t2, ... and refuses those in `refused` with a status."""
 
     def __init__(self) -> None:
         self.issued = 0

@@ -1,4 +1,4 @@
-"""The verdict on two values says the same as the evidence of the matching."""
+"""The verdict on two values agrees with the evidence of the matching."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def leave_to_salesforce(engine: sa.Engine, sobject: str, keys: Sequence[str], fi
         engine: The database, as the loading role.
         sobject: Salesforce's object.
         keys: Our keys of the records.
-        fields: API names of the fields; fields that were left before stay left.
+        fields: API names of the fields. They are added to those that were left to Salesforce earlier.
         user: The user who decided.
 
     Raises:

@@ -76,7 +76,7 @@ _RECORDS = {
 _WAIT = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 _CHALLENGE = {"WWW-Authenticate": {"description": "The required credentials (RFC 6750).", "schema": {"type": "string"}}}
 _REFUSALS: Mapping[int, tuple[str, dict[str, Any]]] = {
-    400: ("The body is incomplete; or, in plain text, invalid HTTP.", {}),
+    400: ("The body is incomplete, or the request is not valid HTTP.", {}),
     401: ("No valid credentials: the token or key is missing or invalid.", _CHALLENGE),
     403: (
         "The caller lacks the scope, or its scope is limited to other vendors or tables. `detail` names the missing scope.",

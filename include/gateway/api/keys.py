@@ -104,7 +104,12 @@ def make(engine: sa.Engine, caller: str, scopes: Sequence[str], days: int, actor
 def rotate(engine: sa.Engine, caller: str, days: int, overlap: timedelta, actor: str | None = None) -> str:
     """Create and return a key with the scopes of the caller's newest key; the older keys expire after the overlap.
 
-    The arguments are those of `make`.
+    Args:
+        engine: As for `make`.
+        caller: Name of the program.
+        days: For how many days the new key is valid.
+        overlap: How long the older keys stay valid, unless they expire earlier.
+        actor: As for `make`.
 
     Raises:
         ConfigurationError: The caller has no key, or the number of days is invalid.
@@ -119,7 +124,7 @@ def rotate(engine: sa.Engine, caller: str, days: int, overlap: timedelta, actor:
 
 
 def revoke(engine: sa.Engine, key_id: str, actor: str | None = None) -> None:
-    """Revoke a key at once. The arguments are those of `make`.
+    """Revoke a key at once. `engine` and `actor` are as for `make`.
 
     Raises:
         ConfigurationError: The key is unknown or already revoked.

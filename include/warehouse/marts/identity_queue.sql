@@ -1,6 +1,5 @@
 -- Pairs that wait for a decision, with the band of the score, and the vendors and households of both records. A negative id is the second
 -- person of a record.
--- person of a record.
 create view control.identity_queue as
 select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how,
        case when r.score is null then 'by a rule' when r.score >= 3 then '3 or more' when r.score >= 2 then '2 to 3'

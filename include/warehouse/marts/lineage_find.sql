@@ -1,4 +1,4 @@
--- The record with an id of ours, or the one for which the external key of a Salesforce record stands.
+-- The record with an id of ours, or the one that the external key of a Salesforce record identifies.
 create function mart.lineage_find(of_id bigint, of_external_key text)
 returns table (entity text, vendor text, source_key text)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,4 +1,4 @@
--- Records that a text leads to: a part of the name of a household, person or account; a vendor's key; the id or key of a Salesforce record.
+-- Records that match a text: a part of the name of a household, person or account; a vendor's key; the id or key of a Salesforce record.
 create function mart.lineage_search(of_text text)
 returns table (entity text, vendor text, source_key text, name text, found_by text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -1,5 +1,5 @@
--- The requests to approve a large change of Salesforce, with their decisions. state: `open`; `expired` (nobody decided within a day, and the
--- next sync requests it again); `approved`; `sent` (the approved change was sent); `rejected`. approval_run: the run of the DAG
+-- The requests to approve a large change of Salesforce, with their decisions. state: `open`; `expired` (there was no decision within a day,
+-- and the next sync requests it again); `approved`; `sent` (the approved change was sent); `rejected`. approval_run: the run of the DAG
 -- `approve_salesforce` that asks for the decision.
 create view control.salesforce_approval as
 select question_id, requested_at, entity as object, wording, records, run_id, decided_by, decided_at, reason,

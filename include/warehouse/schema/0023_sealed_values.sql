@@ -86,7 +86,7 @@ begin
                    where a.entry_id = of_entry and a.action = 'value.opened' and a.database_user = session_user
                      and a.happened_at > clock_timestamp() - interval '1 minute'
                      and pg_xact_status((a.details ->> 'transaction')::xid8) = 'committed') then
-        raise exception 'No committed entry of the audit trail allows to read values' using errcode = 'insufficient_privilege';
+        raise exception 'No committed entry of the audit trail allows this role to read values' using errcode = 'insufficient_privilege';
     end if;
     return query
         select v.vendor, v.source_key, v.value_hash, s.sealed

@@ -38,7 +38,7 @@ alter table control.api_call add column method text;
 comment on column control.api_call.method is 'HTTP method; null in rows of earlier versions';
 create index api_call_by_run on control.api_call (run_id, vendor, table_name);
 
--- The record that a Salesforce record stands for: `vendor:entity:key`, as in its external key after the firm.
+-- The record that a Salesforce record represents: `vendor:entity:key`, as in its external key after the firm.
 create function control.record_of(external_key text) returns text language sql immutable parallel safe
 return substr(external_key, strpos(external_key, ':') + 1);
 create index crm_state_by_record on control.crm_state (control.record_of(external_key));

@@ -56,7 +56,7 @@ begin
     if btrim(of_note) = '' then
         raise exception 'The note is empty: write why' using errcode = 'invalid_parameter_value';
     elsif seen <> control.fingerprint_day(of_vendor, of_day) then
-        raise exception 'The day has changed since you opened the page: read it again' using errcode = 'invalid_parameter_value';
+        raise exception 'The day has changed since you opened the page: reload it' using errcode = 'invalid_parameter_value';
     elsif of_decision = 'signed off' and not is_checked then
         raise exception 'The day has not been reconciled yet: wait for its run' using errcode = 'invalid_parameter_value';
     elsif of_decision = 'signed off' and has_failed then
@@ -97,7 +97,7 @@ create table control.threshold_change (
     changed_by     text        not null check (changed_by <> ''),
     changed_at     timestamptz not null default clock_timestamp()
 );
-comment on table control.threshold_change is 'Thresholds of the business rules: who changed which, from what to what';
+comment on table control.threshold_change is 'Thresholds of the business rules: who changed which, with the old and the new value';
 revoke insert, update, delete on control.threshold_change from tributary_load;
 grant select on control.threshold_change to tributary_web;
 create trigger audit after insert on control.threshold_change for each row
@@ -111,7 +111,7 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtext('thresholds'));
     if seen is distinct from (select max(change_id) from control.threshold_change) then
-        raise exception 'Another user has changed the thresholds since you opened the page: read it again'
+        raise exception 'Another user has changed the thresholds since you opened the page: reload it'
             using errcode = 'invalid_parameter_value';
     elsif of_changes = '{}' then
         raise exception 'No threshold is different from the one in force' using errcode = 'invalid_parameter_value';

@@ -1,5 +1,5 @@
 -- Accounts whose value the vendor states, but whose positions it never delivers. An operator declares each one, with a reason and a last day.
--- The newest declaration of an account counts. One whose last day is before its first day ends the earlier ones.
+-- The newest declaration of an account applies. One whose last day is before its first day ends the earlier ones.
 create table control.known_difference (
     known_difference_id bigint      generated always as identity primary key,
     vendor              text        not null,

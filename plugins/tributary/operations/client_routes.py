@@ -29,7 +29,7 @@ def show_search() -> HTMLResponse:
 
 @router.post("/find-client")
 def find_client(name: Annotated[str, Form(max_length=200)], user: GetUserDep) -> HTMLResponse:
-    """Return the page with the clients of a name. The name is in the body, because addresses are logged."""
+    """Return the page with the clients that match a name. The name is in the body, because addresses are logged."""
     try:
         with audit.database().connect() as db:
             clients = search_clients(db, VENDORS, name)

@@ -38,7 +38,7 @@ class Decision(BaseModel):
 def show_day(
     user: GetUserDep, vendor: str, business_date: date, offset: Annotated[int, Query(ge=0, lt=2**31)] = 0
 ) -> HTMLResponse:
-    """Return the page of a day: its checks, what breaks, what explains it, and the decisions about it."""
+    """Return the page of a day: its checks, its breaks with their explanations, and the decisions about it."""
     declared = find_vendor(vendor)
     with audit.database().connect() as db:
         day = read_day(db, vendor, business_date, offset, ROWS)

@@ -55,7 +55,7 @@ def show_search() -> HTMLResponse:
 
 @router.post("", dependencies=[Depends(refuse_foreign_page)])
 def show_found(text: Annotated[Text, Form()], user: GetUserDep) -> HTMLResponse:
-    """Return the records that a text leads to. The text is in the body, because addresses are logged."""
+    """Return the records that match a text. The text is in the body, because addresses are logged."""
     with audit.database().connect() as db:
         found = search(db, text)
     audit.record(user.get_name(), "operations.opened", "lineage search", rows=len(found))
@@ -66,7 +66,10 @@ def show_found(text: Annotated[Text, Form()], user: GetUserDep) -> HTMLResponse:
 def show_record(
     user: GetUserDep, entity: Text, vendor: Text, key: Text, on: Day = None, at: Moment = None
 ) -> HTMLResponse:
-    """Return the lineage of a record: of its balances `on` a business date, as known `at` a time; by default, the newest day, and now."""
+    """Return the lineage of a record.
+
+    `on` is the business date of its balances, by default the newest day. `at` is the time as of which they were known, by default now.
+    """
     now = datetime.now(UTC)
     about = {"at": (at or now).isoformat()} | ({"on": on.isoformat()} if on else {})
     audit.record(user.get_name(), "as_of.read", f"{entity} {vendor} {key}", **about)

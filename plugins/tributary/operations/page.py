@@ -49,9 +49,9 @@ def find_vendor(name: str) -> Vendor:
     """Return the vendor with a name.
 
     Raises:
-        HTTPException: 404, there is no such vendor.
+        HTTPException: 404, unknown vendor.
     """
     vendor = next((vendor for vendor in VENDORS if vendor.name == name), None)
     if vendor is None:
-        raise HTTPException(404, "There is no such vendor", headers=HEADERS)
+        raise HTTPException(404, "Vendor not found", headers=HEADERS)
     return vendor

@@ -37,7 +37,7 @@ class Filled(BaseModel):
 
 
 def can_edit(user: Any) -> bool:
-    """Return whether a user may change thresholds: the right to edit the Variable `tributary_rules`, in which they may also be."""
+    """Return whether a user may change thresholds. This requires the right to edit the Variable `tributary_rules`."""
     details = VariableDetails(key="tributary_rules")
     return bool(get_auth_manager().is_authorized_variable(method="PUT", details=details, user=user))
 
@@ -46,7 +46,7 @@ def require_editor(user: GetUserDep) -> None:
     """Refuse users who may not change thresholds.
 
     Raises:
-        HTTPException: 403, with a sentence that says which right is missing.
+        HTTPException: 403; the message names the missing right.
     """
     if not can_edit(user):
         raise HTTPException(403, "Thresholds are changed by users who may edit Variables", headers=HEADERS)
@@ -76,7 +76,7 @@ def show_thresholds(user: GetUserDep) -> HTMLResponse:
 
 @router.post("/check", dependencies=[Depends(refuse_foreign_page)])
 def check_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
-    """Return the thresholds of a form that differ from the defaults. An invalid form gets 422 with a sentence about each fault."""
+    """Return the thresholds of a form that differ from the defaults. An invalid form gets 422; the message lists every fault."""
     from include.rules.policy import Policy
     from include.rules.thresholds import compare, read_form
 
@@ -90,7 +90,7 @@ def check_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
 
 @router.post("", dependencies=[Depends(require_editor), Depends(refuse_foreign_page)])
 def save_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
-    """Put the thresholds of a form in force. An invalid form gets 422, a form that another user has overtaken gets 409."""
+    """Put the thresholds of a form in force. An invalid form gets 422. A form gets 409 if another user has changed the thresholds since it was opened."""
     from include.rules.thresholds import change, read_form
 
     try:

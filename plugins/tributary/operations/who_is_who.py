@@ -76,7 +76,7 @@ class Search(Place):
 
 
 class DecisionForm(Search):
-    """A decision from a page. `reason` is free text; without it, the chosen standard reason counts. `page` is where the form is."""
+    """A decision from a page. `reason` is free text; without it, the chosen standard reason is recorded. `page` is where the form is."""
 
     entity: Literal["person", "account"]
     left: Id

@@ -67,7 +67,7 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
 
 @app.exception_handler(403)
 async def explain_refusal(request: Request, error: HTTPException) -> Response:
-    """Return a page that says which role the user needs, if a browser shows it; else the usual response."""
+    """Return a page that names the role which the user needs, if a browser shows it; else the usual response."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
     reason = "Your role does not include this" if error.detail == "Forbidden" else error.detail
