@@ -40,7 +40,7 @@ _LONG_NUMBER = re.compile(r"(?<![\d.])\d{4,}(\d{4})(?![\d.])", re.ASCII)
 _LONGEST = 200
 """Maximum number of characters of a cell."""
 
-_Letters = Sequence[sa.RowMapping]
+_DeadLetters = Sequence[sa.RowMapping]
 _Cells = list[dict[str, Any]]
 
 
@@ -53,12 +53,12 @@ def store_content(vendor_run: VendorRun, ids: Sequence[int]) -> int:
     """
     site, vendor = vendor_run.site, vendor_run.vendor
     with site.engine.connect() as connection:
-        letters = connection.execute(_FIND, {"vendor": vendor.name, "ids": list(ids)}).mappings().all()
-    if not letters:
+        dead_letters = connection.execute(_FIND, {"vendor": vendor.name, "ids": list(ids)}).mappings().all()
+    if not dead_letters:
         raise InputRejected("None of these dead letters is open any more: open the list again", vendor=vendor.name)
     rows = [
         {"dead_letter_id": dead_letter_id, "cells": orjson.dumps(cells).decode(), "run_id": vendor_run.run.run_id}
-        for path, group in groupby(letters, lambda letter: str(letter["partition"]))
+        for path, group in groupby(dead_letters, lambda each: str(each["partition"]))
         for dead_letter_id, cells in _read_partition(vendor_run, site.open(path), list(group))
     ]
     with site.engine.begin() as connection:
@@ -66,16 +66,18 @@ def store_content(vendor_run: VendorRun, ids: Sequence[int]) -> int:
     return len(rows)
 
 
-def _read_partition(vendor_run: VendorRun, partition: Partition, letters: _Letters) -> Iterator[tuple[int, _Cells]]:
+def _read_partition(
+    vendor_run: VendorRun, partition: Partition, dead_letters: _DeadLetters
+) -> Iterator[tuple[int, _Cells]]:
     """Yield the id of each dead letter of a partition, and the masked cells of its row."""
     table = vendor_run.vendor.table(partition.table)
-    wanted = {(letter["part"], letter["row_number"]): letter for letter in letters}
-    unreadable = [letter for letter in letters if letter["part"] == "dead.jsonl"]
+    wanted = {(letter["part"], letter["row_number"]): letter for letter in dead_letters}
+    unreadable = [letter for letter in dead_letters if letter["part"] == "dead.jsonl"]
     lines = partition.read_dead_lines() if unreadable else []
     for letter in unreadable:
         row = load(lines[letter["row_number"]])["row"]
         yield letter["dead_letter_id"], _mask_unreadable(table, row or {}, letter["reasons"])
-    if len(unreadable) == len(letters):
+    if len(unreadable) == len(dead_letters):
         return
     names = staged_schema(table).names
     for faults, rows in partition.refused_rows(names):

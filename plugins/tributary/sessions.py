@@ -74,7 +74,7 @@ def note_token(token: str) -> None:
     session[_JTIS] = unexpired | {claims["jti"]: claims["exp"]}
 
 
-def is_to_ask() -> bool:
+def must_authenticate_again() -> bool:
     """Return whether the next login must ask the user to authenticate, even if the identity provider has a session."""
     return bool(session.get(_AGAIN))
 

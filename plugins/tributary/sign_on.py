@@ -149,7 +149,7 @@ class ProviderClient(FlaskOAuth2App):
 
     def authorize_redirect(self, redirect_uri: str | None = None, **parameters: Any) -> Any:
         """Redirect to the provider; if the user wants to sign in again, request that the provider asks the user for it."""
-        if sessions.is_to_ask():
+        if sessions.must_authenticate_again():
             parameters |= {"prompt": "login", "max_age": sessions.RECENT_S}
         return super().authorize_redirect(redirect_uri, **parameters)
 

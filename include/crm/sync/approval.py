@@ -75,7 +75,7 @@ class Answer:
     answered_by: str
 
 
-def ask(
+def request_approval(
     engine: sa.Engine, concerns: Sequence[Concern], deltas: Mapping[str, Delta], settings: Settings, run_id: str
 ) -> list[Question]:
     """Create a question for each concern that needs one.

@@ -111,7 +111,7 @@ def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
     if not shown["concerns"]:
         return {}
     found = preview(engine, settings, 0)
-    questions = approval.ask(engine, found.concerns, found.deltas, settings, run_id)
+    questions = approval.request_approval(engine, found.concerns, found.deltas, settings, run_id)
     if not questions:
         return {}
     ids, wordings = [q.question_id for q in questions], [q.wording for q in questions]

@@ -34,7 +34,7 @@ def double_shares(crm: Crm) -> None:
 
 def request_approval(crm: Crm) -> list[approval.Question]:
     shown = preview(crm.engine, crm.settings)
-    return approval.ask(crm.engine, shown.concerns, shown.deltas, crm.settings, "a-run")
+    return approval.request_approval(crm.engine, shown.concerns, shown.deltas, crm.settings, "a-run")
 
 
 def decide(crm: Crm, questions: list[approval.Question], is_approved: bool, reason: str = "Asked the advisor") -> None:
