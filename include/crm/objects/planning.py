@@ -28,7 +28,7 @@ SUMMARY = (
     custom(
         daily(percent("Tributary_Plan_Success__c", "n.probability_ratio")),
         "Plan Success",
-        "Probability that the leading financial plan of the household succeeds as it is",
+        "Probability that the leading financial plan of the household succeeds without changes",
     ),
     custom(
         daily(percent("Tributary_Plan_Recommended__c", "n.recommended_ratio")),
@@ -58,7 +58,7 @@ SUMMARY = (
     custom(
         number("Tributary_Risk_Number__c", "r.client_risk_number", 0),
         "Risk Number",
-        "Risk that the client accepts, 1 to 99. A household shows the member with the largest gap to the portfolio",
+        "Risk that the client accepts, 1 to 99. For a household: that of the member with the largest gap to the portfolio",
     ),
     custom(
         daily(number("Tributary_Portfolio_Risk__c", "r.portfolio_risk_number", 0)),

@@ -1,5 +1,6 @@
 -- Net worth of a household: its share of what the firm manages, on each vendor's latest day, and what is held away. Accounts missing from
--- the vendor's newest pull are left out. Of the records of one account one counts: the original, or a copy where the original is missing.
+-- the vendor's newest pull are left out. If several records describe one account, only one counts: the original, or a copy if the original
+-- is missing.
 create function mart.net_worth_as_known(known_at timestamptz)
 returns table (household_id bigint, household_name text, managed_usd numeric, held_away_usd numeric, net_worth_usd numeric,
                accounts bigint, copies bigint)
