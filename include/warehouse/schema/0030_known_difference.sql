@@ -14,5 +14,5 @@ create table control.known_difference (
 create index known_difference_newest on control.known_difference (vendor, account_key, known_difference_id desc);
 comment on table control.known_difference is 'Accounts whose value the vendor states, but whose positions it never delivers; entries are only added';
 revoke update, delete on control.known_difference from tributary_load;
-create trigger audit after insert or update or delete on control.known_difference for each row
+create trigger audit after insert on control.known_difference for each row
     execute function control.audit_row('difference.declared', 'declared_by', 'vendor account_key', 'known_difference_id first_date last_date reason run_id');
