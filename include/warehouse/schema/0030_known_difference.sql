@@ -1,5 +1,5 @@
 -- Accounts whose value the vendor states, but whose positions it never delivers. An operator declares each one, with a reason and a last day.
--- The newest declaration of an account counts. One whose last day is before its first day ends the earlier ones.
+-- The newest declaration about a day counts. One whose last day is before its first day ends the earlier ones from its first day on.
 create table control.known_difference (
     known_difference_id bigint      generated always as identity primary key,
     vendor              text        not null,
@@ -7,7 +7,7 @@ create table control.known_difference (
     first_date          date        not null,              -- the business dates to which it applies
     last_date           date        not null check (last_date <= first_date + 366),
     reason              text        not null check (trim(reason) <> ''),
-    declared_by         text        not null,
+    declared_by         text        not null check (declared_by <> ''),
     declared_at         timestamptz not null default clock_timestamp(),
     run_id              text        not null
 );
