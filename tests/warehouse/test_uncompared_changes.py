@@ -99,6 +99,15 @@ def test_pushed_transaction_leaves_its_day_and_the_newest_day_uncompared_but_is_
     assert find_uncompared_days(friday.engine)[friday.vendor.name] == [str(DAY), str(NEXT)]
 
 
+def test_pushed_value_of_an_outside_account_is_never_waiting_for_a_comparison(friday: Loader) -> None:
+    push(friday, "outside_account", {"outside_account_key": "o1"})
+    outside = {"outside_value_key": "o1:1", "outside_account_key": "o1", "market_value_usd": Decimal(7)}
+    push(friday, "outside_value", outside | {"requested_on": DAY - timedelta(days=1)}, number=2)
+
+    assert friday.rows("select * from control.uncompared_change where vendor = :vendor") == []
+    assert state(friday, DAY, "net_worth") == "reconciled"
+
+
 def test_corrected_date_of_a_trade_leaves_both_days_uncompared(friday: Loader) -> None:
     sunday = DAY + timedelta(days=2)
     friday.load("transaction", [late_trade(DAY)], NEXT)
