@@ -55,6 +55,8 @@ def test_a_sign_off_is_recorded_with_its_user_and_note(web_with_day: sa.Engine, 
     assert (entry["actor"], entry["subject"], entry["details"]["note"]) == (
         "ann", "orion 2026-11-25", "known dead letters",
     )  # fmt: skip
+    [shown] = database.rows("select who, action, subject, vendor from control.activity where kind = 'day'")
+    assert tuple(shown.values()) == ("ann", "signed off the day", "orion 2026-11-25", "orion")
 
 
 def test_a_signed_off_day_that_changes_says_so(web_with_day: sa.Engine, database: Database) -> None:
