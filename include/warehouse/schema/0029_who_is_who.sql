@@ -10,8 +10,6 @@ create index person_id_open on warehouse.person (person_id) where recorded_to is
 create index person_household_open on warehouse.person (household_id) where recorded_to is null;
 create index household_id_open on warehouse.household (household_id) where recorded_to is null;
 create index account_id_open on warehouse.account (account_id) where recorded_to is null;
-create index account_owner_household_open on warehouse.account_owner (household_id) where recorded_to is null;
-create index account_owner_account_open on warehouse.account_owner (account_id) where recorded_to is null;
 create index outside_account_id_open on warehouse.outside_account (outside_account_id) where recorded_to is null;
 create index outside_account_household_open on warehouse.outside_account (household_id) where recorded_to is null;
 
