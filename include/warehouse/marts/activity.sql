@@ -18,6 +18,7 @@ select a.happened_at, split_part(a.action, '.', 1) as kind,
            when 'salesforce.sent' then 'sent to Salesforce:'
            when 'salesforce.approval_requested' then 'requested approval of'
            when 'salesforce.approval_used' then 'used the approval of'
+           when 'salesforce.created_again' then 'decided to create again in Salesforce:'
            when 'salesforce.left_to_users' then 'left fields to the users of Salesforce:'
            when 'salesforce.decided' then case when (a.details ->> 'is_approved')::boolean then 'approved' else 'rejected' end
            when 'dead_letter.discarded' then 'discarded dead letter'
