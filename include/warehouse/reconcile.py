@@ -286,7 +286,8 @@ def record(connection: sa.Connection, vendor: str, day: date, run_id: str, check
     """Record a run's checks and breaks; they replace those of an earlier attempt of the run."""
     of = {"vendor": vendor, "day": day, "run_id": run_id}
     for table in ("roll_forward_break", "control_total_break"):
-        connection.execute(sa.text(f"delete from control.{table} where run_id = :run_id and vendor = :vendor"), of)  # noqa: S608
+        statement = f"delete from control.{table} where (run_id, vendor, business_date) = (:run_id, :vendor, :day)"  # noqa: S608
+        connection.execute(sa.text(statement), of)
     for check in checks:
         facts = {
             name: getattr(check, name)

@@ -81,6 +81,19 @@ def test_pushed_values_that_add_up_are_reconciled_and_sent(friday: Loader) -> No
     assert (state(friday), is_held_back(friday)) == ("reconciled", False)
 
 
+def test_breaks_of_each_day_that_one_run_compares_are_recorded(friday: Loader) -> None:
+    load_day(friday, NEXT)
+    for day in (DAY, NEXT):
+        push(friday, "position", position("a1-1", 20, money="999.00"), day=day)
+
+    assert compare_again(friday) == [False, True, True] * 2
+
+    query = (
+        "select business_date from control.control_total_break where vendor = :vendor and run_id = 'drain' order by 1"
+    )
+    assert [row["business_date"] for row in friday.rows(query)] == [DAY, NEXT]
+
+
 def test_next_daily_run_settles_a_day_that_differs(friday: Loader) -> None:
     push(friday, "position", position("a1-1", 20, money="999.00"))
     compare_again(friday)
