@@ -12,6 +12,7 @@ import pytest
 from include.crm.sync.readiness import find_uncompared_days, find_unsettled
 from include.pipeline.comparison import compare_changed_days
 from include.warehouse import withdrawal
+from include.warehouse.reconcile import reconcile, record
 from tests.warehouse.loading import DAY, NEXT, Loader, position
 from tests.warehouse.test_reconcile import check_day, trade, value
 
@@ -70,6 +71,15 @@ def test_pushed_position_that_breaks_the_total_differs_and_stays_held_back(frida
 
     assert (state(friday), is_held_back(friday)) == ("differs", True)
     assert compare_again(friday) == []
+
+
+def test_position_that_is_pushed_while_a_check_reads_is_not_compared(friday: Loader) -> None:
+    with friday.engine.begin() as connection:
+        checks = reconcile(connection, friday.vendor, DAY, DAY)
+        push(friday, "position", position("a1-1", 20, money="999.00"))
+        record(connection, friday.vendor.name, DAY, "again", checks)
+
+    assert (state(friday), is_held_back(friday)) == ("changed since", True)
 
 
 def test_pushed_values_that_add_up_are_reconciled_and_sent(friday: Loader) -> None:

@@ -13,7 +13,7 @@ from (
 ) c
 where not exists (
     select from control.reconciliation_in_force r
-    where r.vendor = c.vendor and r.note = '' and r.checked_at > c.changed_at
+    where r.vendor = c.vendor and r.note = '' and r.read_at > c.changed_at
       and case c.entity when 'transaction' then r.check_name = 'roll-forward' and r.business_date >= c.business_date
                         else r.check_name in ('control total', 'roll-forward') and r.business_date = c.business_date end)
 group by vendor, entity, business_date;

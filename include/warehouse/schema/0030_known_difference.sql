@@ -16,3 +16,7 @@ comment on table control.known_difference is 'Accounts whose value the vendor st
 revoke update, delete on control.known_difference from tributary_load;
 create trigger audit after insert on control.known_difference for each row
     execute function control.audit_row('difference.declared', 'declared_by', 'vendor account_key', 'known_difference_id first_date last_date reason run_id');
+
+-- Rows that a push records while a check reads are not compared by it; see `control.uncompared_change`.
+alter table control.reconciliation add column read_at timestamptz;
+comment on column control.reconciliation.read_at is 'When the check began to read; null in rows of earlier versions';
