@@ -4,7 +4,7 @@ Without a declaration, such an account stops every day of the vendor. With it, t
 marts and the digest show it with your name, and the audit trail records your reason. It applies only while the vendor delivers no position of
 the account. Every other difference stops the day as before.
 
-To end a declaration, declare the account again, with a last day before the first day.
+To end a declaration, declare the account again: the first day is the first one without the declaration, and the last day is the day before it.
 """
 
 from __future__ import annotations

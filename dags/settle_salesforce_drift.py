@@ -58,7 +58,7 @@ def settle_salesforce_drift() -> None:
         engine, action, records = connections.database(), params["action"], (params["object"], params["keys"])
         user = str(dag_run.triggering_user_name or "unknown")
         if action == CREATE:
-            count = drift.create_again(engine, *records)
+            count = drift.create_again(engine, *records, user)
         elif action == LEAVE:
             count = drift.leave_to_salesforce(engine, *records, params["fields"], user)
         else:

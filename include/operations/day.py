@@ -72,8 +72,8 @@ class Day:
 
     @property
     def has_changed(self) -> bool:
-        """Whether a run found other figures after the sign-off."""
-        return self.sign_off is not None and self.sign_off["fingerprint"] != self.fingerprint
+        """Whether a run found other figures after the sign-off, or rows changed the day and no check has compared it since."""
+        return any(check["sign_off"] == "changed since" for check in self.checks)
 
 
 def read_day(connection: sa.Connection, vendor: str, day: date, offset: int, limit: int) -> Day:

@@ -25,7 +25,7 @@ select table_name, count(*) as in_hour, count(*) filter (where called_at > :minu
 from control.api_call where vendor = :vendor and called_at > :hour group by 1
 """)
 _PAUSED = sa.text(
-    "select spoken_until from control.vendor_budget where vendor = :vendor and bucket = 'all' and spoken_until > :now"
+    "select spoken_until from control.rate_budget where vendor = :vendor and bucket = 'all' and spoken_until > :now"
 )
 # A loaded pull proves a login, too: calls are read only for the last day.
 _ANSWERED = sa.text("""

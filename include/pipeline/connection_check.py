@@ -29,7 +29,7 @@ def check_vendor(vendor_run: VendorRun) -> str:
         TributaryError: The login or the call failed; see `VendorSession.request`.
     """
     vendor = vendor_run.vendor
-    with open_session(vendor_run, patience_s=PATIENCE_S) as session:
+    with open_session(vendor_run, patience_s=PATIENCE_S, must_log_in=True) as session:
         if vendor.closed:
             return f"The login works. {vendor.title} has closed {read_closed_day(vendor, session) or 'no day yet'}."
         table = next(table for table in vendor.requested_tables if not table.parent)

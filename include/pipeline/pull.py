@@ -73,20 +73,23 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
     return partition
 
 
-def open_session(vendor_run: VendorRun, table_name: str = "", patience_s: float = PATIENCE_S) -> VendorSession:
+def open_session(
+    vendor_run: VendorRun, table_name: str = "", patience_s: float = PATIENCE_S, *, must_log_in: bool = False
+) -> VendorSession:
     """Open a session that respects the firm's rate budget for the vendor and records its calls.
 
     Args:
         vendor_run: The vendor's run.
         table_name: The table that the calls are for; empty for none.
         patience_s: Seconds for which one request is retried.
+        must_log_in: Whether to log in even if another session has stored a token.
     """
     site, vendor, connection, run = vendor_run.site, vendor_run.vendor, vendor_run.connection, vendor_run.run
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.keyring.sealer, connection.extra)
     clocks = Clocks(site.engine, site.machine_clock, is_vendor_trusted=not ignores_clock(connection.extra))
-    cache = Cache(site.engine, site.keyring.sealer, site.redis_url)
+    cache = None if must_log_in else Cache(site.engine, site.keyring.sealer, site.redis_url)
     return VendorSession(vendor, connection, budget, calls, grants, patience_s=patience_s, clocks=clocks, cache=cache)
 
 

@@ -21,9 +21,11 @@ values (:vendor, :account_key, :first_date, :last_date, :reason, :declared_by, :
 """)
 _IN_FORCE = sa.text("""
 select account_key, declared_by from (
-    select distinct on (account_key) * from control.known_difference where vendor = :vendor order by account_key, known_difference_id desc
+    select distinct on (account_key) * from control.known_difference
+    where vendor = :vendor and first_date <= :day and (last_date >= :day or last_date < first_date)
+    order by account_key, known_difference_id desc
 ) newest
-where :day between first_date and last_date
+where last_date >= :day
 """)
 
 
@@ -42,7 +44,7 @@ def declare(
         engine: The database, as the loading role.
         vendor: The vendor's name.
         account_key: The vendor's key of the account, as the error of the rejected day shows it.
-        days: The first and last business date. A last date before the first one ends an earlier declaration.
+        days: The first and last business date. A last date before the first one ends earlier declarations from the first one on.
         reason: Why the vendor does not deliver them.
         declared_by: The operator.
         run_id: The run.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -198,11 +198,12 @@ values (:run_id, :vendor, :day, :account_id, :expected, :actual, :difference, :i
 
 _RECORD = sa.text("""
 insert into control.reconciliation
-    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, accepted_by, is_passed, note)
-values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, nullif(:accepted_by, ''), :is_passed, :note)
+    (run_id, vendor, business_date, check_name, expected, actual, tolerance, breaks, explained, accepted_by, is_passed, note, read_at)
+values (:run_id, :vendor, :day, :check_name, :expected, :actual, :tolerance, :breaks, :explained, nullif(:accepted_by, ''), :is_passed, :note, :read_at)
 on conflict (run_id, vendor, business_date, check_name) do update
 set expected = excluded.expected, actual = excluded.actual, tolerance = excluded.tolerance, breaks = excluded.breaks,
-    explained = excluded.explained, accepted_by = excluded.accepted_by, is_passed = excluded.is_passed, note = excluded.note, checked_at = clock_timestamp()
+    explained = excluded.explained, accepted_by = excluded.accepted_by, is_passed = excluded.is_passed, note = excluded.note, read_at = excluded.read_at,
+    checked_at = clock_timestamp()
 """)
 
 
@@ -219,6 +220,7 @@ class Check:
         accepted_by: The operator who accepted the unexplained breaks; empty for none.
         note: The reason why nothing was compared; empty if the comparison was made.
         listed: The breaks, the largest unexplained ones first.
+        read_at: When the first row was read; rows that were recorded later may not be in the comparison.
     """
 
     name: str
@@ -230,6 +232,7 @@ class Check:
     note: str = ""
     accepted_by: str = ""
     listed: tuple[Mapping[str, Any], ...] = ()
+    read_at: datetime | None = None
 
     @property
     def is_passed(self) -> bool:
@@ -264,6 +267,7 @@ def reconcile(
     summed = [each.entity for each in vendor.maps if each.summed]
     values: dict[str, Any] = {"vendor": vendor.name, "day": day, "before": before, "summed": summed}
     connection.execute(sa.text("set local enable_nestloop = on"))
+    read_at = connection.scalar(sa.text("select clock_timestamp()"))
     values["before"] = connection.scalar(_LAST_LOADED, values) or before
     for statement in (_DEAD, _FORGET_OLD, _FORGET_SUMMED):
         connection.execute(statement, values)
@@ -271,7 +275,8 @@ def reconcile(
         _compare_money(connection, values, Decimal(vendor.total_tolerance_usd)),
         _roll_forward(connection, values, Decimal(vendor.roll_tolerance_quantity)),
     ]
-    return [*(_accept(connection, values, each, accepted_by) for each in checks), _add_shares(connection, values)]
+    checks = [*(_accept(connection, values, each, accepted_by) for each in checks), _add_shares(connection, values)]
+    return [replace(each, read_at=read_at) for each in checks]
 
 
 def _accept(connection: sa.Connection, values: dict[str, Any], check: Check, accepted_by: str) -> Check:
@@ -286,11 +291,22 @@ def record(connection: sa.Connection, vendor: str, day: date, run_id: str, check
     """Record a run's checks and breaks; they replace those of an earlier attempt of the run."""
     of = {"vendor": vendor, "day": day, "run_id": run_id}
     for table in ("roll_forward_break", "control_total_break"):
-        connection.execute(sa.text(f"delete from control.{table} where run_id = :run_id and vendor = :vendor"), of)  # noqa: S608
+        statement = f"delete from control.{table} where (run_id, vendor, business_date) = (:run_id, :vendor, :day)"  # noqa: S608
+        connection.execute(sa.text(statement), of)
     for check in checks:
         facts = {
             name: getattr(check, name)
-            for name in ("expected", "actual", "tolerance", "breaks", "explained", "accepted_by", "is_passed", "note")
+            for name in (
+                "expected",
+                "actual",
+                "tolerance",
+                "breaks",
+                "explained",
+                "accepted_by",
+                "is_passed",
+                "note",
+                "read_at",
+            )
         }
         connection.execute(_RECORD, of | facts | {"check_name": check.name})
         if check.listed:

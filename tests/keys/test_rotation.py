@@ -22,13 +22,13 @@ from include.keys.keyring import Keyring
 from include.pipeline import vendor_day
 from include.staging.partitions import Staging
 from include.vendors import named
-from include.warehouse import schema
+from include.warehouse import known_difference, schema
 from include.warehouse.load import load
 from tests.conftest import Database, Firm
 from tests.firm_keys import KEYRING, write_keyring
 from tests.keys.rotated import NEW_KEY, ROTATED, TEXT, hash_account_numbers
 from tests.running_sandbox import LAST
-from tests.warehouse.loading import Loader
+from tests.warehouse.loading import DAY, Loader
 
 NUMBER = "8001-2345"
 OLD_HASH, NEW_HASH = (keyring.redactor.hash(NUMBER) for keyring in (KEYRING, ROTATED))
@@ -212,6 +212,17 @@ def test_dead_letter_of_before_a_rotation_is_closed_by_its_row_after_it(
     use_rotated(loader, tmp_path)
     loader.load("account", [{"account_key": "a"}, {"account_key": NEW_HASH}])
     assert database.value("select status from control.dead_letter") == "replayed"
+
+
+def test_known_difference_of_before_a_rotation_is_in_force_after_it(
+    loader: Loader, tmp_path: Path, database: Database, rotate: Any
+) -> None:
+    loader.load("account", [{"account_key": OLD_HASH}])
+    known_difference.declare(loader.engine, "sample", OLD_HASH, (DAY, DAY), "Held elsewhere", "operator", "declare-1")
+    rotate()
+    with loader.engine.connect() as connection:
+        assert known_difference.find_in_force(connection, "sample", DAY) == {NEW_HASH: "operator"}
+    assert database.value("select count(*) from control.audit where action = 'difference.declared'") == 1
 
 
 def test_history_is_lifted_and_no_version_is_closed(loader: Loader, database: Database, rotate: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from include.operations.day import ACCEPTED, SIGNED_OFF, decide_day, read_day
 from include.operations.listing import read_list
 from include.operations.lists import RECONCILIATION
 from tests.conftest import Database
-from tests.operations.records import DAY, LOADED, record_check, record_rejection
+from tests.operations.records import DAY, LOADED, record_check, record_day, record_rejection
 
 REASONS = {
     "The note is empty": {"note": "  "},
@@ -55,6 +55,8 @@ def test_a_sign_off_is_recorded_with_its_user_and_note(web_with_day: sa.Engine, 
     assert (entry["actor"], entry["subject"], entry["details"]["note"]) == (
         "ann", "orion 2026-11-25", "known dead letters",
     )  # fmt: skip
+    [shown] = database.rows("select who, action, subject, vendor from control.activity where kind = 'day'")
+    assert tuple(shown.values()) == ("ann", "signed off the day", "orion 2026-11-25", "orion")
 
 
 def test_a_signed_off_day_that_changes_says_so(web_with_day: sa.Engine, database: Database) -> None:
@@ -66,6 +68,17 @@ def test_a_signed_off_day_that_changes_says_so(web_with_day: sa.Engine, database
     database.do("update control.reconciliation set checked_at = now() where run_id = 'run-3'")
     assert _read(web_with_day).has_changed
     assert _read_sign_offs(web_with_day) == ["changed since"]
+
+
+def test_a_day_that_was_pushed_to_after_its_checks_is_not_signed_off(
+    web_with_day: sa.Engine, database: Database
+) -> None:
+    _decide(web_with_day)
+    record_day(database, at=LOADED + timedelta(hours=1), run="drain", table="assets", pulled="pushed", stages=["load"])
+    assert _read(web_with_day).has_changed
+    assert _read_sign_offs(web_with_day) == ["changed since"]
+    with pytest.raises(InputRejected, match="Rows changed the day after its last check"):
+        _decide(web_with_day)
 
 
 @pytest.mark.parametrize("reason", REASONS)

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from include.operations.metrics import RECONCILIATIONS
 from include.operations.vendor_status import VendorStatus, read_vendor_status
 from include.vendors import VENDORS, named
 from tests.conftest import Database
@@ -50,7 +51,10 @@ def test_a_day_that_was_pushed_to_after_its_reconciliation_is_not_reconciled(
     good_day: Database, web: sa.Engine
 ) -> None:
     record_day(good_day, at=LOADED + timedelta(hours=1), run="drain", table="assets", pulled="pushed", stages=["load"])
-    light, text = read(web).summarize(NOW)
+    status = read(web)
+    light, text = status.summarize(NOW)
+    assert status.day is not None
+    assert status.day.reconciliation in RECONCILIATIONS
     assert (light, text.partition("rows. ")[2]) == (
         "green",
         "Pushed or edited rows changed it since it was reconciled; the next daily run compares them.",

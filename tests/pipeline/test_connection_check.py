@@ -28,6 +28,16 @@ def test_a_refused_login_is_an_error_that_says_what_to_check(firm: Firm) -> None
 
 
 @pytest.mark.parametrize("vendor", ["orion"], indirect=True)
+def test_a_check_logs_in_although_another_session_has_stored_a_token(firm: Firm) -> None:
+    firm.stage(firm.new_run(), "clients")
+    count = "select count(*) from control.api_call where path = '(login)'"
+    logins = firm.database.value(count)
+    check_vendor(firm.vendor_run(firm.new_run()))
+    assert firm.database.value("select count(*) from control.cache") == 1
+    assert firm.database.value(count) == logins + 1
+
+
+@pytest.mark.parametrize("vendor", ["orion"], indirect=True)
 def test_a_check_of_salesforce_reads_the_orgs_limits(firm: Firm) -> None:
     firm.sandbox.http.post(
         "/salesforce/_admin/consumers",

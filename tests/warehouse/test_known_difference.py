@@ -27,8 +27,10 @@ def load_day(loader: Loader, day: date, undelivered: str) -> None:
     loader.load("account_value", [value("a1", "20.00"), value("a2", undelivered)], day)
 
 
-def declare_a2(loader: Loader, last: date = NEXT, account: str = "a2", reason: str = "Held elsewhere") -> None:
-    declare(loader.engine, loader.vendor.name, account, (DAY, last), reason, "operator", "declare-1")
+def declare_a2(
+    loader: Loader, last: date = NEXT, account: str = "a2", reason: str = "Held elsewhere", first: date = DAY
+) -> None:
+    declare(loader.engine, loader.vendor.name, account, (first, last), reason, "operator", "declare-1")
 
 
 def total(loader: Loader, day: date = DAY) -> Check:
@@ -73,6 +75,16 @@ def test_declaration_is_ended_by_a_newer_one(friday: Loader) -> None:
     declare_a2(friday, last=DAY - timedelta(days=1), reason="Delivered now")
 
     assert not total(friday).is_passed
+
+
+@pytest.mark.parametrize("last", [TUESDAY, DAY], ids=["renewed", "ended"])
+def test_earlier_day_stays_accepted_when_the_declaration_is_renewed_or_ended(friday: Loader, last: date) -> None:
+    declare_a2(friday)
+    declare_a2(friday, first=NEXT, last=last, reason="Another year")
+    load_day(friday, NEXT, "100.00")
+
+    assert total(friday, DAY).is_passed
+    assert total(friday, NEXT).is_passed == (last == TUESDAY)
 
 
 @pytest.mark.parametrize(

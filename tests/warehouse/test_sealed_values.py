@@ -218,6 +218,16 @@ def test_no_other_entry_allows_to_read_a_value(firm: Firm, action: str) -> None:
         connection.execute("select * from control.read_values(%s)", [entry])
 
 
+@pytest.mark.parametrize("role", ["tributary_load", "tributary_web"])
+def test_no_role_can_report_that_a_value_was_opened(firm: Firm, role: str) -> None:
+    report = "select control.record_audit('Pat', 'value.opened', 'person orion 1', '{}')"
+    with (
+        psycopg.connect(firm.database.url(role)) as connection,
+        pytest.raises(errors.InsufficientPrivilege, match="Only the database writes entries"),
+    ):
+        connection.execute(report)
+
+
 @pytest.mark.parametrize(("actor", "reason"), [("Pat", ""), ("Pat", "  "), ("", "1099")])
 def test_value_is_refused_without_actor_or_reason(
     firm: Firm, opener: sa.Engine, tax_ids: dict[str, str], actor: str, reason: str

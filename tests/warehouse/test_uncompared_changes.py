@@ -12,6 +12,7 @@ import pytest
 from include.crm.sync.readiness import find_uncompared_days, find_unsettled
 from include.pipeline.comparison import compare_changed_days
 from include.warehouse import withdrawal
+from include.warehouse.reconcile import reconcile, record
 from tests.warehouse.loading import DAY, NEXT, Loader, position
 from tests.warehouse.test_reconcile import check_day, trade, value
 
@@ -72,6 +73,15 @@ def test_pushed_position_that_breaks_the_total_differs_and_stays_held_back(frida
     assert compare_again(friday) == []
 
 
+def test_position_that_is_pushed_while_a_check_reads_is_not_compared(friday: Loader) -> None:
+    with friday.engine.begin() as connection:
+        checks = reconcile(connection, friday.vendor, DAY, DAY)
+        push(friday, "position", position("a1-1", 20, money="999.00"))
+        record(connection, friday.vendor.name, DAY, "again", checks)
+
+    assert (state(friday), is_held_back(friday)) == ("changed since", True)
+
+
 def test_pushed_values_that_add_up_are_reconciled_and_sent(friday: Loader) -> None:
     push(friday, "position", position("a1-1", 20, money="999.00"))
     push(friday, "account_value", value("a1", "999.00"), number=2)
@@ -79,6 +89,19 @@ def test_pushed_values_that_add_up_are_reconciled_and_sent(friday: Loader) -> No
     assert compare_again(friday) == [True, True, True]
 
     assert (state(friday), is_held_back(friday)) == ("reconciled", False)
+
+
+def test_breaks_of_each_day_that_one_run_compares_are_recorded(friday: Loader) -> None:
+    load_day(friday, NEXT)
+    for day in (DAY, NEXT):
+        push(friday, "position", position("a1-1", 20, money="999.00"), day=day)
+
+    assert compare_again(friday) == [False, True, True] * 2
+
+    query = (
+        "select business_date from control.control_total_break where vendor = :vendor and run_id = 'drain' order by 1"
+    )
+    assert [row["business_date"] for row in friday.rows(query)] == [DAY, NEXT]
 
 
 def test_next_daily_run_settles_a_day_that_differs(friday: Loader) -> None:
@@ -97,6 +120,15 @@ def test_pushed_transaction_leaves_its_day_and_the_newest_day_uncompared_but_is_
     assert [state(friday, day, "net_flows") for day in (DAY, NEXT)] == ["changed since", "changed since"]
     assert not is_held_back(friday)
     assert find_uncompared_days(friday.engine)[friday.vendor.name] == [str(DAY), str(NEXT)]
+
+
+def test_pushed_value_of_an_outside_account_is_never_waiting_for_a_comparison(friday: Loader) -> None:
+    push(friday, "outside_account", {"outside_account_key": "o1"})
+    outside = {"outside_value_key": "o1:1", "outside_account_key": "o1", "market_value_usd": Decimal(7)}
+    push(friday, "outside_value", outside | {"requested_on": DAY - timedelta(days=1)}, number=2)
+
+    assert friday.rows("select * from control.uncompared_change where vendor = :vendor") == []
+    assert state(friday, DAY, "net_worth") == "reconciled"
 
 
 def test_corrected_date_of_a_trade_leaves_both_days_uncompared(friday: Loader) -> None:

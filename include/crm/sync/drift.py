@@ -8,9 +8,7 @@ import sqlalchemy as sa
 
 from include.errors import InputRejected
 
-_CREATE_AGAIN = sa.text("""
-delete from control.crm_state where sobject = :sobject and external_key = any(:keys) and missing is not null
-""")
+_CREATE_AGAIN = sa.text("select control.create_again(:user, :sobject, :keys)")
 _LEAVE = sa.text("""
 update control.crm_state
 set left_by = :user, left_fields = array(select distinct name from unnest(left_fields || cast(:fields as text[])) name order by name)
@@ -22,16 +20,17 @@ where sobject = :sobject and external_key = any(:keys) and left_fields <> '{}'
 """)
 
 
-def create_again(engine: sa.Engine, sobject: str, keys: Sequence[str]) -> int:
+def create_again(engine: sa.Engine, sobject: str, keys: Sequence[str], user: str) -> int:
     """Let the next sync create records again that were deleted or merged in Salesforce; return the number of records.
 
     Args:
         engine: The database, as the loading role.
         sobject: Salesforce's object.
         keys: Our keys of the records.
+        user: The user who decided. The database writes the audit trail.
     """
     with engine.begin() as db:
-        return db.execute(_CREATE_AGAIN, {"sobject": sobject, "keys": list(keys)}).rowcount
+        return int(db.scalar(_CREATE_AGAIN, {"sobject": sobject, "keys": list(keys), "user": user}) or 0)
 
 
 def leave_to_salesforce(engine: sa.Engine, sobject: str, keys: Sequence[str], fields: Sequence[str], user: str) -> int:

@@ -30,7 +30,7 @@ MARTS = (
     # what was known when, and who saw it
     "record_version", "value_version", "load_source", "record", "firm", "access", "exposure", "exposure_gap",
     # operations
-    "vendor_day", "table_day", "vendor_budget", "open_dead_letters", "dead_letter_row", "dead_letter_detail", "reconciliation_day",
+    "vendor_day", "table_day", "open_dead_letters", "dead_letter_row", "dead_letter_detail", "reconciliation_day",
     "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
     "salesforce_approval", "salesforce_held_back", "salesforce_job", "salesforce_difference",

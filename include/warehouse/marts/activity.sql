@@ -2,17 +2,24 @@
 create view control.activity as
 select a.happened_at, split_part(a.action, '.', 1) as kind,
        coalesce(a.details ->> 'vendor', case
-           when a.action in ('data.loaded', 'day.accepted', 'day.check_changed', 'survivorship.changed', 'document.stored', 'document.hold_changed',
-                             'document.disposed') then split_part(a.subject, ' ', 1)
-           when a.action = 'api.requested' then split_part(a.subject, ' ', 2) end) as vendor,
+           when a.action in ('data.loaded', 'day.accepted', 'day.acceptance_requested', 'day.signed_off', 'day.check_changed', 'difference.declared',
+                             'survivorship.changed', 'document.stored', 'document.infected', 'document.hold_changed', 'document.disposed')
+               then split_part(a.subject, ' ', 1)
+           when a.action in ('api.requested', 'value.opened') then split_part(a.subject, ' ', 2) end) as vendor,
        a.actor as who,
        coalesce(case a.action
            when 'data.loaded' then 'loaded'
            when 'day.accepted' then 'accepted the day'
+           when 'day.acceptance_requested' then 'requested to accept the day'
+           when 'day.signed_off' then 'signed off the day'
            when 'day.check_changed' then 'changed the check of'
+           when 'difference.declared' then 'declared a known difference of the account'
+           when 'thresholds.changed' then 'changed the thresholds of the business rules:'
            when 'salesforce.sent' then 'sent to Salesforce:'
            when 'salesforce.approval_requested' then 'requested approval of'
            when 'salesforce.approval_used' then 'used the approval of'
+           when 'salesforce.created_again' then 'decided to create again in Salesforce:'
+           when 'salesforce.left_to_users' then 'left fields to the users of Salesforce:'
            when 'salesforce.decided' then case when (a.details ->> 'is_approved')::boolean then 'approved' else 'rejected' end
            when 'dead_letter.discarded' then 'discarded dead letter'
            when 'dead_letter.replayed' then 'replayed dead letter'
@@ -25,7 +32,10 @@ select a.happened_at, split_part(a.action, '.', 1) as kind,
            when 'operations.opened' then 'opened the list'
            when 'document.opened' then 'opened the document'
            when 'document.stored' then 'stored the document of'
+           when 'document.infected' then 'found malware in the document of'
            when 'document.hold_changed' then 'changed the retention hold of'
+           when 'value.opened' then 'opened the sensitive value of'
+           when 'value.resealed' then 'sealed all sensitive values again under the key'
            when 'api_key.created' then 'created the API key'
            when 'api_key.changed' then case when a.details ? 'revoked_at' then 'revoked the API key' else 'changed the API key' end
            when 'api.pushed' then 'pushed rows of'

@@ -1,5 +1,6 @@
 -- The versions of one record that were known at a time, the newest first, each with the load that wrote it. For a snapshot, those of one
 -- business date.
+-- `recorded_to is null or recorded_to is not null` is always true: it lets a query use the two partial indexes, of open and of closed versions.
 create function mart.lineage_version(of_entity text, of_vendor text, of_key text, of_day date, known_at timestamptz)
 returns table (id bigint, valid daterange, recorded_from timestamptz, recorded_to timestamptz, ledger_id bigint, household_id bigint,
                person_id bigint, account_id bigint, fields jsonb)

@@ -38,6 +38,27 @@ insert into control.retention (dataset, aged_by, minimum) values
      '(select case when bool_or(v.ended_at is null) then null else greatest(max(v.ended_at), t.recorded_from) end
        from warehouse.value_version v where (v.entity, v.id, v.name, v.value_hash) = (t.entity, t.id, t.name, t.value_hash))', '30 days');
 
+-- As in 0018_access.sql, except that no role can report that a value was opened: only `control.request_values` writes this entry.
+create or replace function control.record_audit(of_actor text, of_action text, of_subject text, of_details jsonb) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    new_id bigint;
+begin
+    if of_action !~ '^[a-z_]+\.(opened|read|called|signed_in|signed_out|refused)$' or of_action = 'value.opened'
+       or (session_user = 'tributary_api' and of_action <> 'api.read')
+       or (session_user = 'tributary_read' and of_action not in ('as_of.read', 'exposure.read')) then
+        raise exception 'Only the database writes entries with the action %', of_action using errcode = 'insufficient_privilege';
+    end if;
+    if octet_length(of_details::text) > 65536 then
+        raise exception 'The details of an entry are too long';
+    end if;
+    insert into control.audit (happened_at, database_user, actor, action, subject, details)
+    values (clock_timestamp(), session_user, left(of_actor, 200), of_action, left(of_subject, 500), of_details)
+    returning entry_id into new_id;
+    return new_id;
+end
+$$;
+
 -- Opening a value takes two transactions, so that no value is read whose entry in the audit trail could still be rolled back.
 -- 1. Record who opens which value and why. The record is our id, or vendor and key; records that identity resolution linked to it count too.
 create function control.request_values(of_entity text, of_vendor text, of_key text, of_name text, of_actor text, of_reason text) returns bigint

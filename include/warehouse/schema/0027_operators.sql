@@ -62,6 +62,9 @@ begin
     elsif of_decision = 'signed off' and has_failed then
         raise exception 'A check of the day failed: accept the day, or correct it at the vendor and run it again'
             using errcode = 'invalid_parameter_value';
+    elsif of_decision = 'signed off' and exists (
+              select from control.uncompared_change where vendor = of_vendor and business_date = of_day) then
+        raise exception 'Rows changed the day after its last check: wait for the next one' using errcode = 'invalid_parameter_value';
     elsif of_decision = 'accepted' and not has_failed
           and not exists (select from control.rejection where vendor = of_vendor and business_date = of_day) then
         raise exception 'No check of the day failed, so there is nothing to accept' using errcode = 'invalid_parameter_value';

@@ -10,13 +10,12 @@ create index person_id_open on warehouse.person (person_id) where recorded_to is
 create index person_household_open on warehouse.person (household_id) where recorded_to is null;
 create index household_id_open on warehouse.household (household_id) where recorded_to is null;
 create index account_id_open on warehouse.account (account_id) where recorded_to is null;
-create index account_owner_household_open on warehouse.account_owner (household_id) where recorded_to is null;
-create index account_owner_account_open on warehouse.account_owner (account_id) where recorded_to is null;
 create index outside_account_id_open on warehouse.outside_account (outside_account_id) where recorded_to is null;
 create index outside_account_household_open on warehouse.outside_account (household_id) where recorded_to is null;
 
 -- API keys change by the functions below alone, so that the audit trail names the user.
-alter table control.api_key add column changed_by text;   -- the user; null if the schema's owner did it by the command line
+alter table control.api_key
+    add column changed_by text check (changed_by <> '');   -- the user; null if the schema's owner did it by the command line
 drop trigger audit on control.api_key;
 drop trigger audit_changed on control.api_key;
 create trigger audit after insert on control.api_key for each row

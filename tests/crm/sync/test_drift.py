@@ -47,7 +47,9 @@ def test_only_the_selected_deleted_record_is_created_again(crm: Crm) -> None:
     read(crm)
     assert outcomes(crm) == [("deleted", "not sent any more")] * 2
 
-    assert drift.create_again(crm.engine, HOLDINGS, keys[:1]) == 1
+    assert drift.create_again(crm.engine, HOLDINGS, keys[:1], "Pat Sample") == 1
+    entry = crm.database.rows("select actor, subject from control.audit where action = 'salesforce.created_again'")
+    assert entry == [{"actor": "Pat Sample", "subject": f"{HOLDINGS} {keys[0]}"}]
 
     assert crm.sync()["position"].created == 1
     assert set(crm.records(HOLDINGS)) & set(keys) == {keys[0]}
@@ -56,7 +58,7 @@ def test_only_the_selected_deleted_record_is_created_again(crm: Crm) -> None:
 
 def test_a_record_that_is_not_missing_is_not_created_again(crm: Crm) -> None:
     crm.sync()
-    assert drift.create_again(crm.engine, HOLDINGS, [first(crm, HOLDINGS)[0], "unknown"]) == 0
+    assert drift.create_again(crm.engine, HOLDINGS, [first(crm, HOLDINGS)[0], "unknown"], "Pat Sample") == 0
     assert crm.sent() == {}
 
 
