@@ -89,14 +89,14 @@ async function readResult(run, task) {
   }
 }
 
-// Starts a run and waits until it has ended; `tell` receives each state and the run. A paused DAG starts no run.
-async function awaitRun(dag, conf, tell) {
+// Starts a run and waits until it has ended; `showState` receives each state and the run. A paused DAG starts no run.
+async function awaitRun(dag, conf, showState) {
   const { dag_display_name: name, is_paused: isPaused } = await call(`/api/v2/dags/${dag}`);
   if (isPaused) throw new Error(`The DAG "${name}" is paused, so no run would start. Switch it on first.`);
   const body = JSON.stringify({ logical_date: null, conf });
   let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
   while (["queued", "running"].includes(run.state)) {
-    tell(run.state, run);
+    showState(run.state, run);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
   }
@@ -104,8 +104,8 @@ async function awaitRun(dag, conf, tell) {
 }
 
 // The same for a page that shows the result: throws if the run fails.
-async function follow(dag, conf, tell) {
-  const run = await awaitRun(dag, conf, (state, started) => tell(state, linkTo(started)));
+async function follow(dag, conf, showState) {
+  const run = await awaitRun(dag, conf, (state, started) => showState(state, linkTo(started)));
   if (run.state === "success") return run;
   throw new Error(`The run failed: open run ${run.dag_run_id} of ${dag} in Airflow, whose log names the reason and what to do.`);
 }
