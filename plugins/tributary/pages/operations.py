@@ -33,7 +33,7 @@ from tributary.operations import (
     api_keys,
     client_routes,
     days,
-    letters,
+    dead_letters,
     lineage,
     quality,
     salesforce_routes,
@@ -53,7 +53,7 @@ BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in 
 app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 PARTS = (
-    vendor_routes, salesforce_routes, client_routes, letters, days, thresholds, quality, lineage, who_is_who, api_keys,
+    vendor_routes, salesforce_routes, client_routes, dead_letters, days, thresholds, quality, lineage, who_is_who, api_keys,
 )  # fmt: skip
 for part in PARTS:
     app.include_router(part.router)

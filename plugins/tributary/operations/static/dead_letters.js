@@ -1,7 +1,7 @@
 // The page of a group of dead letters: a dry run with its result in place, then the same selection for good.
 // It uses `call`, `follow` and `agree` of operations.js.
 
-const form = document.getElementById("letters");
+const form = document.getElementById("dead-letters");
 const boxes = [...form.querySelectorAll("input[name=row]")];
 const OUTCOMES = {
   replay: (result) =>
