@@ -62,7 +62,7 @@ for part in PARTS:
 @app.exception_handler(TargetUnavailable)
 def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     """Return 503 while the database is unavailable."""
-    return show_page("error.html", status_code=503, title="Operations", message=str(error))
+    return show_page("error.html", root=_find_root(request), status_code=503, title="Unavailable", message=str(error))
 
 
 @app.exception_handler(403)
