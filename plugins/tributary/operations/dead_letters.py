@@ -18,7 +18,7 @@ from tributary.operations.page import find_vendor, show_page
 ROWS = 50
 """Maximum number of rows on one page."""
 
-Text = Annotated[str, Query(pattern=r"^[^\x00]*$", max_length=20_000)]
+Text = Annotated[str, Query(max_length=20_000)]
 
 router = APIRouter(prefix="/clients", dependencies=[Depends(require_reviewer)])
 

@@ -41,16 +41,18 @@ from tributary.operations import (
     vendor_routes,
     who_is_who,
 )
-from tributary.operations.access import require_reviewer
+from tributary.operations.access import refuse_nul, require_reviewer
 from tributary.operations.page import HEADERS, show_page
 from tributary.operations.rendering import FOLDER
 
 ROWS = 50
 """Maximum number of rows of a list on one page."""
+NEEDS_REVIEWER = "This page shows clients. It requires the right to answer approval requests: ask an administrator for the role User."
+"""The sentence for users without the right that `require_reviewer` requires."""
 BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in listings}
 
 # Airflow mounts plugin apps without authentication.
-app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
+app = FastAPI(title="Operations", dependencies=[Depends(get_user), Depends(refuse_nul)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 PARTS = (
     vendor_routes, salesforce_routes, client_routes, dead_letters, days, thresholds, quality, lineage, who_is_who, api_keys,
@@ -67,11 +69,10 @@ def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
 
 @app.exception_handler(403)
 async def explain_refusal(request: Request, error: HTTPException) -> Response:
-    """Return a page that says which role the user needs, if a browser shows it; else the usual response."""
+    """Return a page that says which right the user needs, if a browser shows it; else the usual response."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
-    reason = "Your role does not include this" if error.detail == "Forbidden" else error.detail
-    message = f"{reason}. Nothing was changed. Ask an administrator, or see who may do what in the reference, Security."
+    message = NEEDS_REVIEWER if error.detail == "Forbidden" else f"{error.detail}. Nothing was changed."
     return show_page("error.html", root=_find_root(request), status_code=403, title="Not allowed", message=message)
 
 

@@ -90,7 +90,8 @@ class Served:
         return requests.post(url, data=form, headers=headers, cookies=cookies, timeout=60, allow_redirects=False)
 
     def get(self, path: str, token: str = "") -> requests.Response:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        """Request a page, as a browser that shows it does."""
+        headers = {"Accept": "text/html"} | ({"Authorization": f"Bearer {token}"} if token else {})
         return requests.get(f"{self.url}/operations/{path}", headers=headers, timeout=60)
 
     def post_json(self, path: str, body: dict[str, Any], token: str, origin: str = "") -> requests.Response:
@@ -141,7 +142,7 @@ def test_any_user_sees_counts_and_sums(served: Served, path: str) -> None:
 def test_lists_of_clients_need_the_right_to_review(served: Served, path: str) -> None:
     refused = served.get(path, served.viewer)
     assert refused.status_code == 403
-    assert "This page shows clients. It requires the right to" in refused.text
+    assert "This page shows clients. It requires the right to answer approval requests" in refused.text
     assert f'href="{"../" * path.count("/") or "./"}static/operations.css"' in refused.text
     assert served.get(path, served.admin).status_code == 200
 
@@ -268,7 +269,7 @@ def test_a_key_that_can_not_be_meant_so_is_refused_with_the_reason(served: Serve
 def test_other_roles_and_other_sites_change_no_key(served: Served, path: str) -> None:
     refused = served.post(f"api-keys/{path}", served.viewer)
     assert refused.status_code == 403
-    assert "Only users with the role Admin" in refused.text or "Your role does not include this" in refused.text
+    assert "Only users with the role Admin may do this. Nothing was changed." in refused.text
     assert served.post(f"api-keys/{path}", served.admin, "https://other.example").status_code == 403
 
 
@@ -383,16 +384,18 @@ def test_a_group_or_day_that_does_not_exist_is_refused(served: Served, path: str
     assert served.get(path, served.admin).status_code == status
 
 
-@pytest.mark.parametrize("path", CLIENT_PAGES)
-def test_a_viewer_reads_why_a_page_is_refused(served: Served, path: str) -> None:
-    page = served.get(path, served.viewer)
-    assert page.status_code == 403
-    assert "ask an administrator for the role User" in page.text
-    assert 'href="../static/operations.css"' in page.text
-
-
-def test_a_text_that_the_database_can_not_store_is_refused(served: Served) -> None:
-    assert served.get(f"{GROUP}%00", served.admin).status_code == 422
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{GROUP}%00",
+        "lists/dead-letters?vendor=%00",
+        "quality?vendor=%00",
+        "quality/%00/a/2026-11-25",
+        "runs?run_id=%00",
+    ],
+)
+def test_a_text_that_the_database_can_not_store_is_refused(served: Served, path: str) -> None:
+    assert served.get(path, served.admin).status_code == 422
 
 
 def _sign_off(served: Served, **changed: str) -> dict[str, str]:
