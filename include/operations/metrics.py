@@ -26,7 +26,7 @@ from include.version import VERSION
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 """Content type of `render`."""
-RECONCILIATIONS = ("reconciled", "explained", "accepted", "failed", "not compared")
+RECONCILIATIONS = ("reconciled", "explained", "accepted", "failed", "changed since", "not compared")
 """The values of `reconciliation` in the view `control.vendor_day`."""
 
 
