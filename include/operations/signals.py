@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from include.audit.chain import LATE
 from include.operations.metrics import METRICS, Sample
+from include.operations.salesforce_status import MAX_SILENCE
 from include.operations.vendor_status import MOST_FAILED_RATIO, SEVERITY, Light
 
 Unit = Literal["seconds", "items", "dollars", "ratio"]
@@ -110,7 +111,7 @@ SIGNALS = (
         "Fix the subscriber's connection or endpoint, then enable it again.", "sending_events", "lists/subscribers",
     ),
     Signal(
-        "salesforce_sync", "Time since the last Salesforce sync", "tributary_salesforce_synced_timestamp_seconds", "seconds", 4 * DAY, None,
+        "salesforce_sync", "Time since the last Salesforce sync", "tributary_salesforce_synced_timestamp_seconds", "seconds", MAX_SILENCE.total_seconds(), None,
         "Check that the DAG salesforce runs, is not paused, and that writes are not paused.", "running_the_salesforce_sync",
         "lists/salesforce-syncs", is_age=True,
     ),
