@@ -1,4 +1,4 @@
-"""The lists of the Operations pages, in the order of the navigation."""
+"""The lists of the Operations pages, by their entry of the navigation."""
 
 from __future__ import annotations
 
@@ -191,6 +191,3 @@ GROUPS = {
     "Activity": (ACTIVITY,),
 }
 """Entry of the navigation -> its lists."""
-
-START_PAGES = {"Salesforce": "salesforce"}
-"""Entry of the navigation -> the page that it opens, if that is not the first of its lists."""

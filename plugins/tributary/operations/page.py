@@ -8,7 +8,7 @@ from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
 from include.contract import Vendor
-from include.operations.lists import GROUPS, START_PAGES
+from include.operations.navigation import PARTS, PATHS
 from include.vendors import VENDORS
 from tributary.operations.rendering import render
 
@@ -34,7 +34,7 @@ def show_page(template: str, here: str = "", root: str = "./", status_code: int 
         status_code: HTTP status.
         **values: What the template shows.
     """
-    page = render(template, groups=GROUPS, start_pages=START_PAGES, here=here, root=root, **values)
+    page = render(template, navigation=PARTS, paths=PATHS, here=here, root=root, **values)
     return HTMLResponse(page, status_code, HEADERS)
 
 

@@ -22,8 +22,9 @@ from include.audit.report import format_csv
 from include.errors import TargetUnavailable
 from include.operations import signals
 from include.operations.listing import MOST_ROWS, Listing, read_list
-from include.operations.lists import GROUPS, START_PAGES
+from include.operations.lists import GROUPS
 from include.operations.metrics import read_samples
+from include.operations.navigation import PATHS
 from include.operations.run import read_run
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
 from include.operations.vendor_status import VendorStatus, read_vendor_status
@@ -101,7 +102,7 @@ def read_summary() -> JSONResponse:
     cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in vendors]
     if salesforce:
         summary = salesforce.summarize(is_paused=connections.is_crm_paused())
-        cards.append(("Salesforce", START_PAGES["Salesforce"], summary))
+        cards.append(("Salesforce", PATHS["Salesforce"], summary))
     return JSONResponse(
         [
             {"title": title, "page": page, "light": concern.light, "text": concern.text}

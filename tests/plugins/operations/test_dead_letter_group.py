@@ -8,7 +8,7 @@ import pytest
 
 from include.operations import dead_letter_group
 from include.operations.dead_letter_group import Group, GroupKey, plan_pull
-from include.operations.lists import GROUPS, START_PAGES
+from include.operations.navigation import PARTS, PATHS
 from include.vendors import named
 from plugins.tributary.operations.rendering import render
 
@@ -18,7 +18,7 @@ DAY = date(2026, 11, 25)
 def show(vendor: str, table: str, keyless: int) -> str:
     key, declared = GroupKey(vendor, table, DAY, "stage", "made up"), named(vendor)
     return render(
-        "dead_letter_group.html", groups=GROUPS, start_pages=START_PAGES, here="Dead letters", root="../", title="", offset=0, step=50,
+        "dead_letter_group.html", navigation=PARTS, paths=PATHS, here="Dead letters", root="../", title="", offset=0, step=50,
         query="", page=Group(key, 1, keyless, None, 0, None, 5, []), is_replayable=dead_letter_group.can_replay(declared, table),
         pull=plan_pull(declared, table, DAY),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from include.operations.navigation import PARTS, PATHS
 from plugins.tributary.operations.rendering import FOLDER
 
 SCRIPTS = sorted((FOLDER / "static").glob("*.js"))
@@ -21,6 +22,11 @@ def _list_names(script: Path) -> set[str]:
 @pytest.mark.parametrize("script", [each for each in SCRIPTS if each.stem != "operations"], ids=lambda path: path.name)
 def test_no_script_redefines_a_name_of_the_script_of_all_pages(script: Path) -> None:
     assert _list_names(script) & _list_names(FOLDER / "static" / "operations.js") == set()
+
+
+def test_each_entry_of_the_navigation_is_in_one_of_its_parts() -> None:
+    assert sorted(name for names in PARTS.values() for name in names) == sorted(PATHS)
+    assert len(set(PATHS.values())) == len(PATHS)
 
 
 def test_no_script_writes_markup_or_asks_in_the_frame() -> None:

@@ -37,12 +37,12 @@ async function call(path, options = {}) {
   if (response.status === 403) throw new Error("Your role does not include this. Nothing was changed.");
   if (!response.ok) {
     const { detail } = await response.json().catch(() => ({}));
-    throw new Error(typeof detail === "string" ? detail : detail?.reason || `Airflow answered ${response.status}`);
+    throw new Error(typeof detail === "string" ? detail : detail?.reason || `Unexpected response (HTTP ${response.status})`);
   }
   return response.json();
 }
 
-// Airflow's frame shows no dialogs of its own (its sandbox lacks `allow-modals`), so the page around it asks.
+// Airflow's frame shows no dialogs of its own (its sandbox lacks `allow-modals`), so the page around it shows the question.
 function agree(question) {
   return window.parent.confirm(question);
 }
@@ -107,7 +107,7 @@ async function awaitRun(dag, conf, showState) {
 async function follow(dag, conf, showState) {
   const run = await awaitRun(dag, conf, (state, started) => showState(state, linkTo(started)));
   if (run.state === "success") return run;
-  throw new Error(`The run failed: open run ${run.dag_run_id} of ${dag} in Airflow, whose log names the reason and what to do.`);
+  throw new Error(`The run ${run.dag_run_id} of ${dag} failed: its log in Airflow names the reason.`);
 }
 
 async function startRun(button) {
@@ -117,7 +117,7 @@ async function startRun(button) {
   try {
     const run = await awaitRun(dag, JSON.parse(conf), (state, started) => report(button, `${state} …`, started));
     const answer = result && run.state === "success" ? await readResult(run, result) : "";
-    report(button, run.state === "success" ? `Done. ${describe(answer)}` : "Failed: the run's log says why.", run, answer?.page);
+    report(button, run.state === "success" ? `Done. ${describe(answer)}` : "The run failed: its log names the reason.", run, answer?.page);
   } catch (error) {
     report(button, error.message);
   } finally {
