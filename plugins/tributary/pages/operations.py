@@ -217,6 +217,12 @@ class Operations(AirflowPlugin):
             "destination": "dag_run",
             "url_route": "data-of-run",
         },
+        {
+            "name": "Data quality",
+            "href": "/operations/quality-of-run?run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "data-quality-of-run",
+        },
     ]
     react_apps = [  # noqa: RUF012
         {

@@ -346,7 +346,7 @@ def test_airflow_shows_the_pages_in_its_menu_on_runs_and_on_its_home_page(served
     ).json()["plugins"]
     operations = next(plugin for plugin in plugins if plugin["name"] == "operations")
     places = [view["destination"] for view in operations["external_views"] + operations["react_apps"]]
-    assert places == ["nav", "dag_run", "dashboard"]
+    assert places == ["nav", "dag_run", "dag_run", "dashboard"]
 
 
 def test_a_group_of_dead_letters_shows_content_as_text(served: Served) -> None:
