@@ -152,6 +152,22 @@ def test_a_list_of_clients_is_not_among_the_lists_for_all(served: Served, path: 
     assert served.get(path.replace("clients/", "lists/"), served.viewer).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("lists/dead-letters?vendor=tamarac", "No row matches the filters"),
+        ("lists/dead-letters?offset=1000", "The list ends before this page"),
+        (f"{DAY_PAGE}&offset=1000", "The list ends before this page"),
+        ("lists/salesforce-jobs", "No job has been created yet"),
+    ],
+)
+def test_a_list_is_called_empty_only_if_it_is(served: Served, path: str, text: str) -> None:
+    page = served.get(path, served.admin).text
+    assert text in page
+    assert "No row waits" not in page
+    assert "No account and no position differs" not in page
+
+
 def test_the_audit_trail_records_who_opened_a_list_of_clients(served: Served) -> None:
     served.get("clients/breaks?vendor=orion", served.admin)
     entry = served.database.rows(
