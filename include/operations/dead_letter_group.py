@@ -98,3 +98,8 @@ def plan_pull(vendor: Vendor, table_name: str, business_date: date) -> dict[str,
         added = (parents | beside) & set(by_name) - needed
     dated = {"business_date": str(business_date)} if by_name[table_name].pull == "snapshot" else {}
     return dated | {"tables": [name for name in by_name if name in needed]}
+
+
+def can_replay(vendor: Vendor, table_name: str) -> bool:
+    """Return whether a replay can request the rows of a table: not those of a nested table, nor those that the vendor only sends."""
+    return any(table.name == table_name and not table.parent for table in vendor.requested_tables)

@@ -1,4 +1,4 @@
-"""The lists of the Operations pages, in the order of the navigation."""
+"""The lists of the Operations pages, by their entry of the navigation."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BREAKS = Listing(
 )  # fmt: skip
 
 SYNCS = Listing(
-    "salesforce-syncs", "Salesforce syncs", "What each sync sent, by object.", "salesforce_sync",
+    "salesforce-syncs", "Syncs", "What each sync sent, by object.", "salesforce_sync",
     (
         Column("synced_at", "Time", "time"), Column("object", "Object"), Column("entity", "Entity"), Column("sent", "Sent", "number"),
         Column("created", "Created", "number"), Column("updated", "Updated", "number"), Column("failed", "Rejected", "number"),
@@ -69,8 +69,8 @@ SYNCS = Listing(
 )  # fmt: skip
 
 REJECTIONS = Listing(
-    "salesforce-rejections", "Records that Salesforce rejected",
-    "By object and error code. Records that have changed since are sent by the next sync. After a fix in Salesforce, send the others again.", "salesforce_rejection",
+    "salesforce-rejections", "Rejected records",
+    "Records that Salesforce rejected, by object and error code. Records that have changed since are sent by the next sync. After a fix in Salesforce, send the others again.", "salesforce_rejection",
     (
         Column("object", "Object"), Column("error_code", "Error code"), Column("records", "Records", "number"), Column("since", "Since", "time"),
         Column("run_id", "Newest run", "run"),
@@ -191,6 +191,3 @@ GROUPS = {
     "Activity": (ACTIVITY,),
 }
 """Entry of the navigation -> its lists."""
-
-START_PAGES = {"Salesforce": "salesforce"}
-"""Entry of the navigation -> the page that it opens, if that is not the first of its lists."""

@@ -9,6 +9,9 @@ import sqlalchemy as sa
 
 from include.operations.vendor_status import Concern, count
 
+MAX_SILENCE = timedelta(days=4)
+"""Maximum time without a sent record: a weekend with a holiday. A longer time is a concern."""
+
 _READ = sa.text("""
 select (select max(recorded_at) from control.ledger where vendor = 'salesforce' and stage = 'crm') as synced_at,
        coalesce(sum(l.sent), 0)::bigint as sent, coalesce(sum(l.failed + l.unprocessed), 0)::bigint as failed,
@@ -26,6 +29,7 @@ class SalesforceStatus:
     """The state of Salesforce at one time.
 
     Attributes:
+        read_at: The time.
         synced_at: When the last object was sent; None if nothing was ever sent.
         sent: Records sent in the last day.
         failed: Records among them that Salesforce rejected or did not process.
@@ -36,6 +40,7 @@ class SalesforceStatus:
         trouble_since: Since when a subscription to changes in Salesforce fails; None if none fails.
     """
 
+    read_at: datetime
     synced_at: datetime | None
     sent: int
     failed: int
@@ -45,6 +50,11 @@ class SalesforceStatus:
     questions: int
     trouble_since: datetime | None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the last record was sent too long ago."""
+        return self.synced_at is not None and self.read_at - self.synced_at > MAX_SILENCE
+
     def find_concerns(self, *, is_paused: bool) -> list[Concern]:
         """Return everything that needs attention, the worst first; empty if nothing does."""
         found = [
@@ -52,6 +62,7 @@ class SalesforceStatus:
             (self.held, "amber", f"{count(self.held, 'record')} held back{_since(self.held_since)}."),
             (self.questions, "amber", f"{count(self.questions, 'change')} waiting for an approval."),
             (self.rejected, "amber", f"{count(self.rejected, 'record')} rejected by Salesforce."),
+            (self.is_silent, "amber", f"No record has been sent{_since(self.synced_at)}."),
             (self.trouble_since, "amber", f"Changes made in Salesforce can't be received{_since(self.trouble_since)}."),
         ]
         return [Concern(light, text) for condition, light, text in found if condition]  # type: ignore[arg-type]
@@ -67,7 +78,7 @@ class SalesforceStatus:
 
 def read_salesforce_status(connection: sa.Connection, now: datetime) -> SalesforceStatus:
     """Return the status of Salesforce."""
-    return SalesforceStatus(*connection.execute(_READ, {"now": now, "since": now - timedelta(days=1)}).one())
+    return SalesforceStatus(now, *connection.execute(_READ, {"now": now, "since": now - timedelta(days=1)}).one())
 
 
 def _since(moment: datetime | None) -> str:

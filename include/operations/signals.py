@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from include.audit.chain import LATE
 from include.operations.metrics import METRICS, Sample
+from include.operations.salesforce_status import MAX_SILENCE
 from include.operations.vendor_status import MOST_FAILED_RATIO, SEVERITY, Light
 
 Unit = Literal["seconds", "items", "dollars", "ratio"]
@@ -69,6 +70,11 @@ SIGNALS = (
         "Compare the accounts and positions that differ with the vendor.", "accepting_an_unusual_day", "lists/reconciliation?vendor={vendor}",
     ),
     Signal(
+        "vendor_reconciliation_failed", "Reconciliation failed", "tributary_vendor_reconciliation", "items", None, 0,
+        "Find the pushed rows that differ from the vendor's totals. Salesforce keeps the earlier values until then.",
+        "accepting_an_unusual_day", "lists/reconciliation?vendor={vendor}", {"state": "failed"},
+    ),
+    Signal(
         "dead_letters", "Dead letters", "tributary_table_dead_letters", "items", 0, None,
         "Fix the cause and replay the rows, or discard them.", "replaying_dead_letters", "lists/dead-letters?vendor={vendor}",
     ),
@@ -105,21 +111,21 @@ SIGNALS = (
         "Fix the subscriber's connection or endpoint, then enable it again.", "sending_events", "lists/subscribers",
     ),
     Signal(
-        "salesforce_sync", "Time since the last Salesforce sync", "tributary_salesforce_synced_timestamp_seconds", "seconds", 4 * DAY, None,
+        "salesforce_sync", "Time since the last Salesforce sync", "tributary_salesforce_synced_timestamp_seconds", "seconds", MAX_SILENCE.total_seconds(), None,
         "Check that the DAG salesforce runs, is not paused, and that writes are not paused.", "running_the_salesforce_sync",
         "lists/salesforce-syncs", is_age=True,
     ),
     Signal(
         "salesforce_rejected", "Records that Salesforce rejected", "tributary_salesforce_rejected_records", "items", 0, None,
-        "Fix the cause in Salesforce, then resend the rejected rows.", "running_the_salesforce_sync", "lists/salesforce-rejections",
+        "Fix the cause in Salesforce, then send the rejected records again.", "running_the_salesforce_sync", "lists/salesforce-rejections",
     ),
     Signal(
         "salesforce_held", "Records held back from Salesforce", "tributary_salesforce_held_records", "items", 0, None,
-        "Load the vendor whose day is missing, or answer the approval.", "running_the_salesforce_sync", "lists/salesforce-syncs",
+        "Load the vendor whose day is missing, or answer the approval.", "running_the_salesforce_sync", "lists/salesforce-held-back",
     ),
     Signal(
         "salesforce_approval", "Changes that wait for an approval", "tributary_salesforce_open_approvals", "items", 0, None,
-        "Approve or reject the change in Airflow, under Required Actions.", "running_the_salesforce_sync",
+        "Approve or reject the change.", "running_the_salesforce_sync", "lists/salesforce-approvals?state=open",
     ),
     Signal(
         "salesforce_subscription", "Changes from Salesforce can't be received for", "tributary_salesforce_subscription_failing_seconds",

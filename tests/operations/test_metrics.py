@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from include.contract import Vendor
-from include.operations.metrics import METRICS, Sample, read_samples, render
+from include.operations.metrics import METRICS, RECONCILIATIONS, Sample, read_samples, render
 from include.vendors import VENDORS, named
 from include.warehouse import schema
 from tests.conftest import Database
@@ -101,6 +102,12 @@ def test_a_metric_has_the_value_that_was_recorded(
 def test_rows_of_a_table_are_those_of_its_newest_business_date(firm: Database) -> None:
     rows = {key[2]: value for key, value in read(firm).items() if key[0] == "table_rows"}
     assert sum(rows.values()) == 100
+
+
+def test_each_result_of_the_reconciliation_has_a_sample() -> None:
+    view = (schema.FOLDER.parent / "marts" / "vendor_day.sql").read_text()
+    results = view.partition(" as state,")[2].partition(" as reconciliation")[0]
+    assert set(re.findall(r"(?:then|else) '([\w ]+)'", results)) == set(RECONCILIATIONS)
 
 
 def test_all_entries_of_the_audit_trail_without_a_seal_are_counted(firm: Database) -> None:

@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from include.operations.metrics import Sample
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
+from include.operations.signals import evaluate
 from tests.conftest import Database
 from tests.operations.records import NOW, record_dead_letter
 
@@ -37,6 +39,19 @@ def test_the_records_of_the_last_day_are_counted(synced: Database, web: sa.Engin
     status = read(web)
     assert (status.sent, status.synced_at) == (3, NOW - timedelta(hours=1))
     assert status.summarize(is_paused=False) == ("green", "Up to date. 3 records sent in the last day.")
+
+
+@pytest.mark.parametrize(("days", "light"), [(4, "green"), (5, "amber")])
+def test_a_sync_of_days_ago_is_amber_as_in_the_health_signals(
+    synced: Database, web: sa.Engine, days: int, light: str
+) -> None:
+    synced_at = NOW - timedelta(hours=1)
+    with web.connect() as connection:
+        status = read_salesforce_status(connection, synced_at + timedelta(days=days))
+    sample = Sample("tributary_salesforce_synced_timestamp_seconds", (), synced_at.timestamp())
+    [reading] = [each for each in evaluate([sample], status.read_at) if each.signal.name == "salesforce_sync"]
+    assert status.summarize(is_paused=False).light == reading.light == light
+    assert ("No record has been sent since" in status.summarize(is_paused=False).text) == (light == "amber")
 
 
 def test_a_pause_is_red(synced: Database, web: sa.Engine) -> None:

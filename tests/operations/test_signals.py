@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from include.operations.lists import GROUPS
 from include.operations.metrics import METRICS, Sample
 from include.operations.signals import (
     LABELS,
@@ -108,6 +109,12 @@ def test_a_page_about_a_vendor_is_linked_only_for_a_vendor() -> None:
     late = SIGNALS[0]
     [without], [reading] = read(late), read(late, 0)
     assert (without.page, reading.page) == ("", "vendors/n0")
+
+
+@pytest.mark.parametrize("signal", SIGNALS, ids=IDS)
+def test_the_page_of_a_signal_exists(signal: Signal) -> None:
+    lists = {each.path for group in GROUPS.values() for each in group}
+    assert signal.page.partition("?")[0] in {"", "vendors/{vendor}", *lists}
 
 
 def test_json_has_one_light_and_for_each_signal_what_to_do() -> None:

@@ -27,6 +27,17 @@ def require_admin(user: GetUserDep) -> None:
         raise HTTPException(403, "Only users with the role Admin may do this", headers=HEADERS)
 
 
+def refuse_nul(request: Request) -> None:
+    """Reject addresses with the character NUL, which the database can't store or compare.
+
+    Raises:
+        HTTPException: 422, a part of the path or a query parameter contains it.
+    """
+    texts = [*request.path_params.values(), *request.query_params.keys(), *request.query_params.values()]
+    if any("\x00" in str(text) for text in texts):
+        raise HTTPException(422, "The address contains the character NUL", headers=HEADERS)
+
+
 def refuse_foreign_page(request: Request) -> None:
     """Reject posts from pages of other sites, because browsers send the login cookie with them.
 

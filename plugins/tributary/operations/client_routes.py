@@ -12,7 +12,7 @@ from include.errors import InputRejected
 from include.operations.client_search import MOST_CLIENTS, can_refresh, search_clients
 from include.vendors import VENDORS
 from tributary import audit
-from tributary.operations.access import require_reviewer
+from tributary.operations.access import refuse_foreign_page, require_reviewer
 from tributary.operations.page import show_page
 from tributary.policy import on_demand
 
@@ -27,7 +27,7 @@ def show_search() -> HTMLResponse:
     return _show("")
 
 
-@router.post("/find-client")
+@router.post("/find-client", dependencies=[Depends(refuse_foreign_page)])
 def find_client(name: Annotated[str, Form(max_length=200)], user: GetUserDep) -> HTMLResponse:
     """Return the page with the clients that match a name. The name is in the body, because addresses are logged."""
     try:

@@ -10,7 +10,7 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
 
-from include.operations.dead_letter_group import GroupKey, plan_pull, read_group
+from include.operations.dead_letter_group import GroupKey, can_replay, plan_pull, read_group
 from tributary import audit
 from tributary.operations.access import require_reviewer
 from tributary.operations.page import find_vendor, show_page
@@ -18,7 +18,7 @@ from tributary.operations.page import find_vendor, show_page
 ROWS = 50
 """Maximum number of rows on one page."""
 
-Text = Annotated[str, Query(pattern=r"^[^\x00]*$", max_length=20_000)]
+Text = Annotated[str, Query(max_length=20_000)]
 
 router = APIRouter(prefix="/clients", dependencies=[Depends(require_reviewer)])
 
@@ -44,5 +44,5 @@ def show_group(
     query = urlencode({name: value for name, value in page.selection.items() if name != "last_id"})
     return show_page(
         "dead_letter_group.html", "Dead letters", "../", title="Dead letters of one group", page=page, offset=offset,
-        pull=plan_pull(declared, table_name, business_date), step=ROWS, query=query,
+        is_replayable=can_replay(declared, table_name), pull=plan_pull(declared, table_name, business_date), step=ROWS, query=query,
     )  # fmt: skip

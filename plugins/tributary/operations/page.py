@@ -8,7 +8,7 @@ from fastapi import HTTPException
 from fastapi.responses import HTMLResponse
 
 from include.contract import Vendor
-from include.operations.lists import GROUPS, START_PAGES
+from include.operations.navigation import PARTS, PATHS
 from include.vendors import VENDORS
 from tributary.operations.rendering import render
 
@@ -22,12 +22,6 @@ HEADERS = {
     "Referrer-Policy": "same-origin",  # with no-referrer, browsers would not send the origin of our own forms
     "Cache-Control": "private, no-store",
 }
-REPLAYABLE = {
-    f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.requested_tables if not table.parent
-}
-"""Tables whose dead letters can be replayed, as `<vendor>.<table>`."""
-SNAPSHOTS = {f"{vendor.name}.{table.name}" for vendor in VENDORS for table in vendor.tables if table.pull == "snapshot"}
-"""Tables whose rows are about one business date."""
 
 
 def show_page(template: str, here: str = "", root: str = "./", status_code: int = 200, **values: Any) -> HTMLResponse:
@@ -40,8 +34,7 @@ def show_page(template: str, here: str = "", root: str = "./", status_code: int 
         status_code: HTTP status.
         **values: What the template shows.
     """
-    shared = {"groups": GROUPS, "start_pages": START_PAGES, "replayable": REPLAYABLE, "snapshots": SNAPSHOTS}
-    page = render(template, **shared, here=here, root=root, **values)
+    page = render(template, navigation=PARTS, paths=PATHS, here=here, root=root, **values)
     return HTMLResponse(page, status_code, HEADERS)
 
 

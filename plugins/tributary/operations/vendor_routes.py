@@ -32,7 +32,7 @@ def show_vendor(name: str) -> HTMLResponse:
         history = read_vendor_history(db, name, business_dates.latest_closed(now), SESSIONS, now)
         calls = read_vendor_calls(db, vendor, now)
     return show_page(
-        "vendor.html", "", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor,
+        "vendor.html", "Today", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor,
         calls=calls, is_connected=connections.is_connected(name), can_backfill=can_backfill(vendor),
     )  # fmt: skip
 
@@ -61,6 +61,6 @@ def show_backfill(name: str, first: str = "", last: str = "") -> HTMLResponse:
         except InputRejected as rejected:
             problem = str(rejected)
     return show_page(
-        "backfill.html", "", "../../", title=f"{vendor.title}: backfill", vendor=vendor, can_backfill=can_backfill(vendor),
+        "backfill.html", "Today", "../../", title=f"{vendor.title}: backfill", vendor=vendor, can_backfill=can_backfill(vendor),
         first=first, last=last, latest=business_dates.latest_closed(now), plan=plan, problem=problem,
     )  # fmt: skip

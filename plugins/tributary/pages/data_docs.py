@@ -2,7 +2,7 @@
 
 `include.validation.docs.build` and `include.crm.sync.difference.write` write the pages to the folder that the environment variable
 `TRIBUTARY_DATA_DOCS` names. Both show values of clients: they require the permission to answer approval requests of the DAG `salesforce`, as
-*Who is who* does. The audit trail records who opened which page. The tab *Data quality* on the page of each run is a page of Operations.
+*Who is who* does. The audit trail records who opened which page.
 """
 
 from __future__ import annotations
@@ -99,11 +99,5 @@ class DataDocs(AirflowPlugin):
             "destination": "nav",
             "category": "browse",
             "url_route": "data-quality",
-        },
-        {
-            "name": "Data quality",
-            "href": "/operations/quality-of-run?run_id={RUN_ID}",
-            "destination": "dag_run",
-            "url_route": "data-quality-of-run",
         },
     ]

@@ -22,8 +22,9 @@ from include.audit.report import format_csv
 from include.errors import TargetUnavailable
 from include.operations import signals
 from include.operations.listing import MOST_ROWS, Listing, read_list
-from include.operations.lists import GROUPS, START_PAGES
+from include.operations.lists import GROUPS
 from include.operations.metrics import read_samples
+from include.operations.navigation import PATHS
 from include.operations.run import read_run
 from include.operations.salesforce_status import SalesforceStatus, read_salesforce_status
 from include.operations.vendor_status import VendorStatus, read_vendor_status
@@ -41,16 +42,18 @@ from tributary.operations import (
     vendor_routes,
     who_is_who,
 )
-from tributary.operations.access import require_reviewer
+from tributary.operations.access import refuse_nul, require_reviewer
 from tributary.operations.page import HEADERS, show_page
 from tributary.operations.rendering import FOLDER
 
 ROWS = 50
 """Maximum number of rows of a list on one page."""
+NEEDS_REVIEWER = "This page shows clients. It requires the right to answer approval requests: ask an administrator for the role User."
+"""The sentence for users without the right that `require_reviewer` requires."""
 BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in listings}
 
 # Airflow mounts plugin apps without authentication.
-app = FastAPI(title="Operations", dependencies=[Depends(get_user)], openapi_url=None)
+app = FastAPI(title="Operations", dependencies=[Depends(get_user), Depends(refuse_nul)], openapi_url=None)
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 PARTS = (
     vendor_routes, salesforce_routes, client_routes, dead_letters, days, thresholds, quality, lineage, who_is_who, api_keys,
@@ -62,16 +65,15 @@ for part in PARTS:
 @app.exception_handler(TargetUnavailable)
 def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     """Return 503 while the database is unavailable."""
-    return show_page("error.html", status_code=503, title="Operations", message=str(error))
+    return show_page("error.html", root=_find_root(request), status_code=503, title="Unavailable", message=str(error))
 
 
 @app.exception_handler(403)
 async def explain_refusal(request: Request, error: HTTPException) -> Response:
-    """Return a page that names the role which the user needs, if a browser shows it; else the usual response."""
+    """Return a page that names the right which the user needs, if a browser shows it; else the usual response."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
-    reason = "Your role does not include this" if error.detail == "Forbidden" else error.detail
-    message = f"{reason}. Nothing was changed. Ask an administrator, or see who may do what in the reference, Security."
+    message = NEEDS_REVIEWER if error.detail == "Forbidden" else f"{error.detail}. Nothing was changed."
     return show_page("error.html", root=_find_root(request), status_code=403, title="Not allowed", message=message)
 
 
@@ -100,7 +102,7 @@ def read_summary() -> JSONResponse:
     cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in vendors]
     if salesforce:
         summary = salesforce.summarize(is_paused=connections.is_crm_paused())
-        cards.append(("Salesforce", START_PAGES["Salesforce"], summary))
+        cards.append(("Salesforce", PATHS["Salesforce"], summary))
     return JSONResponse(
         [
             {"title": title, "page": page, "light": concern.light, "text": concern.text}
@@ -214,6 +216,12 @@ class Operations(AirflowPlugin):
             "href": "/operations/runs?run_id={RUN_ID}",
             "destination": "dag_run",
             "url_route": "data-of-run",
+        },
+        {
+            "name": "Data quality",
+            "href": "/operations/quality-of-run?run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "data-quality-of-run",
         },
     ]
     react_apps = [  # noqa: RUF012

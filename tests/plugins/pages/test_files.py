@@ -156,13 +156,10 @@ def test_an_absolute_path_is_refused(served: Served) -> None:
     assert served.get_raw("/data-docs//etc/passwd") == 404
 
 
-def test_airflow_lists_the_page_in_its_menu_and_on_runs(served: Served) -> None:
+def test_airflow_lists_the_page_in_its_menu(served: Served) -> None:
     plugins = served.get("/api/v2/plugins", served.token).json()["plugins"]
     views = next(plugin for plugin in plugins if plugin["name"] == "data_docs")["external_views"]
-    assert [(view["name"], view["destination"]) for view in views] == [
-        ("Data Docs", "nav"),
-        ("Data quality", "dag_run"),
-    ]
+    assert [(view["name"], view["destination"]) for view in views] == [("Data Docs", "nav")]
 
 
 def test_the_pages_have_no_public_schema(served: Served) -> None:

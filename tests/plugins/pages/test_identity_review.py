@@ -402,7 +402,7 @@ def test_a_user_who_may_not_review_is_told_so_on_a_page(served: Served) -> None:
     headers = served.headers("vera") | {"Accept": "text/html"}
     response = requests.get(f"{served.url}/operations/who-is-who/", headers=headers, timeout=30)
     assert response.status_code == 403
-    assert "Your role does not include this. Nothing was changed." in response.text
+    assert "This page shows clients. It requires the right to answer approval requests" in response.text
 
 
 def test_the_pages_have_no_public_schema(served: Served) -> None:

@@ -1,7 +1,7 @@
 // The page of a group of dead letters: a dry run with its result in place, then the same selection for good.
 // It uses `call`, `follow` and `agree` of operations.js.
 
-const form = document.getElementById("letters");
+const form = document.getElementById("dead-letters");
 const boxes = [...form.querySelectorAll("input[name=row]")];
 const OUTCOMES = {
   replay: (result) =>
@@ -26,7 +26,7 @@ function select(action) {
   return ticked ? { dead_letters: listTicked(), group: null } : { dead_letters: [], group: JSON.parse(form.dataset.group) };
 }
 
-function choose(action) {
+function writeConf(action) {
   const conf = { action, dry_run: action !== "show", ...select(action) };
   if (action === "replay") Object.assign(conf, { table: form.dataset.table, business_date: form.dataset.date });
   if (action === "discard") {
@@ -48,7 +48,7 @@ async function act(button) {
   const outcome = (button.closest("section") || button.parentElement).querySelector(".outcome");
   button.disabled = true;
   try {
-    const conf = choose(button.dataset.act);
+    const conf = writeConf(button.dataset.act);
     const rows = await perform(button, outcome, conf);
     if (conf.action === "show") location.reload();
     else if (rows) offer(button, outcome, conf, rows);

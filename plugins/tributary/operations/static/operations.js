@@ -37,12 +37,12 @@ async function call(path, options = {}) {
   if (response.status === 403) throw new Error("Your role does not include this. Nothing was changed.");
   if (!response.ok) {
     const { detail } = await response.json().catch(() => ({}));
-    throw new Error(typeof detail === "string" ? detail : detail?.reason || `Airflow answered ${response.status}`);
+    throw new Error(typeof detail === "string" ? detail : detail?.reason || `Unexpected response (HTTP ${response.status})`);
   }
   return response.json();
 }
 
-// Airflow's frame shows no dialogs of its own (its sandbox lacks `allow-modals`), so the page around it asks.
+// Airflow's frame shows no dialogs of its own (its sandbox lacks `allow-modals`), so the page around it shows the question.
 function agree(question) {
   return window.parent.confirm(question);
 }
@@ -89,14 +89,14 @@ async function readResult(run, task) {
   }
 }
 
-// Starts a run and waits until it has ended; `onState` receives each state and the run. A paused DAG starts no run.
-async function awaitRun(dag, conf, onState) {
+// Starts a run and waits until it has ended; `showState` receives each state and the run. A paused DAG starts no run.
+async function awaitRun(dag, conf, showState) {
   const { dag_display_name: name, is_paused: isPaused } = await call(`/api/v2/dags/${dag}`);
   if (isPaused) throw new Error(`The DAG "${name}" is paused, so no run would start. Switch it on first.`);
   const body = JSON.stringify({ logical_date: null, conf });
   let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
   while (["queued", "running"].includes(run.state)) {
-    onState(run.state, run);
+    showState(run.state, run);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     run = await call(`/api/v2/dags/${dag}/dagRuns/${encodeURIComponent(run.dag_run_id)}`);
   }
@@ -104,10 +104,10 @@ async function awaitRun(dag, conf, onState) {
 }
 
 // The same for a page that shows the result: throws if the run fails.
-async function follow(dag, conf, onState) {
-  const run = await awaitRun(dag, conf, (state, started) => onState(state, linkTo(started)));
+async function follow(dag, conf, showState) {
+  const run = await awaitRun(dag, conf, (state, started) => showState(state, linkTo(started)));
   if (run.state === "success") return run;
-  throw new Error(`The run failed: open run ${run.dag_run_id} of ${dag} in Airflow, whose log names the reason and what to do.`);
+  throw new Error(`The run ${run.dag_run_id} of ${dag} failed: its log in Airflow names the reason.`);
 }
 
 async function startRun(button) {
@@ -117,7 +117,7 @@ async function startRun(button) {
   try {
     const run = await awaitRun(dag, JSON.parse(conf), (state, started) => report(button, `${state} …`, started));
     const answer = result && run.state === "success" ? await readResult(run, result) : "";
-    report(button, run.state === "success" ? `Done. ${describe(answer)}` : "Failed: the run's log has the reason.", run, answer?.page);
+    report(button, run.state === "success" ? `Done. ${describe(answer)}` : "The run failed: its log names the reason.", run, answer?.page);
   } catch (error) {
     report(button, error.message);
   } finally {
