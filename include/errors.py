@@ -13,7 +13,7 @@ TributaryError
     ├── ConfigurationError    a setting, a connection or a contract is wrong
     │   └── InputRejected     the input of a form is invalid; no alert is sent
     ├── AuthenticationError   the vendor or Salesforce refused the credentials
-    ├── LimitExceeded         a response or a pull is larger than the vendor's limits allow
+    ├── LimitExceeded         a response, a pull or a document is larger than the limits allow
     ├── SchemaDrift           the vendor's fields differ from the contract
     ├── DataQualityError      a batch-level expectation failed, or too many rows are dead letters
     ├── BalanceError          rows or money do not add up; nothing was committed
