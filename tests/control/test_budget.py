@@ -190,7 +190,9 @@ def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) ->
         narrow = threads.submit(call_until, end, lambda: budget.take("simulations"))
         others = call_until(time.monotonic() + 1.0, budget.take)
     assert 14 <= count_most_within(narrow.result(), 2.0) <= 20
-    assert len(others) > 100
+    assert (
+        len(others) > 30
+    )  # within a second, in which the narrower bucket allows 10; a busy machine makes fewer than 100
 
 
 def test_call_of_a_narrower_bucket_is_a_call_like_any_other(engine: sa.Engine) -> None:
