@@ -83,10 +83,10 @@ def test_response_of_which_a_part_comes_byte_by_byte_ends_at_the_deadline(engine
 
 
 def test_response_that_comes_fast_enough_may_take_longer_than_the_deadline(engine: sa.Engine) -> None:
-    limits = Limits(response_seconds=0.2, bytes_per_second=0.5)
+    limits = Limits(response_seconds=0.6, bytes_per_second=0.5)
     response = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
-    with dripping(response, len(response) - 6, 0.1) as url, requests.Session() as http:
-        http.mount("http://", BoundedAdapter(Limits(response_seconds=0.2)))
+    with dripping(response, len(response) - 6, 0.2) as url, requests.Session() as http:
+        http.mount("http://", BoundedAdapter(Limits(response_seconds=0.6)))
         with pytest.raises(TooSlow):
             http.get(url)
         http.mount("http://", BoundedAdapter(limits))
