@@ -24,7 +24,7 @@ SYSTEMS = [*(vendor.name for vendor in VENDORS), "salesforce"]
     schedule=None,
     max_active_runs=4,
     is_paused_upon_creation=False,
-    default_args=DEFAULTS | {"retries": 0, "execution_timeout": timedelta(minutes=5)},
+    default_args=DEFAULTS | {"execution_timeout": timedelta(minutes=5)},
     tags=["watch"],
     params={"system": Param(SYSTEMS[0], enum=SYSTEMS, title="System", description="The vendor, or Salesforce.")},
 )

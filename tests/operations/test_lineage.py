@@ -262,7 +262,6 @@ def test_dead_letters_breaks_and_findings_lead_to_their_records(loaded: Loaded) 
 def test_the_pages_role_reads_records_by_key_only(loaded: Loaded) -> None:
     for table in (
         "warehouse.position",
-        "warehouse.account_value",
         "control.crm_state",
         "mart.aum_by_household",
         "mart.record_version",

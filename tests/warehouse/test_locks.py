@@ -154,6 +154,7 @@ def test_sessions_of_readers_end_their_forgotten_transactions(database: Database
     assert {role: show(role, "idle_in_transaction_session_timeout") for role in schema.ROLES} == {
         "tributary_migrate": "0", "tributary_load": "0",
         "tributary_read": "10min", "tributary_listener": "10min", "tributary_gateway": "10min", "tributary_api": "10min", "tributary_web": "10min",
+        "tributary_values": "10min", "tributary_analyst": "10min",
     }  # fmt: skip
     assert {role: show(role, "statement_timeout") for role in LIMITED} == {
         "tributary_read": "30min", "tributary_listener": "5min", "tributary_gateway": "5min", "tributary_api": "5min",
