@@ -161,7 +161,10 @@ OTHER_SENSE = {
     "local/demo.py": {"households"},  # how many the invented firm has
     "local/one_envelope.py": {"recipients"},  # of an envelope in the sandbox
     "local/schema_page.py": {"portfolios"},  # a topic of the page
+    "plugins/tributary/operations/client_routes.py": {"clients"},  # people
     "plugins/tributary/operations/rendering.py": {"templates"},  # of pages
+    "plugins/tributary/operations/who_is_who.py": {"households"},  # of two records
+    "plugins/tributary/sessions.py": {"templates"},  # of pages
 }
 """Table names that are also used as words with another meaning."""
 
