@@ -74,7 +74,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
 
 
 def open_session(
-    vendor_run: VendorRun, table_name: str = "", patience_s: float = PATIENCE_S, *, must_log_in: bool = False
+    vendor_run: VendorRun, table_name: str = "", *, patience_s: float = PATIENCE_S, must_log_in: bool = False
 ) -> VendorSession:
     """Open a session that respects the firm's rate budget for the vendor and records its calls.
 

@@ -39,7 +39,7 @@ from include.errors import (
     TributaryError,
     VendorUnavailable,
 )
-from include.extract.session import VendorSession
+from include.pipeline.pull import open_session
 from include.vendors import VENDORS, named
 from local.postgres import Postgres
 from sandbox.server.faults import ROWS, TRANSPORT
@@ -144,7 +144,7 @@ def loaded(request: pytest.FixtureRequest, load_once: Callable[[str], Firm]) -> 
 
 
 def be_patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setitem(VendorSession.__init__.__kwdefaults__, "patience_s", seconds)
+    monkeypatch.setitem(open_session.__kwdefaults__, "patience_s", seconds)
 
 
 @pytest.fixture
