@@ -256,7 +256,8 @@ def _list_lineage_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]
 
 def _read_newest_load(db: sa.Connection) -> Any:
     [ledger_id] = db.scalars(
-        sa.text("select max(ledger_id) from control.ledger where stage = 'load' and table_name = :name")
+        sa.text("select max(ledger_id) from control.ledger where stage = 'load' and table_name = :name"),
+        {"name": TABLES[0]},
     ).all()
     return read_loads(db, [ledger_id]), read_written(db, ledger_id, 50, 51)
 
