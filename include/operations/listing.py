@@ -92,10 +92,12 @@ def read_list(
     view = sa.table(listing.view, *map(sa.column, names), schema="control")
     order = [view.c[name.removeprefix("-")].desc() if name.startswith("-") else view.c[name] for name in listing.order]
     where = [sa.cast(view.c[name], sa.Text) == selected[name] for name in listing.filters if selected.get(name)]
-    matching = sa.select(view).where(*where).order_by(*order)
-    rows = connection.execute(matching.offset(offset).limit(limit)).mappings().all()
-    total = connection.scalar(sa.select(sa.func.count()).select_from(matching.limit(MOST_ROWS).subquery())) or 0
-    newest = sa.select(view).order_by(*order).limit(MOST_ROWS).subquery()
+    page = sa.select(view).where(*where).order_by(*order).offset(offset).limit(limit)
+    rows = connection.execute(page).mappings().all()
+    # Counts need no order, and neither counts nor filters need the other columns, some of which are computed.
+    matching = sa.select(sa.literal(1)).select_from(view).where(*where).limit(MOST_ROWS).subquery()
+    total = connection.scalar(sa.select(sa.func.count()).select_from(matching)) or 0
+    newest = sa.select(*(view.c[name] for name in listing.filters)).order_by(*order).limit(MOST_ROWS).subquery()
     return ListPage(rows, total, _read_choices(connection, newest, listing.filters, selected))
 
 
