@@ -111,7 +111,7 @@ class SessionsView(BaseView):
         for user in {each.user for each in ended}:
             count = sum(each.user == user for each in ended)
             self.appbuilder.sm.record_ended_sessions(g.user.username, user, count)
-        flash(f"{len(ended)} ended." if ended else "Session not found.", "info")
+        flash(f"Sessions ended: {len(ended)}." if ended else "Session not found.", "info")
         return redirect(url_for(f"{self.endpoint}.show", **({"all": 1} if request.form.get("all") else {})))
 
     @expose("/again", methods=["POST"])
