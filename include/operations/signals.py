@@ -103,8 +103,17 @@ SIGNALS = (
         "Check that the DAGs drain_inbox, deliver_events and serve_requests run and are not paused.", "fixing_a_failed_run", "lists/deliveries",
     ),
     Signal(
-        "queue_failed", "Items that failed in the last day", "tributary_queue_failed_items", "items", 0, None,
-        "Open the list and read the errors.", "receiving_webhooks", "lists/deliveries",
+        "deliveries_failed", "Deliveries that failed in the last day", "tributary_queue_failed_items", "items", 0, None,
+        "Read the errors in the list of deliveries.", "receiving_webhooks", "lists/deliveries?state=failed", {"queue": "inbox"},
+    ),
+    Signal(
+        "events_given_up", "Events that were given up in the last day", "tributary_queue_failed_items", "items", 0, None,
+        "Read the errors in the list of given-up events. After a fix at the subscriber, send them again.", "sending_events",
+        "lists/given-up-events", {"queue": "deliveries"},
+    ),
+    Signal(
+        "requests_failed", "Requests of programs that failed in the last day", "tributary_queue_failed_items", "items", 0, None,
+        "Read the details in the list of requests.", "connecting_a_program", "lists/requests?state=failed", {"queue": "requests"},
     ),
     Signal(
         "subscribers_stopped", "Subscribers without events", "tributary_subscribers_stopped", "items", 0, None,
