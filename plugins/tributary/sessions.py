@@ -67,7 +67,7 @@ def begin(authenticated_at: float | None) -> None:
     session[_AGENT] = request.user_agent.string[:300]
 
 
-def note_token(token: str) -> None:
+def record_token(token: str) -> None:
     """Record a new token for Airflow's pages in the session of the current request."""
     claims = jwt.decode(token, options={"verify_signature": False})
     unexpired = {jti: exp for jti, exp in session.get(_JTIS, {}).items() if exp > time.time()}
