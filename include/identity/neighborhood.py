@@ -14,6 +14,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from include.identity import store
+from include.identity.pairs import IS_PENDING
 from include.identity.record import ACCOUNTS, DECISIONS, KNOWN, LINKS
 
 MOST = 300
@@ -49,11 +50,10 @@ union select identity_id, identity_id from warehouse.identity
 where entity = :entity and recorded_to is null and (id = any(:ids) or identity_id = any(:ids))
 order by 1
 """)
-_DECISIONS = sa.text("""
-select left_id as left, right_id as right, is_same, decided_at > coalesce(
-           (select max(ended_at - make_interval(secs => seconds)) from control.identity_run), '-infinity') as is_pending
-from control.identity_decision_in_force where entity = :entity and (left_id = any(:ids) or right_id = any(:ids)) order by 1, 2
-""")
+_DECISIONS = sa.text(f"""
+select d.left_id as left, d.right_id as right, d.is_same, {IS_PENDING} as is_pending
+from control.identity_decision_in_force d where d.entity = :entity and (d.left_id = any(:ids) or d.right_id = any(:ids)) order by 1, 2
+""")  # noqa: S608
 _HOMES = sa.text("""
 select distinct h.household_id as id, h.vendor, h.household_key as key, coalesce(h.name, h.household_key) as name
 from warehouse.household h join warehouse.person p on p.household_id = h.household_id and p.recorded_to is null and p.valid_to is null

@@ -63,12 +63,13 @@ left join control.identity_decision_in_force s on s.entity = r.entity and s.left
                                  and s.right_id = greatest(r.left_id, r.right_id)
 {_ORDER.format("asc")}"""  # noqa: S608
 )
-# A run that began before a decision has not used it.
-_IS_PENDING = """
+IS_PENDING = """
 d.decided_at > coalesce((select max(ended_at - make_interval(secs => seconds)) from control.identity_run), '-infinity')
 """
+"""SQL condition whether no run has used the decision `d`: a run that began before a decision has not used it."""
+
 _DECIDED = sa.text(f"""
-select d.*, {_IS_PENDING} as is_pending, not d.is_withdrawn and not exists (
+select d.*, {IS_PENDING} as is_pending, not d.is_withdrawn and not exists (
     select from control.identity_decision n
     where (n.entity, n.left_id, n.right_id) = (d.entity, d.left_id, d.right_id) and n.decision_id > d.decision_id) as is_undoable
 from control.identity_decision d order by d.decision_id desc limit :limit offset :offset

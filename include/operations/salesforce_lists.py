@@ -15,7 +15,7 @@ APPROVALS = Listing(
 )  # fmt: skip
 
 HELD_BACK = Listing(
-    "salesforce-held-back", "Held back", "What the newest sync did not send, and why. A later sync sends it once the cause is gone.",
+    "salesforce-held-back", "Held back", "What the newest sync did not send, and why. A later sync sends it once the cause is fixed.",
     "salesforce_held_back",
     (
         Column("object", "Object"), Column("cause", "Cause"), Column("subject", "Vendor, request or error"), Column("records", "Records", "number"),

@@ -91,11 +91,11 @@ SIGNALS = (
         "Open the vendor's calls, and send the newest correlation id to the vendor's support.", "watching_the_day", "vendors/{vendor}",
     ),
     Signal(
-        "vendor_slow", "Slow calls: 95 % are within", "tributary_vendor_api_latency_seconds", "seconds", 30, None,
+        "vendor_slow", "Slow calls (95th percentile)", "tributary_vendor_api_latency_seconds", "seconds", 30, None,
         "Open the vendor's calls to see which path is slow.", "watching_the_day", "vendors/{vendor}", {"quantile": "0.95"},
     ),
     Signal(
-        "vendor_budget", "Rate budget is reserved for", "tributary_vendor_budget_backlog_seconds", "seconds", 5 * MINUTE, HOUR,
+        "vendor_budget", "Wait for the rate budget", "tributary_vendor_budget_backlog_seconds", "seconds", 5 * MINUTE, HOUR,
         "Wait, or lower the number of runs on demand. Runs retry by themselves.", "fixing_a_failed_run", "vendors/{vendor}",
     ),
     Signal(
@@ -103,8 +103,17 @@ SIGNALS = (
         "Check that the DAGs drain_inbox, deliver_events and serve_requests run and are not paused.", "fixing_a_failed_run", "lists/deliveries",
     ),
     Signal(
-        "queue_failed", "Items that failed in the last day", "tributary_queue_failed_items", "items", 0, None,
-        "Open the list and read the errors.", "receiving_webhooks", "lists/deliveries",
+        "deliveries_failed", "Deliveries that failed in the last day", "tributary_queue_failed_items", "items", 0, None,
+        "Read the errors in the list of deliveries.", "receiving_webhooks", "lists/deliveries?state=failed", {"queue": "inbox"},
+    ),
+    Signal(
+        "events_given_up", "Events that were given up in the last day", "tributary_queue_failed_items", "items", 0, None,
+        "Read the errors in the list of given-up events. After a fix at the subscriber, send them again.", "sending_events",
+        "lists/given-up-events", {"queue": "deliveries"},
+    ),
+    Signal(
+        "requests_failed", "Requests of programs that failed in the last day", "tributary_queue_failed_items", "items", 0, None,
+        "Read the details in the list of requests.", "connecting_a_program", "lists/requests?state=failed", {"queue": "requests"},
     ),
     Signal(
         "subscribers_stopped", "Subscribers without events", "tributary_subscribers_stopped", "items", 0, None,
@@ -128,7 +137,7 @@ SIGNALS = (
         "Approve or reject the change.", "running_the_salesforce_sync", "lists/salesforce-approvals?state=open",
     ),
     Signal(
-        "salesforce_subscription", "Changes from Salesforce can't be received for", "tributary_salesforce_subscription_failing_seconds",
+        "salesforce_subscription", "Changes from Salesforce can't be received", "tributary_salesforce_subscription_failing_seconds",
         "seconds", 0, None, "Read the error of the trigger, and check the user's rights in Salesforce.", "setting_up_salesforce",
     ),
     Signal(

@@ -78,16 +78,7 @@ def read_form(values: Mapping[str, Value]) -> dict[str, Any]:
         ConfigurationError: A name is unknown or a value is invalid; the message lists all faults.
     """
     kinds = {each.name: each.kind for each in list_thresholds(Policy())}
-    given = {
-        name: str(value).splitlines()
-        if kinds.get(name) == "list"
-        else value.strip()
-        if isinstance(value, str)
-        else value
-        for name, value in values.items()
-    }
-    given = {name: _strip_lines(value) if isinstance(value, list) else value for name, value in given.items()}
-    policy, defaults = Policy.of(given), Policy()
+    policy, defaults = Policy.of({name: _parse(value, kinds.get(name)) for name, value in values.items()}), Policy()
     return {
         field.name: _export(getattr(policy, field.name))
         for field in fields(Policy)
@@ -144,5 +135,8 @@ def _export(value: Any) -> Any:
     return str(value) if isinstance(value, Decimal) else value
 
 
-def _strip_lines(lines: list[str]) -> list[str]:
-    return [line.strip() for line in lines if line.strip()]
+def _parse(value: Value, kind: str | None) -> Value | list[str]:
+    """Return a value of the form for `Policy.of`: without spaces around it; a list as its lines, without empty ones."""
+    if kind == "list":
+        return [line.strip() for line in str(value).splitlines() if line.strip()]
+    return value.strip() if isinstance(value, str) else value

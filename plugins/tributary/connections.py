@@ -198,16 +198,25 @@ def crm_settings() -> Settings:
 
 
 def rule_policy() -> Policy:
-    """Return the thresholds of the business rules: those that the page *Thresholds* saved last, and defaults for the rest.
+    """Return the thresholds of the business rules that are in force."""
+    _, policy = read_rule_policy(database())
+    return policy
 
-    Before the first change on the page, those in the Variable `tributary_rules` are in force.
+
+def read_rule_policy(engine: Engine) -> tuple[int | None, Policy]:
+    """Return the id of the newest change of the thresholds, None if there is none, and the thresholds in force.
+
+    In force are those that the page *Thresholds* saved last, and defaults for the rest. Before the first change on the page, those in the
+    Variable `tributary_rules` are in force.
     """
     from include.rules.policy import Policy
     from include.rules.thresholds import read_saved
 
-    with database().connect() as db:
-        _, saved = read_saved(db)
-    return Policy.of(find_variable("tributary_rules", default={}, deserialize_json=True) if saved is None else saved)
+    with engine.connect() as db:
+        change_id, saved = read_saved(db)
+    if saved is None:
+        saved = find_variable("tributary_rules", default={}, deserialize_json=True)
+    return change_id, Policy.of(saved)
 
 
 def identity_policy() -> IdentityPolicy:

@@ -67,7 +67,7 @@ def begin(authenticated_at: float | None) -> None:
     session[_AGENT] = request.user_agent.string[:300]
 
 
-def note_token(token: str) -> None:
+def record_token(token: str) -> None:
     """Record a new token for Airflow's pages in the session of the current request."""
     claims = jwt.decode(token, options={"verify_signature": False})
     unexpired = {jti: exp for jti, exp in session.get(_JTIS, {}).items() if exp > time.time()}
@@ -111,7 +111,7 @@ class SessionsView(BaseView):
         for user in {each.user for each in ended}:
             count = sum(each.user == user for each in ended)
             self.appbuilder.sm.record_ended_sessions(g.user.username, user, count)
-        flash(f"{len(ended)} ended." if ended else "Session not found.", "info")
+        flash(f"Sessions ended: {len(ended)}." if ended else "Session not found.", "info")
         return redirect(url_for(f"{self.endpoint}.show", **({"all": 1} if request.form.get("all") else {})))
 
     @expose("/again", methods=["POST"])

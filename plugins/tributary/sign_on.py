@@ -179,7 +179,7 @@ class SignOnFabAuthManager(FabAuthManager):
         """Return a token for Airflow's pages; record it in the session from which it is made."""
         token = super().generate_jwt(user, **options)
         if has_request_context():
-            sessions.note_token(token)
+            sessions.record_token(token)
         return token
 
     def get_extra_menu_items(self, *, user: User) -> list[ExtraMenuItem]:

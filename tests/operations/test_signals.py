@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from include.operations.signals import (
     find_overall_light,
     summarize,
 )
+from include.warehouse import schema
 from tests.operations.records import NOW
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +117,17 @@ def test_a_page_about_a_vendor_is_linked_only_for_a_vendor() -> None:
 def test_the_page_of_a_signal_exists(signal: Signal) -> None:
     lists = {each.path for group in GROUPS.values() for each in group}
     assert signal.page.partition("?")[0] in {"", "vendors/{vendor}", *lists}
+
+
+def test_failed_items_of_each_queue_lead_to_the_list_that_shows_them() -> None:
+    view = (schema.FOLDER.parent / "marts" / "queue_state.sql").read_text()
+    queues = re.findall(r"^select '(\w+)'", view, re.MULTILINE)
+    readings = evaluate([Sample("tributary_queue_failed_items", (queue,), 1) for queue in queues], NOW)
+    pages = {
+        each.page for each in readings if each.light == "amber" and each.signal.metric == "tributary_queue_failed_items"
+    }
+    assert queues == ["inbox", "outbox", "deliveries", "requests"]  # nothing fails in the outbox
+    assert pages == {"lists/deliveries?state=failed", "lists/given-up-events", "lists/requests?state=failed"}
 
 
 def test_json_has_one_light_and_for_each_signal_what_to_do() -> None:

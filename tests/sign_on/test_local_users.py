@@ -362,7 +362,7 @@ def test_only_an_administrator_sees_and_ends_the_sessions_of_others(server: Prod
             assert stranger.get(SESSIONS).status_code == 302
             change_password(other, FIRST, "an island of basalt")
             end_row(other, find_row(browser, address, everybody))
-            assert "no such session" in other.get(SESSIONS).text
+            assert "Session not found" in other.get(SESSIONS).text
             assert is_logged_in(second)
         end_session(browser, address, everybody)
         assert is_out(second)

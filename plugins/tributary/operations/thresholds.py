@@ -5,7 +5,7 @@ The rules import Arrow, so this module imports them only when the form is used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import VariableDetails
@@ -18,9 +18,6 @@ from include.errors import ConfigurationError, InputRejected
 from tributary import audit, connections
 from tributary.operations.access import refuse_foreign_page
 from tributary.operations.page import HEADERS, show_page
-
-if TYPE_CHECKING:
-    from include.rules.policy import Policy
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=5000)]
 
@@ -58,7 +55,7 @@ def show_thresholds(user: GetUserDep) -> HTMLResponse:
     from include.rules.thresholds import list_thresholds, read_history
 
     try:
-        change_id, policy = _read_in_force()
+        change_id, policy = connections.read_rule_policy(audit.database())
     except ConfigurationError as error:
         return show_page(
             "error.html",
@@ -82,7 +79,7 @@ def check_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
 
     try:
         thresholds = read_form(filled.values)
-        _, before = _read_in_force()
+        _, before = connections.read_rule_policy(audit.database())
     except ConfigurationError as error:
         return JSONResponse({"detail": str(error)}, 422, HEADERS)
     return JSONResponse({"thresholds": thresholds, "changes": compare(before, Policy.of(thresholds))}, headers=HEADERS)
@@ -94,22 +91,10 @@ def save_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
     from include.rules.thresholds import change, read_form
 
     try:
-        _, before = _read_in_force()
+        _, before = connections.read_rule_policy(audit.database())
         changes = change(audit.database(), user.get_name(), before, read_form(filled.values), filled.seen)
     except InputRejected as refused:
         return JSONResponse({"detail": str(refused)}, 409, HEADERS)
     except ConfigurationError as error:
         return JSONResponse({"detail": str(error)}, 422, HEADERS)
     return JSONResponse({"changes": changes}, headers=HEADERS)
-
-
-def _read_in_force() -> tuple[int | None, Policy]:
-    """Return the id of the newest change, None if there is none, and the thresholds in force."""
-    from include.rules.policy import Policy
-    from include.rules.thresholds import read_saved
-
-    with audit.database().connect() as db:
-        change_id, saved = read_saved(db)
-    if saved is None:
-        saved = connections.find_variable("tributary_rules", default={}, deserialize_json=True)
-    return change_id, Policy.of(saved)

@@ -74,6 +74,10 @@ class Search(Place):
 
     name: Text = ""
 
+    def place(self) -> Search:
+        """Return the position of a form, without the form's other fields."""
+        return Search(**{name: getattr(self, name) for name in Search.model_fields})
+
 
 class DecisionForm(Search):
     """A decision from a page. `reason` is free text; without it, the chosen standard reason is recorded. `page` is where the form is."""
@@ -92,10 +96,6 @@ class DecisionForm(Search):
         if not (self.reason or self.standard):
             raise ValueError("A decision needs a reason")
         return self
-
-    def place(self) -> Search:
-        """Return the position of the form."""
-        return Search(**{name: getattr(self, name) for name in Search.model_fields})
 
 
 class UndoForm(Search):
@@ -154,8 +154,7 @@ def show_decisions(
     user: GetUserDep, recorded: Annotated[Offset, Query()] = 0, undone: Annotated[Offset, Query()] = 0
 ) -> HTMLResponse:
     """Return the page of decisions; `recorded` or `undone` is the id of a decision to confirm to the user (0 for none)."""
-    message = f"Recorded as decision {recorded}. The next run applies it." if recorded else ""
-    return _show_decisions(user, f"Decision {undone} was undone." if undone else message)
+    return _show_decisions(user, f"Decision {undone} was undone." if undone else _confirm(recorded))
 
 
 @router.post("/decide", dependencies=[Depends(refuse_foreign_page)])
@@ -176,7 +175,7 @@ def decide(form: Annotated[DecisionForm, Form()], user: GetUserDep) -> Response:
 @router.post("/undo", dependencies=[Depends(refuse_foreign_page)])
 def undo(form: Annotated[UndoForm, Form()], user: GetUserDep) -> Response:
     """Undo a decision, and show its pair at its position again, or the decisions. A refused undo gets 409 and the page with the reason."""
-    place = Search(**{name: getattr(form, name) for name in Search.model_fields})
+    place = form.place()
     try:
         decisions.undo(audit.database(), form.decision_id, user.get_name())
     except decisions.DecisionRefused as refused:
@@ -208,11 +207,9 @@ def _show_queue(user: Any, place: Search, message: str = "", status: int = 200) 
         shown = _describe(db, found[0]) if found else {}
         choices = {"kind": pairs.read_kinds(db), "vendor": TITLES, "band": pairs.BANDS}
     _record(user, "queue", found)
-    if place.recorded and not message:
-        message = f"Recorded as decision {place.recorded}. The next run applies it."
     return show_page(
         "who_is_who.html", "Who is who", "../", status, title="Who is who", page="queue", place=place, total=total, choices=choices,
-        message=message, **_defaults(shown),
+        message=message or _confirm(place.recorded), **_add_defaults(shown),
     )  # fmt: skip
 
 
@@ -222,7 +219,7 @@ def _show_pair(user: Any, entity: str, left: int, right: int, message: str = "",
     _record(user, "pair", [shown["pair"]])
     return show_page(
         "who_is_who.html", "Who is who", "../", status, title="Who is who: a pair", page="pair", place=Search(), total=1, choices={},
-        message=message, **_defaults(shown),
+        message=message, **_add_defaults(shown),
     )  # fmt: skip
 
 
@@ -236,7 +233,12 @@ def _describe(db: sa.Connection, pair: pairs.Pair) -> dict[str, Any]:
     return {"pair": pair, "facts": compare(pair), "households": pairs.read_households(db, pair), "effects": effects}
 
 
-def _defaults(shown: dict[str, Any]) -> dict[str, Any]:
+def _confirm(decision_id: int) -> str:
+    """Return the message that confirms a decision to the user; empty for 0."""
+    return f"Recorded as decision {decision_id}. The next run applies it." if decision_id else ""
+
+
+def _add_defaults(shown: dict[str, Any]) -> dict[str, Any]:
     return {"pair": None, "titles": TITLES, "reasons": REASONS, "reason_length": decisions.REASON_LENGTH} | shown
 
 

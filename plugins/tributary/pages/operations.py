@@ -1,6 +1,6 @@
 """The Operations pages, in Airflow's menu, on its home page and on the page of each run.
 
-The server renders them; the only script copies Airflow's theme, and calls Airflow's own API for the buttons, as the user. Any user may see
+The server renders them. Their scripts copy Airflow's theme, and call Airflow's own API for the buttons, as the user. Any user may see
 counts and sums. Lists that show clients require the right to answer approval requests of the DAG `salesforce`, as *Who is who* does.
 The audit trail records who opened which of these lists.
 """

@@ -205,12 +205,12 @@ def test_replay_is_kept_as_the_form_of_its_dag(api: Api, engine: sa.Engine) -> N
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("letters", [[], [2**52]])
-def test_replay_of_closed_dead_letters_is_rejected(api: Api, engine: sa.Engine, letters: list[int]) -> None:
-    if letters:
+@pytest.mark.parametrize("dead_letters", [[], [2**52]])
+def test_replay_of_closed_dead_letters_is_rejected(api: Api, engine: sa.Engine, dead_letters: list[int]) -> None:
+    if dead_letters:
         insert_dead_letters(engine, "k1")
     assert "open dead letters" in read_problem(
-        api.post("/dead-letters/replays", REPLAY | {"dead_letters": letters}), 422
+        api.post("/dead-letters/replays", REPLAY | {"dead_letters": dead_letters}), 422
     )
 
 

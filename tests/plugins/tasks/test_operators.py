@@ -40,13 +40,13 @@ def test_the_tasks_act_on_the_group_that_a_page_selects(start_firm: Callable[...
     firm = start_firm()
     firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
     firm.stage(firm.new_run(), "assets")
-    letters = firm.database.value("select count(*) from control.dead_letter")
+    total = firm.database.value("select count(*) from control.dead_letter")
     environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl"), tmp_path / "docs")
 
     output = run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _RUN.format(group=_select(firm)))
 
-    assert said(output, "SHOWN") == str(letters)
-    assert json.loads(said(output, "DISCARDED"))["dead_letters"] == letters
+    assert said(output, "SHOWN") == str(total)
+    assert json.loads(said(output, "DISCARDED"))["dead_letters"] == total
     assert {rule["now"] for rule in json.loads(said(output, "PREVIEW"))} == {None}  # no day is loaded
     rows = firm.database.rows(
         "select distinct status, discarded_by, jsonb_array_length(cells) > 5 as has_content"

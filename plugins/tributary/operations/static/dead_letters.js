@@ -36,7 +36,7 @@ function writeConf(action) {
   return conf;
 }
 
-async function perform(button, outcome, conf) {
+async function perform(outcome, conf) {
   const run = await follow("replay_dead_letters", conf, (state, link) => outcome.replaceChildren(`${state} … `, link));
   const result = await readValue(run, conf.action);
   const text = OUTCOMES[conf.action](result instanceof Object ? { ...result, is_dry: conf.dry_run } : result);
@@ -49,7 +49,7 @@ async function act(button) {
   button.disabled = true;
   try {
     const conf = writeConf(button.dataset.act);
-    const rows = await perform(button, outcome, conf);
+    const rows = await perform(outcome, conf);
     if (conf.action === "show") location.reload();
     else if (rows) offer(button, outcome, conf, rows);
   } catch (error) {
@@ -68,7 +68,7 @@ function offer(button, outcome, conf, rows) {
     if (!agree(`${button.dataset.confirm} (${rows} rows)`)) return;
     again.disabled = true;
     try {
-      await perform(again, outcome, { ...conf, dry_run: false });
+      await perform(outcome, { ...conf, dry_run: false });
       outcome.append(" Reload the page to see what is left.");
     } catch (error) {
       outcome.replaceChildren(error.message);
