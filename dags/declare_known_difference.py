@@ -36,7 +36,7 @@ TOTALED = [vendor.name for vendor in VENDORS if any(table.agrees for table in ve
             title="Account",
             description="The vendor's key of the account, as the error of the rejected day shows it.",
         ),
-        "business_date": day_param("The first day. Empty: the latest closed session."),
+        "business_date": day_param("The first day. Empty: the latest closed trading day."),
         "last_day": Param(
             None,
             type=["null", "string"],

@@ -50,7 +50,7 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
             description=f"Tables whose rows are requested one by one are not in the list ({NOT_OFFERED}): start a new run of the vendor's"
             " DAG for them, for selected clients or for all. `discard` and `show` take dead letters of every table and ignore this field.",
         ),
-        "business_date": day_param("Of the dead letters to replay. Empty: the latest closed session."),
+        "business_date": day_param("Of the dead letters to replay. Empty: the latest closed trading day."),
         "dead_letters": Param(
             [],
             type="array",

@@ -1,4 +1,4 @@
-"""Business dates: sessions of the New York Stock Exchange."""
+"""Business dates: trading days of the New York Stock Exchange."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _calendar() -> Any:
 
 
 def latest_closed(now: datetime) -> date:
-    """Return the last session that had closed by `now`, which must have a time zone."""
+    """Return the last trading day that had closed by `now`, which must have a time zone."""
     minute = _timestamp(now)
     session = _calendar().date_to_session(minute.tz_convert("America/New_York").date(), direction="previous")
     if _calendar().session_close(session) > minute:
@@ -30,7 +30,7 @@ def latest_closed(now: datetime) -> date:
 
 
 def business_date(interval_end: datetime | None) -> date:
-    """Return the business date of a run: the last session closed by the end of its data interval.
+    """Return the business date of a run: the last trading day closed by the end of its data interval.
 
     Args:
         interval_end: End of the data interval; None (a manual run) means now.
@@ -42,7 +42,7 @@ def parse_business_date(text: str, now: datetime | None = None) -> date:
     """Parse the business date that a user entered, as `YYYY-MM-DD`.
 
     Raises:
-        InputRejected: The text is not a date, or the date is not a session, is before 2010, or has not closed yet. The message
+        InputRejected: The text is not a date, or the date is not a trading day, is before 2010, or has not closed yet. The message
             suggests a valid date.
     """
     try:
@@ -62,12 +62,12 @@ def parse_business_date(text: str, now: datetime | None = None) -> date:
 
 
 def is_past(day: date, now: datetime | None = None) -> bool:
-    """Return whether a later session than this day has closed. A pull for a past day may only request data as of that day."""
+    """Return whether a later trading day than this day has closed. A pull for a past day may only request data as of that day."""
     return day < latest_closed(now or datetime.now(UTC))
 
 
 def previous(day: date) -> date:
-    """Return the session before a day."""
+    """Return the trading day before a day."""
     import pandas as pd
 
     session = _calendar().date_to_session(pd.Timestamp(day) - pd.Timedelta(days=1), direction="previous")
@@ -76,12 +76,12 @@ def previous(day: date) -> date:
 
 
 def between(first: date, last: date) -> list[date]:
-    """Return the sessions from first to last, both included."""
+    """Return the trading days from first to last, both included."""
     return [session.date() for session in _calendar().sessions_in_range(str(first), str(last))]
 
 
 def _is_holiday(day: date) -> bool:
-    """Return whether the exchange is closed all day; False for days after the last session of the calendar."""
+    """Return whether the exchange is closed all day; False for days after the last one of the calendar."""
     return day <= _calendar().last_session.date() and not _calendar().is_session(str(day))
 
 

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     replay = commands.add_parser("replay", help="replay the dead letters of a table and day")
     replay.add_argument("--vendor", required=True)
     replay.add_argument("--table", required=True)
-    replay.add_argument("--date", help="business date of the dead letters; default: the latest closed session")
+    replay.add_argument("--date", help="business date of the dead letters; default: the latest closed trading day")
     replay.add_argument("--dry", action="store_true", help="pull and check, but write nothing")
     commands.add_parser("airflow", help="run Airflow's own command line in the demo's environment", add_help=False)
     commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
@@ -134,7 +134,7 @@ def _replay(arguments: argparse.Namespace, _: list[str]) -> int:
     table = f"{arguments.vendor}.{arguments.table}"
     outcome = day.replay(demo.Demo().reach(), table, arguments.date, is_dry=arguments.dry)
     print(
-        f"{table}, {arguments.date or 'latest closed session'}{': dry run, nothing was written' if arguments.dry else ''}"
+        f"{table}, {arguments.date or 'latest closed trading day'}{': dry run, nothing was written' if arguments.dry else ''}"
     )
     headings = {
         "selected": "dead letters",

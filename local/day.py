@@ -41,7 +41,7 @@ def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeou
     Args:
         api: Airflow's API, logged in.
         table: `<vendor>.<table>` of the dead letters.
-        day: Their business date, such as `2026-11-20`; None for the latest closed session.
+        day: Their business date, such as `2026-11-20`; None for the latest closed trading day.
         is_dry: Pull and check, but write nothing.
         timeout: Limit in seconds.
 

@@ -335,7 +335,7 @@ def _register_keys(load_url: str, keys: str) -> None:
 
 
 def _close_day(url: str) -> None:
-    """Make the vendors that close a day at night close the latest session now, so that the demo does not wait for the night."""
+    """Make the vendors that close a day at night close the latest trading day now, so that the demo does not wait for the night."""
     from sandbox.vendors import VENDORS
 
     closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}

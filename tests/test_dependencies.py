@@ -18,16 +18,25 @@ LOCKED = [
 PINS = {line[0] for line in LOCKED}
 
 
-def read_direct() -> list[Requirement]:
-    """Return the direct dependencies of the product, the image, the tests and the documentation site."""
-    lines = [
-        line
+def read_product() -> list[Requirement]:
+    """Return the direct dependencies of the product and of the image."""
+    return [
+        Requirement(line)
         for name in ("requirements.txt", "requirements-production.txt")
         for line in (ROOT / name).read_text().splitlines()
         if line and not line.startswith("#")
     ]
+
+
+def read_direct() -> list[Requirement]:
+    """Return the direct dependencies of the product, the image, the tests and the documentation site."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    return [Requirement(line) for line in [*lines, *(line for group in groups.values() for line in group)]]
+    return [*read_product(), *(Requirement(line) for group in groups.values() for line in group)]
+
+
+def test_the_decision_about_dependencies_names_each_of_the_product() -> None:
+    words = set(re.findall(r"[\w-]+", (ROOT / "docs/decisions/0010-dependencies.md").read_text()))
+    assert {each.name for each in read_product()} - words == set()
 
 
 def test_every_direct_dependency_is_locked_at_its_version() -> None:

@@ -97,7 +97,7 @@ class Table:
             date; `window` is the rows edited since the last pull or, for a past date, the rows dated that day.
         params: Query parameters of every call.
         dated: For `snapshot`, and for `window` on a past date: parameter -> `strftime` pattern. A single parameter is the business
-            date. Two are the first and last day of a range; the first is the day after the previous session, to include weekends.
+            date. Two are the first and last day of a range; the first is the day after the previous trading day, to include weekends.
         edited: For `window`: the parameters for the bounds of the edit time, (from, to).
         overlap_days: Number of days before the last pull at which a window starts, to allow for clock skew. Increase it if the
             vendor's bounds miss edits.

@@ -73,7 +73,7 @@ class Due:
 
     Attributes:
         start: When the run was scheduled to start, in the vendor's time zone.
-        business_date: The run's business date: the last session closed by the start.
+        business_date: The run's business date: the last trading day closed by the start.
         stages: Stage of the ledger -> when it must be recorded.
     """
 
@@ -85,7 +85,7 @@ class Due:
 def find_due(vendor: Vendor, now: datetime) -> Due:
     """Return a vendor's newest scheduled run, which is the last start of its cron schedule before `now`.
 
-    The steps are due on the day of the start. So the session that closes this afternoon is due tomorrow, and a vendor with a weekly
+    The steps are due on the day of the start. So the trading day that closes this afternoon is due tomorrow, and a vendor with a weekly
     schedule is due once a week.
     """
     local = now.astimezone(ZoneInfo(vendor.timezone))

@@ -38,7 +38,7 @@ class Span:
     Attributes:
         business_date: The day that the data is about.
         is_past: Whether the business date is in the past, so that only data as of that day is requested.
-        first_date: First day of a request for a range of days (see `Table.dated`), the day after the previous session. None: the
+        first_date: First day of a request for a range of days (see `Table.dated`), the day after the previous trading day. None: the
             range is the business date only.
         selected: Keys to request; empty for all.
         is_pushed: Whether the rows arrive between the daily runs: by webhook, by API call, or by a poll for edits.

@@ -128,7 +128,7 @@ def _split_tables(vendor: Vendor, *, is_past: bool) -> tuple[tuple[str, ...], tu
 def find_intervals(vendor: Vendor, days: Sequence[date]) -> dict[date, tuple[datetime, datetime]]:
     """Return the start and the end of the data interval of the scheduled run that loads each business date; leave out a date without one.
 
-    It is the first scheduled run after the date's session has closed. All times are in the vendor's time zone.
+    It is the first scheduled run after the date has closed. All times are in the vendor's time zone.
 
     Args:
         vendor: The vendor.

@@ -74,7 +74,7 @@ class Run:
     Attributes:
         run_id: Airflow's run id.
         business_date: The day of the data.
-        previous_date: The session before the business date.
+        previous_date: The trading day before the business date.
         full_refresh: Whether to pull all rows of tables that are usually pulled by edit window.
         on_demand: Whether the run may use the share of the rate budget that is reserved for on-demand runs.
         is_replay: Whether the run only replays dead letters.
@@ -124,7 +124,7 @@ class Run:
 
     @classmethod
     def of_now(cls, run_id: str, now: datetime | None = None) -> Run:
-        """Return a run for the latest closed session."""
+        """Return a run for the latest closed trading day."""
         return cls.of_day(run_id, business_dates.business_date(now))
 
 

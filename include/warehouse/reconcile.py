@@ -96,7 +96,7 @@ select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as 
 ) owned
 """)
 
-# The day from which to roll forward: the previous session, if it was loaded. If not, the newest earlier day that a current pull loaded,
+# The day from which to roll forward: the previous trading day, if it was loaded. If not, the newest earlier day that a current pull loaded,
 # provided that the whole transaction history is loaded.
 _LAST_LOADED = sa.text("""
 select max(business_date) from control.ledger
@@ -261,7 +261,7 @@ def reconcile(
         connection: As the loading role, in the transaction of the load, so that a day that does not reconcile never becomes visible.
         vendor: Declares the tolerances.
         day: The business date.
-        before: The previous session. If it was not loaded, the last loaded day is used instead.
+        before: The previous trading day. If it was not loaded, the last loaded day is used instead.
         accepted_by: The operator who accepts the day; empty for none.
     """
     summed = [each.entity for each in vendor.maps if each.summed]

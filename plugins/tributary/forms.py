@@ -12,14 +12,14 @@ from include.pipeline.plan import find_key_table
 
 # The API server checks a form against its JSON schema before it creates a run or a backfill. It knows this format because it loads this
 # module as a plugin (see .airflowignore); other components import it with the DAGs.
-SESSION = "closed session of the New York Stock Exchange"
+TRADING_DAY = "closed trading day of the New York Stock Exchange"
 
 
-def _is_session(value: Any) -> bool:
+def _is_closed_trading_day(value: Any) -> bool:
     """Return True for a business date, and for a value that is no text.
 
     Raises:
-        InputRejected: The date is no closed session; Airflow shows the reason under the form.
+        InputRejected: The date is not a closed trading day; Airflow shows the reason under the form.
     """
     from include import business_dates
 
@@ -28,7 +28,7 @@ def _is_session(value: Any) -> bool:
     return True
 
 
-FormatChecker.checkers[SESSION] = (_is_session, ())
+FormatChecker.checkers[TRADING_DAY] = (_is_closed_trading_day, ())
 
 
 def day_param(description: str) -> Param:
@@ -37,7 +37,7 @@ def day_param(description: str) -> Param:
         None,
         type=["null", "string"],
         format="date",  # the calendar of the form
-        allOf=[{"format": SESSION}],
+        allOf=[{"format": TRADING_DAY}],
         title="Business date",
         description=description,
     )
@@ -57,7 +57,7 @@ def vendor_form(vendor: Vendor) -> dict[str, Param]:
             description=f"Tables to pull. {_describe_past(vendor)}",
         ),
         "business_date": day_param(
-            "Empty: the latest closed session. Leave it empty in a backfill: each run has its own."
+            "Empty: the latest closed trading day. Leave it empty in a backfill: each run has its own."
         ),
         "full_refresh": Param(
             False,

@@ -81,7 +81,7 @@ def backfill(conf: dict[str, Any] | None) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_session_and_an_empty_date_start_a_run(api: AirflowApi) -> None:
+def test_a_trading_day_and_an_empty_date_start_a_run(api: AirflowApi) -> None:
     closed = business_dates.latest_closed(datetime.now(UTC)).isoformat()
     for dag_id in DATED:
         for day in ("2026-11-20", closed, None):

@@ -55,7 +55,7 @@ class RunOrder(_Body):
     tables: list[Name] = Field([], max_length=100, description="The tables to pull; empty: every table.")
     business_date: Day | None = Field(
         None,
-        description="Left out: the latest closed session. For a past date, only tables with `states_past` can be pulled.",
+        description="Left out: the latest closed trading day. For a past date, only tables with `states_past` can be pulled.",
     )
     clients: list[Key] = Field(
         [],

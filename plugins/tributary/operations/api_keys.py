@@ -76,7 +76,9 @@ def rotate(rotation: Annotated[Rotation, Form()], user: GetUserDep) -> HTMLRespo
     except ConfigurationError as error:
         return _show_form(str(error))
     return _show_key(
-        rotation.caller, key, f"The caller's older keys are valid for {rotation.overlap_hours} more hours."
+        rotation.caller,
+        key,
+        f"It is valid for {rotation.days} days, and the caller's older keys for {rotation.overlap_hours} more hours.",
     )
 
 

@@ -245,7 +245,9 @@ def test_an_administrator_creates_rotates_and_revokes_a_key(served: Served) -> N
         "api-keys/create", served.admin, caller="boomi", scopes=["status:read", "runs:write"], target="orion", days=30
     )
     first = _find_key(response)
-    second = _find_key(served.post("api-keys/rotate", served.admin, caller="boomi", overlap_hours=0))
+    rotated = served.post("api-keys/rotate", served.admin, caller="boomi", overlap_hours=0)
+    assert "valid for 90 days" in rotated.text
+    second = _find_key(rotated)
     engine = schema.engine(served.database.url("tributary_api"))
     assert keys.find(engine, first) is None
     assert keys.find(engine, second) == keys.Grant("boomi", ("runs:write:orion", "status:read:orion"))
