@@ -155,6 +155,7 @@ OTHER_SENSE = {
     "include/identity/resolve.py": {"members"},  # of a cluster
     "include/operations/listing.py": {"clients"},  # people, in an address
     "include/operations/lists.py": {"deliveries"},  # to the gateway
+    "include/operations/signals.py": {"deliveries"},  # to the gateway, in an address
     "include/retention/person.py": {"members"},  # of a cluster
     "include/sign_on/provider.py": {"groups"},  # of users, at the identity provider
     "local/bench/gateway.py": {"deliveries"},  # to the gateway

@@ -153,6 +153,8 @@ def test_using_an_api_key_is_no_change_of_it(database: Database) -> None:
         "update control.document set content_hash = content_hash",
         "update control.document set retain_until = current_date",
         DECISION.replace("decided_by)", "decided_by, decided_at)").replace("'Pat')", "'Pat', '2020-01-01')"),
+        "select control.decide_day('Pat', 'signed off', 'orion', '2026-11-20', 'Fine', 'x')",
+        "select control.change_thresholds('Pat', '{}', '{}', 0)",
     ],
 )
 def test_the_loading_role_can_not_rewrite_history(database: Database, statement: str) -> None:
