@@ -4,7 +4,7 @@ The DAG `salesforce` starts a run of this DAG, and sends all other changes in th
 
 - The task `decide` waits twenty hours for a decision, and then fails.
 - After an approval, this DAG starts a run of `salesforce`, which sends the approved changes.
-- A rejection stays in force, with its reason, until the proposed changes are different.
+- A rejection stays in force, with its reason, until the proposed changes are different, or until an operator requests the approval again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def approve_salesforce() -> None:
         subject="Approve this large Salesforce update?",
         body=approval.BODY,
         options=[approval.APPROVE, approval.REJECT],
-        params={"reason": Param("", type="string", title="Reason", description="Needed when you reject.")},
+        # Airflow's form requires every field that can't be null, also of someone who approves.
+        params={"reason": Param("", type=["null", "string"], title="Reason", description="Needed when you reject.")},
         response_timeout=timedelta(hours=20),
     )
 

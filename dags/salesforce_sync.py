@@ -47,6 +47,12 @@ from tributary.tasks import salesforce as crm_steps
             title="Resend rejected rows",
             description="Include rows that have not changed since Salesforce rejected them, such as after a fix in the org.",
         ),
+        "request_rejected": Param(
+            False,
+            type="boolean",
+            title="Request rejected approvals again",
+            description="Request an approval even for changes that were rejected and have not changed since.",
+        ),
     },
 )
 def salesforce() -> None:

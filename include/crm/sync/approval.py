@@ -3,7 +3,7 @@
 - A question is open for a day. During that time, no second question is created for the same object and kind of change.
 - An approval is valid for a day and for one sync. It allows as many records as the question names, and a few
   more (see `guard.find_unapproved`), even if they are not the same records.
-- A rejection is valid until the change differs from the rejected one.
+- A rejection is valid until the change differs from the rejected one, or until an operator requests the approval again.
 
 The user's answer is read from the audit trail, where Airflow's API server recorded it in the user's session. Results of tasks (XComs) are
 not used, because operators may write them.
@@ -76,7 +76,13 @@ class Answer:
 
 
 def request_approval(
-    engine: sa.Engine, concerns: Sequence[Concern], deltas: Mapping[str, Delta], settings: Settings, run_id: str
+    engine: sa.Engine,
+    concerns: Sequence[Concern],
+    deltas: Mapping[str, Delta],
+    settings: Settings,
+    run_id: str,
+    *,
+    reopens: bool = False,
 ) -> list[Question]:
     """Create a question for each concern that needs one.
 
@@ -89,6 +95,7 @@ def request_approval(
         deltas: The counts of the same preview, by entity.
         settings: The firm's settings; see `guard.find_unapproved`.
         run_id: The run that found the concerns.
+        reopens: Also create questions about changes that were rejected.
 
     Returns:
         The new questions.
@@ -96,7 +103,7 @@ def request_approval(
     with engine.begin() as db:
         db.execute(_ONE_AT_A_TIME)
         is_open = {tuple(row) for row in db.execute(_OPEN)}
-        rejected = {tuple(row) for row in db.execute(_REJECTED)}
+        rejected = set() if reopens else {tuple(row) for row in db.execute(_REJECTED)}
         questions = []
         for concern in find_unapproved(list(concerns), _read_approved(db), settings):
             difference = identify(concern, deltas[concern.entity])

@@ -98,10 +98,11 @@ def may_write(params: Any = None) -> bool:
 
 
 @task.short_circuit
-def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
+def open_approvals(shown: dict[str, Any], params: Any = None, run_id: Any = None) -> dict[str, Any]:
     """Record a request for each change that needs approval; return the parameters for the DAG `approve_salesforce`.
 
     Return an empty dict, which skips that DAG, if no change needs approval, or if each such change is already requested, approved or rejected.
+    The parameter `request_rejected` requests rejected ones again.
     """
     from include.crm.sync import approval
     from include.crm.sync.preview import preview
@@ -111,7 +112,9 @@ def open_approvals(shown: dict[str, Any], run_id: Any = None) -> dict[str, Any]:
     if not shown["concerns"]:
         return {}
     found = preview(engine, settings, 0)
-    questions = approval.request_approval(engine, found.concerns, found.deltas, settings, run_id)
+    questions = approval.request_approval(
+        engine, found.concerns, found.deltas, settings, run_id, reopens=params["request_rejected"]
+    )
     if not questions:
         return {}
     ids, wordings = [q.question_id for q in questions], [q.wording for q in questions]

@@ -32,9 +32,9 @@ def double_shares(crm: Crm) -> None:
     crm.database.do("update warehouse.position set quantity = quantity * 2")
 
 
-def request_approval(crm: Crm) -> list[approval.Question]:
+def request_approval(crm: Crm, **options: bool) -> list[approval.Question]:
     shown = preview(crm.engine, crm.settings)
-    return approval.request_approval(crm.engine, shown.concerns, shown.deltas, crm.settings, "a-run")
+    return approval.request_approval(crm.engine, shown.concerns, shown.deltas, crm.settings, "a-run", **options)
 
 
 def decide(crm: Crm, questions: list[approval.Question], is_approved: bool, reason: str = "Asked the advisor") -> None:
@@ -86,6 +86,15 @@ def test_a_difference_changed_since_its_rejection_is_requested_again(crm: Crm) -
     )
 
     assert len(request_approval(crm)) == 1
+
+
+def test_a_rejected_difference_is_requested_again_if_an_operator_wants_it_and_can_be_approved(crm: Crm) -> None:
+    double_shares(crm)
+    decide(crm, request_approval(crm), False)
+    decide(crm, request_approval(crm, reopens=True), True)
+
+    assert [concern.entity for concern in approval.find_approved(crm.engine)] == ["position"]
+    assert request_approval(crm, reopens=True) == []
 
 
 def test_what_was_approved_is_sent_once(crm: Crm) -> None:

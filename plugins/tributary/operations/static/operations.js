@@ -111,13 +111,13 @@ async function follow(dag, conf, showState) {
 }
 
 async function startRun(button) {
-  const { dag, conf, confirm: question, result } = button.dataset;
+  const { dag, conf, confirm: question, result, failed } = button.dataset;
   if (question && !agree(question)) return;
   button.disabled = true;
   try {
     const run = await awaitRun(dag, JSON.parse(conf), (state, started) => report(button, `${state} …`, started));
     const answer = result && run.state === "success" ? await readResult(run, result) : "";
-    report(button, run.state === "success" ? `Done. ${describe(answer)}` : "The run failed: its log names the reason.", run, answer?.page);
+    report(button, run.state === "success" ? `Done. ${describe(answer)}` : failed, run, answer?.page);
   } catch (error) {
     report(button, error.message);
   } finally {
