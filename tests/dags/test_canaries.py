@@ -14,9 +14,8 @@ import pytest
 
 from include.keys.keyring import generate_value_key
 from include.staging.lines import read_lines
-from include.warehouse import schema
 from local.postgres import Postgres
-from tests.conftest import PASSWORDS, Database, Firm, connect
+from tests.conftest import Database, Firm, connect, create_database
 from tests.dags.airflow_home import run, whole_run
 from tests.firm_keys import write_keyring
 from tests.pipeline.test_at_rest import read_files
@@ -28,18 +27,8 @@ RETAINED = {"registrations": ["tax_id"], "accounts": ["account_number"]}
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Postgres]:
-    started = Postgres.start(tmp_path / "server")
-    started.create_database("tributary")
-    yield started
-    started.remove()
-
-
-@pytest.fixture
-def database(server: Postgres) -> Iterator[Database]:
-    made = Database(server.url("tributary"))
-    schema.create_roles(made.admin_url, PASSWORDS)
-    schema.migrate(made.url("tributary_migrate"))
+def database(own_server: Postgres) -> Iterator[Database]:
+    made = create_database(own_server, "tributary")
     yield made
     made.close()
 
@@ -87,7 +76,7 @@ def _write_into_texts(firm: Firm) -> None:
 
 @pytest.mark.long
 def test_no_secret_and_no_sensitive_value_is_written_anywhere(
-    airflow: dict[str, str], today: Firm, server: Postgres, tmp_path: Path
+    airflow: dict[str, str], today: Firm, own_server: Postgres, tmp_path: Path
 ) -> None:
     keyring = f"{write_keyring()} {generate_value_key('test')[0]}"
     airflow["AIRFLOW_CONN_TRIBUTARY_KEYS"] = json.dumps({"conn_type": "generic", "password": keyring})
@@ -116,8 +105,8 @@ def test_no_secret_and_no_sensitive_value_is_written_anywhere(
     assert "vendor=orion table=clients" in alert
 
     contents = [*_read_tables(today), *_read_places(today)]
-    contents += [(str(path), content) for path, content in read_files(server)]
-    contents.append(("server.log", (server.data_dir / "log" / "server.log").read_bytes()))
+    contents += [(str(path), content) for path, content in read_files(own_server)]
+    contents.append(("server.log", (own_server.data_dir / "log" / "server.log").read_bytes()))
     hash_ = today.database.value("select min(tax_id_hash) from warehouse.person").encode()
     assert {Path(name).parent.name for name, content in contents if hash_ in content} >= {"pg_wal"}
     leaks = {(name, canary) for name, content in contents for canary in canaries if canary in content}
