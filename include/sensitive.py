@@ -9,7 +9,7 @@ of each result under the next key. If `n` keys, more than one, were used, `~n` f
 keys: only the keys that it lacks are applied, and the value is not needed.
 
 A tax id can also be in a free text, or in the wrong column if a vendor shifts columns. There, all but its last four digits are masked:
-`***-**-6789` or `*****6789`.
+`***-**-6789` or `*****6789`. An account number has no form by which it could be found: it is masked in the other texts of its own row.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ MASKS = (
 """Pairs of a regular expression for tax ids in text, and its replacement. Both work in Python and in RE2 (Arrow)."""
 MAY_HOLD_TAX_ID = rf"\d{{3}}-\d{{2}}-\d{{4}}|(?i:{_WORDS})\D{{0,15}}\d{{9}}"
 """A regular expression that matches every text in which one of `MASKS` matches."""
+HAS_DIGITS = re.compile(r"(?:[0-9][^0-9]*){4}")
+"""A regular expression that matches every text in which `mask_own` masks a value."""
+_SEPARATORS = re.compile(r"[\s-]")
 _NINE_DIGITS = re.compile(r"\d{5}(\d{4})")
 
 
@@ -50,18 +53,31 @@ def mask_tax_ids(text: str) -> str:
     return text
 
 
-def mask_values(value: object) -> object:
-    """Return a JSON value with every tax id in its texts and names masked."""
+def mask_own(text: str, *values: str) -> str:
+    """Return a text in which the sensitive values of its row are masked except their last four characters, whatever the separators.
+
+    Masked values and values of fewer than eight characters or four digits are not searched for: they may be ordinary words.
+    """
+    for value in values:
+        plain, found = (_SEPARATORS.sub("", each).upper() for each in (value, text))
+        if plain in found and len(plain) >= 2 * _SHOWN and HAS_DIGITS.search(plain) and not _MASK.search(plain):
+            pattern = r"[\s-]*".join(map(re.escape, plain))
+            text = re.sub(pattern, "*" * (len(plain) - _SHOWN) + plain[-_SHOWN:], text, flags=re.IGNORECASE)
+    return text
+
+
+def mask_values(value: object, *own: str) -> object:
+    """Return a JSON value with every tax id in its texts and names masked, and the row's own sensitive values in its texts."""
     if isinstance(value, str):
-        return mask_tax_ids(value)
+        return mask_own(mask_tax_ids(value), *own)
     if isinstance(value, list):
-        return [mask_values(each) for each in value]
+        return [mask_values(each, *own) for each in value]
     if isinstance(value, dict):
-        return {mask_tax_ids(name): mask_values(each) for name, each in value.items()}
+        return {mask_tax_ids(name): mask_values(each, *own) for name, each in value.items()}
     return value
 
 
-def mask_digits(value: object) -> object:
+def mask_digits(value: object, *own: str) -> object:
     """Mask a value that may be in the wrong column.
 
     A text or an integer of exactly nine digits may be a tax id, whatever blanks and dashes are between the digits: all but its last four
@@ -69,7 +85,7 @@ def mask_digits(value: object) -> object:
     """
     is_text = isinstance(value, (str, int)) and not isinstance(value, bool)
     match = _NINE_DIGITS.fullmatch(re.sub(r"[\s-]", "", str(value))) if is_text else None
-    return f"*****{match[1]}" if match else mask_values(value)
+    return f"*****{match[1]}" if match else mask_values(value, *own)
 
 
 def describe_shape(text: str) -> str:

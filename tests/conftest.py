@@ -70,15 +70,29 @@ class Database:
             connection.execute(sa.text(statement), values)
 
 
+def create_database(server: Postgres, name: str) -> Database:
+    """A migrated database of a server."""
+    server.create_database(name)
+    database = Database(server.url(name))
+    schema.create_roles(database.admin_url, PASSWORDS)
+    schema.migrate(database.url("tributary_migrate"))
+    return database
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One server for all tests, with a migrated database as the template of each test's own."""
     with Postgres.temporary() as server:
-        server.create_database("template_tributary")
-        template = Database(server.url("template_tributary"))
-        schema.create_roles(template.admin_url, PASSWORDS)
-        schema.migrate(template.url("tributary_migrate"))
+        create_database(server, "template_tributary")
         yield server
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Postgres]:
+    """A durable server of the test's own, whose files it may search."""
+    server = Postgres.start(tmp_path / "server")
+    yield server
+    server.remove()
 
 
 @contextlib.contextmanager

@@ -173,6 +173,10 @@ class Table:
         """Staged columns of the parent that this table declares with source `@<column>`."""
         return tuple(c.source[1:] for c in self.columns if c.source.startswith("@") and c.source not in ADDED)
 
+    def has_free_text(self, col: Column) -> bool:
+        """Whether sensitive values of the same row are masked in a column: a masked key or reference would identify another row."""
+        return col.kind == "value" and not col.hashed and col.name not in self.key and col.name not in self.references
+
     @property
     def hash(self) -> str:
         """Hash of this declaration (12 hex digits of SHA-256)."""

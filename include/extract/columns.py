@@ -5,7 +5,8 @@
 * A time becomes UTC.
 * A sensitive value becomes its hash and its last four characters and, if the firm retains it, the sealed value.
 * A hashed column becomes the hash of its value.
-* A tax id inside any other text is masked. A row whose key contains a tax id becomes a dead letter.
+* A tax id inside any other text is masked, and so is the sensitive value of the same row. A row whose key contains a tax id becomes a
+  dead letter.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from include.contract import DATE, STRING, TIMESTAMP, Column, Table
 from include.contract.arrow import arrow_type
 from include.extract import number
-from include.sensitive import MASKS, MAY_HOLD_TAX_ID, Redactor
+from include.sensitive import HAS_DIGITS, MASKS, MAY_HOLD_TAX_ID, Redactor, mask_own
 
 # Maximum bytes of one column of a key; an index of the database accepts 2,704 bytes for the whole key.
 _KEY_BYTES = 1_000
@@ -80,6 +81,7 @@ class ColumnConverter:
         arrays: list[pa.Array] = []
         missing = False
         fields = dict(zip((f.name for f in wire.type), wire.flatten(), strict=True))
+        secrets = [fields[col.source] for col in self._table.columns if col.is_secret]
         for col in self._table.columns:
             if col.kind == "ignored":
                 continue
@@ -90,6 +92,8 @@ class ColumnConverter:
                     arrays.append(_seal(array, self._redactor))
                 continue
             missing = missing or (col.required and array.null_count > 0)
+            if col.type == STRING and self._table.has_free_text(col):
+                array = _mask_own(array, secrets)
             arrays.append(array)
         return pa.Table.from_arrays(arrays, schema=self.schema), missing
 
@@ -162,6 +166,22 @@ def _hash(array: pa.Array, redactor: Redactor) -> pa.Array:
     encoded = array.dictionary_encode()
     hashes = [redactor.hash_key(value) for value in encoded.dictionary.to_pylist()]
     return pc.take(pa.array(hashes, pa.string()), encoded.indices)
+
+
+def _mask_own(texts: pa.Array, secrets: Iterable[pa.Array]) -> pa.Array:
+    """Return the texts; in each, the sensitive values of the same row are masked. Only texts with digits are compared with them."""
+    rows = pc.indices_nonzero(pc.match_substring_regex(texts, HAS_DIGITS.pattern))
+    compared = pc.take(texts, rows).to_pylist()
+    masked = compared
+    for values in secrets:
+        own = pc.take(values, rows).to_pylist()
+        masked = [mask_own(text, value) if value else text for text, value in zip(masked, own, strict=True)]
+    if masked == compared:
+        return texts
+    changed = texts.to_pylist()
+    for row, text in zip(rows.to_pylist(), masked, strict=True):
+        changed[row] = text
+    return pa.array(changed, texts.type)
 
 
 def _redact(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:

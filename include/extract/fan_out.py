@@ -104,13 +104,15 @@ def fan_out(
 
     hashed = {col.source for col in table.columns if col.hashed}
     keys = {table.named(name).source for name in table.key}
+    free = {col.source for col in table.columns if table.has_free_text(col)}
 
     def hide(row: dict[str, Any]) -> None:
+        own = [str(value) for name, value in row.items() if name in hidden and value is not None]
         for name, value in row.items():
             if name in hidden and value is not None:
                 row[name] = source.redactor.token_key(value) if name in hashed else source.redactor.token(value)
             elif name in clear:
-                masked = mask_values(value)
+                masked = mask_values(value, *(own if name in free else ()))
                 row[name] = None if name in keys and masked != value else masked  # a masked key could be another row's
             else:
                 row[name] = None  # may be sensitive; the name is kept to report schema drift

@@ -250,6 +250,7 @@ class PageReader:
             return DeadRow(None, ("the row is not an object",), "null")
         staged = [col for col in self.table.columns if col.kind != "ignored"]
         faults = self._faults(row, numbers)
+        own = [str(row[col.source]) for col in staged if col.is_secret and row.get(col.source) is not None]
         raw: dict[str, object] = {}
         for col in staged:
             if col.source not in row:
@@ -260,7 +261,8 @@ class PageReader:
             if col.is_secret and value is not None:
                 raw[col.source] = self._redactor.token_key(value) if col.hashed else self._redactor.token(value)
             else:
-                raw[col.source] = mask_digits(value) if col.name in faults else mask_values(value)
+                mask = mask_digits if col.name in faults else mask_values
+                raw[col.source] = mask(value, *(own if self.table.has_free_text(col) else ()))
         key = None if faults.keys() & set(self.table.key) else self._read_key(row)
         return DeadRow(key, tuple(faults.values()) or ("the row could not be read",), _to_json(raw))
 

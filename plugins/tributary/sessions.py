@@ -22,6 +22,8 @@ from flask import current_app, flash, g, redirect, request, session, url_for
 from flask_appbuilder import BaseView, expose
 from flask_login import logout_user
 
+from include.sign_on.browsers import describe_browser
+
 RECENT_S = 300
 """Maximum number of seconds since the user authenticated, for ending a session: the browser may have been left open."""
 PAGE = "/security/sessions"
@@ -95,8 +97,9 @@ class SessionsView(BaseView):
         shows_all = is_admin and "all" in request.args
         found = [each for each in self._list_sessions() if shows_all or each.user == g.user.username]
         return self.render_template(
-            "tributary_sessions.html", sessions=found, is_admin=is_admin, shows_all=shows_all, is_recent=_is_recent()
-        )
+            "tributary_sessions.html", sessions=found, is_admin=is_admin, shows_all=shows_all, is_recent=_is_recent(),
+            describe_browser=describe_browser,
+        )  # fmt: skip
 
     @expose("/end", methods=["POST"])
     def end(self) -> Any:

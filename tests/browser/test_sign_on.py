@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from local.processes import find_free_port
 from tests.running_proxy import HOST, run_proxy
@@ -58,6 +60,49 @@ def fill(page: Page, **fields: str) -> None:
         page.fill(f"input[name={name}]", value)
     with page.expect_navigation():
         page.keyboard.press("Enter")
+
+
+@contextmanager
+def log_in_again(page: Page) -> Iterator[Page]:
+    """A second browser in which the user has logged in."""
+    assert page.context.browser is not None
+    origin = page.evaluate("location.origin")
+    with closing(page.context.browser.new_context(base_url=origin, ignore_https_errors=True)) as context:
+        other = context.new_page()
+        other.goto("/")
+        fill(other, username="marianne", password=OWN)
+        other.get_by_role("link", name="Dags", exact=True).first.wait_for()
+        yield other
+
+
+# First, because a session can be ended only within five minutes after a login.
+def test_a_user_ends_the_session_of_another_browser(signed_on: tuple[Page, list[str]]) -> None:
+    page, blocked = signed_on
+    with log_in_again(page) as other:
+        page.goto("/security/sessions")
+        frame = page.frame_locator("iframe")
+        frame.get_by_role("heading", name="Your sessions").wait_for()
+        rows = frame.locator("tbody tr")
+        expect(rows).to_have_count(2)
+        expect(rows.filter(has_text="This session")).to_have_count(1)
+        frame.get_by_role("button", name="End", exact=True).click()
+        frame.get_by_text("Sessions ended: 1.").wait_for()
+        expect(rows).to_have_count(1)
+
+        other.goto("/dags")
+        other.locator("input[name=username]").wait_for()
+    assert blocked == []
+
+
+def test_the_page_of_sessions_has_no_barrier_and_fits_a_narrow_window(signed_on: tuple[Page, list[str]]) -> None:
+    page, _ = signed_on
+    with log_in_again(page):
+        page.goto("/auth/sessions/")
+        # The frame around the content is FAB's.
+        assert [each["id"] for each in Axe().run(page, context="main").response["violations"]] == []
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        page.set_viewport_size({"width": 1280, "height": 720})
 
 
 def test_the_pages_of_airflow_and_fab_need_nothing_that_a_policy_blocks(signed_on: tuple[Page, list[str]]) -> None:

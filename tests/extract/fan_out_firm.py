@@ -28,6 +28,7 @@ ACCOUNTS = Table(
     columns=(
         column("account_id", "id", STRING, required=True),
         column("client_id", "@client_id", STRING, required=True),
+        column("name", "name", STRING),
         column("worth_usd", "value.amount", MONEY),
         column("requested_at", "@requested_at", TIMESTAMP, required=True),
         sensitive("account_number", "accountNumber"),

@@ -372,12 +372,22 @@ def test_another_run_requests_again(serve: Serve) -> None:
         account("x", 1),
         {"id": "x", "accountNumber": {"full": NUMBER}},
         {"id": "x", "accountNumber": [NUMBER]},
+        account("x", 1) | {"name": f"IRA {NUMBER}"},
         {"id": "x", "ssn": NUMBER},
         {"id": "x", "note": NUMBER},
         {"id": "x", "note": {"deep": [{"number": NUMBER}]}},
         {"id": "x", "owner": {"accountNumber": NUMBER}},
     ],
-    ids=["text", "object", "list", "undeclared", "ignored", "in what is ignored", "in an undeclared object"],
+    ids=[
+        "text",
+        "object",
+        "list",
+        "in a text of its row",
+        "undeclared",
+        "ignored",
+        "in what is ignored",
+        "in an undeclared object",
+    ],
 )
 def test_answers_table_contains_no_clear_value(serve: Serve, shared_database: Database, row: dict[str, Any]) -> None:
     puller, _ = serve(lambda call: Reply([row]))

@@ -1,4 +1,7 @@
-"""A tax id that stands where none is declared is masked: in free text, in a shifted column, in a dead row, in a field's name."""
+"""A sensitive value in a field that is not declared as sensitive is masked.
+
+A tax id is found in free text, in a shifted column, in a dead row, and in a field's name; an account number in the texts of its own row.
+"""
 
 from __future__ import annotations
 
@@ -89,6 +92,37 @@ def test_in_a_report_it_is_masked() -> None:
     reader = CsvReader(table, REDACTOR, (), "UTC", "vendor")
     [page] = reader.read_file(f"id,fullName\n1,Pat {SSN}\n".encode())
     assert values(page, "name") == ["Pat ***-**-6789"]
+
+
+# --- the value of the same row ---
+
+ACCOUNT = "ab1234-5678"
+
+
+@pytest.mark.parametrize("text", ["IRA ab1234-5678 (old)", "IRA AB12345678 (old)", "IRA AB 1234 5678 (old)"])
+def test_the_value_of_the_same_row_is_masked_whatever_its_separators(text: str) -> None:
+    page = read([row(1, ssn=ACCOUNT, fullName=text), row(2, ssn="99998888", fullName="IRA ab1234-5678"), row(3)])
+    assert values(page, "name") == ["IRA ******5678 (old)", "IRA ab1234-5678", None]
+
+
+def test_the_value_of_a_dead_row_is_masked() -> None:
+    page = read(
+        [row(1, amount="12,34", ssn=ACCOUNT, fullName=f"IRA {ACCOUNT}"), row(2, ssn=123456789, dob="123456789")]
+    )
+    assert json.loads(page.dead[0].raw)["fullName"] == "IRA ******5678"
+    assert json.loads(page.dead[1].raw)["dob"] == "*****6789"
+
+
+@pytest.mark.parametrize("value", ["1234567", "Outside account", "XXX-1234-5678"])
+def test_a_value_that_may_be_ordinary_words_is_not_searched_for(value: str) -> None:
+    assert values(read([row(ssn=value, fullName=f"The {value}")]), "name") == [f"The {value}"]
+
+
+def test_a_key_that_is_the_value_of_its_row_stays() -> None:
+    page = PageReader(KEYED, REDACTOR, (), "UTC", "vendor").read(
+        json.dumps([row(ssn="12345678", fullName="12345678")]).encode()
+    )
+    assert values(page, "name") == ["12345678"]
 
 
 @pytest.mark.parametrize(

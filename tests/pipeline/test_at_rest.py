@@ -20,9 +20,8 @@ from include.crm.changes.decoding import Unreadable
 from include.errors import ConfigurationError, RowsFailed
 from include.gateway.api import request_queue
 from include.gateway.api.request_queue import Attempt
-from include.warehouse import schema
 from local.postgres import Postgres
-from tests.conftest import PASSWORDS, Database
+from tests.conftest import Database, create_database
 from tests.firm_keys import KEYRING, open_body, register_inbox_key, write_keyring
 from tests.gateway.conftest import SIGNED, run_gateway, sign
 from tests.pipeline.test_inbox import LIFE, Inbox, body
@@ -44,39 +43,34 @@ def read_files(server: Postgres) -> Iterator[tuple[Path, bytes]]:
 
 @pytest.mark.parametrize("extra", [{}, {"padding": "x" * 20_000}], ids=["short", "in TOAST"])
 def test_no_file_of_the_database_has_a_message_or_a_response_in_clear_text(
-    tmp_path: Path, extra: dict[str, str]
+    own_server: Postgres, tmp_path: Path, extra: dict[str, str]
 ) -> None:
-    tmp_path.chmod(0o711)
     message = body("e1", LIFE) | {"note": f"{NAME}, {NUMBER}"} | extra
     rows = [CLIENTS[0] | {"ssN_TaxID": NUMBER}]
-    with Postgres.start(tmp_path / "server") as server:
-        server.create_database("tributary")
-        database = Database(server.url("tributary"))
-        schema.create_roles(database.admin_url, PASSWORDS)
-        schema.migrate(database.url("tributary_migrate"))
-        box, pushes = Inbox(database, tmp_path / "box"), Pushes(database, tmp_path / "pushes")
-        pushes.runs = 100
-        with run_gateway(database) as gateway:
-            content = orjson.dumps(message)
-            assert gateway.post(SIGNED, content, {"X-DocuSign-Signature-1": sign(content)}).status_code == 200
-        attempt = Attempt.of("caller", "attempt-1", "orion/clients", orjson.dumps(rows))
-        request_queue.push(box.engine, attempt, "orion", "clients", orjson.dumps(rows), KEY)
-        unread = [Unreadable("an event", "a schema", NAME.encode(), "can't be decoded")]
-        store.store_changes(box.engine, "a topic", [], unread=unread, key=KEY)
-        answers = Answers(box.engine, "a run", "sample", "accounts", KEYRING.staging)
-        answers.keep("a", json.dumps([{"name": NAME} | extra]).encode(), "an etag")
+    database = create_database(own_server, "tributary")
+    box, pushes = Inbox(database, tmp_path / "box"), Pushes(database, tmp_path / "pushes")
+    pushes.runs = 100
+    with run_gateway(database) as gateway:
+        content = orjson.dumps(message)
+        assert gateway.post(SIGNED, content, {"X-DocuSign-Signature-1": sign(content)}).status_code == 200
+    attempt = Attempt.of("caller", "attempt-1", "orion/clients", orjson.dumps(rows))
+    request_queue.push(box.engine, attempt, "orion", "clients", orjson.dumps(rows), KEY)
+    unread = [Unreadable("an event", "a schema", NAME.encode(), "can't be decoded")]
+    store.store_changes(box.engine, "a topic", [], unread=unread, key=KEY)
+    answers = Answers(box.engine, "a run", "sample", "accounts", KEYRING.staging)
+    answers.keep("a", json.dumps([{"name": NAME} | extra]).encode(), "an etag")
 
-        assert (box.drain(), pushes.drain()) == (1, 1)
-        answers.forget()
+    assert (box.drain(), pushes.drain()) == (1, 1)
+    answers.forget()
 
-        files = list(read_files(server))
-        leaks = [path.name for path, content in files if NUMBER.encode() in content or NAME.encode() in content]
-        assert leaks == []
-        assert {path.parent.name for path, content in files if LOADED.encode() in content} >= {"pg_wal"}
-        assert sorted(box.errors(), key=str) == [None, None, "can't be decoded"]
-        database.close()
-        box.engine.dispose()
-        pushes.engine.dispose()
+    files = list(read_files(own_server))
+    leaks = [path.name for path, content in files if NUMBER.encode() in content or NAME.encode() in content]
+    assert leaks == []
+    assert {path.parent.name for path, content in files if LOADED.encode() in content} >= {"pg_wal"}
+    assert sorted(box.errors(), key=str) == [None, None, "can't be decoded"]
+    database.close()
+    box.engine.dispose()
+    pushes.engine.dispose()
 
 
 @pytest.mark.parametrize(

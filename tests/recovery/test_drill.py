@@ -21,9 +21,8 @@ from include.pipeline import vendor_day
 from include.pipeline.run import Run
 from include.staging.partitions import Partition
 from include.vendors import named
-from include.warehouse import schema
 from local.postgres import Postgres
-from tests.conftest import PASSWORDS, Database, Firm
+from tests.conftest import Database, Firm, create_database
 from tests.firm_keys import write_keyring
 from tests.recovery.archives import Archive, OwnTools, WithPgBackRest, wait_until
 from tests.running_sandbox import LAST, NOW, run_sandbox
@@ -89,10 +88,7 @@ def test_a_destroyed_server_is_restored_to_a_time_to_the_cent(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     server = Postgres.start(folder / "firm")
-    server.create_database("tributary")
-    database = Database(server.url("tributary"))
-    schema.create_roles(database.admin_url, PASSWORDS)
-    schema.migrate(database.url("tributary_migrate"))
+    database = create_database(server, "tributary")
     archive = kind(server, folder / "archive")
     archive.keep_passwords()
     with run_sandbox(tmp_path / "sandbox") as sandbox:

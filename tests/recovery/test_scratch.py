@@ -16,7 +16,7 @@ from include.recovery import drill
 from include.warehouse import schema
 from local.postgres import Postgres, _find_binaries
 from local.server_user import make_own_folder
-from tests.conftest import PASSWORDS, Database
+from tests.conftest import create_database
 from tests.firm_keys import KEYRING, write_keyring
 from tests.recovery.archives import Archive, OwnTools, WithPgBackRest
 
@@ -27,10 +27,7 @@ pytestmark = pytest.mark.long
 def archive(request: pytest.FixtureRequest, folder: Path) -> Archive:
     """The archive of a server with one backup, after which more was written."""
     server = Postgres.start(folder / "firm")
-    server.create_database("tributary")
-    database = Database(server.url("tributary"))
-    schema.create_roles(database.admin_url, PASSWORDS)
-    schema.migrate(database.url("tributary_migrate"))
+    database = create_database(server, "tributary")
     engine = schema.engine(database.url("tributary_migrate"))
     register.add(engine, KEYRING)
     engine.dispose()

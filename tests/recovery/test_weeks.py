@@ -11,10 +11,9 @@ import pytest
 
 from include import business_dates, cli
 from include.vendors import named
-from include.warehouse import schema
 from local.postgres import Postgres
 from tests.chaos import compare
-from tests.conftest import PASSWORDS, Database, Firm
+from tests.conftest import Database, Firm, create_database
 from tests.firm_keys import write_keyring
 from tests.recovery.archives import Archive, OwnTools, WithPgBackRest
 from tests.recovery.test_drill import destroy_during_a_load, load_day
@@ -26,14 +25,6 @@ log = logging.getLogger(__name__)
 DAYS = business_dates.between(date(2026, 11, 2), LAST)
 BACKED_UP, LOST = DAYS[5], DAYS[10]
 """The last day in the backup, and the day whose load dies. Production archives the log every minute, so all loads before it are in the archive."""
-
-
-def create_database(server: Postgres, name: str) -> Database:
-    server.create_database(name)
-    database = Database(server.url(name))
-    schema.create_roles(database.admin_url, PASSWORDS)
-    schema.migrate(database.url("tributary_migrate"))
-    return database
 
 
 @pytest.mark.parametrize("kind", [OwnTools, WithPgBackRest])

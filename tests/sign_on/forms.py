@@ -69,7 +69,7 @@ def read_lifetime(token: str) -> int:
 
 
 def list_addresses(browser: httpx.Client, page: str = SESSIONS) -> set[str]:
-    return set(re.findall(r"<td>(198\.51\.100\.\d+)</td>", browser.get(page).text))
+    return set(re.findall(r"<td[^>]*>(198\.51\.100\.\d+)</td>", browser.get(page).text))
 
 
 def end_session(browser: httpx.Client, address: str, page: str = SESSIONS) -> httpx.Response:
@@ -79,7 +79,7 @@ def end_session(browser: httpx.Client, address: str, page: str = SESSIONS) -> ht
 
 def find_row(browser: httpx.Client, address: str, page: str = SESSIONS) -> str:
     [row] = re.findall(
-        rf'<td>{address}</td>\s*<td>[^<]*</td>\s*<td>\s*<button[^>]*value="(\d+)"', browser.get(page).text
+        rf'<td[^>]*>{address}</td>\s*<td[^>]*>[^<]*</td>\s*<td>\s*<button[^>]*value="(\d+)"', browser.get(page).text
     )
     return str(row)
 
