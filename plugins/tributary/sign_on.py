@@ -13,6 +13,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.common.types import ExtraMenuItem
 from airflow.configuration import conf
 from airflow.providers.fab.auth_manager.fab_auth_manager import FabAuthManager
@@ -181,6 +182,14 @@ class SignOnFabAuthManager(FabAuthManager):
         if has_request_context():
             sessions.record_token(token)
         return token
+
+    def is_authorized_view(self, *, access_view: AccessView, user: User) -> bool:
+        """Return whether a user may see one of Airflow's views. Every user may list the plugins.
+
+        From this list, Airflow shows *Operations* in its menu, on its home page and on the page of each run. FAB's own `Viewer` and `User`
+        lack the right.
+        """
+        return access_view == AccessView.PLUGINS or bool(super().is_authorized_view(access_view=access_view, user=user))
 
     def get_extra_menu_items(self, *, user: User) -> list[ExtraMenuItem]:
         """Return the entries of the menu *Security*; every user has *Sessions*."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 from local import airflow
+from tests.browser.conftest import CHROMIUM, PATIENCE_MS, log_in
 from tests.dags.airflow_home import ROOT
 from tests.dags.stored_dags import serve_dags
-
-PATIENCE_MS = 120_000
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 pytestmark = [
     pytest.mark.airflow, pytest.mark.long, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here"),
@@ -35,7 +32,7 @@ def add_policy(route: Route) -> None:
 
 
 @pytest.fixture
-def pages(tmp_path: Path, airflow_database: Path) -> Iterator[tuple[Page, list[str]]]:
+def pages(tmp_path: Path, airflow_database: Path, browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """A browser that has logged in, and what the policy blocked so far."""
     site = tmp_path / "docs" / "site"
     site.mkdir(parents=True)
@@ -46,24 +43,15 @@ def pages(tmp_path: Path, airflow_database: Path) -> Iterator[tuple[Page, list[s
         if "Content Security Policy" in message.text:
             blocked.append(message.text)
 
-    with (
-        serve_dags(tmp_path, airflow_database, TRIBUTARY_DATA_DOCS=str(site.parent)) as (api, _, _),
-        sync_playwright() as playwright,
-    ):
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with serve_dags(tmp_path, airflow_database, TRIBUTARY_DATA_DOCS=str(site.parent)) as (api, _, _):
         context = browser.new_context(base_url=api.url)
         context.route("**/*", add_policy)
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MS)
         page.on("console", collect)
-        page.goto("/")
-        page.fill("input[name=username]", airflow.USER)
-        page.fill("input[name=password]", "only-for-tests")
-        page.keyboard.press("Enter")
-        page.get_by_role("link", name="Dags", exact=True).first.wait_for()
+        log_in(page, airflow.USER, "only-for-tests")
         yield page, blocked
         context.unroute_all(behavior="ignoreErrors")
-        browser.close()
+        context.close()
 
 
 def test_pages_work_and_an_inline_script_does_not_run(pages: tuple[Page, list[str]]) -> None:

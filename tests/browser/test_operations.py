@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +12,12 @@ from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from include.control import dead_letters
-from include.operations.lists import GROUPS
 from include.warehouse import schema
 from local import airflow
+from tests.browser.conftest import BACKFILL, CHROMIUM, DAY_PAGE, GROUP, LISTS, log_in
 from tests.conftest import Database
 from tests.dags.stored_dags import serve_dags
 from tests.operations.quality_records import load_household, record_validation
@@ -32,9 +31,7 @@ from tests.operations.records import (
     record_rejection,
 )
 
-PATIENCE_MS = 120_000
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-VENDOR = ["vendors/orion", "vendors/orion/backfill?first=2026-11-20&last=2026-11-24", "salesforce", "find-client"]
+VENDOR = ["vendors/orion", BACKFILL, "salesforce", "find-client"]
 LONG = "M" * 5000
 RIGHT_TO_LEFT = "\u202eevil"
 QUALITY = [
@@ -45,32 +42,13 @@ LINEAGE = [
     "lineage", f"lineage/record?{RECORD}", "lineage/load?ledger_id=1", "lineage/run?run_id=run-1",
     f"lineage/row?vendor=orion&table=assets&day=2026-11-25&key={LONG[:1500]}",
 ]  # fmt: skip
-LISTS = [each.path for group in GROUPS.values() for each in group]
 WHO_IS_WHO = ["who-is-who/", "who-is-who/links", "who-is-who/decisions", "who-is-who/pair?entity=person&left=1&right=2"]
-GROUP = "clients/dead-letter-group?" + urlencode(
-    {
-        "vendor": "orion",
-        "table_name": "assets",
-        "business_date": DAY,
-        "stage": "stage",
-        "reasons": "price: not a number",
-    }
-)
-DAY_PAGE = f"clients/day?vendor=orion&business_date={DAY}"
 HOSTILE = f"<img src=x onerror=alert(1)>{RIGHT_TO_LEFT}"
 HOSTILE_GROUP = GROUP.partition("&reasons=")[0] + "&" + urlencode({"reasons": HOSTILE})
 ACTIONS = [GROUP, HOSTILE_GROUP, DAY_PAGE, "thresholds"]
 PAGES = ["", "health", *VENDOR, "runs?run_id=run-1", *QUALITY, *LINEAGE, *LISTS, *ACTIONS, *WHO_IS_WHO, "api-keys/"]
 
 pytestmark = [pytest.mark.airflow, pytest.mark.skipif(CHROMIUM is None, reason="no browser is here")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +78,8 @@ def url(shared_database: Database, airflow_database: Path, tmp_path_factory: pyt
     connections |= {
         name: json.dumps({"conn_type": "http", "host": "http://127.0.0.1:1"}) for name in ("orion", "tamarac")
     }
-    with serve_dags(tmp_path_factory.mktemp("airflow"), airflow_database, connections=connections) as (api, _, _):
+    roles = {airflow.USER: "admin", "Viewer": "viewer", "User": "user"}
+    with serve_dags(tmp_path_factory.mktemp("airflow"), airflow_database, roles, connections) as (api, _, _):
         yield api.url
 
 
@@ -109,14 +88,9 @@ def page(request: pytest.FixtureRequest, browser: Browser, url: str) -> Iterator
     """A browser that has logged in, with Airflow in one of its themes; a script error fails the test."""
     context = browser.new_context(base_url=url, viewport={"width": 1366, "height": 900})
     shown = context.new_page()
-    shown.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     shown.on("pageerror", lambda error: errors.append(str(error)))
-    shown.goto("/")
-    shown.fill("input[name=username]", airflow.USER)
-    shown.fill("input[name=password]", "only-for-tests")
-    shown.keyboard.press("Enter")
-    shown.get_by_role("link", name="Dags", exact=True).first.wait_for()
+    log_in(shown, airflow.USER, "only-for-tests")
     shown.evaluate("theme => localStorage.setItem('theme', theme)", request.param)
     yield shown
     context.close()
@@ -152,6 +126,27 @@ def test_a_button_starts_a_run_as_the_user_and_links_to_it(page: Page) -> None:
     status = page.get_by_role("status")
     expect(status).to_contain_text("queued")  # this Airflow has no scheduler
     expect(status.get_by_role("link")).to_have_attribute("href", re.compile("/dags/check_connection/runs/manual"))
+
+
+@pytest.mark.parametrize(
+    ("role", "clients", "keys", "test"),
+    [
+        ("Viewer", "Not allowed", "Not allowed", "Your role does not include this. Nothing was changed."),
+        ("User", "Refresh one client", "Not allowed", "queued"),
+        (airflow.USER, "Refresh one client", "Create an API key", "queued"),
+    ],
+)
+def test_a_role_in_short(browser: Browser, url: str, role: str, clients: str, keys: str, test: str) -> None:
+    """`test_roles.py` tests each page and each action."""
+    context = browser.new_context(base_url=url)
+    page = context.new_page()
+    log_in(page, role, "only-for-tests")
+    for path, heading in (("find-client", clients), ("api-keys/", keys), ("vendors/orion", "Orion Advisor")):
+        page.goto(f"/operations/{path}")
+        expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
+    page.get_by_role("button", name="Test the connection").click()
+    expect(page.get_by_role("status")).to_contain_text(test)
+    context.close()
 
 
 def test_a_button_starts_no_run_of_a_paused_dag(page: Page) -> None:

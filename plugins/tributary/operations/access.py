@@ -1,11 +1,12 @@
-"""Who may do what on the Operations pages. Airflow's auth manager decides; each function is a dependency of a route."""
+"""Who may do what on the Operations pages. Airflow's auth manager decides; most functions are dependencies of routes."""
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import HTTPException, Request
 
@@ -25,6 +26,13 @@ def require_admin(user: GetUserDep) -> None:
     may_change_roles = manager.is_authorized_custom_view(method="PUT", resource_name="Roles", user=user)
     if not (may_change_roles and manager.is_authorized_connection(method="POST", user=user)):
         raise HTTPException(403, "Only users with the role Admin may do this", headers=HEADERS)
+
+
+def can_start_runs(user: Any, dag_id: str) -> bool:
+    """Return whether a user may start runs of a DAG."""
+    details = DagDetails(id=dag_id)
+    manager = get_auth_manager()
+    return bool(manager.is_authorized_dag(method="POST", access_entity=DagAccessEntity.RUN, details=details, user=user))
 
 
 def refuse_nul(request: Request) -> None:

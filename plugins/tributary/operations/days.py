@@ -6,14 +6,14 @@ from datetime import date
 from typing import Annotated, Literal
 
 from airflow.api_fastapi.core_api.security import GetUserDep
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from include.errors import InputRejected
 from include.operations.day import decide_day, read_day
 from tributary import audit
-from tributary.operations.access import refuse_foreign_page, require_reviewer
+from tributary.operations.access import can_start_runs, refuse_foreign_page, require_reviewer
 from tributary.operations.page import HEADERS, find_vendor, show_page
 
 ROWS = 50
@@ -50,8 +50,14 @@ def show_day(
 
 @router.post("/day", dependencies=[Depends(refuse_foreign_page)])
 def decide(decision: Decision, user: GetUserDep) -> JSONResponse:
-    """Record a decision about a day. A refused decision gets 409 with the reason."""
+    """Record a decision about a day. A refused decision gets 409 with the reason.
+
+    Raises:
+        HTTPException: 403, the user may not start the run that loads an accepted day. So no acceptance is recorded without its run.
+    """
     chosen = decision.decision, find_vendor(decision.vendor).name, decision.business_date, decision.note, decision.seen
+    if decision.decision == "accepted" and not can_start_runs(user, decision.vendor):
+        raise HTTPException(403, "Accepting a day starts a run, which your role does not include", headers=HEADERS)
     try:
         decision_id = decide_day(audit.database(), user.get_name(), *chosen)
     except InputRejected as refused:

@@ -73,7 +73,9 @@ async def explain_refusal(request: Request, error: HTTPException) -> Response:
     """Return a page that names the right which the user needs, if a browser shows it; else the usual response."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
-    message = NEEDS_REVIEWER if error.detail == "Forbidden" else f"{error.detail}. Nothing was changed."
+    message = NEEDS_REVIEWER if error.detail == "Forbidden" else f"{error.detail}."
+    if request.method != "GET":
+        message += " Nothing was changed."
     return show_page("error.html", root=_find_root(request), status_code=403, title="Not allowed", message=message)
 
 

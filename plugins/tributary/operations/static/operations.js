@@ -34,9 +34,9 @@ function openInAirflow(event) {
 
 async function call(path, options = {}) {
   const response = await fetch(path, { headers: { "Content-Type": "application/json" }, ...options });
-  if (response.status === 403) throw new Error("Your role does not include this. Nothing was changed.");
   if (!response.ok) {
     const { detail } = await response.json().catch(() => ({}));
+    if (response.status === 403) throw new Error(`${!detail || detail === "Forbidden" ? "Your role does not include this" : detail}. Nothing was changed.`);
     throw new Error(typeof detail === "string" ? detail : detail?.reason || `Unexpected response (HTTP ${response.status})`);
   }
   return response.json();
