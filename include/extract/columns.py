@@ -92,7 +92,7 @@ class ColumnConverter:
                     arrays.append(_seal(array, self._redactor))
                 continue
             missing = missing or (col.required and array.null_count > 0)
-            if col.type == STRING and self._table.has_free_text(col):
+            if secrets and col.type == STRING and self._table.has_free_text(col):
                 array = _mask_own(array, secrets)
             arrays.append(array)
         return pa.Table.from_arrays(arrays, schema=self.schema), missing
