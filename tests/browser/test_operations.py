@@ -156,6 +156,15 @@ def test_a_button_starts_no_run_of_a_paused_dag(page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text('The DAG "Orion Advisor: daily load" is paused')
 
 
+def test_a_day_of_a_paused_dag_is_not_accepted(page: Page, shared_database: Database) -> None:
+    page.goto(f"/operations/clients/day?vendor=tamarac&business_date={DAY}")
+    page.get_by_label("Note").first.fill("The vendor confirmed it")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Accept and run the day").click()
+    expect(page.get_by_role("status").first).to_contain_text("is paused, so no run would start")
+    assert shared_database.rows("select * from control.day_decision where vendor = 'tamarac'") == []
+
+
 def test_writing_to_salesforce_is_paused_and_resumed(page: Page) -> None:
     page.goto("/operations/salesforce")
     page.once("dialog", lambda dialog: dialog.accept())

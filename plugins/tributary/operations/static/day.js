@@ -1,4 +1,4 @@
-// The page of a business date: sign-off, and acceptance with the run that loads the day. It uses `call`, `follow` and `agree` of operations.js.
+// The page of a business date: sign-off, and acceptance with the run that loads the day. It uses functions of operations.js.
 
 const dayForm = document.getElementById("day");
 
@@ -8,6 +8,7 @@ async function decide(button, outcome) {
   const note = dayForm.elements[decision].value.trim();
   if (!note) throw new Error("The note is empty: write why.");
   if (question && !agree(question)) return;
+  if (decision === "accepted") await refusePaused(vendor); // before the decision is recorded
   const body = JSON.stringify({ decision, vendor, business_date: date, note, seen });
   await call("day", { method: "POST", body });
   if (decision === "accepted")

@@ -89,10 +89,14 @@ async function readResult(run, task) {
   }
 }
 
-// Starts a run and waits until it has ended; `showState` receives each state and the run. A paused DAG starts no run.
-async function awaitRun(dag, conf, showState) {
+async function refusePaused(dag) {
   const { dag_display_name: name, is_paused: isPaused } = await call(`/api/v2/dags/${dag}`);
   if (isPaused) throw new Error(`The DAG "${name}" is paused, so no run would start. Switch it on first.`);
+}
+
+// Starts a run and waits until it has ended; `showState` receives each state and the run. A paused DAG starts no run.
+async function awaitRun(dag, conf, showState) {
+  await refusePaused(dag);
   const body = JSON.stringify({ logical_date: null, conf });
   let run = await call(`/api/v2/dags/${dag}/dagRuns`, { method: "POST", body });
   while (["queued", "running"].includes(run.state)) {
