@@ -69,15 +69,16 @@ class Cache:
     def _use(self, action: Callable[[_Store], T]) -> T:
         try:
             return action(self._store)
-        except Exception as error:
-            if self._store is self._database:
-                raise
+        except self._store.errors as error:
             log.warning("Redis is unavailable (%s): using the database as cache", type(error).__name__)
             self._store = self._database
             return action(self._store)
 
 
 class _Store(Protocol):
+    errors: tuple[type[Exception], ...]
+    """Errors after which the database replaces the store."""
+
     def read(self, name: str) -> str | None: ...
 
     def write(self, name: str, sealed: str, seconds: int) -> None: ...
@@ -86,6 +87,8 @@ class _Store(Protocol):
 
 
 class _Database:
+    errors: tuple[type[Exception], ...] = ()
+
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
@@ -108,6 +111,7 @@ class _Redis:
         import redis
 
         _require_tls(url)
+        self.errors: tuple[type[Exception], ...] = (redis.RedisError,)
         self._client = redis.Redis.from_url(
             url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S, retry=None, decode_responses=True
         )
