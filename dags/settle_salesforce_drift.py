@@ -64,7 +64,7 @@ def settle_salesforce_drift() -> None:
         else:
             count = drift.write_again(engine, *records, user)
         if not count:
-            return "Nothing changed: the decision does not apply to these records any more. Reload the page."
+            return "Nothing changed: the decision no longer applies to these records. Reload the page."
         return OUTCOMES[action].format("1 record" if count == 1 else f"{count:,} records")
 
     settle()

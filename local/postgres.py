@@ -103,7 +103,7 @@ class Postgres:
         return _find_postmaster(self.data_dir.resolve())
 
     def url(self, database: str, user: str | None = None) -> str:
-        """Return `postgresql://user:password@127.0.0.1:port/database`. The user must be a role of `create_role`; None is the superuser."""
+        """Return `postgresql://user:password@127.0.0.1:port/database`. The user is a role that `create_role` created; None is the superuser."""
         user = user or SUPERUSER
         login = f"{quote(user, safe='')}:{quote(_read_passwords(self.data_dir)[user], safe='')}"
         return f"postgresql://{login}@127.0.0.1:{self.port}/{quote(database, safe='')}"

@@ -18,11 +18,12 @@ For operators and compliance: look up how long each kind of data is stored, why,
 
 - The DAG `dispose_expired_data` disposes of what is older than its period. See [dispose of old data](../how-to/disposing_of_old_data.md).
 - The Airflow Variable `tributary_retention` changes periods: `{"control.inbox": "30 days", "warehouse.position": "for ever"}`. A period shorter
-  than its minimum is refused with the duty; `for ever` is always accepted.
-- The minimums are stored in the database (`control.retention`), which disposes of nothing before them, whatever a setting says.
+  than its minimum is rejected, and the error names the duty behind the minimum; `for ever` is always accepted.
+- The database enforces the minimums (`control.retention`), regardless of any setting.
 - **Hold:** whether a retention hold (the DAG `hold_documents`) stops the disposal. To retain anything else, set its period to `for ever`.
-- The duties are those of brokers and advisers in the United States as we read them. They are not legal advice: have counsel check the periods of your
-  firm. Data that is older than two years stays as accessible as new data, because it is in the same database.
+- The duties are our reading of the rules for broker-dealers and investment advisers in the United States. This is not legal advice: have
+  counsel check the periods of your firm. Data that is older than two years stays as accessible as new data, because it is in the same
+  database.
 """
 _SECTIONS = {
     "Facts": datasets.FACTS,
@@ -36,8 +37,8 @@ _ELSEWHERE = """## Outside Tributary's storage
 
 | data | stored | disposal |
 |---|---|---|
-| published heads of the audit trail (`tributary_audit`) | for ever | no names and no values; the folder should not allow deletion |
-| backups | see [back up and restore](../how-to/backing_up_and_restoring.md) | by pgBackRest; a backup contains what was disposed of until it expires |
+| published heads of the audit trail (`tributary_audit`) | indefinitely | none: they contain no names and no values, and the folder should not allow deletion |
+| backups | see [back up and restore](../how-to/backing_up_and_restoring.md) | by pgBackRest; data that was disposed of stays in older backups until they expire |
 | Airflow's database and task logs | until you delete them | see [dispose of old data](../how-to/disposing_of_old_data.md#what-the-dag-does-not-dispose-of) |
 | records in Salesforce | by the firm's own policy | by the Salesforce administrator |
 """
@@ -49,7 +50,7 @@ def render() -> str:
     for title, listed in _SECTIONS.items():
         parts += [f"## {title}", "\n".join(_list(listed)) + "\n", *_explain(listed)]
     kept = [f"| `{each.name}` | {each.begins} |" for each in datasets.KEPT]
-    parts += ["## Stored for ever", "\n".join(["| data | reason |", "|---|---|", *kept]) + "\n", _ELSEWHERE]
+    parts += ["## Never disposed of", "\n".join(["| data | reason |", "|---|---|", *kept]) + "\n", _ELSEWHERE]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 

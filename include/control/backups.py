@@ -21,7 +21,7 @@ class MissingBackup:
         last: Time of the last backup; None if there never was one.
         since: `last`, or the time of installation.
         hours: Age of `since` in hours.
-        number: Number of days without a backup, from 1. Each number is alerted once.
+        number: Number of days without a backup, from 1. One alert is sent for each number.
     """
 
     last: datetime | None
@@ -30,10 +30,10 @@ class MissingBackup:
     number: int
 
     def __str__(self) -> str:
-        """Return one line: `the last backup is of 2026-11-25 02:00 UTC, 31 hours ago`."""
+        """Return one line: `the last backup is from 2026-11-25 02:00 UTC, 31 hours ago`."""
         if self.last is None:
             return f"no backup has succeeded since the installation, {self.hours} hours ago"
-        return f"the last backup is of {self.last:%Y-%m-%d %H:%M} UTC, {self.hours} hours ago"
+        return f"the last backup is from {self.last:%Y-%m-%d %H:%M} UTC, {self.hours} hours ago"
 
 
 def find_missing(engine: sa.Engine, now: datetime, limit: timedelta) -> MissingBackup | None:

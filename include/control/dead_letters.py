@@ -197,7 +197,7 @@ def find_group(engine: sa.Engine, group: Mapping[str, Any]) -> list[int]:
     with engine.connect() as connection:
         ids = list(connection.scalars(_GROUP, dict(group)))
     if not ids:
-        raise InputRejected("No dead letter of this group is open any more: open the list again")
+        raise InputRejected("No dead letter of this group is still open: reload the list")
     return ids
 
 

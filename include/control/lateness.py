@@ -1,4 +1,4 @@
-"""Find late steps of a vendor's day: steps that are due and not in the ledger. Each is alerted once."""
+"""Find late steps of a vendor's day: steps that are due and not in the ledger. Each sends one alert."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
 
 
 def mark_alerted(engine: sa.Engine, late: list[Late]) -> None:
-    """Record late steps as alerted, so that each is alerted once. Call it after the alert was sent."""
+    """Record late steps as alerted, so that each sends one alert. Call it after the alert was sent."""
     if late:
         with engine.begin() as connection:
             connection.execute(_MARK, [asdict(each) for each in late])

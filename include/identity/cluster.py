@@ -127,7 +127,7 @@ def _root(parent: list[int], record: int) -> int:
 def is_slip(left: str, right: str) -> bool:
     """Return whether two numbers differ by one typing error: a digit wrong, missing, doubled or swapped with its neighbor.
 
-    Also true for equal numbers. Always false for hashes, even for equal ones; a text of more than 16 characters is taken for a hash.
+    Also true for equal numbers. Always false for hashes, even for equal ones; a text of more than 16 characters is treated as a hash.
     """
     if len(left) > 16 or abs(len(left) - len(right)) > 1:
         return False

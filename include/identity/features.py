@@ -47,10 +47,10 @@ _KINDS = names.lexicon(
 _UNITS = names.lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
 _COMPASS = {"north": "n", "south": "s", "east": "e", "west": "w"}
 MOST_ALIKE = 60
-"""An e-mail, telephone number or tax id that is in more records than this is taken for a placeholder."""
+"""An e-mail, telephone number or tax id that is in more records than this is treated as a placeholder."""
 
 MOST_BORN = 20
-"""A birth date is taken for a placeholder if its number of records is more than this many times the average of all birth dates."""
+"""A birth date is treated as a placeholder if its number of records is more than this many times the average of all birth dates."""
 
 _UNIQUE = ("email", "home_email", "phone", "tax")
 _PLACEHOLDER_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])

@@ -16,7 +16,7 @@ MOST_IN_BLOCK = 400
 
 NAME_COUNT, NAME_SHARE = 3, 5e-5
 """Minimum number and minimum share of the records with a first name that is not in the list of names. With fewer records, the name is
-taken for a typing error."""
+treated as a typing error."""
 
 CHUNK = 4_000_000
 """Number of pairs that are compared at a time, to limit the memory."""

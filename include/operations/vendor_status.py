@@ -113,13 +113,13 @@ class VendorStatus:
 
     Attributes:
         due: The newest scheduled run.
-        day: The newest business date that a full pull or a rejection is about; None if there is none.
+        day: The newest business date with a full pull or a rejection; None if there is none.
         in_force_date: The newest business date that was loaded: the marts show it. None if nothing was loaded.
         is_live: Whether the vendor had any ledger row before the scheduled run. If not, its DAG was paused, and the run is not missed.
         dead_letters: Number of open dead letters of all days.
         dead_money_usd: Sum of the amounts in these dead letters that can be read.
         outage_since: Since when the vendor's API fails; None if it responds.
-        calls: Its API's calls of the last hour.
+        calls: Calls to the vendor's API in the last hour.
     """
 
     vendor: Vendor

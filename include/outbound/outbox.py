@@ -187,7 +187,7 @@ def replay(
 
 
 def has_unfinished(engine: sa.Engine) -> bool:
-    """Return whether `deliver` has work even if no subscriber is configured any more.
+    """Return whether `deliver` has work even if no subscriber is configured now.
 
     That is the case while a recorded subscriber is not marked as removed, or a dead delivery is not reported.
     """

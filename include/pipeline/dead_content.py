@@ -55,7 +55,7 @@ def store_content(vendor_run: VendorRun, ids: Sequence[int]) -> int:
     with site.engine.connect() as connection:
         dead_letters = connection.execute(_FIND, {"vendor": vendor.name, "ids": list(ids)}).mappings().all()
     if not dead_letters:
-        raise InputRejected("None of these dead letters is open any more: open the list again", vendor=vendor.name)
+        raise InputRejected("None of these dead letters is still open: reload the list", vendor=vendor.name)
     rows = [
         {"dead_letter_id": dead_letter_id, "cells": orjson.dumps(cells).decode(), "run_id": vendor_run.run.run_id}
         for path, group in groupby(dead_letters, lambda each: str(each["partition"]))

@@ -87,7 +87,7 @@ LEFT = (
 """The tables that a rebuilt database has without the original's rows, each with the reason."""
 
 NOT_CARRIED = (
-    "recorded_from, recorded_to: the times of the rebuild; what was known at an earlier time can't be queried any more",
+    "recorded_from, recorded_to: the times of the rebuild; what was known at an earlier time can no longer be queried",
     "audit trail: a new one begins, with one entry of the hashes of forgotten persons; keep the original trail and its published heads",
     "absences and schema drift: they have the dates of the rebuild",
     "ledger: rows of Salesforce syncs; ids of the ledger and of dead letters are new",

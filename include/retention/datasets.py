@@ -16,7 +16,7 @@ BOOKS = (
     "books and records: SEC Rule 17a-4(a), six years, the first two easily accessible;"
     " Advisers Act Rule 204-2(e), five years after the fiscal year"
 )
-PRIVATE = "none; it shows clients, so Regulation S-P (17 CFR 248.30) applies to its disposal"
+PRIVATE = "none; it contains client data, so Regulation S-P (17 CFR 248.30) applies to its disposal"
 NONE = "none"
 
 ROWS = "rows, in batches"
@@ -78,16 +78,16 @@ def _kept(name: str, reason: str) -> Dataset:
     return Dataset(name, FOR_EVER, reason, way=KEEP)
 
 
-_RESULT = "measured and recorded"
+_RESULT = "measured or loaded, whichever is later"
 _NEWEST = "the newest result of each client, plan, goal, portfolio or account that exists"
 _DESCRIBED = "replaced by a newer version, or missing at the vendor"
 _CURRENT = "what the vendor states today"
 _STATE = "the current state: one row per object, overwritten"
 
 FACTS = (
-    _book("warehouse.position", "end of the month, and recorded", way=MONTHS),
-    _book("warehouse.account_value", "business date, and recorded"),
-    _book("warehouse.transaction", "trade date, and recorded"),
+    _book("warehouse.position", "end of the month or load, whichever is later", way=MONTHS),
+    _book("warehouse.account_value", "business date or load, whichever is later"),
+    _book("warehouse.transaction", "trade date or load, whichever is later"),
     *(
         _book(f"warehouse.{entity}", _RESULT, _NEWEST)
         for entity in ("plan_result", "goal_result", "outside_value", "client_risk", "portfolio_risk")
@@ -101,17 +101,17 @@ DESCRIPTIONS = tuple(
     )
 )  # fmt: skip
 SIGNING = (
-    Dataset("control.document", "0 days", "`retain_until`, seven years after the signature: `tributary_retention_years`", "0 days",
+    Dataset("control.document", "0 days", "`retain_until`: seven years after the signature, or as `tributary_retention_years` sets", "0 days",
             BOOKS, "row marked, then file", "documents under a hold", is_held=True),
-    _private("staging: documents", "1 days", "its last row in `control.document` was disposed of", "1 days", way=FILE),
-    _book("warehouse.envelope", "its end, and recorded", "unfinished ones, and those with a stored document", is_held=True),
-    _book("warehouse.envelope_recipient", "changed, and recorded", "those of a stored envelope", is_held=True),
-    _book("warehouse.envelope_event", "happened, and recorded", "those of a stored envelope", is_held=True),
+    _private("staging: documents", "1 days", "disposal of its last row in `control.document`", "1 days", way=FILE),
+    _book("warehouse.envelope", "end or load, whichever is later", "unfinished envelopes, and those with a stored document", is_held=True),
+    _book("warehouse.envelope_recipient", "change or load, whichever is later", "recipients of a stored envelope", is_held=True),
+    _book("warehouse.envelope_event", "event or load, whichever is later", "events of a stored envelope", is_held=True),
     _operational("control.document_try", "90 days", "last try"),
 )  # fmt: skip
 HISTORY = (
-    _book("warehouse.identity", "replaced", "what holds today"),
-    _book("warehouse.crm_change", "deleted in Salesforce", "changes of records that Salesforce has"),
+    _book("warehouse.identity", "replaced", "current identities"),
+    _book("warehouse.crm_change", "deleted in Salesforce", "changes to records that still exist in Salesforce"),
     _book("control.finding", "closed", "open findings"),
     _book("control.control_total_break", "business date"),
     _book("control.roll_forward_break", "business date"),
@@ -123,7 +123,7 @@ HISTORY = (
 )
 COPIES = (
     _private("staging: partitions", "2 years", "pulled", "90 days",
-             "partitions with open dead letters; the newest of each table, and of its last two loaded days", PARTITION),
+             "partitions with open dead letters; the last loaded partition of each table; those of its last two loaded days", PARTITION),
     _private("staging: incomplete pulls", "7 days", "pulled", "2 days", way=PARTITION),
     _private("warehouse.sealed_value", "7 years", "replaced by another value, or missing at the vendor", "30 days", "what the vendor states today"),
     _private("control.inbox", "90 days", "processed", "30 days", "pending deliveries; pushes whose withdrawal is pending"),
@@ -135,8 +135,8 @@ COPIES = (
     _private("pages: salesforce_changes", "1 years", "written", "30 days", way=FILE),
     _private("pages: results", "1 years", "written", "30 days", way=FILE),
     _private("pages: site", "1 years", "written", "30 days", way=FILE),
-    Dataset("pages: site-*", "two builds", "the current site and the one before", duty=PRIVATE, way=OWNER),
-    Dataset("work: crm", "1 days", "files of a sync, deleted at its end", duty=PRIVATE, way=OWNER),
+    Dataset("pages: site-*", "two builds", "built", duty=PRIVATE, way=OWNER, spared="the current site and the previous one"),
+    Dataset("work: crm", "1 days", "last write; a finished sync deletes its files itself", duty=PRIVATE, way=OWNER),
 )  # fmt: skip
 OPERATION = (
     _operational("control.cache", "1 days", "expired", "0 days"),
@@ -147,33 +147,38 @@ OPERATION = (
     _operational("control.idempotency", "2 days", "answered", "2 days"),
     _operational("control.identity_run", "2 years", "ended", spared="the newest"),
     _operational("control.lateness", "2 years", "alerted"),
-    _operational("control.outage", "2 years", "over", spared="open outages"),
+    _operational("control.outage", "2 years", "ended", spared="open outages"),
     _operational("control.outbound_delivery", "90 days", "last try", spared="waiting deliveries"),
     _operational("control.outbox", "90 days", "routed", spared="events with deliveries"),
     _operational("control.request", "2 years", "ended", spared="open requests"),
     _operational("control.validation", "2 years", "validated"),
 )
 KEPT = (
-    _kept("control.audit", "the chain of seals proves it; ids and counts only, see decision 0039"),
+    _kept("control.audit", "removing an entry would break the chain of seals; ids and counts only, see decision 0039"),
     _kept("control.audit_seal", "the chain of seals"),
     _kept("control.audit_head", "one row: when the newest head was published"),
-    _kept("control.ledger", "every row refers to the load that wrote it; counts and sums, no clients"),
-    _kept("control.absence", "which records the vendor no longer has: the period of these begins with it"),
-    _kept("control.backup", "one row per backup; no clients"),
+    _kept(
+        "control.ledger", "every warehouse row refers to the ledger row of its load; counts and sums, no client data"
+    ),
+    _kept(
+        "control.absence",
+        "which records are missing at the vendor, and since when; their retention period counts from that time",
+    ),
+    _kept("control.backup", "one row per backup; no client data"),
     _kept(
         "control.first_hash",
         "the keys of Salesforce records; without it, a rotation of the hash key would create them again",
     ),
-    _kept("control.known_difference", "why days were accepted; keys and reasons, no clients"),
-    _kept("control.recovery_drill", "one row per drill; no clients"),
+    _kept("control.known_difference", "why days were accepted; keys and reasons, no client data"),
+    _kept("control.recovery_drill", "one row per drill; no client data"),
     _kept("control.api_key", "the audit trail refers to its keys"),
     _kept("control.crm_held", _STATE),
     _kept("control.crm_mark", _STATE),
-    _kept("control.crm_state", "what Salesforce holds today; without it, every record would be sent again"),
+    _kept("control.crm_state", "the state that Salesforce accepted last; without it, every record would be sent again"),
     _kept("control.crm_topic", _STATE),
     _kept("control.drift", "one row per unknown field; no values"),
     _kept("control.evaluated_day", _STATE),
-    _kept("control.identity_decision", "no run overrules a decision; without it, the pair would be linked again"),
+    _kept("control.identity_decision", "no run overrides a decision; without it, the pair would be linked again"),
     _kept("control.identity_link", "rewritten by each run"),
     _kept("control.identity_review", "rewritten by each run"),
     _kept("control.key", "fingerprints of the firm's keys"),
@@ -181,14 +186,14 @@ KEPT = (
     _kept("control.rate_budget", _STATE),
     _kept("control.refresh_token", _STATE),
     _kept("control.restore", "one row per restore"),
-    _kept("control.retention", "the rules of the disposal"),
+    _kept("control.retention", "the minimum periods, and which rows may be disposed of"),
     _kept("control.schema_version", "the version of the schema"),
     _kept("control.security_conflict", _STATE),
     _kept("control.survivorship", "configuration"),
-    _kept("control.threshold_change", "which thresholds were in force when; no clients"),
+    _kept("control.threshold_change", "the history of the thresholds; no client data"),
     _kept("control.writer", _STATE),
     _kept("mart.source", "which entities each mart reads"),
-    _kept("warehouse.source_key", "our ids of the vendors' keys: an id is never used again"),
+    _kept("warehouse.source_key", "our id for each vendor's key; an id is never reused"),
 )
 
 DATASETS = (*FACTS, *SIGNING, *DESCRIPTIONS, *HISTORY, *COPIES, *OPERATION, *KEPT)

@@ -41,7 +41,7 @@ def has_term(of_row: str, binary_columns: Sequence[str] | None = None) -> str:
 
     Args:
         of_row: SQL expression of the row, or of a text.
-        binary_columns: Columns of the row `t` whose bytes are searched, too.
+        binary_columns: Columns of the row `t` whose bytes are also searched.
     """
     parts = [f"position(w.word in lower({of_row}::text)) > 0"]
     parts += [f"position(encode(convert_to(w.word, 'UTF8'), 'escape') in lower(encode(t.{column}, 'escape'))) > 0" for column in binary_columns or ()]  # fmt: skip

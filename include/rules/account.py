@@ -81,7 +81,7 @@ def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
 
     What: accounts that were active when they were last listed, and are missing from the newest full pull of accounts. An account
         whose row is unreadable is not missing.
-    Why: the account was deleted, or merged into another. Salesforce still shows its last value, which no vendor confirms any more.
+    Why: the account was deleted, or merged into another. Salesforce still shows its last value, which no vendor confirms now.
         Nothing is deleted automatically.
     Threshold: none. Measure: the account's value on the previous day, dollars; 0 if it had none.
     Closes: the vendor lists the account again, or it is ended in the warehouse.

@@ -33,7 +33,7 @@ _PERCENT = pa.decimal128(22, 1)
 
 
 def about_accounts(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Return one finding per account in `rows`, which have account_id, household_id and representative_id.
+    """Return one finding per account in `rows`. The table has the columns account_id, household_id and representative_id.
 
     Args:
         rows: The accounts.
@@ -46,7 +46,7 @@ def about_accounts(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) ->
 def about_households(
     data: Snapshot | HouseholdView, rows: pa.Table, measure: pa.ChunkedArray, *details: Words
 ) -> pa.Table:
-    """Return one finding per household in `rows`, which have household_id. The representative is the household's.
+    """Return one finding per household in `rows`. The table has the column household_id; the representative is read from `data`.
 
     `measure` and `details` are as for `about_accounts`.
     """
@@ -57,7 +57,7 @@ def about_households(
 
 
 def about_persons(view: HouseholdView, rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Return one finding per person in `rows`, which have person_id. Household and representative are the person's.
+    """Return one finding per person in `rows`. The table has the column person_id; household and representative are read from `view`.
 
     `measure` and `details` are as for `about_accounts`.
     """
@@ -67,7 +67,7 @@ def about_persons(view: HouseholdView, rows: pa.Table, measure: pa.ChunkedArray,
 
 
 def about_deals(rows: pa.Table, measure: pa.ChunkedArray, *details: Words) -> pa.Table:
-    """Return one finding per deal in `rows`, which have deal_id, household_id and representative_id.
+    """Return one finding per deal in `rows`. The table has the columns deal_id, household_id and representative_id.
 
     `measure` and `details` are as for `about_accounts`.
     """

@@ -158,7 +158,7 @@ union select 'person', anchor_id from people
 union select 'household', null from meant where household_id is null and person_id is null and parent is null
 """  # noqa: S608
 
-# Vendors with open findings of these rules; the view may have no records of them any more.
+# Vendors with open findings of these rules; the view may no longer have records of them.
 OPEN_VENDORS = sa.text("""
 select distinct vendor from control.finding where closed_at is null and rule = any(:rules)
 """)

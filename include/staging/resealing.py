@@ -21,7 +21,7 @@ _LOG_EVERY = 1_000
 
 
 def count(staging: Staging) -> Counter[str]:
-    """Return the number of whole files by the id of the key that encrypted them."""
+    """Return the number of whole files (all except Parquet parts), by the id of the key that encrypted them."""
     return Counter(key_id for _, _, key_id in _iterate(staging))
 
 

@@ -65,7 +65,7 @@ def read_refused_dead_letters(vendor: Vendor, table: Table, partition: Partition
 
 
 def read_dead(vendor: Vendor, table: Table, partition: Partition, columns: list[str]) -> pa.Table:
-    """Return columns of all dead rows of a partition, unreadable and refused, as text; null if a value can't be read or is at fault."""
+    """Return the given columns, as text, of all unreadable and refused rows of a partition. A value that is unreadable or at fault is null."""
     schema = pa.schema([(name, pa.string()) for name in columns])
     tables = [schema.empty_table()]
     for _, rows, faults in _iterate_unreadable(vendor, table, partition):

@@ -50,7 +50,7 @@ class Expectation:
 
     @property
     def check(self) -> str:
-        """The check of the column (see `view`); empty if the expectation applies to the values."""
+        """The check in `<column>.<check>`, such as `has_check_digit`; empty if the expectation applies to the values themselves."""
         return self.column.partition(".")[2]
 
     @property

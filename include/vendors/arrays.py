@@ -98,7 +98,7 @@ def ratio(values: pa.Array) -> pa.Array:
 
 
 def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
-    """Left-join two tables by key, and add the column `row` (the index of the left row), which the result of a map's `split` must have."""
+    """Left-join two tables by key. The added column `row` is the index of the left row, as `EntityMap.split` requires."""
     import pyarrow as pa
 
     numbered = left.append_column("row", pa.array(range(left.num_rows), pa.int64()))

@@ -76,7 +76,7 @@ def generation(rq4_simple: pa.Array) -> pa.Array:
 
 
 def model(number: pa.Array) -> pa.Array:
-    """Convert the number of the data model to text. Risk numbers of different data models are not comparable."""
+    """Convert the ids of risk models (`data_model`) to text. Risk numbers from different models are not comparable."""
     import pyarrow as pa
 
     return number.cast(pa.string())

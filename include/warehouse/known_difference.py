@@ -56,7 +56,7 @@ def declare(
     if not reason.strip():
         raise InputRejected("State the reason for the known difference")
     if (last_date - first_date).days > LONGEST_DAYS:
-        raise InputRejected(f"A known difference ends after {LONGEST_DAYS} days at the latest", last_date=last_date)
+        raise InputRejected(f"A known difference may last at most {LONGEST_DAYS} days", last_date=last_date)
     values = {
         "vendor": vendor, "account_key": account_key.strip(), "first_date": first_date, "last_date": last_date,
         "reason": reason.strip(), "declared_by": declared_by, "run_id": run_id,

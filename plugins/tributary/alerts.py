@@ -21,7 +21,7 @@ UNATTENDED = ("scheduled", "asset_triggered")
 class Alert(BaseNotifier):
     """Send an alert about a failed task or a missed deadline. It contains the DAG, the task, the reason, the counts and a link.
 
-    Each failure is alerted once per task and try; if the vendor can't be reached, once per run and try. Each deadline is alerted once per run.
+    A failure sends one alert per task and try; if the vendor can't be reached, one per run and try. A missed deadline sends one alert per run.
     No alert is sent about
 
     - the deadline of a backfill run, because these runs wait for each other;
@@ -30,7 +30,7 @@ class Alert(BaseNotifier):
 
     Args:
         what: The first words of the title, such as `Failed` or `Deadline missed`.
-        context: Context of a deadline. Airflow's triggerer passes it here, and only to a callable with this argument.
+        context: Context of a missed deadline. Airflow's triggerer passes it only if the constructor has an argument of this name.
             A failure callback receives its context in `notify` instead.
     """
 

@@ -52,7 +52,7 @@ NO_PASSWORD = "!"  # noqa: S105 (no password has this hash)
 
 
 def is_first(password_hash: str | None) -> bool:
-    """Return whether a password hash is of a first password, which another person chose and the user must replace."""
+    """Return whether this is the hash of a first password: one that another person chose, so the user must replace it."""
     parts = (password_hash or "").split("$")
     return len(parts) == 3 and len(parts[1]) == FIRST_SALT
 

@@ -16,7 +16,7 @@ Our choices:
 - A page has 100 rows by default and at most 500.
 - A cursor is the number of rows to skip, so changes of the list shift later pages.
 
-Faults besides the common ones: `token_expired`, `wrong_shard`, `throttled` and `high_load`. The last two have the option
+Faults in addition to the common ones: `token_expired`, `wrong_shard`, `throttled` and `high_load`. The last two have the option
 `retry_after` (30 seconds by default).
 """
 

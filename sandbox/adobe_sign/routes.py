@@ -8,7 +8,7 @@ Our choices:
 - The administrator may read every agreement by its id. Other users may read only their own; any other returns 403.
 - Until the documents of an agreement are processed, all paths below the agreement return 404.
 
-One fault besides those of `adobe_sign.endpoint`: `date_offset` (the list's dates have the offset -07:00, as in one of the vendor's
+One fault in addition to those of `adobe_sign.endpoint`: `date_offset` (the list's dates have the offset -07:00, as in one of the vendor's
 samples).
 """
 

@@ -5,7 +5,7 @@ Documented: the paths, and the format of responses and errors.
 Our choices: which of the many paths the sandbox serves, the status of errors except the documented 400s, and the rejection of
 unknown paths and parameters.
 
-Faults besides the common ones: `token_expired`, `hourly_limit` and `burst_limit`. The last two have the option `status`, by default 400.
+Faults in addition to the common ones: `token_expired`, `hourly_limit` and `burst_limit`. The last two have the option `status`, by default 400.
 """
 
 import io

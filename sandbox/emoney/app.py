@@ -1,6 +1,6 @@
 """The public part of eMoney's API. Rate limits follow the sandbox's clock; `/_sandbox/calls` reports violations.
 
-Faults besides the common ones: `token_expired`, and `not_calculated` (a projection returns 409).
+Faults in addition to the common ones: `token_expired`, and `not_calculated` (a projection returns 409).
 """
 
 import random

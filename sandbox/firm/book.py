@@ -1,4 +1,4 @@
-"""The synthetic firm's books: all data up to the last closed day, with people's edits applied. The vendors serve them.
+"""The synthetic firm's books: all data up to the last closed day, with users' edits applied. The vendors serve them.
 
 The books depend only on the firm, the last closed day and the list of edits. So a restart needs only `firm.json` and
 `edits.jsonl`.

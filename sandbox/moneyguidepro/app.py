@@ -1,6 +1,6 @@
 """MoneyGuidePro's API, with the shapes that a partner's typed model of it has.
 
-One fault besides the common ones: `refresh_failed`. The response is 200, but reports that positions could not be refreshed. The
+One fault in addition to the common ones: `refresh_failed`. The response is 200, but reports that positions could not be refreshed. The
 option `status` is the reported status, by default "Failure".
 """
 

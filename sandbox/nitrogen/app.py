@@ -1,6 +1,6 @@
 """Nitrogen's API (formerly Riskalyze's), as its client libraries use it. Each list has only the records of one advisor.
 
-Faults besides the common ones: `token_expired`, and `error_in_body` (a response of 200 that contains an error).
+Faults in addition to the common ones: `token_expired`, and `error_in_body` (a response of 200 that contains an error).
 """
 
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ class OrionBooks:
             return set()
 
     def find_rows(self, table: str, as_of: date | None = None) -> Rows:
-        """Return a table. `accounts` and `assets` are as of the end of `as_of`, at the latest the last closed day (the default).
+        """Return a table. `accounts` and `assets` are as of the end of `as_of`, or of the last closed day if it is earlier (the default).
 
         Raises:
             KeyError: Orion has no such table.

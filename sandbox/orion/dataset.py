@@ -127,7 +127,7 @@ class Folder:
         return {row["accountId"] for row in self._shared.read(date.max) if row["clientId"] == client_id}
 
     def find_rows(self, table: str, as_of: date | None = None) -> Rows:
-        """Return a table. A dated table is as of the end of `as_of`, at the latest the last closed day (the default).
+        """Return a table. A dated table is as of the end of `as_of`, or of the last closed day if it is earlier (the default).
 
         Raises:
             KeyError: the vendor has no such table.

@@ -1,4 +1,4 @@
-"""Apply people's edits of single rows (`set_fields`) to a vendor's table."""
+"""Apply users' edits of single rows (`set_fields`) to a vendor's table."""
 
 from datetime import date, datetime
 

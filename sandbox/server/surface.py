@@ -43,7 +43,7 @@ class Surface:
     refused: frozenset[str] = frozenset()
 
     def cut(self, document: Document, caller: Caller) -> Document:
-        """Return the document reduced to served routes and supported parameters. It allows only the caller's values."""
+        """Return the document with only the served routes and the supported parameters, limited to the values in `caller`."""
         definitions = document["definitions"] | {name: {"type": "object"} for name in self.missing}
         for name, properties in caller.properties.items():
             declared = definitions[name]["properties"]

@@ -38,7 +38,7 @@ _ROWS, _MOST_ROWS = 200, 1000
 def create_app(world: World, faults: Faults, calls: Calls, clock: Clock, data: Path | None = None) -> FastAPI:
     """Return the application to mount at `/tamarac`.
 
-    Faults besides the common ones: `sync_failed` on custodial-sync, `rows_added` and `rows_removed` on a list, and the faults of
+    Faults in addition to the common ones: `sync_failed` on custodial-sync, `rows_added` and `rows_removed` on a list, and the faults of
     reports (see `tamarac.reports.Jobs`).
 
     Args:

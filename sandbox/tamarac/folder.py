@@ -55,7 +55,7 @@ class Folder:
             yield position, {name: value for name, value in row.items() if value is not None}
 
     def read_holdings(self, day: date) -> Iterator[list[Row]]:
-        """Yield the holdings at the end of `day`, at the latest the last closed day, in blocks of rows."""
+        """Yield the holdings at the end of `day`, or of the last closed day if it is earlier, in blocks of rows."""
         days = [each for each in self._days if each <= min(day, self.closed_through)]
         latest = days[-1] if days else None
         rows = (row for _, row in self._read_lines("holdings") if read_day(row["As Of Date"]) == latest)

@@ -1,4 +1,4 @@
-"""Tamarac's books of the synthetic firm: households that are generated on request, with people's edits applied.
+"""Tamarac's books of the synthetic firm: households that are generated on request, with users' edits applied.
 
 A day closes when the custodians' nightly files are complete, at 05:30 in New York on the following day.
 """
@@ -71,7 +71,7 @@ class Office:
                     yield place * _PLACES + n, {name: value for name, value in row.items() if value is not None}
 
     def read_holdings(self, day: date) -> Iterator[list[Row]]:
-        """Yield the rows of `AccountHoldingsAV` at the end of `day`, at the latest the last closed day, household by household."""
+        """Yield the rows of `AccountHoldingsAV` at the end of `day`, or of the last closed day if it is earlier, household by household."""
         day = find_session(min(day, self.closed_through))
         for number in self.drawing.numbers:
             yield write_holdings(self.find_house(number), day)

@@ -49,5 +49,5 @@ def test_no_backup_is_missed_where_none_are_recorded(database: Database, engine:
 
 def test_the_digest_names_a_missing_backup(database: Database, engine: sa.Engine) -> None:
     back_up(database, NOW - timedelta(hours=40))
-    assert write_digest(engine, NOW, LIMIT) == "Backups:\n- the last backup is of 2026-11-25 20:00 UTC, 40 hours ago"
+    assert write_digest(engine, NOW, LIMIT) == "Backups:\n- the last backup is from 2026-11-25 20:00 UTC, 40 hours ago"
     assert write_digest(engine, NOW) == ""

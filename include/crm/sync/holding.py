@@ -1,4 +1,4 @@
-"""Store what a full sync held back from Salesforce and why, so that operators are alerted once and can look it up.
+"""Store what a full sync held back from Salesforce and why, so that operators get one alert and can look it up.
 
 The table `control.crm_held` has one row per object, cause and subject. While the subject is held back, later syncs do not change
 `alerted_at`. They change `since` only if they report another time.

@@ -124,9 +124,9 @@ def list_runs(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> messages.RunPage:
-    """Return the runs and replays ordered through this API, the newest first.
+    """Return the runs and replays that were requested through this API, the newest first.
 
-    `since` selects the runs that were ordered, or whose state was last checked, since that time. The state of a run is checked every
+    `since` selects the runs that were requested, or whose state was last checked, since that time. The state of a run is checked every
     few minutes until it ends.
     """
     filters = {"vendor": vendor, "state": state, "since": since}

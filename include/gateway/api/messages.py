@@ -145,7 +145,7 @@ class Step(BaseModel):
 
 
 class Run(BaseModel):
-    """A run or a replay that was ordered through this API."""
+    """A run or a replay that was requested through this API."""
 
     id: UUID
     run_id: str = Field(description="The id of the run in Airflow and in the ledger.")

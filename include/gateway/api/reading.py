@@ -163,7 +163,7 @@ def read_run(engine: sa.Engine, permission: Permission, request_id: UUID) -> dic
 
 
 def _tables_of(params: Mapping[str, Any]) -> list[str]:
-    """Return the tables that a run or a replay was ordered for."""
+    """Return the tables for which a run or a replay was requested."""
     return [params["table"].partition(".")[2]] if "table" in params else params.get("tables", [])
 
 

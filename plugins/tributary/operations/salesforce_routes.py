@@ -20,7 +20,7 @@ router = APIRouter()
 
 @router.get("/salesforce")
 def show_salesforce() -> HTMLResponse:
-    """Return the start page of Salesforce. The pages of changes are only linked: reading one requires the right to review."""
+    """Return the start page of Salesforce. It links to the pages of changes, which require the right to review identities."""
     folder = os.environ.get("TRIBUTARY_DATA_DOCS", "")
     with audit.database().connect() as db:
         status = read_salesforce_status(db, datetime.now(UTC))

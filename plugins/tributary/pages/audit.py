@@ -38,7 +38,7 @@ MAX_ANSWER_BYTES = 100_000
 
 
 class RecordChanges:
-    """ASGI middleware that records calls of Airflow's API by logged-in users that may change something.
+    """ASGI middleware that records each call to Airflow's API by which a logged-in user may change something.
 
     Args:
         app: The application that handles the requests.
