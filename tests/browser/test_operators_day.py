@@ -49,10 +49,17 @@ class Desk:
         """Select Operations in Airflow's menu, then the links; return the content of the last page."""
         self.page.get_by_role("link", name="Operations", exact=True).click()
         for link in links:
-            with self.page.expect_event("framenavigated") as navigated:
-                self.frame.get_by_role("link", name=link, exact=True).first.click()
-            navigated.value.wait_for_load_state()
+            self._wait_until_loaded()
+            self.frame.locator("html").evaluate("html => html.dataset.isLeft = true")
+            self.frame.get_by_role("link", name=link, exact=True).first.click()
+        self._wait_until_loaded()
         return self.frame.locator("main")
+
+    def _wait_until_loaded(self) -> None:
+        self.frame.locator("html:not([data-is-left])").wait_for()
+        self.frame.locator("html").evaluate(
+            "() => document.readyState === 'complete' || new Promise(done => addEventListener('load', done))"
+        )
 
     def find_card(self, title: str) -> Locator:
         return self.frame.locator("section.card").filter(has=self.frame.get_by_role("link", name=title, exact=True))
