@@ -48,7 +48,7 @@ def approve_salesforce() -> None:
         body=approval.BODY,
         options=[approval.APPROVE, approval.REJECT],
         # Airflow's form requires every field that can't be null, also of someone who approves.
-        params={"reason": Param("", type=["null", "string"], title="Reason", description="Needed when you reject.")},
+        params={"reason": Param("", type=["null", "string"], title="Reason", description="If you reject, enter why.")},
         response_timeout=timedelta(hours=20),
     )
 

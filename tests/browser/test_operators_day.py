@@ -47,7 +47,8 @@ class Desk:
 
     def open(self, *links: str) -> Locator:
         """Select Operations in Airflow's menu, then the links; return the content of the last page."""
-        self.page.get_by_role("link", name="Operations", exact=True).click()
+        if not self.page.locator("iframe").count():
+            self.page.get_by_role("link", name="Operations", exact=True).click()
         for link in links:
             self._wait_until_loaded()
             self.frame.locator("html").evaluate("html => html.dataset.isLeft = true")
@@ -56,10 +57,8 @@ class Desk:
         return self.frame.locator("main")
 
     def _wait_until_loaded(self) -> None:
-        self.frame.locator("html:not([data-is-left])").wait_for()
-        self.frame.locator("html").evaluate(
-            "() => document.readyState === 'complete' || new Promise(done => addEventListener('load', done))"
-        )
+        """Wait for a new page in the frame whose script has run, which sets the theme."""
+        self.frame.locator("html[data-theme]:not([data-is-left])").wait_for()
 
     def find_card(self, title: str) -> Locator:
         return self.frame.locator("section.card").filter(has=self.frame.get_by_role("link", name=title, exact=True))
