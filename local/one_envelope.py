@@ -15,10 +15,12 @@ from rich.table import Table
 from include.connection import Connection
 from include.contract import Login
 from include.extract.login import LoginContext, log_in
+from local.airflow_api import QUIET_SECONDS
 
 ENVELOPE_EVENTS = ("sent", "delivered", "completed", "declined", "voided", "corrected")
 RECIPIENT_EVENTS = ("sent", "delivered", "completed", "declined")
-PATIENCE_S = 60.0
+PATIENCE_S = 720.0
+"""Longer than the interval of `drain_inbox`. A run of it that meets a full sync leaves the envelope to the next run, ten minutes later."""
 
 _SEEN = sa.text("""
 select e.status, e.changed_at, e.signed, c.accepted_at is not null and c.payload ->> 'Status__c' = initcap(e.status)
@@ -115,7 +117,7 @@ def _post(desk: str, kind: str, **values: Any) -> dict[str, Any]:
 
 
 def _wait_seen(engine: sa.Engine, envelope: dict[str, Any], say: Say) -> Step:
-    started, warehouse_s = time.monotonic(), None
+    started, warehouse_s, reported = time.monotonic(), None, 0.0
     while (passed := time.monotonic() - started) < PATIENCE_S:
         with engine.connect() as db:
             row = db.execute(_SEEN, {"envelope": envelope["envelopeId"]}).first()
@@ -124,5 +126,9 @@ def _wait_seen(engine: sa.Engine, envelope: dict[str, Any], say: Say) -> Step:
             if row.is_shown:
                 say(f"  {passed:5.1f} s  envelope {row.status}: seen in the warehouse and in Salesforce")
                 return Step(row.status, warehouse_s, passed)
+        if passed - reported > QUIET_SECONDS:
+            place = "Salesforce" if warehouse_s else "the warehouse"
+            say(f"  {passed:5.1f} s  waiting for envelope {envelope['status']} in {place}")
+            reported = passed
         time.sleep(0.2)
     return Step(envelope["status"], warehouse_s, None)
