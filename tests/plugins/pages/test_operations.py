@@ -168,6 +168,17 @@ def test_a_list_is_called_empty_only_if_it_is(served: Served, path: str, text: s
     assert "No account and no position differs" not in page
 
 
+def test_the_rejected_records_of_one_error_can_be_sent_again(served: Served) -> None:
+    for table in ("Account", "Task"):
+        record_dead_letter(served.database, table, vendor="salesforce", table=table, stage="crm", reason="NO_<b>: x")
+    page = served.get("lists/salesforce-rejections", served.viewer).text
+    buttons = re.findall(r'data-dag="salesforce" data-conf="([^"]*)"', page)
+    assert [json.loads(unescape(conf)) for conf in buttons] == [
+        {"resend_refused": True},
+        {"resend_error": "Account: NO_<b>"},
+    ]
+
+
 def test_the_audit_trail_records_who_opened_a_list_of_clients(served: Served) -> None:
     served.get("clients/breaks?vendor=orion", served.admin)
     entry = served.database.rows(
