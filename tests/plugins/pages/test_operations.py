@@ -204,6 +204,15 @@ def test_text_of_vendors_is_escaped_on_pages_of_lineage(served: Served, path: st
     assert SCRIPT not in served.get(path, served.admin).text
 
 
+def test_the_page_of_a_household_shows_its_net_worth_with_the_copies(served: Served) -> None:
+    page = served.get(RECORD, served.admin).text
+    assert "Net worth, as in mart.net_worth: $5.00" in page
+    [copied] = re.findall(r'no, copy of <a href="([^"]*)"', page)
+    assert (
+        served.get(f"lineage/{copied.partition('lineage/')[2]}".replace("&amp;", "&"), served.admin).status_code == 200
+    )
+
+
 def test_a_search_leads_to_a_record(served: Served) -> None:
     headers = {"Authorization": f"Bearer {served.admin}"}
     page = requests.post(f"{served.url}/operations/lineage", data={"text": "made up"}, headers=headers, timeout=60).text
