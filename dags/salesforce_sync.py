@@ -47,6 +47,13 @@ from tributary.tasks import salesforce as crm_steps
             title="Resend rejected rows",
             description="Include rows that have not changed since Salesforce rejected them, such as after a fix in the org.",
         ),
+        "resend_error": Param(
+            "",
+            type=["null", "string"],
+            pattern=r"^(\S+: .*)?$",
+            title="Resend one error",
+            description="Include the rejected rows of this object and error code, such as `Account: REQUIRED_FIELD_MISSING`.",
+        ),
         "request_rejected": Param(
             False,
             type="boolean",

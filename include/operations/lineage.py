@@ -5,7 +5,7 @@ The rows show clients. The caller records in the audit trail who reads them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -28,6 +28,7 @@ _CLUSTER = sa.text("select * from mart.lineage_cluster(:id, :at)")
 _SALESFORCE = sa.text("select * from mart.lineage_salesforce(:records)")
 _FINDINGS = sa.text("select * from mart.lineage_finding(:ids)")
 _BALANCE = sa.text("select * from mart.lineage_balance(:entity, :id, :day, :at)")
+_NET_WORTH = sa.text("select * from mart.lineage_net_worth(:id, :at)")
 _WRITTEN = sa.text("select * from mart.lineage_load(:ledger_id, :offset, :limit)")
 _NEWEST_DAY = sa.text("""
 select business_date from control.ledger where vendor = :vendor and stage = 'load' and pulled in ('current', 'historical')
@@ -77,6 +78,8 @@ class Lineage:
         row_key: Key of the row of the load's partition; None if the record's key is not that of a row.
         cluster: The records that are the same, itself included; empty for a record without an id.
         parts: The rows of which its balances on the day consist.
+        net_worth: The rows of which the net worth of a household consists, and those that are not counted, because another record of the
+            account is (`counted_key`).
         findings: The findings about it.
         salesforce: Its Salesforce records, with the state that was accepted last.
     """
@@ -88,15 +91,24 @@ class Lineage:
     row_key: str | None
     cluster: _Rows
     parts: _Rows
+    net_worth: _Rows
     findings: _Rows
     salesforce: _Rows
 
     def sum_parts(self, entity: str) -> Decimal:
         """Return the sum of the balance's rows of one entity, in dollars and cents, rounded as `mart.aum_by_household` does."""
-        total = sum(
-            (row["value_usd"] for row in self.parts if row["entity"] == entity and row["value_usd"]), Decimal(0)
-        )
-        return total.quantize(Decimal("0.01"), "ROUND_HALF_UP")
+        return _sum(row for row in self.parts if row["entity"] == entity)
+
+    @property
+    def net_worth_usd(self) -> Decimal:
+        """The net worth of a household, in dollars and cents, rounded as `mart.net_worth` does."""
+        return _sum(row for row in self.net_worth if row["counted_key"] is None)
+
+
+def _sum(rows: Iterable[sa.RowMapping]) -> Decimal:
+    return sum((row["value_usd"] for row in rows if row["value_usd"]), Decimal(0)).quantize(
+        Decimal("0.01"), "ROUND_HALF_UP"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +163,7 @@ def read_lineage(connection: sa.Connection, record: Record, day: date | None, at
         find_row_key(record, loads[0].ledger["table_name"]) if loads else None,
         cluster,
         _read(connection, _BALANCE, entity=record.entity, id=record_id, day=day, at=at) if has_balance else [],
+        _read(connection, _NET_WORTH, id=record_id, at=at) if record.entity == "household" and record_id else [],
         _read(connection, _FINDINGS, ids=about) if about else [],
         _read(connection, _SALESFORCE, records=_list_keys(connection, record, cluster, about, at)),
     )

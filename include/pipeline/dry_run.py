@@ -29,7 +29,7 @@ def rehearse(
     on: date,
     keys: int,
     *,
-    resends: bool = False,
+    resends: str = "",
 ) -> Preview:
     """Resolve identities, evaluate the rules and preview the sync, without changing a row.
 
@@ -42,7 +42,7 @@ def rehearse(
         run_id: Id of the run.
         on: Date at which ages are computed.
         keys: Number of records per object to show field by field.
-        resends: Whether rejected records would be sent again although they have not changed.
+        resends: The error whose rejected records would be sent again although they have not changed; see `delta.EVERY_ERROR`.
     """
     statistics.refresh(engine)
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:

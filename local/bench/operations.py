@@ -146,7 +146,11 @@ select row_number() over (order by entry_id), entry_id, 'key', repeat('m', 32)::
 # 50,000 people at each of two vendors in 25,000 households, linked, with an account and its copy held away; 500 pairs to review.
 _FILL_PEOPLE = """
 insert into warehouse.source_key (entity, vendor, source_key, id) overriding system value
-select 'person', v, 'p' || n, case v when (%(names)s::text[])[1] then 0 else 1000000 end + n from generate_series(1, 50000) n, unnest((%(names)s::text[])[1:2]) v;
+select 'person', v, 'p' || n, case v when (%(names)s::text[])[1] then 0 else 1000000 end + n from generate_series(1, 50000) n, unnest((%(names)s::text[])[1:2]) v
+union all
+select 'household', v, 'h' || n, case v when (%(names)s::text[])[1] then 2000000 else 3000000 end + n from generate_series(1, 25000) n, unnest((%(names)s::text[])[1:2]) v
+union all select 'account', (%(names)s::text[])[1], 'a' || n, 4000000 + n from generate_series(1, 50000) n
+union all select 'outside_account', (%(names)s::text[])[2], 'x' || n, 6000000 + n from generate_series(1, 50000) n;
 insert into warehouse.household (household_id, vendor, household_key, name, postal_code, valid_from, recorded_from, source_run_id)
 select case v when (%(names)s::text[])[1] then 2000000 else 3000000 end + n, v, 'h' || n, 'Home ' || n, '68102', date '2026-01-01', now(), 1
 from generate_series(1, 25000) n, unnest((%(names)s::text[])[1:2]) v;
@@ -246,6 +250,8 @@ def _list_lineage_pages() -> Iterator[tuple[str, Callable[[sa.Connection], Any]]
         record = Record(entity, NAMES[0], key)
         yield f"lineage, {entity}", partial(read_lineage, record=record, day=LAST, at=NOW)
         yield f"lineage, {entity}, earlier", partial(read_lineage, record=record, day=date(2026, 2, 27), at=earlier)
+    copies = Record("household", NAMES[0], "h777")
+    yield "lineage, household with copies", lambda db: read_lineage(db, copies, LAST, datetime.now(UTC))
     yield "lineage, search by name", lambda db: search(db, "household of household7")
     yield "lineage, search by key", lambda db: search(db, "account7")
     yield "lineage, search by Salesforce id", lambda db: search(db, "000000000000007")

@@ -134,6 +134,14 @@ def test_the_form_of_replays_offers_no_table_that_needs_a_new_run_and_names_thos
     assert error.value.facts["status"] == 400
 
 
+def test_an_error_to_resend_needs_its_object(api: AirflowApi) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        api.trigger("salesforce", {"resend_error": "REQUIRED_FIELD_MISSING"})
+    assert error.value.facts["status"] == 400
+    api.trigger("salesforce", {"resend_error": "Account: REQUIRED_FIELD_MISSING"})
+    assert len(api.runs("salesforce")) == 1
+
+
 def test_a_group_of_dead_letters_needs_all_its_parts(api: AirflowApi) -> None:
     with pytest.raises(ConfigurationError, match="table_name") as error:
         api.trigger("replay_dead_letters", {"action": "discard", "group": {"vendor": "orion"}})

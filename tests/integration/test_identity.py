@@ -302,6 +302,29 @@ def test_net_worth_is_reported_as_known(firms: Firms) -> None:
     assert firms.database.rows(then, at=known_at) == before != firms.database.rows(then, at="infinity")
 
 
+def test_the_parts_of_each_household_add_up_to_its_net_worth(firms: Firms) -> None:
+    known_at = firms.database.value("select clock_timestamp()")
+    for copy in firms.links("account")[:5]:
+        firms.decide("account", copy.left.id, copy.right.id, False)
+    firms.resolve()
+    for at in (known_at, firms.database.value("select clock_timestamp()")):
+        rows = firms.database.rows(
+            "select n.household_id, net_worth_usd, accounts, copies, p.* from mart.net_worth_as_known(:at) n cross join lateral ("
+            " select coalesce(round(sum(value_usd) filter (where counted_key is null), 2), 0) as usd,"
+            " count(distinct (vendor, account_key)) filter (where counted_key is null) as counted,"
+            " count(distinct (vendor, account_key)) filter (where counted_key is not null) as uncounted"
+            " from mart.lineage_net_worth(n.household_id, :at)) p",
+            at=at,
+        )
+        assert sum(row["copies"] for row in rows) > 10
+        for row in rows:
+            assert (row["usd"], row["counted"], row["uncounted"]) == (
+                row["net_worth_usd"],
+                row["accounts"],
+                row["copies"],
+            )
+
+
 @pytest.mark.parametrize(
     "decide",
     [lambda f, a, b, c: f.decide("person", a, c, False), lambda f, a, b, c: f.decide("person", c, a, False)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -39,8 +40,20 @@ def record_validation(
 
 
 def load_household(database: Database, folder: Path, name: str, key: str = "h1") -> str:
-    """Load a household of the vendor `made-up`, with this name and key, and return the path of its lineage page."""
+    """Load a household of the vendor `made-up`, with this name and key, an outside account and its copy, and return the path of its lineage page."""
     loader = Loader(database, folder, "made-up")
     loader.load("household", [{"household_key": key, "name": name}])
+    accounts = key, f"copy of {key}"
+    loader.load(
+        "outside_account", [{"outside_account_key": each, "household_key": key, "name": name} for each in accounts]
+    )
+    value = {"market_value_usd": Decimal(5), "requested_on": DAY}
+    loader.load(
+        "outside_value", [value | {"outside_value_key": each, "outside_account_key": each} for each in accounts]
+    )
+    database.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) select 'account', max(id), min(id), now(), 'run-1'"
+        " from warehouse.source_key where entity = 'outside_account'"
+    )
     loader.engine.dispose()
     return f"lineage/record?{urlencode({'entity': 'household', 'vendor': 'made-up', 'key': key})}"

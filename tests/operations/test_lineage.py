@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -257,6 +258,78 @@ def test_dead_letters_breaks_and_findings_lead_to_their_records(loaded: Loaded) 
         assert lineage.find_record(db, 0, None) is None
     assert row == {"vendor": "made-up", "table": "position", "day": str(DAY), "key": "k1"}
     assert rows["breaks"] == [{"entity": "account", "vendor": "made-up", "key": "a1", "on": str(DAY)}]
+
+
+@pytest.fixture
+def away(database: Database, tmp_path: Path) -> Iterator[Loaded]:
+    """A household with half of a managed account, a planner's copy of it, and a house; at first only with the managed account."""
+    firm, planner = Loader(database, tmp_path / "firm", "made-up"), Loader(database, tmp_path / "planner", "planner")
+    firm.load("household", [{"household_key": "h1", "name": "Family"}])
+    planner.load("household", [{"household_key": "x9", "name": "Family"}])
+    firm.load("account", [{"account_key": "a1", "household_key": "h1", "name": "Joint", "is_counted": True}])
+    firm.load("account_owner", [{"account_owner_key": "o1", "account_key": "a1", "household_key": "h1", "role": "primary",
+                                 "share_ratio": Decimal("0.5")}])  # fmt: skip
+    value = {"account_value_key": "v1", "account_key": "a1"}
+    firm.load("account_value", [value | {"market_value_usd": Decimal("20.01")}])
+    first = firm.now()
+    firm.load("account_value", [value | {"market_value_usd": Decimal("30.01")}], NEXT)
+    planner.load(
+        "outside_account",
+        [{"outside_account_key": key, "household_key": "x9", "name": key} for key in ("copy", "house")],
+    )
+    planner.load("outside_value", [{"outside_value_key": f"{key} 1", "outside_account_key": key, "market_value_usd": Decimal(100),
+                                    "requested_on": DAY} for key in ("copy", "house")])  # fmt: skip
+    for entity, record, original in (("household", "x9", "h1"), ("account", "copy", "a1")):
+        database.do(
+            "insert into warehouse.identity (entity, id, identity_id, how, recorded_from, source_run_id) select :entity, a.id, b.id,"
+            " 'test', now(), 'run-9' from warehouse.source_key a, warehouse.source_key b where a.source_key = :record and b.source_key = :original",
+            entity=entity, record=record, original=original,
+        )  # fmt: skip
+    web = schema.engine(database.url("tributary_web"))
+    yield Loaded(web, first, firm.pull, firm.partition.path)
+    for engine in (web, firm.engine, planner.engine):
+        engine.dispose()
+
+
+def test_net_worth_consists_of_managed_and_outside_accounts_and_names_the_copies(away: Loaded) -> None:
+    shown = away.read("household", "h1")
+    assert [(row["account_key"], row["is_managed"], row["share_ratio"], row["value_usd"], row["counted_key"]) for row in shown.net_worth] == [
+        ("a1", True, Decimal("0.5"), Decimal("15.005"), None),
+        ("house", False, 1, 100, None),
+        ("copy", False, 1, 100, "a1"),
+    ]  # fmt: skip
+    assert shown.net_worth_usd == Decimal("115.01")
+    assert away.read("account", "a1").net_worth == []
+
+
+def test_every_record_of_a_household_has_its_net_worth(away: Loaded) -> None:
+    with away.web.connect() as db:
+        planners = lineage.read_lineage(db, Record("household", "planner", "x9"), DAY, LATER)
+    assert planners.net_worth == away.read("household", "h1").net_worth
+
+
+def test_a_copy_of_another_households_account_is_not_counted(away: Loaded, database: Database) -> None:
+    database.do("delete from warehouse.identity where entity = 'household'")
+    with away.web.connect() as db:
+        planners = lineage.read_lineage(db, Record("household", "planner", "x9"), DAY, LATER)
+    assert [(row["account_key"], row["counted_key"]) for row in planners.net_worth] == [("house", None), ("copy", "a1")]
+    assert (planners.net_worth_usd, away.read("household", "h1").net_worth_usd) == (Decimal(100), Decimal("15.01"))
+
+
+def test_net_worth_is_shown_as_known_at_an_earlier_time(away: Loaded, database: Database) -> None:
+    earlier = away.read("household", "h1", at=away.first)
+    assert [(row["account_key"], row["business_date"]) for row in earlier.net_worth] == [("a1", DAY)]
+    query = "select net_worth_usd from mart.net_worth_as_known(:at)"
+    assert earlier.net_worth_usd == database.value(query, at=away.first) == Decimal("10.01")
+
+
+def test_each_part_of_a_net_worth_leads_to_its_versions(away: Loaded) -> None:
+    for row in away.read("household", "h1").net_worth:
+        for entity, key in ((row["entity"], row["source_key"]), (row["account_entity"], row["account_key"])):
+            with away.web.connect() as db:
+                part = lineage.read_lineage(db, Record(entity, row["vendor"], key), row["business_date"], LATER)
+            assert part.versions
+        assert row["ledger_id"]
 
 
 def test_the_pages_role_reads_records_by_key_only(loaded: Loaded) -> None:

@@ -16,15 +16,21 @@ from include.crm.sync import desired
 from include.crm.sync.readiness import Readiness
 from include.crm.temporary import REFUSED, outgoing
 
+EVERY_ERROR = "*"
+"""Value of `resends` that sends all rejected records again. One error is `<object>: <error code>`; an empty text names none."""
+
 # Records that Salesforce rejected, as they were sent. Such a record is sent again if it has changed, if one of its parents was accepted
-# since, after 20 hours (the org may have been fixed), or on request (`resends`).
+# since, after 20 hours (the org may have been fixed), or if `resends` names its error as `control.salesforce_rejection` groups it.
 _REFUSED = """
 select s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
-where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and not :resends
+where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and :resends <> :every_error
   and j.changed_at > now() - interval '20 hours'
   and not exists (select from unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
                   join control.crm_state p on p.sobject = l.sobject and p.external_key = s.payload ->> l.name
                   where p.accepted_at > j.changed_at)
+  and not exists (select from control.dead_letter l
+                  where l.vendor = 'salesforce' and l.table_name = :sobject and l.stage = 'crm' and l.status = 'open'
+                    and l.row_key = s.external_key and l.table_name || ': ' || array_to_string(l.public_reasons, '; ') = :resends)
 """
 
 _OUTGOING = """
@@ -140,9 +146,7 @@ class Change:
         return f"{self.external_key}  {self.field}: {self.old} -> {self.new}"
 
 
-def compare(
-    db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Readiness, *, resends: bool = False
-) -> Delta:
+def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Readiness, *, resends: str = "") -> Delta:
     """Create the table of one object's new and changed records, `outgoing(mapping.entity)`; return the counts.
 
     Args:
@@ -150,7 +154,7 @@ def compare(
         mapping: The object.
         settings: The firm's settings.
         ready: The days and vendors that may be sent, from `readiness.find_present_days`.
-        resends: Whether rejected records are sent again although they have not changed.
+        resends: The error whose rejected records are sent again although they have not changed; see `EVERY_ERROR`.
     """
     values = {
         "firm": settings.firm,
@@ -160,6 +164,7 @@ def compare(
         "once": mapping.once,
         "daily": mapping.daily,
         "resends": resends,
+        "every_error": EVERY_ERROR,
         **mapping.lookups,
     }
     db.execute(sa.text("set local work_mem = '128MB'"))  # otherwise a join of half a million payloads spills to disk

@@ -45,14 +45,14 @@ class Scope:
 
     Attributes:
         approved: The approved concerns; their changes may be sent.
-        resends: Whether rejected records are sent again although they have not changed.
+        resends: The error whose rejected records are sent again although they have not changed; see `delta.EVERY_ERROR`.
         only: The entities of a small sync, such as envelopes; empty for a full sync. Vendors report these entities by events, not in
             a daily snapshot. So a small sync does not wait until a vendor's day is reconciled. It does not start while another sync
             runs. A full sync also sends these entities.
     """
 
     approved: Sequence[Concern] = ()
-    resends: bool = False
+    resends: str = ""
     only: Collection[str] = ()
 
     @property
@@ -223,7 +223,7 @@ class _Sync:
         """The Salesforce objects of which this run has sent rows."""
         return sorted({mapping.sobject for mapping in self._objects if self._sender.total[mapping.entity].sent})
 
-    def _compare(self, chosen: Sequence[CrmObject], *, resends: bool = False) -> dict[str, Delta]:
+    def _compare(self, chosen: Sequence[CrmObject], *, resends: str = "") -> dict[str, Delta]:
         deltas = {}
         with self._db.begin():
             ready = readiness.find_present_days(self._db, must_be_settled=self._scope.is_whole)

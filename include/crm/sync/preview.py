@@ -33,14 +33,14 @@ class Preview:
     unsettled: Mapping[str, datetime] = field(default_factory=dict)
 
 
-def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: bool = False) -> Preview:
+def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: str = "") -> Preview:
     """Compare everything and return what a sync would send; change nothing, and send no request to Salesforce.
 
     Args:
         engine: The database, as the loading role.
         settings: The firm's settings.
         keys: Maximum number of sample records per object.
-        resends: Whether rejected records are sent again although they have not changed.
+        resends: The error whose rejected records are sent again although they have not changed; see `delta.EVERY_ERROR`.
     """
     with open_connection(engine) as db:
         shown = preview_within(db, settings, keys, resends=resends)
@@ -48,7 +48,7 @@ def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: b
     return shown
 
 
-def preview_within(db: sa.Connection, settings: Settings, keys: int = 20, *, resends: bool = False) -> Preview:
+def preview_within(db: sa.Connection, settings: Settings, keys: int = 20, *, resends: str = "") -> Preview:
     """Preview on an open connection, so that uncommitted data in its transaction is included; see `preview`.
 
     The caller ends the transaction and closes the connection.

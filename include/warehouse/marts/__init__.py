@@ -20,7 +20,7 @@ MARTS = (
     "identity_decision_in_force", "identity_record", "identity_queue", "known_household", "known_person", "known_security", "account_known", "account_owner_known", "household_known",
     "representative_known", "security_known", "household_as_one", "person_as_one",
     # portfolios
-    "holding", "aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "net_worth", "openings_and_closings",
+    "holding", "aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "net_worth_part", "net_worth", "openings_and_closings",
     # planning, risk and rules
     "plan_freshness", "plan_assets", "goal_health", "risk_alignment", "questionnaire", "questionnaire_age", "out_of_line",
     # envelopes and Salesforce
@@ -40,6 +40,7 @@ MARTS = (
     "quality_day", "dead_letter_reason",
     # lineage
     "lineage_search", "lineage_find", "lineage_version", "lineage_load", "lineage_cluster", "lineage_salesforce", "lineage_finding", "lineage_balance",
+    "lineage_net_worth",
     # for analysts: after all others, because it masks them
     "masked",
 )  # fmt: skip

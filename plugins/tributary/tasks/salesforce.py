@@ -69,7 +69,7 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     from tributary import connections
 
     connections.skip_without_salesforce()
-    engine, settings, resends = connections.site().engine, connections.crm_settings(), params["resend_refused"]
+    engine, settings, resends = connections.site().engine, connections.crm_settings(), _choose_resends(params)
     if params["dry_run"]:
         policies = connections.identity_policy(), connections.rule_policy()
         day = business_dates.business_date(None)
@@ -138,7 +138,7 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 
     engine = connections.site().engine
     org = Org(engine, connections.connection("salesforce"), connections.crm_settings())
-    scope = Scope(approval.find_approved(engine), params["resend_refused"])
+    scope = Scope(approval.find_approved(engine), _choose_resends(params))
     try:
         counts = sync(org, SyncRun(run_id, business_dates.business_date(None)), connections.work_folder(), scope)
     except RowsFailed:
@@ -191,6 +191,13 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
     org = Org(connections.site().engine, connections.connection("salesforce"), connections.crm_settings())
     counts = tasks.sync(org, SyncRun(run_id, business_dates.business_date(None)), specs)
     return {"created": counts.created, "completed": counts.updated}
+
+
+def _choose_resends(params: dict[str, Any]) -> str:
+    """Return the error whose rejected records are sent again."""
+    from include.crm.sync.delta import EVERY_ERROR
+
+    return EVERY_ERROR if params["resend_refused"] else str(params["resend_error"] or "")
 
 
 def _refuse_paused(is_paused: bool) -> None:

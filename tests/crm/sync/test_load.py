@@ -10,6 +10,7 @@ import pytest
 
 from include.crm.objects.portfolio import TRANSACTION, objects
 from include.crm.sync import holding, load
+from include.crm.sync.delta import EVERY_ERROR
 from include.crm.sync.preview import preview
 from include.errors import BalanceError, ConfigurationError, RowsFailed
 from tests.crm.conftest import ACCOUNTS, BULK, HOLDINGS, SECURITIES, Crm
@@ -386,9 +387,21 @@ def test_what_was_refused_is_sent_again(crm: Crm, how: str) -> None:
         crm.database.do("update control.crm_job set changed_at = changed_at - interval '1 day'")
 
     with pytest.raises(RowsFailed):
-        crm.sync(resends=how == "when somebody asks")
+        crm.sync(resends=EVERY_ERROR if how == "when somebody asks" else "")
 
     assert read_household_dead_letters(crm) == ["crm-2"]
+
+
+def test_the_records_of_one_error_are_sent_again(crm: Crm) -> None:
+    crm.database.do("update warehouse.account set open_date = '0044-03-15 BC', close_date = null")
+    refuse_a_household(crm)
+    code = crm.database.value("select error_code from control.salesforce_rejection where object = :it", it=ACCOUNTS)
+
+    with pytest.raises(RowsFailed):
+        crm.sync(resends=f"{ACCOUNTS}: {code}")
+
+    assert {each["run_id"] for each in crm.dead_letters() if each["table_name"] == ACCOUNTS} == {"crm-2"}
+    assert read_household_dead_letters(crm) == ["crm-1"]
 
 
 def test_a_child_is_sent_again_once_its_parent_is_accepted(crm: Crm) -> None:

@@ -168,6 +168,17 @@ def test_a_list_is_called_empty_only_if_it_is(served: Served, path: str, text: s
     assert "No account and no position differs" not in page
 
 
+def test_the_rejected_records_of_one_error_can_be_sent_again(served: Served) -> None:
+    for table in ("Account", "Task"):
+        record_dead_letter(served.database, table, vendor="salesforce", table=table, stage="crm", reason="NO_<b>: x")
+    page = served.get("lists/salesforce-rejections", served.viewer).text
+    buttons = re.findall(r'data-dag="salesforce" data-conf="([^"]*)"', page)
+    assert [json.loads(unescape(conf)) for conf in buttons] == [
+        {"resend_refused": True},
+        {"resend_error": "Account: NO_<b>"},
+    ]
+
+
 def test_the_audit_trail_records_who_opened_a_list_of_clients(served: Served) -> None:
     served.get("clients/breaks?vendor=orion", served.admin)
     entry = served.database.rows(
@@ -191,6 +202,15 @@ def test_the_audit_trail_records_whose_lineage_was_opened(served: Served) -> Non
 @pytest.mark.parametrize("path", LINEAGE)
 def test_text_of_vendors_is_escaped_on_pages_of_lineage(served: Served, path: str) -> None:
     assert SCRIPT not in served.get(path, served.admin).text
+
+
+def test_the_page_of_a_household_shows_its_net_worth_with_the_copies(served: Served) -> None:
+    page = served.get(RECORD, served.admin).text
+    assert "Net worth, as in mart.net_worth: $5.00" in page
+    [copied] = re.findall(r'no, copy of <a href="([^"]*)"', page)
+    assert (
+        served.get(f"lineage/{copied.partition('lineage/')[2]}".replace("&amp;", "&"), served.admin).status_code == 200
+    )
 
 
 def test_a_search_leads_to_a_record(served: Served) -> None:
