@@ -67,6 +67,16 @@ def test_burst_is_given_at_once_and_the_next_turn_is_not(engine: sa.Engine) -> N
     assert time.monotonic() - started >= 0.45
 
 
+def test_idle_time_saves_up_one_burst_at_most(engine: sa.Engine, database: Any) -> None:
+    budget = RateBudget(engine, "somebody", replace(BUDGET, calls_per_minute=120))
+    budget.take()
+    database.do("update control.rate_budget set spoken_until = spoken_until - interval '1 hour'")
+    started = time.monotonic()
+    for _ in range(6):
+        budget.take()
+    assert time.monotonic() - started >= 0.45
+
+
 def test_each_vendor_has_a_budget_of_its_own(engine: sa.Engine) -> None:
     budget = replace(BUDGET, calls_per_minute=1, burst=1)
     started = time.monotonic()

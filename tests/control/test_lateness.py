@@ -11,7 +11,7 @@ from croniter import croniter
 
 from include import business_dates
 from include.contract import Vendor
-from include.control.lateness import Late, find_late, mark_alerted
+from include.control.lateness import Late, find_due, find_late, mark_alerted
 from tests.conftest import Firm
 from tests.running_sandbox import NOW
 
@@ -53,6 +53,13 @@ def firm(firm: Firm) -> Firm:
 def test_nothing_is_late_before_it_is_due(firm: Firm) -> None:
     mark_alerted(firm.engine, late_at(firm, start(firm) - HOUR))  # of the previous run
     assert late_at(firm, start(firm) + HOUR) == []
+
+
+@pytest.mark.others_long
+def test_a_step_is_late_from_its_due_time_on(firm: Firm) -> None:
+    due_at = min(find_due(firm.vendor, start(firm) + HOUR / 60).stages.values())
+    assert late_at(firm, due_at - timedelta(seconds=1)) == []
+    assert late_at(firm, due_at)
 
 
 def test_missing_due_data_alerts_once(firm: Firm) -> None:

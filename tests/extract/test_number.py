@@ -194,6 +194,16 @@ def test_content_of_a_dead_row_holds_readable_numbers_as_numbers_and_the_others_
     assert json.loads(row.raw, parse_float=Decimal) == {"id": 1, "amount": Decimal("1234.50"), "units": "1.234,5"}
 
 
+@pytest.mark.parametrize(("scale", "rounded"), [(2, None), (3, Decimal("1.235"))])
+def test_text_of_a_rounded_column_is_rounded_to_three_decimals_or_more(scale: int, rounded: Decimal | None) -> None:
+    assert read_texts(pa.array(["1.2346"]), pa.decimal128(20, scale), is_rounded=True).to_pylist() == [rounded]
+
+
+def test_text_halfway_between_two_values_is_rounded_to_the_even_one() -> None:
+    values = read_texts(pa.array(["1.2345", "1.2355", "(1.2345)"]), pa.decimal128(20, 3), is_rounded=True)
+    assert values.to_pylist() == [Decimal("1.234"), Decimal("1.236"), Decimal("-1.234")]
+
+
 # --- noise ---
 
 

@@ -66,6 +66,12 @@ def test_fingerprint_depends_on_the_secret_the_id_and_the_purpose() -> None:
     assert not any(SECRET[:8] in key.fingerprint for key in keys)
 
 
+def test_last_key_of_a_purpose_is_the_current_one() -> None:
+    keyring = Keyring.parse(f"{generate('a')} {generate('b')}")
+    current = keyring.sealer.current, keyring.staging.current, keyring.receiving_key.key_id, [*keyring.audit][-1]
+    assert current == ("b", "b", "b", "b")
+
+
 def test_a_process_that_reads_documents_needs_no_other_key() -> None:
     keyring = Keyring.parse(STAGING, ("staging",))
     assert keyring.staging.open_file(keyring.staging.seal_file(b"%PDF", "p"), "p") == b"%PDF"

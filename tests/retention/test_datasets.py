@@ -69,6 +69,11 @@ def test_books_and_records_are_retained_for_six_years_at_least() -> None:
     assert {each.minimum for each in books} == {"6 years"}
 
 
+def test_a_firm_may_set_each_period_to_its_minimum() -> None:
+    minima = {each.name: each.minimum for each in DATASETS if each.is_disposable}
+    assert read_periods(minima) == minima
+
+
 def test_a_firm_changes_a_period() -> None:
     periods = read_periods({"control.api_call": "30 days", "warehouse.position": "for ever"})
     assert (periods["control.api_call"], periods["warehouse.position"]) == ("30 days", "for ever")

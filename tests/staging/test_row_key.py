@@ -55,6 +55,7 @@ def test_row_has_one_key_whether_it_is_good_or_unreadable(kinds: tuple[str, ...]
 
 @example([("a:", "b"), ("a", ":b")])
 @example([("a\\", ":b"), ("a", "\\:b"), ("a\\:", "b")])
+@example([("a\\", "b:c"), ("a:b\\", "c")])
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1))
 def test_different_keys_have_different_texts(keys: list[tuple[str, str]]) -> None:
     rows = pa.table({"a": [a for a, _ in keys], "b": [b for _, b in keys]})

@@ -263,6 +263,12 @@ def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loa
     other.dispose()
 
 
+def test_a_dead_row_protects_its_key_and_the_keys_derived_from_it(loader: Loader) -> None:
+    loader.load("position", map(position, ("p1", "p1:cash", "p10")))
+    loader.load("position", [], dead=["p1"])
+    assert read_positions(loader).keys() == {"p1", "p1:cash"}
+
+
 def test_days_do_not_touch_each_other(loader: Loader) -> None:
     load_positions(loader, {"A": (1, "a1", "1.00")})
     load_positions(loader, {"B": (2, "a1", "2.00")}, day=NEXT)

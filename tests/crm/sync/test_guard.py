@@ -75,6 +75,10 @@ def closing(records: int) -> Concern:
     return Concern("account", "close", records, f"{records} would close")
 
 
+def worth(dollars: int) -> Concern:
+    return Concern("account", "worth", dollars, f"worth would change by {dollars}")
+
+
 @pytest.mark.parametrize(
     ("concerns", "approved", "is_refused"),
     [
@@ -90,6 +94,8 @@ def closing(records: int) -> Concern:
         ([closing(26)], [closing(26)], False),
         ([closing(25)], [closing(26)], False),
         ([closing(36)], [closing(26)], True),
+        ([worth(10_100)], [worth(10_000)], False),
+        ([worth(10_101)], [worth(10_000)], True),
     ],
 )
 def test_what_was_approved_may_happen_and_no_more(

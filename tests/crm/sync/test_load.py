@@ -404,7 +404,23 @@ def test_the_records_of_one_error_are_sent_again(crm: Crm) -> None:
     assert read_household_dead_letters(crm) == ["crm-1"]
 
 
-def test_a_child_is_sent_again_once_its_parent_is_accepted(crm: Crm) -> None:
+def test_a_refused_child_is_sent_again_once_a_parent_is_accepted_after_it(crm: Crm) -> None:
+    crm.database.do(
+        "update warehouse.account set open_date = '0044-03-15 BC', close_date = null"
+        " where account_id = (select min(account_id) from warehouse.account where household_id is not null)"
+    )
+    with pytest.raises(RowsFailed):
+        crm.sync()
+    assert crm.sent() == {}
+    crm.database.do("update warehouse.household set street = 'Moved'")
+
+    with pytest.raises(RowsFailed):
+        crm.sync()
+
+    assert [each["run_id"] for each in crm.dead_letters() if each["table_name"] == ACCOUNTS] == ["crm-3"]
+
+
+def test_a_child_is_sent_once_its_parent_is_accepted(crm: Crm) -> None:
     crm.database.do("alter table warehouse.person add column kept text")
     crm.database.do("update warehouse.person set kept = name, name = null")
     with pytest.raises(RowsFailed):
