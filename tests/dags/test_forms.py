@@ -146,3 +146,13 @@ def test_a_group_of_dead_letters_needs_all_its_parts(api: AirflowApi) -> None:
     with pytest.raises(ConfigurationError, match="table_name") as error:
         api.trigger("replay_dead_letters", {"action": "discard", "group": {"vendor": "orion"}})
     assert error.value.facts["status"] == 400
+
+
+def test_no_task_of_a_vendors_dag_is_shown_with_a_number_after_its_name(api: AirflowApi) -> None:
+    numbered = {
+        (vendor.name, task["task_display_name"])
+        for vendor in VENDORS
+        for task in api._call("GET", f"dags/{vendor.name}/tasks")["tasks"]
+        if re.search(r"__\d+$", task["task_display_name"])
+    }
+    assert numbered == set()

@@ -39,7 +39,7 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
     return planned
 
 
-@task
+@task(task_display_name="list_tables")  # Airflow adds a number to the id of the task in a later stage
 def list_tables(name: str, plan: Plan, stage: int) -> list[str]:
     """Return the tables of one stage. Each stage needs this task, because Airflow can map only over the whole result of a task."""
     return [table for table in named(name).stages[stage] if table in plan["tables"]]
@@ -57,7 +57,7 @@ def wait_until_closed(name: str, plan: Plan, params: Any = None, run_id: Any = N
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 
 
-@task(map_index_template=show_argument("table"), trigger_rule="none_failed", **PULL)
+@task(task_display_name="pull", map_index_template=show_argument("table"), trigger_rule="none_failed", **PULL)
 def pull(table: str, name: str, plan: Plan, run_id: Any = None) -> Reference:
     """Pull a table into staging; return a reference to its partition."""
     from include.pipeline import vendor_day
