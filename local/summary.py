@@ -51,8 +51,8 @@ with newest as (
     select distinct on (vendor) vendor, run_id, business_date from control.reconciliation
     order by vendor, checked_at desc
 )
-select vendor, check_name, expected, actual, breaks, is_passed, accepted_by
-from newest join control.reconciliation using (vendor, run_id, business_date) order by vendor, check_name
+select vendor, check_name, result, actual, breaks from newest join control.reconciliation_day using (vendor, run_id, business_date)
+order by vendor, check_name
 """)
 
 
@@ -86,7 +86,8 @@ def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: 
     )
     for vendor, checks in groupby(verdict, key=itemgetter("vendor")):
         results = [
-            f"{c['check_name']} {'accepted' if c['accepted_by'] else 'passed' if c['is_passed'] else 'FAILED'} ({c['breaks']} breaks, {c['actual']:,})"
+            f"{c['check_name']} {c['result']}"
+            + ("" if c["result"] == "not compared" else f" ({c['breaks']} breaks, {c['actual']:,})")
             for c in checks
         ]
         console.print(f"Reconciliation of {vendor}: {'; '.join(results)}.")

@@ -35,7 +35,7 @@ class Listing:
         lead: A sentence that describes what the list contains.
         view: View of the schema `control`.
         columns: Its columns.
-        order: Columns by which the list is sorted; a `-` in front sorts from the largest value to the smallest.
+        order: Columns of the view by which the list is sorted; a `-` in front sorts from the largest value to the smallest.
         filters: Columns by which users select rows.
         empty: What the page says if there are no rows.
         is_personal: Whether rows show clients, so that only users with the right of the identity review may see them.
@@ -89,10 +89,11 @@ def read_list(
         limit: Maximum number of rows of the page.
     """
     names = [each.name for each in listing.columns] + ["lineage"] * listing.has_lineage
-    view = sa.table(listing.view, *map(sa.column, names), schema="control")
+    sorted_by = [name.removeprefix("-") for name in listing.order]
+    view = sa.table(listing.view, *map(sa.column, dict.fromkeys([*names, *sorted_by])), schema="control")
     order = [view.c[name.removeprefix("-")].desc() if name.startswith("-") else view.c[name] for name in listing.order]
     where = [sa.cast(view.c[name], sa.Text) == selected[name] for name in listing.filters if selected.get(name)]
-    page = sa.select(view).where(*where).order_by(*order).offset(offset).limit(limit)
+    page = sa.select(*(view.c[name] for name in names)).where(*where).order_by(*order).offset(offset).limit(limit)
     rows = connection.execute(page).mappings().all()
     # Counts need no order, and neither counts nor filters need the other columns, some of which are computed.
     matching = sa.select(sa.literal(1)).select_from(view).where(*where).limit(MOST_ROWS).subquery()

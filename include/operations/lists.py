@@ -86,7 +86,7 @@ FINDINGS = Listing(
         Column("details", "Details"), Column("vendor", "Vendor"), Column("business_date_opened", "Since", "date"),
         Column("days_open", "Days", "number"),
     ),
-    ("severity", "rule", "household"), ("rule", "severity", "advisor", "vendor"), "No rule has an open finding.", is_personal=True,
+    ("severity_rank", "rule", "household"), ("rule", "severity", "advisor", "vendor"), "No rule has an open finding.", is_personal=True,
     template="findings.html", has_lineage=True,
 )  # fmt: skip
 

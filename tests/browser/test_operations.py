@@ -361,6 +361,16 @@ def test_a_group_is_discarded_with_a_reason_after_a_confirmation(group: Page, sh
     loading.dispose()
 
 
+def test_a_page_opens_beside_airflows_frame(page: Page) -> None:
+    page.goto("/plugin/operations")
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("link", name="Data quality").click()
+    with page.context.expect_page() as opened:
+        frame.get_by_role("link", name="Data Docs, the report to hand out").click()
+    assert opened.value.url.endswith("/data-docs/")
+    opened.value.close()
+
+
 def test_confirmations_work_inside_airflows_frame(page: Page) -> None:
     page.goto("/plugin/operations")
     frame = page.frame_locator("iframe")

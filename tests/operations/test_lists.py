@@ -12,6 +12,7 @@ from include.operations.lists import (
     ACTIVITY,
     DEAD_LETTER_ROWS,
     DEAD_LETTERS,
+    FINDINGS,
     GIVEN_UP_EVENTS,
     GROUPS,
     MISSING_DOCUMENTS,
@@ -45,9 +46,20 @@ def test_a_list_can_be_read_by_the_role_of_the_pages(web: sa.Connection, listing
 
 
 @pytest.mark.parametrize("listing", LISTS, ids=lambda listing: listing.name)
-def test_filters_and_order_are_columns_of_the_list(listing: Listing) -> None:
-    columns = {column.name for column in listing.columns}
-    assert {name.removeprefix("-") for name in listing.order} | set(listing.filters) <= columns
+def test_filters_are_columns_of_the_list(listing: Listing) -> None:
+    assert set(listing.filters) <= {column.name for column in listing.columns}
+
+
+def test_the_most_severe_findings_are_first(web: sa.Connection, shared_database: Database) -> None:
+    shared_database.do(
+        "insert into control.finding (vendor, rule, subject_entity, subject_id, severity, measure, details, business_date_opened,"
+        " opened_run_id, business_date_seen, seen_run_id)"
+        " select 'orion', 'rule', 'account', n, severity, 1, '', :day, 'r', :day, 'r'"
+        " from unnest(array['info', 'critical', 'warning']) with ordinality each (severity, n)",
+        day=DAY,
+    )
+    page = read_list(web, FINDINGS, {}, 0, 50)
+    assert [row["severity"] for row in page.rows] == ["critical", "warning", "info"]
 
 
 def test_dead_letters_are_grouped_by_table_day_and_reason(web: sa.Connection) -> None:

@@ -46,6 +46,15 @@ def values(firm: Database, request: pytest.FixtureRequest) -> dict[tuple[str, ..
     return read(firm, request.param)
 
 
+def test_no_event_waits_without_a_subscriber(database: Database) -> None:
+    database.do("insert into control.outbox (type, vendor, subject, data) values ('t', 'orion', 's', '{}')")
+    assert read(database)["queue_items", "outbox"] == 0
+    database.do(
+        "insert into control.outbound_subscriber (subscriber, state, types, vendors, first_seen_at) values ('crm', 'active', '{}', '{}', now())"
+    )
+    assert read(database)["queue_items", "outbox"] == 1
+
+
 def test_every_metric_has_a_value_for_both_roles(values: dict[tuple[str, ...], float]) -> None:
     assert {f"tributary_{name}" for name, *_ in values} == {metric.name for metric in METRICS}
 

@@ -121,6 +121,15 @@ class Delta:
         """Number of records that would be sent."""
         return self.new + self.changed
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether any record is new or changed, even if it is not sent now."""
+        return bool(self.going_out or self.refused or self.withheld)
+
+    def __str__(self) -> str:
+        counts = {"new": self.new, "changed": self.changed, "rejected before": self.refused, "held back": self.withheld}
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no change"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

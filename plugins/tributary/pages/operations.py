@@ -91,9 +91,11 @@ def show_today() -> HTMLResponse:
     now = datetime.now(UTC)
     vendors, salesforce = _read_status(now)
     is_paused = connections.is_crm_paused()
+    lights = [status.summarize(now).light for status in vendors]
+    lights += [salesforce.summarize(is_paused=is_paused).light] if salesforce else []
     return show_page(
-        "today.html", "Today", title="Today", now=now, vendors=vendors, salesforce=salesforce, is_paused=is_paused
-    )
+        "today.html", "Today", title="Today", now=now, vendors=vendors, salesforce=salesforce, is_paused=is_paused, lights=lights
+    )  # fmt: skip
 
 
 @app.get("/summary")

@@ -54,7 +54,7 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     A dry run first resolves identities and evaluates the rules, and rolls both back at the end.
 
     Returns:
-        `deltas`: a summary of the changes by object. `concerns`: the changes that need approval. `unsettled`: the vendors whose newest day
+        `changes`: the changes by object, or `none`. `concerns`: the changes that need approval. `unsettled`: the vendors whose newest day
         is not reconciled, with the time since when. `uncompared`: the days, by vendor, whose transactions changed since they were
         reconciled, but are sent. `page`: path of the page.
     """
@@ -81,7 +81,7 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         changes = (f"{change.external_key}  {change.field}" for change in shown.samples[name][:20])
         logging.getLogger(__name__).info("\n".join([f"{name}: {found}", *changes]))
     return {
-        "deltas": {name: str(found) for name, found in shown.deltas.items()},
+        "changes": {name: str(found) for name, found in shown.deltas.items() if found.has_changes} or "none",
         "concerns": [concern.reason for concern in shown.concerns],
         "unsettled": {vendor: str(since) for vendor, since in shown.unsettled.items()},
         "uncompared": find_uncompared_days(engine),

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from include.crm.sync.delta import Delta
 from include.crm.sync.preview import preview
 from tests.crm.conftest import BULK, Crm
+
+
+def test_a_summary_of_changes_names_only_what_there_is() -> None:
+    assert str(Delta(new=1200, changed=0, unchanged=7, refused=3)) == "1,200 new, 3 rejected before"
+    assert str(Delta(new=0, changed=0, unchanged=7)) == "no change"
 
 
 def test_a_preview_reports_changes_without_making_them(crm: Crm) -> None:

@@ -20,13 +20,14 @@ function showLocalTime(element) {
   element.textContent = new Date(element.dateTime).toLocaleString(undefined, format);
 }
 
-// Airflow's frame may not navigate the page around it, but a link inside that page may.
+// Airflow's frame may neither navigate the page around it nor open another, but a link inside that page may do both.
 function openInAirflow(event) {
-  const link = event.target.closest('a[target="_top"]');
+  const link = event.target.closest('a[target="_top"], a[target="_blank"]');
   if (!link || !airflow) return;
   event.preventDefault();
   const copy = airflow.createElement("a");
   copy.href = link.href;
+  if (link.target === "_blank") Object.assign(copy, { target: "_blank", rel: "noopener" });
   airflow.body.append(copy);
   copy.click();
   copy.remove();
