@@ -450,6 +450,20 @@ def test_a_day_is_signed_off_on_its_page_by_the_user(served: Served) -> None:
     assert served.database.value("select count(*) from control.audit where action = 'day.signed_off'") == 1
 
 
+def test_a_day_shows_what_is_not_due_in_salesforce(served: Served) -> None:
+    actual = served.database.value(
+        "select actual from control.reconciliation_day where vendor = 'orion' and business_date = :day and check_name = 'control total'",
+        day=DAY,
+    )
+    served.database.do(
+        "insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)"
+        " values ('orion', :day, 'control total', :due, 1, 'r')", day=DAY, due=actual - 7,
+    )  # fmt: skip
+    page = served.get(DAY_PAGE, served.admin).text
+    served.database.do("delete from control.crm_total")
+    assert '<td class="number">7</td>' in page
+
+
 def test_a_refused_decision_says_why(served: Served) -> None:
     response = served.post_json("clients/day", _sign_off(served, decision="accepted"), served.admin)
     assert (response.status_code, response.json()["detail"]) == (
