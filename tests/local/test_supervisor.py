@@ -56,7 +56,7 @@ def test_a_process_that_died_is_restarted_with_its_command_and_environment(proce
     wait_until(lambda: processes.log("speaker").read_text() == "hello\nhello\n")
     wait_until(lambda: processes.pids().get("speaker") not in (None, first))
     assert processes.restarts("speaker") == 1
-    assert "speaker died and was restarted" in processes.log(supervisor.NAME).read_text()
+    wait_until(lambda: "speaker died and was restarted" in processes.log(supervisor.NAME).read_text())
 
 
 def test_what_a_dead_process_left_is_ended_before_its_restart(processes: Processes) -> None:
