@@ -163,7 +163,7 @@ def read_lineage(connection: sa.Connection, record: Record, day: date | None, at
         find_row_key(record, loads[0].ledger["table_name"]) if loads else None,
         cluster,
         _read(connection, _BALANCE, entity=record.entity, id=record_id, day=day, at=at) if has_balance else [],
-        _read(connection, _NET_WORTH, id=record_id, at=at) if record.entity == "household" and record_id else [],
+        _read(connection, _NET_WORTH, id=record_id, at=at) if has_balance else [],
         _read(connection, _FINDINGS, ids=about) if about else [],
         _read(connection, _SALESFORCE, records=_list_keys(connection, record, cluster, about, at)),
     )

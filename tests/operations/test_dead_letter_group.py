@@ -73,7 +73,7 @@ def test_a_selected_group_leaves_out_dead_letters_that_the_page_did_not_show(
     shown = dead_letters.find_group(loading, group.selection)
     shared_database.do("delete from control.dead_letter where row_key = 'later'")
     assert shown == [row["dead_letter_id"] for row in group.rows]
-    with pytest.raises(InputRejected, match="open the list again"):
+    with pytest.raises(InputRejected, match="reload the list"):
         dead_letters.find_group(loading, group.selection | {"last_id": 0})
     loading.dispose()
 

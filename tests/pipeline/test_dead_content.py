@@ -49,7 +49,7 @@ def test_content_is_shown_masked_with_the_cell_at_fault_marked(start_firm: Calla
 
 def test_closed_dead_letters_are_not_shown(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm()
-    with pytest.raises(InputRejected, match="open the list again"):
+    with pytest.raises(InputRejected, match="reload the list"):
         store_content(firm.vendor_run(firm.new_run()), [1])
 
 
