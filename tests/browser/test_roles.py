@@ -197,8 +197,8 @@ PAGES = {
         },
     ),
     "lists/salesforce-syncs": Shown(),
-    "lists/salesforce-rejections": Shown(ALL, {"Send again": RUN}),
-    "lists/salesforce-approvals": Shown(),
+    "lists/salesforce-rejections": Shown(ALL, {"Send again": RUN, "Send these again": RUN}),
+    "lists/salesforce-approvals": Shown(ALL, {"Request rejected changes again": RUN}),
     "lists/salesforce-held-back": Shown(),
     "lists/salesforce-jobs": Shown(),
     "clients/salesforce-differences": Shown(
