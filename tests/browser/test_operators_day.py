@@ -133,7 +133,7 @@ def test_an_operators_day(desk: Desk, place: Place, listening: Receiver) -> None
     enable_a_subscriber(desk, listening)
     rotate_an_api_key(desk)
     desk.open("Activity")
-    desk.frame.get_by_label("Kind").select_option("salesforce")
+    desk.frame.get_by_label("Did").select_option("rejected")
     expect(desk.frame.locator("tbody")).to_contain_text("37 of Orion's holdings are missing")
 
 
