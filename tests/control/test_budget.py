@@ -33,7 +33,7 @@ BUDGET = Budget(calls_per_minute=RATE * 60, burst=5, reserved_ratio=0.0)
 def take_many(url: str, turns: int) -> list[float]:
     """Take turns in three threads of a process of its own; return the time of each."""
     engine = schema.engine(url)
-    budget = RateBudget(engine, "somebody", BUDGET)
+    budget = RateBudget(engine, "a-vendor", BUDGET)
 
     def take(_: int) -> float:
         budget.take()
@@ -58,7 +58,7 @@ def test_processes_and_threads_together_never_exceed_the_rate(database: Any) -> 
 
 
 def test_burst_is_given_at_once_and_the_next_turn_is_not(engine: sa.Engine) -> None:
-    budget = RateBudget(engine, "somebody", replace(BUDGET, calls_per_minute=120))
+    budget = RateBudget(engine, "a-vendor", replace(BUDGET, calls_per_minute=120))
     started = time.monotonic()
     for _ in range(5):
         budget.take()
@@ -68,7 +68,7 @@ def test_burst_is_given_at_once_and_the_next_turn_is_not(engine: sa.Engine) -> N
 
 
 def test_idle_time_saves_up_one_burst_at_most(engine: sa.Engine, database: Any) -> None:
-    budget = RateBudget(engine, "somebody", replace(BUDGET, calls_per_minute=120))
+    budget = RateBudget(engine, "a-vendor", replace(BUDGET, calls_per_minute=120))
     budget.take()
     database.do("update control.rate_budget set spoken_until = spoken_until - interval '1 hour'")
     started = time.monotonic()
@@ -80,14 +80,14 @@ def test_idle_time_saves_up_one_burst_at_most(engine: sa.Engine, database: Any) 
 def test_each_vendor_has_a_budget_of_its_own(engine: sa.Engine) -> None:
     budget = replace(BUDGET, calls_per_minute=1, burst=1)
     started = time.monotonic()
-    RateBudget(engine, "somebody", budget).take()
+    RateBudget(engine, "a-vendor", budget).take()
     RateBudget(engine, "another", budget).take()
     assert time.monotonic() - started < 1
 
 
 def test_batch_leaves_the_reserved_share_to_runs_on_demand(engine: sa.Engine) -> None:
     budget = replace(BUDGET, burst=2, reserved_ratio=0.6)
-    batch, on_demand = RateBudget(engine, "somebody", budget), RateBudget(engine, "somebody", budget, on_demand=True)
+    batch, on_demand = RateBudget(engine, "a-vendor", budget), RateBudget(engine, "somebody", budget, on_demand=True)
     until = time.monotonic() + 1.0
     taken, waited = [], []
 
@@ -111,7 +111,7 @@ def test_batch_leaves_the_reserved_share_to_runs_on_demand(engine: sa.Engine) ->
 
 
 def test_pause_applies_to_all_callers_and_ends(engine: sa.Engine) -> None:
-    one, another = RateBudget(engine, "somebody", BUDGET), RateBudget(engine, "somebody", BUDGET, on_demand=True)
+    one, another = RateBudget(engine, "a-vendor", BUDGET), RateBudget(engine, "somebody", BUDGET, on_demand=True)
     one.pause(0.5)
     started = time.monotonic()
     another.take()
@@ -119,7 +119,7 @@ def test_pause_applies_to_all_callers_and_ends(engine: sa.Engine) -> None:
 
 
 def test_shorter_pause_does_not_end_a_longer_one(engine: sa.Engine) -> None:
-    budget = RateBudget(engine, "somebody", BUDGET)
+    budget = RateBudget(engine, "a-vendor", BUDGET)
     budget.pause(0.5)
     budget.pause(0)
     started = time.monotonic()
@@ -128,7 +128,7 @@ def test_shorter_pause_does_not_end_a_longer_one(engine: sa.Engine) -> None:
 
 
 def test_long_pause_raises_instead_of_sleeping(engine: sa.Engine, database: Any) -> None:
-    budget = RateBudget(engine, "somebody", BUDGET, patience_s=5)
+    budget = RateBudget(engine, "a-vendor", BUDGET, patience_s=5)
     budget.pause(10.0**12)
     query = "select spoken_until from control.rate_budget where bucket = 'all'"
     before = database.value(query)
@@ -139,7 +139,7 @@ def test_long_pause_raises_instead_of_sleeping(engine: sa.Engine, database: Any)
 
 
 def test_sandbox_clock_that_runs_faster_makes_turns_come_faster(engine: sa.Engine) -> None:
-    budget = RateBudget(engine, "somebody", replace(BUDGET, calls_per_minute=60, burst=1), speed=60)
+    budget = RateBudget(engine, "a-vendor", replace(BUDGET, calls_per_minute=60, burst=1), speed=60)
     started = time.monotonic()
     for _ in range(10):
         budget.take()
@@ -169,7 +169,7 @@ def call_until(end: float, take: Callable[[], None]) -> list[float]:
     [(60, 10), (4, 8), *(pytest.param(*each, marks=pytest.mark.long) for each in ((60, 60), (30, 1)))],
 )
 def test_burst_and_what_follows_it_are_together_within_the_limit(engine: sa.Engine, calls: int, burst: int) -> None:
-    budget = RateBudget(engine, "somebody", Budget(calls, burst, reserved_ratio=0), speed=30)  # a minute is 2 s
+    budget = RateBudget(engine, "a-vendor", Budget(calls, burst, reserved_ratio=0), speed=30)  # a minute is 2 s
     times = call_until(time.monotonic() + 4.2, budget.take)
     assert calls * 0.7 <= count_most_within(times, 2.0) <= calls
 
@@ -177,8 +177,8 @@ def test_burst_and_what_follows_it_are_together_within_the_limit(engine: sa.Engi
 @pytest.mark.long
 def test_batch_that_waits_and_runs_on_demand_together_stay_within_the_limit(engine: sa.Engine) -> None:
     limit = Budget(60, 10, reserved_ratio=0.2)
-    batch = RateBudget(engine, "somebody", limit, speed=20)  # a minute is 3 s
-    on_demand = RateBudget(engine, "somebody", limit, speed=20, on_demand=True)
+    batch = RateBudget(engine, "a-vendor", limit, speed=20)  # a minute is 3 s
+    on_demand = RateBudget(engine, "a-vendor", limit, speed=20, on_demand=True)
     now = time.monotonic()
 
     def request_on_demand(_: int) -> list[float]:
@@ -194,7 +194,7 @@ def test_batch_that_waits_and_runs_on_demand_together_stay_within_the_limit(engi
 
 def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) -> None:
     limit = Budget(60_000, 100, reserved_ratio=0, calls_per_hour={"simulations": 20})
-    budget = RateBudget(engine, "somebody", limit, speed=1800)  # an hour is 2 s
+    budget = RateBudget(engine, "a-vendor", limit, speed=1800)  # an hour is 2 s
     end = time.monotonic() + 4.2
     with ThreadPoolExecutor(2) as threads:
         narrow = threads.submit(call_until, end, lambda: budget.take("simulations"))
@@ -207,7 +207,7 @@ def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) ->
 
 def test_call_of_a_narrower_bucket_is_a_call_like_any_other(engine: sa.Engine) -> None:
     limit = Budget(20, 2, reserved_ratio=0, calls_per_hour={"simulations": 100_000})
-    budget = RateBudget(engine, "somebody", limit, speed=60)
+    budget = RateBudget(engine, "a-vendor", limit, speed=60)
     end = time.monotonic() + 2.2
     with ThreadPoolExecutor(2) as threads:
         running = [threads.submit(call_until, end, take) for take in (budget.take, lambda: budget.take("simulations"))]
@@ -217,8 +217,8 @@ def test_call_of_a_narrower_bucket_is_a_call_like_any_other(engine: sa.Engine) -
 
 def test_narrower_bucket_also_leaves_its_reserved_share(engine: sa.Engine) -> None:
     limit = Budget(60_000, 2, reserved_ratio=0.5, calls_per_hour={"simulations": 40})
-    batch = RateBudget(engine, "somebody", limit, speed=1800)
-    on_demand = RateBudget(engine, "somebody", limit, speed=1800, on_demand=True)
+    batch = RateBudget(engine, "a-vendor", limit, speed=1800)
+    on_demand = RateBudget(engine, "a-vendor", limit, speed=1800, on_demand=True)
     end, waited = time.monotonic() + 3.0, []
     with ThreadPoolExecutor(4) as threads:
         running = [threads.submit(call_until, end, lambda: batch.take("simulations")) for _ in range(4)]

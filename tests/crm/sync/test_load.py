@@ -378,7 +378,7 @@ def test_what_was_refused_is_not_sent_again_as_it_is(crm: Crm) -> None:
     assert read_household_dead_letters(crm) == ["crm-1"]
 
 
-@pytest.mark.parametrize("how", ["when it changes", "after a day", "when somebody asks"])
+@pytest.mark.parametrize("how", ["when it changes", "after a day", "when an operator asks"])
 def test_what_was_refused_is_sent_again(crm: Crm, how: str) -> None:
     refuse_a_household(crm)
     if how == "when it changes":
@@ -387,7 +387,7 @@ def test_what_was_refused_is_sent_again(crm: Crm, how: str) -> None:
         crm.database.do("update control.crm_job set changed_at = changed_at - interval '1 day'")
 
     with pytest.raises(RowsFailed):
-        crm.sync(resends=EVERY_ERROR if how == "when somebody asks" else "")
+        crm.sync(resends=EVERY_ERROR if how == "when an operator asks" else "")
 
     assert read_household_dead_letters(crm) == ["crm-2"]
 
