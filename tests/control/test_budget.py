@@ -87,7 +87,7 @@ def test_each_vendor_has_a_budget_of_its_own(engine: sa.Engine) -> None:
 
 def test_batch_leaves_the_reserved_share_to_runs_on_demand(engine: sa.Engine) -> None:
     budget = replace(BUDGET, burst=2, reserved_ratio=0.6)
-    batch, on_demand = RateBudget(engine, "a-vendor", budget), RateBudget(engine, "somebody", budget, on_demand=True)
+    batch, on_demand = RateBudget(engine, "a-vendor", budget), RateBudget(engine, "a-vendor", budget, on_demand=True)
     until = time.monotonic() + 1.0
     taken, waited = [], []
 
@@ -111,7 +111,7 @@ def test_batch_leaves_the_reserved_share_to_runs_on_demand(engine: sa.Engine) ->
 
 
 def test_pause_applies_to_all_callers_and_ends(engine: sa.Engine) -> None:
-    one, another = RateBudget(engine, "a-vendor", BUDGET), RateBudget(engine, "somebody", BUDGET, on_demand=True)
+    one, another = RateBudget(engine, "a-vendor", BUDGET), RateBudget(engine, "a-vendor", BUDGET, on_demand=True)
     one.pause(0.5)
     started = time.monotonic()
     another.take()
@@ -132,7 +132,7 @@ def test_long_pause_raises_instead_of_sleeping(engine: sa.Engine, database: Any)
     budget.pause(10.0**12)
     query = "select spoken_until from control.rate_budget where bucket = 'all'"
     before = database.value(query)
-    with pytest.raises(RateLimited, match="vendor=somebody") as error:
+    with pytest.raises(RateLimited, match="vendor=a-vendor") as error:
         budget.take()
     assert 86_000 < (error.value.retry_after or 0) < 87_000
     assert database.value(query) == before
