@@ -75,7 +75,7 @@ begin
 end
 $$;
 revoke all on function control.decide_day(text, text, text, date, text, text) from public;
-grant execute on function control.decide_day(text, text, text, date, text, text) to tributary_web;
+grant execute on function control.decide_day(text, text, text, date, text, text) to tributary_web, tributary_load;
 
 -- What Salesforce has accepted of each vendor's latest day, after each full sync: the holdings' dollars (control total) and units (roll-forward).
 create table control.crm_total (
@@ -125,4 +125,4 @@ begin
 end
 $$;
 revoke all on function control.change_thresholds(text, jsonb, jsonb, bigint) from public;
-grant execute on function control.change_thresholds(text, jsonb, jsonb, bigint) to tributary_web;
+grant execute on function control.change_thresholds(text, jsonb, jsonb, bigint) to tributary_web, tributary_load;
