@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.identity import names
 from include.identity.record import ACCOUNTS, COPIES, conform
+from include.names.words import lexicon, plain
 
 VALUE_RATIO = Decimal("0.1")
 """Allowed difference between two values of one account, because vendors price it on different days."""
 
-_COMMON_WORDS = names.lexicon(
+_COMMON_WORDS = lexicon(
     "inc llc lp llp co company corp corporation na the and of services service brokerage investments investment institutional "
     "financial advisor advisors group bank trust retirement wealth management securities clearing custody"
 )
@@ -131,5 +131,5 @@ def _near(left: Decimal | None, right: Decimal | None) -> bool | None:
 
 def _words(institution: str | None) -> set[str]:
     """Return the distinctive words of an institution's name, such as `charles` and `schwab` for `Charles Schwab & Co., Inc.`."""
-    words = re.split(r"[\s,&+-]+", names.plain(institution))
+    words = re.split(r"[\s,&+-]+", plain(institution))
     return {word for word in words if word and word not in _COMMON_WORDS} or {word for word in words if word}

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.identity import names
-from include.identity.names import Name
 from include.identity.record import PERSONS, TEXTS, conform
+from include.names import person
+from include.names.person import Name
+from include.names.words import lexicon, plain
 
 FEATURES = pa.schema(
     {
@@ -40,11 +41,11 @@ FEATURES = pa.schema(
     }
 )
 
-_KINDS = names.lexicon(
+_KINDS = lexicon(
     "st street ave avenue rd road dr drive ln lane ct court blvd boulevard pl place cir circle crescent cres ter terrace "
     "pkwy parkway hwy highway way trl trail sq square loop close circuit"
 )
-_UNITS = names.lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
+_UNITS = lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
 _COMPASS = {"north": "n", "south": "s", "east": "e", "west": "w"}
 MOST_ALIKE = 60
 """An e-mail, telephone number or tax id that is in more records than this is treated as a placeholder."""
@@ -100,7 +101,7 @@ def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
 
 def read_street(text: str) -> tuple[str | None, str | None]:
     """Return the house number and street name of a line, such as `12` and `n main` for `12 North Main St, Apt 4`; None if missing."""
-    words = re.sub(r"[,&+-]", " ", names.plain(text.replace("#", " unit "))).split()
+    words = re.sub(r"[,&+-]", " ", plain(text.replace("#", " unit "))).split()
     parts: list[str] = []
     skip = False
     for word in words:
@@ -125,28 +126,34 @@ def read_births(dates: pa.ChunkedArray, on: date | None = None) -> pa.ChunkedArr
 
 
 def _read_names(persons: pa.Table) -> list[tuple[Name, ...]]:
-    given = _map_distinct(persons["first_name"], names.read_given)
-    family = _map_distinct(persons["last_name"], names.read_family)
+    given = _map_distinct(persons["first_name"], person.read_given)
+    family = _map_distinct(persons["last_name"], person.read_family)
     in_parts = pc.and_(pc.is_valid(persons["first_name"]), pc.is_valid(persons["last_name"]))
-    whole = _map_distinct(pc.if_else(in_parts, None, persons["name"]), names.read_whole)
+    whole = _map_distinct(pc.if_else(in_parts, None, persons["name"]), person.read_whole)
     return [_read_name(*each) for each in zip(given, family, whole, strict=True)]
 
 
-def _read_name(given: tuple[Name, ...] | None, family: Name | None, whole: tuple[Name, ...] | None) -> tuple[Name, ...]:
-    if whole and not (given and family and family.last):
+def _read_name(
+    given: tuple[Name, ...] | None, family: tuple[Name, ...] | None, whole: tuple[Name, ...] | None
+) -> tuple[Name, ...]:
+    if whole and not (given and family):
         return whole
-    last, generation = (family.last, family.generation) if family else (None, None)
-    alone = Name(None, None, None, None)
-    return tuple(Name(each.first, each.middle, last, generation or each.generation) for each in given or (alone,))
+    of = (*(family or ()), *(family or (_NAMELESS,))[-1:])  # the second person's family name, or the shared one
+    pairs = zip(given or (_NAMELESS,), of, strict=False)
+    return tuple(one._replace(last=own.last, generation=own.generation or one.generation) for one, own in pairs)
+
+
+_NAMELESS = Name(None, None, None, None)
+_NAME_COLUMNS = ("first", "middle", "last", "generation")
 
 
 def _with_names(fields: pa.Table, people: list[Name | None]) -> pa.Table:
     each = {
-        name: pa.array([person and getattr(person, name) for person in people], pa.string()) for name in Name._fields
+        name: pa.array([person and getattr(person, name) for person in people], pa.string()) for name in _NAME_COLUMNS
     }
     firsts = [person.first if person else None for person in people]
-    each["is_listed"] = pa.array([first is not None and names.is_listed(first) for first in firsts], pa.bool_())
-    each["roots"] = pa.array([first and names.roots(first) for first in firsts], TEXTS)
+    each["is_listed"] = pa.array([first is not None and person.is_listed(first) for first in firsts], pa.bool_())
+    each["roots"] = pa.array([first and person.roots(first) for first in firsts], TEXTS)
     return pa.table({name: each[name] if name in each else fields[name] for name in FEATURES.names}, schema=FEATURES)
 
 
@@ -174,7 +181,7 @@ def _read_fields(persons: pa.Table, on: date | None) -> pa.Table:
         "house": pa.array([each and each[0] for each in line], pa.string()),
         "street": pa.array([each and each[1] for each in line], pa.string()),
         "city": pa.array(
-            _map_distinct(persons["city"], lambda text: names.plain(text).replace(" ", "") or None), pa.string()
+            _map_distinct(persons["city"], lambda text: plain(text).replace(" ", "") or None), pa.string()
         ),
         "zip": pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(persons["postal_code"]), 0, 5),
         "tax": pc.coalesce(tax, persons["tax_id_hash"]),

@@ -1,0 +1,239 @@
+"""Read names of people: one or two people in a text, in the usual order or with the family name first."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+from nicknames import NickNamer
+
+from include.names.words import AMBIGUOUS_DESIGNATIONS, DESIGNATIONS, GENERATIONS, PARTICLES, TITLES, lexicon, plain
+
+AND = re.compile(r"\s*,?\s*(?:&|\+|\band\b|\bor\b)\s*")
+_SLASH = re.compile(r"(?i)\band\s*/\s*or\b|(?<=[^\W\d]{2})\s*/\s*(?=[^\W\d]{2})")
+_OWNERSHIP = re.compile(
+    r"[\s,]+(?:(?:as )?(?:jt ?(?:wros|wrs|ten\w*|tic)|jtwros|wros|joint(?: tenants?| account| tenancy)?|jt|tic|t i c|tbe|tbye"
+    r"|ten(?:ants?)? (?:in )?(?:com\w*|ent\w*)|tenants? by (?:the )?entiret\w+|(?:com|comm|community) prop\w*|cpwros|cp"
+    r"|husband (?:&|and) wife|h/?w|ttees?|trustees?|co-?ttees?|tod|pod|(?:with|w/?) ?r?ros?|rights? of survivorship)\b.*)$"
+)  # fmt: skip
+"""How people own together, at the end of a name: `JTWROS`, `Tenants in Common`, `TOD`, ..."""
+
+_WORD = re.compile(r"[^\s,&+/]+")
+_ENDS = DESIGNATIONS | GENERATIONS.keys()
+_AFTER_COMMA = _ENDS | AMBIGUOUS_DESIGNATIONS | lexicon("at law i")
+_PLAIN_TITLES = lexicon("mr mrs ms miss mx dr")
+_SECOND_GIVEN = lexicon("ann anne jo lou beth ellen kay sue jane pat louise lynn lee marie grace rose frances alice")
+_AFTER_FIRST_GIVEN = lexicon(
+    "mary sue jo betty anna ann anne billy bobbie bobby peggy lee lou martha sarah ruth rose jean carol"
+)
+_HOUSEHOLD = lexicon("family household")
+_VIETNAMESE = lexicon("nguyen tran le pham huynh hoang phan vu vo dang bui do ho ngo duong ly dinh truong lam mai")
+_VIETNAMESE_MIDDLE = lexicon("van thi huu duc minh ngoc quang thanh xuan anh")
+# Source: frequent surnames of Hispanic origin in the 2010 census of the United States, beside those that end in -ez.
+_IBERIAN = lexicon(
+    "garcia flores rivera torres diaz reyes cruz morales ortiz gutierrez ramos ruiz mendoza castillo vargas castro moreno guzman salazar "
+    "munoz delgado ortega rios medina soto vega guerrero avila silva rojas campos acosta molina contreras figueroa luna cabrera aguilar "
+    "herrera romero santos santiago estrada sandoval pena padilla maldonado valencia navarro miranda serrano trujillo fuentes cervantes "
+    "salas robles calderon duran leon juarez marin solis cardenas ochoa rosales mejia villarreal lara montoya escobar macias olmedo vergara"
+)  # fmt: skip
+
+
+class Name(NamedTuple):
+    """One person's name, in lower case without accents; missing parts are None.
+
+    Attributes:
+        first: Given name, or its initial.
+        middle: Further given names and nicknames, separated by spaces.
+        last: Family name; the parts of a double name are joined by a hyphen, particles are written together.
+        generation: `1` for Sr, `2` for Jr and II, `3` for III, ...
+        is_certain: Whether it is clear which words are the family name. `George Trevor` may be either.
+    """
+
+    first: str | None
+    middle: str | None
+    last: str | None
+    generation: str | None
+    is_certain: bool = True
+
+
+def read_given(text: str | None) -> tuple[Name, ...]:
+    """Read a field for given names, such as `John & Mary`, as one or two people; their last names are None."""
+    fields = [part.replace(",", " ").split() for part in AND.split(_prepare(text))]
+    return tuple(
+        _name_part(_Part(*_drop_ends(_drop_titles(words)))) for words in fields[:2] if not set(words) <= TITLES
+    )
+
+
+def read_family(text: str | None) -> tuple[Name, ...]:
+    """Read a field for family names, such as `O'Brien, Jr.` or `Smith & Jones`, as last names and generations; the other parts are None."""
+    fields = [part.replace(",", " ").split() for part in AND.split(_prepare(text))]
+    read = [_drop_ends([word for word in words if word not in TITLES] or words) for words in fields[:2] if words]
+    return tuple(_name_part(_Part([], generation, family)) for family, generation in read)
+
+
+def read_whole(text: str | None, *, is_family_first: bool = False) -> tuple[Name, ...]:
+    """Read a full name, such as `John Q. Smith Jr`, `Smith, John & Mary` or `Ronald T. & Karen P. Smith JTWROS`, as one or two people.
+
+    Args:
+        text: The name.
+        is_family_first: Whether the vendor writes the family name first, without a comma.
+    """
+    return tuple(map(_name_part, _read_parts(text, is_family_first=is_family_first)))
+
+
+def split_people(text: str | None) -> tuple[str, ...]:
+    """Return the full name of each person in a text, spelled as there: `Ronald T. Smith` and `Karen P. Smith` of the example above."""
+    written = {plain(word): word.strip("()") for word in _WORD.findall(text or "")}
+    people = [[*part.given, *part.family] for part in _read_parts(text)]
+    return tuple(" ".join(written.get(word, word.title()) for word in words) for words in people)
+
+
+@cache
+def roots(first: str) -> tuple[str, ...]:
+    """Return a given name and the formal names that it may stand for, such as `bob` and `robert` for `bob`."""
+    return tuple(sorted({first} | _nicknames().canonicals_of(first)))
+
+
+@cache
+def is_listed(first: str) -> bool:
+    """Return whether a given name is a known one: in the list of nicknames and formal names.
+
+    A name that is not listed may be a typing error.
+    """
+    return bool(_nicknames().canonicals_of(first) or _nicknames().nicknames_of(first))
+
+
+class _Part(NamedTuple):
+    """One person in a text: the words of the given and the family name; without a family name, it may be shared with the other person."""
+
+    given: list[str]
+    generation: str | None = None
+    family: list[str] = []  # noqa: RUF012 - never changed
+    is_certain: bool = True
+
+
+def _prepare(text: str | None) -> str:
+    return _OWNERSHIP.sub("", plain(_SLASH.sub(" & ", text or "")))
+
+
+def _read_parts(text: str | None, *, is_family_first: bool = False) -> list[_Part]:
+    """Return the one or two people of a text. Of `Mr & Mrs James Davis`, the second person has only the family name."""
+    texts = AND.split(_prepare(text))[:2]
+    parts = [_read_part(each, is_family_first=is_family_first) for each in texts if each.strip(" ,")]
+    if not any(part.given or part.family for part in parts):
+        return []
+    if len(parts) > 1 and _is_double_given(parts[0]) and parts[1].given and parts[1].family:
+        parts[0] = parts[0]._replace(given=parts[0].given + parts[0].family, family=[], is_certain=True)
+    shared = next((part.family for part in reversed(parts) if part.family), [])  # "John & Mary Smith": both are Smiths
+    if not shared and set(texts[0].split()[:1]) & _PLAIN_TITLES:  # "Mr. & Mrs. Davis"
+        shared = next((part.given for part in parts if part.given), [])
+        parts = [part._replace(given=[]) for part in parts]
+    return sorted((part._replace(family=part.family or shared) for part in parts), key=lambda part: not part.given)
+
+
+def _read_part(text: str, *, is_family_first: bool) -> _Part:
+    head, comma, tail = text.partition(",")
+    after = tail.replace(",", " ").split()
+    if comma and not set(after) <= _AFTER_COMMA:
+        given, generation = _drop_ends(_drop_titles(after))
+        family, of_family = _drop_ends(head.split())
+        return _Part(given, of_family or generation, family)
+    words, generation = _drop_ends(_drop_titles(head.split()))
+    if len(words) > 1 and words[-1] in _HOUSEHOLD:
+        return _Part([], None, [word for word in words[:-1] if word != "the"])
+    generation = generation or next((GENERATIONS[word] for word in after if word in GENERATIONS), None)
+    at, is_certain = _find_family(words, is_family_first=is_family_first)
+    given = words[: at.start] or words[at.stop :]
+    if _is_vietnamese(words) and at.start == 0:
+        given = [given[-1], *given[:-1]]  # the last word is the given name
+    return _Part(given, generation, words[at], is_certain)
+
+
+def _drop_titles(words: list[str]) -> list[str]:
+    """Return the words without the titles in front. A title that is also a name, such as `Judge`, counts only before two words."""
+    at = 0
+    while at < len(words) and (words[at] in _PLAIN_TITLES or (words[at] in TITLES and len(words) - at > 2)):
+        at += 1
+    return words[at:] if at or not set(words) <= TITLES else []
+
+
+def _drop_ends(words: list[str]) -> tuple[list[str], str | None]:
+    """Return the words without the designations and suffixes at their end, and the generation."""
+    end, generation = len(words), None
+    while end > 1 and words[end - 1] in _ENDS and not (words[end - 1] == "v" and _is_initial_v(words)):
+        generation = GENERATIONS.get(words[end - 1], generation)
+        end -= 1
+    return words[:end], generation
+
+
+def _find_family(words: list[str], *, is_family_first: bool) -> tuple[slice, bool]:
+    """Return where the family name is in a name without comma, and whether that is certain; an empty slice if there is none."""
+    count = len(words)
+    if count < 2 or all(len(word) == 1 for word in words[1:]):
+        return slice(count, count), True  # given names only: "Ronald T."
+    if is_family_first or _ends_with_initial(words) or _is_vietnamese(words):
+        end = 1
+        while end < count - 1 and words[end - 1] in PARTICLES:
+            end += 1
+        is_certain = is_family_first or _is_vietnamese(words) or is_listed(words[end]) or not is_listed(words[0])
+        return slice(0, end), is_certain
+    at = count - 1
+    is_vietnamese = words[-1] in _VIETNAMESE
+    while at > 1 and words[at - 1] in PARTICLES and not is_vietnamese:
+        at -= 1
+    if at > 1 and at == count - 1 and _is_iberian(words[at]) and _is_iberian(words[at - 1]):
+        at -= 1
+    return slice(at, count), count > 2 or is_listed(words[0]) or not is_listed(words[-1])
+
+
+def _ends_with_initial(words: list[str]) -> bool:
+    """Return whether a name can only begin with the family name: `Smith John M`."""
+    return len(words) > 2 and len(words[-1]) == 1 < len(words[-2])
+
+
+def _is_initial_v(words: list[str]) -> bool:
+    """Return whether the `v` at the end of a name is an initial, and not the fifth of that name."""
+    return len(words) < 3 or (is_listed(words[1]) and not is_listed(words[0]))
+
+
+def _is_vietnamese(words: list[str]) -> bool:
+    return (
+        len(words) > 2 and words[0] in _VIETNAMESE and words[-1] not in _VIETNAMESE and words[1] in _VIETNAMESE_MIDDLE
+    )
+
+
+def _is_iberian(word: str) -> bool:
+    return word in _IBERIAN or (word.endswith("ez") and len(word) > 4)
+
+
+def _is_double_given(part: _Part) -> bool:
+    """Return whether the words are a double given name, as of the first person in `Mary Ann & Bob Lindsay`."""
+    return (
+        len(part.given) == 1
+        and part.given[0] in _AFTER_FIRST_GIVEN
+        and len(part.family) == 1
+        and part.family[0] in _SECOND_GIVEN
+    )
+
+
+def _name_part(part: _Part) -> Name:
+    given = [piece for word in part.given for piece in word.split("-") if piece]
+    if len(given) > 1 and len(given[0]) == 1 < len(given[1]):
+        given = [given[1], given[0], *given[2:]]  # "J. Robert" is called Robert
+    first, middle = (given[0] if given else None), " ".join(given[1:]) or None
+    return Name(first, middle, _join_family(part.family), part.generation, part.is_certain)
+
+
+def _join_family(words: list[str]) -> str | None:
+    """Return a family name as one word: particles are joined to the next word, the parts of a double name by a hyphen."""
+    pieces: list[str] = []
+    for at, word in enumerate(words):
+        is_joined = at > 0 and words[at - 1] in PARTICLES
+        pieces[-1:] = [pieces[-1] + word] if is_joined else [*pieces[-1:], word]
+    return "-".join(pieces).strip("-") or None
+
+
+@cache
+def _nicknames() -> NickNamer:
+    return NickNamer()

@@ -1,0 +1,45 @@
+"""Names of organizations and trusts."""
+
+from __future__ import annotations
+
+import pytest
+
+from include.names.organization import find_legal_form, key_of, sounds_like_organization
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The Sample Family Revocable Trust dtd 1/2/2003", "Sample Fam Rev Tr"),
+        ("Sample & Sons, Inc.", "SAMPLE AND SONS INCORPORATED"),
+        ("Sample Family Limited Partnership", "Sample Family LP"),
+        ("Sample Holdings, L.L.C.", "SAMPLE HOLDINGS LLC"),
+        ("Sample Family Foundation", "The Sample Family Fdn"),
+    ],
+)
+def test_two_spellings_of_one_entity_have_one_key(one: str, other: str) -> None:
+    assert key_of(one) == key_of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Sample Holdings LLC", "Sample Holdings LP"),
+        ("Ada Sample Revocable Trust", "Ben Sample Revocable Trust"),
+        ("Sample Family Trust A", "Sample Family Trust B"),
+        ("Sample 2003 Trust", "Sample 2004 Trust"),
+    ],
+)
+def test_two_entities_have_two_keys(one: str, other: str) -> None:
+    assert key_of(one) != key_of(other)
+
+
+def test_legal_form_is_the_end_of_a_name() -> None:
+    assert [find_legal_form(text) for text in ("Sample L.L.C.", "Sample Limited Partnership", "Co", "Ada Sample")] == [
+        "llc", "lp", None, None,
+    ]  # fmt: skip
+
+
+def test_word_of_organizations_is_no_sign_in_the_place_of_the_given_name() -> None:
+    assert sounds_like_organization("Sample Holdings")
+    assert not sounds_like_organization("Brothers Sample")
