@@ -9,6 +9,7 @@ import tempfile
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,14 +128,16 @@ def _recall(hits: Counter[int], total: Counter[int], numbers: Iterable[int]) -> 
 
 def _count_crossed(cluster_of: dict[int, int], unseen: Unseen) -> dict[str, int]:
     """Count the clusters with two persons whose records state their tax ids, or birth dates, correctly."""
-    tax_ids, births = defaultdict(set), defaultdict(set)
+    tax_ids: dict[Any, set[int]] = defaultdict(set)
+    births: dict[Any, set[date]] = defaultdict(set)
     hashes = {number: hash_tax_id(tax_id) for number, tax_id in unseen.tax_ids.items()}
     for row in unseen.persons.select(["record_id", "tax_id_hash", "birth_date"]).to_pylist():
         record, number = row["record_id"], unseen.truth[row["record_id"]]
+        cluster = cluster_of.get(record, ("unread", record))
         if number in hashes and row["tax_id_hash"] == hashes[number]:
-            tax_ids[cluster_of[record]].add(number)
+            tax_ids[cluster].add(number)
         if number in hashes and row["birth_date"] == unseen.birth_dates[number]:
-            births[cluster_of[record]].add(row["birth_date"])
+            births[cluster].add(row["birth_date"])
     return {
         name: sum(len(each) > 1 for each in found.values())
         for name, found in (("two_tax_ids", tax_ids), ("two_birth_dates", births))
