@@ -177,8 +177,10 @@ def _bench_rules(arguments: argparse.Namespace, _: list[str]) -> int:
 
 def _bench_identity(arguments: argparse.Namespace, _: list[str]) -> int:
     from local.bench.identity import bench_identity
+    from local.bench.unseen import bench_unseen
 
     bench_identity(arguments.clients, arguments.records)
+    bench_unseen((arguments.clients // 5, arguments.clients))
     return 0
 
 

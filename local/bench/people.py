@@ -147,7 +147,7 @@ class _Town:
     def __init__(self, draw: random.Random, people: int) -> None:
         self.draw = draw
         self.count = 0
-        lasts, weights = _census("all.last")
+        lasts, weights = read_census("all.last")
         self.zips = [(f"{draw.choice(lasts[:4000])}{draw.choice(('ville', ' City', 'ton', ' Park', ''))}", draw.choice(_STATES), f"{z:05d}")
                      for z in draw.sample(range(10000, 99999), max(20, min(3000, people // 60)))]  # fmt: skip
         self.zip_weights = list(itertools.accumulate(1 / (rank + 10) for rank in range(len(self.zips))))
@@ -203,7 +203,7 @@ class _Town:
 
     def human(self, last: str, home: Home, sex: str, birth: date) -> Human:
         draw = self.draw
-        names, weights = _census("male.first" if sex == "M" else "female.first")
+        names, weights = read_census("male.first" if sex == "M" else "female.first")
         first, middle = draw.choices(names, cum_weights=weights, k=2)
         self.count += 1
         tax_id = f"9{draw.randrange(10**8):08d}"
@@ -346,7 +346,7 @@ def _slip(draw: random.Random, text: str, share: float) -> str:
 
 
 @cache
-def _census(kind: str) -> tuple[list[str], list[float]]:
+def read_census(kind: str) -> tuple[list[str], list[float]]:
     """Return the names of a kind, such as `female.first`, and their cumulative frequencies in the 1990 US census (package `names`)."""
     spec = importlib.util.find_spec("names")
     assert spec is not None
