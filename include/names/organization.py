@@ -21,6 +21,7 @@ _FORMS = {
     "flp": "lp", "general partnership": "gp", "gp": "gp", "partnership": "gp", "inc": "inc",
     "incorporated": "inc", "corp": "corp", "corporation": "corp", "company": "co", "co": "co", "ltd": "ltd", "limited": "ltd", "pc": "pc",
     "p c": "pc", "professional corporation": "pc", "pa": "pa", "plc": "plc", "lc": "llc",
+    "gmbh": "gmbh", "bv": "bv", "nv": "nv", "srl": "srl", "sarl": "sarl", "pty": "pty",
 }  # fmt: skip
 """Legal form as it is written -> its short form."""
 
@@ -46,6 +47,11 @@ def find_legal_form(text: str) -> str | None:
     words = _split(text)
     longest = min(3, len(words) - 1)
     return next((form for count in range(longest, 0, -1) if (form := _FORMS.get(" ".join(words[-count:])))), None)
+
+
+def has_legal_form(text: str) -> bool:
+    """Return whether any word of a text is a legal form."""
+    return any(word in _FORMS for word in _split(text)[1:])
 
 
 def sounds_like_organization(text: str) -> bool:

@@ -8,21 +8,26 @@ from typing import NamedTuple
 
 from nicknames import NickNamer
 
+from include.names.census import is_rather_family, is_rather_given, share_of_family, share_of_given
 from include.names.words import AMBIGUOUS_DESIGNATIONS, DESIGNATIONS, GENERATIONS, PARTICLES, TITLES, lexicon, plain
 
 AND = re.compile(r"\s*,?\s*(?:&|\+|\band\b|\bor\b)\s*")
 _SLASH = re.compile(r"(?i)\band\s*/\s*or\b|(?<=[^\W\d]{2})\s*/\s*(?=[^\W\d]{2})")
+_BETWEEN = re.compile(
+    r"(?i)[\s,]+(?:jt\.? ?ten\.?|jt\.? ?wros|jtwros|ten\.? ?com\.?|ten\.? ?ent\.?|and (?:his |her )?(?:wife|husband|spouse)|& (?:wife|husband|spouse))[\s,]+(?=[^\W\d]+\.? +[^\W\d]{2}|[^\W\d]{2,}$)"
+)
+_NICKNAME = re.compile(r"\([^)]*\)")
 _OWNERSHIP = re.compile(
     r"[\s,]+(?:(?:as )?(?:jt ?(?:wros|wrs|ten\w*|tic)|jtwros|wros|joint(?: tenants?| account| tenancy)?|jt|tic|t i c|tbe|tbye"
     r"|ten(?:ants?)? (?:in )?(?:com\w*|ent\w*)|tenants? by (?:the )?entiret\w+|(?:com|comm|community) prop\w*|cpwros|cp"
-    r"|husband (?:&|and) wife|h/?w|ttees?|trustees?|co-?ttees?|tod|pod|(?:with|w/?) ?r?ros?|rights? of survivorship)\b.*)$"
+    r"|husband (?:&|and) wife|h ?w|ttees?|trustees?|co-?ttees?|tod|pod|(?:with|w) ?r?ros?|rights? of survivorship)\b.*)$"
 )  # fmt: skip
 """How people own together, at the end of a name: `JTWROS`, `Tenants in Common`, `TOD`, ..."""
 
 _WORD = re.compile(r"[^\s,&+/]+")
 _ENDS = DESIGNATIONS | GENERATIONS.keys()
-_AFTER_COMMA = _ENDS | AMBIGUOUS_DESIGNATIONS | lexicon("at law i")
-_PLAIN_TITLES = lexicon("mr mrs ms miss mx dr")
+_AFTER_COMMA = _ENDS | AMBIGUOUS_DESIGNATIONS | lexicon("attorney at law i")
+_PLAIN_TITLES = lexicon("mr mrs ms miss mx dr drs")
 _SECOND_GIVEN = lexicon("ann anne jo lou beth ellen kay sue jane pat louise lynn lee marie grace rose frances alice")
 _AFTER_FIRST_GIVEN = lexicon(
     "mary sue jo betty anna ann anne billy bobbie bobby peggy lee lou martha sarah ruth rose jean carol"
@@ -30,12 +35,35 @@ _AFTER_FIRST_GIVEN = lexicon(
 _HOUSEHOLD = lexicon("family household")
 _VIETNAMESE = lexicon("nguyen tran le pham huynh hoang phan vu vo dang bui do ho ngo duong ly dinh truong lam mai")
 _VIETNAMESE_MIDDLE = lexicon("van thi huu duc minh ngoc quang thanh xuan anh")
+# Frequent family names of Chinese and Korean origin as they are written in Latin letters.
+_ASIAN = _VIETNAMESE | lexicon(
+    "wang li zhang liu chen yang huang zhao wu zhou xu sun ma zhu hu guo lin luo liang song zheng xie tang deng feng cao peng zeng xiao tian "
+    "dong pan yuan cai jiang yu ye cheng wei su lu ding ren shen yao fan jin chang chan cheung wong leung lau lam kwok tsai hsu hsieh chiu "
+    "kim park choi jung kang cho yoon jang lim han shin seo kwon hwang ahn hong yoo"
+)
+_EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_COMPOUND = (
+    "欧阳",
+    "歐陽",
+    "司马",
+    "司馬",
+    "诸葛",
+    "諸葛",
+    "上官",
+    "남궁",
+    "황보",
+    "선우",
+)  # family names of two letters
 # Source: frequent surnames of Hispanic origin in the 2010 census of the United States, beside those that end in -ez.
 _IBERIAN = lexicon(
     "garcia flores rivera torres diaz reyes cruz morales ortiz gutierrez ramos ruiz mendoza castillo vargas castro moreno guzman salazar "
     "munoz delgado ortega rios medina soto vega guerrero avila silva rojas campos acosta molina contreras figueroa luna cabrera aguilar "
     "herrera romero santos santiago estrada sandoval pena padilla maldonado valencia navarro miranda serrano trujillo fuentes cervantes "
-    "salas robles calderon duran leon juarez marin solis cardenas ochoa rosales mejia villarreal lara montoya escobar macias olmedo vergara"
+    "salas robles calderon duran leon juarez marin solis cardenas ochoa rosales mejia villarreal lara montoya escobar macias olmedo vergara garza soto tovar zamora cantu barrera esparza huerta ibarra ayala "
+    "murillo nava rangel trevino zavala bernal cortes cisneros rosario colon franco gallegos galvan beltran bautista barajas avalos arroyo "
+    "arias aguirre alvarado andrade camacho carrillo castaneda cordova duarte espinosa espinoza guerra jaramillo leal lozano lugo magana mata "
+    "meza montes olivares orozco osorio palacios parra pineda ponce quintana quintero renteria rincon rivas robledo rocha rosas rubio saenz "
+    "salgado salinas sepulveda sierra tapia toledo valdes valdivia valenzuela vela velasco villa villalobos zepeda zuniga"
 )  # fmt: skip
 
 
@@ -97,11 +125,11 @@ def roots(first: str) -> tuple[str, ...]:
 
 @cache
 def is_listed(first: str) -> bool:
-    """Return whether a given name is a known one: in the list of nicknames and formal names.
+    """Return whether a given name is a known one: in the census, or in the list of nicknames and formal names.
 
     A name that is not listed may be a typing error.
     """
-    return bool(_nicknames().canonicals_of(first) or _nicknames().nicknames_of(first))
+    return bool(share_of_given(first) or _nicknames().canonicals_of(first) or _nicknames().nicknames_of(first))
 
 
 class _Part(NamedTuple):
@@ -114,22 +142,42 @@ class _Part(NamedTuple):
 
 
 def _prepare(text: str | None) -> str:
-    return _OWNERSHIP.sub("", plain(_SLASH.sub(" & ", text or "")))
+    joined = _BETWEEN.sub(" & ", _SLASH.sub(" & ", _NICKNAME.sub(" ", text or "").replace(";", " & ")))
+    return _OWNERSHIP.sub("", plain(joined))
 
 
 def _read_parts(text: str | None, *, is_family_first: bool = False) -> list[_Part]:
     """Return the one or two people of a text. Of `Mr & Mrs James Davis`, the second person has only the family name."""
-    texts = AND.split(_prepare(text))[:2]
+    texts = _split_two(_prepare(text))
     parts = [_read_part(each, is_family_first=is_family_first) for each in texts if each.strip(" ,")]
     if not any(part.given or part.family for part in parts):
         return []
-    if len(parts) > 1 and _is_double_given(parts[0]) and parts[1].given and parts[1].family:
+    if len(parts) > 1 and _is_double_given(*parts[:2]):
         parts[0] = parts[0]._replace(given=parts[0].given + parts[0].family, family=[], is_certain=True)
     shared = next((part.family for part in reversed(parts) if part.family), [])  # "John & Mary Smith": both are Smiths
     if not shared and set(texts[0].split()[:1]) & _PLAIN_TITLES:  # "Mr. & Mrs. Davis"
         shared = next((part.given for part in parts if part.given), [])
         parts = [part._replace(given=[]) for part in parts]
     return sorted((part._replace(family=part.family or shared) for part in parts), key=lambda part: not part.given)
+
+
+def _split_two(text: str) -> list[str]:
+    """Return the texts of one or two people; a comma may also stand between two full names: `John Smith, Mary Smith`."""
+    texts = AND.split(text)[:2]
+    head, comma, tail = texts[0].partition(",")
+    first, second = head.split(), tail.replace(",", " ").split()
+    if (
+        len(texts) == 1
+        and comma
+        and min(len(first), len(second)) > 1
+        and is_rather_given(first[0])
+        and is_rather_given(second[0])
+    ) and (
+        first[-1] == second[-1]
+        or not (is_rather_given(second[-1]) or len(second[-1]) == 1 or second[-1] in _AFTER_COMMA)
+    ):
+        return [head, tail]
+    return texts
 
 
 def _read_part(text: str, *, is_family_first: bool) -> _Part:
@@ -139,15 +187,23 @@ def _read_part(text: str, *, is_family_first: bool) -> _Part:
         given, generation = _drop_ends(_drop_titles(after))
         family, of_family = _drop_ends(head.split())
         return _Part(given, of_family or generation, family)
-    words, generation = _drop_ends(_drop_titles(head.split()))
+    words, generation = _drop_ends(_drop_titles(_separate(head).split()))
     if len(words) > 1 and words[-1] in _HOUSEHOLD:
         return _Part([], None, [word for word in words[:-1] if word != "the"])
     generation = generation or next((GENERATIONS[word] for word in after if word in GENERATIONS), None)
     at, is_certain = _find_family(words, is_family_first=is_family_first)
-    given = words[: at.start] or words[at.stop :]
+    given = words[: at.start] + words[at.stop :]
     if _is_vietnamese(words) and at.start == 0:
         given = [given[-1], *given[:-1]]  # the last word is the given name
     return _Part(given, generation, words[at], is_certain)
+
+
+def _separate(text: str) -> str:
+    """Return a Chinese or Korean name that is written as one word with a blank after the family name."""
+    if " " in text or not 2 <= len(text) <= 4 or not _EAST_ASIAN.match(text):
+        return text
+    at = 2 if text.startswith(_COMPOUND) and len(text) > 2 else 1
+    return f"{text[:at]} {text[at:]}"
 
 
 def _drop_titles(words: list[str]) -> list[str]:
@@ -172,49 +228,57 @@ def _find_family(words: list[str], *, is_family_first: bool) -> tuple[slice, boo
     count = len(words)
     if count < 2 or all(len(word) == 1 for word in words[1:]):
         return slice(count, count), True  # given names only: "Ronald T."
-    if is_family_first or _ends_with_initial(words) or _is_vietnamese(words):
+    if is_family_first or _is_family_first(words):
         end = 1
-        while end < count - 1 and words[end - 1] in PARTICLES:
+        while end < count - 1 and words[end - 1] in PARTICLES - _VIETNAMESE:
             end += 1
-        is_certain = is_family_first or _is_vietnamese(words) or is_listed(words[end]) or not is_listed(words[0])
-        return slice(0, end), is_certain
-    at = count - 1
-    is_vietnamese = words[-1] in _VIETNAMESE
-    while at > 1 and words[at - 1] in PARTICLES and not is_vietnamese:
+        return slice(0, end), True
+    at = count - (2 if len(words[-1]) == 1 < count - 1 else 1)  # "John Smith M"
+    end = at + 1
+    while at > 1 and words[at - 1] in PARTICLES and words[at] not in _VIETNAMESE:
         at -= 1
-    if at > 1 and at == count - 1 and _is_iberian(words[at]) and _is_iberian(words[at - 1]):
+    if at > 1 and end - at == 1 and _is_iberian(words[at]) and _is_iberian(words[at - 1]):
         at -= 1
-    return slice(at, count), count > 2 or is_listed(words[0]) or not is_listed(words[-1])
+    return slice(at, end), is_rather_given(words[0]) or not is_rather_given(words[-1])
 
 
-def _ends_with_initial(words: list[str]) -> bool:
-    """Return whether a name can only begin with the family name: `Smith John M`."""
-    return len(words) > 2 and len(words[-1]) == 1 < len(words[-2])
+def _is_family_first(words: list[str]) -> bool:
+    """Return whether a name clearly begins with the family name: `Smith John M`, `Smith John`, `Nguyen Van Hung`, `Wang Xiaoming`."""
+    if not words[0].isascii():
+        return bool(_EAST_ASIAN.match(words[0]))
+    if _is_vietnamese(words):
+        return True
+    if len(words) > 2 and len(words[-1]) == 1 < len(words[-2]):
+        return not is_rather_given(words[0]) or is_rather_given(words[1])
+    if is_rather_given(words[0]) or words[0] in PARTICLES:
+        return False
+    if share_of_family(words[0]) > 10 * share_of_given(words[0]):
+        return all(share_of_given(word) > 5 * share_of_family(word) or len(word) == 1 for word in words[1:]) or (
+            len(words) == 2 and words[0] in _ASIAN and not is_rather_family(words[1])
+        )
+    return len(words) == 2 and words[0] in _ASIAN and words[1] not in _ASIAN and not is_rather_family(words[1])
 
 
 def _is_initial_v(words: list[str]) -> bool:
     """Return whether the `v` at the end of a name is an initial, and not the fifth of that name."""
-    return len(words) < 3 or (is_listed(words[1]) and not is_listed(words[0]))
+    return len(words) < 3 or (is_rather_given(words[1]) and not is_rather_given(words[0]))
 
 
 def _is_vietnamese(words: list[str]) -> bool:
-    return (
-        len(words) > 2 and words[0] in _VIETNAMESE and words[-1] not in _VIETNAMESE and words[1] in _VIETNAMESE_MIDDLE
-    )
+    is_middle = len(words) > 2 and words[0] in _VIETNAMESE and words[1] in _VIETNAMESE_MIDDLE
+    return is_middle and (words[1] in ("van", "thi") or words[-1] not in _VIETNAMESE)
 
 
 def _is_iberian(word: str) -> bool:
     return word in _IBERIAN or (word.endswith("ez") and len(word) > 4)
 
 
-def _is_double_given(part: _Part) -> bool:
-    """Return whether the words are a double given name, as of the first person in `Mary Ann & Bob Lindsay`."""
-    return (
-        len(part.given) == 1
-        and part.given[0] in _AFTER_FIRST_GIVEN
-        and len(part.family) == 1
-        and part.family[0] in _SECOND_GIVEN
-    )
+def _is_double_given(one: _Part, other: _Part) -> bool:
+    """Return whether both words of the first person are given names: `Mary Ann & Bob Lindsay`, `David Henry & Ruth Ellen Porter`."""
+    if len(one.given) != 1 or len(one.family) != 1 or not (other.given and other.family):
+        return False
+    is_usual = one.given[0] in _AFTER_FIRST_GIVEN and one.family[0] in _SECOND_GIVEN
+    return is_usual or (is_rather_given(one.family[0]) and len(other.given) > 1 and len(other.given[1]) > 1)
 
 
 def _name_part(part: _Part) -> Name:

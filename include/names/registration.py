@@ -10,8 +10,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from include.names.organization import PARTNERSHIPS, find_legal_form, sounds_like_organization
-from include.names.person import is_listed, split_people
+from include.names.census import is_rather_given
+from include.names.organization import PARTNERSHIPS, find_legal_form, has_legal_form, sounds_like_organization
+from include.names.person import split_people
 
 ENTITY_KINDS = frozenset({"trust", "estate", "company", "partnership", "foundation", "retirement_plan"})
 """Kinds of which a legal entity may be the owner. A participant's account in a retirement plan has that kind, but no entity."""
@@ -84,15 +85,18 @@ _TITLES = tuple(
         ("retirement_plan", _PLAN),
         ("utma", r"\b(?:u[tg]ma?|c/f|a minor)\b|\bcust(?:odian)?\.? (?:for|f/?b/?o)\b|\bunif(?:orm)? (?:gifts?|transfers?)\b"),
         ("guardianship", r"\b(?:guardian|conservator|gdn|gdnshp)\b"),
-        ("foundation", r"\b(?:foundation|fdn|fndn|endowment)\b"),
+        ("foundation", r"\b(?:(?:foundation|fdn|fndn|endowment)(?! repair| drilling| contract\w+| capital| medicine| dental| partners)|donor.advised|daf|scholarship|philanthrop\w+|charitable (?:fund|giving|gift)|giving (?:fund|account))\b"),
         ("estate", r"^(?:the )?est(?:ate)?\.? of\b|(?<!^)\b(?:estate|dec'?d|deceased)\b\W*(?:$|,)"),
         (_LEGAL_FORM, ""),
-        ("trust", r"\b(?:ttees?|trustees?|u/a(?:/?d)?|uad|ilit|rlt|crut|crat|grat|revocable|irrevocable)\b|\b(?:trust|trst)\b(?! co)|(?<=\w )\btr\b"),
+        ("trust", r"\b(?:ttees?|trustees?|u/a(?:/?d)?|uad|u/?w/?o|unitrust|annuity trust|ilit|rlt|crut|crat|grat|clat|clut|qprt|qtip|idgt|revocable|irrevocable|testamentary|(?:liv(?:ing)?|rev|irrev|fam(?:ily)?|marital) tr)\b|\b(?:trust|trst)\b(?! co)|(?<=\w )\btr\b"),
         (_SOUND, ""),
     )
 )  # fmt: skip
 
 _FBO = _compile(r"[\s,]+(?:f/?b/?o|for the benefit of)[\s,]+")
+_FOR = _compile(
+    r"[\s,]+(?:(?:as )?cust(?:odian)?\.? )?(?:f/?b/?o|for the benefit of|c/f)[\s,]+|[\s,]+(?:as )?cust(?:odian)?\.? for[\s,]+"
+)
 _CUSTODIAN = _compile(
     r"[\s,]+(?:as )?(?:c/f|cust(?:odian)?\.?)(?: (?:for|f/?b/?o))?[\s,]+|[\s,]+(?:as )?cust(?:odian)?\.?$"
 )
@@ -115,6 +119,7 @@ _OF_TRUST = _compile(
     r"|charitable|remainder|unitrust|annuity|lead|gst|exempt|dynasty|spousal|joint|special needs|supplemental needs|qualified|personal residence"
     r"|grantor|retained|life insurance|residuary|inter ?vivos|no|[a-d]|ii+|\d+)\b[.']?"
 )  # fmt: skip
+_OF_PLAN = _compile(r"\b(?:plans?|pl|trust|tr)\b")
 _ESTATE = _compile(r"^(?:the )?est(?:ate)?\.? of (?:the late )?|[\s,(]+(?:estate|deceased|dec'?d)\W*$")
 _TITLED = _compile(r"[\s,]+(?P<role>(?:managing |general |sole )?(?:member|partner|manager|mgr)|president|pres|secretary|treasurer|ceo|cfo|owner|director|execut\w+|exec|pers(?:onal)? rep\w*|admin\w*|p/?r)\.?$")  # fmt: skip
 _DECEASED = _compile(r"\b(?:dec'?d|deceased)\b")
@@ -140,7 +145,7 @@ def read_registration(
     text = " ".join((title or "").split())
     kind = _find_kind(text, registration_type or "", tax_id_form)
     if kind == "retirement_plan" and not (
-        find_legal_form(text) or sounds_like_organization(text) or re.search(r"(?i)\bplan\b.*", text)
+        _OF_PLAN.search(text) or has_legal_form(text) or sounds_like_organization(text)
     ):
         return _read_owners(text, kind)  # a participant's account
     return _read_entity(text, kind) if kind in ENTITY_KINDS else _read_owners(text, kind)
@@ -181,7 +186,7 @@ def _could_be_person(text: str) -> bool:
     """Return whether a title has the form of a name: a known given name, perhaps an initial, and one more word."""
     words = text.casefold().replace(".", "").replace(",", " ").split()
     is_short = len(words) == 2 or (len(words) == 3 and len(words[1]) == 1)
-    return is_short and is_listed(words[1] if "," in text and len(words) == 2 else words[0])
+    return is_short and is_rather_given(words[1] if "," in text and len(words) == 2 else words[0])
 
 
 def _read_entity(text: str, kind: str) -> Registration:
@@ -238,7 +243,7 @@ def _read_ward(text: str) -> list[Party]:
 
 def _read_account(text: str) -> list[Party]:
     """Read the owners, and who stands before `FBO`: the custodian of an IRA, or the dead person whose IRA was inherited."""
-    head, *owned = _FBO.split(text, maxsplit=1)
+    head, *owned = _FOR.split(text, maxsplit=1)
     names = _list_people(_ACCOUNT.sub(" ", owned[0] if owned else head))
     owners = [Party(name, role) for name, role in zip(names, ("owner", "joint owner"), strict=False)]
     if not owned or _ACCOUNT.fullmatch(f" {head}"):

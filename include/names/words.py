@@ -12,13 +12,14 @@ def lexicon(text: str) -> frozenset[str]:
 
 
 TITLES = lexicon(
-    "mr mrs ms miss mx mme mlle dr doctor prof professor rev reverend hon honorable sir dame lord lady fr father sister rabbi pastor "
+    "mr mrs ms miss drs messrs mx mme mlle dr doctor prof professor rev reverend hon honorable sir dame lord lady fr father sister rabbi pastor "
     "deacon imam judge justice capt captain col colonel lt lieutenant maj sgt cpl cdr cmdr adm gov sen rep amb attorney"
 )
 MALE_TITLES, FEMALE_TITLES = lexicon("mr sir lord fr father"), lexicon("mrs ms miss mme mlle dame lady sister")
 
 DESIGNATIONS = lexicon(
-    "md dds dmd dvm pharmd dpm psyd rn lpn crna aprn dnp phd edd jd llm llb mph mba msw lcsw bsn msn cpa cfa cfp chfc clu cltc aif aams "
+    "md facs facp faan facog faap dr.ph drph mha mpa sphr dmin thd edm msn bsn dc dpt otr pt ccrn fnp ccim leed pmp "
+    "dds dmd dvm pharmd dpm psyd rn lpn crna aprn dnp phd edd jd llm llb mph mba msw lcsw bsn msn cpa cfa cfp chfc clu cltc aif aams "
     "cima cpwa ricp crpc crps cdfa chsa cebs frm caia cmt esq esquire ret retired usn usmc usaf uscg"
 )
 """Degrees and professional designations."""
@@ -39,21 +40,27 @@ PARTICLES = lexicon(
 
 _LETTERS = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "đ": "d", "Đ": "D", "ı": "i", "þ": "th", "ð": "d", "œ": "oe"})  # fmt: skip
 _APOSTROPHES = re.compile(r"['’‘`´]")
-_DOTTED = re.compile(r"(?<![^\s,(])(?:[^\W\d_]{1,4}\.){2,}(?![^\s,)])")
-_OTHER = re.compile(r"[^\w\s,&+/-]|_")
+_DOTTED = re.compile(
+    r"(?<![^\s,(])(?:[^\W\d_]{1,5}\.)+[^\W\d_]{1,5}\.?(?![^\s,)])|(?<![^\s,(])(?:[^\W\d_]{1,5}\.){2,}(?![^\s,)])"
+)
+_ACCENTS = re.compile("[\u0300-\u036f]")
+_OTHER = re.compile(r"[\x00-\x1f!-%'-*.:-@\[-`{-\x7f]|/")
 
 
 def plain(text: str | None) -> str:
-    """Return a text in lower case without accents and apostrophes; the only punctuation left is `,`, `&`, `+`, `/` and `-`.
+    """Return a text in lower case without accents and apostrophes; the only punctuation left is `,`, `&`, `+` and `-`.
 
     Latin letters become ASCII. Letters of other scripts stay as they are. A degree loses its points: `M.D.` becomes `md`.
     """
-    letters = _APOSTROPHES.sub("", (text or "").translate(_LETTERS))
-    decomposed = unicodedata.normalize("NFKD", letters)
-    bare = "".join(letter for letter in decomposed if not unicodedata.combining(letter)).casefold()
-    if not bare.isascii():
-        bare = unicodedata.normalize("NFKC", bare)
-    return " ".join(_OTHER.sub(" ", _DOTTED.sub(_join_degree, bare)).split())
+    folded = _APOSTROPHES.sub("", (text or "").translate(_LETTERS)).casefold()
+    if not folded.isascii():
+        bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", folded))
+        folded = "".join(map(_keep_letter, unicodedata.normalize("NFKC", bare)))
+    return " ".join(_OTHER.sub(" ", _DOTTED.sub(_join_degree, folded)).split())
+
+
+def _keep_letter(letter: str) -> str:
+    return letter if letter.isascii() or letter.isalnum() or unicodedata.category(letter).startswith("M") else " "
 
 
 def _join_degree(found: re.Match[str]) -> str:

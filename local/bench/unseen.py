@@ -20,8 +20,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from include.identity import names
 from include.identity.link import link
+from include.names.person import read_whole
+from include.names.registration import read_registration
 from local.bench.identity import run
 from local.bench.unseen_firm import Unseen, hash_tax_id, make_unseen
 from local.bench.unseen_lexicon import ORIGINS
@@ -58,14 +59,17 @@ def link_records(persons: pa.Table, decisions: pa.Table) -> pa.Table:
 
 
 def read_people(text: str, *, is_surname_first: bool) -> list[Reading]:
-    """Return the persons that a name describes. The matcher can't be told yet that surnames come first."""
-    del is_surname_first
-    return [Reading(each.first, each.last, each.generation) for each in names.read_whole(text)]
+    """Return the persons that a name describes."""
+    people = read_whole(text, is_family_first=is_surname_first)
+    return [Reading(each.first, each.last, each.generation) for each in people]
 
 
 def read_kind(label: LabelledName) -> str:
-    """Return the kind of a name: `person`, `joint`, `utma` or one of `ENTITY_KINDS`. The matcher knows no entities yet."""
-    return "joint" if len(names.read_whole(label.text)) > 1 else "person"
+    """Return the kind of a name: `person`, `joint`, `utma` or one of `ENTITY_KINDS`."""
+    read = read_registration(label.text, label.registration_type, (label.tax_id_form or "").lower() or None)
+    if read.entity is not None or read.kind == "utma":
+        return "plan" if read.kind == "retirement_plan" else read.kind
+    return "joint" if sum(party.role in ("owner", "joint owner") for party in read.parties) > 1 else "person"
 
 
 # --- clusters ---------------------------------------------------------------------------------------------------------
