@@ -20,10 +20,12 @@ class Evidence:
     """A field that separates people: records with incompatible values belong to two people.
 
     Attributes:
+        name: What it is, as reviewers read it.
         values: The value of each record; None is compatible with every value.
         is_compatible: Returns whether two different values may belong to one person.
     """
 
+    name: str
     values: Sequence[str | None]
     is_compatible: Callable[[str, str], bool]
 
@@ -92,16 +94,27 @@ class Clusters:
                 self._foes.setdefault(a, set()).update(foes)
         return True
 
+    def find_conflicts(self, left: int, right: int) -> set[str]:
+        """Return the names of the evidence by which the people of two records can't be one."""
+        a, b = sorted((_root(self._fitting, left), _root(self._fitting, right)))
+        conflicts = {"household"} if self._are_members(a, b) else set()
+        return conflicts | {
+            evidence.name
+            for evidence, held in zip(self.evidence, self._values, strict=True)
+            if not _agree(evidence, held.get(a, ()), held.get(b, ()))
+        }
+
     def _fits(self, a: int, b: int) -> bool:
         """Return whether evidence and household members allow two groups to be merged."""
-        ours_at, theirs_at = self._homes.get(a), self._homes.get(b)
-        if ours_at and theirs_at and any(ours_at.get(home, member) != member for home, member in theirs_at.items()):
+        if self._are_members(a, b):
             return False
-        for evidence, held in zip(self.evidence, self._values, strict=True):
-            ours, theirs = held.get(a, ()), held.get(b, ())
-            if ours != theirs and not all(evidence.is_compatible(x, y) for x in ours for y in theirs if x != y):
-                return False
-        return True
+        values = zip(self.evidence, self._values, strict=True)
+        return all(_agree(evidence, held.get(a, ()), held.get(b, ())) for evidence, held in values)
+
+    def _are_members(self, a: int, b: int) -> bool:
+        """Return whether a vendor lists two groups as two members of one household."""
+        ours, theirs = self._homes.get(a), self._homes.get(b)
+        return bool(ours and theirs and any(ours.get(home, member) != member for home, member in theirs.items()))
 
     def _weigh_together(self, a: int, b: int) -> None:
         self._fitting[b] = a
@@ -114,6 +127,10 @@ class Clusters:
 
     def _is_apart(self, a: int, b: int) -> bool:
         return any(self.find(foe) == b for foe in self._foes.get(a, ()))
+
+
+def _agree(evidence: Evidence, ours: Values, theirs: Values) -> bool:
+    return ours == theirs or all(evidence.is_compatible(x, y) for x in ours for y in theirs if x != y)
 
 
 def _root(parent: list[int], record: int) -> int:

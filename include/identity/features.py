@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.identity.naming import read_names
 from include.identity.record import PERSONS, TEXTS, conform
 from include.names import person
 from include.names.person import Name
@@ -19,6 +20,7 @@ FEATURES = pa.schema(
     {
         "record_id": pa.int64(),
         "household": pa.string(),  # the vendor's, with the vendor
+        "is_registration": pa.bool_(),  # whether it is an account's registration, of which a person may have several
         "first": pa.string(),
         "roots": TEXTS,  # the formal names that the first name may stand for
         "is_listed": pa.bool_(),  # whether the first name is a known name
@@ -30,6 +32,7 @@ FEATURES = pa.schema(
         "home_email": pa.string(),
         "phone": pa.string(),  # ten digits
         "house": pa.string(),  # number
+        "unit": pa.string(),  # apartment, suite, ...
         "street": pa.string(),  # words of the street, without its kind, its number and the unit
         "city": pa.string(),
         "zip": pa.string(),
@@ -46,6 +49,9 @@ _KINDS = lexicon(
     "pkwy parkway hwy highway way trl trail sq square loop close circuit"
 )
 _UNITS = lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
+_UNITS_AFTER = lexicon("floor fl flr")
+_ORDINALS = lexicon("1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th")
+_UNIT = re.compile(r"\d{1,4}-?[a-z]?|[a-z]-?\d{0,4}")
 _COMPASS = {"north": "n", "south": "s", "east": "e", "west": "w"}
 MOST_ALIKE = 60
 """An e-mail, telephone number or tax id that is in more records than this is treated as a placeholder."""
@@ -61,18 +67,21 @@ _NO_DAY, _EPOCH = date(1900, 1, 1), date(1970, 1, 1)
 _SHARED = r"^[^:]*:(household|account):"
 
 
-def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
+def read_features(
+    persons: pa.Table, on: date | None = None, people: Sequence[tuple[Name, ...]] | None = None
+) -> pa.Table:
     """Return the FEATURES of records. A record of two people becomes two records; the second one has the negated id.
 
     Args:
         persons: As `include.identity.record.PERSONS`.
         on: Today's date, to detect birth dates in the future; None for the current day.
+        people: The names of each record's people, from `read_names`; None to read them here.
     """
     persons = conform(persons, PERSONS).combine_chunks()
-    people = _read_names(persons)
+    people = read_names(persons).people if people is None else people
     first, second = ([each[at] if len(each) > at else None for each in people] for at in (0, 1))
     joint = pa.array([each is not None for each in second], pa.bool_())
-    shared = _read_fields(persons, on)
+    shared = read_fields(persons, on)
     # The two people of a record are members of one household, even if the vendor states no household key.
     own_home = pc.if_else(joint, pc.cast(shared["record_id"], pa.string()), None)
     at = FEATURES.get_field_index("household")
@@ -89,7 +98,10 @@ def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
         both.append(pa.table({name: own.get(name, other[name]) for name in FEATURES.names}, schema=FEATURES))
     table = pa.concat_tables(both).combine_chunks()
     for at, name in enumerate(table.column_names):
-        if name in _UNIQUE:
+        if name == "tax_last4":
+            usual = len(table) // 10_000
+            table = table.set_column(at, name, _clear_placeholders(table[name], MOST_ALIKE + MOST_BORN * usual))
+        elif name in _UNIQUE:
             table = table.set_column(at, name, _clear_placeholders(table[name], MOST_ALIKE))
         elif name == "birth":
             dates = max(pc.count_distinct(table[name]).as_py(), 1)
@@ -99,19 +111,42 @@ def read_features(persons: pa.Table, on: date | None = None) -> pa.Table:
     return table
 
 
-def read_street(text: str) -> tuple[str | None, str | None]:
-    """Return the house number and street name of a line, such as `12` and `n main` for `12 North Main St, Apt 4`; None if missing."""
-    words = re.sub(r"[,&+-]", " ", plain(text.replace("#", " unit "))).split()
+class Line(NamedTuple):
+    """The line of an address with the street; missing parts are None.
+
+    Attributes:
+        house: House number, such as `12`.
+        street: Street name without its kind, such as `n main`.
+        unit: Apartment, suite or floor, such as `4b`.
+    """
+
+    house: str | None
+    street: str | None
+    unit: str | None
+
+
+def read_street(text: str) -> Line:
+    """Read the line of an address with the street, such as `12 North Main St, Apt 4`."""
+    words = [word.strip("-") for word in re.sub(r"[,&+]", " ", plain(text.replace("#", " unit "))).split()]
     parts: list[str] = []
-    skip = False
-    for word in words:
-        if not skip and word not in _UNITS:
+    unit: list[str] = []
+    is_unit = False
+    for at, word in enumerate(words):
+        if word in _UNITS_AFTER and parts and parts[-1] in _ORDINALS:
+            unit.append(parts.pop())  # "3rd Floor"
+        elif word in _UNITS:
+            is_unit = at > 0
+        elif is_unit:
+            unit.append(word)
+            is_unit = False
+        elif word:
             parts.append(_COMPASS.get(word, word))
-        skip = word in _UNITS and not skip
+    if len(parts) > 2 and parts[-2] in _KINDS and _UNIT.fullmatch(parts[-1]) and parts[-1] not in _COMPASS.values():
+        unit.append(parts.pop())  # "12 Main St 4B"
     house = next((word for word in parts if word[0].isdigit()), None)
     rest = [word for word in parts if word != house]
     street = [word for word in rest if word not in _KINDS] or rest
-    return house, " ".join(street) or None
+    return Line(house, " ".join(street) or None, "".join(unit).lstrip("0").replace("-", "") or None)
 
 
 def read_births(dates: pa.ChunkedArray, on: date | None = None) -> pa.ChunkedArray:
@@ -125,29 +160,22 @@ def read_births(dates: pa.ChunkedArray, on: date | None = None) -> pa.ChunkedArr
     return pc.if_else(pc.and_(is_lived, pc.not_equal(dates, _EPOCH)), dates, None)
 
 
-def _read_names(persons: pa.Table) -> list[tuple[Name, ...]]:
-    given = _map_distinct(persons["first_name"], person.read_given)
-    family = _map_distinct(persons["last_name"], person.read_family)
-    in_parts = pc.and_(pc.is_valid(persons["first_name"]), pc.is_valid(persons["last_name"]))
-    whole = _map_distinct(pc.if_else(in_parts, None, persons["name"]), person.read_whole)
-    return [_read_name(*each) for each in zip(given, family, whole, strict=True)]
-
-
-def _read_name(
-    given: tuple[Name, ...] | None, family: tuple[Name, ...] | None, whole: tuple[Name, ...] | None
-) -> tuple[Name, ...]:
-    if whole and not (given and family):
-        return whole
-    of = (*(family or ()), *(family or (_NAMELESS,))[-1:])  # the second person's family name, or the shared one
-    pairs = zip(given or (_NAMELESS,), of, strict=False)
-    return tuple(one._replace(last=own.last, generation=own.generation or one.generation) for one, own in pairs)
-
-
-_NAMELESS = Name(None, None, None, None)
 _NAME_COLUMNS = ("first", "middle", "last", "generation")
 
 
-def _with_names(fields: pa.Table, people: list[Name | None]) -> pa.Table:
+_UMLAUT = re.compile("(?<=[aou])e(?!$)")
+
+
+def _fold(name: Name | None) -> Name | None:
+    """Write a name as if `ae`, `oe` and `ue` were umlauts, except a known given name, so that Mueller and Müller are equal."""
+    if name is None:
+        return None
+    first = name.first if name.first is None or person.is_listed(name.first) else _UMLAUT.sub("", name.first)
+    return name._replace(first=first, last=name.last and _UMLAUT.sub("", name.last))
+
+
+def _with_names(fields: pa.Table, names: list[Name | None]) -> pa.Table:
+    people = [_fold(name) for name in names]
     each = {
         name: pa.array([person and getattr(person, name) for person in people], pa.string()) for name in _NAME_COLUMNS
     }
@@ -157,7 +185,8 @@ def _with_names(fields: pa.Table, people: list[Name | None]) -> pa.Table:
     return pa.table({name: each[name] if name in each else fields[name] for name in FEATURES.names}, schema=FEATURES)
 
 
-def _read_fields(persons: pa.Table, on: date | None) -> pa.Table:
+def read_fields(persons: pa.Table, on: date | None = None) -> pa.Table:
+    """Return the FEATURES of records without those of the name."""
     line = _map_distinct(persons["street"], read_street)
     digits = pc.replace_substring_regex(persons["phone"], r"(?i)(x|ext).*|\D", "")
     digits = pc.utf8_slice_codeunits(digits, -10)
@@ -174,12 +203,14 @@ def _read_fields(persons: pa.Table, on: date | None) -> pa.Table:
     columns: dict[str, Any] = {
         "record_id": persons["record_id"],
         "household": pc.binary_join_element_wise(persons["vendor"], persons["household"], ":"),
+        "is_registration": _find_registrations(persons),
         "birth": pc.strftime(read_births(persons["birth_date"], on), "%Y%m%d"),
         "email": _read_emails(persons["email"]),
         "home_email": _read_emails(persons["household_email"]),
         "phone": phone,
-        "house": pa.array([each and each[0] for each in line], pa.string()),
-        "street": pa.array([each and each[1] for each in line], pa.string()),
+        "house": pa.array([each and each.house for each in line], pa.string()),
+        "unit": pa.array([each and each.unit for each in line], pa.string()),
+        "street": pa.array([each and each.street for each in line], pa.string()),
         "city": pa.array(
             _map_distinct(persons["city"], lambda text: plain(text).replace(" ", "") or None), pa.string()
         ),
@@ -193,6 +224,13 @@ def _read_fields(persons: pa.Table, on: date | None) -> pa.Table:
     return pa.table(
         {name: columns.get(name, pa.nulls(len(persons), FEATURES.field(name).type)) for name in FEATURES.names}
     )
+
+
+def _find_registrations(persons: pa.Table) -> pa.ChunkedArray:
+    """Return whether each record is a registration: most records of its vendor have a type of registration."""
+    shares = persons.group_by("vendor").aggregate([([], "count_all"), ("registration_type", "count")])
+    most = pc.greater(pc.multiply(shares["registration_type_count"], 2), shares["count_all"])
+    return pc.is_in(persons["vendor"], value_set=shares["vendor"].filter(most).combine_chunks())
 
 
 def _read_emails(texts: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -7,23 +7,24 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.identity import features, people
+from include.identity import entity, features, people
 from include.identity.cluster import Clusters, Evidence, is_same, is_same_day, is_slip
+from include.identity.naming import read_names
 from include.identity.policy import Policy
-from include.identity.record import DECISIONS, LINKS, conform
+from include.identity.queue import build_doubts, count_shown
+from include.identity.record import DECISIONS, LINKS, PERSONS, conform
 from include.identity.score import score
+from include.identity.scored import Ints, Scored
+from include.names.person import Name
 
 AMBIGUOUS = 3.0
 """Minimum difference between a record's scores for its two best people. If it is smaller, the record is linked to neither."""
 
 LEAST_QUEUE = 20
 """Minimum size of the review queue, in records, however small the firm."""
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,78 @@ def link(
         The result, which does not depend on the order of the rows or the number of threads.
     """
     policy = policy or Policy()
-    table = features.read_features(persons, on)
+    persons = conform(persons, PERSONS)
+    names = read_names(persons)
+    is_entity = pa.array([name is not None for name in names.entities], pa.bool_())
+    people = [of_record for of_record, name in zip(names.people, names.entities, strict=True) if name is None]
+    natural = _match_people(persons.filter(pc.invert(is_entity)), people, decisions, policy, threads, known, on)
+    entities = _match_entities(
+        persons.filter(is_entity), [name for name in names.entities if name], decisions, policy, known
+    )
+    return _combine(natural, entities, policy)
+
+
+def link_entities(
+    records: pa.Table, decisions: pa.Table | None = None, policy: Policy | None = None, known: pa.Table | None = None
+) -> Linked:
+    """Match the records of all vendors to legal entities; like `link`, which matches people."""
+    records, policy = conform(records, PERSONS), policy or Policy()
+    return _combine(_match_entities(records, records["name"].to_pylist(), decisions, policy, known), None, policy)
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """The result of matching one kind of records.
+
+    Attributes:
+        clusters: CLUSTERS.
+        links: LINKS.
+        doubts: LINKS: the pairs that may be one, with the column `rank`: how much an answer matters.
+    """
+
+    clusters: pa.Table
+    links: pa.Table
+    doubts: pa.Table
+
+
+def _match_people(
+    persons: pa.Table,
+    names: list[tuple[Name, ...]],
+    decisions: pa.Table | None,
+    policy: Policy,
+    threads: int,
+    known: pa.Table | None,
+    on: date | None,
+) -> _Matched:
+    table = features.read_features(persons, on, names)
     ids = people.by_rank(table["record_id"].to_numpy())
     table = table.take(people.places(table["record_id"].to_numpy(), ids))
-    pairs = _Pairs(score(table, policy, threads), ids, policy)
-    evidence = _collect_evidence(table, policy)
-    same, apart = _read_decisions(decisions, ids)
+    pairs = Scored(score(table, policy, threads), ids, policy)
     members = _find_members(table, pairs) if policy.has_households else []
+    return _match(pairs, ids, _collect_evidence(table, policy), members, decisions, policy, known)
+
+
+def _match_entities(
+    records: pa.Table, names: list[str], decisions: pa.Table | None, policy: Policy, known: pa.Table | None
+) -> _Matched:
+    ids = people.by_rank(records["record_id"].to_numpy())
+    order = people.places(records["record_id"].to_numpy(), ids)
+    entities = entity.read_entities(records.take(order), [names[at] for at in order.tolist()])
+    scored = entity.score_entities(entities)
+    pairs = Scored(scored.append_column("is_evident", pa.nulls(len(scored), pa.bool_()).fill_null(False)), ids, policy)
+    return _match(pairs, ids, entity.collect_evidence(entities), [], decisions, policy, known)
+
+
+def _match(
+    pairs: Scored,
+    ids: Ints,
+    evidence: list[Evidence],
+    members: list[tuple[int, int] | None],
+    decisions: pa.Table | None,
+    policy: Policy,
+    known: pa.Table | None,
+) -> _Matched:
+    same, apart = _read_decisions(decisions, ids)
 
     def cluster(doubtful: frozenset[int]) -> tuple[Clusters, list[int]]:
         return _cluster(Clusters(len(ids), evidence, apart, members), same, pairs, doubtful)
@@ -80,12 +146,26 @@ def link(
     if doubtful := _find_ambiguous(clusters, pairs, refused, evidence):
         clusters, _ = cluster(doubtful)
     roots = np.array([clusters.find(place) for place in range(len(ids))], dtype=np.int64)
-    most = max(int(policy.review_ratio * len(ids)), LEAST_QUEUE)
-    return Linked(
+    return _Matched(
         people.name(ids, roots, known),
         _build_links(pairs, roots, ids, same),
-        *_build_review(pairs, roots, same + apart, most),
+        build_doubts(pairs, clusters, roots, same + apart, policy),
     )
+
+
+def _combine(natural: _Matched, entities: _Matched | None, policy: Policy) -> Linked:
+    """Return the result of both kinds of records, with the pairs that matter most in the queue."""
+    parts = [natural] if entities is None else [natural, entities]
+    clusters, links, doubts = (
+        pa.concat_tables([getattr(part, name) for part in parts]) for name in ("clusters", "links", "doubts")
+    )
+    doubts = doubts.take(
+        pc.sort_indices(doubts, [("rank", "descending"), ("left", "ascending"), ("right", "ascending")])
+    )
+    shown = count_shown(
+        doubts, max(int(policy.review_ratio * (clusters["record_id"].to_numpy() > 0).sum()), LEAST_QUEUE)
+    )
+    return Linked(clusters, links, doubts.select(LINKS.names).slice(0, shown), len(doubts) - shown)
 
 
 class Reclustering:
@@ -108,8 +188,8 @@ class Reclustering:
         is_scored = pc.and_(pc.not_equal(links["how"], "person"), pc.is_valid(links["score"]))
         is_inside = pc.and_(*(pc.is_in(links[side], pa.array(ids)) for side in ("left", "right")))
         scored = links.filter(pc.and_(is_scored, is_inside))
-        self._pairs = _Pairs(
-            scored.append_column("is_doubtful", pa.array([False] * len(scored), pa.bool_())), ids, policy
+        self._pairs = Scored(
+            scored.append_column("is_evident", pa.array([False] * len(scored), pa.bool_())), ids, policy
         )
         self._evidence = _collect_evidence(table, policy)
         self._members = _find_members(table, self._pairs)
@@ -131,42 +211,20 @@ class Reclustering:
         return people.name(self._ids, roots, known)
 
 
-class _Pairs:
-    """The scored pairs of records: pairs that share a key first, then the most certain first.
-
-    Attributes:
-        table: LINKS, with the column `is_doubtful`.
-        left: Position of each pair's first record in the order of `people.by_rank`.
-        right: Position of each pair's second record, which is larger.
-        score: Score of each pair.
-        may_join: Whether the pair may be joined without a reviewer.
-    """
-
-    def __init__(self, scored: pa.Table, ids: Ints, policy: Policy) -> None:
-        ends = np.sort([people.places(ids, scored[side].to_numpy()) for side in ("left", "right")], axis=0)
-        is_key = pc.equal(scored["how"], "key").to_numpy()
-        order = np.lexsort((ends[1], ends[0], -scored["score"].to_numpy(), ~is_key))
-        turned = scored.set_column(0, "left", pa.array(ids[ends[0]])).set_column(1, "right", pa.array(ids[ends[1]]))
-        self.table = turned.take(order)
-        self.left, self.right = ends[0][order], ends[1][order]
-        self.score = self.table["score"].to_numpy()
-        self.may_join = (self.score >= policy.link_score) & ~self.table["is_doubtful"].to_numpy()
-
-
 def _collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
     evidence = []
     if "tax_id" in policy.trusted:
-        evidence.append(Evidence(table["tax"].to_pylist(), is_slip))
+        evidence.append(Evidence("tax id", table["tax"].to_pylist(), is_slip))
         # A vendor may have only the last four digits. If these differ by more than one edit, so do the complete ids.
-        evidence.append(Evidence(table["tax_last4"].to_pylist(), is_slip))
+        evidence.append(Evidence("tax id", table["tax_last4"].to_pylist(), is_slip))
     if "birth_date" in policy.trusted:
-        evidence.append(Evidence(table["birth"].to_pylist(), is_same_day))
+        evidence.append(Evidence("birth date", table["birth"].to_pylist(), is_same_day))
     if policy.has_households:
-        evidence.append(Evidence(table["generation"].to_pylist(), is_same))
+        evidence.append(Evidence("generation", table["generation"].to_pylist(), is_same))
     return evidence
 
 
-def _find_members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None]:
+def _find_members(table: pa.Table, pairs: Scored) -> list[tuple[int, int] | None]:
     """Return the members of vendors' households, in the form of `Clusters.members`.
 
     Two records in one household of a vendor describe two members, unless the two records match each other.
@@ -175,7 +233,21 @@ def _find_members(table: pa.Table, pairs: _Pairs) -> list[tuple[int, int] | None
         Per record: the number of its household, and the first record of the same member. None for a record without a household, and for
         the only record of a household.
     """
-    homes = table["household"].combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+    ids = table["record_id"].to_numpy()
+    is_registration = pc.fill_null(table["is_registration"], False).to_numpy()
+    homes = (
+        table["household"]
+        .combine_chunks()
+        .dictionary_encode()
+        .indices.fill_null(-1)
+        .to_numpy(zero_copy_only=False)
+        .copy()
+    )
+    # A person may have several registrations. Only the two people of a joint one are two members.
+    joint = np.isin(np.abs(ids), np.abs(ids[ids < 0]))
+    homes[is_registration] = -1
+    homes[is_registration & joint] = len(ids) + np.abs(ids[is_registration & joint])
+    homes = np.unique(homes, return_inverse=True)[1] - int((homes < 0).any())
     listed_twice = (homes[pairs.left] == homes[pairs.right]) & (homes[pairs.left] >= 0) & pairs.may_join
     member = Clusters(len(homes), ())
     for at in np.flatnonzero(listed_twice).tolist():
@@ -197,7 +269,7 @@ def _read_decisions(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[i
 
 
 def _cluster(
-    clusters: Clusters, same: list[tuple[int, int]], pairs: _Pairs, doubtful: frozenset[int]
+    clusters: Clusters, same: list[tuple[int, int]], pairs: Scored, doubtful: frozenset[int]
 ) -> tuple[Clusters, list[int]]:
     """Join the decided pairs, then every pair that may be joined and has no doubtful record.
 
@@ -208,14 +280,15 @@ def _cluster(
     for left, right in same:
         clusters.join(left, right, is_decided=True)
     places = np.flatnonzero(pairs.may_join)
-    ends = (each[places].tolist() for each in (pairs.left, pairs.right))
-    for at, left, right in zip(places.tolist(), *ends, strict=True):
-        if left not in doubtful and right not in doubtful and not clusters.join(left, right):
+    ends = (each[places].tolist() for each in (pairs.left, pairs.right, pairs.is_evident))
+    for at, left, right, is_evident in zip(places.tolist(), *ends, strict=True):
+        is_closed = left in doubtful or right in doubtful
+        if not is_closed and not clusters.join(left, right, is_decided=is_evident):
             refused.append(at)
     return clusters, refused
 
 
-def _find_ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:
+def _find_ambiguous(clusters: Clusters, pairs: Scored, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:
     """Return the positions of the ambiguous records.
 
     An ambiguous record has no value in any field of `evidence`, and its scores for two people differ by less than `AMBIGUOUS`.
@@ -242,11 +315,11 @@ def _find_ambiguous(clusters: Clusters, pairs: _Pairs, refused: list[int], evide
     return frozenset(record for record, points in other.items() if own[record] - points < AMBIGUOUS)
 
 
-def _build_links(pairs: _Pairs, roots: Ints, ids: Ints, same: list[tuple[int, int]]) -> pa.Table:
+def _build_links(pairs: Scored, roots: Ints, ids: Ints, same: list[tuple[int, int]]) -> pa.Table:
     """Return the pairs of records of one person as LINKS. Pairs that a reviewer decided come first, with their scores if they have any."""
     inside = roots[pairs.left] == roots[pairs.right]
     decided: dict[tuple[int, int], dict[str, Any]] = {
-        (a, b): {"left": ids[a], "right": ids[b], "agreed": [], "differed": [], "how": "person"}
+        (a, b): {"left": ids[a], "right": ids[b], "agreed": [], "differed": [], "how": "person", "rule": None}
         for a, b in same
         if roots[a] == roots[b]
     }
@@ -258,33 +331,3 @@ def _build_links(pairs: _Pairs, roots: Ints, ids: Ints, same: list[tuple[int, in
                 is_link[at] = False
     links = pairs.table.filter(pa.array(is_link)).select(LINKS.names).cast(LINKS)
     return pa.concat_tables([pa.Table.from_pylist(list(decided.values()), schema=LINKS), links])
-
-
-def _build_review(pairs: _Pairs, roots: Ints, settled: list[tuple[int, int]], most: int) -> tuple[pa.Table, int]:
-    """Return the pairs to review as LINKS, and the number of pairs left over.
-
-    Args:
-        pairs: The scored pairs.
-        roots: Per record, the first record of its person.
-        settled: Pairs that reviewers have decided; the two people of such a pair are not reviewed again.
-        most: Maximum number of different records in the queue.
-
-    Returns:
-        The most certain pair of any two people, the most certain first.
-    """
-
-    def people_of(left: Ints, right: Ints) -> Ints:
-        low, high = np.sort([roots[left], roots[right]], axis=0)
-        return np.where(low == high, -1, low * len(roots) + high)
-
-    settled_ends = np.array(settled, np.int64).reshape(-1, 2).T
-    by_score = np.argsort(-pairs.score, kind="stable")
-    two = people_of(pairs.left[by_score], pairs.right[by_score])
-    is_open = (two >= 0) & ~np.isin(two, people_of(*settled_ends))
-    by_score, two = by_score[is_open], two[is_open]
-    waiting = by_score[np.sort(np.unique(two, return_index=True)[1])]
-    ends = np.column_stack([pairs.left[waiting], pairs.right[waiting]]).ravel()
-    is_new = np.zeros(len(ends), np.int64)
-    is_new[np.unique(ends, return_index=True)[1]] = 1
-    shown = int(np.searchsorted(is_new.reshape(-1, 2).sum(axis=1).cumsum(), most, side="right"))
-    return pairs.table.take(pa.array(waiting[:shown])).select(LINKS.names).cast(LINKS), len(waiting) - shown

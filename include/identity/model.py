@@ -93,9 +93,16 @@ _SLIP_OF_DAY = (
 )
 _DAY_MONTH = "birth_l[:4] = birth_r[:4] and birth_l[5:6] = birth_r[7:] and birth_l[7:] = birth_r[5:6]"
 _CITY = _near("city_l", "city_r", 0.9)
+_ONE_UNIT = "coalesce(unit_l = unit_r, true)"
 _PLACE = f"(zip_l = zip_r or {_CITY})"
 _STREET = _near("street_l", "street_r", 0.88)
 _WORD = "list_has_any(string_split(street_l, ' '), string_split(street_r, ' '))"
+
+# Part of a double name, or the name before the marriage, which many use as a middle name.
+_DOUBLE = (
+    "list_has_any(string_split(last_l, '-'), string_split(last_r, '-')) or last_l = middle_r or middle_l = last_r "
+    "or replace(last_l, '-', '') = replace(last_r, '-', '')"
+)
 
 COMPARISONS = (
     Comparison(
@@ -123,7 +130,7 @@ COMPARISONS = (
         (
             Level("last_l = last_r", 0.82, 1e-3, "last"),
             Level(_near("last_l", "last_r", 0.9), 0.08, 4e-3, says="close"),
-            Level("list_has_any(string_split(last_l, '-'), string_split(last_r, '-'))", 0.02, 1e-3, says="double name"),
+            Level(_DOUBLE, 0.02, 1e-3, says="double name"),
             Level(_SWAPPED, 0.03, 1e-4, says="swapped"),
             Level("true", 0.05, 0.99),
         ),
@@ -171,11 +178,23 @@ HOME = Comparison(
     f"({_null('phone')}) and ({_null('street')}) and ({_null('city')}) and ({_null('shared_keys')}) and not {_HOME_EMAIL}",
     (
         Level("list_has_any(shared_keys_l, shared_keys_r)", 0.3, RARE, says="household key"),
-        Level(f"street_l = street_r and house_l = house_r and {_PLACE}", 0.35, RARE, "street", RARE, says="address"),
+        Level(
+            f"street_l = street_r and house_l = house_r and {_PLACE} and {_ONE_UNIT}",
+            0.35,
+            RARE,
+            "street",
+            RARE,
+            says="address",
+        ),
         Level("phone_l = phone_r", 0.2, RARE, "phone", RARE, says="telephone"),
         Level(_HOME_EMAIL, 0.2, RARE, says="e-mail"),
-        Level(f"house_l = house_r and {_PLACE} and ({_STREET} or {_WORD})", 0.1, RARE, says="address is close"),
-        Level(f"{_PLACE} and {_STREET}", 0.1, RARE, says="street"),
+        Level(
+            f"house_l = house_r and {_PLACE} and ({_STREET} or {_WORD}) and {_ONE_UNIT}",
+            0.1,
+            RARE,
+            says="address is close",
+        ),
+        Level(f"{_PLACE} and {_STREET} and {_ONE_UNIT}", 0.1, RARE, says="street"),
         Level("zip_l = zip_r", 0.05, 5e-3, "zip", RARE, says="zip"),
         Level(_CITY, 0.05, 1e-2, says="city"),
         Level("true", 0.15, 0.98),
@@ -293,7 +312,15 @@ def settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
         comparisons=[_settings(each) for each in compared],
         probability_two_random_records_match=prior,
         retain_matching_columns=True,  # otherwise Splink does not return a pair's levels
-        additional_columns_to_retain=["generation", "household", "middle", "is_name"],
+        additional_columns_to_retain=[
+            "generation",
+            "household",
+            "is_registration",
+            "middle",
+            "is_name",
+            "numbered",
+            "born",
+        ],
     )
 
 

@@ -30,7 +30,7 @@ class Policy:
 
     link_score: float = 3.0
     review_score: float = 0.0
-    review_ratio: float = 0.05
+    review_ratio: float = 0.03
     trusted: frozenset[str] = BOTH
     has_households: bool = True
 

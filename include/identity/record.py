@@ -18,6 +18,9 @@ PERSONS = pa.schema(
         "first_name": pa.string(),
         "last_name": pa.string(),
         "name": pa.string(),  # full name as the vendor writes it; used if first or last name is missing
+        # What tells a registration of a legal entity from a person's, if the vendor states it: its type, and `ein` or `ssn`.
+        "registration_type": pa.string(),
+        "tax_id_form": pa.string(),
         "birth_date": pa.date32(),
         "email": pa.string(),
         "household_email": pa.string(),  # the household's e-mail, which may belong to any member
@@ -49,6 +52,7 @@ LINKS = pa.schema(
         "agreed": TEXTS,
         "differed": TEXTS,
         "how": pa.string(),  # key, model or person
+        "rule": pa.string(),  # name of the rule that lowered the score; null for none
     }
 )
 """Pairs of records with the reasons. `left` is the record of lower rank (see `include.identity.people.by_rank`)."""

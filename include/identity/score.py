@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import duckdb
 import pyarrow as pa
 from splink import DuckDBAPI, Linker
 
 from include.identity import model
+from include.identity.cluster import GENERATION_YEARS
 from include.identity.policy import Policy
 
 MOST_IN_BLOCK = 400
@@ -29,26 +32,98 @@ _SAME_NUMBER = f"{model.at('birth date')} or gamma_tax_id > 0"
 _SAME_PERSONAL = f"({_SAME_NUMBER} or gamma_cross_reference = 1)"
 _SAME_TAX = f"(gamma_tax_id > 0 and not {model.at('tax id', 'close')})"
 
-# Members of a household share last name, address and telephone, sometimes the e-mail, and clerks enter the head's tax id for everybody.
-# So personal values must agree. Twins also share a birth date, and their tax ids may be consecutive.
-# A pair that meets one of these conditions is never linked without a reviewer, whatever its score:
-_DOUBTS = {
-    "other first name": f"gamma_first_name = 0 and not ({model.at('birth date')} and {_SAME_TAX}) "
-    "and not (gamma_birth_date <> 0 and gamma_cross_reference = 1)",
-    "an initial": f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
-    "two first names that are only close": f"({model.at('first name', 'close')} or {model.at('first name', 'initial or short')}) "
-    f"and is_name_l and is_name_r and length(least(first_l, first_r)) > 1 "
-    f"and not ({_SAME_TAX} or gamma_cross_reference = 1)",
-    "another middle name": f"middle_l[1] <> middle_r[1] and not {_SAME_PERSONAL}",
-    "a birth date that is only close": f"gamma_birth_date > 0 and not {model.at('birth date')} "
-    f"and (gamma_tax_id < 1 or {model.at('tax id', 'last four')} and gamma_last_name = 0) "
-    f"and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
-    "another key of one system": f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})",
-    "two members of one vendor's household": "household_l = household_r and not ("
-    f"(gamma_tax_id > 0 or gamma_cross_reference = 1) and gamma_first_name <> 0 "
-    f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')})",
-    "nothing but the name": f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}",
-}
+_OTHER_FIRST = (
+    f"gamma_first_name = 0 and not ({model.at('birth date')} and {_SAME_TAX}) "
+    "and not (gamma_birth_date <> 0 and gamma_cross_reference = 1)"
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason why a pair is less likely to be one person than its score says.
+
+    The score adds up independent evidence, but members of a household share last name, address and telephone, sometimes the e-mail, and
+    clerks enter the head's tax id for everybody. How likely a pair is to which a rule applies was measured on labeled data.
+
+    Attributes:
+        name: Name of the rule, as reviewers read it.
+        when: SQL condition.
+        off: Bits that the rule takes from the score.
+        most: Highest score that is left, except
+        sure: for pairs whose score before was at least this.
+    """
+
+    name: str
+    when: str
+    off: float
+    most: float = 40.0
+    sure: float = 99.0
+
+    @property
+    def left(self) -> str:
+        """Return the SQL expression of the score that the rule leaves; null if it does not apply."""
+        bound = f"case when match_weight >= {self.sure} then match_weight else {self.most} end"
+        return f"case when {self.when} then least(match_weight - {self.off}, {bound}) end"
+
+
+RULES = (
+    Rule("other first name", f"{_OTHER_FIRST} and not {model.at('birth date')}", off=13, most=1),
+    Rule(
+        "other first name, same birth date", f"{_OTHER_FIRST} and {model.at('birth date')}", off=13, most=2.8, sure=18
+    ),
+    Rule(
+        "only an initial",
+        f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
+        off=3,
+    ),
+    Rule(
+        "first names of twins",
+        f"({model.at('first name', 'close')} or {model.at('first name', 'initial or short')}) "
+        f"and is_name_l and is_name_r and length(least(first_l, first_r)) > 1 "
+        f"and not ({_SAME_TAX} or gamma_cross_reference = 1)",
+        off=9,
+        most=2.5,
+    ),
+    Rule("other middle initial", f"middle_l[1] <> middle_r[1] and not {_SAME_PERSONAL}", off=9, most=1),
+    Rule(
+        "other middle initial, same birth date",
+        "middle_l[1] <> middle_r[1] and gamma_tax_id < 1 and gamma_cross_reference < 1 and gamma_email < 1",
+        off=9,
+        most=2.5,
+    ),
+    Rule(
+        "birth date that is only close",
+        f"gamma_birth_date > 0 and not {model.at('birth date')} "
+        f"and (gamma_tax_id < 1 or {model.at('tax id', 'last four')} and gamma_last_name = 0) "
+        f"and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
+        off=4,
+    ),
+    Rule("other key of one system", f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})", off=12, most=1),
+    Rule(
+        "two members of a household",
+        "household_l = household_r and not ("
+        "(gamma_tax_id > 0 or gamma_cross_reference = 1) and gamma_first_name <> 0 "
+        f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')} "
+        "or is_registration_l and is_registration_r)",
+        off=15,
+        most=0.5,
+    ),
+    Rule(
+        "nothing but the name",
+        f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}",
+        off=2.5,
+    ),
+)
+"""If several rules apply, the one counts that leaves the least. Source of the numbers: `docs/reference/identity.md`."""
+
+# A number or date of such a pair is wrong in one of the records: it stands in no other record, and everything else agrees.
+_IS_EVIDENT = f"""
+    gamma_first_name >= {model.level("first name", "nickname")} and gamma_last_name > 0 and generation_l is not distinct from generation_r
+    and coalesce(middle_l[1] = middle_r[1], true)
+    and gamma_cross_reference <> 0 and (gamma_cross_reference = 1 or gamma_email > 0 or gamma_home >= {model.level("home", "telephone")})
+    and (({model.at("birth date")} or gamma_birth_date < 0 and gamma_cross_reference = 1) and least(numbered_l, numbered_r) = 1
+         or {model.at("tax id")} and least(born_l, born_r) = 1 and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS})
+"""
 # A pair that meets one of these conditions is dropped: different people of one house, or a parent and a child with the same name.
 _VETO = """
     (gamma_first_name = 0 and gamma_birth_date <= 0 and gamma_tax_id <= 0 and gamma_cross_reference < 1)
@@ -65,8 +140,8 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
         threads: Number of threads; the result does not depend on it.
 
     Returns:
-        LINKS in no particular order; `how` is `key` or `model`. The additional column `is_doubtful` states whether the pair needs a
-        reviewer whatever its score.
+        LINKS in no particular order; `how` is `key` or `model`. The additional column `is_evident` states that the records are of one person
+        although a tax id or birth date differs.
     """
     # DuckDB gets no temporary directory, so that it never writes a name or number to disk.
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -110,7 +185,11 @@ def _fill(db: duckdb.DuckDBPyConnection) -> None:
     is_name = (
         f"is_listed or count(*) over (partition by first) >= greatest({NAME_COUNT}, {NAME_SHARE} * count(*) over ())"
     )
-    db.execute(f"create table person as select given.*, {frequencies}, {is_name} as is_name from given {joins}")
+    numbered = "count(*) over (partition by last, coalesce(tax_last4, tax)) as numbered"
+    born = "count(*) over (partition by last, birth) as born"
+    db.execute(
+        f"create table person as select given.*, {frequencies}, {is_name} as is_name, {numbered}, {born} from given {joins}"
+    )
 
 
 def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
@@ -156,21 +235,25 @@ def _prior(db: duckdb.DuckDBPyConnection) -> float:
 
 
 def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy) -> str:
-    """Return the SQL query that turns Splink's predictions into links: LINKS, plus the column `is_doubtful`.
+    """Return the SQL query that turns Splink's predictions into LINKS, with the column `is_evident`.
 
     Args:
         compared: The comparisons of the model; they name what agreed and what differed.
         scored: Name of the table of Splink's predictions.
-        policy: The thresholds. Without households, no pair is doubtful, and no pair is left out.
+        policy: The thresholds. Without households, no rule applies, and no pair is left out.
     """
     agreed = ", ".join(f"case {' '.join(each.says(level) for level in each.levels[:-1])} end" for each in compared)
     differed = ", ".join(f"case when gamma_{each.column} = 0 then '{each.name}' end" for each in compared)
-    doubts = " or ".join(f"({doubt})" for doubt in _DOUBTS.values())
-    doubt, veto = (doubts, _VETO) if policy.has_households else ("false", "false")
+    rules = RULES if policy.has_households else ()
+    left = [rule.left for rule in rules]
+    held = " ".join(
+        f"when least({', '.join(left)}) = {one} then '{rule.name}'" for one, rule in zip(left, rules, strict=True)
+    )
     return f"""
-        select record_id_l as "left", record_id_r as "right", round(match_weight, 2) as score,
+        from (select record_id_l as "left", record_id_r as "right", round(least(match_weight, {", ".join(left) or "null"}), 2) as score,
                list_filter([{agreed}], lambda x: x is not null) as agreed,
                list_filter([{differed}], lambda x: x is not null) as differed,
                case when gamma_cross_reference = 1 or {model.at("tax id")} then 'key' else 'model' end as how,
-               coalesce({doubt}, false) as is_doubtful
-        from {scored} where not coalesce({veto}, false)"""
+               {f"case {held} end" if held else "null::text"} as rule, coalesce({_IS_EVIDENT}, false) as is_evident
+        from {scored} where not coalesce({_VETO if policy.has_households else "false"}, false))
+        where score >= {policy.review_score}"""

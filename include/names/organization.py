@@ -7,7 +7,7 @@ from functools import cache
 
 from include.names.words import lexicon, plain
 
-_WORDS = lexicon(
+WORDS = lexicon(
     "holdings enterprises properties ventures investments group associates consulting services industries international management "
     "solutions systems technologies realty builders construction partners capital advisors farms ranch vineyards church ministries diocese "
     "parish temple synagogue bank university college school academy association society club hospital clinic dental medical orthodontics "
@@ -29,16 +29,19 @@ PARTNERSHIPS = frozenset({"llp", "lllp", "lp", "gp"})
 # Short forms, so that "Doe Fam Rev Tr" and "The Doe Family Revocable Trust" have one key.
 _SHORT = {
     "tr": "trust", "trst": "trust", "trusts": "trust", "rlt": "revocable living trust", "rev": "revocable", "revoc": "revocable",
-    "irrev": "irrevocable", "irrevoc": "irrevocable", "liv": "living", "fam": "family", "fdn": "foundation", "fndn": "foundation",
+    "irrev": "irrevocable", "irr": "irrevocable", "irrevoc": "irrevocable", "liv": "living", "fam": "family", "fdn": "foundation", "fndn": "foundation",
     "found": "foundation", "char": "charitable", "est": "estate", "assoc": "associates", "props": "properties", "prop": "properties",
     "mgmt": "management", "intl": "international", "svcs": "services", "svc": "services", "invs": "investments", "inv": "investments",
     "hldgs": "holdings", "hldg": "holdings", "ptnrs": "partners", "ptrs": "partners", "ent": "enterprises", "bros": "brothers", "psp": "profit sharing plan",
     "grp": "group", "assn": "association", "constr": "construction", "tech": "technologies",
 }  # fmt: skip
 _NOISE = lexicon("the of and ttee ttees trustee trustees")
+_DATE = re.compile(r"\b(\d{1,2})[-/](\d{1,2})[-/](\d{4}|\d{2})\b")
 _DATED = re.compile(
-    r"\b(?:u ?/? ?a ?/? ?d?|u ?/? ?t ?/? ?d?|uad|utd|dtd|dated|d/t/d|under agreement)\b.*|(?:\d{1,4}[-/ ]){2}\d{2,4}.*"
+    r"(?i)[\s,(]*\b(?:u/?[at](?:/?d)?|uad|utd|dtd|d/t/d|dated|under agreement)\b.*|(?:\d{1,4}[-/]){2}\d{2,4}.*"
 )
+_MONTHS = {name: at for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1)}
+_IN_WORDS = re.compile(r"(?i)\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? (\d{1,2}),? (\d{4})\b")
 
 
 @cache
@@ -56,7 +59,7 @@ def has_legal_form(text: str) -> bool:
 
 def sounds_like_organization(text: str) -> bool:
     """Return whether a name has a word that organizations have in their names. A person may be called Church or Banks, too."""
-    return bool(set(_split(text)[1:]) & _WORDS)
+    return bool(set(_split(text)[1:]) & WORDS)
 
 
 @cache
@@ -71,6 +74,16 @@ def key_of(text: str) -> str:
         if len(words) > count and (form := _FORMS.get(" ".join(words[-count:]))):
             return " ".join([*words[:-count], form])
     return " ".join(words)
+
+
+def date_of(text: str) -> str | None:
+    """Return the date of a trust as `yyyymmdd`; None if its name has none."""
+    found = _DATE.search(_IN_WORDS.sub(lambda m: f"{_MONTHS[m[1][:3].lower()]}/{m[2]}/{m[3]}", text))
+    if found:
+        month, day, year = (int(part) for part in found.groups())
+        year += (2000 if year < 30 else 1900) if year < 100 else 0
+        return f"{year:04}{month:02}{day:02}"
+    return None
 
 
 def _split(text: str) -> list[str]:

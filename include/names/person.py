@@ -226,7 +226,7 @@ def _drop_ends(words: list[str]) -> tuple[list[str], str | None]:
 def _find_family(words: list[str], *, is_family_first: bool) -> tuple[slice, bool]:
     """Return where the family name is in a name without comma, and whether that is certain; an empty slice if there is none."""
     count = len(words)
-    if count < 2 or all(len(word) == 1 for word in words[1:]):
+    if count < 2 or (not is_family_first and all(len(word) == 1 for word in words[1:])):
         return slice(count, count), True  # given names only: "Ronald T."
     if is_family_first or _is_family_first(words):
         end = 1
@@ -292,6 +292,8 @@ def _name_part(part: _Part) -> Name:
 def _join_family(words: list[str]) -> str | None:
     """Return a family name as one word: particles are joined to the next word, the parts of a double name by a hyphen."""
     pieces: list[str] = []
+    if len(words) > 1 and len(words[-1]) == 1:
+        words = words[:-1]  # the initial of a second family name: "Olmedo V."
     for at, word in enumerate(words):
         is_joined = at > 0 and words[at - 1] in PARTICLES
         pieces[-1:] = [pieces[-1] + word] if is_joined else [*pieces[-1:], word]

@@ -38,11 +38,13 @@ class Registration(NamedTuple):
             one of `ENTITY_KINDS`.
         parties: The people and organizations that it names, without the legal entity itself.
         entity: Name of the legal entity that owns; None if one or two natural persons own.
+        people: The words of the title that name the one or two natural persons who own, in their order; empty for a legal entity.
     """
 
     kind: str
     parties: tuple[Party, ...]
     entity: str | None
+    people: str = ""
 
 
 def _compile(text: str) -> re.Pattern[str]:
@@ -95,7 +97,7 @@ _TITLES = tuple(
 
 _FBO = _compile(r"[\s,]+(?:f/?b/?o|for the benefit of)[\s,]+")
 _FOR = _compile(
-    r"[\s,]+(?:(?:as )?cust(?:odian)?\.? )?(?:f/?b/?o|for the benefit of|c/f)[\s,]+|[\s,]+(?:as )?cust(?:odian)?\.? for[\s,]+"
+    r"(?:^|[\s,]+)(?:(?:as )?cust(?:odian)?\.? )?(?:f/?b/?o|for the benefit of|c/f)[\s,]+|[\s,]+(?:as )?cust(?:odian)?\.? for[\s,]+"
 )
 _CUSTODIAN = _compile(
     r"[\s,]+(?:as )?(?:c/f|cust(?:odian)?\.?)(?: (?:for|f/?b/?o))?[\s,]+|[\s,]+(?:as )?cust(?:odian)?\.?$"
@@ -122,10 +124,13 @@ _OF_TRUST = _compile(
 _OF_PLAN = _compile(r"\b(?:plans?|pl|trust|tr)\b")
 _ESTATE = _compile(r"^(?:the )?est(?:ate)?\.? of (?:the late )?|[\s,(]+(?:estate|deceased|dec'?d)\W*$")
 _TITLED = _compile(r"[\s,]+(?P<role>(?:managing |general |sole )?(?:member|partner|manager|mgr)|president|pres|secretary|treasurer|ceo|cfo|owner|director|execut\w+|exec|pers(?:onal)? rep\w*|admin\w*|p/?r)\.?$")  # fmt: skip
+_OF_IRA = _compile(
+    r"[\s,-]+(?:roth|roll-?over|r/o|sep|simple|contributory|conv(?:ersion)?)\W*$"
+)  # in a title that is known to be an IRA
 _DECEASED = _compile(r"\b(?:dec'?d|deceased)\b")
 _EXECUTOR = _compile(r"exec|pers|admin|p/?r$")
 _ACCOUNT = _compile(
-    r"(?:^|[\s,(-]+)(?:(?:trad(?:itional)?|roth|roll-?over|r/?o|sep|simple|inher(?:ited)?|inh|bene(?:ficiary)?|spousal|contributory)[\s-]+)*"
+    r"(?:^|[\s,(-]+)(?:(?:trad(?:itional)?|roth|roll-?over|r/?o|sep|simple|inher(?:ited)?|inh|bene(?:ficiary)?|spousal|contributory|solo|individual|uni)[\s-]+)*"
     rf"(?:(?<!^)(?<!, )\bira\b|\bbda\b|\b529\b|{_PLAN})(?:\W+(?:plan|account|acct|roll-?over|bda|inherited|bene(?:ficiary)?))*"
     r"|[\s,(-]+(?:individual|joint|brokerage|taxable|personal|investment|agency|managed)? ?\b(?:account|acct)\b\W*$"
     r"|[\s,(]+(?:dec'?d|deceased)\b\W*"
@@ -144,11 +149,14 @@ def read_registration(
     """
     text = " ".join((title or "").split())
     kind = _find_kind(text, registration_type or "", tax_id_form)
-    if kind == "retirement_plan" and not (
-        _OF_PLAN.search(text) or has_legal_form(text) or sounds_like_organization(text)
-    ):
+    if kind == "retirement_plan" and not _is_plan(_FOR.split(text)[-1]):
         return _read_owners(text, kind)  # a participant's account
     return _read_entity(text, kind) if kind in ENTITY_KINDS else _read_owners(text, kind)
+
+
+def _is_plan(text: str) -> bool:
+    """Return whether a text names a plan or its sponsor, and not a participant."""
+    return bool(_OF_PLAN.search(text)) or has_legal_form(text) or sounds_like_organization(text)
 
 
 def _find_kind(text: str, registration_type: str, tax_id_form: str | None) -> str | None:
@@ -177,9 +185,15 @@ def _find_kind_in_title(text: str) -> tuple[str | None, bool]:
         elif kind == _SOUND:
             if sounds_like_organization(bare):
                 return "company", is_person
-        elif pattern.search(text):
+        elif pattern.search(text) and not (kind == "utma" and _has_custodian_company(text)):
             return kind, is_person and kind in ENTITY_KINDS
-    return None, False
+    return ("ira" if _has_custodian_company(text) else None), False
+
+
+def _has_custodian_company(text: str) -> bool:
+    """Return whether a company is the custodian, as of an IRA; the custodian of a minor is a person."""
+    custodian, *owner = _FOR.split(text, maxsplit=1)
+    return bool(owner) and (find_legal_form(custodian) is not None or sounds_like_organization(custodian))
 
 
 def _could_be_person(text: str) -> bool:
@@ -216,41 +230,39 @@ def _read_entity(text: str, kind: str) -> Registration:
 def _read_owners(text: str, kind: str | None) -> Registration:
     """Read a registration of natural persons."""
     read = {"utma": _read_minor, "guardianship": _read_ward}.get(kind or "", _read_account)
-    parties = read(text)
-    is_joint = [party.role for party in parties].count("joint owner") > 0
-    return Registration(kind or ("joint" if is_joint else "individual"), tuple(parties), None)
+    people, parties = read(_OF_IRA.sub("", text) if kind and kind.endswith("ira") else text)
+    is_joint = any(party.role == "joint owner" for party in parties)
+    return Registration(kind or ("joint" if is_joint else "individual"), tuple(parties), None, people)
 
 
-def _read_minor(text: str) -> list[Party]:
+def _read_minor(text: str) -> tuple[str, list[Party]]:
     """Read `Ada Sample CUST FOR Amy Sample UTMA/CA` or `Amy Sample UTMA Ada Sample CUST`."""
     custodian, *rest = _CUSTODIAN.split(_FBO.sub(" FBO ", text), maxsplit=1)
     minor = _MINORS_ACT.sub("", rest[0]) if rest and rest[0] else ""
     if not minor:
         minor, *rest = re.split(r"(?i)[\s,(]+(?:an? minor\b|u[tg]ma?(?:/[a-z]{2})?\b)[\s,)]*", text, maxsplit=1)
         custodian = _CUSTODIAN.sub("", rest[0]) if rest and _CUSTODIAN.search(rest[0]) else ""
-    return [*_name_parties(minor, "minor"), *_name_parties(custodian, "custodian")]
+    return minor, [*_name_parties(minor, "minor"), *_name_parties(custodian, "custodian")]
 
 
-def _read_ward(text: str) -> list[Party]:
+def _read_ward(text: str) -> tuple[str, list[Party]]:
     """Read `Ada Sample Guardian for Tim Sample`."""
-    guardian, *ward = _GUARDIAN.split(text, maxsplit=1)
-    return (
-        [*_name_parties(ward[0], "owner"), *_name_parties(guardian, "custodian")]
-        if ward
-        else _name_parties(text, "owner")
-    )
+    guardian, *rest = _GUARDIAN.split(text, maxsplit=1)
+    ward, guardian = (rest[0], guardian) if rest else (text, "")
+    return ward, [*_name_parties(ward, "owner"), *_name_parties(guardian, "custodian")]
 
 
-def _read_account(text: str) -> list[Party]:
+def _read_account(text: str) -> tuple[str, list[Party]]:
     """Read the owners, and who stands before `FBO`: the custodian of an IRA, or the dead person whose IRA was inherited."""
     head, *owned = _FOR.split(text, maxsplit=1)
-    names = _list_people(_ACCOUNT.sub(" ", owned[0] if owned else head))
-    owners = [Party(name, role) for name, role in zip(names, ("owner", "joint owner"), strict=False)]
+    people = _ACCOUNT.sub(" ", owned[0] if owned else head).strip(" ,")
+    roles = ("owner", "joint owner")
+    owners = [Party(name, role) for name, role in zip(_list_people(people), roles, strict=False)]
     if not owned or _ACCOUNT.fullmatch(f" {head}"):
-        return owners
+        return people, owners
     if _DECEASED.search(head):
-        return owners + _name_parties(_ACCOUNT.sub(" ", head), "decedent")
-    return [*owners, Party(_CUSTODIAN.sub("", f"{head} ").strip(" ,"), "custodian")]
+        return people, owners + _name_parties(_ACCOUNT.sub(" ", head), "decedent")
+    return people, [*owners, Party(_CUSTODIAN.sub("", f"{head} ").strip(" ,"), "custodian")]
 
 
 def _name_parties(text: str, role: str) -> list[Party]:

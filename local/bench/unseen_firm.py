@@ -40,7 +40,7 @@ from local.bench.unseen_titles import (
 )
 
 RECORDS = pa.schema(
-    [*PERSONS, pa.field("title", pa.string()), pa.field("registration_type", pa.string()), pa.field("tax_id_form", pa.string())]
+    [*PERSONS, pa.field("title", pa.string())]
 )  # fmt: skip
 """PERSONS, with three columns that are null where the vendor has none.
 
@@ -211,7 +211,7 @@ class _Writer:
             "registration_type": draw.choice(words) if draw.random() < 0.94 else None,
         }
         if row["tax_id_hash"] and draw.random() < 0.6:
-            row["tax_id_form"] = "EIN" if entity and entity.has_ein else "SSN"
+            row["tax_id_form"] = "ein" if entity and entity.has_ein else "ssn"
         keys = [f"number:account:{registration.number}"]
         if not is_custodian:
             row["first_name"], row["last_name"] = self._fill_names(registration, names, title)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from include.names.organization import find_legal_form, key_of, sounds_like_organization
+from include.names.organization import date_of, find_legal_form, key_of, sounds_like_organization
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
     [
         ("The Sample Family Revocable Trust dtd 1/2/2003", "Sample Fam Rev Tr"),
+        ("Sample Irr Trust U/A DTD 1/2/2003", "SAMPLE IRREVOCABLE TRUST U/A JUNE 29, 2004"),
         ("Sample & Sons, Inc.", "SAMPLE AND SONS INCORPORATED"),
         ("Sample Family Limited Partnership", "Sample Family LP"),
         ("Sample Holdings, L.L.C.", "SAMPLE HOLDINGS LLC"),
@@ -43,3 +44,8 @@ def test_legal_form_is_the_end_of_a_name() -> None:
 def test_word_of_organizations_is_no_sign_in_the_place_of_the_given_name() -> None:
     assert sounds_like_organization("Sample Holdings")
     assert not sounds_like_organization("Brothers Sample")
+
+
+def test_date_of_a_trust_is_read_in_digits_and_in_words() -> None:
+    texts = ("Sample Trust U/A DTD 04/02/90", "Sample Trust dated April 2, 1990", "Sample Trust dtd 4-2-1990", "Sample Trust")
+    assert [date_of(text) for text in texts] == ["19900402", "19900402", "19900402", None]
