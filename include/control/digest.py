@@ -64,7 +64,8 @@ select vendor, business_date, since, is_off from control.unsettled_vendor where 
 _CONFLICTS = sa.text("select number, kinds, since from control.security_conflict order by 1")
 
 _REJECTED = sa.text("""
-select vendor, rejected_date, rejected_in, business_date, reason from mart.day_in_force where rejected_date is not null order by vendor
+select vendor, rejected_date, rejected_in, business_date, reason from mart.day_in_force
+where rejected_date is not null and vendor not in (select vendor from control.unused_vendor) order by vendor
 """)
 
 _UNDECLARED = sa.text("""

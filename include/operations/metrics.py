@@ -125,7 +125,8 @@ def read_samples(
         now: Current time, with time zone.
         is_whole: Whether to read also the metrics that are not about a vendor.
     """
-    used = [status for status in read_vendor_status(connection, vendors, now) if status.day or status.dead_letters]
+    statuses = read_vendor_status(connection, vendors, now)
+    used = [each for each in statuses if not each.unused_since and (each.day or each.dead_letters)]
     measured = [*_measure_tables(connection, used), *_measure_budgets(connection, used, now)]
     for status in used:
         measured += _measure_vendor(status, now)

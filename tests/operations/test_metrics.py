@@ -142,6 +142,13 @@ def test_a_day_that_is_due_and_missing_is_late_since_it_was_due(database: Databa
     assert read(database, now=due_at - timedelta(minutes=1))[("vendor_late_seconds", "orion")] == 0
 
 
+def test_vendor_that_the_firm_no_longer_uses_has_no_samples(database: Database) -> None:
+    record_day(database, BEFORE, LOADED - timedelta(days=1))
+    assert ("vendor_late_seconds", "orion") in read(database)
+    database.do("insert into control.unused_vendor values ('orion')")
+    assert not [key for key in read(database) if "orion" in key]
+
+
 def test_a_due_day_without_some_of_its_tables_is_late(database: Database) -> None:
     record_day(database, BEFORE, LOADED - timedelta(days=1), run="run-0")
     record_day(database, table="assets")
