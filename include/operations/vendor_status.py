@@ -44,7 +44,7 @@ left join lateral (
 ) f on true
 """)
 _OPEN = sa.text("""
-select vendor, count(*) as dead_letters, coalesce(sum(money_usd), 0) as money_usd from control.dead_letter
+select vendor, count(*) as dead_letters, coalesce(sum(abs(money_usd)), 0) as money_usd from control.dead_letter
 where status = 'open' and vendor = any(:vendors) group by vendor
 """)
 _OUTAGES = sa.text("select vendor, min(since) as since from control.outage where over_at is null group by vendor")
@@ -118,7 +118,7 @@ class VendorStatus:
         in_force_date: The newest business date that was loaded: the marts show it. None if nothing was loaded.
         is_live: Whether the vendor had any ledger row before the scheduled run. If not, its DAG was paused, and the run is not missed.
         dead_letters: Number of open dead letters of all days.
-        dead_money_usd: Sum of the amounts in these dead letters that can be read.
+        dead_money_usd: Sum of the absolute amounts in these dead letters that can be read.
         outage_since: Since when the vendor's API fails; None if it responds.
         calls: Calls to the vendor's API in the last hour.
         unused_since: Since when the firm has no connection to the vendor, although it has data; None if it uses the vendor.

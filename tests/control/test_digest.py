@@ -101,6 +101,13 @@ def test_a_warning_is_about_its_run_alone(database: Database, engine: sa.Engine)
     ]
 
 
+def test_outflows_in_dead_letters_do_not_cancel_inflows(database: Database, engine: sa.Engine) -> None:
+    for key, money in (("in", 600_000), ("out", -600_000)):
+        die(database, key, NOW)
+        database.do("update control.dead_letter set money_usd = :money where row_key = :key", key=key, money=money)
+    assert "with $1,200,000.00" in write_digest(engine, NOW)
+
+
 def test_explained_breaks_and_failed_checks_are_reported_by_their_newest_check(
     database: Database, engine: sa.Engine
 ) -> None:

@@ -195,6 +195,13 @@ def test_a_vendor_with_dead_letters_alone_has_samples(database: Database) -> Non
     assert ("table_loaded_timestamp_seconds", "orion", "assets") not in values
 
 
+def test_outflows_in_dead_letters_do_not_cancel_inflows(database: Database) -> None:
+    record_day(database)
+    for key, money in (("in", 600_000), ("out", -600_000)):
+        record_dead_letter(database, key, money=money)
+    assert read(database)[("table_missing_usd", "orion", "assets")] == 1_200_000
+
+
 def test_only_declared_vendors_and_tables_are_labels(database: Database) -> None:
     record_good_day(database)
     record_dead_letter(database, vendor="invented", table="assets")
