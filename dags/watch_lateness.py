@@ -1,5 +1,7 @@
 """From 6:00 to 18:45 in New York, alert once about each step of a vendor's day that is due and not in the ledger.
 
+A vendor without a connection is recorded as not used: it is never late, and nothing of it is held back from Salesforce.
+
 Also alert once a day if the last backup of the databases is too old.
 """
 
@@ -32,14 +34,16 @@ def watch_lateness() -> None:
     def report_late(vendor_name: str) -> list[str]:
         from datetime import UTC, datetime
 
-        from include.control.lateness import find_late, mark_alerted
+        from include.control.lateness import find_late, mark_alerted, record_use
         from include.vendors import named
         from tributary import connections
         from tributary.alerts import page, send
 
-        if not connections.is_connected(vendor_name):
-            return []
         vendor, engine, now = named(vendor_name), connections.database(), datetime.now(UTC)
+        is_used = connections.is_connected(vendor_name)
+        record_use(engine, vendor_name, is_used=is_used)
+        if not is_used:
+            return []
         late = find_late(engine, vendor, now, pendulum.parse(GO_LIVE, tz=vendor.timezone))
         lines = [each.describe(now) for each in late]
         if late:

@@ -101,6 +101,8 @@ class Table:
         edited: For `window`: the parameters for the bounds of the edit time, (from, to).
         overlap_days: Number of days before the last pull at which a window starts, to allow for clock skew. Increase it if the
             vendor's bounds miss edits.
+        weekly_days: The same for the first trading day of a week, if it is larger: rows that the vendor deleted within these days are
+            withdrawn.
         version: Staged column that orders the versions of a row; None if there is none.
         edited_as: `strftime` pattern of the edit bounds; empty for ISO times with the vendor's offset.
         when_past: For a past date: parameters that are added to `params`; one of the same name replaces that parameter.
@@ -128,6 +130,7 @@ class Table:
     dated: Mapping[str, str] = field(default_factory=dict)
     edited: tuple[str, str] | None = None
     overlap_days: int = 2
+    weekly_days: int = 35
     edited_as: str = ""
     version: str | None = None
     when_past: Mapping[str, str] = field(default_factory=dict)
@@ -184,10 +187,13 @@ class Table:
 
     @property
     def staged_hash(self) -> str:
-        """Hash for the manifests of partitions. Excludes `path` and the vendor's field names (a firm may override both), and `version`."""
+        """Hash for the manifests of partitions: `hash` without what changes no staged row.
+
+        A firm may override `path` and the vendor's field names.
+        """
         columns = [asdict(col) | {"source": None} for col in self.columns]
         declared = asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns}
-        return _digest({name: value for name, value in declared.items() if name != "version"})
+        return _digest({name: value for name, value in declared.items() if name not in ("version", "weekly_days")})
 
     def named(self, name: str) -> Column:
         """Return the column whose staged name is `name`."""

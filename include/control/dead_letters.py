@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from include.control.ledger import Pull
+from include.control.ledger import LATEST_START, Pull
 from include.errors import InputRejected
 
 # Maximum dead letters per statement, and per event of the outbox: all of them are in this process's memory, and PostgreSQL accepts
@@ -33,7 +33,7 @@ incoming as (
 _OPEN = """
 vendor = :vendor and table_name = :table_name and status = 'open' and (not :own_day or business_date = :business_date)
 """
-_OLDER = f"{_OPEN} and partition <> :partition and extracted_at <= :extracted_at"
+_OLDER = f"{_OPEN} and partition <> :partition and (extracted_at <= :extracted_at or extracted_at > {LATEST_START})"
 
 # Dead letters with the given row keys. The index `dead_letter_open` stores only the first characters of a key: this many.
 _START = 200

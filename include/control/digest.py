@@ -40,7 +40,7 @@ with shown as (
     group by 1, 2
 )
 select vendor, table_name, count(*) as open, count(*) filter (where is_new) as new, min(died_at) as since,
-       sum(money_usd) as money_usd, count(*) filter (where is_money_unreadable) as unreadable,
+       sum(abs(money_usd)) as money_usd, count(*) filter (where is_money_unreadable) as unreadable,
        coalesce((select r.reasons from reasons r where (r.vendor, r.table_name) = (s.vendor, s.table_name)), '{{}}') as reasons
 from shown s group by vendor, table_name order by vendor, table_name
 """  # noqa: S608
@@ -64,7 +64,8 @@ select vendor, business_date, since, is_off from control.unsettled_vendor where 
 _CONFLICTS = sa.text("select number, kinds, since from control.security_conflict order by 1")
 
 _REJECTED = sa.text("""
-select vendor, rejected_date, rejected_in, business_date, reason from mart.day_in_force where rejected_date is not null order by vendor
+select vendor, rejected_date, rejected_in, business_date, reason from mart.day_in_force
+where rejected_date is not null and vendor not in (select vendor from control.unused_vendor) order by vendor
 """)
 
 _UNDECLARED = sa.text("""
@@ -87,7 +88,7 @@ class DeadLetters:
         open: Number of open dead letters.
         new: Number of those that are new; see `find_dead_letters`.
         since: When the oldest open dead letter was recorded.
-        money_usd: Sum of the amounts that can be read; None if there are none.
+        money_usd: Sum of the absolute amounts that can be read; None if there are none.
         unreadable: Number of rows whose amount can't be read.
         reasons: Distinct reasons, the most frequent first. If the search is limited to a run, only those of new dead letters.
     """

@@ -38,6 +38,13 @@ from (
 ) newest
 """)
 
+_STOP = sa.text("""
+insert into control.unused_vendor (vendor)
+select :vendor where exists (select from control.ledger where vendor = :vendor and pulled = 'current')
+on conflict do nothing
+""")
+_RESUME = sa.text("delete from control.unused_vendor where vendor = :vendor")
+
 _MARK = sa.text("""
 insert into control.lateness (vendor, table_name, business_date, stage, due_at)
 values (:vendor, :table, :business_date, :stage, :due_at) on conflict do nothing
@@ -127,6 +134,12 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
             rows = connection.execute(_FIND, values).all()
         late += [Late(vendor.name, row.name, due.business_date, stage, due_at, row.staged, row.dead) for row in rows]
     return late
+
+
+def record_use(engine: sa.Engine, vendor: str, *, is_used: bool) -> None:
+    """Record whether the firm uses a vendor, that is, has a connection to it. A vendor without a daily pull so far is not recorded."""
+    with engine.begin() as connection:
+        connection.execute(_RESUME if is_used else _STOP, {"vendor": vendor})
 
 
 def mark_alerted(engine: sa.Engine, late: list[Late]) -> None:

@@ -92,6 +92,11 @@ select distinct manifest_hash from control.ledger
 where pull_id = :pull_id and vendor = :vendor and table_name = :table_name and business_date = cast(:business_date as date)
   and manifest_hash is not null
 """)
+LATEST_START = "now() + interval '5 minutes'"
+"""SQL expression: the latest time at which a pull can have started. A later `extracted_at` was recorded under a wrong clock.
+
+It never makes its pull the newer one. Otherwise, corrections would be refused until the clock has caught up.
+"""
 IS_LOADED = """
 exists (select from control.ledger l
         where l.run_id = s.run_id and l.vendor = s.vendor and l.business_date = s.business_date and l.stage = 'load'
@@ -231,11 +236,11 @@ def count_recent_rows(engine: sa.Engine, pull: Pull) -> list[int]:
 def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
     """Return `extracted_at` of the newest loaded full pull of the same table and day, if it is newer than this pull; else None."""
     newer: datetime | None = connection.scalar(
-        sa.text("""
+        sa.text(f"""
         select max(extracted_at) from control.ledger
         where vendor = :vendor and table_name = :table_name and business_date = :business_date
-          and stage = 'load' and pulled in ('current', 'historical') and extracted_at > :extracted_at
-        """),
+          and stage = 'load' and pulled in ('current', 'historical') and extracted_at > :extracted_at and extracted_at <= {LATEST_START}
+        """),  # noqa: S608
         asdict(pull),
     )
     return newer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -80,7 +81,7 @@ def read_windows(
             pages = ordered_pages(fetch, table.key[0], table.page_rows, vendor.connections, vendor.name, table.name)
             yield from bounded(pages, lambda window: window.fetched - window.duplicate)
         case Numbered():
-            yield from only_fresh(_sweep_numbered(vendor, table, params, session, read, source.most_rows), table.key)
+            yield from _sweep_numbered(vendor, table, params, session, read, source.most_rows)
         case Positioned():
             yield from only_fresh(bounded(_page_by_position(table, params, session, read), _count_rows), table.key)
         case Linked() as shape:
@@ -161,30 +162,56 @@ def _sweep_numbered(
     session: VendorSession,
     read: Callable[[bytes], Page],
     most: int,
-) -> list[Page]:
-    """Read all numbered pages again and again until two consecutive sweeps have the same keys; return the pages of the last one.
+) -> Iterator[Window]:
+    """Read all numbered pages again and again until two consecutive sweeps have the same keys.
 
-    One sweep is not enough: if a row is removed during it, another row can move to a page that was already read.
+    One sweep is not enough: if a row is removed during it, another row can move to a page that was already read. The first sweep yields
+    nothing, so a row that is removed during it is left out. The second yields its rows, and each later sweep the rows that no sweep has
+    yielded. So only the keys are in memory.
 
     Raises:
         PagingUnstable: No two consecutive sweeps agree, or the pages do not end.
         LimitExceeded: The pages have more than `most` rows.
     """
-    before: set[tuple[object, ...]] | None = None
-    for _ in range(_SWEEPS):
-        keys, pages = set[tuple[object, ...]](), list[Page]()
-        for page in _limit_rows(
-            vendor, table, most, _page_by_number(vendor, table, params, session, read), _count_rows
-        ):
-            fresh = set(zip(*(page.rows.column(name).to_pylist() for name in table.key), strict=True)) - keys
-            if pages and not fresh and not page.dead:
+    last_read: dict[tuple[object, ...], int] = {}  # key -> the last sweep that read it
+    dead: set[str] = set()
+    rows_before = -1
+    for sweep in range(1, _SWEEPS + 1):
+        rows = rows_again = rows_dead = 0
+        pages = _page_by_number(vendor, table, params, session, read)
+        for number, page in enumerate(_limit_rows(vendor, table, most, pages, _count_rows)):
+            read_in = _mark_read(page, table.key, last_read, sweep)
+            fresh = len(read_in) - read_in.count(sweep)
+            if number and not fresh and not page.dead:
                 break  # the end, or the vendor repeats its last page forever
-            keys |= fresh
-            pages.append(page)
-        if keys == before or not (keys or pages[0].dead):
-            return pages
-        before = keys
+            rows, rows_again = rows + fresh, rows_again + read_in.count(sweep - 1)
+            rows_dead += len(page.dead)
+            if sweep > 1:
+                yield _leave_out(page, read_in, sweep, dead)
+        if rows == rows_again == rows_before or not (rows or rows_dead):
+            return
+        rows_before = rows
     raise PagingUnstable("No two sweeps through the pages agree", vendor=vendor.name, table=table.name)
+
+
+def _mark_read(page: Page, key: tuple[str, ...], last_read: dict[tuple[object, ...], int], sweep: int) -> list[int]:
+    """Record that a sweep read the rows of a page; return for each row the last sweep that had read it before, 0 for none."""
+    read_in = []
+    for name in zip(*(page.rows.column(column).to_pylist() for column in key), strict=True):
+        read_in.append(last_read.get(name, 0))
+        last_read[name] = sweep
+    return read_in
+
+
+def _leave_out(page: Page, read_in: list[int], sweep: int, dead: set[str]) -> Window:
+    """Return a page of the second or a later sweep without the rows that an earlier one has yielded, and add its dead rows to `dead`."""
+    rows = page.rows.filter(pa.array([each < 2 for each in read_in], pa.bool_()))
+    repeated = page.rows.filter(pa.array([each == sweep for each in read_in], pa.bool_()))
+    dead_rows = page.dead if sweep == 2 else tuple(row for row in page.dead if row.raw not in dead)
+    dead.update(row.raw for row in page.dead)
+    fetched = rows.num_rows + repeated.num_rows + len(dead_rows)
+    kept = replace(page, rows=rows, dead=dead_rows)
+    return Window(kept, fetched, repeated.num_rows, repeated if repeated.num_rows else None)
 
 
 def _page_by_number(

@@ -18,7 +18,7 @@ where vendor = :vendor and table_name = :table_name and business_date = :busines
   and status = 'open'
 """
 _SUMMARY = sa.text(f"""
-select count(*) as total, count(*) filter (where row_key is null) as keyless, sum(money_usd) as money_usd,
+select count(*) as total, count(*) filter (where row_key is null) as keyless, sum(abs(money_usd)) as money_usd,
        count(*) filter (where is_money_unreadable) as money_unreadable, min(died_at) as since, max(dead_letter_id) as last_id
 {_OF_GROUP}
 """)

@@ -65,7 +65,7 @@ METRICS = (
     Metric("tributary_table_loaded_timestamp_seconds", "When the newest business date was loaded last", _TABLE),
     Metric("tributary_table_rows", "Rows that the vendor returned for the newest loaded business date", _TABLE),
     Metric("tributary_table_dead_letters", "Open dead letters", _TABLE),
-    Metric("tributary_table_missing_usd", "Money in open dead letters, as far as it can be read", _TABLE),
+    Metric("tributary_table_missing_usd", "Money in open dead letters, as far as it can be read; outflows count as much as inflows", _TABLE),
     Metric("tributary_table_unreadable_dead_letters", "Open dead letters whose money can't be read", _TABLE),
     Metric("tributary_queue_items", "Items that wait", _QUEUE),
     Metric("tributary_queue_lag_seconds", "Age of the oldest item that waits; 0 if none waits", _QUEUE),
@@ -100,7 +100,7 @@ left join lateral (
       and pulled in ('current', 'historical') order by ledger_id desc limit 1
 ) s on true
 left join (
-    select vendor, table_name, count(*) as dead_letters, sum(money_usd) as money_usd, count(*) filter (where is_money_unreadable) as unreadable
+    select vendor, table_name, count(*) as dead_letters, sum(abs(money_usd)) as money_usd, count(*) filter (where is_money_unreadable) as unreadable
     from control.dead_letter where status = 'open' group by vendor, table_name
 ) d on d.vendor = t.vendor and d.table_name = t.table_name
 """)
@@ -125,7 +125,8 @@ def read_samples(
         now: Current time, with time zone.
         is_whole: Whether to read also the metrics that are not about a vendor.
     """
-    used = [status for status in read_vendor_status(connection, vendors, now) if status.day or status.dead_letters]
+    statuses = read_vendor_status(connection, vendors, now)
+    used = [each for each in statuses if not each.unused_since and (each.day or each.dead_letters)]
     measured = [*_measure_tables(connection, used), *_measure_budgets(connection, used, now)]
     for status in used:
         measured += _measure_vendor(status, now)

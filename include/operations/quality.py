@@ -43,7 +43,7 @@ from control.validation where vendor = :vendor and table_name = :table and busin
 group by pull_id, pulled, run_id order by validated_at desc limit :most
 """)
 _REASONS = sa.text("""
-select stage, reason, count(*) as rows, count(*) filter (where status = 'open') as open, sum(money_usd) as money_usd
+select stage, reason, count(*) as rows, count(*) filter (where status = 'open') as open, sum(abs(money_usd)) as money_usd
 from control.dead_letter, unnest(public_reasons) as reason
 where vendor = :vendor and table_name = :table and business_date = :day
 group by stage, reason order by 3 desc, 1, 2 limit :most

@@ -19,7 +19,7 @@ select vendor, business_date, table_name,
 from control.ledger where run_id = :run_id group by vendor, business_date, table_name order by vendor, business_date, table_name
 """)
 _DEAD_LETTERS = sa.text("""
-select vendor, table_name, business_date, stage, public_reasons as reasons, count(*) as dead_letters, sum(money_usd) as money_usd,
+select vendor, table_name, business_date, stage, public_reasons as reasons, count(*) as dead_letters, sum(abs(money_usd)) as money_usd,
        count(*) filter (where status = 'open') as open
 from control.dead_letter where run_id = :run_id group by vendor, table_name, business_date, stage, public_reasons
 order by dead_letters desc, 1, 2, 3 limit 100

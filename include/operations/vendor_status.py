@@ -44,10 +44,11 @@ left join lateral (
 ) f on true
 """)
 _OPEN = sa.text("""
-select vendor, count(*) as dead_letters, coalesce(sum(money_usd), 0) as money_usd from control.dead_letter
+select vendor, count(*) as dead_letters, coalesce(sum(abs(money_usd)), 0) as money_usd from control.dead_letter
 where status = 'open' and vendor = any(:vendors) group by vendor
 """)
 _OUTAGES = sa.text("select vendor, min(since) as since from control.outage where over_at is null group by vendor")
+_UNUSED = sa.text("select vendor, since from control.unused_vendor")
 _CALLS = sa.text("""
 select vendor, count(*) as calls, count(*) filter (where status is null or status >= 400) as failed,
        count(*) filter (where status = 429) as throttled, percentile_disc(0.5) within group (order by latency_ms) as p50_ms,
@@ -117,9 +118,10 @@ class VendorStatus:
         in_force_date: The newest business date that was loaded: the marts show it. None if nothing was loaded.
         is_live: Whether the vendor had any ledger row before the scheduled run. If not, its DAG was paused, and the run is not missed.
         dead_letters: Number of open dead letters of all days.
-        dead_money_usd: Sum of the amounts in these dead letters that can be read.
+        dead_money_usd: Sum of the absolute amounts in these dead letters that can be read.
         outage_since: Since when the vendor's API fails; None if it responds.
         calls: Calls to the vendor's API in the last hour.
+        unused_since: Since when the firm has no connection to the vendor, although it has data; None if it uses the vendor.
     """
 
     vendor: Vendor
@@ -131,9 +133,12 @@ class VendorStatus:
     dead_money_usd: Decimal = Decimal(0)
     outage_since: datetime | None = None
     calls: Calls = field(default_factory=Calls)
+    unused_since: datetime | None = None
 
     def find_concerns(self, now: datetime) -> list[Concern]:
         """Return everything that needs attention, the worst first; empty if nothing does."""
+        if self.unused_since:
+            return []
         concerns = [*self._check_arrival(now), *self._check_day(), *self._check_calls(now)]
         return sorted(concerns, key=lambda concern: -SEVERITY.index(concern.light))
 
@@ -141,6 +146,8 @@ class VendorStatus:
         """Return the worst concern; if there is none, the newest loaded day (green), or that nothing was loaded (grey)."""
         if concerns := self.find_concerns(now):
             return concerns[0]
+        if self.unused_since:
+            return Concern("grey", f"Not used since {self.unused_since:%Y-%m-%d}: the firm has no connection to it.")
         day = self.day
         if day is None:
             return Concern("grey", "Nothing has been loaded yet.")
@@ -214,10 +221,8 @@ def read_vendor_status(connection: sa.Connection, vendors: Sequence[Vendor], now
     dead = _by_vendor(connection, _OPEN, vendors=names)
     outages = _by_vendor(connection, _OUTAGES)
     calls = _by_vendor(connection, _CALLS, since=now - timedelta(hours=1))
-    return [
-        _assemble(vendor, due[vendor.name], *(found.get(vendor.name, {}) for found in (days, dead, outages, calls)))
-        for vendor in vendors
-    ]
+    facts = (days, dead, outages, calls, _by_vendor(connection, _UNUSED))
+    return [_assemble(vendor, due[vendor.name], *(found.get(vendor.name, {}) for found in facts)) for vendor in vendors]
 
 
 def _assemble(
@@ -227,6 +232,7 @@ def _assemble(
     dead: Mapping[str, object],
     outage: Mapping[str, object],
     calls: Mapping[str, object],
+    unused: Mapping[str, object],
 ) -> VendorStatus:
     known = {
         "day": VendorDay(**{name: day[name] for name in DAY_COLUMNS}) if day else None,  # type: ignore[arg-type]
@@ -236,6 +242,7 @@ def _assemble(
         "dead_money_usd": dead.get("money_usd", Decimal(0)),
         "outage_since": outage.get("since"),
         "calls": Calls(**{name: calls[name] for name in Calls.__slots__}) if calls else Calls(),  # type: ignore[arg-type]
+        "unused_since": unused.get("since"),
     }
     return VendorStatus(vendor, due, **known)  # type: ignore[arg-type]
 

@@ -99,6 +99,11 @@ class Run:
         return (self.user or "unknown") if self.accept_unusual else ""
 
     @property
+    def starts_week(self) -> bool:
+        """Whether the business date is the first trading day of its week."""
+        return self.business_date.isocalendar()[:2] != self.previous_date.isocalendar()[:2]
+
+    @property
     def origin(self) -> Origin:
         """The facts about this run that the manifests of its pulls record."""
         return Origin(self.run_id, self.is_replay, self.accepted_by)

@@ -9,6 +9,7 @@ import functools
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from include.warehouse.reconcile import Check, reconcile, stop_if_broken
 from include.warehouse.reconcile import record as record_checks
 
 if TYPE_CHECKING:
+    from include.contract import Table
     from include.validation.check import Outcome
 
 _EVIDENCE = 100
@@ -48,10 +50,22 @@ def stage(vendor_run: VendorRun, table_name: str) -> Partition:
     Raises:
         TributaryError: The pull failed; `include.extract.pull.pull` lists the errors.
     """
-    site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
-    since = None if run.full_refresh else ledger.find_last_window(site.engine, vendor.name, table_name, site.clock())
+    since = _find_start(vendor_run, vendor_run.vendor.table(table_name))
     with _rejection(vendor_run, "stage"):
-        return stage_span(vendor_run, table_name, span_of(site, run, since))
+        return stage_span(vendor_run, table_name, span_of(vendor_run.site, vendor_run.run, since))
+
+
+def _find_start(vendor_run: VendorRun, table: Table) -> datetime | None:
+    """Return the time since which a run requests edits: since the last pull, or earlier in a week's first run; None for all rows."""
+    site, run = vendor_run.site, vendor_run.run
+    last = (
+        None
+        if run.full_refresh
+        else ledger.find_last_window(site.engine, vendor_run.vendor.name, table.name, site.clock())
+    )
+    if last is None or not run.starts_week or run.keys:
+        return last
+    return last - timedelta(days=max(0, table.weekly_days - table.overlap_days))
 
 
 def stage_span(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:

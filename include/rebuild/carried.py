@@ -39,6 +39,7 @@ CARRIED = (
     "control.inbox",
     "control.api_key",
     "control.lateness",
+    "control.unused_vendor",
     "control.alert",
 )
 """The tables to copy, each after the tables that it refers to. The ids in them stay valid, because `warehouse.source_key` is copied."""

@@ -170,6 +170,7 @@ KEPT = (
         "the keys of Salesforce records; without it, a rotation of the hash key would create them again",
     ),
     _kept("control.known_difference", "why days were accepted; keys and reasons, no client data"),
+    _kept("control.unused_vendor", "one row per vendor that the firm no longer uses"),
     _kept("control.recovery_drill", "one row per drill; no client data"),
     _kept("control.api_key", "the audit trail refers to its keys"),
     _kept("control.crm_held", _STATE),

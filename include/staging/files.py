@@ -9,6 +9,7 @@ Hashes of sensitive values that were written before a hash key was added are lif
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import io
 import os
@@ -96,19 +97,22 @@ class Folder:
     def reseal(self, name: str) -> bool:
         """Encrypt a whole file again under the current key; return False if a writer replaced it meanwhile.
 
+        On disk, a file that is deleted meanwhile stays deleted.
+
         Raises:
             FileNotFoundError: It does not exist.
             FatalError: It was altered or moved.
         """
         place, stored = f"{self.place}/{name}", self.read_raw(name)
         sealed = self.sealer.seal_file(self.sealer.open_file(stored, place), place)
-        if self.read_raw(name) != stored:
-            return False
-        if isinstance(self.fs, LocalFileSystem):  # an object store replaces a whole object at once
-            self.write_raw(f"{name}{UNFINISHED}", sealed)
-            Path(self.path, f"{name}{UNFINISHED}").replace(Path(self.path, name))
-        else:
-            self.write_raw(name, sealed)
+        with self._lock_deletions():
+            if self.read_raw(name) != stored:
+                return False
+            if isinstance(self.fs, LocalFileSystem):  # an object store replaces a whole object at once
+                self.write_raw(f"{name}{UNFINISHED}", sealed)
+                Path(self.path, f"{name}{UNFINISHED}").replace(Path(self.path, name))
+            else:
+                self.write_raw(name, sealed)
         return True
 
     def read_start(self, name: str) -> bytes:
@@ -156,13 +160,26 @@ class Folder:
 
     def delete(self, name: str) -> None:
         """Delete a file; do nothing if it does not exist."""
-        with translate_errors(self.path), contextlib.suppress(FileNotFoundError):
+        with translate_errors(self.path), contextlib.suppress(FileNotFoundError), self._lock_deletions():
             self.fs.rm_file(f"{self.path}/{name}")
 
     def remove(self) -> None:
         """Remove the folder and what is in it; do nothing if it does not exist."""
-        with translate_errors(self.path), contextlib.suppress(FileNotFoundError):
+        with translate_errors(self.path), contextlib.suppress(FileNotFoundError), self._lock_deletions():
             self.fs.rm(self.path, recursive=True)
+
+    @contextlib.contextmanager
+    def _lock_deletions(self) -> Iterator[None]:
+        """Hold the lock on the staging root that deletions and `reseal` take; an object store has none."""
+        if not isinstance(self.fs, LocalFileSystem):
+            yield
+            return
+        root = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.flock(root, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(root)
 
 
 class Parts:

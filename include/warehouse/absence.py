@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from include.canonical import Entity
 from include.contract import FanOut, Vendor
-from include.control.ledger import Pull
+from include.control.ledger import LATEST_START, Pull
 from include.warehouse import protection
 from include.warehouse.protection import is_unprotected
 
@@ -91,7 +91,7 @@ def record(connection: sa.Connection, vendor: Vendor, entity: Entity, pull: Pull
         where c.vendor = :vendor and c.valid_to is null and c.recorded_to is null and not c.is_past_only
           and {is_unprotected(entity, "c")} and not exists (select from dead_above d where {is_below_dead})
           and exists (select from control.ledger l where l.ledger_id = c.source_run_id and l.table_name = :table
-                                                     and l.extracted_at <= :extracted_at)
+                                                     and (l.extracted_at <= :extracted_at or l.extracted_at > {LATEST_START}))
           and not exists (select from incoming_{entity.name} i where i.{entity.key} = c.{entity.key})
         on conflict (vendor, entity, source_key) do nothing
         """),  # noqa: S608

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from include.business_dates import latest_closed
 from include.canonical import Entity
-from include.control.ledger import Counts, Pull
+from include.control.ledger import LATEST_START, Counts, Pull
 from include.errors import TargetUnavailable
 from include.warehouse import protection
 from include.warehouse.protection import is_unprotected
@@ -130,7 +130,7 @@ class _Statements:
                    c.valid_from as known_from,
                    case {older} when c.{key} is null then 'new'
                         when :partial or ({stored}) is not distinct from ({arrived}) then 'same'
-                        when :past or c.valid_from > :day or written.extracted_at > :extracted_at then 'older'
+                        when :past or c.valid_from > :day or written.extracted_at > :extracted_at and written.extracted_at <= {LATEST_START} then 'older'
                         else 'changed' end as outcome
             from incoming_{name} i
             join warehouse.source_key me on me.entity = '{name}' and me.vendor = :vendor and me.source_key = i.{key}

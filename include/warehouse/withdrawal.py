@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from include import canonical
 from include.canonical import Entity
 from include.control import ledger, writer
-from include.control.ledger import Counts, Pull
+from include.control.ledger import LATEST_START, Counts, Pull
 from include.keys import register
 
 DISCARDED = "The push was withdrawn"
@@ -42,11 +42,11 @@ _DAYS = sa.text("""
 select array_agg(distinct day) from control.ledger l cross join jsonb_array_elements_text(l.notes -> 'days') as day
 where l.ledger_id = any(:withdrawn) and l.entity = :entity
 """)
-_IS_CONFIRMED = sa.text("""
+_IS_CONFIRMED = sa.text(f"""
 select exists (select from control.ledger
                where vendor = :vendor and table_name = :table_name and entity = :entity and stage = 'load' and pulled = 'current'
-                 and extracted_at > :extracted_at and (not :own_day or business_date = :business_date))
-""")
+                 and extracted_at > :extracted_at and extracted_at <= {LATEST_START} and (not :own_day or business_date = :business_date))
+""")  # noqa: S608
 _COLUMNS = sa.text("""
 select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
 where attrelid = cast(:table as regclass) and attnum > 0 and not attisdropped and attname not in ('recorded_from', 'recorded_to')

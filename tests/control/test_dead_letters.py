@@ -6,7 +6,7 @@ import random
 import string
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -126,6 +126,12 @@ def test_a_newer_pull_closes_the_dead_letters_of_an_older_one(connection: sa.Con
         connection, PULL, "stage", "p1", [make_dead_letter("A"), make_dead_letter(None, 1)], own_day=True
     )
     assert dead_letters.supersede_rest(connection, LATER, "p2", own_day=True) == 2
+
+
+def test_corrected_day_closes_dead_letters_that_a_wrong_clock_dated_ahead(connection: sa.Connection) -> None:
+    ahead = replace(PULL, extracted_at=datetime.now(UTC) + timedelta(hours=60))
+    dead_letters.insert(connection, ahead, "stage", "p1", [make_dead_letter("A")], own_day=True)
+    assert dead_letters.supersede_rest(connection, LATER, "p2", own_day=True) == 1
 
 
 def test_a_row_that_can_not_be_named_supersedes_nothing(connection: sa.Connection) -> None:

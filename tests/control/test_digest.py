@@ -11,9 +11,11 @@ from include.control.digest import (
     find_dead_letters,
     find_held_back,
     find_last,
+    find_rejected,
     write_digest,
     write_warning,
 )
+from include.control.lateness import record_use
 from tests.conftest import Database
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -99,6 +101,13 @@ def test_a_warning_is_about_its_run_alone(database: Database, engine: sa.Engine)
     ]
 
 
+def test_outflows_in_dead_letters_do_not_cancel_inflows(database: Database, engine: sa.Engine) -> None:
+    for key, money in (("in", 600_000), ("out", -600_000)):
+        die(database, key, NOW)
+        database.do("update control.dead_letter set money_usd = :money where row_key = :key", key=key, money=money)
+    assert "with $1,200,000.00" in write_digest(engine, NOW)
+
+
 def test_explained_breaks_and_failed_checks_are_reported_by_their_newest_check(
     database: Database, engine: sa.Engine
 ) -> None:
@@ -127,6 +136,19 @@ def test_a_vendor_is_held_back_while_its_newest_load_is_not_reconciled(database:
     database.do("delete from control.reconciliation")
     check(database, "control_total", 0, 0, True)
     assert find_held_back(engine, NOW) == []
+
+
+def test_vendor_that_the_firm_no_longer_uses_is_neither_held_back_nor_rejected(
+    database: Database, engine: sa.Engine
+) -> None:
+    load(database, "r", NOW - timedelta(hours=5))
+    database.do(
+        "insert into control.rejection (run_id, vendor, business_date, step, reason, recorded_at) values ('r2', 'orion', :day, 'load', 'x', :at)",
+        day=DAY, at=NOW - timedelta(hours=4),
+    )  # fmt: skip
+    assert (len(find_held_back(engine, NOW)), len(find_rejected(engine))) == (1, 1)
+    record_use(engine, "orion", is_used=False)
+    assert (find_held_back(engine, NOW), find_rejected(engine)) == ([], [])
 
 
 def test_a_load_whose_run_is_under_way_is_not_held_back(database: Database, engine: sa.Engine) -> None:

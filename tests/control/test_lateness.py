@@ -11,7 +11,7 @@ from croniter import croniter
 
 from include import business_dates
 from include.contract import Vendor
-from include.control.lateness import Late, find_due, find_late, mark_alerted
+from include.control.lateness import Late, find_due, find_late, mark_alerted, record_use
 from tests.conftest import Firm
 from tests.running_sandbox import NOW
 
@@ -118,6 +118,23 @@ def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
     assert late_at(firm, evening, go_live=newest_start(firm, evening) + HOUR) == []
     assert late_at(firm, evening, go_live=newest_start(firm, evening))
+
+
+def test_vendor_without_a_connection_is_not_used_since_the_first_look_until_it_has_one(firm: Firm) -> None:
+    since = "select since from control.unused_vendor where vendor = :vendor"
+    record_use(firm.engine, firm.vendor.name, is_used=False)
+    first = firm.database.value(since, vendor=firm.vendor.name)
+    record_use(firm.engine, firm.vendor.name, is_used=False)
+    assert firm.database.value(since, vendor=firm.vendor.name) == first
+    record_use(firm.engine, firm.vendor.name, is_used=True)
+    assert firm.database.rows("select * from control.unused_vendor") == []
+
+
+def test_vendor_that_was_never_pulled_is_not_recorded_as_unused(start_firm: Callable[..., Firm]) -> None:
+    firm = start_firm(households=3)
+    record_pulls(firm, NOW, how="pushed")
+    record_use(firm.engine, firm.vendor.name, is_used=False)
+    assert firm.database.rows("select * from control.unused_vendor") == []
 
 
 @pytest.mark.others_long

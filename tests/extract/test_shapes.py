@@ -109,6 +109,18 @@ def test_pages_are_requested_by_number_from_one(serve: Serve) -> None:
     assert listener.calls[0].params == {"page": "1", "pageSize": "3", "state": "open"}
 
 
+def test_numbered_page_is_yielded_before_the_next_one_is_requested(serve: Serve) -> None:
+    puller, listener = serve(by_number(list(range(9))))
+    requested = [len(listener.calls) for _ in puller.windows(NUMBERED)]
+    assert requested == [5, 6, 7]  # the first sweep had four pages
+
+
+def test_row_that_the_second_sweep_misses_is_staged_once(serve: Serve) -> None:
+    """Row 0 is removed after the first page of the second sweep, so row 3 moves to that page."""
+    puller, _ = serve(Moving(list(range(9)), [(6, "gone", 0)]))
+    assert [row["row_id"] for row in puller.rows(NUMBERED)] == [0, 1, 2, 4, 5, 6, 7, 8, 3]
+
+
 class Moving:
     """A list that loses or gains rows between two pages of one sweep."""
 

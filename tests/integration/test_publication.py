@@ -119,22 +119,37 @@ def test_rejected_refresh_or_replay_records_no_rejection_of_the_day(firm: Firm) 
     assert firm.database.value("select step from control.rejection") == "stage"
 
 
-def test_transaction_that_the_window_no_longer_contains_is_withdrawn_with_history(firm: Firm) -> None:
-    firm.day(LAST)
-    [like] = firm.database.rows(
-        "select transaction_key from warehouse.transaction where recorded_to is null and edited_at is not null"
-        " order by edited_at limit 1"
-    )
+def double_transaction(firm: Firm, since: date) -> None:
+    """Add a transaction to the warehouse that the vendor does not have, edited like the first one since a day."""
     firm.database.do(
         """
         insert into warehouse.transaction (vendor, transaction_key, account_id, security_id, position_key, trade_date, status, flow,
                                            quantity, amount_usd, edited_at, recorded_from, source_run_id)
         select vendor, 'doubled', account_id, security_id, position_key, trade_date, status, 'contribution', 0, 1000, edited_at,
                recorded_from, source_run_id
-        from warehouse.transaction where transaction_key = :key
+        from warehouse.transaction where recorded_to is null and edited_at >= :since order by edited_at limit 1
         """,
-        key=like["transaction_key"],
+        since=since,
     )
+
+
+@pytest.mark.parametrize("name", ["orion", "tamarac"])
+def test_transaction_that_the_vendor_deleted_weeks_later_is_withdrawn_on_monday(
+    start_firm: Callable[..., Firm], name: str
+) -> None:
+    firm = start_firm(named(name), after=Firm.day)
+    double_transaction(firm, LAST - timedelta(days=25))
+    is_open = "select recorded_to is null from warehouse.transaction where transaction_key = 'doubled'"
+    firm.day(LAST)
+    assert firm.database.value(is_open) is True
+    firm.turn_to(NOW + timedelta(days=3))
+    firm.day(LAST + timedelta(days=3))
+    assert firm.database.value(is_open) is False
+
+
+def test_transaction_that_the_window_no_longer_contains_is_withdrawn_with_history(firm: Firm) -> None:
+    firm.day(LAST)
+    double_transaction(firm, date.min)
     closed = "select count(*) from warehouse.transaction where recorded_to is not null and transaction_key <> 'doubled'"
     before = firm.database.value(closed)
     firm.day(LAST, full_refresh=True)

@@ -142,6 +142,13 @@ def test_a_day_that_is_due_and_missing_is_late_since_it_was_due(database: Databa
     assert read(database, now=due_at - timedelta(minutes=1))[("vendor_late_seconds", "orion")] == 0
 
 
+def test_vendor_that_the_firm_no_longer_uses_has_no_samples(database: Database) -> None:
+    record_day(database, BEFORE, LOADED - timedelta(days=1))
+    assert ("vendor_late_seconds", "orion") in read(database)
+    database.do("insert into control.unused_vendor values ('orion')")
+    assert not [key for key in read(database) if "orion" in key]
+
+
 def test_a_due_day_without_some_of_its_tables_is_late(database: Database) -> None:
     record_day(database, BEFORE, LOADED - timedelta(days=1), run="run-0")
     record_day(database, table="assets")
@@ -186,6 +193,13 @@ def test_a_vendor_with_dead_letters_alone_has_samples(database: Database) -> Non
     values = read(database)
     assert values[("table_missing_usd", "orion", "assets")] == 10
     assert ("table_loaded_timestamp_seconds", "orion", "assets") not in values
+
+
+def test_outflows_in_dead_letters_do_not_cancel_inflows(database: Database) -> None:
+    record_day(database)
+    for key, money in (("in", 600_000), ("out", -600_000)):
+        record_dead_letter(database, key, money=money)
+    assert read(database)[("table_missing_usd", "orion", "assets")] == 1_200_000
 
 
 def test_only_declared_vendors_and_tables_are_labels(database: Database) -> None:

@@ -199,6 +199,25 @@ def test_a_day_whose_totals_were_not_compared_is_not_called_reconciled(database:
     assert status.day.reconciliation == "not compared"
 
 
+def test_money_of_dead_letters_counts_outflows_like_inflows(good_day: Database, web: sa.Engine) -> None:
+    record_dead_letter(good_day, "in", money=600_000)
+    record_dead_letter(good_day, "out", money=-600_000)
+    status = read(web)
+    assert status.dead_money_usd == 1_200_000
+    assert status.day is not None
+    assert status.day.dead_money_usd == 1_200_000
+
+
+def test_vendor_that_the_firm_no_longer_uses_needs_no_attention(good_day: Database, web: sa.Engine) -> None:
+    record_rejection(good_day)
+    much_later = NOW + timedelta(days=30)
+    assert read(web, much_later).summarize(much_later).light == "red"
+    good_day.do("insert into control.unused_vendor values ('orion', '2026-11-30')")
+    status = read(web, much_later)
+    assert status.find_concerns(much_later) == []
+    assert status.summarize(much_later) == ("grey", "Not used since 2026-11-30: the firm has no connection to it.")
+
+
 def test_vendors_do_not_mix(good_day: Database, web: sa.Engine) -> None:
     record_dead_letter(good_day, vendor="tamarac", table="holdings")
     record_rejection(good_day, vendor="tamarac")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 
 from include.pipeline import vendor_day
+from include.pipeline.run import Run
 from include.staging.files import Folder
 from include.validation.check import read_outcome
 from tests.conftest import Firm
@@ -35,6 +37,14 @@ def test_each_step_reads_a_manifest_and_a_whole_part_once(
         often = {name: count for name, count in reads.items() if not name.endswith("dead.jsonl") and count > 1}
         assert reads
         assert often == {}
+
+
+@pytest.mark.parametrize(
+    ("day", "starts"),
+    [("2026-11-23", True), ("2026-11-24", False), ("2026-09-08", True), ("2027-01-04", True), ("2026-01-02", False)],
+)
+def test_first_trading_day_of_a_week_starts_it(day: str, starts: bool) -> None:
+    assert Run.of_day("run", date.fromisoformat(day)).starts_week is starts
 
 
 def test_the_result_of_each_expectation_is_recorded_once(start_firm: Callable[..., Firm]) -> None:

@@ -227,6 +227,7 @@ def test_a_late_vendor_alerts_with_its_page_unless_it_has_no_connection(tmp_path
             " 'current', '2025-01-02', '2025-01-02')",
             vendor=vendor.name,
         )
+    database.do("insert into control.unused_vendor values ('orion')")
     definitions = {
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
@@ -239,6 +240,7 @@ def test_a_late_vendor_alerts_with_its_page_unless_it_has_no_connection(tmp_path
     alerts = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
     assert [each["title"].split(",")[0] for each in alerts] == ["Late: Orion Advisor"]
     assert alerts[0]["body"].splitlines()[-2:] == ["DAG: orion", "Link: https://airflow.example/dags/orion"]
+    assert database.rows("select vendor from control.unused_vendor") == [{"vendor": "tamarac"}]
 
 
 _WATCH_BACKUPS = """

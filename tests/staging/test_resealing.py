@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -132,6 +133,45 @@ def test_file_that_a_writer_replaces_meanwhile_stays_the_writers(tmp_path: Path)
     busy.newer = BOTH.staging.seal_file(b"%PDF, newer", f"{place}/{name}")
     assert not Folder(busy, str(tmp_path), place, BOTH.staging).reseal(name)
     assert Staging(str(tmp_path), NEW.staging).folder(place).read(name) == b"%PDF, newer"
+
+
+class Disposed(LocalFileSystem):
+    """A disk on which a disposal begins as soon as a file was read for the second time."""
+
+    def __init__(self, dispose: Callable[[], None]) -> None:
+        super().__init__(skip_instance_cache=True)
+        self.disposal, self.reads = threading.Thread(target=dispose), 0
+
+    def cat_file(self, path: str, *args: Any, **options: Any) -> bytes:
+        content: bytes = super().cat_file(path, *args, **options)
+        self.reads += 1
+        if self.reads == 2:
+            self.disposal.start()
+            self.disposal.join(1)
+        return content
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["folder", "file"])
+def test_file_that_is_disposed_of_meanwhile_stays_deleted(tmp_path: Path, whole: bool) -> None:
+    place, name, content = DOCUMENT
+    folder = Staging(str(tmp_path), KEYRING.staging).folder(place)
+    folder.write(name, content)
+    disk = Disposed(folder.remove if whole else lambda: folder.delete(name))
+    with contextlib.suppress(FileNotFoundError):
+        Folder(disk, str(tmp_path), place, BOTH.staging).reseal(name)
+    disk.disposal.join(60)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_partition_that_is_disposed_of_during_the_run_does_not_stop_it(tmp_path: Path) -> None:
+    staging = Staging(str(tmp_path), KEYRING.staging)
+    path = fill(staging)
+    disk = Disposed(staging.folder(path).remove)
+    both = Staging(str(tmp_path), BOTH.staging)
+    both._fs = disk
+    resealing.reseal(both)
+    disk.disposal.join(60)
+    assert resealing.count(both) == {"next": 1}
 
 
 def test_run_that_was_killed_is_continued(tmp_path: Path) -> None:

@@ -81,17 +81,19 @@ class Loader:
         is_past: bool = False,
         dead: Iterable[str | DeadLetter] = (),
         push: int | None = None,
+        is_ahead: bool = False,
     ) -> None:
         """Stage and transform rows (omitted fields are null).
 
         Args:
             dead: Unreadable rows, by key or as a dead letter.
+            is_ahead: Whether the pull's time is 60 hours ahead of the database's clock.
             push: Id in the inbox, if the rows are a push's.
         """
         self._pulls += 1
         declared = canonical.named(entity)
         columns = {name: type_name for name, type_name in declared.columns.items() if name != "business_date"}
-        at = _NIGHT + timedelta(minutes=self._pulls)
+        at = self.now() + timedelta(hours=60) if is_ahead else _NIGHT + timedelta(minutes=self._pulls)
         pulled, origin = (pulled, "") if push is None else ("pushed", f"-push{push}")
         self.pull = Pull(f"run-{self._pulls}", self.vendor.name, entity, day, f"pull-{self._pulls}{origin}", pulled, at)
         path = partition_path(self.vendor.name, entity, day, self.pull.pull_id)

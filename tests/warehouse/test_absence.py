@@ -44,6 +44,12 @@ def test_rows_seen_after_the_pull_are_not_absent(loader: Loader) -> None:
     assert read_absences(loader) == {}
 
 
+def test_row_of_a_pull_dated_ahead_can_be_absent(loader: Loader) -> None:
+    load(loader, "A", "B", is_ahead=True)
+    load(loader, "A")
+    assert read_absences(loader) == {"B": DAY}
+
+
 def test_what_is_found_by_itself_is_absent_no_more(loader: Loader) -> None:
     load(loader, "A", "B")
     load(loader, "A")

@@ -193,6 +193,12 @@ def owners(loader: Loader) -> dict[str, list[tuple[date, date | None]]]:
     return by_owner
 
 
+def test_selected_row_corrects_a_pull_that_a_wrong_clock_dated_ahead(loader: Loader) -> None:
+    loader.load("person", [person("A", "Ada Wrong", None, "h1")], is_ahead=True)
+    counts = loader.load("person", [person("A", "Ada Sample", None, "h1")], pulled="selected")
+    assert summarize(counts) == {"updated": 1}
+
+
 def test_an_account_that_moves_leaves_its_household(loader: Loader) -> None:
     loader.load("account_owner", [owner("a1", "h1"), owner("a2", "h1")], DAY)
     counts = loader.load("account_owner", [owner("a1", "h2"), owner("a2", "h1")], NEXT)

@@ -303,6 +303,12 @@ def test_a_pull_older_than_the_loaded_one_is_refused(loader: Loader) -> None:
     assert read_positions(loader)["A"][0] == 2
 
 
+def test_corrected_day_replaces_a_pull_that_a_wrong_clock_dated_ahead(loader: Loader) -> None:
+    loader.load("position", [position("A", 1)], is_ahead=True)
+    load_positions(loader, {"A": (2, "a1", "2.00")})
+    assert read_positions(loader)["A"][0] == 2
+
+
 def test_a_row_that_points_to_nothing_stops_the_load(loader: Loader) -> None:
     lost = position("B", 0) | {"account_key": None}
     with pytest.raises(BalanceError, match="account"):

@@ -154,6 +154,13 @@ def test_record_that_a_full_pull_confirms_is_superseded(people: Firm) -> None:
     assert people.now() == {"A": "right"}
 
 
+def test_earlier_pull_that_a_wrong_clock_dated_ahead_confirms_no_record(people: Firm) -> None:
+    people.pull({"A": "a"}, is_ahead=True)
+    number = people.push({"A": "wrong"})
+    assert people.withdraw(number) == (1, 1, 0)
+    assert people.now() == {"A": "a"}
+
+
 def test_pull_of_another_day_confirms_no_holding(holdings: Firm) -> None:
     holdings.pull({"A": 1})
     number = holdings.push({"A": 11})

@@ -43,7 +43,8 @@ where vendor = :vendor and table_name = :table and business_date = :day and stat
   and (cast(:ids as bigint[]) is null or dead_letter_id = any(:ids))
 """)
 _FRESH = sa.text("""
-select t.vendor, t.name, n.business_date, n.recorded_at, n.extracted_at, s.staged
+select t.vendor, t.name, n.business_date, n.recorded_at, n.extracted_at, s.staged,
+       exists (select from control.unused_vendor u where u.vendor = t.vendor) as is_unused
 from unnest(cast(:vendors as text[]), cast(:names as text[]), cast(:stages as text[])) with ordinality as t(vendor, name, stage, place)
 left join lateral (
     select business_date, recorded_at, extracted_at, pull_id from control.ledger l
@@ -212,7 +213,7 @@ def read_freshness(engine: sa.Engine, now: datetime, permission: Permission) -> 
         is_in = row.business_date is not None and row.business_date >= due_date
         item = {"vendor": row.vendor, "table": row.name, "stage": stage, "business_date": row.business_date}
         item |= {"recorded_at": row.recorded_at, "extracted_at": row.extracted_at, "rows": row.staged}
-        is_late = due_at is not None and now >= due_at and not is_in
+        is_late = due_at is not None and now >= due_at and not is_in and not row.is_unused
         items.append(item | {"due_date": due_date, "due_at": due_at, "is_late": is_late})
     return items
 

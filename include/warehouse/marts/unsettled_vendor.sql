@@ -1,9 +1,9 @@
 -- The vendors whose newest day may not be sent to Salesforce: it is not completely loaded, a check of it failed, or a push changed its
--- positions or account values after the last check. is_off: a check failed. since: when this began.
+-- positions or account values after the last check. A vendor that the firm no longer uses is settled. is_off: a check failed. since: when this began.
 create view control.unsettled_vendor as
 with newest as (
     select distinct on (vendor) vendor, business_date, run_id from control.ledger
-    where stage = 'load' and pulled = 'current'
+    where stage = 'load' and pulled = 'current' and vendor not in (select vendor from control.unused_vendor)
     order by vendor, business_date desc, ledger_id desc
 ), state as (
     select n.*, (select min(recorded_at) from control.ledger l

@@ -37,7 +37,7 @@ with fact as (
            coalesce(sum(rows) filter (where kind = 'stage'), 0)::bigint as rows,
            coalesce(sum(rows_changed) filter (where kind = 'load'), 0)::bigint as rows_changed,
            count(*) filter (where kind = 'dead letter') as dead_letters,
-           coalesce(sum(money_usd) filter (where kind = 'dead letter'), 0) as dead_money_usd,
+           coalesce(sum(abs(money_usd)) filter (where kind = 'dead letter'), 0) as dead_money_usd,
            count(*) filter (where kind = 'dead letter' and is_unreadable) as dead_money_unreadable,
            max(happened_at) filter (where kind = 'stage') as pulled_at,
            max(happened_at) filter (where kind = 'load') as loaded_at,

@@ -146,7 +146,11 @@ def _read_status(now: datetime) -> tuple[list[VendorStatus], SalesforceStatus | 
     """
     with audit.database().connect() as db:
         vendors, salesforce = read_vendor_status(db, VENDORS, now), read_salesforce_status(db, now)
-    used = [status for status in vendors if status.day or connections.is_connected(status.vendor.name)]
+    used = [
+        status
+        for status in vendors
+        if not status.unused_since and (status.day or connections.is_connected(status.vendor.name))
+    ]
     return used, salesforce if salesforce.synced_at or connections.is_connected("salesforce") else None
 
 

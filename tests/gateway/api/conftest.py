@@ -33,7 +33,7 @@ from tests.firm_keys import KEYRING, register_inbox_key
 AUDIENCE = "https://tributary.example/api"
 TABLES = (
     "control.request, control.idempotency, control.api_key, control.inbox, control.ledger, control.finding, control.dead_letter, "
-    "control.dead_letter_content"
+    "control.dead_letter_content, control.unused_vendor"
 )
 
 

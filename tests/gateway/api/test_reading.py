@@ -77,6 +77,13 @@ def test_before_it_is_due_nothing_is_late(engine: sa.Engine, database: Database)
     assert read_fresh(engine, due_at)["is_late"]
 
 
+def test_nothing_is_late_of_a_vendor_that_the_firm_no_longer_uses(engine: sa.Engine, database: Database) -> None:
+    record(engine, previous(DUE))
+    assert read_fresh(engine)["is_late"]
+    database.do("insert into control.unused_vendor values ('orion')")
+    assert not read_fresh(engine)["is_late"]
+
+
 @pytest.mark.parametrize("hours", range(0, 24 * 9, 13))
 def test_late_matches_the_alerts(engine: sa.Engine, database: Database, hours: int) -> None:
     record(engine, DUE)

@@ -371,6 +371,17 @@ def test_today_shows_systems_with_data_or_a_connection(served: Served) -> None:
     assert titles == ["Orion Advisor", "Tamarac"]
 
 
+def test_today_leaves_out_a_vendor_that_the_firm_no_longer_uses(served: Served) -> None:
+    served.database.do("insert into control.unused_vendor values ('orion')")
+    try:
+        titles = [card["title"] for card in served.get("summary", served.viewer).json()]
+        page = served.get("vendors/orion", served.viewer).text
+    finally:
+        served.database.do("delete from control.unused_vendor")
+    assert "Orion Advisor" not in titles
+    assert "the firm has no connection to it" in page
+
+
 @pytest.mark.parametrize(
     "path", ["vendors/no-such-vendor", "lists/nothing", "clients/nothing", "openapi.json", "static/../app.py"]
 )
