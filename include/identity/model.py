@@ -76,7 +76,8 @@ def _null(column: str) -> str:
     return f"{column}_l is null or {column}_r is null"
 
 
-def _slip(column: str) -> str:
+def slip(column: str) -> str:
+    """Return the SQL condition that two texts differ by one typing error at most."""
     return f"damerau_levenshtein({column}_l, {column}_r) <= 1"
 
 
@@ -89,11 +90,12 @@ _SHORT = "starts_with(first_l, first_r) or starts_with(first_r, first_l)"
 # Dates a generation apart are a parent's and a child's, even if they look like a typing error. The slow comparison comes last.
 _SLIP_OF_DAY = (
     f"case when hamming(birth_l, birth_r) <= 2 and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS} "
-    f"then {_slip('birth')} else false end"
+    f"then {slip('birth')} else false end"
 )
 _DAY_MONTH = "birth_l[:4] = birth_r[:4] and birth_l[5:6] = birth_r[7:] and birth_l[7:] = birth_r[5:6]"
 _CITY = _near("city_l", "city_r", 0.9)
 _ONE_UNIT = "coalesce(unit_l = unit_r, true)"
+_OTHER_UNIT = "coalesce(street_l = street_r and house_l = house_r and unit_l <> unit_r, false)"
 _PLACE = f"(zip_l = zip_r or {_CITY})"
 _STREET = _near("street_l", "street_r", 0.88)
 _WORD = "list_has_any(string_split(street_l, ' '), string_split(street_r, ' '))"
@@ -151,7 +153,7 @@ COMPARISONS = (
         (
             Level("tax_l = tax_r", 0.93, 1e-5, "tax"),
             Level(
-                f"case when length(tax_l) + length(tax_r) < 32 then {_slip('tax')} else false end",
+                f"case when length(tax_l) + length(tax_r) < 32 then {slip('tax')} else false end",
                 0.04,
                 2e-5,
                 says="close",
@@ -195,8 +197,8 @@ HOME = Comparison(
             says="address is close",
         ),
         Level(f"{_PLACE} and {_STREET} and {_ONE_UNIT}", 0.1, RARE, says="street"),
-        Level("zip_l = zip_r", 0.05, 5e-3, "zip", RARE, says="zip"),
-        Level(_CITY, 0.05, 1e-2, says="city"),
+        Level(f"zip_l = zip_r and not {_OTHER_UNIT}", 0.05, 5e-3, "zip", RARE, says="zip"),
+        Level(f"{_CITY} and not {_OTHER_UNIT}", 0.05, 1e-2, says="city"),
         Level("true", 0.15, 0.98),
     ),
 )
@@ -319,7 +321,6 @@ def settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
             "middle",
             "is_name",
             "numbered",
-            "born",
         ],
     )
 

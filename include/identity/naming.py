@@ -95,7 +95,12 @@ def _read(
         return None, whole or parts
     if len(parts) == 1 and len(whole) == 2 and whole[0].first == parts[0].first:
         return None, (parts[0], whole[1])
-    if len(parts) == 1 and len(whole) == 1 and not parts[0].middle and (whole[0].first, whole[0].last) == (parts[0].first, parts[0].last):
+    if (
+        len(parts) == 1
+        and len(whole) == 1
+        and not parts[0].middle
+        and (whole[0].first, whole[0].last) == (parts[0].first, parts[0].last)
+    ):
         return None, (parts[0]._replace(middle=whole[0].middle),)
     return None, parts
 

@@ -14,6 +14,7 @@ CONFLICTS = {
     (): ("fits two people", 2.0),
     ("birth date",): ("other birth date", 2.6),
     ("tax id",): ("other tax id", 2.9),
+    ("household",): ("two members of a household", 0.5),
 }
 """Evidence by which two clusters conflict -> the rule as reviewers read it, and the highest score that a pair of them has.
 

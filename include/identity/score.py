@@ -11,8 +11,8 @@ import pyarrow as pa
 from splink import DuckDBAPI, Linker
 
 from include.identity import model
-from include.identity.cluster import GENERATION_YEARS
 from include.identity.policy import Policy
+from include.names import census
 
 MOST_IN_BLOCK = 400
 """Maximum number of records that share the values of a blocking rule. If more records share them, the rule does not compare them."""
@@ -49,32 +49,27 @@ class Rule:
         name: Name of the rule, as reviewers read it.
         when: SQL condition.
         off: Bits that the rule takes from the score.
-        most: Highest score that is left, except
-        sure: for pairs whose score before was at least this.
+        most: Highest score that is left.
     """
 
     name: str
     when: str
     off: float
     most: float = 40.0
-    sure: float = 99.0
 
     @property
     def left(self) -> str:
         """Return the SQL expression of the score that the rule leaves; null if it does not apply."""
-        bound = f"case when match_weight >= {self.sure} then match_weight else {self.most} end"
-        return f"case when {self.when} then least(match_weight - {self.off}, {bound}) end"
+        return f"case when {self.when} then least(match_weight - {self.off}, {self.most}) end"
 
 
 RULES = (
     Rule("other first name", f"{_OTHER_FIRST} and not {model.at('birth date')}", off=13, most=1),
-    Rule(
-        "other first name, same birth date", f"{_OTHER_FIRST} and {model.at('birth date')}", off=13, most=2.8, sure=18
-    ),
+    Rule("other first name, same birth date", f"{_OTHER_FIRST} and {model.at('birth date')}", off=13, most=2.8),
     Rule(
         "only an initial",
         f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
-        off=3,
+        off=5,
     ),
     Rule(
         "first names of twins",
@@ -92,20 +87,25 @@ RULES = (
         most=2.5,
     ),
     Rule(
+        "other last name, birth date that is only close",
+        f"gamma_last_name = 0 and gamma_birth_date > 0 and not {model.at('birth date')} and gamma_email < 1 and gamma_cross_reference < 1",
+        off=4,
+        most=2,
+    ),
+    Rule(
         "birth date that is only close",
         f"gamma_birth_date > 0 and not {model.at('birth date')} "
-        f"and (gamma_tax_id < 1 or {model.at('tax id', 'last four')} and gamma_last_name = 0) "
-        f"and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
+        f"and gamma_tax_id < 1 and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
         off=4,
     ),
-    Rule("other key of one system", f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})", off=12, most=1),
+    Rule("other key of one system", f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})", off=9, most=1),
     Rule(
         "two members of a household",
         "household_l = household_r and not ("
         "(gamma_tax_id > 0 or gamma_cross_reference = 1) and gamma_first_name <> 0 "
         f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')} "
         "or is_registration_l and is_registration_r)",
-        off=15,
+        off=8,
         most=0.5,
     ),
     Rule(
@@ -116,13 +116,14 @@ RULES = (
 )
 """If several rules apply, the one counts that leaves the least. Source of the numbers: `docs/reference/identity.md`."""
 
-# A number or date of such a pair is wrong in one of the records: it stands in no other record, and everything else agrees.
+# Records of such a pair are of one person although their tax ids or birth dates differ: both systems have the same key of the person, and
+# name and either birth date or tax id agree; or the tax id has a wrong digit in one record, and everything else agrees.
 _IS_EVIDENT = f"""
     gamma_first_name >= {model.level("first name", "nickname")} and gamma_last_name > 0 and generation_l is not distinct from generation_r
-    and coalesce(middle_l[1] = middle_r[1], true)
-    and gamma_cross_reference <> 0 and (gamma_cross_reference = 1 or gamma_email > 0 or gamma_home >= {model.level("home", "telephone")})
-    and (({model.at("birth date")} or gamma_birth_date < 0 and gamma_cross_reference = 1) and least(numbered_l, numbered_r) = 1
-         or {model.at("tax id")} and least(born_l, born_r) = 1 and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS})
+    and coalesce(middle_l[1] = middle_r[1], true) and gamma_cross_reference <> 0 and (
+        gamma_cross_reference = 1 and ({model.at("birth date")} or {model.at("tax id")})
+        or {model.at("birth date")} and least(numbered_l, numbered_r) = 1 and {model.slip("tax_last4")}
+           and length(tax_l) > 16 and length(tax_r) > 16 and (gamma_email > 0 or gamma_home >= {model.level("home", "telephone")}))
 """
 # A pair that meets one of these conditions is dropped: different people of one house, or a parent and a child with the same name.
 _VETO = """
@@ -141,7 +142,7 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
 
     Returns:
         LINKS in no particular order; `how` is `key` or `model`. The additional column `is_evident` states that the records are of one person
-        although a tax id or birth date differs.
+        although tax ids or birth dates differ.
     """
     # DuckDB gets no temporary directory, so that it never writes a name or number to disk.
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -151,6 +152,7 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
     }
     with duckdb.connect(config=config) as db:
         db.register("given", features)
+        db.register("census", census.to_table())
         _fill(db)
         _block(db, policy)
         compared = model.comparisons(has_households=policy.has_households)
@@ -172,12 +174,19 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
 def _fill(db: duckdb.DuckDBPyConnection) -> None:
     """Create the table `person` of records and a table `frequency_<column>` of value frequencies per column of `TERMS`.
 
+    A name counts as at least as frequent as it is in the country: few people of a small firm are called John Smith, but many could be.
+
     The frequencies are also columns of `person`, because joining them while pairs are compared takes DuckDB twenty times as long.
     """
     for name, share in model.TERMS.items():
+        measured = f"(count(*) + {share * model.SAMPLE}) / ((select count(*) from given) + {model.SAMPLE})"
+        country = (
+            f"(select coalesce(max({name}), 0) from census where word = given.{name})"
+            if name in census.COLUMNS
+            else "0"
+        )
         db.execute(
-            f"create table frequency_{name} as select {name}, (count(*) + {share * model.SAMPLE}) / "
-            f"((select count(*) from given) + {model.SAMPLE}) as tf_{name} "
+            f"create table frequency_{name} as select {name}, greatest({measured}, {country}) as tf_{name} "
             f"from given where {name} is not null group by {name}"
         )
     frequencies = ", ".join(f"tf_{name}" for name in model.TERMS)
@@ -186,9 +195,8 @@ def _fill(db: duckdb.DuckDBPyConnection) -> None:
         f"is_listed or count(*) over (partition by first) >= greatest({NAME_COUNT}, {NAME_SHARE} * count(*) over ())"
     )
     numbered = "count(*) over (partition by last, coalesce(tax_last4, tax)) as numbered"
-    born = "count(*) over (partition by last, birth) as born"
     db.execute(
-        f"create table person as select given.*, {frequencies}, {is_name} as is_name, {numbered}, {born} from given {joins}"
+        f"create table person as select given.*, {frequencies}, {is_name} as is_name, {numbered} from given {joins}"
     )
 
 
@@ -254,6 +262,6 @@ def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy
                list_filter([{agreed}], lambda x: x is not null) as agreed,
                list_filter([{differed}], lambda x: x is not null) as differed,
                case when gamma_cross_reference = 1 or {model.at("tax id")} then 'key' else 'model' end as how,
-               {f"case {held} end" if held else "null::text"} as rule, coalesce({_IS_EVIDENT}, false) as is_evident
+               {f"case {held} end" if held else "null::text"} as rule, coalesce({_IS_EVIDENT if policy.has_households else "false"}, false) as is_evident
         from {scored} where not coalesce({_VETO if policy.has_households else "false"}, false))
         where score >= {policy.review_score}"""

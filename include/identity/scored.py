@@ -21,7 +21,7 @@ class Scored:
         left: Position of each pair's first record in the order of `people.by_rank`.
         right: Position of each pair's second record, which is larger.
         score: Score of each pair.
-        is_evident: Whether it may be joined although a tax id or birth date differs.
+        is_evident: Whether it may be joined although tax ids or birth dates differ.
         may_join: Whether the pair may be joined without a reviewer.
     """
 

@@ -9,8 +9,16 @@ from __future__ import annotations
 import csv
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _FILE = Path(__file__).with_name("census.csv")
+
+
+COLUMNS = ("first", "last")
+"""Columns of `to_table` with shares: of the given and of the family names."""
 
 
 def share_of_given(word: str) -> float:
@@ -33,6 +41,14 @@ def is_rather_family(word: str) -> bool:
     """Return whether a word is more frequent as a family name than as a given name."""
     given, family = _read().get(word, (0.0, 0.0))
     return family > given
+
+
+def to_table() -> pa.Table:
+    """Return the names as a table with the columns `word`, `first` and `last`."""
+    import pyarrow as pa
+
+    rows = [{"word": word, **dict(zip(COLUMNS, shares, strict=True))} for word, shares in _read().items()]
+    return pa.Table.from_pylist(rows)
 
 
 @cache

@@ -40,7 +40,12 @@ _DATE = re.compile(r"\b(\d{1,2})[-/](\d{1,2})[-/](\d{4}|\d{2})\b")
 _DATED = re.compile(
     r"(?i)[\s,(]*\b(?:u/?[at](?:/?d)?|uad|utd|dtd|d/t/d|dated|under agreement)\b.*|(?:\d{1,4}[-/]){2}\d{2,4}.*"
 )
-_MONTHS = {name: at for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1)}
+_MONTHS = {
+    name: at
+    for at, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], start=1
+    )
+}
 _IN_WORDS = re.compile(r"(?i)\b(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? (\d{1,2}),? (\d{4})\b")
 
 

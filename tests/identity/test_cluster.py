@@ -26,7 +26,9 @@ DATES = st.lists(
 def test_no_chain_joins_what_cannot_be_one_person(
     edges: list[tuple[int, int]], apart: list[tuple[int, int]], tax_ids: list[str | None], dates: list[str | None]
 ) -> None:
-    clusters = Clusters(COUNT, [Evidence(tax_ids, is_slip), Evidence(dates, is_same_day)], apart)
+    clusters = Clusters(
+        COUNT, [Evidence("tax id", tax_ids, is_slip), Evidence("birth date", dates, is_same_day)], apart
+    )
     for left, right in edges:
         joined = clusters.join(left, right)
         assert joined == (clusters.find(left) == clusters.find(right))
@@ -54,7 +56,7 @@ def test_decision_against_the_evidence_removes_no_other_link(
     tax_ids: list[str | None],
     dates: list[str | None],
 ) -> None:
-    evidence = [Evidence(tax_ids, is_slip), Evidence(dates, is_same_day)]
+    evidence = [Evidence("tax id", tax_ids, is_slip), Evidence("birth date", dates, is_same_day)]
     words = [word for word in words if not Clusters(COUNT, evidence).join(*word)]
     before, after = Clusters(COUNT, evidence), Clusters(COUNT, evidence)
     assert all(after.join(*word, is_decided=True) for word in words)
@@ -78,7 +80,7 @@ def test_without_constraints_clusters_are_the_connected_components(edges: list[t
 
 
 def test_only_a_decision_overrides_the_evidence() -> None:
-    clusters = Clusters(2, [Evidence(["901234567", "978112233"], is_slip)])
+    clusters = Clusters(2, [Evidence("tax id", ["901234567", "978112233"], is_slip)])
     assert not clusters.join(0, 1)
     assert clusters.join(0, 1, is_decided=True)
 

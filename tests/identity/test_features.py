@@ -19,15 +19,19 @@ def one(**fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("line", "read_as"),
     [
-        ("12 North Main St, Apt 4", ("12", "n main")),
-        ("12 N. Main Street #4", ("12", "n main")),
-        ("12 n main", ("12", "n main")),
-        ("The Avenue", (None, "the")),
-        ("Court", (None, "court")),
-        ("", (None, None)),
+        ("12 North Main St, Apt 4", ("12", "n main", "4")),
+        ("12 N. Main Street #4", ("12", "n main", "4")),
+        ("12 Main St 4B", ("12", "main", "4b")),
+        ("77 Oak Ln 3rd Floor", ("77", "oak", "3rd")),
+        ("100 Tower Plaza Apt. 319", ("100", "tower plaza", "319")),
+        ("45-10 21st St 3R", ("45-10", "21st", "3r")),
+        ("12 n main", ("12", "n main", None)),
+        ("The Avenue", (None, "the", None)),
+        ("Court", (None, "court", None)),
+        ("", (None, None, None)),
     ],
 )
-def test_street_is_number_and_name(line: str, read_as: tuple[str | None, str | None]) -> None:
+def test_street_is_number_name_and_unit(line: str, read_as: tuple[str | None, str | None, str | None]) -> None:
     assert read_street(line) == read_as
 
 

@@ -47,5 +47,10 @@ def test_word_of_organizations_is_no_sign_in_the_place_of_the_given_name() -> No
 
 
 def test_date_of_a_trust_is_read_in_digits_and_in_words() -> None:
-    texts = ("Sample Trust U/A DTD 04/02/90", "Sample Trust dated April 2, 1990", "Sample Trust dtd 4-2-1990", "Sample Trust")
+    texts = (
+        "Sample Trust U/A DTD 04/02/90",
+        "Sample Trust dated April 2, 1990",
+        "Sample Trust dtd 4-2-1990",
+        "Sample Trust",
+    )
     assert [date_of(text) for text in texts] == ["19900402", "19900402", "19900402", None]

@@ -1,0 +1,51 @@
+"""Legal entities of several vendors, matched by name, tax id and home."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from include.identity.link import link_entities
+from tests.identity.rows import persons
+
+HOME: dict[str, Any] = {"street": "12 Main St", "postal_code": "68102"}
+HASH, OTHER_HASH = "a" * 64, "b" * 64
+
+
+def match(*rows: dict[str, Any]) -> dict[int, int]:
+    clusters = link_entities(persons(*rows)).clusters
+    return dict(zip(clusters["record_id"].to_pylist(), clusters["person_id"].to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The Specimen Family Revocable Trust dtd 1/2/2003", "Specimen Fam Rev Tr"),
+        ("Adam Specimen TTEE Specimen Family Trust U/A DTD 1/2/2003", "SPECIMEN FAMILY TRUST, ADAM SPECIMEN TTEE"),
+        ("Specimen & Sons, Inc.", "SPECIMEN AND SONS INCORPORATED"),
+        ("Specimen Holdings LLC", "Specimin Holdings LLC"),
+    ],
+)
+def test_two_spellings_at_one_address_are_one_entity(one: str, other: str) -> None:
+    assert match({**HOME, "name": one}, {**HOME, "name": other}) == {1: 1, 2: 1}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Specimen Family Trust", "Specimen Family Foundation"),
+        ("Specimen Family Trust", "Specimen Irrevocable Trust"),
+        ("Specimen Family Trust A", "Specimen Family Trust B"),
+        ("Specimen Trust dtd 1/2/2003", "Specimen Trust dtd 1/2/2010"),
+        ("Specimen Holdings LLC", "Specimen Properties LLC"),
+    ],
+)
+def test_two_entities_of_one_family_stay_two_although_they_share_tax_id_and_address(one: str, other: str) -> None:
+    rows = ({**HOME, "name": name, "tax_id_hash": HASH} for name in (one, other))
+    assert match(*rows) == {1: 1, 2: 2}
+
+
+def test_two_tax_ids_are_two_entities() -> None:
+    rows = ({**HOME, "name": "Specimen Holdings LLC", "tax_id_hash": tax_id} for tax_id in (HASH, OTHER_HASH))
+    assert match(*rows) == {1: 1, 2: 2}
