@@ -39,7 +39,7 @@ with requested as (
     select p.* from person p join person a on a.identity_id = p.identity_id
     join requested on requested.entity = 'person' and a.person_id = requested.id
 ), legal_entity as (
-    select e.* from warehouse.legal_entity e join requested on requested.entity = 'legal_entity' and e.legal_entity_id = requested.id
+    select e.household_id from warehouse.legal_entity e join requested on requested.entity = 'legal_entity' and e.legal_entity_id = requested.id
     where e.valid_to is null and e.recorded_to is null
 ), home as (
     select h.* from household h join household a on a.identity_id = h.identity_id
