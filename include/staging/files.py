@@ -27,7 +27,7 @@ from pyarrow.parquet.encryption import create_decryption_properties, create_encr
 
 from include.errors import ConfigurationError, FatalError, TargetUnavailable
 from include.keys.sealer import HEAD_BYTES, Sealer
-from include.sensitive import Redactor
+from include.sensitive import FORM, Redactor
 
 ROWS_A_PART = 100_000
 _KEY_BYTES = 32
@@ -137,11 +137,15 @@ class Folder:
             return self.decode(part, file, columns)
 
     def decode(self, part: Part, file: Any, columns: list[str] | None) -> pa.Table:
-        """Decrypt and decode columns of a part."""
+        """Decrypt and decode columns of a part. A part that was written before the form of a tax id was staged has null forms."""
         properties = create_decryption_properties(
             bytes.fromhex(part.key), aad_prefix=f"{self.place}/{part.name}".encode()
         )
-        return pq.read_table(file, columns=columns, use_threads=False, decryption_properties=properties)
+        rows = pq.read_table(file, columns=columns, use_threads=False, decryption_properties=properties)
+        lacking = [name for name in columns or () if name.endswith(FORM) and name not in rows.column_names]
+        for name in lacking:
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+        return rows.select(columns) if columns and lacking else rows
 
     def has(self, name: str) -> bool:
         """Return whether the file exists."""

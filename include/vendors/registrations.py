@@ -26,9 +26,13 @@ def is_entity(registration: Registration) -> bool:
     return registration.entity is not None
 
 
-def read_client(first_name: str | None, last_name: str | None) -> Registration:
+def read_client(first_name: str | None, last_name: str | None, tax_id_form: str | None = None) -> Registration:
     """Read the name of a client at a vendor without registrations. Only a client without a first name can be a legal entity."""
-    return read_title(last_name) if not (first_name or "").strip() else Registration("individual", (), None)
+    return (
+        read_title(last_name, None, tax_id_form)
+        if not (first_name or "").strip()
+        else Registration("individual", (), None)
+    )
 
 
 def is_legal_entity(title: pa.Array, *evidence: pa.Array) -> pa.Array:
@@ -59,19 +63,19 @@ def natural_key(key: pa.Array, title: pa.Array, *evidence: pa.Array) -> pa.Array
     return pc.if_else(is_natural_person(title, *evidence), key.cast(pa.string()), None)
 
 
-def is_entity_client(first_name: pa.Array, last_name: pa.Array) -> pa.Array:
+def is_entity_client(first_name: pa.Array, last_name: pa.Array, tax_id_form: pa.Array) -> pa.Array:
     """Return for each client whether it is a legal entity; see `read_client`."""
-    return _map(is_entity, read_client, first_name, last_name)
+    return _map(is_entity, read_client, first_name, last_name, tax_id_form)
 
 
-def is_natural_client(first_name: pa.Array, last_name: pa.Array) -> pa.Array:
+def is_natural_client(first_name: pa.Array, last_name: pa.Array, tax_id_form: pa.Array) -> pa.Array:
     """Return for each client whether it is a natural person; see `read_client`."""
-    return _map(lambda registration: not is_entity(registration), read_client, first_name, last_name)
+    return _map(lambda registration: not is_entity(registration), read_client, first_name, last_name, tax_id_form)
 
 
-def client_kind(first_name: pa.Array, last_name: pa.Array) -> pa.Array:
+def client_kind(first_name: pa.Array, last_name: pa.Array, tax_id_form: pa.Array) -> pa.Array:
     """Return the kind of each client's registration; see `read_client`."""
-    return _map(lambda registration: registration.kind, read_client, first_name, last_name)
+    return _map(lambda registration: registration.kind, read_client, first_name, last_name, tax_id_form)
 
 
 def _map(value: Callable[[Registration], Any], read: Callable[..., Registration], *columns: pa.Array) -> pa.Array:

@@ -48,7 +48,7 @@ def read_titles(registrations: pa.Table) -> Iterator[Mapping[str, Any]]:
             "id": row["registration_id"],
             "home": row["client_id"],
             "title": row["name"],
-            "registration": read_title(row["name"], row["account_type"]),
+            "registration": read_title(*(row[name] for name in _TITLE)),
             "is_joint": bool(JOINT.search(f"{row['type_code']} {row['account_type']}")),
         }
 
@@ -139,7 +139,7 @@ REGISTRATIONS = Table(
         column("account_type", "accountType", STRING),
         column("type_code", "typeCode", STRING),
         column("current_value_usd", "currentValue", MONEY, rounded=True),
-        sensitive("tax_id", "ssN_TaxID"),
+        sensitive("tax_id", "ssN_TaxID", has_form=True),
         column("birth_date", "dob", DATE),
         column("gender", "gender", STRING),
         column("edited_at", "editedDate", TIMESTAMP),
@@ -154,10 +154,11 @@ REGISTRATIONS = Table(
 # fmt: off
 REGISTRATION = (
     "registration_id", "client_id", "name", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash",
+    "tax_id_form",
 )
 """Columns of a registration that its title, its parties and the owners of its accounts are read from."""
 # fmt: on
-_TITLE = ("name", "account_type")
+_TITLE = ("name", "account_type", "tax_id_form")
 
 MAPS = (
     EntityMap(

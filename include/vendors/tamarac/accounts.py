@@ -23,7 +23,7 @@ from include.vendors.arrays import is_word
 from include.vendors.owners import Owner, with_owners
 from include.vendors.ownership import Edge, shares_of
 from include.vendors.registrations import is_entity, read_client
-from include.vendors.tamarac.clients import HOME, PAGES, with_home
+from include.vendors.tamarac.clients import HOME, NAME, PAGES, with_home
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: 
         {g["group_id"]: _edges(g["members"]) for g in reported},
     )
     known = {each["client_id"]: each for each in clients.to_pylist()}
-    entities = {key for key, each in known.items() if is_entity(read_client(each["first_name"], each["last_name"]))}
+    entities = {key for key, each in known.items() if is_entity(read_client(*(each[name] for name in NAME)))}
 
     def own(row: int, household: str | None, client: str | None, share: Decimal, role: str, is_whole: bool) -> Owner:
         person, entity = (None, client) if client in entities else (client, None)
@@ -176,9 +176,7 @@ MAPS = (
         beside={
             "households": Beside(("household_id", "members")),
             "groups": Beside(("group_id", "group_type", "members")),
-            "clients": Beside(
-                ("client_id", "household_id", "first_name", "last_name"), {"client_id": "primary_client_id"}
-            ),
+            "clients": Beside(("client_id", "household_id", *NAME), {"client_id": "primary_client_id"}),
         },
         dropped=NO_GROUPS,
     ),

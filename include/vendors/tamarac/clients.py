@@ -37,7 +37,7 @@ CLIENTS = Table(
         column("email", "email", STRING),
         column("phone", "phone", STRING),
         column("birth_date", "birthDate", DATE),
-        sensitive("tax_id", "taxId"),
+        sensitive("tax_id", "taxId", has_form=True),
         column("street", "street", STRING),
         column("city", "city", STRING),
         column("state_code", "state", STRING),
@@ -66,7 +66,7 @@ HOUSEHOLDS = Table(
 
 # --- canonical entities ----------------------------------------------------------------------------------------------
 
-_NAME = ("first_name", "last_name")
+NAME = ("first_name", "last_name", "tax_id_form")
 HOME = ("client_id", "household_id", "email", "phone", "street", "city", "state_code", "postal_code")
 
 MAPS = (
@@ -120,7 +120,7 @@ MAPS = (
             "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
         },
-        dropped={"legal entity": derived(is_entity_client, *_NAME)},
+        dropped={"legal entity": derived(is_entity_client, *NAME)},
     ),
     EntityMap(
         "legal_entity",
@@ -129,10 +129,10 @@ MAPS = (
             "legal_entity_key": "client_id",
             "household_key": "household_id",
             "name": "last_name",
-            "entity_kind": derived(client_kind, *_NAME),
+            "entity_kind": derived(client_kind, *NAME),
             "tax_id_hash": "tax_id_hash",
             "tax_id_last4": "tax_id_last4",
         },
-        dropped={"natural person": derived(is_natural_client, *_NAME)},
+        dropped={"natural person": derived(is_natural_client, *NAME)},
     ),
 )
