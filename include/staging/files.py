@@ -141,11 +141,16 @@ class Folder:
         properties = create_decryption_properties(
             bytes.fromhex(part.key), aad_prefix=f"{self.place}/{part.name}".encode()
         )
-        rows = pq.read_table(file, columns=columns, use_threads=False, decryption_properties=properties)
-        lacking = [name for name in columns or () if name.endswith(FORM) and name not in rows.column_names]
-        for name in lacking:
+        lacking: set[str] = set()
+        if columns and any(name.endswith(FORM) for name in columns):
+            stored_names = pq.read_schema(file, decryption_properties=properties).names
+            lacking = {name for name in columns if name.endswith(FORM)} - {*stored_names}
+            file.seek(0)
+        stored = columns and [name for name in columns if name not in lacking]
+        rows = pq.read_table(file, columns=stored, use_threads=False, decryption_properties=properties)
+        for name in sorted(lacking):
             rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
-        return rows.select(columns) if columns and lacking else rows
+        return rows.select(columns) if lacking else rows
 
     def has(self, name: str) -> bool:
         """Return whether the file exists."""
