@@ -21,7 +21,7 @@ from typing import Protocol
 
 from include.errors import ConfigurationError
 
-_TOKEN = re.compile(r"hmac:([0-9a-f]{64}(?:~[0-9]+)?)?:(.{0,4})")
+_TOKEN = re.compile(r"hmac:([0-9a-f]{64}(?:~[0-9]+)?)?:(.{0,4})(?::(ein|ssn))?")
 # A stored hash: a whole text, or a whole part of one between colons (a key of several values, a token) or quotes (JSON).
 _HASH = re.compile(r'(?<![^":])([0-9a-f]{64})(?:~([0-9]+))?(?![^":])')
 # Characters and words that replace hidden digits. A single X or a word counts only before the last digits, because real numbers may contain them.
@@ -32,6 +32,9 @@ _SHOWN = 4
 
 # A person's tax id as it is usually written (SSN, ITIN: 123-45-6789), or nine digits soon after a word that names a tax id. If the word
 # is a JSON key, only a text is masked, because a masked number would not be valid JSON.
+FORM = "_form"
+"""Ending of the name of a staged column with the form of a tax id."""
+_FORMS = {"ein": re.compile(r"[0-9]{2}-[0-9]{7}"), "ssn": re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")}
 _WORDS = r"ssn|\bitin|\btin|tax[ _]?(?:payer[ _]?)?id|social[ _]security"
 MASKS = (
     (r"(^|\D)\d{3}-\d{2}-(\d{4})(\D|$)", r"\1***-**-\2\3"),
@@ -86,6 +89,15 @@ def mask_digits(value: object, *own: str) -> object:
     is_text = isinstance(value, (str, int)) and not isinstance(value, bool)
     match = _NINE_DIGITS.fullmatch(re.sub(r"[\s-]", "", str(value))) if is_text else None
     return f"*****{match[1]}" if match else mask_values(value, *own)
+
+
+def find_form(value: str | None) -> str | None:
+    """Return how a tax id is written: `ein` (12-3456789) or `ssn` (123-45-6789); None for any other text. A token may contain the form."""
+    if value is None:
+        return None
+    if token := _TOKEN.fullmatch(value):
+        return token[3]
+    return next((form for form, pattern in _FORMS.items() if pattern.fullmatch(value.strip())), None)
 
 
 def describe_shape(text: str) -> str:
@@ -207,10 +219,14 @@ class Redactor:
         """Return the token that replaces a hashed key in a stored row: `hmac:<hash>:`, without the last four."""
         return f"hmac:{self.hash_key(str(value)) or ''}:"
 
-    def token(self, value: object) -> str:
-        """Return the token that replaces a value in a stored row: `hmac:<hash>:<last4>`. A missing part is empty."""
-        hashed, last4 = self.split(None if value is None else str(value))
-        return f"hmac:{hashed or ''}:{last4 or ''}"
+    def token(self, value: object, *, has_form: bool = False) -> str:
+        """Return the token that replaces a value in a stored row: `hmac:<hash>:<last4>`, with `has_form` perhaps `:<form>` at its end. A
+        missing part is empty.
+        """
+        text = None if value is None else str(value)
+        hashed, last4 = self.split(text)
+        form = find_form(text) if has_form else None
+        return f"hmac:{hashed or ''}:{last4 or ''}{f':{form}' if form else ''}"
 
 
 def _hmac(key: bytes, text: str) -> str:

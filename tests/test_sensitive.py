@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.errors import ConfigurationError
-from include.sensitive import Redactor
+from include.sensitive import Redactor, find_form
 
 REDACTOR = Redactor(b"only for tests")
 CLEAR = st.text(string.ascii_uppercase.replace("X", "") + string.digits, min_size=9, max_size=20)
@@ -101,6 +101,13 @@ def test_token_splits_as_its_value_does_and_never_holds_it(value: str) -> None:
 
 def test_token_of_a_masked_value_splits_as_it_does() -> None:
     assert REDACTOR.split(REDACTOR.token("XXX-XX-6789")) == (None, "6789")
+
+
+def test_token_keeps_the_form_of_a_tax_id_if_it_is_asked_for() -> None:
+    token = REDACTOR.token("12-3456789", has_form=True)
+    assert (find_form(token), REDACTOR.split(token)) == ("ein", REDACTOR.split("12-3456789"))
+    assert find_form(REDACTOR.token("12-3456789")) is None
+    assert find_form(REDACTOR.token("XXX-XX-6789", has_form=True)) is None
 
 
 def test_number_and_text_have_one_token() -> None:

@@ -31,6 +31,8 @@ class Entity:
             replaces the whole set of a parent.
         is_removable: For events: whether an event that is missing from its window's pull was removed at the vendor (a deleted trade).
         has_months: Whether the warehouse table has one partition per month, created when the month's first row is loaded.
+        excludes: Entity that a key can't be at the same time. When a pull lists a key as one of the two, the other one's version of the key
+            ends: a registration that was read as a person and is read as a trust now.
         sticky: Fields in which null means that the vendor does not show the value (a masked tax id). A null keeps the stored value.
     """
 
@@ -47,6 +49,7 @@ class Entity:
     set_of: str | None = None
     is_removable: bool = False
     has_months: bool = False
+    excludes: str = ""
     sticky: tuple[str, ...] = ()
 
     @property

@@ -1,4 +1,4 @@
-"""Portfolio entities: households, persons, accounts, positions and transactions."""
+"""Portfolio entities: households, persons, legal entities, accounts, positions and transactions."""
 
 from __future__ import annotations
 
@@ -53,12 +53,38 @@ PORTFOLIO: tuple[Entity, ...] = (
         },
         references("household"),
         sticky=("tax_id_hash", "tax_id_last4"),
+        excludes="legal_entity",
+    ),
+    Entity(
+        "legal_entity",
+        "description",
+        {
+            "name": STRING,
+            # trust, estate, company, partnership, foundation or retirement_plan.
+            "entity_kind": STRING,
+            "tax_id_hash": STRING,
+            "tax_id_last4": STRING,
+        },
+        references("household"),
+        sticky=("tax_id_hash", "tax_id_last4"),
+        excludes="person",
     ),
     Entity(
         "registration",
         "description",
-        {"name": STRING, "registration_type": STRING, "is_active": BOOLEAN},
+        # `registration_type` is the vendor's word. `registration_kind` is ours: individual, joint, ira, utma, trust, company, ...
+        {"name": STRING, "registration_type": STRING, "registration_kind": STRING, "is_active": BOOLEAN},
+        # The person is null if a legal entity owns the registration.
         references("household", "person"),
+    ),
+    Entity(
+        "registration_party",
+        "description",
+        # owner, joint owner, trustee, grantor, beneficiary, custodian, minor or officer, and the name in the title. The person or legal
+        # entity is null if it was not found without doubt.
+        {"role": STRING, "name": STRING},
+        references("registration", "person", "legal_entity"),
+        set_of="registration_key",
     ),
     Entity(
         "account",
@@ -88,7 +114,8 @@ PORTFOLIO: tuple[Entity, ...] = (
         "description",
         # `primary`: owns a share. `joint`: owns the whole account together with the primary owner, and is left out of sums.
         {"share_ratio": RATIO, "role": STRING},
-        references("account", "household", "person"),
+        # A person or a legal entity; neither if only the household is known.
+        references("account", "household", "person", "legal_entity"),
         set_of="account_key",
     ),
     Entity(

@@ -47,6 +47,8 @@ class Column:
         required: A row without a value becomes a dead letter.
         rounded: Whether decimals beyond the type's scale are rounded half to even. If false, they make the row a dead letter, except
             for noise of binary floating point, which is always rounded. See `include.extract.number`.
+        has_form: For a sensitive tax id: whether `<name>_form` is staged: `ein` (12-3456789) or `ssn` (123-45-6789), from how the vendor
+            writes it; null for any other notation. Partitions that were staged before it was declared lack the column, and have null.
         hashed: A text whose keyed hash is staged in place of the value: a key for which the firm's vendor sends an account number.
     """
 
@@ -57,6 +59,7 @@ class Column:
     required: bool = False
     rounded: bool = False
     hashed: bool = False
+    has_form: bool = False
 
     @property
     def is_sensitive(self) -> bool:
@@ -74,9 +77,9 @@ def column(name: str, source: str, type: str, *, required: bool = False, rounded
     return Column(name, source, type, required=required, rounded=rounded)
 
 
-def sensitive(name: str, source: str) -> Column:
+def sensitive(name: str, source: str, *, has_form: bool = False) -> Column:
     """Declare a field that is staged only as keyed hash and last four characters, never in clear; for the arguments see `Column`."""
-    return Column(name, source, STRING, kind="sensitive")
+    return Column(name, source, STRING, kind="sensitive", has_form=has_form)
 
 
 def ignored(sources: str, type: str = STRING) -> tuple[Column, ...]:
@@ -187,11 +190,18 @@ class Table:
 
     @property
     def staged_hash(self) -> str:
+<<<<<<< HEAD
         """Hash for the manifests of partitions: `hash` without what changes no staged row.
 
         A firm may override `path` and the vendor's field names.
+=======
+        """Hash for the manifests of partitions. Excludes `path` and the vendor's field names (a firm may override both), `version` and
+        `has_form`.
+>>>>>>> entities
         """
         columns = [asdict(col) | {"source": None} for col in self.columns]
+        for column in columns:
+            del column["has_form"]  # partitions that were staged before it existed stay valid
         declared = asdict(self) | {"shape": repr(self.shape), "path": None, "columns": columns}
         return _digest({name: value for name, value in declared.items() if name not in ("version", "weekly_days")})
 

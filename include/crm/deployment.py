@@ -41,6 +41,7 @@ _READ = {
 _REQUIRED = {
     "AccountContactRelation.AccountId", "AccountContactRelation.ContactId", "FinServ__Alert__c.FinServ__Message__c",
     "FinServ__Alert__c.FinServ__Severity__c", "FinServ__FinancialAccount__c.FinServ__PrimaryOwner__c",
+    "FinServ__FinancialAccountRole__c.FinServ__FinancialAccount__c",
     "FinServ__FinancialAccountTransaction__c.FinServ__Amount__c",
     "FinServ__FinancialAccountTransaction__c.FinServ__TransactionDate__c",
     "FinServ__FinancialGoal__c.FinServ__PrimaryOwner__c", "FinServ__FinancialHolding__c.FinServ__FinancialAccount__c",

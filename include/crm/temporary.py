@@ -76,7 +76,7 @@ UNSETTLED = TempTable("unsettled", {"vendor": "text"})
 """Vendors whose rows may not be sent, because their newest day is not reconciled."""
 
 UNSETTLED_RECORD = TempTable("unsettled_record", {"external_key": _KEY, "vendor": "text"})
-"""Households and persons with a record of a vendor in `UNSETTLED`. `external_key` is their key without the firm's part."""
+"""Households, persons and legal entities with a record of a vendor in `UNSETTLED`. `external_key` is their key without the firm's part."""
 
 # The comparison of one object.
 DESIRED = TempTable("desired", {"external_key": _KEY, "payload": "jsonb"})

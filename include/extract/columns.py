@@ -4,6 +4,7 @@
 * A date is the day as the vendor writes it; an offset does not change it.
 * A time becomes UTC.
 * A sensitive value becomes its hash and its last four characters and, if the firm retains it, the sealed value.
+* A tax id whose form is declared also becomes its form: how the vendor writes it.
 * A hashed column becomes the hash of its value.
 * A tax id inside any other text is masked, and so is the sensitive value of the same row. A row whose key contains a tax id becomes a
   dead letter.
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from include.contract import DATE, STRING, TIMESTAMP, Column, Table
 from include.contract.arrow import arrow_type
 from include.extract import number
-from include.sensitive import HAS_DIGITS, MASKS, MAY_HOLD_TAX_ID, Redactor, mask_own
+from include.sensitive import FORM, HAS_DIGITS, MASKS, MAY_HOLD_TAX_ID, Redactor, find_form, mask_own
 
 # Maximum bytes of one column of a key; an index of the database accepts 2,704 bytes for the whole key.
 _KEY_BYTES = 1_000
@@ -33,8 +34,8 @@ _MOMENT = (
 
 
 def staged_schema(table: Table) -> pa.Schema:
-    """Return the schema of a staged table: its value columns; `<name>_hash` and `<name>_last4` for each sensitive column, and
-    `<name>_sealed` for each retained one.
+    """Return the schema of a staged table: its value columns; `<name>_hash` and `<name>_last4` for each sensitive column,
+    `<name>_form` for each of them that has a form, and `<name>_sealed` for each retained one.
     """
     fields: list[pa.Field] = []
     for col in table.columns:
@@ -42,6 +43,8 @@ def staged_schema(table: Table) -> pa.Schema:
             fields.append(pa.field(col.name, arrow_type(col.type)))
         elif col.is_sensitive:
             fields += [pa.field(f"{col.name}_hash", pa.string()), pa.field(f"{col.name}_last4", pa.string())]
+        if col.has_form:
+            fields.append(pa.field(f"{col.name}{FORM}", pa.string()))
         if col.kind == "retained":
             fields.append(pa.field(f"{col.name}_sealed", pa.binary()))
     return pa.schema(fields)
@@ -88,6 +91,8 @@ class ColumnConverter:
             array = self.convert(col, fields[col.source])
             if col.is_sensitive:
                 arrays += _redact(array, self._redactor)
+                if col.has_form:
+                    arrays.append(_find_forms(array))
                 if col.kind == "retained":
                     arrays.append(_seal(array, self._redactor))
                 continue
@@ -190,6 +195,13 @@ def _redact(array: pa.Array, redactor: Redactor) -> Iterable[pa.Array]:
     pairs = [redactor.split(value) for value in encoded.dictionary.to_pylist()]
     for part in (0, 1):
         yield pc.take(pa.array([pair[part] for pair in pairs], pa.string()), encoded.indices)
+
+
+def _find_forms(array: pa.Array) -> pa.Array:
+    encoded = array.dictionary_encode()
+    return pc.take(
+        pa.array([find_form(value) for value in encoded.dictionary.to_pylist()], pa.string()), encoded.indices
+    )
 
 
 def _seal(array: pa.Array, redactor: Redactor) -> pa.Array:

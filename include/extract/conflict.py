@@ -115,5 +115,5 @@ def make_dead_rows(
 
 def _sources(names: Sequence[str], table: Table) -> list[str]:
     """Return the vendor's field names of staged columns, without duplicates."""
-    sources = {f"{col.name}{part}": col.source for col in table.columns for part in ("", "_hash", "_last4")}
+    sources = {f"{col.name}{part}": col.source for col in table.columns for part in ("", "_hash", "_last4", "_form")}
     return list(dict.fromkeys(sources[name] for name in names))

@@ -259,7 +259,11 @@ class PageReader:
             if isinstance(value, str) and numbers.get(col.source, REFUSED) is not REFUSED:
                 value = numbers[col.source]
             if col.is_secret and value is not None:
-                raw[col.source] = self._redactor.token_key(value) if col.hashed else self._redactor.token(value)
+                raw[col.source] = (
+                    self._redactor.token_key(value)
+                    if col.hashed
+                    else self._redactor.token(value, has_form=col.has_form)
+                )
             else:
                 mask = mask_digits if col.name in faults else mask_values
                 raw[col.source] = mask(value, *(own if self.table.has_free_text(col) else ()))

@@ -188,10 +188,8 @@ class Reclustering:
         is_scored = pc.and_(pc.not_equal(links["how"], "person"), pc.is_valid(links["score"]))
         is_inside = pc.and_(*(pc.is_in(links[side], pa.array(ids)) for side in ("left", "right")))
         scored = links.filter(pc.and_(is_scored, is_inside))
-        self._pairs = Scored(
-            scored.append_column("is_evident", pa.array([False] * len(scored), pa.bool_())), ids, policy
-        )
         self._evidence = _collect_evidence(table, policy)
+        self._pairs = Scored(scored.append_column("is_evident", _find_conflicting(scored, ids, self._evidence)), ids, policy)
         self._members = _find_members(table, self._pairs)
 
     def cluster(self, decisions: pa.Table, known: pa.Table) -> pa.Table:
@@ -209,6 +207,13 @@ class Reclustering:
         clusters, _ = _cluster(empty, same, self._pairs, frozenset())
         roots = np.array([clusters.find(place) for place in range(len(self._ids))], dtype=np.int64)
         return people.name(self._ids, roots, known)
+
+
+def _find_conflicting(links: pa.Table, ids: Ints, evidence: list[Evidence]) -> pa.Array:
+    """Return whether each link of the last run joined two records although their evidence conflicts."""
+    alone = Clusters(len(ids), evidence)
+    ends = (people.places(ids, links[side].to_numpy()).tolist() for side in ("left", "right"))
+    return pa.array([bool(alone.find_conflicts(left, right)) for left, right in zip(*ends, strict=True)], pa.bool_())
 
 
 def _collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:

@@ -40,7 +40,7 @@ select p.person_id from homes join warehouse.person p on p.household_id = homes.
 limit :most
 """)
 _LINKS = sa.text("""
-select left_id as left, right_id as right, score, agreed, differed, how from control.identity_link
+select left_id as left, right_id as right, score, agreed, differed, how, rule from control.identity_link
 where entity = :entity and (left_id = any(:ids) or right_id = any(:ids))
 """)
 _KNOWN = sa.text("""

@@ -15,7 +15,7 @@ BANDS = ("3 or more", "2 to 3", "1 to 2", "under 1", "by a rule")
 _ORDER = "order by r.score {} nulls last, r.entity, r.left_id, r.right_id"
 _PAGE = f"{_ORDER} limit :limit offset :offset"
 _OPEN = sa.text(f"""
-select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how, null as decision_id, count(*) over () as total
+select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how, r.rule, null as decision_id, count(*) over () as total
 from control.identity_queue r
 where (:entity = '' or r.entity = :entity) and (:band = '' or r.band = :band) and (:vendor = '' or :vendor = any(r.vendors))
   and (:other = '' or :other = any(r.vendors)) and (:household = 0 or :household = any(r.household_ids))
@@ -31,7 +31,7 @@ with evidence as (
     limit 1
 )
 select p.entity, coalesce(r.left_id, p.left_id) as left_id, coalesce(r.right_id, p.right_id) as right_id, r.score,
-       coalesce(r.agreed, '{}') as agreed, coalesce(r.differed, '{}') as differed, coalesce(r.how, '') as how,
+       coalesce(r.agreed, '{}') as agreed, coalesce(r.differed, '{}') as differed, coalesce(r.how, '') as how, r.rule,
        s.decision_id, s.is_same, s.reason, s.decided_by, s.decided_at, 1 as total
 from (select cast(:entity as text) as entity, cast(:left as bigint) as left_id, cast(:right as bigint) as right_id) p
 left join evidence r on true
@@ -53,7 +53,7 @@ with named as (
     union all
     select 'account', account_id from warehouse.account where {_NAMED.format("name")}
 ), matching as not materialized (
-    select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how from control.identity_link r
+    select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how, r.rule from control.identity_link r
     where :name = '' or (r.entity, abs(r.left_id)) in (select entity, id from named)
         or (r.entity, abs(r.right_id)) in (select entity, id from named)
 )
@@ -105,8 +105,16 @@ select distinct on (household_id) household_id as id, vendor, household_key as k
 from warehouse.household where household_id = any(:ids) and recorded_to is null
 order by household_id, valid_from desc
 """)
+_LEGAL_ENTITIES = sa.text("""
+select distinct on (l.legal_entity_id) l.legal_entity_id as id, l.vendor, l.legal_entity_key as key, l.name, l.entity_kind as kind,
+       concat_ws(', ', h.street, h.city, h.state_code, h.postal_code) as "household's address", h.name as household
+from warehouse.legal_entity l
+left join warehouse.household h on h.household_id = l.household_id and h.recorded_to is null and h.valid_to is null
+where l.legal_entity_id = any(:ids) and l.recorded_to is null
+order by l.legal_entity_id, l.valid_from desc
+""")
 _SIDES = ("left_id", "right_id")
-_RECORDS = {"person": _PERSONS, "household": _HOUSEHOLDS, "account": _ACCOUNTS}
+_RECORDS = {"person": _PERSONS, "legal_entity": _LEGAL_ENTITIES, "household": _HOUSEHOLDS, "account": _ACCOUNTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +181,7 @@ class Pair:
         differed: Names of the comparisons that differed.
         how: What matched them: `key` (a shared number or key), `model` (the score), `rule` (the rules for accounts), `members` (the
             members of two households), or `person` (a reviewer).
+        rule: The rule that lowered the score, such as `only an initial`; None for none.
         decision: The newest decision on them.
     """
 
@@ -183,6 +192,7 @@ class Pair:
     agreed: list[str]
     differed: list[str]
     how: str
+    rule: str | None
     decision: Decision | None
 
 
@@ -292,7 +302,7 @@ def read_records(db: sa.Connection, entity: str, ids: set[int]) -> dict[int, dic
 def _build_pair(row: sa.RowMapping, known: dict[int, dict[str, Any]]) -> Pair:
     left, right = (_build_record(row[side], known.get(abs(row[side]), {})) for side in ("left_id", "right_id"))
     decision = None if row["decision_id"] is None else read_decision(row)
-    evidence = (row["score"], list(row["agreed"]), list(row["differed"]), row["how"])
+    evidence = (row["score"], list(row["agreed"]), list(row["differed"]), row["how"], row["rule"])
     return Pair(row["entity"], left, right, *evidence, decision)
 
 

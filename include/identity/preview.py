@@ -99,12 +99,14 @@ def preview(db: sa.Connection, entity: str, left: int, right: int, on: date, pol
 
     Args:
         db: The database, as the role of the pages or of loads.
-        entity: `person` or `account`.
+        entity: `person`, `legal_entity` or `account`.
         left: Id of a record; negative for the second person of a joint record.
         right: Id of another record.
         on: Day for which ages are computed.
         policy: Thresholds; None for the default.
     """
+    if entity == "legal_entity":
+        return Preview(problem="A decision on legal entities changes no household and no value.")
     if entity == "account":
         around = read_neighborhood(db, set(), set(db.scalars(_HOMES_OF_ACCOUNTS, {"ids": [left, right]})) - {None})
     else:

@@ -17,12 +17,12 @@ from include.database import statistics
 from include.identity import store
 from include.identity.account import link_accounts
 from include.identity.household import link_households
-from include.identity.link import Linked, link
+from include.identity.link import Linked, link, link_entities
 from include.identity.policy import Policy
 from include.identity.record import CLUSTERS, KNOWN, LINKS
 from include.identity.security import link_securities
 
-ENTITIES = ("person", "account")
+ENTITIES = ("person", "legal_entity", "account")
 """Entities that reviewers decide on. Households follow from their members."""
 
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")
@@ -49,7 +49,7 @@ class Resolved:
         securities: Securities that are represented by another vendor's record of the same security.
         conflicts: Security numbers that vendors use for different kinds of security.
         review: Pairs to review.
-        left_over: Further pairs of persons to review that did not fit into the queue.
+        left_over: Further pairs of persons and legal entities to review that did not fit into the queue.
         changed: Records whose identity changed.
     """
 
@@ -89,17 +89,21 @@ def resolve_within(
     db.execute(_ONE_AT_A_TIME)
     store.rank_vendors(db, vendors)
     securities = store.read_securities(db)
-    persons, decisions = store.read_persons(db), {entity: store.read_decisions(db, entity) for entity in ENTITIES}
+    persons, organizations = store.read_persons(db), store.read_legal_entities(db)
+    decisions = {entity: store.read_decisions(db, entity) for entity in ENTITIES}
     settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
     # Without the accounts' owners: their person ids are results of matching, and depend only on the other inputs.
     fingerprint = store.fingerprint(
-        [persons, store.read_accounts(db).drop_columns(["owners"]), securities, *decisions.values(), settings]
+        [persons, organizations, store.read_accounts(db).drop_columns(["owners"]), securities, *decisions.values(), settings]
     )
     if db.scalar(_LAST) == fingerprint:
         return None
     linked = link(persons, decisions["person"], policy, known=store.read_known(db, "person"), on=on)
     changed = store.store_identities(db, "person", map_people(linked.clusters), "link", run_id)
     store.store_reasons(db, "person", linked.links, linked.review, run_id)
+    entities = link_entities(organizations, decisions["legal_entity"], policy, store.read_known(db, "legal_entity"))
+    changed += store.store_identities(db, "legal_entity", map_people(entities.clusters), "link", run_id)
+    store.store_reasons(db, "legal_entity", entities.links, entities.review, run_id)
     homes = link_households(persons, linked.clusters, on)
     ids = store.read_household_ids(db)
     households = _map_households(homes, ids, store.read_known(db, "household"))
@@ -122,8 +126,8 @@ def resolve_within(
         copies=copies.num_rows,
         securities=len(same),
         conflicts=len(conflicts),
-        review=linked.review.num_rows + doubtful.num_rows,
-        left_over=linked.left_over,
+        review=linked.review.num_rows + entities.review.num_rows + doubtful.num_rows,
+        left_over=linked.left_over + entities.left_over,
         changed=changed,
     )
     seconds = round(time.perf_counter() - started, 3)
@@ -224,4 +228,4 @@ def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.T
 
 
 def _build_links(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist([{name: row[name] for name in LINKS.names} for row in rows], schema=LINKS)
+    return pa.Table.from_pylist([{name: row.get(name) for name in LINKS.names} for row in rows], schema=LINKS)

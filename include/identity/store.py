@@ -30,14 +30,31 @@ with number as (
 select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, p.birth_date,
        p.email, h.email as household_email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
        coalesce(p.city, h.city) as city, coalesce(p.state_code, h.state_code) as state_code,
-       coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
+       coalesce(p.postal_code, h.postal_code) as postal_code, r.registration_type, p.tax_id_hash, p.tax_id_last4,
        coalesce(string_to_array(p.cross_references, ' '), '{{}}') || coalesce(n.keys, '{{}}') as strong_keys
 from warehouse.person p
 left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null
 left join number n on n.household_id = p.household_id
+left join lateral (
+    select registration_type from warehouse.registration
+    where person_id = p.person_id and recorded_to is null and valid_to is null order by registration_id limit 1
+) r on true
 where p.recorded_to is null and p.valid_to is null and not p.is_past_only {of_persons}
 order by p.person_id
 """
+_LEGAL_ENTITIES = sa.text("""
+select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, h.email as household_email, h.phone, h.street, h.city,
+       h.state_code, h.postal_code, r.registration_type, l.tax_id_hash, l.tax_id_last4
+from warehouse.legal_entity l
+left join warehouse.household h on h.household_id = l.household_id and h.recorded_to is null and h.valid_to is null
+left join lateral (
+    select g.registration_type from warehouse.registration_party p
+    join warehouse.registration g on g.registration_id = p.registration_id and g.recorded_to is null and g.valid_to is null
+    where p.legal_entity_id = l.legal_entity_id and p.recorded_to is null and p.valid_to is null order by p.registration_party_id limit 1
+) r on true
+where l.recorded_to is null and l.valid_to is null and not l.is_past_only
+order by l.legal_entity_id
+""")
 _ALL_PERSONS = sa.text(_PERSONS.format(of_homes="", of_persons=""))
 _SOME_PERSONS = sa.text(
     _PERSONS.format(
@@ -125,7 +142,7 @@ _STORE_RANKS = sa.text(f"""
 insert into control.survivorship as s select * from {_RANKS}
 on conflict (vendor, attribute) do update set rank = excluded.rank where s.rank <> excluded.rank
 """)  # noqa: S608
-_COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, how, run_id) from stdin"
+_COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, how, rule, run_id) from stdin"
 
 
 def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
@@ -145,6 +162,11 @@ def read_persons(connection: sa.Connection, ids: Collection[int] | None = None) 
     if ids is None:
         return _table(connection, _ALL_PERSONS, PERSONS)
     return _table(connection, _SOME_PERSONS, PERSONS, {"ids": list(ids)})
+
+
+def read_legal_entities(connection: sa.Connection) -> pa.Table:
+    """Read the current version of all legal entities, as `PERSONS`."""
+    return _table(connection, _LEGAL_ENTITIES, PERSONS)
 
 
 def read_accounts(connection: sa.Connection) -> pa.Table:

@@ -21,6 +21,9 @@ _SEARCH = sa.text("""
 with person as (
     select household_id, vendor, coalesce(name, concat_ws(' ', first_name, last_name)) as name from warehouse.person
     where vendor = any(:vendors) and household_id is not null and valid_to is null and recorded_to is null
+    union all
+    select household_id, vendor, name from warehouse.legal_entity
+    where vendor = any(:vendors) and household_id is not null and valid_to is null and recorded_to is null
 ), found as materialized (
     select household_id, vendor, household_key as key, name from warehouse.household
     where vendor = any(:vendors) and valid_to is null and recorded_to is null
@@ -35,7 +38,7 @@ group by f.household_id, f.vendor, f.key, f.name order by f.name, f.vendor, f.ke
 
 
 class FoundClient(NamedTuple):
-    """A household at a vendor: the vendor, the vendor's key, the name, and the names of its persons."""
+    """A household at a vendor: the vendor, the vendor's key, the name, and the names of its persons and legal entities."""
 
     vendor: str
     key: str
@@ -44,7 +47,7 @@ class FoundClient(NamedTuple):
 
 
 def search_clients(connection: sa.Connection, vendors: Sequence[Vendor], name: str) -> list[FoundClient]:
-    """Return the households that have a text in their name, or in the name of one of their persons.
+    """Return the households that have a text in their name, or in the name of one of their persons or legal entities.
 
     Args:
         connection: The database, as a role that may read households and persons.

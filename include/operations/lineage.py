@@ -18,7 +18,7 @@ from include.vendors import VENDORS
 
 MOST_CALLS = 200
 """Maximum number of calls that are listed for a load."""
-PORTFOLIO = {"household", "person", "account"}
+PORTFOLIO = {"household", "person", "legal_entity", "account"}
 """Entities with balances."""
 
 _SEARCH = sa.text("select * from mart.lineage_search(:text)")

@@ -96,8 +96,8 @@ FACTS = (
 DESCRIPTIONS = tuple(
     _book(f"warehouse.{entity}", _DESCRIBED, _CURRENT)
     for entity in (
-        "account_owner", "account", "registration", "outside_account", "insurance_policy", "portfolio", "questionnaire",
-        "goal", "plan", "person", "household", "representative", "security", "template",
+        "account_owner", "account", "registration_party", "registration", "outside_account", "insurance_policy", "portfolio", "questionnaire",
+        "goal", "plan", "person", "legal_entity", "household", "representative", "security", "template",
     )
 )  # fmt: skip
 SIGNING = (

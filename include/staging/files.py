@@ -28,7 +28,7 @@ from pyarrow.parquet.encryption import create_decryption_properties, create_encr
 
 from include.errors import ConfigurationError, FatalError, TargetUnavailable
 from include.keys.sealer import HEAD_BYTES, Sealer
-from include.sensitive import Redactor
+from include.sensitive import FORM, Redactor
 
 ROWS_A_PART = 100_000
 _KEY_BYTES = 32
@@ -141,11 +141,20 @@ class Folder:
             return self.decode(part, file, columns)
 
     def decode(self, part: Part, file: Any, columns: list[str] | None) -> pa.Table:
-        """Decrypt and decode columns of a part."""
+        """Decrypt and decode columns of a part. A part that was written before the form of a tax id was staged has null forms."""
         properties = create_decryption_properties(
             bytes.fromhex(part.key), aad_prefix=f"{self.place}/{part.name}".encode()
         )
-        return pq.read_table(file, columns=columns, use_threads=False, decryption_properties=properties)
+        lacking: set[str] = set()
+        if columns and any(name.endswith(FORM) for name in columns):
+            stored_names = pq.read_schema(file, decryption_properties=properties).names
+            lacking = {name for name in columns if name.endswith(FORM)} - {*stored_names}
+            file.seek(0)
+        stored = columns and [name for name in columns if name not in lacking]
+        rows = pq.read_table(file, columns=stored, use_threads=False, decryption_properties=properties)
+        for name in sorted(lacking):
+            rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+        return rows.select(columns) if lacking else rows
 
     def has(self, name: str) -> bool:
         """Return whether the file exists."""

@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 
 from include.contract import FanOut, Pushed, Table, Vendor
 from include.extract.columns import staged_schema
+from include.sensitive import FORM
 from include.staging.partitions import Partition
 from include.staging.row_key import format_keys
 
@@ -159,6 +160,9 @@ def read_rows(table: Table, partition: Partition, keys: pa.ChunkedArray) -> pa.T
     """
     ours = {col.name for col in table.columns if col.source.startswith(("@", "^"))}
     skipped = {*table.key, *ours, table.as_of}
+    skipped |= {
+        f"{col.name}{FORM}" for col in table.columns if col.has_form
+    }  # partitions that were staged earlier may lack it
     fields = [each for each in staged_schema(table) if each.name not in skipped and not _is_incomparable(each.type)]
     names = [each.name for each in fields]
     parts = []

@@ -11,6 +11,9 @@ A set (the owners of an account) counts as one instance. In two cases, a new mem
 
 - The pull is historical, and the set is already stored.
 - A version of the set from a later day is stored.
+
+A key of an entity that excludes another one (`Entity.excludes`) ends the other's version with the same key, and records it as absent: what
+was read as a person is read as a trust now.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from include import canonical
 from include.business_dates import latest_closed
 from include.canonical import Entity
 from include.control.ledger import LATEST_START, Counts, Pull
@@ -52,7 +56,8 @@ def load(
             change none.
 
     Returns:
-        Numbers of rows inserted, updated, unchanged and superseded; `withdrawn` counts members removed from a set.
+        Numbers of rows inserted, updated, unchanged and superseded; `withdrawn` counts members removed from a set, and ended versions of
+        an excluded entity.
 
     Raises:
         TargetUnavailable: Another load changed the same rows meanwhile.
@@ -65,6 +70,8 @@ def load(
         "partial": is_partial,
         "extracted_at": pull.extracted_at,
         "uncertain": list(uncertain),
+        "table": pull.table_name,
+        "run_id": pull.run_id,
     }
     sql = _Statements(entity)
     connection.execute(sa.text(sql.resolve), values)
@@ -82,6 +89,10 @@ def load(
     if entity.set_of and not is_past:
         protection.find(connection, entity, pull)
         withdrawn = connection.execute(sa.text(sql.leave), values).rowcount
+    if entity.excludes and not is_past:
+        withdrawn = connection.execute(
+            sa.text(_end_excluded(entity, canonical.named(entity.excludes))), values
+        ).scalar_one()
     return Counts(
         inserted=counts["new"],
         updated=counts["changed"],
@@ -89,6 +100,29 @@ def load(
         superseded=counts["older"],
         withdrawn=withdrawn,
     )
+
+
+def _end_excluded(entity: Entity, excluded: Entity) -> str:
+    """Return SQL that ends the current versions of the excluded entity whose keys were loaded, and counts them."""
+    table, ids = f"warehouse.{excluded.name}", [column.replace("_key", "_id") for column in excluded.references]
+    written = ", ".join([f"{excluded.name}_id", "vendor", excluded.key, *ids, *excluded.fields, "is_past_only"])
+    return f"""
+        with ended as (
+            update {table} c set recorded_to = now() from resolved_{entity.name} r
+            where r.outcome <> 'older' and c.vendor = :vendor and c.{excluded.key} = r.{entity.key}
+              and c.valid_to is null and c.recorded_to is null and c.valid_from <= :day
+              and not exists (select from control.ledger l where l.ledger_id = c.source_run_id and l.extracted_at > :extracted_at)
+            returning c.*
+        ), kept as (
+            insert into {table} ({written}, valid_from, valid_to, recorded_from, source_run_id)
+            select {written}, valid_from, :day, now(), :source_run_id from ended where valid_from < :day
+        ), absent as (
+            insert into control.absence (vendor, entity, source_key, table_name, absent_since, run_id)
+            select :vendor, '{excluded.name}', {excluded.key}, :table, :day, :run_id from ended
+            on conflict (vendor, entity, source_key) do nothing
+        )
+        select count(*) from ended
+    """  # noqa: S608
 
 
 class _Statements:

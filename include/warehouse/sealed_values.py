@@ -15,7 +15,7 @@ from include.keys import register
 from include.keys.keyring import Keyring
 from include.keys.values import ValueKey
 
-NAMES = {"person": "tax_id", "account": "account_number"}
+NAMES = {"person": "tax_id", "legal_entity": "tax_id", "account": "account_number"}
 """Entity -> its value that a firm can retain."""
 
 _REQUEST = sa.text("select control.request_values(:entity, :vendor, :key, :name, :actor, :reason)")

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any
 
 from sandbox.firm.holdings import TRANSFER_OUT, Trade, correct_event, reverse_event
-from sandbox.firm.households import Account, Firm, Household, Registration, Representative
+from sandbox.firm.households import REGISTRATION_KINDS, Account, Firm, Household, Registration, Representative
 from sandbox.firm.market import Market, find_session, round_money
 
 FIRST_TRADE_ID, FIRST_EDITED_TRADE_ID = 5_000_001, 1_500_000_001
@@ -85,6 +85,7 @@ class Book:
         - `move_account`: account_id, registration_id.
         - `close_account`: account_id, date.
         - `rename_household`: client_id, name.
+        - `add_registration`: client_id, kind_id, and name and employer_id of an organization, or none for a registration of all members.
 
         Raises:
             KeyError: an id is unknown, or a value is missing.
@@ -97,6 +98,7 @@ class Book:
             "move_account": self._move_account,
             "close_account": self._close_account,
             "rename_household": self._rename_household,
+            "add_registration": self._add_registration,
         }
         if edit["kind"] not in edits:
             raise ValueError(f"unknown edit {edit['kind']!r}")
@@ -154,6 +156,16 @@ class Book:
     def _rename_household(self, edit: Edit, at: datetime) -> None:
         household = self.find_household(int(edit["client_id"]))
         household.name, household.edited_at = edit["name"], at
+
+    def _add_registration(self, edit: Edit, at: datetime) -> None:
+        household = self.find_household(int(edit["client_id"]))
+        kind = next(each for each in REGISTRATION_KINDS if each.id == int(edit["kind_id"]))
+        id_ = household.registrations[0].id + len(household.registrations)
+        title = edit.get("name", "")
+        owners = () if title else household.people
+        registration = Registration(id_, household, kind, owners, at, title, edit.get("employer_id"))
+        household.registrations.append(registration)
+        self.registrations[id_] = registration
 
     def find_household(self, client_id: int) -> Household:
         """Return the household with this id.

@@ -39,7 +39,9 @@ ROLLOVER = RegistrationKind(5, "IRAR", "IRA Rollover", True)
 TRUST = RegistrationKind(6, "TRUST", "Revocable Trust", False)
 PLAN = RegistrationKind(7, "401K", "401(K)", True)
 SEP = RegistrationKind(8, "SEP", "SEP IRA", True)
-REGISTRATION_KINDS = (INDIVIDUAL, JOINT, IRA, ROTH, ROLLOVER, TRUST, PLAN, SEP)
+LLC = RegistrationKind(9, "LLC", "Limited Liability Company", False)
+FOUNDATION = RegistrationKind(10, "FOUND", "Private Foundation", False)
+REGISTRATION_KINDS = (INDIVIDUAL, JOINT, IRA, ROTH, ROLLOVER, TRUST, PLAN, SEP, LLC, FOUNDATION)
 
 CUSTODIANS = ((1, "Schwab", "SCHW"), (2, "Fidelity", "FIDE"), (3, "Pershing", "PERS"))
 SLEEVES = ("Core Equity", "Fixed Income", "Tactical")
@@ -61,17 +63,26 @@ class Representative:
 
 @dataclass(slots=True, eq=False)
 class Registration:
-    """A registration: the people who own accounts together in one legal form."""
+    """A registration: the people who own accounts together in one legal form, or an organization with a title and tax id of its own."""
 
     id: int
     household: "Household"
     kind: RegistrationKind
     owners: tuple[Person, ...]
     edited_at: datetime
+    title: str = ""
+    employer_id: str | None = None
+
+    @property
+    def owner(self) -> Person | None:
+        """Return the first owner; None for an organization."""
+        return self.owners[0] if self.owners else None
 
     @property
     def name(self) -> str:
-        """Return the owners' names, as the vendor writes them: "A & B", or "The A & B Trust" for a trust."""
+        """Return the title, or the owners' names, as the vendor writes them: "A & B", or "The A & B Trust" for a trust."""
+        if self.title:
+            return self.title
         names = " & ".join(owner.name for owner in self.owners)
         return f"The {names} Trust" if self.kind is TRUST else names
 

@@ -211,7 +211,7 @@ class RowWriter:
             for account in client.house.accounts
             if account.parent is None
             and (account.closed_on is None or account.closed_on > day)
-            and account.registration.owners[0] in people
+            and account.registration.owner in people
         ]
 
     def _draw_portfolios(self, client: Client, accounts: list[Account]) -> Iterator[Row]:

@@ -106,24 +106,24 @@ def write_client(house: Household, rep: Representative, aum: Decimal) -> tuple[A
 
 
 def write_registration(reg: Registration, rep: Representative, value: Decimal) -> tuple[Any, ...]:
-    """Return a registration. Its personal fields (name, SSN, birth date, ...) are those of the first owner."""
-    owner = reg.owners[0]
+    """Return a registration. Its personal fields (name, SSN, birth date, ...) are those of the first owner; an organization has none."""
+    owner = reg.owner
     return REGISTRATION.fill(
         {
             "id": reg.id,
             "name": reg.name,
-            "firstName": owner.first_name,
-            "lastName": owner.last_name,
+            "firstName": owner and owner.first_name,
+            "lastName": owner and owner.last_name,
             "isActive": True,
             "accountType": reg.kind.name,
             "typeId": reg.kind.id,
             "typeCode": reg.kind.code,
             "currentValue": value,
-            "ssN_TaxID": owner.tax_id,
-            "dob": write_day(owner.born),
+            "ssN_TaxID": owner.tax_id if owner else reg.employer_id,
+            "dob": owner and write_day(owner.born),
             "clientId": reg.household.id,
-            "gender": {"F": "Female", "M": "Male"}[owner.gender],
-            "jobTitle": owner.job,
+            "gender": {"F": "Female", "M": "Male"}[owner.gender] if owner else None,
+            "jobTitle": owner and owner.job,
             "representativeName": rep.person.name,
             "representativeNumber": rep.number,
             "investmentObjective": "Growth and Income",
@@ -192,7 +192,7 @@ def write_account(
             "inBalance": True,
             "lastReconciledEffectiveDate": write_day(closed_through),
             "additionalColumns": [],
-            "lastName": reg.owners[0].last_name,
+            "lastName": reg.owner and reg.owner.last_name,
         }
     )
 

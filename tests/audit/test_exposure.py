@@ -345,7 +345,7 @@ def test_a_field_belongs_to_its_kind_of_data(warehouse: Database, entity: Entity
 
 @pytest.mark.parametrize("entity", OF_CLIENTS, ids=lambda entity: entity.name)
 def test_a_record_of_a_client_always_has_a_kind_of_data(warehouse: Database, entity: Entity) -> None:
-    assert find_kinds(warehouse, entity, "name" if entity.name in ("household", "person") else "")
+    assert find_kinds(warehouse, entity, "name" if entity.name in ("household", "person", "legal_entity") else "")
 
 
 def find_kinds(database: Database, entity: Entity, column: str) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.extract.reading import REDACTOR, SSN, read, row, values
+from include.extract.page import PageReader
+from tests.extract.reading import REDACTOR, SSN, TABLE, read, row, values
 
 # --- dates ---
 
@@ -122,3 +125,21 @@ def test_sensitive_value_is_staged_as_hash_and_last_four() -> None:
     assert values(page, "tax_id_hash") == [REDACTOR.split(SSN)[0], None, None, None]
     assert values(page, "tax_id_last4") == ["6789", None, None, "6789"]
     assert not {"ssn", "tax_id", "oldSsn", "leftBehind"} & set(page.rows.column_names)
+
+
+@pytest.mark.parametrize(
+    ("tax_id", "form"),
+    [
+        ("12-3456789", "ein"),
+        (SSN, "ssn"),
+        (" 12-3456789 ", "ein"),
+        ("123456789", None),
+        ("XX-XXX6789", None),
+        (None, None),
+    ],
+)
+def test_form_of_a_tax_id_is_staged_where_it_is_declared(tax_id: str | None, form: str | None) -> None:
+    columns = tuple(replace(col, has_form=col.is_sensitive) for col in TABLE.columns)
+    page = PageReader(replace(TABLE, columns=columns), REDACTOR).read(json.dumps([row(ssn=tax_id)]).encode())
+    assert values(page, "tax_id_form") == [form]
+    assert "tax_id_form" not in read([row(ssn=tax_id)]).rows.column_names

@@ -28,12 +28,16 @@ _SQL = {
     "person": """
         select p.*, (select h.household_key from warehouse.household h where h.household_id = p.household_id and {h}) as house
         from warehouse.person p where {p}""",
+    "legal_entity": "select * from warehouse.legal_entity l where {l}",
     "security": "select * from warehouse.security s where {s} order by security_id",
     "account": """
         select a.*, v.market_value_usd, v.cash_usd,
                (select h.household_key from warehouse.household h where h.household_id = a.household_id and {h}) as house,
-               array(select (select p.person_key from warehouse.person p where p.person_id = o.person_id and {p})
-                     from warehouse.account_owner o where o.account_id = a.account_id and o.person_id is not null and {o}
+               array(select coalesce((select 'person:' || p.person_key from warehouse.person p where p.person_id = o.person_id and {p}),
+                                     (select 'legal_entity:' || l.legal_entity_key from warehouse.legal_entity l
+                                      where l.legal_entity_id = o.legal_entity_id and {l}))
+                     from warehouse.account_owner o
+                     where o.account_id = a.account_id and (o.person_id is not null or o.legal_entity_id is not null) and {o}
                      order by o.share_ratio desc, o.account_owner_key) as owners
         from warehouse.account a left join (select * from warehouse.account_value
              where business_date = :day and recorded_to is null) v using (account_id)
@@ -81,6 +85,7 @@ KINDS = {
     "person": Kind("Account", "person"),
     "contact": Kind("Contact", "person"),
     "membership": Kind("AccountContactRelation", "membership", gone=_NO_MEMBER),
+    "legal_entity": Kind("Account", "legal_entity"),
     "security": Kind("FinServ__Securities__c", "security"),
     "account": Kind(ACCOUNTS, "account"),
     "position": Kind("FinServ__FinancialHolding__c", "position", gone=_NOTHING),
@@ -97,6 +102,9 @@ def expect(database: Database, day: date, before: Mapping[str, Records]) -> dict
         "person": {_key("person", r["person_key"]): _person(r) for r in rows_of["person"]},
         "contact": {_key("person", r["person_key"]): _contact(r) for r in rows_of["person"]},
         "membership": dict(_membership(r) for r in rows_of["person"] if r["house"]),
+        "legal_entity": {
+            _key("legal_entity", r["legal_entity_key"]): _legal_entity(r) for r in rows_of["legal_entity"]
+        },
         "security": dict(_securities(rows_of["security"])),
         "account": {_key("account", r["account_key"]): _account(r) for r in rows_of["account"]},
         "position": {_key("position", r["position_key"]): _position(r) for r in rows_of["position"] if _counts(r)},
@@ -147,7 +155,7 @@ def _roll(kind: Kind, before: Records, now: Records) -> Records:
 
 
 def _fill(name: str) -> str:
-    return _SQL[name].format(**{alias: _NOW.format(alias) for alias in "hpsao"})
+    return _SQL[name].format(**{alias: _NOW.format(alias) for alias in "hplsao"})
 
 
 def _key(entity: str, key: object) -> str:
@@ -156,6 +164,11 @@ def _key(entity: str, key: object) -> str:
 
 def _link(entity: str, key: str | None) -> str | None:
     return None if key is None else _key(entity, key)
+
+
+def _owner(key: str | None) -> str | None:
+    """Return the key of an owner, `<entity>:<the vendor's key>`."""
+    return None if key is None else f"{PREFIX}:{key}"
 
 
 def _text(value: str | None, length: int) -> str | None:
@@ -201,6 +214,10 @@ def _person(row: Record) -> Record:
     return fixed | {"Name": _text(row["name"], 255)}
 
 
+def _legal_entity(row: Record) -> Record:
+    return {"RecordType.DeveloperName": "IndustriesBusiness", "Name": _text(row["name"], 255)}
+
+
 def _contact(row: Record) -> Record:
     return {
         f"Account.{KEY}": _key("person", row["person_key"]),
@@ -243,8 +260,8 @@ def _account(row: Record) -> Record:
     return {
         "RecordType.DeveloperName": "InvestmentAccount",
         "Name": _text(row["name"], 80),
-        f"FinServ__PrimaryOwner__r.{KEY}": _link("person", owners[0]),
-        f"FinServ__JointOwner__r.{KEY}": _link("person", owners[1]),
+        f"FinServ__PrimaryOwner__r.{KEY}": _owner(owners[0]),
+        f"FinServ__JointOwner__r.{KEY}": _owner(owners[1]),
         f"FinServ__Household__r.{KEY}": _link("household", row["house"]),
         "FinServ__FinancialAccountType__c": _text(row["account_type"], 255),
         "FinServ__FinancialAccountNumber__c": row["account_number_last4"] and f"xxxx{row['account_number_last4']}",

@@ -33,6 +33,10 @@ def web(shared_database: Database, shared_web: sa.Connection) -> sa.Connection:
             " source_run_id) values (:id, :vendor, :key, :first, :last, :household, '2026-11-25', '2026-11-25', 1)",
             id=number, vendor=vendor, key=key, first=first, last=last, household=household,
         )  # fmt: skip
+    shared_database.do(
+        "insert into warehouse.legal_entity (legal_entity_id, vendor, legal_entity_key, name, household_id, valid_from, recorded_from,"
+        " source_run_id) values (21, 'emoney', 'L1', 'Kim Other Holdings LLC', 2, '2026-11-25', '2026-11-25', 1)"
+    )
     return shared_web
 
 
@@ -53,9 +57,13 @@ def test_a_household_is_found_by_the_name_of_a_person(web: sa.Connection) -> Non
     assert find(web, "pat sam") == [("emoney", "E2")]
 
 
-def test_a_household_is_shown_with_its_persons(web: sa.Connection) -> None:
+def test_a_household_is_found_by_the_name_of_a_legal_entity(web: sa.Connection) -> None:
+    assert find(web, "holdings llc") == [("emoney", "E2")]
+
+
+def test_a_household_is_shown_with_its_persons_and_legal_entities(web: sa.Connection) -> None:
     assert search_clients(web, VENDORS, "Example") == [
-        FoundClient("emoney", "E2", "Example Household", "Kim Other, Pat Sample")
+        FoundClient("emoney", "E2", "Example Household", "Kim Other, Kim Other Holdings LLC, Pat Sample")
     ]
 
 

@@ -54,10 +54,12 @@ def loaded(shared_database: Database, tmp_path_factory: pytest.TempPathFactory) 
     loader.load("household", [{"household_key": "h1", "name": "The 100% Family"}])
     other.load("household", [{"household_key": "x9", "name": "Family"}])
     loader.load("person", [{"person_key": "p1", "household_key": "h1", "name": "Ada Family"}])
+    loader.load("legal_entity", [{"legal_entity_key": "l1", "household_key": "h1", "name": "Ada Holdings LLC"}])
     loader.load("security", [{"security_key": "s1"}])
     loader.load("account", [{"account_key": "a1", "household_key": "h1", "name": "Joint", "is_counted": True}])
     owner = {"account_key": "a1", "household_key": "h1", "person_key": "p1", "role": "primary", "share_ratio": Decimal("0.5")}  # fmt: skip
-    loader.load("account_owner", [owner | {"account_owner_key": "o1"}])
+    rest = {"account_key": "a1", "legal_entity_key": "l1", "role": "primary", "share_ratio": Decimal("0.25")}
+    loader.load("account_owner", [owner | {"account_owner_key": "o1"}, rest | {"account_owner_key": "o2"}])
     value = {"account_value_key": "a1", "account_key": "a1"}
     loader.load("account_value", [value | {"market_value_usd": Decimal(20)}])
     loader.load("position", [position("k1", 10), position("k2", 20)])
@@ -118,9 +120,10 @@ def test_a_balance_consists_of_the_positions_with_the_owners_share(loaded: Loade
     assert (shown.sum_parts("position"), shown.sum_parts("account_value")) == (Decimal("15.50"), Decimal(15))
 
 
-def test_a_person_and_an_account_have_balances(loaded: Loaded) -> None:
+def test_a_person_a_legal_entity_and_an_account_have_balances(loaded: Loaded) -> None:
+    assert loaded.read("legal_entity", "l1").sum_parts("position") == Decimal("7.75")
     assert loaded.read("person", "p1").sum_parts("position") == Decimal("15.50")
-    assert loaded.read("account", "a1").sum_parts("position") == Decimal("15.50")
+    assert loaded.read("account", "a1").sum_parts("position") == Decimal("23.25")
     assert loaded.read("security", "s1").parts == []
 
 
@@ -228,6 +231,7 @@ def test_a_value_of_an_account_leads_to_the_accounts_finding_and_salesforce_reco
     ("text", "expected"),
     [
         ("family", [("household", "h1"), ("household", "x9"), ("person", "p1")]),
+        ("holdings", [("legal_entity", "l1")]),
         ("100%", [("household", "h1")]),
         ("%", [("household", "h1")]),
         ("_", []),

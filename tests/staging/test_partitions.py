@@ -134,6 +134,13 @@ def test_same_partition_gives_the_same_rows(staging: Staging, small_parts: None)
     assert (name, first.column_names) == ("part-00000.parquet", ["amount_usd", "row_id"])
 
 
+def test_partition_from_before_the_form_of_a_tax_id_was_staged_has_null_forms(staging: Staging) -> None:
+    partition = stage_pages(staging, 1)
+    [(_, rows), (_, again)] = [*partition.rows(["tax_id_form", "row_id"]), *partition.rows(["tax_id_form", "row_id"])]
+    assert rows.column_names == again.column_names == ["tax_id_form", "row_id"]
+    assert rows.column("tax_id_form").null_count == rows.num_rows > 0
+
+
 def test_manifest_records_the_request_and_its_contract(staging: Staging) -> None:
     manifest = staging.open(stage_pages(staging, 1).path).manifest
     assert (manifest.vendor, manifest.table, manifest.business_date) == ("somebody", "rows", SPAN.business_date)

@@ -129,7 +129,10 @@ ADA = {"firstName": "Ada", "lastName": "Example", "ssN_TaxID": "900-00-0001", "d
 
 
 @pytest.mark.parametrize("kind", ["Joint Tenants WROS", "JTWROS", "Tenants in Common", "Community Property"])
-@pytest.mark.parametrize("title", ["Gus Example & Ada Example", "Ada  example and Gus Example", "Gus & Ada Example"])
+@pytest.mark.parametrize(
+    "title",
+    ["Gus Example & Ada Example", "Ada  example and Gus Example", "Gus & Ada Example", "Gus T. & Ada B. Example"],
+)
 def test_the_other_person_of_a_joint_title_owns_jointly(owners: Callable[..., Any], title: str, kind: str) -> None:
     assert owners(title, kind, ADA, ADA) == [PRIMARY, ("300001:joint:30001", "30001", "joint", Decimal(0))]
 
@@ -137,21 +140,21 @@ def test_the_other_person_of_a_joint_title_owns_jointly(owners: Callable[..., An
 @pytest.mark.parametrize(
     ("title", "kind", "others"),
     [
-        ("Gus Example & Ada Example", "Revocable Trust", [ADA]),
         ("Gus Example & Ada Example", "Joint", []),
         ("Gus Example & Ada Example", "Joint", [ADA | {"clientId": 1002}]),
         ("Gus Example & Ada Example", "Joint", [ADA, ADA | {"ssN_TaxID": "900-00-0002"}]),
         ("Gus Example & Ada Example", "Joint", [ADA, ADA | {"dob": "1999-01-01T00:00:00-06:00"}]),
+        ("Gus Example & Ada B. Example", "Joint", [ADA | {"firstName": "Ada C."}]),
         ("Bo Example & Ada Example", "Joint", [ADA, ADA | {"firstName": "Bo"}]),
         ("Gus Example", "Joint", [ADA]),
         ("Example Joint & Several", "Joint", [ADA]),
     ],
     ids=[
-        "a trust",
         "unknown person",
         "of another home",
         "two of one name",
         "two births",
+        "another initial",
         "names two others",
         "one name",
         "no people",
@@ -159,6 +162,56 @@ def test_the_other_person_of_a_joint_title_owns_jointly(owners: Callable[..., An
 )
 def test_joint_ownership_is_not_guessed(owners: Callable[..., Any], title: str, kind: str, others: list[Any]) -> None:
     assert owners(title, kind, *others) == [PRIMARY]
+
+
+@pytest.fixture
+def registered(run: Run) -> Callable[..., Any]:
+    """Reads an entity of the registrations, given their titles and types; all are registrations of one home in Gus Example's name."""
+
+    def read(entity: str, *titles: tuple[str, str]) -> list[dict[str, Any]]:
+        def change(rows: Any) -> None:
+            rows[:] = [
+                rows[0] | {"id": 30001 + n, "name": title, "accountType": kind}
+                for n, (title, kind) in enumerate(titles)
+            ]
+
+        return run(ORION, change_response(GOLDEN, "registrations", change), *OFFICE).read_canonical(
+            "registrations", entity
+        )
+
+    return read
+
+
+TITLES = (
+    ("Gus Example", "Individual"),
+    ("Gus Example", "Traditional IRA"),
+    ("The Gus Example Trust", "Revocable Trust"),
+    ("Example Holdings LLC", "LLC"),
+    ("Example Family Foundation", "Foundation"),
+)
+
+
+def test_registration_is_a_person_s_or_a_legal_entity_s(registered: Callable[..., Any]) -> None:
+    assert [row["person_key"] for row in registered("person", *TITLES)] == ["30001", "30002"]
+    entities = [(row["legal_entity_key"], row["entity_kind"]) for row in registered("legal_entity", *TITLES)]
+    assert entities == [("30003", "trust"), ("30004", "company"), ("30005", "foundation")]
+
+
+def test_legal_entity_is_the_owner_of_its_registration_and_its_grantor_a_person(registered: Callable[..., Any]) -> None:
+    parties = [row for row in registered("registration_party", *TITLES) if row["registration_key"] == "30003"]
+    assert [(row["role"], row["person_key"], row["legal_entity_key"]) for row in parties] == [
+        ("owner", None, "30003"),
+        ("grantor", "30001", None),
+    ]
+
+
+def test_account_of_a_trust_is_owned_by_the_trust(run: Run) -> None:
+    def change(rows: Any) -> None:
+        rows[0] |= {"name": "The Gus Example Trust", "accountType": "Revocable Trust"}
+
+    day = run(ORION, change_response(GOLDEN, "registrations", change), *OFFICE)
+    owners = [row for row in day.read_canonical("accounts", "account_owner") if row["account_key"] == "300001"]
+    assert [(row["person_key"], row["legal_entity_key"], row["share_ratio"]) for row in owners] == [(None, "20001", 1)]
 
 
 def test_accounts_without_registrations_have_their_first_owner(run: Run) -> None:

@@ -193,6 +193,20 @@ def test_share_that_cannot_be_read_is_the_household_s_dead_letter(run: Run) -> N
     } == {1}
 
 
+def test_client_that_is_a_trust_owns_as_a_legal_entity(run: Run) -> None:
+    def change(body: Any) -> None:
+        for row in body["items"]:
+            if row["clientId"] == "C1001-0":
+                row["lastName"] = "Sample Holdings LLC"
+                del row["firstName"]
+
+    day = run(TAMARAC, change_response(READABLE, "clients", change), *OFFICE)
+    owned = {row["legal_entity_key"] for row in day.read_canonical("accounts", "account_owner")} - {None}
+    persons = {row["person_key"] for row in day.read_canonical("clients", "person")}
+    assert owned == {"C1001-0", "C1003-0"}
+    assert persons.isdisjoint({"C1001-0", "C1003-0"})
+
+
 def test_joint_client_owns_the_account_without_a_share(run: Run) -> None:
     def change(body: Any) -> None:
         body["items"][0]["jointClientId"] = "C1001-1"

@@ -175,6 +175,62 @@ def test_a_thing_keeps_its_id_through_its_versions(loader: Loader) -> None:
     assert row == {"ids": 1, "is_same": True}
 
 
+def entity(key: str, name: str) -> dict[str, Any]:
+    return {"legal_entity_key": key, "name": name, "entity_kind": "trust"}
+
+
+def open_entities(loader: Loader) -> list[tuple[str, date, date | None]]:
+    rows = loader.rows(
+        "select name, valid_from, valid_to from warehouse.legal_entity where vendor = :vendor and recorded_to is null order by valid_from"
+    )
+    return [(row["name"], row["valid_from"], row["valid_to"]) for row in rows]
+
+
+def test_a_key_that_is_a_legal_entity_now_is_no_person_from_that_day(loader: Loader) -> None:
+    loader.load("person", [person("A", *ADA), person("B", *EVA)], DAY)
+    known_then = loader.now()
+    counts = loader.load("legal_entity", [entity("A", "The Ada Sample Trust")], NEXT)
+    assert summarize(counts) == {"inserted": 1, "withdrawn": 1}
+    assert versions(loader) == {"A": [(DAY, NEXT, ADA)], "B": [(DAY, None, EVA)]}
+    assert versions(loader, known_then)["A"] == [(DAY, None, ADA)]
+    assert open_entities(loader) == [("The Ada Sample Trust", NEXT, None)]
+
+
+def test_a_key_that_was_a_person_of_the_same_day_was_never_one(loader: Loader) -> None:
+    loader.load("person", [person("A", *ADA)], DAY)
+    loader.load("legal_entity", [entity("A", "The Ada Sample Trust")], DAY)
+    assert versions(loader) == {}
+
+
+def test_a_key_that_is_a_person_again_is_no_legal_entity_from_that_day(loader: Loader) -> None:
+    loader.load("legal_entity", [entity("A", "The Ada Sample Trust")], DAY)
+    loader.load("person", [person("A", *ADA)], NEXT)
+    assert versions(loader) == {"A": [(NEXT, None, ADA)]}
+    assert open_entities(loader) == [("The Ada Sample Trust", DAY, NEXT)]
+
+
+def test_a_person_that_is_a_legal_entity_now_is_recorded_as_absent(loader: Loader) -> None:
+    loader.load("person", [person("A", *ADA)], DAY)
+    loader.load("legal_entity", [entity("A", "The Ada Sample Trust")], NEXT)
+    absent = loader.rows("select entity, source_key, absent_since from control.absence where vendor = :vendor")
+    assert absent == [{"entity": "person", "source_key": "A", "absent_since": NEXT}]
+
+
+def test_a_historical_pull_leaves_a_person_a_person(loader: Loader) -> None:
+    loader.load("person", [person("A", *ADA)], DAY)
+    loader.load("legal_entity", [entity("A", "The Ada Sample Trust")], BEFORE, pulled="historical")
+    assert versions(loader) == {"A": [(DAY, None, ADA)]}
+
+
+def test_a_pull_requested_earlier_leaves_a_newer_person_a_person(loader: Loader) -> None:
+    loader.stage("legal_entity", [entity("A", "The Ada Sample Trust")], NEXT)
+    earlier = loader.pull, loader.partition
+    loader.load("person", [person("A", *ADA)], NEXT)
+    loader.pull, loader.partition = earlier
+    loader.publish()
+    assert versions(loader) == {"A": [(NEXT, None, ADA)]}
+
+
 def owner(account: str, household: str) -> dict[str, Any]:
     return {
         "account_owner_key": f"{account}:{household}", "account_key": account, "household_key": household,

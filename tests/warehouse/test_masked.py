@@ -15,7 +15,7 @@ from tests.conftest import Database
 
 BORN = "1961-02-03"
 NOT_PERSONAL = {
-    "vendor", "entity", "status", "role", "event", "goal_type", "policy_type", "portfolio_type", "risk_model", "registration_type", "account_type",
+    "vendor", "entity", "status", "role", "event", "goal_type", "policy_type", "portfolio_type", "risk_model", "registration_type", "registration_kind", "entity_kind", "account_type",
     "custodian", "institution", "management_style", "transaction_type", "type_code", "flow", "purpose", "scenario", "version", "ticker", "cusip",
     "asset_class", "security_type", "state_code", "country", "category", "gender", "security.name", "template.name",
 }  # fmt: skip

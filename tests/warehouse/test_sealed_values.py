@@ -70,7 +70,7 @@ def opener(firm: Firm) -> Iterator[sa.Engine]:
 def tax_ids(firm: Firm) -> dict[str, str]:
     """Key of a person at the vendor -> the tax id that the vendor sends."""
     rows = firm.sandbox.rows("Portfolio/Registrations")
-    return {str(row["id"]): row["ssN_TaxID"] for row in rows if row["ssN_TaxID"]}
+    return {str(row["id"]): row["ssN_TaxID"] for row in rows if row["ssN_TaxID"] and "Trust" not in row["name"]}
 
 
 def find_two(tax_ids: dict[str, str]) -> tuple[str, str]:
@@ -92,6 +92,12 @@ def test_account_number_is_opened_by_our_id(firm: Firm, opener: sa.Engine) -> No
     record = firm.database.value(query, key=str(row["id"]))
     values = sealed_values.open_values(opener, OPENER, "account", str(record), "Pat", "transfer")
     assert row["number"] in [each.value for each in values]
+
+
+def test_tax_id_of_a_trust_is_opened(firm: Firm, opener: sa.Engine) -> None:
+    trust = next(row for row in firm.sandbox.rows("Portfolio/Registrations") if "Trust" in row["name"])
+    [value] = sealed_values.open_values(opener, OPENER, "legal_entity", f"orion:{trust['id']}", "Pat", "1041")
+    assert value.value == trust["ssN_TaxID"]
 
 
 def test_linked_records_are_opened_together(firm: Firm, opener: sa.Engine, tax_ids: dict[str, str]) -> None:

@@ -22,6 +22,7 @@ EVENT = "Tributary_Refresh__e"
 _CALLER = "salesforce"
 
 # The records of a client at all vendors. For a household: the household and its persons. For a person: the person and their household.
+# For a legal entity: its household.
 _CLIENTS = sa.text("""
 with requested as (
     select entity, id from warehouse.source_key
@@ -37,9 +38,13 @@ with requested as (
 ), human as (
     select p.* from person p join person a on a.identity_id = p.identity_id
     join requested on requested.entity = 'person' and a.person_id = requested.id
+), legal_entity as (
+    select e.household_id from warehouse.legal_entity e join requested on requested.entity = 'legal_entity' and e.legal_entity_id = requested.id
+    where e.valid_to is null and e.recorded_to is null
 ), home as (
     select h.* from household h join household a on a.identity_id = h.identity_id
-    where a.household_id in (select id from requested where entity = 'household' union select household_id from human)
+    where a.household_id in (select id from requested where entity = 'household' union select household_id from human
+                             union select household_id from legal_entity)
 )
 select k.vendor, k.entity, k.source_key as key from warehouse.source_key k
 where k.id in (select household_id from home union select person_id from human
@@ -89,7 +94,7 @@ def find_clients(db: sa.Connection, key: str) -> list[Client]:
     """Return the records of a client at all vendors; an empty list if the key is unknown.
 
     The key is the one in Salesforce: `<firm>:<vendor>:<entity>:<the vendor's key>`. For a household, its persons are included; for a
-    person, their household.
+    person, their household. For a legal entity, it is the household alone.
     """
     _, _, rest = key.partition(":")
     vendor, _, rest = rest.partition(":")

@@ -77,6 +77,10 @@ class CrmObject:
         worth: Dollar field whose sum may not change much without approval; empty for none.
         died_as: Entity whose open dead letters may describe a missing record. Such a record is unreadable, so it does not count as
             removed. Empty means `entity`.
+        separated_from: Entity as which Salesforce may have the same record of the vendor until now: a trust that was a person. Such a new
+            record needs approval; see `include.crm.sync.separation`. Empty for none.
+        stays_if: SQL condition of a record `s` (vendor, source_key) that is missing from the desired state: if true, it is not written as
+            gone yet. Empty for none.
     """
 
     entity: str
@@ -89,6 +93,8 @@ class CrmObject:
     closed_by: tuple[str, str] = ("", "")
     worth: str = ""
     died_as: str = ""
+    separated_from: str = ""
+    stays_if: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -132,6 +138,11 @@ def current(alias: str) -> str:
     Records that only a pull of a past date has returned are excluded.
     """
     return f"{alias}.valid_to is null and {alias}.recorded_to is null and not {alias}.is_past_only"
+
+
+def is_no_copy(account_id: str) -> str:
+    """Return the SQL condition that an account is not a copy of an account in another portfolio system. Only originals are sent."""
+    return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
 
 
 def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from include.crm.objects import envelope, planning
+from include.crm.objects import envelope, legal_entity, planning
 from include.crm.objects.mapping import (
     CrmObject,
     Field,
@@ -18,6 +18,7 @@ from include.crm.objects.mapping import (
     daily,
     day,
     flag,
+    is_no_copy,
     key,
     link,
     money,
@@ -42,8 +43,14 @@ ALERT = "FinServ__Alert__c"
 def objects(settings: Settings) -> tuple[CrmObject, ...]:
     """Return the firm's mappings, parents before children."""
     persons = [_person_account(settings)] if settings.persons == "person_accounts" else _individual(settings)
-    chosen = [_household(settings), *persons, _membership(settings), _security(settings), _account(settings)]
-    chosen.append(_position(settings))
+    chosen = [
+        _household(settings),
+        *persons,
+        _membership(settings),
+        legal_entity.legal_entity(settings, ACCOUNT),
+        _security(settings),
+    ]
+    chosen += [_account(settings), legal_entity.account_role(settings, ACCOUNT, FINANCIAL_ACCOUNT), _position(settings)]
     if settings.has_transactions:
         chosen.append(_transaction(settings))
     return (*chosen, planning.goal(settings, ACCOUNT), envelope.envelope(settings, ACCOUNT), _alert(settings))
@@ -157,6 +164,7 @@ def _membership(settings: Settings) -> CrmObject:
         """,
         parent=f"Account.{settings.key_of(ACCOUNT)}",
         died_as="person",
+        stays_if=legal_entity.is_awaited(ACCOUNT),
     )
 
 
@@ -203,16 +211,11 @@ def _worth(name: str, sql: str) -> Field:
     )
 
 
-def _is_no_copy(account_id: str) -> str:
-    """Return the SQL condition that an account is not a copy of an account in another portfolio system. Only originals are sent."""
-    return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
-
-
 # The largest share first; joint owners, who have no share, last.
 _OWNERS = f"""
-    select o.account_id, o.person_id, row_number() over (
+    select o.account_id, o.person_id, o.legal_entity_id, row_number() over (
                partition by o.account_id order by coalesce(o.role = 'joint', false), o.share_ratio desc, o.account_owner_key) as nth
-    from warehouse.account_owner o where {current("o")} and o.person_id is not null
+    from warehouse.account_owner o where {current("o")} and num_nonnulls(o.person_id, o.legal_entity_id) > 0
 """  # noqa: S608
 
 
@@ -225,8 +228,18 @@ def _account(settings: Settings) -> CrmObject:
         fields=(
             always("RecordType.DeveloperName", "InvestmentAccount"),
             text("Name", "a.name", 80),
-            link(settings, "FinServ__PrimaryOwner__r", ACCOUNT, key("person", "p")),
-            link(settings, "FinServ__JointOwner__r", ACCOUNT, key("person", "j")),
+            link(
+                settings,
+                "FinServ__PrimaryOwner__r",
+                ACCOUNT,
+                f"coalesce({key('legal_entity', 'l')}, {key('person', 'p')})",
+            ),
+            link(
+                settings,
+                "FinServ__JointOwner__r",
+                ACCOUNT,
+                f"coalesce({key('legal_entity', 'k')}, {key('person', 'j')})",
+            ),
             link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
             text("FinServ__FinancialAccountType__c", "a.account_type", 255),
             Field("FinServ__FinancialAccountNumber__c", "'xxxx' || a.account_number_last4"),
@@ -243,12 +256,15 @@ def _account(settings: Settings) -> CrmObject:
             left join ({_OWNERS}) first on first.account_id = a.account_id and first.nth = 1
             left join ({_OWNERS}) second on second.account_id = a.account_id and second.nth = 2
             left join warehouse.known_person p on p.person_id = first.person_id
-            left join warehouse.known_person j on j.person_id = second.person_id and j.identity_id <> p.identity_id
+            left join warehouse.known_person j on j.person_id = second.person_id and j.identity_id is distinct from p.identity_id
+            left join warehouse.known_legal_entity l on l.legal_entity_id = first.legal_entity_id
+            left join warehouse.known_legal_entity k on k.legal_entity_id = second.legal_entity_id
+                  and k.identity_id is distinct from l.identity_id
             left join warehouse.known_household h on h.household_id = a.household_id
             left join {PRESENT_DAY} d on d.vendor = a.vendor
             left join warehouse.account_value v on v.business_date = d.business_date and v.vendor = d.vendor
                   and v.account_id = a.account_id and v.recorded_to is null
-            where {current("a")} and {_is_no_copy("a.account_id")}
+            where {current("a")} and {is_no_copy("a.account_id")}
         """,
         parent=f"FinServ__PrimaryOwner__r.{settings.key_of(ACCOUNT)}",
         closed_by=("FinServ__Status__c", "Closed"),
@@ -279,7 +295,7 @@ def _position(settings: Settings) -> CrmObject:
             left join warehouse.account a on a.account_id = p.account_id and {current("a")}
             left join warehouse.known_security s on s.security_id = p.security_id
             left join warehouse.known_household h on h.household_id = a.household_id
-            where a.is_counted is not false and {_is_no_copy("p.account_id")}
+            where a.is_counted is not false and {is_no_copy("p.account_id")}
         """,
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
         worth="FinServ__MarketValue__c",
@@ -309,7 +325,7 @@ def _transaction(settings: Settings) -> CrmObject:
         source=f"""
             {PRESENT_DAY} d
             join warehouse.transaction t on t.vendor = d.vendor and t.recorded_to is null
-            join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false and {_is_no_copy("a.account_id")}
+            join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false and {is_no_copy("a.account_id")}
             where t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date
                   and t.status in ('posted', 'reversed')
                or exists (select from control.crm_state s where s.sobject = '{TRANSACTION}'

@@ -5,14 +5,14 @@ The result is the temporary table `outgoing(entity)` of the sync's connection: t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import sqlalchemy as sa
 
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
-from include.crm.sync import desired
+from include.crm.sync import desired, separation
 from include.crm.sync.readiness import Readiness
 from include.crm.temporary import REFUSED, outgoing
 
@@ -101,6 +101,7 @@ class Delta:
         closing: Changed records that the change closes, such as accounts.
         worth_usd: Total worth of the records in Salesforce; 0 for objects without a worth.
         moved_usd: The change of the total worth.
+        separated: New records that Salesforce has as, or within, another kind of record; see `include.crm.sync.separation`.
         difference: A text that identifies the notable changes, without daily fields; empty if there are none.
     """
 
@@ -114,6 +115,7 @@ class Delta:
     worth_usd: Decimal = Decimal(0)
     moved_usd: Decimal = Decimal(0)
     withheld: int = 0
+    separated: int = 0
     difference: str = ""
 
     @property
@@ -182,7 +184,8 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
     outgoing(mapping.entity).fill(db, _OUTGOING.format(desired=records, refused=REFUSED, ready=ready), values)
     for table in (records, REFUSED):
         table.drop(db)
-    return _count(db, mapping, settings, total)
+    separated = len(separation.list_separated(db, mapping, settings))
+    return replace(_count(db, mapping, settings, total), separated=separated)
 
 
 def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int) -> Delta:

@@ -32,7 +32,7 @@ with absent as materialized (  -- few rows: otherwise the planner takes `starts_
     join (select *, :firm || ':' || vendor || ':{entity}:' as prefix from {present_day}) d on starts_with(s.external_key, d.prefix)
 )
 select s.external_key, {payload} from keyed s
-where not exists (
+where not ({stays_if}) and not exists (
     select from control.dead_letter l
     cross join jsonb_to_recordset(l.describes) as m(entity text, key text, parent text)
     where l.vendor = s.vendor and l.status = 'open' {of_day}
@@ -102,6 +102,7 @@ def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
         entity=mapping.entity,
         died_as=died_as.name,
         parent=died_as.parent,
+        stays_if=mapping.stays_if or "false",
         of_day="and l.business_date = s.business_date" if is_daily else "",
         recent=f"and w.business_date between s.business_date - {_RECENT_DAYS} and s.business_date" if is_daily else "",
     )

@@ -1,4 +1,4 @@
-"""Find the changes that need approval: a first load, a large change, many accounts that close."""
+"""Find the changes that need approval: a first load, a large change, many accounts that close, separated records."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Concern:
             - `change`: many records change.
             - `close`: many accounts close.
             - `worth`: the total worth changes much.
+            - `separate`: records get a record of their own that Salesforce has as, or within, another kind of record.
 
         records: The number of records, or for `worth` the change in dollars. For what an approval allows, see
             `find_unapproved`.
@@ -28,7 +29,7 @@ class Concern:
     """
 
     entity: str
-    question: Literal["change", "close", "worth"]
+    question: Literal["change", "close", "worth", "separate"]
     records: int
     reason: str
 
@@ -55,6 +56,11 @@ def find_concerns(deltas: Mapping[str, Delta], settings: Settings) -> list[Conce
         if delta.closing > settings.most_closed:
             reason = f"{entity}: {delta.closing:,} accounts would close"
             concerns.append(Concern(entity, "close", delta.closing, reason))
+        if delta.separated:
+            reason = (
+                f"{entity}: {delta.separated:,} records would be separated from other records, which Salesforce keeps"
+            )
+            concerns.append(Concern(entity, "separate", delta.separated, reason))
     return concerns
 
 
@@ -65,7 +71,7 @@ def find_unapproved(concerns: list[Concern], approved: list[Concern], settings: 
 
     - `change`: by `settings.few` records.
     - `worth`: by 1 % of the approved dollars.
-    - `close`: not at all.
+    - `close`, `separate`: not at all.
 
     Args:
         concerns: The concerns of the run.

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from include.crm.database import open_connection
 from include.crm.objects.portfolio import objects
 from include.crm.settings import Settings
-from include.crm.sync import delta, readiness
+from include.crm.sync import delta, readiness, separation
 from include.crm.sync.delta import Change, Delta
 from include.crm.sync.guard import Concern, find_concerns
 
@@ -22,7 +22,8 @@ class Preview:
 
     Attributes:
         deltas: Counts by entity.
-        samples: The first changed records by entity, field by field.
+        samples: The separated records by entity, each with the record that Salesforce has until now, and the first changed records, field by
+            field.
         concerns: Changes that need approval.
         unsettled: The vendors whose rows are held back, each with the time when that began.
     """
@@ -57,5 +58,9 @@ def preview_within(db: sa.Connection, settings: Settings, keys: int = 20, *, res
     ready = readiness.find_present_days(db)
     for mapping in objects(settings):
         deltas[mapping.entity] = delta.compare(db, mapping, settings, ready, resends=resends)
-        samples[mapping.entity] = delta.sample(db, mapping, keys)
+        separated = [
+            Change(each.external_key, mapping.key_field, each.old_key, each.external_key, each.name, each.salesforce_id)
+            for each in separation.list_separated(db, mapping, settings)
+        ]
+        samples[mapping.entity] = [*separated, *delta.sample(db, mapping, keys)]
     return Preview(deltas, samples, find_concerns(deltas, settings), ready.since)

@@ -19,7 +19,7 @@ where stage = 'load' and entity = 'position' and pulled = 'current'
 order by vendor, business_date desc, ledger_id desc
 """
 
-# A household or person is built from the records of all vendors, so one unsettled vendor holds it back. A household also shows its
+# A household, person or legal entity is built from the records of all vendors, so one unsettled vendor holds it back. A household also shows its
 # members' risk, whichever vendor states it.
 _UNSETTLED_RECORD = """
 with own as (
@@ -29,6 +29,10 @@ with own as (
     union
     select p.identity_id, 'person', r.vendor
     from warehouse.person r join warehouse.known_person p using (person_id)
+    where r.vendor in (select vendor from unsettled)
+    union
+    select l.identity_id, 'legal_entity', r.vendor
+    from warehouse.legal_entity r join warehouse.known_legal_entity l using (legal_entity_id)
     where r.vendor in (select vendor from unsettled)
     union
     select h.identity_id, 'household', r.vendor
@@ -65,7 +69,7 @@ class Readiness:
         since: The vendors whose rows are held back, each with the time when that began.
         present_day: The table of each vendor's latest day.
         unsettled: The table of the vendors whose rows are held back.
-        unsettled_record: The table of the households and persons with a record of such a vendor.
+        unsettled_record: The table of the households, persons and legal entities with a record of such a vendor.
     """
 
     since: Mapping[str, datetime]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -24,35 +23,33 @@ from include.contract import (
     ignored,
     sensitive,
 )
+from include.vendors.orion.clients import JOINT, REGISTRATION, read_titles
 from include.vendors.owners import Owner, find_joint_owners, with_owners
+from include.vendors.registrations import is_entity, read_title
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Types of joint registrations. Firms choose the words themselves.
-JOINT = re.compile(r"\bjoint|\bjt|\btic\b|tenan|community property", re.IGNORECASE)
-_TITLE = ("id", "home", "title", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash")
-
 
 def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
-    """Return the owners of each account: the person of its registration; for a joint registration, also the other person in its title.
+    """Return the owners of each account: the person or legal entity of its registration; for a joint registration, also the other person.
 
     Orion has no list of joint owners, and identifies persons by registrations. So the other person is only found if the household has a
-    registration of that person.
+    registration of that person. Without the row of a registration, the account's own name and type tell whether it is a legal entity's.
     """
-    titles = [
-        dict(zip(_TITLE, row.values(), strict=True))
-        | {"is_joint": bool(JOINT.search(f"{row['type_code']} {row['account_type']}"))}
-        for row in registrations.to_pylist()
-    ]
-    others = find_joint_owners(titles)
+    titles = {title["id"]: title for title in read_titles(registrations)}
+    others = find_joint_owners(titles.values())
     rows = []
     for row, account in enumerate(accounts.to_pylist()):
-        person, home = account["registration_id"], account["client_id"]
-        is_whole = person in others or not JOINT.search(account["account_type"] or "")
-        rows.append(Owner(row, home, person, Decimal(1), "primary", is_whole))
-        if person in others:
-            rows.append(Owner(row, None, others[person], Decimal(0), "joint", is_whole))
+        key, home, kind = account["registration_id"], account["client_id"], account["account_type"] or ""
+        registration = titles[key]["registration"] if key in titles else read_title(account["name"], kind)
+        if is_entity(registration):
+            rows.append(Owner(row, home, None, Decimal(1), "primary", True, key))
+            continue
+        is_whole = key in others or not JOINT.search(kind)
+        rows.append(Owner(row, home, key, Decimal(1), "primary", is_whole))
+        if key in others:
+            rows.append(Owner(row, None, others[key], Decimal(0), "joint", is_whole))
     return with_owners(accounts, rows)
 
 
@@ -124,12 +121,6 @@ ACCOUNTS = Table(
 
 # --- canonical entities ----------------------------------------------------------------------------------------------
 
-# fmt: off
-_REGISTRATION = (
-    "registration_id", "client_id", "name", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash",
-)
-# fmt: on
-
 MAPS = (
     EntityMap(
         "account",
@@ -163,12 +154,13 @@ MAPS = (
             "account_key": "account_id",
             "household_key": "household_id",
             "person_key": "person_id",
+            "legal_entity_key": "legal_entity_id",
             "share_ratio": "share_ratio",
             "role": "role",
         },
         split=owners,
-        takes=("account_id", "client_id", "registration_id", "account_type"),
-        beside={"registrations": Beside(_REGISTRATION, is_optional=True)},
+        takes=("account_id", "client_id", "registration_id", "name", "account_type"),
+        beside={"registrations": Beside(REGISTRATION, is_optional=True)},
     ),
     EntityMap(
         "account_value",

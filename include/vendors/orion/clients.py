@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
 from include.contract import (
     BOOLEAN,
     DATE,
@@ -10,6 +14,7 @@ from include.contract import (
     QUANTITY,
     STRING,
     TIMESTAMP,
+    Beside,
     EntityMap,
     Offset,
     Table,
@@ -19,6 +24,39 @@ from include.contract import (
     sensitive,
 )
 from include.vendors.arrays import state_code
+from include.vendors.registrations import (
+    entity_name,
+    is_legal_entity,
+    is_natural_person,
+    natural_key,
+    read_title,
+    registration_kind,
+    with_parties,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Types of joint registrations. Firms choose the words themselves.
+JOINT = re.compile(r"\bjoint|\bjt|\btic\b|tenan|community property", re.IGNORECASE)
+
+
+def read_titles(registrations: pa.Table) -> Iterator[Mapping[str, Any]]:
+    """Yield each registration as a title of `include.vendors.registrations.People`; the table has the columns `REGISTRATION`."""
+    for row in registrations.to_pylist():
+        yield row | {
+            "id": row["registration_id"],
+            "home": row["client_id"],
+            "title": row["name"],
+            "registration": read_title(*(row[name] for name in _TITLE)),
+            "is_joint": bool(JOINT.search(f"{row['type_code']} {row['account_type']}")),
+        }
+
+
+def parties(registrations: pa.Table, all_registrations: pa.Table) -> pa.Table:
+    """Return the parties of each registration; those who are persons are found among all registrations of the household."""
+    return with_parties(registrations, read_titles(all_registrations))
+
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
 
@@ -101,7 +139,7 @@ REGISTRATIONS = Table(
         column("account_type", "accountType", STRING),
         column("type_code", "typeCode", STRING),
         column("current_value_usd", "currentValue", MONEY, rounded=True),
-        sensitive("tax_id", "ssN_TaxID"),
+        sensitive("tax_id", "ssN_TaxID", has_form=True),
         column("birth_date", "dob", DATE),
         column("gender", "gender", STRING),
         column("edited_at", "editedDate", TIMESTAMP),
@@ -112,6 +150,15 @@ REGISTRATIONS = Table(
 )
 
 # --- canonical entities ----------------------------------------------------------------------------------------------
+
+# fmt: off
+REGISTRATION = (
+    "registration_id", "client_id", "name", "first_name", "last_name", "account_type", "type_code", "birth_date", "tax_id_hash",
+    "tax_id_form",
+)
+"""Columns of a registration that its title, its parties and the owners of its accounts are read from."""
+# fmt: on
+_TITLE = ("name", "account_type", "tax_id_form")
 
 MAPS = (
     EntityMap(
@@ -151,11 +198,27 @@ MAPS = (
         {
             "registration_key": "registration_id",
             "household_key": "client_id",
-            "person_key": "registration_id",
+            "person_key": derived(natural_key, "registration_id", *_TITLE),
             "name": "name",
             "registration_type": "account_type",
+            "registration_kind": derived(registration_kind, *_TITLE),
             "is_active": "is_active",
         },
+    ),
+    EntityMap(
+        "registration_party",
+        "registrations",
+        {
+            "registration_party_key": "party_key",
+            "registration_key": "registration_key",
+            "person_key": "person_key",
+            "legal_entity_key": "legal_entity_key",
+            "role": "role",
+            "name": "name",
+        },
+        split=parties,
+        takes=("registration_id", "client_id"),
+        beside={"registrations": Beside(REGISTRATION, {"client_id": "client_id"})},
     ),
     EntityMap(
         "person",
@@ -171,5 +234,19 @@ MAPS = (
             "tax_id_hash": "tax_id_hash",
             "tax_id_last4": "tax_id_last4",
         },
+        dropped={"legal entity": derived(is_legal_entity, *_TITLE)},
+    ),
+    EntityMap(
+        "legal_entity",
+        "registrations",
+        {
+            "legal_entity_key": "registration_id",
+            "household_key": "client_id",
+            "name": derived(entity_name, *_TITLE),
+            "entity_kind": derived(registration_kind, *_TITLE),
+            "tax_id_hash": "tax_id_hash",
+            "tax_id_last4": "tax_id_last4",
+        },
+        dropped={"natural person": derived(is_natural_person, *_TITLE)},
     ),
 )

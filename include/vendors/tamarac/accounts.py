@@ -22,7 +22,8 @@ from include.contract import (
 from include.vendors.arrays import is_word
 from include.vendors.owners import Owner, with_owners
 from include.vendors.ownership import Edge, shares_of
-from include.vendors.tamarac.clients import HOME, PAGES, with_home
+from include.vendors.registrations import is_entity, read_client
+from include.vendors.tamarac.clients import HOME, NAME, PAGES, with_home
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,16 +42,22 @@ def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: 
         {h["household_id"]: _edges(h["members"]) for h in households.to_pylist()},
         {g["group_id"]: _edges(g["members"]) for g in reported},
     )
-    homes = dict(zip(clients["client_id"].to_pylist(), clients["household_id"].to_pylist(), strict=True))
+    known = {each["client_id"]: each for each in clients.to_pylist()}
+    entities = {key for key, each in known.items() if is_entity(read_client(*(each[name] for name in NAME)))}
+
+    def own(row: int, household: str | None, client: str | None, share: Decimal, role: str, is_whole: bool) -> Owner:
+        person, entity = (None, client) if client in entities else (client, None)
+        return Owner(row, household, person, share, role, is_whole, entity)
+
     rows = []
     for row, account in enumerate(accounts.to_pylist()):
-        home = homes.get(client := account["primary_client_id"])
+        home = known.get(client := account["primary_client_id"], {}).get("household_id")
         shares = owned.get(account["account_id"], {})
         is_whole = sum(shares.values()) == 1
         for household, share in (shares or ({home: Decimal(1)} if home else {})).items():
-            rows.append(Owner(row, household, client if home == household else None, share, "primary", is_whole))
+            rows.append(own(row, household, client if home == household else None, share, "primary", is_whole))
         if (joint := account["joint_client_id"]) and joint != client:
-            rows.append(Owner(row, None, joint, Decimal(0), "joint", is_whole))
+            rows.append(own(row, None, joint, Decimal(0), "joint", is_whole))
     return with_owners(accounts, rows)
 
 
@@ -160,6 +167,7 @@ MAPS = (
             "account_key": "account_id",
             "household_key": "household_id",
             "person_key": "person_id",
+            "legal_entity_key": "legal_entity_id",
             "share_ratio": "share_ratio",
             "role": "role",
         },
@@ -168,7 +176,7 @@ MAPS = (
         beside={
             "households": Beside(("household_id", "members")),
             "groups": Beside(("group_id", "group_type", "members")),
-            "clients": Beside(("client_id", "household_id"), {"client_id": "primary_client_id"}),
+            "clients": Beside(("client_id", "household_id", *NAME), {"client_id": "primary_client_id"}),
         },
         dropped=NO_GROUPS,
     ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from include.contract import DATE, STRING, Beside, EntityMap, Linked, Table, column, constant, derived, sensitive
 from include.vendors.arrays import beside, full_name, is_missing, state_code
+from include.vendors.registrations import client_kind, is_entity_client, is_natural_client
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +37,7 @@ CLIENTS = Table(
         column("email", "email", STRING),
         column("phone", "phone", STRING),
         column("birth_date", "birthDate", DATE),
-        sensitive("tax_id", "taxId"),
+        sensitive("tax_id", "taxId", has_form=True),
         column("street", "street", STRING),
         column("city", "city", STRING),
         column("state_code", "state", STRING),
@@ -65,6 +66,7 @@ HOUSEHOLDS = Table(
 
 # --- canonical entities ----------------------------------------------------------------------------------------------
 
+NAME = ("first_name", "last_name", "tax_id_form")
 HOME = ("client_id", "household_id", "email", "phone", "street", "city", "state_code", "postal_code")
 
 MAPS = (
@@ -118,5 +120,19 @@ MAPS = (
             "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
         },
+        dropped={"legal entity": derived(is_entity_client, *NAME)},
+    ),
+    EntityMap(
+        "legal_entity",
+        "clients",
+        {
+            "legal_entity_key": "client_id",
+            "household_key": "household_id",
+            "name": "last_name",
+            "entity_kind": derived(client_kind, *NAME),
+            "tax_id_hash": "tax_id_hash",
+            "tax_id_last4": "tax_id_last4",
+        },
+        dropped={"natural person": derived(is_natural_client, *NAME)},
     ),
 )

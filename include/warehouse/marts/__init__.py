@@ -17,10 +17,10 @@ from include.errors import ConfigurationError
 FOLDER = Path(__file__).parent
 MARTS = (
     # identity
-    "identity_decision_in_force", "identity_record", "identity_queue", "known_household", "known_person", "known_security", "account_known", "account_owner_known", "household_known",
-    "representative_known", "security_known", "household_as_one", "person_as_one",
+    "identity_decision_in_force", "identity_record", "identity_queue", "known_household", "known_person", "known_legal_entity", "known_security", "account_known", "account_owner_known", "household_known",
+    "representative_known", "security_known", "household_as_one", "person_as_one", "legal_entity_as_one",
     # portfolios
-    "holding", "aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "net_worth_part", "net_worth", "openings_and_closings",
+    "legal_entity", "holding", "aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "net_worth_part", "net_worth", "openings_and_closings",
     # planning, risk and rules
     "plan_freshness", "plan_assets", "goal_health", "risk_alignment", "questionnaire", "questionnaire_age", "out_of_line",
     # envelopes and Salesforce

@@ -6,7 +6,7 @@
 -- `mart.exposure_gap` lists the accesses that this function can't attribute to records.
 create function mart.access(of_run text, of_actor text, since timestamptz, until timestamptz)
 returns table (how text, action text, happened_at timestamptz, entity text, vendor text, source_key text, valid daterange, person_id bigint,
-               household_id bigint, account_id bigint, envelope_key text, data_kinds text[])
+               household_id bigint, account_id bigint, envelope_key text, data_kinds text[], legal_entity_id bigint)
 language sql stable set enable_nestloop to off as $$
     with step as materialized (
         select * from control.ledger l
@@ -77,19 +77,19 @@ language sql stable set enable_nestloop to off as $$
         from entry cross join lateral jsonb_to_recordset(details -> 'records') as r(vendor text, key text) where action = 'value.opened'
     )
     select t.how, t.action, t.happened_at, t.entity, t.vendor, t.source_key, t.valid, t.person_id, t.household_id, t.account_id, t.envelope_key,
-           t.data_kinds
+           t.data_kinds, t.legal_entity_id
     from (
         select 'changed' as how, 'data.loaded' as action, s.recorded_at as happened_at, v.entity, v.vendor, v.source_key, v.valid, v.person_id,
-               v.household_id, v.account_id, v.envelope_key, v.data_kinds
+               v.household_id, v.account_id, v.envelope_key, v.data_kinds, v.legal_entity_id
         from step s join mart.record_version v on v.source_run_id = s.ledger_id and v.entity = s.entity where s.stage = 'load'
         union all
         select 'read', 'data.loaded', w.last_at, v.entity, v.vendor, v.source_key, v.valid, v.person_id, v.household_id, v.account_id,
-               v.envelope_key, v.data_kinds
+               v.envelope_key, v.data_kinds, v.legal_entity_id
         from whole w join mart.record_version v on v.vendor = w.vendor and v.entity = w.entity and v.recorded_from <= w.last_at
              and (v.recorded_to is null or v.recorded_to > w.first_at) and (v.id is not null or v.valid @> w.business_date)
         union all
         select n.how, n.action, n.happened_at, v.entity, v.vendor, v.source_key, v.valid, v.person_id, v.household_id, v.account_id,
-               v.envelope_key, case when v.data_kinds <> '{}' then coalesce(n.data_kinds, v.data_kinds) else '{}' end
+               v.envelope_key, case when v.data_kinds <> '{}' then coalesce(n.data_kinds, v.data_kinds) else '{}' end, v.legal_entity_id
         from named n join mart.record_version v on v.entity = n.entity and v.vendor = n.vendor and v.source_key = n.source_key
              and v.recorded_from <= n.happened_at and (v.recorded_to is null or v.recorded_to > n.happened_at)
     ) t

@@ -1,4 +1,5 @@
--- Current deals, with the household of their account where we sync that account; a person account leads to the person's household. A
+-- Current deals, with the household of their account where we sync that account; the account of a person or legal entity leads to its
+-- household. A
 -- household is served if a vendor of positions has it.
 create view mart.deal as
 with deal as (
@@ -8,11 +9,12 @@ with deal as (
     left join control.crm_state s on s.sobject = 'Account' and s.salesforce_id = r.fields ->> 'AccountId' and s.missing is null
     where r.object = 'Opportunity' and not r.is_deleted
 ), led as (
-    select d.*, coalesce(h.household_id, p.household_id) as record_id
+    select d.*, coalesce(h.household_id, p.household_id, e.household_id) as record_id
     from deal d
     left join warehouse.source_key k on k.vendor = d.key[1] and k.entity = d.key[2] and k.source_key = control.current_key(d.key[3])
     left join warehouse.household h on k.entity = 'household' and h.household_id = k.id and h.valid_to is null and h.recorded_to is null
     left join warehouse.person p on k.entity = 'person' and p.person_id = k.id and p.valid_to is null and p.recorded_to is null
+    left join warehouse.legal_entity e on k.entity = 'legal_entity' and e.legal_entity_id = k.id and e.valid_to is null and e.recorded_to is null
 ), known as (
     select l.*, coalesce(i.identity_id, l.record_id) as household_id
     from led l

@@ -1,4 +1,5 @@
--- Totals of the firm by vendor and business date, as known at a time: households, persons and accounts whose description is valid on that day, and
+-- Totals of the firm by vendor and business date, as known at a time: households, persons,
+-- legal entities and accounts whose description is valid on that day, and
 -- the positions with their value. Vendors state no past descriptions, so a description is valid from the first day on which it was loaded.
 -- All positions of the vendor count; `mart.aum_by_household` leaves out copies and sleeves. `ledger_ids` are the loads that wrote the rows (see
 -- `mart.load_source`).
@@ -10,7 +11,7 @@ language sql stable set enable_nestloop to off as $$
         where stage = 'load' and vendor <> 'salesforce' and recorded_at <= known_at and business_date between first_day and last_day
     ), record as (
         select entity, vendor, valid, source_run_id from mart.record_version
-        where entity in ('household', 'person', 'account') and recorded_from <= known_at and (recorded_to is null or recorded_to > known_at)
+        where entity in ('household', 'person', 'legal_entity', 'account') and recorded_from <= known_at and (recorded_to is null or recorded_to > known_at)
     )
     select d.business_date, d.vendor, r.entity, count(*), null, array_agg(distinct r.source_run_id order by r.source_run_id)
     from day d join record r on r.vendor = d.vendor and r.valid @> d.business_date group by 1, 2, 3

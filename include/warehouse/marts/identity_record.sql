@@ -5,6 +5,8 @@ from (
     select 'person' as entity, person_id as id, vendor, coalesce(name, concat_ws(' ', first_name, last_name)) as name, household_id
     from warehouse.person where recorded_to is null and valid_to is null
     union all
+    select 'legal_entity', legal_entity_id, vendor, name, household_id from warehouse.legal_entity where recorded_to is null and valid_to is null
+    union all
     select 'account', account_id, vendor, name, household_id from warehouse.account where recorded_to is null and valid_to is null
     union all
     select 'account', outside_account_id, vendor, name, household_id from warehouse.outside_account where recorded_to is null and valid_to is null

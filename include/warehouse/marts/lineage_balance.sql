@@ -1,4 +1,4 @@
--- The rows of which the balances of a household, a person or an account consist on a business date, as known at a time: positions, whose sum is
+-- The rows of which the balances of a household, a person, a legal entity or an account consist on a business date, as known at a time: positions, whose sum is
 -- AUM (`mart.aum_by_household`), and values of accounts as the vendors state them. The accounts that count are those of `mart.holding`.
 create function mart.lineage_balance(of_entity text, of_id bigint, of_day date, known_at timestamptz)
 returns table (entity text, vendor text, source_key text, account_id bigint, account_key text, account_name text, share_ratio numeric,
@@ -8,6 +8,7 @@ declare
     accounts bigint[] := array(
         select distinct o.account_id from warehouse.account_owner o
         where of_entity = 'household' and o.household_id = of_id or of_entity = 'person' and o.person_id = of_id
+              or of_entity = 'legal_entity' and o.legal_entity_id = of_id
         union select of_id where of_entity = 'account');
     vendors text[] := array(select distinct k.vendor from warehouse.source_key k where k.id = any(accounts));
 begin
@@ -17,7 +18,8 @@ begin
         from mart.account_known(known_at) a
         join warehouse.source_key k on k.id = a.account_id
         join mart.account_owner_known(known_at) o on o.account_id = a.account_id and o.account_id = any(accounts) and o.covers @> of_day
-             and case of_entity when 'household' then o.household_id = of_id when 'person' then o.person_id = of_id else true end
+             and case of_entity when 'household' then o.household_id = of_id when 'person' then o.person_id = of_id
+                  when 'legal_entity' then o.legal_entity_id = of_id else true end
         where a.account_id = any(accounts) and a.covers @> of_day and a.is_counted
           and not exists (select from warehouse.identity i
                           where i.entity = 'account' and i.id = a.account_id

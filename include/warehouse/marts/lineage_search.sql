@@ -1,4 +1,4 @@
--- Records that match a text: a part of the name of a household, person or account; a vendor's key; the id or key of a Salesforce record.
+-- Records that match a text: a part of the name of a household, person, legal entity or account; a vendor's key; the id or key of a Salesforce record.
 create function mart.lineage_search(of_text text)
 returns table (entity text, vendor text, source_key text, name text, found_by text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -14,6 +14,9 @@ begin
     union all
     (select 'person', p.vendor, p.person_key, p.name, 'name' from warehouse.person p
      where p.valid_to is null and p.recorded_to is null and p.name ilike part order by p.name limit 50)
+    union all
+    (select 'legal_entity', l.vendor, l.legal_entity_key, l.name, 'name' from warehouse.legal_entity l
+     where l.valid_to is null and l.recorded_to is null and l.name ilike part order by l.name limit 50)
     union all
     (select 'account', a.vendor, a.account_key, a.name, 'name' from warehouse.account a
      where a.valid_to is null and a.recorded_to is null and a.name ilike part order by a.name limit 50)

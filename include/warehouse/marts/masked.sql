@@ -26,7 +26,7 @@ begin
                 ('state_code country category gender', 'plain'),
                 ('security.name template.name ticker cusip asset_class security_type', 'plain'),
                 ('vendor entity mart table_name state stage status role event rule severity goal_type policy_type portfolio_type', 'plain'),
-                ('registration_type account_type custodian institution management_style transaction_type type_code flow', 'plain'),
+                ('registration_type registration_kind entity_kind account_type custodian institution management_style transaction_type type_code flow', 'plain'),
                 ('purpose scenario version risk_model currency_code rejected_in', 'plain'),
                 ('business_date valid_from valid_to open_date close_date trade_date settle_date rejected_date day', 'plain'),
                 ('computed_on measured_on requested_on stated_on created_on updated_on changed_on happened_on completed_on', 'plain'),

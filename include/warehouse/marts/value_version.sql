@@ -7,6 +7,9 @@ from (
     select 'person' as entity, vendor, person_key as source_key, person_id as id, 'tax_id' as name, tax_id_hash as value_hash,
            valid_from, valid_to, recorded_from, recorded_to from warehouse.person
     union all
+    select 'legal_entity', vendor, legal_entity_key, legal_entity_id, 'tax_id', tax_id_hash, valid_from, valid_to, recorded_from, recorded_to
+    from warehouse.legal_entity
+    union all
     select 'account', vendor, account_key, account_id, 'account_number', account_number_hash, valid_from, valid_to, recorded_from, recorded_to
     from warehouse.account
 ) v

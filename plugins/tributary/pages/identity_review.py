@@ -46,7 +46,7 @@ class Decision(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    entity: Literal["person", "account"]
+    entity: Literal["person", "legal_entity", "account"]
     left: Id
     right: Id
     is_same: bool

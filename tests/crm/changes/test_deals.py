@@ -37,7 +37,7 @@ def win(subscription: Subscription, **values: Any) -> str:
 
 
 def adopt_account(subscription: Subscription, entity: str, account: str) -> int:
-    """Record a Salesforce account as ours, of a household or person; return the household's id."""
+    """Record a Salesforce account as ours, of a household, person or legal entity; return the household's id."""
     [row] = subscription.database.rows(
         f"select vendor, {entity}_key as key, household_id from warehouse.{entity} where household_id is not null"
         f" and recorded_to is null order by {entity}_key limit 1"
@@ -92,7 +92,7 @@ def test_a_deleted_deal_is_none(subscription: Subscription) -> None:
     assert subscription.database.rows("select * from mart.deal") == []
 
 
-@pytest.mark.parametrize("entity", ["household", "person"])
+@pytest.mark.parametrize("entity", ["household", "person", "legal_entity"])
 def test_a_deal_is_of_the_household_of_its_account(subscription: Subscription, entity: str) -> None:
     account = subscription.make("Account", Name="Sample")
     household = adopt_account(subscription, entity, account)

@@ -122,6 +122,19 @@ def test_the_triggerer_finds_a_client_whose_key_is_a_hash(subscription: Subscrip
     assert clients == [[Client("one", "household", 64 * "b" + "~2")]] * 2
 
 
+def test_the_triggerer_finds_the_household_of_a_legal_entity(subscription: Subscription) -> None:
+    add_client(subscription, "one", "c1")
+    subscription.database.do("""
+        with given as (
+            insert into warehouse.source_key (entity, vendor, source_key) values ('legal_entity', 'one', 'e1') returning id
+        )
+        insert into warehouse.legal_entity (legal_entity_id, vendor, legal_entity_key, household_id, valid_from, recorded_from, source_run_id)
+        select id, 'one', 'e1', (select household_id from warehouse.household where household_key = 'c1'), '2026-01-01', now(), 1 from given
+    """)
+    with subscription.listener.connect() as db:
+        assert find_clients(db, "sample:one:legal_entity:e1") == [Client("one", "household", "c1")]
+
+
 def test_only_the_named_vendor_is_refreshed() -> None:
     clients = [Client(vendor.name, entity, "c1") for vendor in VENDORS for entity in ("household", "person")]
     assert list(plan_refresh(clients)) == REFRESHABLE

@@ -114,7 +114,7 @@ def test_only_what_was_not_approved_is_left() -> None:
 def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
     with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
         crm = Crm(database, sandbox, tmp_path / "work")
-        crm.settings = Settings("sample", few=5)
+        crm.settings = Settings("sample", few=2)
         yield crm
         crm.engine.dispose()
 

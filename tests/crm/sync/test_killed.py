@@ -76,7 +76,8 @@ def wait_until_stopped(child: subprocess.Popen[str]) -> None:
 def check_whole(crm: Crm) -> None:
     """Check that Salesforce holds every record once, in its last state, and that no job is open."""
     queries = {
-        "Account": "select (select count(*) from warehouse.household) + (select count(*) from warehouse.person)",
+        "Account": "select (select count(*) from warehouse.household) + (select count(*) from warehouse.person)"
+        " + (select count(*) from warehouse.legal_entity)",
         SECURITIES: "select count(*) from warehouse.security",
         ACCOUNTS: "select count(*) from warehouse.account",
         HOLDINGS: "select count(*) from warehouse.position join warehouse.account using (account_id) where is_counted",
@@ -100,9 +101,9 @@ QUICK = ("in the middle of the upload",)
 QUICK_FEW = ("answers taken",)
 
 
-def _cases(points: Iterable[str], job: int = 7) -> list[Any]:
+def _cases(points: Iterable[str], job: int = 8) -> list[Any]:
     """List all points; only the most important ones run in the quick tests."""
-    return [pytest.param(p, job, marks=() if p in QUICK and job == 7 else pytest.mark.long) for p in points]
+    return [pytest.param(p, job, marks=() if p in QUICK and job == 8 else pytest.mark.long) for p in points]
 
 
 @pytest.mark.parametrize(("point", "job"), [*_cases(POINTS), *_cases(["uploaded", "started"], 1)])
@@ -116,7 +117,7 @@ def test_a_killed_load_is_made_whole_by_the_next(crm: Crm, point: str, job: int)
 
 
 def test_a_job_under_way_is_adopted_not_sent_again(crm: Crm) -> None:
-    with loader(crm, "started", 7, "SIGKILL") as child:
+    with loader(crm, "started", 8, "SIGKILL") as child:
         child.wait(60)
 
     counts = crm.sync()

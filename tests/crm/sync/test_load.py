@@ -20,8 +20,10 @@ ENTITIES = [
     "person",
     "contact",
     "membership",
+    "legal_entity",
     "security",
     "account",
+    "account_role",
     "position",
     "goal",
     "envelope",
@@ -34,8 +36,8 @@ def test_a_first_sync_creates_every_record_of_every_object_parents_first(crm: Cr
 
     assert list(counts) == ENTITIES
     assert all(c.sent == c.created and c.updated == c.failed == c.unprocessed == 0 for c in counts.values())
-    assert [entity for entity, c in counts.items() if not c.sent] == ["goal", "envelope", "finding"]
-    assert len(crm.records("Account")) == counts["household"].sent + counts["person"].sent
+    assert [entity for entity, c in counts.items() if not c.sent] == ["account_role", "goal", "envelope", "finding"]
+    assert len(crm.records("Account")) == sum(counts[entity].sent for entity in ("household", "person", "legal_entity"))
     assert len(crm.records(SECURITIES)) == counts["security"].sent
 
 
@@ -72,9 +74,12 @@ def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
     crm.sync()
 
     rows = crm.database.rows("""
-        select a.*, v.market_value_usd, v.cash_usd, p.person_key, h.household_key from warehouse.account a
+        select a.*, v.market_value_usd, v.cash_usd, coalesce('person:' || p.person_key, 'legal_entity:' || l.legal_entity_key) as owner,
+               h.household_key
+        from warehouse.account a
         join warehouse.account_owner o on o.account_id = a.account_id and o.role = 'primary'
-        join warehouse.person p on p.person_id = o.person_id
+        left join warehouse.person p on p.person_id = o.person_id
+        left join warehouse.legal_entity l on l.legal_entity_id = o.legal_entity_id
         join warehouse.household h on h.household_id = a.household_id
         left join warehouse.account_value v on v.account_id = a.account_id
     """)
@@ -84,7 +89,7 @@ def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
     for row in rows:
         record = records[f"sample:orion:account:{row['account_key']}"]
         assert record["Name"] == row["name"].strip()
-        assert keys[record["FinServ__PrimaryOwner__c"]] == f"sample:orion:person:{row['person_key']}"
+        assert keys[record["FinServ__PrimaryOwner__c"]] == f"sample:orion:{row['owner']}"
         assert keys[record["FinServ__Household__c"]] == f"sample:orion:household:{row['household_key']}"
         assert record["FinServ__FinancialAccountType__c"] == row["account_type"]
         assert record["FinServ__Status__c"] == ("Open" if row["is_active"] else "Closed")
@@ -425,7 +430,10 @@ def test_a_child_is_sent_once_its_parent_is_accepted(crm: Crm) -> None:
     crm.database.do("update warehouse.person set kept = name, name = null")
     with pytest.raises(RowsFailed):
         crm.sync()
-    assert crm.records(ACCOUNTS) == {}
+    owners = crm.database.value(
+        "select count(distinct account_id) from warehouse.account_owner where person_id is not null"
+    )
+    assert len(crm.records(ACCOUNTS)) == crm.database.value("select count(*) from warehouse.account") - owners
     crm.database.do("update warehouse.person set name = kept")
 
     assert crm.sync()["account"].created > 0

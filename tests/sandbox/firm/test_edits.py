@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+from sandbox.firm.households import LLC
+
 
 def find(rows, **fields):
     return next(row for row in rows if all(row[key] == value for key, value in fields.items()))
@@ -40,6 +42,16 @@ def test_corrected_trade_keeps_its_id_and_its_cash_follows(start_sandbox):
     assert find(rows, id=buy["id"])["transAmount"] == 30
     leg = find(rows, transactionLinkCode=buy["transactionLinkCode"], typeCode="CDB", accountId=buy["accountId"])
     assert leg["transAmount"] == leg["noUnits"] == 30
+
+
+def test_added_organization_has_its_own_title_and_tax_id_and_no_person(start_sandbox):
+    sandbox = start_sandbox()
+    client = sandbox.rows("Portfolio/Clients")[0]
+    values = {"client_id": client["id"], "kind_id": LLC.id, "name": "Sample Holdings LLC", "employer_id": "98-7654321"}
+    sandbox.admin("orion/add_registration", **values)
+    [row] = [row for row in sandbox.rows("Portfolio/Registrations") if row["name"] == "Sample Holdings LLC"]
+    assert (row["clientId"], row["ssN_TaxID"][-4:], row["accountType"]) == (client["id"], "4321", LLC.name)
+    assert (row["firstName"], row["lastName"], row["dob"], row["gender"]) == (None,) * 4
 
 
 def test_moved_account_has_another_household_everywhere(start_sandbox):

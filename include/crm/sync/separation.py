@@ -1,0 +1,48 @@
+"""Find records that a sync would separate from others: legal entities that Salesforce has as persons, or within persons, until now.
+
+A registration may be read as a person in one version and as a trust in the next. Salesforce then gets a record for the trust, and the record of
+the person stays as it is. So an operator approves the list before the sync sends it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from include.crm.objects.mapping import CrmObject
+from include.crm.settings import Settings
+from include.crm.temporary import outgoing
+
+# The record of the other entity under the same key of the vendor, or the one that last represented it.
+_SEPARATED = """
+select o.external_key, s.external_key as old_key, o.payload ->> 'Name', s.salesforce_id
+from {outgoing} o
+join warehouse.source_key k on k.entity = :separated_from and k.vendor = split_part(o.external_key, ':', 2)
+     and k.source_key = control.current_key(regexp_replace(o.external_key, '^([^:]*:){{3}}', ''))
+left join lateral (select identity_id from warehouse.identity i where i.entity = k.entity and i.id = k.id
+                   order by i.recorded_to desc nulls first limit 1) i on true
+join warehouse.source_key a on a.id = coalesce(i.identity_id, k.id)
+join control.crm_state s on s.sobject = :sobject
+     and s.external_key = concat_ws(':', cast(:firm as text), a.vendor, k.entity, control.first_key(a.source_key))
+where o.is_new and not o.is_refused and o.held_by is null
+order by 1
+"""
+
+
+class Separated(NamedTuple):
+    """A new record, and the one that Salesforce has until now: its key, and its id in Salesforce."""
+
+    external_key: str
+    old_key: str
+    name: str
+    salesforce_id: str
+
+
+def list_separated(db: sa.Connection, mapping: CrmObject, settings: Settings) -> list[Separated]:
+    """Return the records of `outgoing(mapping.entity)` that Salesforce has as another entity, in the order of their keys."""
+    if not mapping.separated_from:
+        return []
+    values = {"separated_from": mapping.separated_from, "sobject": mapping.sobject, "firm": settings.firm}
+    rows = db.execute(sa.text(_SEPARATED.format(outgoing=outgoing(mapping.entity))), values)
+    return [Separated(*(value or "" for value in row)) for row in rows]
