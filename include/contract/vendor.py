@@ -190,15 +190,7 @@ class Table:
 
     @property
     def staged_hash(self) -> str:
-<<<<<<< HEAD
-        """Hash for the manifests of partitions: `hash` without what changes no staged row.
-
-        A firm may override `path` and the vendor's field names.
-=======
-        """Hash for the manifests of partitions. Excludes `path` and the vendor's field names (a firm may override both), `version` and
-        `has_form`.
->>>>>>> entities
-        """
+        """Hash for the manifests of partitions: `hash` without what changes no staged row, and without what a firm may override."""
         columns = [asdict(col) | {"source": None} for col in self.columns]
         for column in columns:
             del column["has_form"]  # partitions that were staged before it existed stay valid

@@ -189,7 +189,9 @@ class Reclustering:
         is_inside = pc.and_(*(pc.is_in(links[side], pa.array(ids)) for side in ("left", "right")))
         scored = links.filter(pc.and_(is_scored, is_inside))
         self._evidence = _collect_evidence(table, policy)
-        self._pairs = Scored(scored.append_column("is_evident", _find_conflicting(scored, ids, self._evidence)), ids, policy)
+        self._pairs = Scored(
+            scored.append_column("is_evident", _find_conflicting(scored, ids, self._evidence)), ids, policy
+        )
         self._members = _find_members(table, self._pairs)
 
     def cluster(self, decisions: pa.Table, known: pa.Table) -> pa.Table:

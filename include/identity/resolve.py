@@ -94,7 +94,14 @@ def resolve_within(
     settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
     # Without the accounts' owners: their person ids are results of matching, and depend only on the other inputs.
     fingerprint = store.fingerprint(
-        [persons, organizations, store.read_accounts(db).drop_columns(["owners"]), securities, *decisions.values(), settings]
+        [
+            persons,
+            organizations,
+            store.read_accounts(db).drop_columns(["owners"]),
+            securities,
+            *decisions.values(),
+            settings,
+        ]
     )
     if db.scalar(_LAST) == fingerprint:
         return None

@@ -65,7 +65,7 @@ class Rule:
 
 RULES = (
     Rule("other first name", f"{_OTHER_FIRST} and not {model.at('birth date')}", off=13, most=1),
-    Rule("other first name, same birth date", f"{_OTHER_FIRST} and {model.at('birth date')}", off=13, most=2.8),
+    Rule("other first name, same birth date", f"{_OTHER_FIRST} and {model.at('birth date')}", off=9, most=2.8),
     Rule(
         "only an initial",
         f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",

@@ -100,12 +100,9 @@ def test_what_is_staged_is_the_same_whatever_the_vendor_calls_it_and_wherever_it
     assert replace(TABLE, path="v2/other", columns=renamed).staged_hash == TABLE.staged_hash
     assert replace(TABLE, columns=TABLE.columns[:-1]).staged_hash != TABLE.staged_hash
     assert replace(TABLE, version=TABLE.key[0]).staged_hash == TABLE.staged_hash
-<<<<<<< HEAD
     assert replace(TABLE, weekly_days=7).staged_hash == TABLE.staged_hash
-=======
     formed = tuple(replace(each, has_form=True) for each in TABLE.columns)
     assert replace(TABLE, columns=formed).staged_hash == TABLE.staged_hash
->>>>>>> entities
 
 
 def test_only_tables_requested_by_date_state_the_past() -> None:

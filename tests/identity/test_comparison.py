@@ -10,7 +10,7 @@ from include.identity.pairs import Pair, Record
 
 def _compare(name: str, left: str | None, right: str | None, agreed: str = "", differed: str = "") -> str:
     records = [Record(id, "orion", f"k{id}", {name: value}) for id, value in ((1, left), (2, right))]
-    pair = Pair("person", *records, 1.0, [agreed] if agreed else [], [differed] if differed else [], "model", None)
+    pair = Pair("person", *records, 1.0, [agreed] if agreed else [], [differed] if differed else [], "model", None, None)
     [fact] = compare(pair)
     return fact.verdict
 
@@ -37,4 +37,4 @@ def test_a_verdict_matches_the_evidence(
 
 def test_what_neither_record_states_is_left_out() -> None:
     records = [Record(id, "orion", f"k{id}", {"name": "Pat", "e-mail": None}) for id in (1, 2)]
-    assert [fact.name for fact in compare(Pair("person", *records, 1.0, [], [], "model", None))] == ["name"]
+    assert [fact.name for fact in compare(Pair("person", *records, 1.0, [], [], "model", None, None))] == ["name"]

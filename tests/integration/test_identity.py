@@ -30,6 +30,14 @@ PACE = 1000.0
 SETTINGS = Settings("sample")
 HOUSEHOLDS = 12
 
+# A planner knows the only adult of a household by another first name: that leaves a doubt.
+DOUBT = """
+update warehouse.person set first_name = 'Zeno', name = 'Zeno ' || last_name where person_id = (
+    select p.person_id from warehouse.person p join warehouse.outside_account o using (household_id)
+    where p.recorded_to is null and p.birth_date is not null and p.cross_references is null
+      and 1 = (select count(*) from warehouse.person q where q.household_id = p.household_id and q.recorded_to is null)
+    group by 1 order by 1 offset 1 limit 1)
+"""
 OPEN = "select entity, id, identity_id from warehouse.identity where recorded_to is null"
 MEMBERS = """
 select k.identity_id, h.vendor from warehouse.known_household k join warehouse.household h using (household_id) where h.recorded_to is null
@@ -119,6 +127,7 @@ def known(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         *earlier, last = VENDORS
         for vendor in earlier:
             load(vendor)
+        database.do(DOUBT)
         with Firms(database) as firms:
             firms.resolve("first")
             before = firms.whole()

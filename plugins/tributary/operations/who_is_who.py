@@ -82,7 +82,7 @@ class Search(Place):
 class DecisionForm(Search):
     """A decision from a page. `reason` is free text; without it, the chosen standard reason is recorded. `page` is where the form is."""
 
-    entity: Literal["person", "account"]
+    entity: Literal["person", "legal_entity", "account"]
     left: Id
     right: Id
     is_same: bool
@@ -129,7 +129,7 @@ def search_queue(search: Annotated[Search, Form()], user: GetUserDep) -> HTMLRes
 @router.get("/pair")
 def show_pair(
     user: GetUserDep,
-    entity: Literal["person", "account", "household"],
+    entity: Literal["person", "legal_entity", "account", "household"],
     left: Annotated[Id, Query()],
     right: Annotated[Id, Query()],
 ) -> HTMLResponse:
