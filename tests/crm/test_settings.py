@@ -104,7 +104,7 @@ def test_an_object_of_its_own_key_field_is_named_by_it_everywhere() -> None:
             relationship, _, parent_key = field.name.partition(".")
             if parent_key.endswith("__c"):
                 is_account = relationship.removesuffix("__r").removeprefix("FinServ__") in (
-                    "Account", "Household", "PrimaryOwner", "JointOwner",
+                    "Account", "Household", "PrimaryOwner", "JointOwner", "RelatedAccount",
                 )  # fmt: skip
                 assert parent_key == (OTHER if is_account else "Tributary_Key__c"), field.name
 

@@ -88,6 +88,7 @@ KINDS = {
     "legal_entity": Kind("Account", "legal_entity"),
     "security": Kind("FinServ__Securities__c", "security"),
     "account": Kind(ACCOUNTS, "account"),
+    "account_role": Kind("FinServ__FinancialAccountRole__c", "account_role"),
     "position": Kind("FinServ__FinancialHolding__c", "position", gone=_NOTHING),
     "transaction": Kind("FinServ__FinancialAccountTransaction__c", "transaction"),
     "finding": Kind("FinServ__Alert__c", "finding"),
@@ -107,6 +108,7 @@ def expect(database: Database, day: date, before: Mapping[str, Records]) -> dict
         },
         "security": dict(_securities(rows_of["security"])),
         "account": {_key("account", r["account_key"]): _account(r) for r in rows_of["account"]},
+        "account_role": {},  # the titles of the invented firm name grantors, and no trustees
         "position": {_key("position", r["position_key"]): _position(r) for r in rows_of["position"] if _counts(r)},
         "transaction": {
             _key("transaction", r["transaction_key"]): _transaction(r)

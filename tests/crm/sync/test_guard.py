@@ -40,6 +40,7 @@ def delta(new: int = 0, changed: int = 0, *, held: int, notable: int | None = No
         pytest.param(delta(changed=1000, held=1000, notable=31), False, id="a little more than what changes every day"),
         pytest.param(delta(changed=5, held=1000, closing=5), False, id="as many closings as may be"),
         pytest.param(delta(changed=6, held=1000, closing=6), True, id="one closing more"),
+        pytest.param(replace(delta(1, held=1000), separated=1), True, id="one that is separated"),
     ],
 )
 def test_a_run_beyond_its_bounds_requires_approval(account_delta: Delta, asks: bool) -> None:
@@ -75,6 +76,10 @@ def closing(records: int) -> Concern:
     return Concern("account", "close", records, f"{records} would close")
 
 
+def separate(records: int) -> Concern:
+    return Concern("legal_entity", "separate", records, f"{records} would be separated")
+
+
 def worth(dollars: int) -> Concern:
     return Concern("account", "worth", dollars, f"worth would change by {dollars}")
 
@@ -94,6 +99,8 @@ def worth(dollars: int) -> Concern:
         ([closing(26)], [closing(26)], False),
         ([closing(25)], [closing(26)], False),
         ([closing(36)], [closing(26)], True),
+        ([separate(3)], [separate(3)], False),
+        ([separate(4)], [separate(3)], True),
         ([worth(10_100)], [worth(10_000)], False),
         ([worth(10_101)], [worth(10_000)], True),
     ],
