@@ -153,6 +153,7 @@ OTHER_SENSE = {
     "include/audit/exposure.py": {"clients"},  # people
     "include/crm/deployment.py": {"members"},  # of a package, in Salesforce's manifest
     "include/identity/resolve.py": {"members"},  # of a cluster
+    "include/names/organization.py": {"holdings"},  # a word of companies
     "include/operations/listing.py": {"clients"},  # people, in an address
     "include/operations/lists.py": {"deliveries"},  # to the gateway
     "include/operations/signals.py": {"deliveries"},  # to the gateway, in an address

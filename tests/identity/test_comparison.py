@@ -10,7 +10,9 @@ from include.identity.pairs import Pair, Record
 
 def _compare(name: str, left: str | None, right: str | None, agreed: str = "", differed: str = "") -> str:
     records = [Record(id, "orion", f"k{id}", {name: value}) for id, value in ((1, left), (2, right))]
-    pair = Pair("person", *records, 1.0, [agreed] if agreed else [], [differed] if differed else [], "model", None, None)
+    pair = Pair(
+        "person", *records, 1.0, [agreed] if agreed else [], [differed] if differed else [], "model", None, None
+    )
     [fact] = compare(pair)
     return fact.verdict
 

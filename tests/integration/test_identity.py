@@ -36,7 +36,7 @@ update warehouse.person set first_name = 'Zeno', name = 'Zeno ' || last_name whe
     select p.person_id from warehouse.person p join warehouse.outside_account o using (household_id)
     where p.recorded_to is null and p.birth_date is not null and p.cross_references is null
       and 1 = (select count(*) from warehouse.person q where q.household_id = p.household_id and q.recorded_to is null)
-    group by 1 order by 1 offset 1 limit 1)
+    group by 1 order by 1 offset 2 limit 1)
 """
 OPEN = "select entity, id, identity_id from warehouse.identity where recorded_to is null"
 MEMBERS = """
