@@ -153,7 +153,7 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
     with duckdb.connect(config=config) as db:
         db.register("given", features)
         db.register("census", census.to_table())
-        _fill(db)
+        _fill(db, policy)
         _block(db, policy)
         compared = model.comparisons(has_households=policy.has_households)
         api = DuckDBAPI(db)
@@ -171,10 +171,10 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
         return pa.concat_tables(parts)
 
 
-def _fill(db: duckdb.DuckDBPyConnection) -> None:
+def _fill(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Create the table `person` of records and a table `frequency_<column>` of value frequencies per column of `TERMS`.
 
-    A name counts as at least as frequent as it is in the country: few people of a small firm are called John Smith, but many could be.
+    In a firm, a name counts as at least as frequent as it is in the country: few clients are called John Smith, but many could be.
 
     The frequencies are also columns of `person`, because joining them while pairs are compared takes DuckDB twenty times as long.
     """
