@@ -15,7 +15,7 @@ from include.identity.cluster import Clusters, Evidence, is_same, is_same_day, i
 from include.identity.naming import read_names
 from include.identity.policy import Policy
 from include.identity.queue import build_doubts, count_shown
-from include.identity.record import DECISIONS, LINKS, PERSONS, conform
+from include.identity.record import DECISIONS, LINKS, PERSONS, REVIEW, conform
 from include.identity.score import score
 from include.identity.scored import Ints, Scored
 from include.names.person import Name
@@ -34,7 +34,8 @@ class Linked:
     Attributes:
         clusters: CLUSTERS: the person of each record. The second person of a joint record has the negated record_id.
         links: LINKS: the pairs of records of one person, the most certain first.
-        review: LINKS: the pairs of records that may be one person and need a reviewer, the most certain first; one pair per two people.
+        review: REVIEW: the pairs of records that may be one person and need a reviewer, those first whose answer matters most; one pair per
+            two people.
         left_over: Number of further pairs to review, for which the queue has no room.
     """
 
@@ -92,7 +93,7 @@ class _Matched:
     Attributes:
         clusters: CLUSTERS.
         links: LINKS.
-        doubts: LINKS: the pairs that may be one, with the column `rank`: how much an answer matters.
+        doubts: REVIEW: the pairs that may be one, in no particular order.
     """
 
     clusters: pa.Table
@@ -165,7 +166,7 @@ def _combine(natural: _Matched, entities: _Matched | None, policy: Policy) -> Li
     shown = count_shown(
         doubts, max(int(policy.review_ratio * (clusters["record_id"].to_numpy() > 0).sum()), LEAST_QUEUE)
     )
-    return Linked(clusters, links, doubts.select(LINKS.names).slice(0, shown), len(doubts) - shown)
+    return Linked(clusters, links, doubts.select(REVIEW.names).slice(0, shown), len(doubts) - shown)
 
 
 class Reclustering:

@@ -14,19 +14,20 @@ BANDS = ("3 or more", "2 to 3", "1 to 2", "under 1", "by a rule")
 
 _ORDER = "order by r.score {} nulls last, r.entity, r.left_id, r.right_id"
 _PAGE = f"{_ORDER} limit :limit offset :offset"
+_BY_RANK = "order by r.rank desc nulls last, r.score desc nulls last, r.entity, r.left_id, r.right_id limit :limit offset :offset"
 _OPEN = sa.text(f"""
 select r.entity, r.left_id, r.right_id, r.score, r.agreed, r.differed, r.how, r.rule, null as decision_id, count(*) over () as total
 from control.identity_queue r
 where (:entity = '' or r.entity = :entity) and (:band = '' or r.band = :band) and (:vendor = '' or :vendor = any(r.vendors))
   and (:other = '' or :other = any(r.vendors)) and (:household = 0 or :household = any(r.household_ids))
   and position(lower(:name) in r.names) > 0
-{_PAGE.format("desc")}""")  # noqa: S608
+{_BY_RANK}""")  # noqa: S608
 _ONE = sa.text("""
 with evidence as (
-    select * from control.identity_link
+    select entity, left_id, right_id, score, agreed, differed, how, rule from control.identity_link
     where entity = :entity and ((left_id = :left and right_id = :right) or (left_id = :right and right_id = :left))
     union all
-    select * from control.identity_review
+    select entity, left_id, right_id, score, agreed, differed, how, rule from control.identity_review
     where entity = :entity and ((left_id = :left and right_id = :right) or (left_id = :right and right_id = :left))
     limit 1
 )
@@ -231,7 +232,7 @@ class Selection:
 def list_open(
     connection: sa.Connection, limit: int = 50, offset: int = 0, selection: Selection | None = None
 ) -> tuple[int, list[Pair]]:
-    """Return the number of the selected pairs to review, and one page of them, the most certain first."""
+    """Return the number of the selected pairs to review, and one page of them, those first whose answer matters most."""
     return _read_pairs(connection, _OPEN, asdict(selection or Selection()) | {"limit": limit, "offset": offset})
 
 

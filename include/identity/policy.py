@@ -21,7 +21,7 @@ class Policy:
     Attributes:
         link_score: Minimum score to link a pair without review.
         review_score: Minimum score to put a pair into the review queue.
-        review_ratio: Maximum share of all records that the review queue contains; the most certain pairs come first.
+        review_ratio: Maximum share of all records that the review queue contains.
         trusted: Fields whose incompatible values always mean two people. Leave out a field with worse errors than typing
             errors, such as another person's tax id.
         has_households: Whether people who share a home are among the records. If not (a register of single persons), an address

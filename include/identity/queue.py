@@ -25,7 +25,7 @@ With any other conflict, a pair is not reviewed. Source of the numbers: `docs/re
 def build_doubts(
     pairs: Scored, clusters: Clusters, roots: Ints, settled: list[tuple[int, int]], policy: Policy
 ) -> pa.Table:
-    """Return the pairs to review as LINKS with the column `rank`: the most certain pair of any two people.
+    """Return the pairs to review as REVIEW, in no particular order: the most certain pair of any two people.
 
     Args:
         pairs: The scored pairs.

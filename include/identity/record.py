@@ -57,6 +57,9 @@ LINKS = pa.schema(
 )
 """Pairs of records with the reasons. `left` is the record of lower rank (see `include.identity.people.by_rank`)."""
 
+REVIEW = LINKS.append(pa.field("rank", pa.float64()))
+"""Pairs to review. `rank`: how much an answer matters; the highest come first."""
+
 CLUSTERS = pa.schema({"record_id": pa.int64(), "person_id": pa.int64()})
 
 

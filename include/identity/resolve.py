@@ -19,7 +19,7 @@ from include.identity.account import link_accounts
 from include.identity.household import link_households
 from include.identity.link import Linked, link, link_entities
 from include.identity.policy import Policy
-from include.identity.record import CLUSTERS, KNOWN, LINKS
+from include.identity.record import CLUSTERS, KNOWN, LINKS, REVIEW, conform
 from include.identity.security import link_securities
 
 ENTITIES = ("person", "legal_entity", "account")
@@ -116,7 +116,7 @@ def resolve_within(
     households = _map_households(homes, ids, store.read_known(db, "household"))
     changed += store.store_identities(db, "household", households, "members", run_id)
     store.store_reasons(
-        db, "household", _explain_households(persons, linked, households, ids), LINKS.empty_table(), run_id
+        db, "household", _explain_households(persons, linked, households, ids), REVIEW.empty_table(), run_id
     )
     accounts = store.read_accounts(db)
     copies, doubtful = find_copies(accounts, decisions["account"])
@@ -211,7 +211,7 @@ def _explain_households(
 
 
 def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the copies of accounts, and the pairs to review, both as LINKS: `left` is the original, `right` the copy.
+    """Return the copies of accounts, and the pairs to review, as LINKS and REVIEW: `left` is the original, `right` the copy.
 
     A reviewer's decision on a pair (`decisions`) overrides the rules.
     """
@@ -231,7 +231,7 @@ def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.T
         original = sure[original]["left"] if original in sure else original  # a copy is never an original
         sure |= {each: pair | {"left": original} for each, pair in sure.items() if pair["left"] == copy}
         sure[copy] = {"left": original, "right": copy, "score": None, "agreed": [], "differed": [], "how": "person"}
-    return _build_links(list(sure.values())), _build_links(doubtful)
+    return _build_links(list(sure.values())), conform(_build_links(doubtful), REVIEW)
 
 
 def _build_links(rows: list[dict[str, Any]]) -> pa.Table:

@@ -142,7 +142,10 @@ _STORE_RANKS = sa.text(f"""
 insert into control.survivorship as s select * from {_RANKS}
 on conflict (vendor, attribute) do update set rank = excluded.rank where s.rank <> excluded.rank
 """)  # noqa: S608
-_COPY = "copy control.{} (entity, left_id, right_id, score, agreed, differed, how, rule, run_id) from stdin"
+_COPY = {
+    "identity_link": "copy control.identity_link (entity, left_id, right_id, score, agreed, differed, how, rule, run_id) from stdin",
+    "identity_review": "copy control.identity_review (entity, left_id, right_id, score, agreed, differed, how, rule, rank, run_id) from stdin",
+}
 
 
 def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
@@ -228,13 +231,12 @@ def store_identities(
 
 
 def store_reasons(connection: sa.Connection, entity: str, links: pa.Table, review: pa.Table, run_id: str) -> None:
-    """Replace an entity's links and its pairs for review by those of this run; both as `LINKS`."""
+    """Replace an entity's links (`LINKS`) and its pairs for review (`REVIEW`) by those of this run."""
     driver = connection.connection.driver_connection
     assert driver is not None
     for table, pairs in (("identity_link", links), ("identity_review", review)):
         connection.execute(_DELETE[table], {"entity": entity})
-        copying = sql.SQL(_COPY).format(sql.Identifier(table))
-        with driver.cursor() as cursor, cursor.copy(copying) as copy:
+        with driver.cursor() as cursor, cursor.copy(sql.SQL(_COPY[table])) as copy:
             for row in pairs.to_pylist():
                 copy.write_row((entity, *row.values(), run_id))
 

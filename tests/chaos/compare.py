@@ -114,6 +114,8 @@ def _plain(keys: Mapping[int, str], row: Mapping[str, Any]) -> Iterator[tuple[st
             continue
         if (name == "id" or name.endswith("_id")) and isinstance(value, int):
             yield name, ("-" if value < 0 else "") + keys.get(abs(value), "?")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            yield name, json.dumps(sorted(json.dumps(dict(_plain(keys, each)), default=str) for each in value))
         elif isinstance(value, (dict, list)):
             yield name, json.dumps(value, sort_keys=True, default=str)
         elif name.endswith("_key") and value is not None:

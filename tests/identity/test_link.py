@@ -447,3 +447,9 @@ def test_queue_takes_no_pair_below_its_threshold() -> None:
     rows = persons(bare, {**bare, "first_name": "A."})
     [row] = link(rows).review.to_pylist()
     assert len(link(rows, policy=Policy(review_score=row["score"] + 0.01, link_score=9)).review) == 0
+
+
+def test_pairs_whose_answer_matters_most_come_first(firm: Firm, linked: Linked) -> None:
+    ranks = linked.review["rank"].to_pylist()
+    assert len(set(ranks)) > 1
+    assert ranks == sorted(ranks, reverse=True)
