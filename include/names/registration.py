@@ -36,15 +36,24 @@ class Registration(NamedTuple):
     Attributes:
         kind: `individual`, `joint`, `ira`, `roth_ira`, `sep_ira`, `simple_ira`, `inherited_ira`, `education`, `utma`, `guardianship`, or
             one of `ENTITY_KINDS`.
-        parties: The people and organizations that it names, without the legal entity itself.
+        named: Whom it names, without the legal entity itself: role, and the words of the title. They are read when `parties` is used.
         entity: Name of the legal entity that owns; None if one or two natural persons own.
         people: The words of the title that name the one or two natural persons who own, in their order; empty for a legal entity.
     """
 
     kind: str
-    parties: tuple[Party, ...]
+    named: tuple[tuple[str, str], ...]
     entity: str | None
     people: str = ""
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """Return the people and organizations that it names. The second owner is the joint owner."""
+        return tuple(party for role, text in self.named for party in _read_parties(role, text))
+
+
+_Read = tuple[str, list[tuple[str, str]]]
+"""The words that name the owners, and the others whom a title names: role and words."""
 
 
 def _compile(text: str) -> re.Pattern[str]:
@@ -206,67 +215,67 @@ def _could_be_person(text: str) -> bool:
 def _read_entity(text: str, kind: str) -> Registration:
     """Read a registration of a legal entity."""
     head, *rest = _FBO.split(text, maxsplit=1)
-    parties = _name_parties(_DATED.sub("", _TRUSTEES_FIRST.sub(r"\g<people>", rest[0])), "beneficiary") if rest else []
+    named = [("beneficiary", _DATED.sub("", _TRUSTEES_FIRST.sub(r"\g<people>", rest[0])))] if rest else []
     if kind == "retirement_plan":
-        return Registration(kind, tuple(parties), text)
+        return Registration(kind, tuple(named), text)
     trustees = _TRUSTEES_LAST.match(head) or _TRUSTEES_FIRST.match(head)
     name = trustees["trust"].strip(" ,") if trustees else head
     if len(_DATED.sub("", name).split()) < 2:
         name = text  # "Jane Doe TTEE U/A DTD 1/2/2003": the trust has no name of its own
     if trustees:
-        parties[:0] = _name_parties(trustees["people"], "trustee")
+        named.insert(0, ("trustee", trustees["people"]))
     first, comma, titled = name.rpartition(",")
     if comma and (title := _TITLED.search(f" {titled}")):
         name, role = first, "executor" if _EXECUTOR.match(title["role"]) else "officer"
-        parties += _name_parties(_TITLED.sub("", titled), role)
+        named.append((role, _TITLED.sub("", titled)))
     if kind == "estate":
-        parties += _name_parties(_ESTATE.sub("", name), "decedent")
+        named.append(("decedent", _ESTATE.sub("", name)))
     elif kind == "trust":
-        of = " ".join(_OF_TRUST.sub(" ", _DATED.sub("", name)).split())
-        parties += [party for party in _name_parties(of, "grantor") if " " in party.name]
-    return Registration(kind, tuple(parties), name.strip(" ,"))
+        named.append(("grantor", " ".join(_OF_TRUST.sub(" ", _DATED.sub("", name)).split())))
+    return Registration(kind, tuple(named), name.strip(" ,"))
 
 
 def _read_owners(text: str, kind: str | None) -> Registration:
     """Read a registration of natural persons."""
     read = {"utma": _read_minor, "guardianship": _read_ward}.get(kind or "", _read_account)
-    people, parties = read(_OF_IRA.sub("", text) if kind and kind.endswith("ira") else text)
-    is_joint = any(party.role == "joint owner" for party in parties)
-    return Registration(kind or ("joint" if is_joint else "individual"), tuple(parties), None, people)
+    people, others = read(_OF_IRA.sub("", text) if kind and kind.endswith("ira") else text)
+    kind = kind or ("joint" if len(_list_people(people)) > 1 else "individual")
+    return Registration(kind, (("minor" if kind == "utma" else "owner", people), *others), None, people)
 
 
-def _read_minor(text: str) -> tuple[str, list[Party]]:
+def _read_minor(text: str) -> _Read:
     """Read `Ada Sample CUST FOR Amy Sample UTMA/CA` or `Amy Sample UTMA Ada Sample CUST`."""
     custodian, *rest = _CUSTODIAN.split(_FBO.sub(" FBO ", text), maxsplit=1)
     minor = _MINORS_ACT.sub("", rest[0]) if rest and rest[0] else ""
     if not minor:
         minor, *rest = re.split(r"(?i)[\s,(]+(?:an? minor\b|u[tg]ma?(?:/[a-z]{2})?\b)[\s,)]*", text, maxsplit=1)
         custodian = _CUSTODIAN.sub("", rest[0]) if rest and _CUSTODIAN.search(rest[0]) else ""
-    return minor, [*_name_parties(minor, "minor"), *_name_parties(custodian, "custodian")]
+    return minor, [("custodian", custodian)]
 
 
-def _read_ward(text: str) -> tuple[str, list[Party]]:
+def _read_ward(text: str) -> _Read:
     """Read `Ada Sample Guardian for Tim Sample`."""
     guardian, *rest = _GUARDIAN.split(text, maxsplit=1)
-    ward, guardian = (rest[0], guardian) if rest else (text, "")
-    return ward, [*_name_parties(ward, "owner"), *_name_parties(guardian, "custodian")]
+    return (rest[0], [("custodian", guardian)]) if rest else (text, [])
 
 
-def _read_account(text: str) -> tuple[str, list[Party]]:
+def _read_account(text: str) -> _Read:
     """Read the owners, and who stands before `FBO`: the custodian of an IRA, or the dead person whose IRA was inherited."""
     head, *owned = _FOR.split(text, maxsplit=1)
     people = _ACCOUNT.sub(" ", owned[0] if owned else head).strip(" ,")
-    roles = ("owner", "joint owner")
-    owners = [Party(name, role) for name, role in zip(_list_people(people), roles, strict=False)]
     if not owned or _ACCOUNT.fullmatch(f" {head}"):
-        return people, owners
+        return people, []
     if _DECEASED.search(head):
-        return people, owners + _name_parties(_ACCOUNT.sub(" ", head), "decedent")
-    return people, [*owners, Party(_CUSTODIAN.sub("", f"{head} ").strip(" ,"), "custodian")]
+        return people, [("decedent", _ACCOUNT.sub(" ", head))]
+    return people, [("custodian", _CUSTODIAN.sub("", f"{head} "))]
 
 
-def _name_parties(text: str, role: str) -> list[Party]:
-    return [Party(name, role) for name in _list_people(text)]
+def _read_parties(role: str, text: str) -> list[Party]:
+    names = _list_people(text)
+    if role == "owner":
+        return [Party(name, of) for name, of in zip(names, ("owner", "joint owner"), strict=False)]
+    # "The Doe Family Trust" does not name its grantor.
+    return [Party(name, role) for name in names if role != "grantor" or " " in name]
 
 
 def _list_people(text: str) -> Sequence[str]:
