@@ -26,7 +26,7 @@ Change = tuple[set[Any], set[Any]]
 
 
 def _people(vendor: str, number: int) -> list[dict[str, Any]]:
-    """Return the couple of a household; the second vendor lists every other one without what would prove the match."""
+    """Return the couple of a household; the second vendor lists every other one by initials, without what would prove the match."""
     is_vague = vendor == "beta" and number % 2 == 0
     rows = []
     for place in (0, 1):
@@ -36,7 +36,7 @@ def _people(vendor: str, number: int) -> list[dict[str, Any]]:
             "email": f"{first}{number}@example.org".lower(),
         }
         rows.append(
-            {"person_key": f"p{number}{place}", "household_key": f"h{number}", "first_name": first, "last_name": last}
+            {"person_key": f"p{number}{place}", "household_key": f"h{number}", "first_name": first[0] if is_vague else first, "last_name": last}
             | ({} if is_vague else known)
         )  # fmt: skip
     return rows
