@@ -171,10 +171,9 @@ class Firm:
         self._close()
 
     def _close(self) -> None:
-        """A vendor that closes its day in the night has closed the clock's, too."""
+        """Close the last closed trading day at a vendor that would close it only in the night."""
         if closes_at_night(self.vendor.name):
-            today = self.sandbox.http.get("/_sandbox/clock").json()["now"][:10]
-            self.sandbox.admin(f"{self.vendor.name}/closed_through", date=today)
+            self.sandbox.admin(f"{self.vendor.name}/closed_through", date=str(business_dates.latest_closed(self.now)))
 
     def new_run(self, day: date = LAST, **options: Any) -> Run:
         self._runs += 1
@@ -291,7 +290,7 @@ def start_firm(
         ) -> Firm:
             if after is None:
                 sandbox = running.enter_context(run_sandbox(tmp_path / "sandbox", **options))
-                firm = Firm(vendor, sandbox, request.getfixturevalue("database"), tmp_path)
+                firm = Firm(vendor, sandbox, request.getfixturevalue("database"), tmp_path, options.get("now", NOW))
             else:
                 snapshot = take_snapshot(vendor.name, after, **options)
                 shutil.copytree(snapshot.folder, tmp_path, dirs_exist_ok=True)

@@ -46,13 +46,32 @@ FEATURES = pa.schema(
 
 _KINDS = lexicon(
     "st street ave avenue rd road dr drive ln lane ct court blvd boulevard pl place cir circle crescent cres ter terrace "
-    "pkwy parkway hwy highway way trl trail sq square loop close circuit"
+    "pkwy parkway hwy highway way trl trail sq square loop close circuit plz plaza rte route expy expressway fwy freeway "
+    "aly alley bnd bend cv cove pt point run xing crossing"
 )
-_UNITS = lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg")
+_NUMBERED = lexicon("county state us old n s e w ne nw se sw")
+"""Words before the kind of a road that is called by a number or a letter: `County Road 12`, `Avenue B`."""
+
+_BEFORE_ROAD_NUMBER = lexicon("rr rte route hwy highway")
+_UNITS = lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg building pmb")
 _UNITS_AFTER = lexicon("floor fl flr")
-_ORDINALS = lexicon("1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th")
-_UNIT = re.compile(r"\d{1,4}-?[a-z]?|[a-z]-?\d{0,4}")
-_COMPASS = {"north": "n", "south": "s", "east": "e", "west": "w"}
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
+_UNIT = re.compile(r"\d{1,4}-?[a-z]?|[a-z]-?\d{0,4}|[a-z]{2}\d{1,4}")
+_UNIT_BY_NAME = re.compile(r"(?:ph|bsmt|rear|front|upper|lower)(?:-?\d+[a-z]?)?")
+_HOUSE = re.compile(r"\d(?!\d*(?:st|nd|rd|th)$)\S*|[nsew]\d+[nsew]\d+")
+_FRACTION = re.compile(r"(\d)[ -](\d)/(\d)\b")
+_BOX = re.compile(r"^(?:p ?o ?box|pob|post office box)\b")
+_SPACED = re.compile(r"\b(?:([ns]) ([ew])|(u) (s))\b")  # "N.W.", "U.S."
+_SHORT = {
+    "north": "n", "south": "s", "east": "e", "west": "w", "northeast": "ne", "northwest": "nw", "southeast": "se", "southwest": "sw",
+    "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th", "sixth": "6th", "seventh": "7th", "eighth": "8th",
+    "ninth": "9th", "tenth": "10th", "eleventh": "11th", "twelfth": "12th", "penthouse": "ph", "basement": "bsmt",
+}  # fmt: skip
+_IN_WORDS = {
+    word: str(at)
+    for at, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], 1)
+}
+
 MOST_ALIKE = 60
 """An e-mail, telephone number or tax id that is in more records than this is treated as a placeholder."""
 
@@ -115,7 +134,7 @@ class Line(NamedTuple):
     """The line of an address with the street; missing parts are None.
 
     Attributes:
-        house: House number, such as `12`.
+        house: House number, such as `12`, or the number of a post office box.
         street: Street name without its kind, such as `n main`.
         unit: Apartment, suite or floor, such as `4b`.
     """
@@ -127,25 +146,34 @@ class Line(NamedTuple):
 
 def read_street(text: str) -> Line:
     """Read the line of an address with the street, such as `12 North Main St, Apt 4`."""
-    words = [word.strip("-") for word in re.sub(r"[,&+]", " ", plain(text.replace("#", " unit "))).split()]
+    folded = re.sub(r"[,&+]", " ", plain(_FRACTION.sub(r"\1-\2-\3", text.replace("#", " unit "))))
+    folded = _SPACED.sub(r"\1\2\3\4", _BOX.sub("po box", " ".join(folded.split())))
+    words = [_SHORT.get(word, word) for word in (word.strip("-") for word in folded.split()) if word]
+    if words and words[0] in _IN_WORDS:
+        words[0] = _IN_WORDS[words[0]]  # "One Liberty Plaza"
     parts: list[str] = []
     unit: list[str] = []
     is_unit = False
     for at, word in enumerate(words):
-        if word in _UNITS_AFTER and parts and parts[-1] in _ORDINALS:
-            unit.append(parts.pop())  # "3rd Floor"
+        if word in _UNITS_AFTER and parts and _ORDINAL.fullmatch(parts[-1]):
+            unit.append(parts.pop()[:-2])  # "3rd Floor"
         elif word in _UNITS:
-            is_unit = at > 0
+            is_unit = at > 0 or (word != "no" and any(map(_HOUSE.fullmatch, words[2:3])))  # "Apt 4, 12 Main St"
         elif is_unit:
             unit.append(word)
             is_unit = False
-        elif word:
-            parts.append(_COMPASS.get(word, word))
-    if len(parts) > 2 and parts[-2] in _KINDS and _UNIT.fullmatch(parts[-1]) and parts[-1] not in _COMPASS.values():
+        elif len(parts) > 1 and parts[-1] in _KINDS and _UNIT_BY_NAME.fullmatch(word):
+            unit.append(word)
+            is_unit = word == "ph"
+        else:
+            parts.append(word)
+    is_last_unit = len(parts) > 2 and parts[-2] in _KINDS and not _NUMBERED.issuperset(parts[1:-2])
+    if is_last_unit and _UNIT.fullmatch(parts[-1]) and parts[-1] not in _NUMBERED:
         unit.append(parts.pop())  # "12 Main St 4B"
-    house = next((word for word in parts if word[0].isdigit()), None)
-    rest = [word for word in parts if word != house]
-    street = [word for word in rest if word not in _KINDS] or rest
+    before = ["", *parts]
+    numbers = (at for at, word in enumerate(parts) if _HOUSE.fullmatch(word) and before[at] not in _BEFORE_ROAD_NUMBER)
+    house = next((parts.pop(at) for at in numbers), None)
+    street = [word for word in parts if word not in _KINDS] or parts[:1]
     return Line(house, " ".join(street) or None, "".join(unit).lstrip("0").replace("-", "") or None)
 
 

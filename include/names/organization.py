@@ -64,7 +64,8 @@ def has_legal_form(text: str) -> bool:
 
 def sounds_like_organization(text: str) -> bool:
     """Return whether a name has a word that organizations have in their names. A person may be called Church or Banks, too."""
-    return bool(set(_split(text)[1:]) & WORDS)
+    words = _split(text)
+    return bool(set(words[1:]) & WORDS) or words[:2] == ["trust", "company"]
 
 
 @cache

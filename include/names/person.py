@@ -149,7 +149,11 @@ def _prepare(text: str | None) -> str:
 def _read_parts(text: str | None, *, is_family_first: bool = False) -> list[_Part]:
     """Return the one or two people of a text. Of `Mr & Mrs James Davis`, the second person has only the family name."""
     texts = _split_two(_prepare(text))
-    parts = [_read_part(each, is_family_first=is_family_first) for each in texts if each.strip(" ,")]
+    parts = [
+        _read_part(each, is_family_first=is_family_first and not (at and _is_given_and_initials(each)))
+        for at, each in enumerate(texts)
+        if each.strip(" ,")
+    ]
     if not any(part.given or part.family for part in parts):
         return []
     if len(parts) > 1 and _is_double_given(*parts[:2]):
@@ -262,6 +266,12 @@ def _is_family_first(words: list[str]) -> bool:
 def _is_initial_v(words: list[str]) -> bool:
     """Return whether the `v` at the end of a name is an initial, and not the fifth of that name."""
     return len(words) < 3 or (is_rather_given(words[1]) and not is_rather_given(words[0]))
+
+
+def _is_given_and_initials(text: str) -> bool:
+    """Return whether a text has no family name: the `Mary T` of `Smith John & Mary T`."""
+    first, *rest = text.split()
+    return is_rather_given(first) and all(len(word) == 1 for word in rest)
 
 
 def _is_vietnamese(words: list[str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ pytestmark = pytest.mark.airflow
 @pytest.fixture
 def loaded(today: Firm) -> Firm:
     """A firm whose day is in the warehouse and not in Salesforce."""
-    today.now = datetime.now(UTC)
     today.day(business_dates.latest_closed(today.now))
     return today
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,6 @@ ENDS = {
 def test_without_a_connection_salesforce_is_skipped_and_nothing_alerts(
     airflow: dict[str, str], today: Firm, tmp_path: Path
 ) -> None:
-    today.now = datetime.now(UTC)
     today.day(business_dates.latest_closed(today.now))
 
     output = run(airflow | {"AIRFLOW_CONN_SALESFORCE": ""}, whole_run(*ENDS), timeout=500)

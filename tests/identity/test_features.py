@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from include.identity.features import MOST_ALIKE, MOST_BORN, read_features, read_street
+from local.bench.street_lines import LINES
 from tests.identity.rows import ADAM, persons
 
 
@@ -16,23 +17,9 @@ def one(**fields: Any) -> dict[str, Any]:
     return row
 
 
-@pytest.mark.parametrize(
-    ("line", "read_as"),
-    [
-        ("12 North Main St, Apt 4", ("12", "n main", "4")),
-        ("12 N. Main Street #4", ("12", "n main", "4")),
-        ("12 Main St 4B", ("12", "main", "4b")),
-        ("77 Oak Ln 3rd Floor", ("77", "oak", "3rd")),
-        ("100 Tower Plaza Apt. 319", ("100", "tower plaza", "319")),
-        ("45-10 21st St 3R", ("45-10", "21st", "3r")),
-        ("12 n main", ("12", "n main", None)),
-        ("The Avenue", (None, "the", None)),
-        ("Court", (None, "court", None)),
-        ("", (None, None, None)),
-    ],
-)
-def test_street_is_number_name_and_unit(line: str, read_as: tuple[str | None, str | None, str | None]) -> None:
-    assert read_street(line) == read_as
+@pytest.mark.parametrize(("line", "house", "street", "unit"), [*LINES, ("", None, None, None)])
+def test_street_is_number_name_and_unit(line: str, house: str | None, street: str | None, unit: str | None) -> None:
+    assert read_street(line) == (house, street, unit)
 
 
 @pytest.mark.parametrize("phone", ["(402) 555-0101", "+1 402.555.0101", "4025550101", "402-555-0101 ext. 12"])

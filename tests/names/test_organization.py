@@ -46,6 +46,10 @@ def test_word_of_organizations_is_no_sign_in_the_place_of_the_given_name() -> No
     assert not sounds_like_organization("Brothers Sample")
 
 
+def test_trust_company_of_a_place_sounds_like_an_organization() -> None:
+    assert sounds_like_organization("Trust Company of Specimen")
+
+
 def test_date_of_a_trust_is_read_in_digits_and_in_words() -> None:
     texts = (
         "Sample Trust U/A DTD 04/02/90",

@@ -91,6 +91,12 @@ def test_vendor_that_writes_the_family_name_first_needs_no_comma() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("second", ["ANDREA B", "SPECIMEN ANDREA B"])
+def test_second_person_after_a_family_name_first_may_state_it_again(second: str) -> None:
+    people = read_whole(f"SPECIMEN DANIEL C & {second} JT TEN", is_family_first=True)
+    assert [_show(each) for each in people] == ["daniel c specimen", "andrea b specimen"]
+
+
 def test_people_of_a_title_keep_their_spelling() -> None:
     assert split_people("Ronald T. & Karen McFixture-O'Sample JTWROS") == (
         "Ronald T. McFixture-O'Sample",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from include.business_dates import latest_closed
 from include.extract.session import VendorSession
 from tests.conftest import Database, Firm
 from tests.running_sandbox import LAST, Sandbox
@@ -13,7 +14,8 @@ _QUERY = "select position_key, quantity, market_value_usd from warehouse.positio
 
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
-    rows = session.get("Portfolio/Assets", {"asOfDate": LAST.isoformat(), "$top": "10000"}, read_json)
+    day = latest_closed(firm.clock()).isoformat()
+    rows = session.get("Portfolio/Assets", {"asOfDate": day, "$top": "10000"}, read_json)
     return {str(row["id"]): (row["currentShares"], row["currentValue"]) for row in rows}
 
 

@@ -10,16 +10,17 @@ import zipfile
 from collections import defaultdict
 from decimal import Decimal
 
+from include.business_dates import latest_closed
 from include.extract.session import Request, VendorSession
 from tests.conftest import Database, Firm
-from tests.running_sandbox import LAST, Sandbox
+from tests.running_sandbox import Sandbox
 from tests.vendors.matter import Edit, Keys, Matter, Stated, find_keys, read_json
 
 _QUERY = "select position_key, quantity, market_value_usd from warehouse.position where recorded_to is null"
 
 
 def _state(firm: Firm, session: VendorSession) -> Stated:
-    order = {"report": "AccountHoldingsAV", "asOfDate": LAST.isoformat()}
+    order = {"report": "AccountHoldingsAV", "asOfDate": latest_closed(firm.clock()).isoformat()}
     job = (session.request(Request("reports", body=order), read_json) or {})["jobId"]
     while (session.request(Request(f"reports/{job}"), read_json) or {})["status"] != "Complete":
         time.sleep(0.05)
