@@ -18,6 +18,7 @@ import pyarrow as pa
 from include.identity import features
 from include.identity.cluster import Evidence, is_same, is_slip
 from include.identity.record import LINKS
+from include.names.census import share_of_given
 from include.names.organization import date_of, key_of
 from include.names.registration import read_registration
 from include.names.words import lexicon
@@ -33,7 +34,7 @@ _SAME_KIND = ({"company", "partnership"}, {"foundation", "trust"}, {"foundation"
 
 # Words that tell one trust of a family from another. "Revocable", "living" and "family" are often left out.
 _TELLING = lexicon("irrevocable charitable remainder lead unitrust annuity marital bypass residuary special needs insurance dynasty gst "
-                   "children grandchildren testamentary qualified personal residence grantor retained i ii iii iv 1 2 3 4 5 a b c d")  # fmt: skip
+                   "children grandchildren testamentary qualified personal residence grantor retained sr jr senior junior i ii iii iv 1 2 3 4 5 a b c d")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,8 @@ def _select(entities: Sequence[Entity]) -> set[tuple[int, int]]:
 
 
 def _list_blocks(entity: Entity) -> Iterator[Any]:
-    yield "key", entity.key
+    if entity.key:
+        yield "key", entity.key
     yield from (("home", home) for home in entity.homes)
     if entity.tax:
         yield "tax", entity.tax
@@ -156,7 +158,7 @@ def _compare(left: Entity, right: Entity, counts: Counter[str], total: int) -> d
 
 def _weigh(left: Entity, right: Entity, counts: Counter[str], total: int) -> Iterable[tuple[str, float]]:
     """Yield the weight of each field that both records have."""
-    if left.key == right.key:
+    if left.key == right.key and left.key:
         yield "name", min(math.log2(max(total, 256) / counts[left.key]), 12.0)
     else:
         yield _weigh_names(left.words, right.words)
@@ -178,7 +180,7 @@ def _weigh(left: Entity, right: Entity, counts: Counter[str], total: int) -> Ite
 def _weigh_names(left: frozenset[str], right: frozenset[str]) -> tuple[str, float]:
     """Return the weight of two names that differ."""
     only = left ^ right
-    if only & _TELLING:
+    if only & _TELLING or any(word[0].isdigit() for word in only):
         return "name", -8.0
     pairs = [(one, other) for one in left - right for other in right - left if _is_close(one, other)]
     rest = only - {word for pair in pairs for word in pair}
@@ -187,9 +189,11 @@ def _weigh_names(left: frozenset[str], right: frozenset[str]) -> tuple[str, floa
         return "name (close)", 7.0
     is_part = not (left - right) & rest or not (right - left) & rest
     if shared > 1 and is_part and len(rest) <= shared:
-        return "name (part)", 4.0
+        return "name (part)", 2.0
     return "name", -6.0
 
 
 def _is_close(one: str, other: str) -> bool:
+    if share_of_given(one) and share_of_given(other):
+        return False  # the trusts of John and of Joan
     return is_slip(one, other) or (min(len(one), len(other)) > 2 and (one.startswith(other) or other.startswith(one)))

@@ -73,7 +73,7 @@ def link(
     people = [of_record for of_record, name in zip(names.people, names.entities, strict=True) if name is None]
     natural = _match_people(persons.filter(pc.invert(is_entity)), people, decisions, policy, threads, known, on)
     entities = _match_entities(
-        persons.filter(is_entity), [name for name in names.entities if name], decisions, policy, known
+        persons.filter(is_entity), [name for name in names.entities if name is not None], decisions, policy, known
     )
     return _combine(natural, entities, policy)
 
@@ -83,7 +83,11 @@ def link_entities(
 ) -> Linked:
     """Match the records of all vendors to legal entities; like `link`, which matches people."""
     records, policy = conform(records, PERSONS), policy or Policy()
-    return _combine(_match_entities(records, records["name"].to_pylist(), decisions, policy, known), None, policy)
+    return _combine(
+        _match_entities(records, [name or "" for name in records["name"].to_pylist()], decisions, policy, known),
+        None,
+        policy,
+    )
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,6 @@ def settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
             "is_registration",
             "middle",
             "is_name",
-            "numbered",
         ],
     )
 

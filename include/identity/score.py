@@ -70,6 +70,13 @@ RULES = (
         "only an initial",
         f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
         off=5,
+        most=2.8,
+    ),
+    Rule(
+        "Jr or Sr in one record only",
+        f"generation_l is distinct from generation_r and not {_SAME_PERSONAL}",
+        off=9,
+        most=2.5,
     ),
     Rule(
         "first names of twins",
@@ -117,13 +124,10 @@ RULES = (
 """If several rules apply, the one counts that leaves the least. Source of the numbers: `docs/reference/identity.md`."""
 
 # Records of such a pair are of one person although their tax ids or birth dates differ: both systems have the same key of the person, and
-# name and either birth date or tax id agree; or the tax id has a wrong digit in one record, and everything else agrees.
+# name and either birth date or tax id agree.
 _IS_EVIDENT = f"""
     gamma_first_name >= {model.level("first name", "nickname")} and gamma_last_name > 0 and generation_l is not distinct from generation_r
-    and coalesce(middle_l[1] = middle_r[1], true) and gamma_cross_reference <> 0 and (
-        gamma_cross_reference = 1 and ({model.at("birth date")} or {model.at("tax id")})
-        or {model.at("birth date")} and least(numbered_l, numbered_r) = 1 and {model.slip("tax_last4")}
-           and length(tax_l) > 16 and length(tax_r) > 16 and (gamma_email > 0 or gamma_home >= {model.level("home", "telephone")}))
+    and coalesce(middle_l[1] = middle_r[1], true) and gamma_cross_reference = 1 and ({model.at("birth date")} or {model.at("tax id")})
 """
 # A pair that meets one of these conditions is dropped: different people of one house, or a parent and a child with the same name.
 _VETO = """
@@ -194,10 +198,7 @@ def _fill(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     is_name = (
         f"is_listed or count(*) over (partition by first) >= greatest({NAME_COUNT}, {NAME_SHARE} * count(*) over ())"
     )
-    numbered = "count(*) over (partition by last, coalesce(tax_last4, tax)) as numbered"
-    db.execute(
-        f"create table person as select given.*, {frequencies}, {is_name} as is_name, {numbered} from given {joins}"
-    )
+    db.execute(f"create table person as select given.*, {frequencies}, {is_name} as is_name from given {joins}")
 
 
 def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:

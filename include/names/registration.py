@@ -66,11 +66,12 @@ _INHERITED = r"\b(?:inherited|inh|bene\w*|bda|dec'?d|stretch)\b.*\bira\b|\bira\b
 _TYPES = tuple(
     (kind, _compile(words))
     for kind, words in (
+        ("individual", r"^individual\b(?! (?:retirement|40|ira|\(|sep|roth))"),
         ("inherited_ira", _INHERITED),
         ("retirement_plan", _PLAN),
         ("roth_ira", r"\broth"),
         ("sep_ira", r"\b(?:sep|sarsep|simplified employee)\b"),
-        ("simple_ira", r"\bsimple\b"),
+        ("simple_ira", r"\bsimple\b(?! trust)"),
         ("ira", r"\b(?:irar?|individual retirement|roll-?over|conduit)\b"),
         ("education", r"\b(?:529|coverdell|esa|education\w*)\b"),
         ("utma", r"\b(?:u[tg]ma?|uniform .*minors?|minors?|custodial)\b"),
@@ -128,7 +129,7 @@ _DATED = _compile(
 _OF_TRUST = _compile(
     r"\b(?:the|trusts?|tr|trst|rlt|ilit|revocable|irrevocable|rev|irrev|living|liv|family|fam|marital|bypass|credit shelter|survivors?|testamentary"
     r"|charitable|remainder|unitrust|annuity|lead|gst|exempt|dynasty|spousal|joint|special needs|supplemental needs|qualified|personal residence"
-    r"|grantor|retained|life insurance|residuary|inter ?vivos|no|[a-d]|ii+|\d+)\b[.']?"
+    r"|grantor|retained|life insurance|education|residuary|inter ?vivos|no|[a-d]|ii+|\d+)\b[.']?"
 )  # fmt: skip
 _OF_PLAN = _compile(r"\b(?:plans?|pl|trust|tr)\b")
 _ESTATE = _compile(r"^(?:the )?est(?:ate)?\.? of (?:the late )?|[\s,(]+(?:estate|deceased|dec'?d)\W*$")
@@ -157,6 +158,8 @@ def read_registration(
         tax_id_form: `ein` or `ssn`, from how the vendor writes the tax id; None if unknown.
     """
     text = " ".join((title or "").split())
+    if not text:
+        return Registration("individual", (), None)
     kind = _find_kind(text, registration_type or "", tax_id_form)
     if kind == "retirement_plan" and not _is_plan(_FOR.split(text)[-1]):
         return _read_owners(text, kind)  # a participant's account
@@ -173,13 +176,23 @@ def _find_kind(text: str, registration_type: str, tax_id_form: str | None) -> st
     stated = next((kind for kind, pattern in _TYPES if pattern.search(registration_type)), None)
     titled, is_doubtful = _find_kind_in_title(text)
     is_of_persons = stated is not None and stated not in ENTITY_KINDS
-    if is_of_persons and stated not in ("individual", "joint"):
+    is_doubtful = is_doubtful or (titled == "company" and _may_own_in_person(text, stated, tax_id_form))
+    is_trust = re.search(r"(?i)trust(?!.*\bira\b)", registration_type) and titled in ENTITY_KINDS and not is_doubtful
+    if is_of_persons and stated not in ("individual", "joint") and not is_trust:
         return stated  # "Custodian Trust Company FBO Jane Doe" is her IRA
     if titled in ENTITY_KINDS and not (is_doubtful and (is_of_persons or tax_id_form != "ein")):
         return titled if stated not in ENTITY_KINDS or not is_doubtful else stated
     if stated is not None and (titled is None or titled in ENTITY_KINDS or stated in ENTITY_KINDS):
         return stated
     return titled if titled is not None and titled not in ENTITY_KINDS else "company" if tax_id_form == "ein" else None
+
+
+def _may_own_in_person(text: str, stated: str | None, tax_id_form: str | None) -> bool:
+    """Return whether a title that sounds like a company may be a person's name: `Robert James Parish`, `Linda Co`."""
+    if stated not in ("individual", "joint") and tax_id_form != "ssn":
+        return False
+    form = find_legal_form(_DATED.sub("", text))
+    return form is None or (form in ("co", "pa") and is_rather_given(text.split()[0].casefold()))
 
 
 def _find_kind_in_title(text: str) -> tuple[str | None, bool]:
@@ -239,7 +252,7 @@ def _read_owners(text: str, kind: str | None) -> Registration:
     """Read a registration of natural persons."""
     read = {"utma": _read_minor, "guardianship": _read_ward}.get(kind or "", _read_account)
     people, others = read(_OF_IRA.sub("", text) if kind and kind.endswith("ira") else text)
-    kind = kind or ("joint" if len(_list_people(people)) > 1 else "individual")
+    kind = kind or ("joint" if len(_list_owners(people)) > 1 else "individual")
     return Registration(kind, (("minor" if kind == "utma" else "owner", people), *others), None, people)
 
 
@@ -271,16 +284,20 @@ def _read_account(text: str) -> _Read:
 
 
 def _read_parties(role: str, text: str) -> list[Party]:
-    names = _list_people(text)
+    names = _list_owners(text) if role == "owner" else _list_people(text)
     if role == "owner":
         return [Party(name, of) for name, of in zip(names, ("owner", "joint owner"), strict=False)]
     # "The Doe Family Trust" does not name its grantor.
     return [Party(name, role) for name in names if role != "grantor" or " " in name]
 
 
+def _list_owners(text: str) -> Sequence[str]:
+    """Return the names of the natural persons in a text."""
+    return [name for name in split_people(text.strip(" ,.-")) if name]
+
+
 def _list_people(text: str) -> Sequence[str]:
     """Return the names of the people or the one organization in a text."""
     bare = text.strip(" ,.-")
-    if find_legal_form(bare) or (sounds_like_organization(bare) and not _could_be_person(bare)):
-        return [bare]
-    return [name for name in split_people(bare) if name]
+    is_organization = find_legal_form(bare) or (sounds_like_organization(bare) and not _could_be_person(bare))
+    return [bare] if is_organization else _list_owners(bare)

@@ -39,6 +39,10 @@ def test_two_spellings_at_one_address_are_one_entity(one: str, other: str) -> No
         ("Specimen Family Trust A", "Specimen Family Trust B"),
         ("Specimen Trust dtd 1/2/2003", "Specimen Trust dtd 1/2/2010"),
         ("Specimen Holdings LLC", "Specimen Properties LLC"),
+        ("John Specimen Revocable Trust", "Joan Specimen Revocable Trust"),
+        ("Robert Specimen Sr Revocable Trust", "Robert Specimen Jr Revocable Trust"),
+        ("Ada Specimen 2012 Irrevocable Trust", "Ada Specimen 2013 Irrevocable Trust"),
+        ("123 Specimen Street LLC", "124 Specimen Street LLC"),
     ],
 )
 def test_two_entities_of_one_family_stay_two_although_they_share_tax_id_and_address(one: str, other: str) -> None:
@@ -49,3 +53,14 @@ def test_two_entities_of_one_family_stay_two_although_they_share_tax_id_and_addr
 def test_two_tax_ids_are_two_entities() -> None:
     rows = ({**HOME, "name": "Specimen Holdings LLC", "tax_id_hash": tax_id} for tax_id in (HASH, OTHER_HASH))
     assert match(*rows) == {1: 1, 2: 2}
+
+
+def test_part_of_a_name_at_one_address_is_reviewed() -> None:
+    rows = persons({**HOME, "name": "Ada Specimen Trust"}, {**HOME, "name": "Ada & Ben Specimen Trust"})
+    linked = link_entities(rows)
+    assert linked.clusters["person_id"].to_pylist() == [1, 2]
+    assert len(linked.review) == 1
+
+
+def test_entities_without_a_name_are_not_compared_by_it() -> None:
+    assert match({**HOME, "name": None}, {**HOME, "name": ""}) == {1: 1, 2: 2}

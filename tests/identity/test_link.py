@@ -146,9 +146,31 @@ def test_initial_in_a_house_may_be_anybodys() -> None:
     assert result.review["rule"].to_pylist() == ["only an initial"]
 
 
-def test_initial_with_an_own_email_is_linked() -> None:
+def test_initial_with_an_own_email_is_at_the_top_of_the_queue() -> None:
+    """A couple may share an e-mail, and both first names may begin with one letter."""
     shared = {"birth_date": None}
-    assert people(link(persons({**ADAM, **shared}, {**ADAM, **shared, "first_name": "A."}))) == {1: 1, 2: 1}
+    result = link(persons({**ADAM, **shared}, {**ADAM, **shared, "first_name": "A."}))
+    assert people(result) == {1: 1, 2: 2}
+    assert result.review["score"].to_pylist() == [2.8]
+
+
+def test_junior_and_a_record_without_suffix_need_more_than_one_home() -> None:
+    bare = {**ADAM, "email": None}
+    result = link(persons(bare, {**bare, "birth_date": None, "last_name": "Specimen Jr"}))
+    assert people(result) == {1: 1, 2: 2}
+    assert result.review["rule"].to_pylist() == ["Jr or Sr in one record only"]
+
+
+def test_number_in_a_row_of_a_sibling_does_not_make_one_person() -> None:
+    numbers = ({"tax_id_hash": HASH, "tax_id_last4": "1234"}, {"tax_id_hash": OTHER_HASH, "tax_id_last4": "1235"})
+    result = link(persons(*({**ADAM, **number} for number in numbers)))
+    assert people(result) == {1: 1, 2: 2}
+    assert result.review["rule"].to_pylist() == ["other tax id"]
+
+
+def test_record_without_a_name_is_a_persons_whatever_its_type() -> None:
+    rows = [{"registration_type": "Trust"}, {"first_name": "Ada", "last_name": "Specimen", "tax_id_form": "ein"}]
+    assert people(link(persons(*rows))) == {1: 1, 2: 2}
 
 
 def test_record_that_fits_father_and_son_is_nobodys_and_goes_to_review() -> None:

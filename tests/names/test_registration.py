@@ -31,6 +31,10 @@ from include.names.registration import ENTITY_KINDS, read_registration
         ("Amy Church", "", "individual", "owner Amy Church"),
         ("Anna Banks", "Individual", "individual", "owner Anna Banks"),
         ("John Trust", "", "individual", "owner John Trust"),
+        ("Linda Co", "Individual", "individual", "owner Linda Co"),
+        ("Robert James Parish", "Individual", "individual", "owner Robert James Parish"),
+        ("James & Mary Temple", "Joint Tenants WROS", "joint", "owner James Temple; joint owner Mary Temple"),
+        ("Ada Sample", "Individual - Charitable", "individual", "owner Ada Sample"),
     ],
 )  # fmt: skip
 def test_registration_of_natural_persons_is_no_legal_entity(title: str, type_: str, kind: str, parties: str) -> None:
@@ -50,6 +54,8 @@ def test_registration_of_natural_persons_is_no_legal_entity(title: str, type_: s
         ("Ada Sample TTEE U/A DTD 1/2/2003", "", "trust", "Ada Sample TTEE U/A DTD 1/2/2003", "trustee Ada Sample; grantor Ada Sample"),
         ("Sample Irrevocable Trust FBO Amy Sample", "", "trust", "Sample Irrevocable Trust", "beneficiary Amy Sample"),
         ("Ada Sample", "Trust", "trust", "Ada Sample", "grantor Ada Sample"),
+        ("Sample Family Trust", "Simple Trust", "trust", "Sample Family Trust", ""),
+        ("Sample Education Trust", "Education Trust", "trust", "Sample Education Trust", ""),
         ("Estate of Ada Sample", "", "estate", "Estate of Ada Sample", "decedent Ada Sample"),
         ("Ada Sample Estate, Ben Sample Executor", "", "estate", "Ada Sample Estate", "executor Ben Sample; decedent Ada Sample"),
         ("Specimen Widgets LLC", "Individual", "company", "Specimen Widgets LLC", ""),
