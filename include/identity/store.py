@@ -35,23 +35,18 @@ select p.person_id as record_id, p.vendor, h.household_key as household, p.first
 from warehouse.person p
 left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null
 left join number n on n.household_id = p.household_id
-left join lateral (
-    select registration_type from warehouse.registration
-    where person_id = p.person_id and recorded_to is null and valid_to is null order by registration_id limit 1
-) r on true
+left join (
+    select distinct on (person_id) person_id, registration_type from warehouse.registration
+    where recorded_to is null and valid_to is null order by person_id, registration_id
+) r using (person_id)
 where p.recorded_to is null and p.valid_to is null and not p.is_past_only {of_persons}
 order by p.person_id
 """
 _LEGAL_ENTITIES = sa.text("""
 select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, h.email as household_email, h.phone, h.street, h.city,
-       h.state_code, h.postal_code, r.registration_type, l.tax_id_hash, l.tax_id_last4
+       h.state_code, h.postal_code, replace(l.entity_kind, '_', ' ') as registration_type, l.tax_id_hash, l.tax_id_last4
 from warehouse.legal_entity l
 left join warehouse.household h on h.household_id = l.household_id and h.recorded_to is null and h.valid_to is null
-left join lateral (
-    select g.registration_type from warehouse.registration_party p
-    join warehouse.registration g on g.registration_id = p.registration_id and g.recorded_to is null and g.valid_to is null
-    where p.legal_entity_id = l.legal_entity_id and p.recorded_to is null and p.valid_to is null order by p.registration_party_id limit 1
-) r on true
 where l.recorded_to is null and l.valid_to is null and not l.is_past_only
 order by l.legal_entity_id
 """)
