@@ -85,7 +85,9 @@ def _read(
 ) -> tuple[str | None, tuple[Name, ...]]:
     text = name
     if is_registration:
-        read = read_registration(name, registration_type, tax_id_form)
+        # A vendor that states a given and a family name means a person, unless the name clearly is an organization's.
+        stated = registration_type or ("Individual" if given and family else None)
+        read = read_registration(name, stated, tax_id_form)
         if read.entity is not None:
             return read.entity, ()
         text = read.people

@@ -475,3 +475,8 @@ def test_pairs_whose_answer_matters_most_come_first(firm: Firm, linked: Linked) 
     ranks = linked.review["rank"].to_pylist()
     assert len(set(ranks)) > 1
     assert ranks == sorted(ranks, reverse=True)
+
+
+def test_person_whose_names_are_stated_is_no_organization() -> None:
+    parish = {**ADAM, "first_name": "Robert James", "last_name": "Parish", "name": "Robert James Parish"}
+    assert people(link(persons(parish, {**parish, "name": None}))) == {1: 1, 2: 1}
