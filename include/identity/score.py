@@ -121,7 +121,7 @@ RULES = (
         off=2.5,
     ),
 )
-"""If several rules apply, the one counts that leaves the least. Source of the numbers: `docs/reference/identity.md`."""
+"""If several rules apply, the one counts that leaves the least. Source of the numbers: decision 0060."""
 
 # Records of such a pair are of one person although their tax ids or birth dates differ: both systems have the same key of the person, and
 # name and either birth date or tax id agree.
@@ -186,7 +186,7 @@ def _fill(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
         measured = f"(count(*) + {share * model.SAMPLE}) / ((select count(*) from given) + {model.SAMPLE})"
         country = (
             f"(select coalesce(max({name}), 0) from census where word = given.{name})"
-            if name in census.COLUMNS
+            if policy.has_households and name in census.COLUMNS
             else "0"
         )
         db.execute(
