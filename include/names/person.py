@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import NamedTuple
-
-from nicknames import NickNamer
+from typing import TYPE_CHECKING, NamedTuple
 
 from include.names.census import is_rather_family, is_rather_given, share_of_family, share_of_given
 from include.names.words import AMBIGUOUS_DESIGNATIONS, DESIGNATIONS, GENERATIONS, PARTICLES, TITLES, lexicon, plain
+
+if TYPE_CHECKING:
+    from nicknames import NickNamer
 
 AND = re.compile(r"\s*,?\s*(?:&|\+|\band\b|\bor\b)\s*")
 _SLASH = re.compile(r"(?i)\band\s*/\s*or\b|(?<=[^\W\d]{2})\s*/\s*(?=[^\W\d]{2})")
@@ -42,18 +43,8 @@ _ASIAN = _VIETNAMESE | lexicon(
     "kim park choi jung kang cho yoon jang lim han shin seo kwon hwang ahn hong yoo"
 )
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_COMPOUND = (
-    "欧阳",
-    "歐陽",
-    "司马",
-    "司馬",
-    "诸葛",
-    "諸葛",
-    "上官",
-    "남궁",
-    "황보",
-    "선우",
-)  # family names of two letters
+# Family names of two characters.
+_COMPOUND = ("欧阳", "歐陽", "司马", "司馬", "诸葛", "諸葛", "上官", "남궁", "황보", "선우")  # fmt: skip
 # Source: frequent surnames of Hispanic origin in the 2010 census of the United States, beside those that end in -ez.
 _IBERIAN = lexicon(
     "garcia flores rivera torres diaz reyes cruz morales ortiz gutierrez ramos ruiz mendoza castillo vargas castro moreno guzman salazar "
@@ -312,4 +303,6 @@ def _join_family(words: list[str]) -> str | None:
 
 @cache
 def _nicknames() -> NickNamer:
+    from nicknames import NickNamer
+
     return NickNamer()
