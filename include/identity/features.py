@@ -50,7 +50,7 @@ _KINDS = lexicon(
     "aly alley bnd bend cv cove pt point run xing crossing"
 )
 _NUMBERED = lexicon("county state us old n s e w ne nw se sw")
-"""Words before the kind of a road that is called by a number or a letter: `County Road 12`, `Avenue B`."""
+"""Words in front of a road's number or letter: `County Road 12`, `Avenue B`."""
 
 _BEFORE_ROAD_NUMBER = lexicon("rr rte route hwy highway")
 _UNITS = lexicon("apt apartment unit ste suite no fl floor flat flt rm room lot bldg building pmb")

@@ -18,7 +18,7 @@ CONFLICTS = {
 }
 """Evidence by which two clusters conflict -> the rule as reviewers read it, and the highest score that a pair of them has.
 
-With any other conflict, a pair is not reviewed. Source of the numbers: `docs/reference/identity.md`.
+With any other conflict, a pair is not reviewed. Source of the numbers: decision 0060.
 """
 
 

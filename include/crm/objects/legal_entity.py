@@ -37,7 +37,7 @@ def is_awaited(account: str) -> str:
     """  # noqa: S608
 
 
-# The package maintains the roles of the owners itself. It lets nobody edit an inactive role, so a role that ended stays inactive.
+# The package maintains the roles of the owners itself. An inactive role can't be edited, so a role that ended stays inactive.
 def account_role(settings: Settings, account: str, financial_account: str) -> CrmObject:
     """Return the mapping of the trustees, custodians, executors and beneficiaries of accounts, as far as they are known persons."""
     return CrmObject(
