@@ -36,6 +36,7 @@ class Clusters:
 
     A set is one person. It consists of one or more groups of records with compatible evidence. If a reviewer joins two groups against
     the evidence, they become one set but stay two groups. A further record only has to be compatible with the group that it joins.
+    If the evidence of one group is an error, they become one group.
 
     Args:
         count: Number of records.
@@ -51,6 +52,7 @@ class Clusters:
     members: Iterable[tuple[int, int] | None] = ()
     _parent: list[int] = field(init=False)
     _fitting: list[int] = field(init=False)
+    _sizes: list[int] = field(init=False)
     _values: list[dict[int, Values]] = field(init=False)
     _homes: dict[int, dict[int, int]] = field(init=False)
     _foes: dict[int, set[int]] = field(init=False, default_factory=dict)
@@ -58,6 +60,7 @@ class Clusters:
     def __post_init__(self) -> None:
         self._parent = list(range(self.count))
         self._fitting = list(self._parent)
+        self._sizes = [1] * self.count
         self._values = [
             {at: (value,) for at, value in enumerate(each.values) if value is not None} for each in self.evidence
         ]
@@ -70,13 +73,14 @@ class Clusters:
         """Return the set of a record, identified by the smallest record in it."""
         return _root(self._parent, record)
 
-    def join(self, left: int, right: int, *, is_decided: bool = False) -> bool:
+    def join(self, left: int, right: int, *, is_decided: bool = False, excused: frozenset[str] = frozenset()) -> bool:
         """Join the sets of two records; return False if they were not joined, because they can't be one person.
 
         Args:
             left: A record.
             right: Another record.
             is_decided: Whether a reviewer decided that they are the same. Then the evidence can't prevent it; only a pair of `apart` can.
+            excused: Names of the evidence that does not prevent it, because one of two values is an error: that of fewer records.
         """
         ours, theirs = sorted((_root(self._fitting, left), _root(self._fitting, right)))
         if ours == theirs:
@@ -86,6 +90,8 @@ class Clusters:
             return False
         if self._fits(ours, theirs):
             self._weigh_together(ours, theirs)
+        elif excused and self._find_conflicts(ours, theirs) <= excused:
+            self._weigh_together(ours, theirs, excused)
         elif a != b and not is_decided:
             return False
         if a != b:
@@ -96,7 +102,10 @@ class Clusters:
 
     def find_conflicts(self, left: int, right: int) -> set[str]:
         """Return the names of the evidence by which the people of two records can't be one."""
-        a, b = sorted((_root(self._fitting, left), _root(self._fitting, right)))
+        return self._find_conflicts(*sorted((_root(self._fitting, left), _root(self._fitting, right))))
+
+    def _find_conflicts(self, a: int, b: int) -> set[str]:
+        """Return the names of the evidence by which two groups conflict."""
         conflicts = {"household"} if self._are_members(a, b) else set()
         return conflicts | {
             evidence.name
@@ -116,12 +125,16 @@ class Clusters:
         ours, theirs = self._homes.get(a), self._homes.get(b)
         return bool(ours and theirs and any(ours.get(home, member) != member for home, member in theirs.items()))
 
-    def _weigh_together(self, a: int, b: int) -> None:
+    def _weigh_together(self, a: int, b: int, excused: frozenset[str] = frozenset()) -> None:
+        """Merge two groups. Of excused evidence, the values of the larger group count from now on: the others are errors."""
         self._fitting[b] = a
-        for held in self._values:
-            other = held.pop(b, ())
-            if other and held.get(a) != other:
-                held[a] = tuple(sorted({*held.get(a, ()), *other}))
+        is_smaller = self._sizes[a] < self._sizes[b]
+        self._sizes[a] += self._sizes[b]
+        for evidence, held in zip(self.evidence, self._values, strict=True):
+            ours, other = held.get(a, ()), held.pop(b, ())
+            if other and ours != other:
+                is_error = evidence.name in excused and not _agree(evidence, ours, other)
+                held[a] = tuple(sorted({*ours, *other})) if not is_error else other if is_smaller else ours
         if homes := self._homes.pop(b, None):
             self._homes.setdefault(a, {}).update(homes)
 

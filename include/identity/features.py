@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.identity.naming import read_names
+from include.identity.placeholder import clear_placeholders, find_placeholders
 from include.identity.record import PERSONS, TEXTS, conform
 from include.names import person
 from include.names.person import Name
@@ -127,7 +128,7 @@ def read_features(
             table = table.set_column(
                 at, name, _clear_placeholders(table[name], MOST_BORN * max(len(table) // dates, 1))
             )
-    return table
+    return clear_placeholders(table, find_placeholders(table))
 
 
 class Line(NamedTuple):

@@ -17,7 +17,7 @@ from include.identity.policy import Policy
 from include.identity.queue import build_doubts, count_shown
 from include.identity.record import DECISIONS, LINKS, PERSONS, REVIEW, conform
 from include.identity.score import score
-from include.identity.scored import Ints, Scored
+from include.identity.scored import EVIDENT, EXCUSES, Ints, Scored
 from include.names.person import Name
 
 AMBIGUOUS = 3.0
@@ -129,7 +129,7 @@ def _match_entities(
     order = people.places(records["record_id"].to_numpy(), ids)
     entities = entity.read_entities(records.take(order), [names[at] for at in order.tolist()])
     scored = entity.score_entities(entities)
-    pairs = Scored(scored.append_column("is_evident", pa.nulls(len(scored), pa.bool_()).fill_null(False)), ids, policy)
+    pairs = Scored(scored.append_column("excuse", pa.array(np.zeros(len(scored), np.int8))), ids, policy)
     return _match(pairs, ids, entity.collect_evidence(entities), [], decisions, policy, known)
 
 
@@ -195,7 +195,7 @@ class Reclustering:
         scored = links.filter(pc.and_(is_scored, is_inside))
         self._evidence = _collect_evidence(table, policy)
         self._pairs = Scored(
-            scored.append_column("is_evident", _find_conflicting(scored, ids, self._evidence)), ids, policy
+            scored.append_column("excuse", _find_conflicting(scored, ids, self._evidence)), ids, policy
         )
         self._members = _find_members(table, self._pairs)
 
@@ -217,10 +217,11 @@ class Reclustering:
 
 
 def _find_conflicting(links: pa.Table, ids: Ints, evidence: list[Evidence]) -> pa.Array:
-    """Return whether each link of the last run joined two records although their evidence conflicts."""
+    """Return `EVIDENT` for each link of the last run that joined two records although their evidence conflicts, else 0."""
     alone = Clusters(len(ids), evidence)
     ends = (people.places(ids, links[side].to_numpy()).tolist() for side in ("left", "right"))
-    return pa.array([bool(alone.find_conflicts(left, right)) for left, right in zip(*ends, strict=True)], pa.bool_())
+    conflicts = (alone.find_conflicts(left, right) for left, right in zip(*ends, strict=True))
+    return pa.array([EVIDENT if each else 0 for each in conflicts], pa.int8())
 
 
 def _collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
@@ -292,10 +293,10 @@ def _cluster(
     for left, right in same:
         clusters.join(left, right, is_decided=True)
     places = np.flatnonzero(pairs.may_join)
-    ends = (each[places].tolist() for each in (pairs.left, pairs.right, pairs.is_evident))
-    for at, left, right, is_evident in zip(places.tolist(), *ends, strict=True):
+    ends = (each[places].tolist() for each in (pairs.left, pairs.right, pairs.excuse))
+    for at, left, right, excuse in zip(places.tolist(), *ends, strict=True):
         is_closed = left in doubtful or right in doubtful
-        if not is_closed and not clusters.join(left, right, is_decided=is_evident):
+        if not is_closed and not clusters.join(left, right, is_decided=excuse >= EVIDENT, excused=EXCUSES[excuse]):
             refused.append(at)
     return clusters, refused
 
@@ -313,6 +314,8 @@ def _find_ambiguous(clusters: Clusters, pairs: Scored, refused: list[int], evide
     """
     other: dict[int, float] = {}
     for at in refused:
+        if clusters.find(int(pairs.left[at])) == clusters.find(int(pairs.right[at])):
+            continue  # joined later, by another pair of their people
         for record in (int(pairs.left[at]), int(pairs.right[at])):
             if all(each.values[record] is None for each in evidence):
                 other[record] = max(other.get(record, 0.0), float(pairs.score[at]))

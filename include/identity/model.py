@@ -159,6 +159,7 @@ COMPARISONS = (
                 says="close",
             ),
             Level("tax_last4_l = tax_last4_r and (tax_l is null or tax_r is null)", 0.9, 1e-4, says="last four"),
+            Level("tax_last4_l = tax_last4_r", 0.005, 1e-4, says="last four only"),
             Level("true", 0.03, 0.9999),
         ),
     ),

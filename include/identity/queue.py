@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,13 +12,34 @@ from include.identity.policy import Policy
 from include.identity.record import LINKS
 from include.identity.scored import Ints, Scored
 
+
+class Conflict(NamedTuple):
+    """A kind of evidence by which two clusters conflict.
+
+    Attributes:
+        rule: What reviewers read.
+        off: Bits that it takes from the score.
+        share: Share of the remaining score that counts.
+        most: Highest score that is left.
+    """
+
+    rule: str
+    off: float
+    share: float
+    most: float
+
+    def lower(self, score: float) -> float:
+        """Return the score that is left."""
+        return min((score - self.off) * self.share, self.most)
+
+
 CONFLICTS = {
-    (): ("fits two people", 2.0),
-    ("birth date",): ("other birth date", 2.6),
-    ("tax id",): ("other tax id", 2.9),
-    ("household",): ("two members of a household", 0.5),
+    (): Conflict("fits two people", off=3, share=0.15, most=2.2),
+    ("birth date",): Conflict("other birth date", off=4, share=0.25, most=2.7),
+    ("tax id",): Conflict("other tax id", off=5, share=0.25, most=2.9),
+    ("household",): Conflict("two members of a household", off=5, share=0.25, most=0.1),
 }
-"""Evidence by which two clusters conflict -> the rule as reviewers read it, and the highest score that a pair of them has.
+"""Evidence by which two clusters conflict -> how much less likely they are one person.
 
 With any other conflict, a pair is not reviewed. Source of the numbers: decision 0060.
 """
@@ -49,10 +72,10 @@ def build_doubts(
     scores, rules = _lower(table, pairs, clusters, waiting, policy)
     sizes = np.bincount(roots, minlength=len(roots))
     small, large = np.sort([sizes[roots[pairs.left[waiting]]], sizes[roots[pairs.right[waiting]]]], axis=0)
-    is_lonely = (small == 1) | np.isin(rules, [rule for rule, _ in CONFLICTS.values() if rule != "fits two people"])
+    is_lonely = (small == 1) | np.isin(rules, [each.rule for conflict, each in CONFLICTS.items() if conflict])
     scores[~is_lonely] -= 4
-    # How many pairs of records an answer decides, times the chance that it joins them.
-    matters = (1 + 0.2 * np.log2(large)) / (1 + 2.0**-scores)
+    # The chance that the answer joins two people, with more weight for those of many records.
+    matters = (1 + 0.05 * np.log2(small * large)) / (1 + 2.0**-scores)
     table = table.set_column(LINKS.get_field_index("score"), "score", pa.array(scores)).set_column(
         LINKS.get_field_index("rule"), "rule", pa.array(rules, pa.string())
     )
@@ -76,6 +99,6 @@ def _lower(
     for at in np.flatnonzero(scores >= policy.link_score).tolist():
         place = int(places[at])
         conflict = clusters.find_conflicts(int(pairs.left[place]), int(pairs.right[place]))
-        rules[at], most = CONFLICTS.get(tuple(sorted(conflict)), (None, -1.0))
-        scores[at] = min(scores[at], most)
+        known = CONFLICTS.get(tuple(sorted(conflict)))
+        rules[at], scores[at] = (known.rule, known.lower(scores[at])) if known else (None, -1.0)
     return scores, rules

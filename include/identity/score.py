@@ -11,7 +11,9 @@ import pyarrow as pa
 from splink import DuckDBAPI, Linker
 
 from include.identity import model
+from include.identity.cluster import GENERATION_YEARS
 from include.identity.policy import Policy
+from include.identity.scored import EVIDENT, EXCUSABLE
 from include.names import census
 
 MOST_IN_BLOCK = 400
@@ -30,7 +32,7 @@ _SURE = ("tax", "birth, last, first[1]", "email, first", "phone, first, last", "
 
 _SAME_NUMBER = f"{model.at('birth date')} or gamma_tax_id > 0"
 _SAME_PERSONAL = f"({_SAME_NUMBER} or gamma_cross_reference = 1)"
-_SAME_TAX = f"(gamma_tax_id > 0 and not {model.at('tax id', 'close')})"
+_SAME_TAX = f"(gamma_tax_id >= {model.level('tax id', 'last four')} and not {model.at('tax id', 'close')})"
 
 _OTHER_FIRST = (
     f"gamma_first_name = 0 and not ({model.at('birth date')} and {_SAME_TAX}) "
@@ -63,9 +65,20 @@ class Rule:
         return f"case when {self.when} then least(match_weight - {self.off}, {self.most}) end"
 
 
+_AT_HOME = f"gamma_home >= {model.level('home', 'address is close')}"
+# Two numbers that differ by one typing error. Numbers in a row, as those of siblings, are no error.
+_SLIP_OF_LAST4 = f"(tax_last4_l = tax_last4_r or {model.slip('tax_last4')} and abs(try_cast(tax_last4_l as int) - try_cast(tax_last4_r as int)) <> 1)"
+_SWAPPED = model.level("first name", "swapped")
+_ONE_BIRTH = f"{_OTHER_FIRST} and {model.at('birth date')}"
+_ONLY_NAME = (
+    f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}"
+)
+
 RULES = (
-    Rule("other first name", f"{_OTHER_FIRST} and not {model.at('birth date')}", off=13, most=1),
-    Rule("other first name, same birth date", f"{_OTHER_FIRST} and {model.at('birth date')}", off=9, most=2.8),
+    Rule("other first name", f"{_OTHER_FIRST} and not {model.at('birth date')}", off=13, most=2.2),
+    Rule("other first name and tax id", f"{_ONE_BIRTH} and gamma_tax_id = 0", off=13, most=0.2),
+    Rule("other first name, same birth date", f"{_ONE_BIRTH} and gamma_email < 1", off=9, most=2.5),
+    Rule("other first name, same birth date and e-mail", f"{_ONE_BIRTH} and gamma_email > 0", off=7, most=2.9),
     Rule(
         "only an initial",
         f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
@@ -76,7 +89,7 @@ RULES = (
         "Jr or Sr in one record only",
         f"generation_l is distinct from generation_r and not {_SAME_PERSONAL}",
         off=9,
-        most=2.5,
+        most=1.2,
     ),
     Rule(
         "first names of twins",
@@ -84,14 +97,14 @@ RULES = (
         f"and is_name_l and is_name_r and length(least(first_l, first_r)) > 1 "
         f"and not ({_SAME_TAX} or gamma_cross_reference = 1)",
         off=9,
-        most=2.5,
+        most=2.8,
     ),
-    Rule("other middle initial", f"middle_l[1] <> middle_r[1] and not {_SAME_PERSONAL}", off=9, most=1),
+    Rule("other middle initial", f"middle_l[1] <> middle_r[1] and not {_SAME_PERSONAL}", off=9, most=0.3),
     Rule(
         "other middle initial, same birth date",
         "middle_l[1] <> middle_r[1] and gamma_tax_id < 1 and gamma_cross_reference < 1 and gamma_email < 1",
         off=9,
-        most=2.5,
+        most=2.8,
     ),
     Rule(
         "other last name, birth date that is only close",
@@ -105,7 +118,7 @@ RULES = (
         f"and gamma_tax_id < 1 and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
         off=4,
     ),
-    Rule("other key of one system", f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})", off=9, most=1),
+    Rule("other key of one system", f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})", off=9, most=0.2),
     Rule(
         "two members of a household",
         "household_l = household_r and not ("
@@ -113,22 +126,43 @@ RULES = (
         f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')} "
         "or is_registration_l and is_registration_r)",
         off=8,
-        most=0.5,
+        most=0.1,
     ),
+    Rule("nothing but the name", f"{_ONLY_NAME} and gamma_first_name <> {_SWAPPED} and gamma_email < 0", off=3),
     Rule(
-        "nothing but the name",
-        f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}",
-        off=2.5,
+        "nothing but the name, other e-mail",
+        f"{_ONLY_NAME} and gamma_first_name <> {_SWAPPED} and gamma_email = 0",
+        off=4,
+    ),
+    Rule("nothing but the name, in another order", f"{_ONLY_NAME} and gamma_first_name = {_SWAPPED}", off=4),
+    Rule(
+        "other tax id",
+        f"gamma_tax_id = 0 and gamma_birth_date < 1 and gamma_email < 1 and gamma_cross_reference < 1 and not {_SLIP_OF_LAST4}",
+        off=3,
     ),
 )
 """If several rules apply, the one counts that leaves the least. Source of the numbers: decision 0060."""
 
-# Records of such a pair are of one person although their tax ids or birth dates differ: both systems have the same key of the person, and
-# name and either birth date or tax id agree.
-_IS_EVIDENT = f"""
+_SAME_NAME = f"""
     gamma_first_name >= {model.level("first name", "nickname")} and gamma_last_name > 0 and generation_l is not distinct from generation_r
-    and coalesce(middle_l[1] = middle_r[1], true) and gamma_cross_reference = 1 and ({model.at("birth date")} or {model.at("tax id")})
+    and coalesce(middle_l[1] = middle_r[1], true)
 """
+# Two birth dates of which one has another day, month or year.
+_SLIP_OF_PART = f"""
+    (birth_l[:4] = birth_r[:4])::int + (birth_l[5:6] = birth_r[5:6])::int + (birth_l[7:] = birth_r[7:])::int = 2
+    and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS}
+"""
+# The name and other evidence agree, so that a different value is an error in one of the two records. A pair without two different values
+# excuses nothing: the people of its records may differ by values of their other records.
+_EXCUSES = {
+    "tax id": f"""
+        {_SAME_NAME} and tax_l <> tax_r and gamma_birth_date <> 0 and least(length(tax_l), length(tax_r)) > 16 and {_SLIP_OF_LAST4}
+        and ({model.at("birth date")} or gamma_email > 0 or {_AT_HOME})""",
+    "birth date": f"""
+        {_SAME_NAME} and birth_l <> birth_r and ({model.at("tax id")} and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS}
+        or gamma_tax_id <> 0 and {_SLIP_OF_PART} and (gamma_email > 0 or {_AT_HOME}))""",
+}
+_IS_EVIDENT = f"{_SAME_NAME} and gamma_cross_reference = 1 and ({model.at('birth date')} or {model.at('tax id')})"
 # A pair that meets one of these conditions is dropped: different people of one house, or a parent and a child with the same name.
 _VETO = """
     (gamma_first_name = 0 and gamma_birth_date <= 0 and gamma_tax_id <= 0 and gamma_cross_reference < 1)
@@ -145,8 +179,8 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
         threads: Number of threads; the result does not depend on it.
 
     Returns:
-        LINKS in no particular order; `how` is `key` or `model`. The additional column `is_evident` states that the records are of one person
-        although tax ids or birth dates differ.
+        LINKS in no particular order; `how` is `key` or `model`. The additional column `excuse` is the position in `EXCUSES` of the evidence
+        that does not keep the pair apart.
     """
     # DuckDB gets no temporary directory, so that it never writes a name or number to disk.
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -244,7 +278,7 @@ def _prior(db: duckdb.DuckDBPyConnection) -> float:
 
 
 def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy) -> str:
-    """Return the SQL query that turns Splink's predictions into LINKS, with the column `is_evident`.
+    """Return the SQL query that turns Splink's predictions into LINKS, with the column `excuse`.
 
     Args:
         compared: The comparisons of the model; they name what agreed and what differed.
@@ -258,11 +292,14 @@ def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy
     held = " ".join(
         f"when least({', '.join(left)}) = {one} then '{rule.name}'" for one, rule in zip(left, rules, strict=True)
     )
+    bits = ((2**at, _EXCUSES[name]) for at, name in enumerate(EXCUSABLE))
+    excuses = " + ".join(f"case when {when} then {bit} else 0 end" for bit, when in (*bits, (EVIDENT, _IS_EVIDENT)))
+    excuse = excuses if policy.has_households else "0"
     return f"""
         from (select record_id_l as "left", record_id_r as "right", round(least(match_weight, {", ".join(left) or "null"}), 2) as score,
                list_filter([{agreed}], lambda x: x is not null) as agreed,
                list_filter([{differed}], lambda x: x is not null) as differed,
                case when gamma_cross_reference = 1 or {model.at("tax id")} then 'key' else 'model' end as how,
-               {f"case {held} end" if held else "null::text"} as rule, coalesce({_IS_EVIDENT if policy.has_households else "false"}, false) as is_evident
+               {f"case {held} end" if held else "null::text"} as rule, cast({excuse} as tinyint) as excuse
         from {scored} where not coalesce({_VETO if policy.has_households else "false"}, false))
         where score >= {policy.review_score}"""

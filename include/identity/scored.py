@@ -12,16 +12,25 @@ from include.identity.policy import Policy
 
 Ints = npt.NDArray[np.int64]
 
+EXCUSABLE = ("tax id", "birth date")
+"""Evidence that may be an error in one of the two records. Bit n of `excuse` states that the n-th does not keep the pair apart."""
+
+EVIDENT = 2 ** len(EXCUSABLE)
+"""Bit of `excuse`: nothing keeps the pair apart, because both systems have the same key of the person."""
+
+EXCUSES = tuple(frozenset(name for at, name in enumerate(EXCUSABLE) if bits >> at & 1) for bits in range(2 * EVIDENT))
+"""The names of the evidence that does not keep a pair apart, by `excuse`."""
+
 
 class Scored:
     """The scored pairs of records: pairs that share a key first, then the most certain first.
 
     Attributes:
-        table: LINKS, with the column `is_evident`.
+        table: LINKS, with the column `excuse`.
         left: Position of each pair's first record in the order of `people.by_rank`.
         right: Position of each pair's second record, which is larger.
         score: Score of each pair.
-        is_evident: Whether it may be joined although tax ids or birth dates differ.
+        excuse: Position in `EXCUSES` of the evidence that does not keep the pair apart.
         may_join: Whether the pair may be joined without a reviewer.
     """
 
@@ -33,5 +42,5 @@ class Scored:
         self.table = turned.take(order)
         self.left, self.right = ends[0][order], ends[1][order]
         self.score = self.table["score"].to_numpy()
-        self.is_evident = self.table["is_evident"].to_numpy()
+        self.excuse = self.table["excuse"].to_numpy()
         self.may_join = self.score >= policy.link_score

@@ -85,6 +85,16 @@ def test_only_a_decision_overrides_the_evidence() -> None:
     assert clusters.join(0, 1, is_decided=True)
 
 
+def test_of_excused_values_that_of_more_records_counts() -> None:
+    numbers = ["901234567", "978112233", "978112233", "901234567", "978112233"]
+    clusters = Clusters(5, [Evidence("tax id", numbers, is_slip)])
+    assert clusters.join(1, 2)
+    assert not clusters.join(0, 1, excused=frozenset({"birth date"}))
+    assert clusters.join(0, 1, excused=frozenset({"tax id"}))
+    assert not clusters.join(0, 3)
+    assert clusters.join(0, 4)
+
+
 def test_of_two_decisions_not_the_same_wins() -> None:
     clusters = Clusters(3, [], apart=[(0, 2)])
     assert clusters.join(0, 1, is_decided=True)
