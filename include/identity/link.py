@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.identity import entity, features, people
+from include.identity import entity, features, learning, people
 from include.identity.cluster import Clusters, Evidence, is_same, is_same_day, is_slip
+from include.identity.learning import LESSONS
 from include.identity.naming import read_names
 from include.identity.policy import Policy
-from include.identity.queue import build_doubts, count_shown
+from include.identity.queue import CONFLICTS, build_doubts, count_shown
 from include.identity.record import DECISIONS, LINKS, PERSONS, REVIEW, conform
 from include.identity.score import score
 from include.identity.scored import EVIDENT, EXCUSES, Ints, Scored
@@ -37,12 +38,14 @@ class Linked:
         review: REVIEW: the pairs of records that may be one person and need a reviewer, those first whose answer matters most; one pair per
             two people.
         left_over: Number of further pairs to review, for which the queue has no room.
+        lessons: LESSONS: what the decisions teach about the rules for people.
     """
 
     clusters: pa.Table
     links: pa.Table
     review: pa.Table
     left_over: int
+    lessons: pa.Table
 
 
 def link(
@@ -52,6 +55,7 @@ def link(
     threads: int = 2,
     known: pa.Table | None = None,
     on: date | None = None,
+    lessons: pa.Table | None = None,
 ) -> Linked:
     """Match the records of all vendors to people.
 
@@ -62,6 +66,7 @@ def link(
         threads: Number of threads.
         known: KNOWN: the result of the previous run, so that people keep their ids. Without it, a person's id is the smallest record id.
         on: Today's date; None for the current day. Birth dates after it are ignored.
+        lessons: LESSONS of the last run on all records, if `persons` are only some of them; None to learn from the decisions.
 
     Returns:
         The result, which does not depend on the order of the rows or the number of threads.
@@ -71,7 +76,9 @@ def link(
     names = read_names(persons)
     is_entity = pa.array([name is not None for name in names.entities], pa.bool_())
     people = [of_record for of_record, name in zip(names.people, names.entities, strict=True) if name is None]
-    natural = _match_people(persons.filter(pc.invert(is_entity)), people, decisions, policy, threads, known, on)
+    natural = _match_people(
+        persons.filter(pc.invert(is_entity)), people, decisions, policy, threads, known, on, lessons
+    )
     entities = _match_entities(
         persons.filter(is_entity), [name for name in names.entities if name is not None], decisions, policy, known
     )
@@ -98,11 +105,13 @@ class _Matched:
         clusters: CLUSTERS.
         links: LINKS.
         doubts: REVIEW: the pairs that may be one, in no particular order.
+        lessons: LESSONS that were applied.
     """
 
     clusters: pa.Table
     links: pa.Table
     doubts: pa.Table
+    lessons: pa.Table
 
 
 def _match_people(
@@ -113,13 +122,17 @@ def _match_people(
     threads: int,
     known: pa.Table | None,
     on: date | None,
+    lessons: pa.Table | None,
 ) -> _Matched:
     table = features.read_features(persons, on, names)
     ids = people.by_rank(table["record_id"].to_numpy())
     table = table.take(people.places(table["record_id"].to_numpy(), ids))
-    pairs = Scored(score(table, policy, threads), ids, policy)
+    scored, evidence = score(table, policy, threads), _collect_evidence(table, policy)
+    if lessons is None:
+        lessons = learning.learn(_read_answers(scored, ids, decisions, evidence, policy))
+    pairs = Scored(learning.apply(scored, lessons), ids, policy)
     members = _find_members(table, pairs) if policy.has_households else []
-    return _match(pairs, ids, _collect_evidence(table, policy), members, decisions, policy, known)
+    return _match(pairs, ids, evidence, members, decisions, policy, known, lessons)
 
 
 def _match_entities(
@@ -130,7 +143,7 @@ def _match_entities(
     entities = entity.read_entities(records.take(order), [names[at] for at in order.tolist()])
     scored = entity.score_entities(entities)
     pairs = Scored(scored.append_column("excuse", pa.array(np.zeros(len(scored), np.int8))), ids, policy)
-    return _match(pairs, ids, entity.collect_evidence(entities), [], decisions, policy, known)
+    return _match(pairs, ids, entity.collect_evidence(entities), [], decisions, policy, known, LESSONS.empty_table())
 
 
 def _match(
@@ -141,6 +154,7 @@ def _match(
     decisions: pa.Table | None,
     policy: Policy,
     known: pa.Table | None,
+    lessons: pa.Table,
 ) -> _Matched:
     same, apart = _read_decisions(decisions, ids)
 
@@ -154,7 +168,8 @@ def _match(
     return _Matched(
         people.name(ids, roots, known),
         _build_links(pairs, roots, ids, same),
-        build_doubts(pairs, clusters, roots, same + apart, policy),
+        build_doubts(pairs, clusters, roots, same + apart, policy, learning.read_bits(lessons)),
+        lessons,
     )
 
 
@@ -170,7 +185,7 @@ def _combine(natural: _Matched, entities: _Matched | None, policy: Policy) -> Li
     shown = count_shown(
         doubts, max(int(policy.review_ratio * (clusters["record_id"].to_numpy() > 0).sum()), LEAST_QUEUE)
     )
-    return Linked(clusters, links, doubts.select(REVIEW.names).slice(0, shown), len(doubts) - shown)
+    return Linked(clusters, links, doubts.select(REVIEW.names).slice(0, shown), len(doubts) - shown, natural.lessons)
 
 
 class Reclustering:
@@ -279,6 +294,26 @@ def _read_decisions(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[i
         (a, b, is_same) for (a, b), is_same in zip(ends, table["is_same"].to_pylist(), strict=True) if a >= 0
     )
     return [(a, b) for a, b, is_same in pairs if is_same], [(a, b) for a, b, is_same in pairs if not is_same]
+
+
+def _read_answers(
+    scored: pa.Table, ids: Ints, decisions: pa.Table | None, evidence: list[Evidence], policy: Policy
+) -> pa.Table:
+    """Return the decided pairs that a rule or a conflict keeps apart, as `learning.learn` takes them; without contradictory decisions."""
+    same, apart = (set(pairs) for pairs in _read_decisions(decisions, ids))
+    ends = np.sort([people.places(ids, scored[side].to_numpy()) for side in ("left", "right")], axis=0)
+    decided = np.array(sorted(same ^ apart), np.int64).reshape(-1, 2)
+    wanted = np.flatnonzero(np.isin(ends[0] * len(ids) + ends[1], decided[:, 0] * len(ids) + decided[:, 1]))
+    alone = Clusters(len(ids), evidence) if len(wanted) else None
+    rows = []
+    for at, row in zip(wanted.tolist(), scored.take(wanted).select(["score", "rule"]).to_pylist(), strict=True):
+        left, right = (int(end) for end in ends[:, at])
+        if alone and row["score"] >= policy.link_score:
+            conflict = CONFLICTS.get(tuple(sorted(alone.find_conflicts(left, right))))
+            row = {"score": conflict.lower(row["score"]), "rule": conflict.rule} if conflict else {"rule": None}
+        if row["rule"]:
+            rows.append(row | {"is_same": (left, right) in same})
+    return pa.Table.from_pylist(rows, schema=learning.ANSWERS)
 
 
 def _cluster(

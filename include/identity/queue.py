@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -46,7 +47,12 @@ With any other conflict, a pair is not reviewed. Source of the numbers: decision
 
 
 def build_doubts(
-    pairs: Scored, clusters: Clusters, roots: Ints, settled: list[tuple[int, int]], policy: Policy
+    pairs: Scored,
+    clusters: Clusters,
+    roots: Ints,
+    settled: list[tuple[int, int]],
+    policy: Policy,
+    bits: Mapping[str, float],
 ) -> pa.Table:
     """Return the pairs to review as REVIEW, in no particular order: the most certain pair of any two people.
 
@@ -56,6 +62,7 @@ def build_doubts(
         roots: Per record, the first record of its person.
         settled: Pairs that reviewers have decided; the two people of such a pair are not reviewed again.
         policy: The thresholds.
+        bits: What reviewers' answers add to the score of the pairs of a conflict, by its rule. No answers link such a pair.
     """
 
     def people_of(left: Ints, right: Ints) -> Ints:
@@ -69,7 +76,7 @@ def build_doubts(
     by_score, two = by_score[is_open], two[is_open]
     waiting = by_score[np.sort(np.unique(two, return_index=True)[1])]
     table = pairs.table.take(pa.array(waiting)).select(LINKS.names).cast(LINKS)
-    scores, rules = _lower(table, pairs, clusters, waiting, policy)
+    scores, rules = _lower(table, pairs, clusters, waiting, policy, bits)
     sizes = np.bincount(roots, minlength=len(roots))
     small, large = np.sort([sizes[roots[pairs.left[waiting]]], sizes[roots[pairs.right[waiting]]]], axis=0)
     is_lonely = (small == 1) | np.isin(rules, [each.rule for conflict, each in CONFLICTS.items() if conflict])
@@ -92,7 +99,7 @@ def count_shown(doubts: pa.Table, most: int) -> int:
 
 
 def _lower(
-    table: pa.Table, pairs: Scored, clusters: Clusters, places: Ints, policy: Policy
+    table: pa.Table, pairs: Scored, clusters: Clusters, places: Ints, policy: Policy, bits: Mapping[str, float]
 ) -> tuple[np.ndarray, list[str | None]]:
     """Return the score and the rule of each pair; a pair that was not joined because its people conflict has a lower score."""
     scores, rules = pairs.score[places].copy(), table["rule"].to_pylist()
@@ -101,4 +108,6 @@ def _lower(
         conflict = clusters.find_conflicts(int(pairs.left[place]), int(pairs.right[place]))
         known = CONFLICTS.get(tuple(sorted(conflict)))
         rules[at], scores[at] = (known.rule, known.lower(scores[at])) if known else (None, -1.0)
+        if known and known.rule in bits:
+            scores[at] = min(scores[at] + bits[known.rule], policy.link_score - 0.01)
     return scores, rules

@@ -180,7 +180,7 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
 
     Returns:
         LINKS in no particular order; `how` is `key` or `model`. The additional column `excuse` is the position in `EXCUSES` of the evidence
-        that does not keep the pair apart.
+        that does not keep the pair apart, and `limit` the highest score that the pair has without its rule.
     """
     # DuckDB gets no temporary directory, so that it never writes a name or number to disk.
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -278,7 +278,7 @@ def _prior(db: duckdb.DuckDBPyConnection) -> float:
 
 
 def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy) -> str:
-    """Return the SQL query that turns Splink's predictions into LINKS, with the column `excuse`.
+    """Return the SQL query that turns Splink's predictions into LINKS, with the columns `excuse` and `limit`.
 
     Args:
         compared: The comparisons of the model; they name what agreed and what differed.
@@ -295,11 +295,12 @@ def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy
     bits = ((2**at, _EXCUSES[name]) for at, name in enumerate(EXCUSABLE))
     excuses = " + ".join(f"case when {when} then {bit} else 0 end" for bit, when in (*bits, (EVIDENT, _IS_EVIDENT)))
     excuse = excuses if policy.has_households else "0"
+    others = f"coalesce(list_sort([match_weight, {', '.join(left)}])[2], match_weight)" if rules else "match_weight"
     return f"""
         from (select record_id_l as "left", record_id_r as "right", round(least(match_weight, {", ".join(left) or "null"}), 2) as score,
                list_filter([{agreed}], lambda x: x is not null) as agreed,
                list_filter([{differed}], lambda x: x is not null) as differed,
                case when gamma_cross_reference = 1 or {model.at("tax id")} then 'key' else 'model' end as how,
-               {f"case {held} end" if held else "null::text"} as rule, cast({excuse} as tinyint) as excuse
+               {f"case {held} end" if held else "null::text"} as rule, cast({excuse} as tinyint) as excuse, round({others}, 2) as "limit"
         from {scored} where not coalesce({_VETO if policy.has_households else "false"}, false))
         where score >= {policy.review_score}"""
