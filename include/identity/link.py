@@ -15,14 +15,11 @@ from include.identity.cluster import Clusters, Evidence, is_same, is_same_day, i
 from include.identity.learning import LESSONS
 from include.identity.naming import read_names
 from include.identity.policy import Policy
-from include.identity.queue import CONFLICTS, build_doubts, count_shown
+from include.identity.queue import AMBIGUOUS, CONFLICTS, build_doubts, count_shown
 from include.identity.record import DECISIONS, LINKS, PERSONS, REVIEW, conform
 from include.identity.score import score
 from include.identity.scored import EVIDENT, EXCUSES, Ints, Scored
 from include.names.person import Name
-
-AMBIGUOUS = 3.0
-"""Minimum difference between a record's scores for its two best people. If it is smaller, the record is linked to neither."""
 
 LEAST_QUEUE = 20
 """Minimum size of the review queue, in records, however small the firm."""
@@ -168,7 +165,7 @@ def _match(
     return _Matched(
         people.name(ids, roots, known),
         _build_links(pairs, roots, ids, same),
-        build_doubts(pairs, clusters, roots, same + apart, policy, learning.read_bits(lessons)),
+        build_doubts(pairs, clusters, roots, same, apart, policy, learning.read_bits(lessons)),
         lessons,
     )
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from include.identity.cluster import Clusters
 from include.identity.policy import Policy
 from include.identity.record import LINKS
 from include.identity.scored import Ints, Scored
+
+Bools = npt.NDArray[np.bool_]
 
 
 class Conflict(NamedTuple):
@@ -34,6 +37,9 @@ class Conflict(NamedTuple):
         return min((score - self.off) * self.share, self.most)
 
 
+AMBIGUOUS = 3.0
+"""Minimum difference between a record's scores for its two best people. If it is smaller, the record may be of either."""
+
 CONFLICTS = {
     (): Conflict("fits two people", off=3, share=0.15, most=2.2),
     ("birth date",): Conflict("other birth date", off=4, share=0.25, most=2.7),
@@ -50,7 +56,8 @@ def build_doubts(
     pairs: Scored,
     clusters: Clusters,
     roots: Ints,
-    settled: list[tuple[int, int]],
+    same: list[tuple[int, int]],
+    apart: list[tuple[int, int]],
     policy: Policy,
     bits: Mapping[str, float],
 ) -> pa.Table:
@@ -60,7 +67,8 @@ def build_doubts(
         pairs: The scored pairs.
         clusters: The records, grouped into people.
         roots: Per record, the first record of its person.
-        settled: Pairs that reviewers have decided; the two people of such a pair are not reviewed again.
+        same: Pairs that reviewers decided are the same.
+        apart: Pairs that they decided are different. Of the two people of such a pair, only what the answer leaves undecided is reviewed.
         policy: The thresholds.
         bits: What reviewers' answers add to the score of the pairs of a conflict, by its rule. No answers link such a pair.
     """
@@ -69,10 +77,12 @@ def build_doubts(
         low, high = np.sort([roots[left], roots[right]], axis=0)
         return np.where(low == high, -1, low * len(roots) + high)
 
-    settled_ends = np.array(settled, np.int64).reshape(-1, 2).T
     by_score = np.argsort(-pairs.score, kind="stable")
     two = people_of(pairs.left[by_score], pairs.right[by_score])
-    is_open = (two >= 0) & ~np.isin(two, people_of(*settled_ends))
+    settled = people_of(*np.array(same + apart, np.int64).reshape(-1, 2).T)
+    is_open = (two >= 0) & ~np.isin(two, settled)
+    if apart:
+        is_open |= (two >= 0) & _find_undecided(pairs, by_score, roots, two, settled, same + apart)
     by_score, two = by_score[is_open], two[is_open]
     waiting = by_score[np.sort(np.unique(two, return_index=True)[1])]
     table = pairs.table.take(pa.array(waiting)).select(LINKS.names).cast(LINKS)
@@ -88,6 +98,42 @@ def build_doubts(
     )
     table = table.append_column("rank", pa.array(matters))
     return table.filter(pa.array(scores >= policy.review_score))
+
+
+def _find_undecided(
+    pairs: Scored, places: Ints, roots: Ints, two: Ints, settled: Ints, decided: list[tuple[int, int]]
+) -> Bools:
+    """Return which pairs of two people whom a decision separates are still open: one of the records may be of the other person.
+
+    A record of no decision on the two people is open if it fits the other person about as well as its own.
+
+    Args:
+        pairs: The scored pairs.
+        places: Numbers of the pairs to check.
+        roots: Per record, the first record of its person.
+        two: Number of the two people of each pair.
+        settled: Number of the two people of each decided pair.
+        decided: The decided pairs.
+    """
+    own = np.zeros(len(roots))
+    for pair, people in zip(decided, settled.tolist(), strict=True):
+        if people < 0:
+            own[list(pair)] = np.inf  # of one person by a decision
+    is_inside = pairs.may_join & (roots[pairs.left] == roots[pairs.right])
+    for side in (pairs.left, pairs.right):
+        np.maximum.at(own, side[is_inside], pairs.score[is_inside])
+    separated: dict[int, set[int]] = {}
+    for pair, people in zip(decided, settled.tolist(), strict=True):
+        separated.setdefault(people, set()).update(pair)
+    is_undecided = np.zeros(len(places), bool)
+    for at in np.flatnonzero(np.isin(two, settled) & pairs.may_join[places]).tolist():
+        place = places[at]
+        is_undecided[at] = any(
+            own[record] - pairs.score[place] < AMBIGUOUS
+            for record in (int(pairs.left[place]), int(pairs.right[place]))
+            if record not in separated[int(two[at])]
+        )
+    return is_undecided
 
 
 def count_shown(doubts: pa.Table, most: int) -> int:
