@@ -41,6 +41,12 @@ from tributary.tasks import salesforce as crm_steps
     deadline=deadline(f"Salesforce is up to date within {DEADLINE_HOURS:g} hours"),
     params={
         "dry_run": Param(False, type="boolean", title="Dry run", description="Show the changes, and write nothing."),
+        "match_all": Param(
+            False,
+            type="boolean",
+            title="Match all records",
+            description="Compare all records of persons with each other, as once a week, instead of only those that changed.",
+        ),
         "resend_refused": Param(
             False,
             type="boolean",

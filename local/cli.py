@@ -9,7 +9,7 @@ python -m local.cli sandbox [--port N] ...
 python -m local.cli bench [--positions N ...]
 python -m local.cli bench-crm [--positions N]
 python -m local.cli bench-rules [--positions N]
-python -m local.cli bench-identity [--clients N] [--records N]
+python -m local.cli bench-identity [--clients N] [--records N] [--days N]
 python -m local.cli bench-gateway [--seconds N] [--storm N]
 python -m local.cli bench-operations
 """
@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     identity.add_argument("--clients", type=int, default=50_000)
     identity.add_argument("--records", type=int, default=1_000_000)
+    identity.add_argument("--days", type=int, default=30)
     gateway = commands.add_parser("bench-gateway", help="measure webhooks into the inbox: a steady rate, and a storm")
     gateway.add_argument("--seconds", type=int, default=20)
     gateway.add_argument("--storm", type=int, default=1000)
@@ -177,9 +178,12 @@ def _bench_rules(arguments: argparse.Namespace, _: list[str]) -> int:
 
 def _bench_identity(arguments: argparse.Namespace, _: list[str]) -> int:
     from local.bench.identity import bench_identity
+    from local.bench.identity_warehouse import bench_days, bench_identity_runs
     from local.bench.unseen import bench_unseen
 
     bench_identity(arguments.clients, arguments.records)
+    bench_days(arguments.days)
+    bench_identity_runs(arguments.records)
     bench_unseen((arguments.clients // 5, arguments.clients))
     return 0
 

@@ -9,7 +9,15 @@ import pyarrow as pa
 import sqlalchemy as sa
 from psycopg import sql
 
-_TYPES = {pa.string(): "text", pa.bool_(): "boolean", pa.date32(): "date", pa.int64(): "bigint", pa.binary(): "bytea"}
+_TYPES = {
+    pa.string(): "text",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+    pa.int64(): "bigint",
+    pa.float64(): "double precision",
+    pa.binary(): "bytea",
+    pa.list_(pa.string()): "text[]",
+}
 
 
 def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> int:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +20,44 @@ _COMMON_WORDS = lexicon(
     "financial advisor advisors group bank trust retirement wealth management securities clearing custody"
 )
 
-Account = Mapping[str, Any]
+# Accounts of different vendors that share a number, an owner and the last four digits, or an owner and a word of the institution. The
+# smaller place is the original. A comparison is null if one of the values is unknown.
+_MATCHES = """
+with account as (
+    select row_number() over (order by priority, account_id) as place, * from given
+), key as (
+    select place, vendor, hash('number', number_hash) as key from account where number_hash is not null
+    union all select place, vendor, hash('last four', unnest(owners), number_last4) from account where number_last4 is not null
+    union all select place, vendor, hash('word', owner, unnest(words)) from (select place, vendor, words, unnest(owners) as owner from account)
+), pair as (
+    select distinct l.place as original, r.place as copy from key l join key r on l.key = r.key and l.place < r.place and l.vendor <> r.vendor
+), compared as (
+    select l.account_id as original_id, r.account_id, l.place, r.place as copy_place, r.vendor,
+           l.number_hash = r.number_hash as number, l.number_last4 = r.number_last4 as last_four,
+           case when len(l.words) > 0 and len(r.words) > 0 then list_has_any(l.words, r.words) end as institution,
+           case when len(l.owners) > 0 and len(r.owners) > 0 then list_has_any(l.owners, r.owners) end as owner,
+           abs(l.value_usd - r.value_usd) <= {ratio} * greatest(abs(l.value_usd), abs(r.value_usd)) as value
+    from pair join account l on l.place = pair.original join account r on r.place = pair.copy
+), judged as (
+    select *, case when number then 'key' else 'rule' end as how,
+           case when number then owner is distinct from false
+                when last_four and institution and owner then coalesce(value, false)
+                else false end as is_sure
+    from compared
+    where number or (number is distinct from false and last_four is distinct from false
+                     and owner and (last_four and institution or value and (last_four or institution)))
+)
+select account_id, original_id, {agreed} as agreed, {differed} as differed, how, is_sure, vendor
+from judged order by not is_sure, -len(agreed), place, copy_place
+"""
+_COMPARED = {
+    "number": "number",
+    "last four": "last_four",
+    "institution": "institution",
+    "owner": "owner",
+    "value": "value",
+}
+"""Name of a comparison, as reviewers read it -> column of the query."""
 
 
 def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) -> pa.Table:
@@ -35,98 +71,38 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
         COPIES: one row per copy, with its original and the reasons. If `is_sure` is false, a reviewer must decide; until then, both
         accounts count.
     """
-    rows = sorted(conform(accounts, ACCOUNTS).to_pylist(), key=lambda row: (row["priority"], row["account_id"]))
-    order = {row["account_id"]: at for at, row in enumerate(rows)}
-    matches = [
-        match
-        for left, right in _find_candidates(rows)
-        if frozenset((left["account_id"], right["account_id"])) not in apart and (match := _compare(left, right))
-    ]
-    matches.sort(
-        key=lambda match: (
-            not match["is_sure"],
-            -len(match["agreed"]),
-            order[match["original_id"]],
-            order[match["account_id"]],
-        )
-    )
-    vendors = {row["account_id"]: row["vendor"] for row in rows}
     copies: dict[int, dict[str, Any]] = {}
     taken: set[tuple[int, str]] = set()
-    for match in matches:
+    for match in _find_matches(conform(accounts, ACCOUNTS)):
         copy, original = match["account_id"], match["original_id"]
-        place = (original, vendors[copy])
+        place = (original, match["vendor"])
+        if frozenset((copy, original)) in apart:
+            continue
         # An original has at most one copy per vendor, unless the account numbers are the same.
         if copy in copies or original in copies or (match["how"] != "key" and place in taken):
             continue
         copies[copy] = match
         taken.add(place)
-    return pa.Table.from_pylist(sorted(copies.values(), key=lambda match: match["account_id"]), schema=COPIES)
+    rows = [{name: match[name] for name in COPIES.names} for match in copies.values()]
+    return pa.Table.from_pylist(sorted(rows, key=lambda match: match["account_id"]), schema=COPIES)
 
 
-def _find_candidates(rows: list[Account]) -> Iterator[tuple[Account, Account]]:
-    """Yield the pairs (original, copy) of accounts of different vendors to compare.
+def _find_matches(accounts: pa.Table) -> list[dict[str, Any]]:
+    """Return the pairs of accounts that are or may be copies, the most certain first."""
+    import duckdb
 
-    The two accounts share at least one of these:
-
-    - the account number
-    - an owner and the last four digits
-    - an owner and a word of the institution's name
-    """
-    shared: dict[object, list[Account]] = defaultdict(list)
-    for row in rows:
-        if row["number_hash"]:
-            shared[row["number_hash"]].append(row)
-        for owner in row["owners"] or ():
-            shared[owner, row["number_last4"]].append(row)
-            for word in _words(row["institution"]):
-                shared[owner, "at", word].append(row)
-    seen: set[tuple[int, int]] = set()
-    for together in shared.values():
-        for at, left in enumerate(together):
-            for right in together[at + 1 :]:
-                pair = (left["account_id"], right["account_id"])
-                if left["vendor"] != right["vendor"] and pair not in seen:
-                    seen.add(pair)
-                    yield left, right
-
-
-def _compare(original: Account, copy: Account) -> dict[str, Any] | None:
-    verdicts = {
-        "number": _same(original["number_hash"], copy["number_hash"]),
-        "last four": _same(original["number_last4"], copy["number_last4"]),
-        "institution": _meet(_words(original["institution"]), _words(copy["institution"])),
-        "owner": _meet(set(original["owners"] or ()), set(copy["owners"] or ())),
-        "value": _near(original["value_usd"], copy["value_usd"]),
+    coded = accounts["institution"].combine_chunks().dictionary_encode()
+    words = pa.array([sorted(_words(name)) for name in coded.dictionary.to_pylist()], pa.list_(pa.string()))
+    given = accounts.append_column("words", words.take(coded.indices))
+    named = {
+        verdict: ", ".join(f"case when {column} is {verdict} then '{name}' end" for name, column in _COMPARED.items())
+        for verdict in (True, False)
     }
-    agreed = [name for name, verdict in verdicts.items() if verdict]
-    differed = [name for name, verdict in verdicts.items() if verdict is False]
-    match = {
-        "account_id": copy["account_id"], "original_id": original["account_id"], "agreed": agreed, "differed": differed,
-    }  # fmt: skip
-    if "number" in agreed:
-        return match | {"how": "key", "is_sure": "owner" not in differed}
-    if "number" in differed or "last four" in differed:
-        return None
-    if {"last four", "institution", "owner"} <= set(agreed):
-        return match | {"how": "rule", "is_sure": "value" in agreed}
-    if {"owner", "value"} <= set(agreed) and {"last four", "institution"} & set(agreed):
-        return match | {"how": "rule", "is_sure": False}
-    return None
-
-
-def _same(left: object, right: object) -> bool | None:
-    return None if left is None or right is None else left == right
-
-
-def _meet(left: set[Any], right: set[Any]) -> bool | None:
-    return None if not left or not right else bool(left & right)
-
-
-def _near(left: Decimal | None, right: Decimal | None) -> bool | None:
-    if left is None or right is None:
-        return None
-    return abs(left - right) <= VALUE_RATIO * max(abs(left), abs(right))
+    agreed, differed = (f"list_filter([{names}], lambda x: x is not null)" for names in named.values())
+    with duckdb.connect(config={"threads": 2, "temp_directory": ""}) as db:
+        db.register("given", given)
+        matches = db.sql(_MATCHES.format(ratio=VALUE_RATIO, agreed=agreed, differed=differed)).to_arrow_table()
+        return list(matches.to_pylist())
 
 
 def _words(institution: str | None) -> set[str]:

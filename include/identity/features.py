@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.identity.naming import read_names
+from include.identity.naming import find_family_first, read_names
 from include.identity.placeholder import clear_placeholders, find_placeholders
 from include.identity.record import PERSONS, TEXTS, conform
 from include.names import person
@@ -73,13 +74,6 @@ _IN_WORDS = {
     for at, word in enumerate(["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], 1)
 }
 
-MOST_ALIKE = 60
-"""An e-mail, telephone number or tax id that is in more records than this is treated as a placeholder."""
-
-MOST_BORN = 20
-"""A birth date is treated as a placeholder if its number of records is more than this many times the average of all birth dates."""
-
-_UNIQUE = ("email", "home_email", "phone", "tax")
 _PLACEHOLDER_NUMBERS = pa.array(["123456789", "1234567890", *(digit * n for digit in "0123456789" for n in (9, 10))])
 _EMAIL = r"^[^@\s]+@[^@\s]+$"
 _PLACEHOLDER_EMAIL = r"^(none|no|na|n/a|null|unknown|test|no[._-]?(e?mail|reply)|do[._-]?not[._-]?reply)@"
@@ -87,21 +81,53 @@ _NO_DAY, _EPOCH = date(1900, 1, 1), date(1970, 1, 1)
 _SHARED = r"^[^:]*:(household|account):"
 
 
-def read_features(
-    persons: pa.Table, on: date | None = None, people: Sequence[tuple[Name, ...]] | None = None
-) -> pa.Table:
-    """Return the FEATURES of records. A record of two people becomes two records; the second one has the negated id.
+@dataclass(frozen=True)
+class Conventions:
+    """What the features of a record depend on beside the record itself.
+
+    A full run finds it in all records. The runs until the next full run use it unchanged, so that a record which did not change keeps its
+    features.
+
+    Attributes:
+        on: Day of the full run, to detect birth dates in the future.
+        family_first: Vendors that write the family name first.
+        registrations: Vendors whose records are registrations of accounts, of which a person may have several.
+        placeholders: Column of FEATURES -> values that too many records share to tell people apart; None if not found yet.
+    """
+
+    on: date
+    family_first: tuple[str, ...]
+    registrations: tuple[str, ...]
+    placeholders: Mapping[str, pa.Array] | None = None
+
+
+def find_conventions(persons: pa.Table, on: date | None = None) -> Conventions:
+    """Return the conventions of records, without placeholders.
 
     Args:
         persons: As `include.identity.record.PERSONS`.
-        on: Today's date, to detect birth dates in the future; None for the current day.
+        on: Today's date; None for the current day.
+    """
+    today = on or datetime.now(UTC).date()
+    return Conventions(today, tuple(find_family_first(persons)), tuple(_find_registrations(persons)))
+
+
+def read_features(
+    persons: pa.Table, conventions: Conventions | None = None, people: Sequence[tuple[Name, ...]] | None = None
+) -> tuple[pa.Table, Conventions]:
+    """Return the FEATURES of records, and their conventions. A record of two people becomes two records; the second one has the negated id.
+
+    Args:
+        persons: As `include.identity.record.PERSONS`.
+        conventions: Those of the last full run, or of `find_conventions`; None to find them. Placeholders are found if there are none.
         people: The names of each record's people, from `read_names`; None to read them here.
     """
     persons = conform(persons, PERSONS).combine_chunks()
-    people = read_names(persons).people if people is None else people
+    conventions = conventions or find_conventions(persons)
+    people = read_names(persons, conventions.family_first).people if people is None else people
     first, second = ([each[at] if len(each) > at else None for each in people] for at in (0, 1))
     joint = pa.array([each is not None for each in second], pa.bool_())
-    shared = read_fields(persons, on)
+    shared = _read_all_fields(persons, conventions)
     # The two people of a record are members of one household, even if the vendor states no household key.
     own_home = pc.if_else(joint, pc.cast(shared["record_id"], pa.string()), None)
     at = FEATURES.get_field_index("household")
@@ -117,18 +143,9 @@ def read_features(
         own["record_id"] = pc.negate(other["record_id"])
         both.append(pa.table({name: own.get(name, other[name]) for name in FEATURES.names}, schema=FEATURES))
     table = pa.concat_tables(both).combine_chunks()
-    for at, name in enumerate(table.column_names):
-        if name == "tax_last4":
-            usual = len(table) // 10_000
-            table = table.set_column(at, name, _clear_placeholders(table[name], MOST_ALIKE + MOST_BORN * usual))
-        elif name in _UNIQUE:
-            table = table.set_column(at, name, _clear_placeholders(table[name], MOST_ALIKE))
-        elif name == "birth":
-            dates = max(pc.count_distinct(table[name]).as_py(), 1)
-            table = table.set_column(
-                at, name, _clear_placeholders(table[name], MOST_BORN * max(len(table) // dates, 1))
-            )
-    return clear_placeholders(table, find_placeholders(table))
+    if conventions.placeholders is None:
+        conventions = replace(conventions, placeholders=find_placeholders(table))
+    return clear_placeholders(table, conventions.placeholders or {}), conventions
 
 
 class Line(NamedTuple):
@@ -215,7 +232,7 @@ def _with_names(fields: pa.Table, names: list[Name | None]) -> pa.Table:
 
 
 def read_fields(persons: pa.Table, on: date | None = None) -> pa.Table:
-    """Return the FEATURES of records without those of the name."""
+    """Return the FEATURES of records without those of the name. `is_registration` is null."""
     line = _map_distinct(persons["street"], read_street)
     digits = pc.replace_substring_regex(persons["phone"], r"(?i)(x|ext).*|\D", "")
     digits = pc.utf8_slice_codeunits(digits, -10)
@@ -232,7 +249,6 @@ def read_fields(persons: pa.Table, on: date | None = None) -> pa.Table:
     columns: dict[str, Any] = {
         "record_id": persons["record_id"],
         "household": pc.binary_join_element_wise(persons["vendor"], persons["household"], ":"),
-        "is_registration": _find_registrations(persons),
         "birth": pc.strftime(read_births(persons["birth_date"], on), "%Y%m%d"),
         "email": _read_emails(persons["email"]),
         "home_email": _read_emails(persons["household_email"]),
@@ -255,11 +271,17 @@ def read_fields(persons: pa.Table, on: date | None = None) -> pa.Table:
     )
 
 
-def _find_registrations(persons: pa.Table) -> pa.ChunkedArray:
-    """Return whether each record is a registration: most records of its vendor have a type of registration."""
+def _read_all_fields(persons: pa.Table, conventions: Conventions) -> pa.Table:
+    table = read_fields(persons, conventions.on)
+    is_registration = pc.is_in(persons["vendor"], value_set=pa.array(conventions.registrations, pa.string()))
+    return table.set_column(FEATURES.get_field_index("is_registration"), "is_registration", is_registration)
+
+
+def _find_registrations(persons: pa.Table) -> list[str]:
+    """Return the vendors whose records are registrations: most of them have a type of registration."""
     shares = persons.group_by("vendor").aggregate([([], "count_all"), ("registration_type", "count")])
     most = pc.greater(pc.multiply(shares["registration_type_count"], 2), shares["count_all"])
-    return pc.is_in(persons["vendor"], value_set=shares["vendor"].filter(most).combine_chunks())
+    return sorted(shares["vendor"].filter(most).to_pylist())
 
 
 def _read_emails(texts: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -268,12 +290,6 @@ def _read_emails(texts: pa.ChunkedArray) -> pa.ChunkedArray:
         pc.match_substring_regex(email, _EMAIL), pc.invert(pc.match_substring_regex(email, _PLACEHOLDER_EMAIL))
     )
     return pc.if_else(is_known, email, None)
-
-
-def _clear_placeholders(column: pa.ChunkedArray, most: int) -> pa.ChunkedArray:
-    counted = column.value_counts()
-    placeholders = counted.field("values").filter(pc.greater(counted.field("counts"), most))
-    return pc.if_else(pc.is_in(column, value_set=placeholders.drop_null()), None, column)
 
 
 def _keys(lists: pa.ChunkedArray, *, is_shared: bool) -> pa.Array:

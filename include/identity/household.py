@@ -123,7 +123,7 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
                 {vendor},
                 set(people[record]),
                 set(people[record]) if born is None or born <= youngest else set(),
-                {each for each in strong or () if ":household:" in each},
+                {each for each in strong or () if each.partition(":")[2].startswith("household:")},
                 {people[record][0]: born.year} if born else {},
                 {zip_code[:5]} if zip_code else set(),
             )

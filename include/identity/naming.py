@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -42,9 +43,15 @@ class Names(NamedTuple):
     people: list[tuple[Name, ...]]
 
 
-def read_names(persons: pa.Table) -> Names:
-    """Read the names of records as `include.identity.record.PERSONS`. Each distinct combination of texts is read only once."""
-    family_first = _find_family_first(persons)
+def read_names(persons: pa.Table, family_first: Collection[str] | None = None) -> Names:
+    """Read the names of records. Each distinct combination of texts is read only once.
+
+    Args:
+        persons: As `include.identity.record.PERSONS`.
+        family_first: The vendors that write the family name first; None to find them in these records.
+    """
+    if family_first is None:
+        family_first = find_family_first(persons)
     given, family = persons["first_name"], persons["last_name"]
     # Where a system knows only persons, an organization's name is in the field of the last name.
     name = pc.coalesce(persons["name"], pc.if_else(pc.is_null(given), family, None))
@@ -61,7 +68,7 @@ def read_names(persons: pa.Table) -> Names:
         pc.if_else(is_registration, persons["registration_type"], None),
         pc.if_else(is_registration, persons["tax_id_form"], None),
         is_registration,
-        pc.is_in(persons["vendor"], value_set=pa.array(family_first, pa.string())),
+        pc.is_in(persons["vendor"], value_set=pa.array(list(family_first), pa.string())),
     ]
     known: dict[tuple[object, ...], tuple[str | None, tuple[Name, ...]]] = {}
     entities, people = [], []
@@ -113,7 +120,7 @@ def _read_parts(given: str | None, family: str | None) -> tuple[Name, ...]:
     return tuple(one._replace(last=own.last, generation=own.generation or one.generation) for one, own in pairs)
 
 
-def _find_family_first(persons: pa.Table) -> list[str]:
+def find_family_first(persons: pa.Table) -> list[str]:
     """Return the vendors that write the family name first, without a comma, in the field of the full name."""
     is_whole = pc.and_(
         pc.is_valid(persons["name"]), pc.or_(pc.is_null(persons["first_name"]), pc.is_null(persons["last_name"]))

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from include.identity import store
+from include.identity import inputs
 from include.identity.pairs import IS_PENDING
 from include.identity.record import ACCOUNTS, DECISIONS, KNOWN, LINKS
 
@@ -150,7 +150,7 @@ def read_neighborhood(db: sa.Connection, persons: set[int], homes: set[int]) -> 
         if len(ids) > MOST:
             return None
     signed = [*ids, *(-each for each in ids)]
-    people = store.read_persons(db, ids)
+    people = inputs.read_persons(db, ids)
     rows = db.execute(_HOMES, {"ids": list(ids), "homes": list(homes)}).all()
     held = db.execute(_HELD, {"homes": [row.id for row in rows]}).mappings().all()
     accounts = {row["account_id"]: row for row in held if not row["is_past_only"]}

@@ -1,11 +1,20 @@
-"""Find the tax ids that stand for an unknown one, such as `999-99-9999`, even if they are hashes."""
+"""Find the values that stand for an unknown one, such as the tax id `999-99-9999`, even if they are hashes."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+MOST_ALIKE = 60
+"""An e-mail, telephone number or tax id that is in more records than this is treated as a placeholder."""
+
+MOST_BORN = 20
+"""A birth date is treated as a placeholder if its number of records is more than this many times the average of all birth dates."""
+
+_UNIQUE = ("email", "home_email", "phone", "tax")
 MOST_FAMILIES = 6
 """Maximum number of family names with one tax id: of the person, the spouse, former names, typing errors, and relatives by mistake."""
 
@@ -24,25 +33,43 @@ select 'tax_last4', ending from ending where names > {MOST_FAMILIES} + 4 * (sele
 """  # noqa: S608
 
 
-def find_placeholders(records: pa.Table) -> pa.Table:
-    """Return the numbers that more families have than one number can: `field` (`tax` or `tax_last4`) and `value`.
+def find_placeholders(features: pa.Table) -> dict[str, pa.Array]:
+    """Return, by column, the values that too many records share to tell people apart.
 
     Args:
-        records: FEATURES of all records of the firm.
+        features: FEATURES of all records of the firm.
     """
+    usual = len(features) // 10_000
+    limits = dict.fromkeys(_UNIQUE, MOST_ALIKE) | {"tax_last4": MOST_ALIKE + MOST_BORN * usual}
+    dates = max(pc.count_distinct(features["birth"]).as_py(), 1)
+    limits["birth"] = MOST_BORN * max(len(features) // dates, 1)
+    found = {}
+    for name, most in limits.items():
+        counted = features[name].drop_null().value_counts()
+        found[name] = counted.field("values").filter(pc.greater(counted.field("counts"), most))
+    of_families = _find_numbers_of_families(clear_placeholders(features, found))
+    return found | {name: pa.concat_arrays([found[name], values]) for name, values in of_families.items()}
+
+
+def _find_numbers_of_families(features: pa.Table) -> dict[str, pa.Array]:
+    """Return the tax ids, and the last four digits, that more families have than one number can."""
     with duckdb.connect() as db:
-        db.register("records", records.select(["tax", "tax_last4", "last"]))
-        return db.sql(_FIND).to_arrow_table()
-
-
-def clear_placeholders(records: pa.Table, placeholders: pa.Table) -> pa.Table:
-    """Return FEATURES without these numbers; the last four digits of a placeholder are one, too."""
-    values = {
-        field: placeholders["value"].filter(pc.equal(placeholders["field"], field)) for field in ("tax", "tax_last4")
+        db.register("records", features.select(["tax", "tax_last4", "last"]))
+        found = db.sql(_FIND).to_arrow_table()
+    return {
+        name: found["value"].filter(pc.equal(found["field"], name)).combine_chunks() for name in ("tax", "tax_last4")
     }
-    is_tax = pc.is_in(records["tax"], value_set=values["tax"].combine_chunks())
-    is_end = pc.or_(is_tax, pc.is_in(records["tax_last4"], value_set=values["tax_last4"].combine_chunks()))
-    for field, is_placeholder in (("tax", is_tax), ("tax_last4", is_end)):
-        at = records.schema.get_field_index(field)
-        records = records.set_column(at, field, pc.if_else(is_placeholder, None, records[field]))
-    return records
+
+
+def clear_placeholders(features: pa.Table, placeholders: Mapping[str, pa.Array]) -> pa.Table:
+    """Return FEATURES without these values; the last four digits of a placeholder are one, too."""
+    is_placeholder = {
+        name: pc.is_in(features[name], value_set=values) for name, values in placeholders.items() if len(values)
+    }
+    if "tax" in is_placeholder:
+        is_end = is_placeholder.get("tax_last4", is_placeholder["tax"])
+        is_placeholder["tax_last4"] = pc.or_(is_end, is_placeholder["tax"])
+    for name, is_one in is_placeholder.items():
+        at = features.schema.get_field_index(name)
+        features = features.set_column(at, features.schema.field(at), pc.if_else(is_one, None, features[name]))
+    return features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,29 +11,46 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from include.contract import Vendor
 from include.database import statistics
-from include.identity import store
+from include.identity import inputs, people, store
 from include.identity.account import link_accounts
-from include.identity.household import link_households
-from include.identity.link import Linked, link, link_entities
+from include.identity.homes import resolve_homes, resolve_touched_homes
+from include.identity.link import Matching, link_entities, match_all
 from include.identity.policy import Policy
-from include.identity.record import CLUSTERS, KNOWN, LINKS, REVIEW, conform
+from include.identity.record import KNOWN, LINKS, REVIEW, conform
+from include.identity.relink import relink
 from include.identity.security import link_securities
+from include.identity.state import State, read_state, write_core, write_state
 
 ENTITIES = ("person", "legal_entity", "account")
 """Entities that reviewers decide on. Households follow from their members."""
 
+FULL_DAYS = 7
+"""A run this many days after the last full run matches all records, so that frequencies and placeholders are counted anew."""
+
+MOST_CHANGED = 0.02
+"""If a larger share of the persons changed, all records are matched."""
+
+LEAST_CHANGED = 20
+"""So many persons may change, however small the firm."""
+
+_COUNT = sa.text("""
+select (select count(distinct p.household_id) from warehouse.person p join warehouse.household h using (household_id)
+        where p.recorded_to is null and p.valid_to is null and not p.is_past_only and h.recorded_to is null and h.valid_to is null) as homes,
+       (select count(*) from warehouse.identity where entity = 'household' and recorded_to is null) as joined
+""")
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity'))")
 _RECORD = sa.text("""
-insert into control.identity_run (run_id, fingerprint, records, people, households, copies, review, changed, seconds)
-values (:run_id, :fingerprint, :records, :people, :households, :copies, :review, :changed, :seconds)
+insert into control.identity_run (run_id, fingerprint, records, people, households, copies, review, changed, matched, crowded, seconds)
+values (:run_id, :fingerprint, :records, :people, :households, :copies, :review, :changed, :matched, :crowded, :seconds)
 on conflict (run_id) do update
 set fingerprint = excluded.fingerprint, records = excluded.records, people = excluded.people, households = excluded.households,
-    copies = excluded.copies, review = excluded.review, changed = excluded.changed, seconds = excluded.seconds,
+    copies = excluded.copies, review = excluded.review, changed = excluded.changed, matched = excluded.matched, crowded = excluded.crowded, seconds = excluded.seconds,
     ended_at = clock_timestamp()
 """)
 
@@ -51,6 +69,8 @@ class Resolved:
         review: Pairs to review.
         left_over: Further pairs of persons and legal entities to review that did not fit into the queue.
         changed: Records whose identity changed.
+        matched: Records of persons that were matched again; None if all were.
+        crowded: Blocks of records of persons that were not compared with each other, because too many share their values.
     """
 
     records: int
@@ -62,12 +82,23 @@ class Resolved:
     review: int
     left_over: int
     changed: int
+    matched: int | None
+    crowded: int
 
 
 def resolve(
-    engine: sa.Engine, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
+    engine: sa.Engine,
+    vendors: Sequence[Vendor],
+    run_id: str,
+    on: date,
+    policy: Policy | None = None,
+    *,
+    is_full: bool = False,
 ) -> Resolved | None:
     """Match the persons, households, accounts and securities of all vendors. Return None if nothing changed since the last run.
+
+    If few persons changed, only these and their neighborhood are matched. All are matched if `is_full`, once a week, if many changed, and
+    if the code or the thresholds changed.
 
     Args:
         engine: As the loading role.
@@ -75,71 +106,138 @@ def resolve(
         run_id: Id of the run.
         on: Day for which ages are computed; later birth dates are ignored.
         policy: Thresholds; None for the default.
+        is_full: Whether to match all records.
     """
     statistics.refresh(engine)
     with engine.begin() as db:  # in one transaction, so that an earlier run can't overwrite the result of a later one
-        return resolve_within(db, vendors, run_id, on, policy)
+        return resolve_within(db, vendors, run_id, on, policy, is_full=is_full)
 
 
 def resolve_within(
-    db: sa.Connection, vendors: Sequence[Vendor], run_id: str, on: date, policy: Policy | None = None
+    db: sa.Connection,
+    vendors: Sequence[Vendor],
+    run_id: str,
+    on: date,
+    policy: Policy | None = None,
+    *,
+    is_full: bool = False,
 ) -> Resolved | None:
     """Do the same as `resolve`, in a transaction that the caller commits or rolls back; return None if nothing changed."""
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
     store.rank_vendors(db, vendors)
-    securities = store.read_securities(db)
-    persons, organizations = store.read_persons(db), store.read_legal_entities(db)
-    decisions = {entity: store.read_decisions(db, entity) for entity in ENTITIES}
+    decisions = {entity: inputs.read_decisions(db, entity) for entity in ENTITIES}
+    digests, organizations, securities = (
+        inputs.read_digests(db),
+        inputs.read_legal_entities(db),
+        inputs.read_securities(db),
+    )
     settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
-    # Without the accounts' owners: their person ids are results of matching, and depend only on the other inputs.
-    fingerprint = store.fingerprint(
+    fingerprint = _fingerprint(
         [
-            persons,
+            digests.sort_by("record_id"),
             organizations,
-            store.read_accounts(db).drop_columns(["owners"]),
             securities,
             *decisions.values(),
             settings,
+            inputs.digest_accounts(db),
         ]
     )
-    if db.scalar(_LAST) == fingerprint:
+    if not is_full and db.scalar(_LAST) == fingerprint:
         return None
-    linked = link(persons, decisions["person"], policy, known=store.read_known(db, "person"), on=on)
-    changed = store.store_identities(db, "person", map_people(linked.clusters), "link", run_id)
-    store.store_reasons(db, "person", linked.links, linked.review, run_id)
-    entities = link_entities(organizations, decisions["legal_entity"], policy, store.read_known(db, "legal_entity"))
+    before = None if is_full else read_state(db, policy)
+    matching, changed = _resolve_persons(db, before, digests, decisions["person"], policy, on, run_id)
+    entities = link_entities(organizations, decisions["legal_entity"], policy, inputs.read_known(db, "legal_entity"))
     changed += store.store_identities(db, "legal_entity", map_people(entities.clusters), "link", run_id)
     store.store_reasons(db, "legal_entity", entities.links, entities.review, run_id)
-    homes = link_households(persons, linked.clusters, on)
-    ids = store.read_household_ids(db)
-    households = _map_households(homes, ids, store.read_known(db, "household"))
-    changed += store.store_identities(db, "household", households, "members", run_id)
-    store.store_reasons(
-        db, "household", _explain_households(persons, linked, households, ids), REVIEW.empty_table(), run_id
-    )
-    accounts = store.read_accounts(db)
+    accounts = inputs.read_accounts(db)
     copies, doubtful = find_copies(accounts, decisions["account"])
     originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
     changed += store.store_identities(db, "account", originals, "copy", run_id)
     store.store_reasons(db, "account", copies, doubtful, run_id)
-    same, conflicts = link_securities(securities, _to_mapping(store.read_known(db, "security")))
+    same, conflicts = link_securities(securities, _to_mapping(inputs.read_known(db, "security")))
     changed += store.store_identities(db, "security", same, "number", run_id)
     store.store_conflicts(db, conflicts, run_id)
+    if matching.core is None:
+        write_state(db, State(matching, digests))
+    else:
+        write_core(db, matching.core)
+    linked = matching.linked
+    counts = db.execute(_COUNT).one()
     resolved = Resolved(
-        records=persons.num_rows,
-        people=len(set(linked.clusters["person_id"].to_pylist())),
-        households=homes.num_rows - len(households),
+        records=digests.num_rows,
+        people=pc.count_distinct(linked.clusters["person_id"]).as_py(),
+        households=counts.homes - counts.joined,
         copies=copies.num_rows,
         securities=len(same),
         conflicts=len(conflicts),
         review=linked.review.num_rows + entities.review.num_rows + doubtful.num_rows,
         left_over=linked.left_over + entities.left_over,
         changed=changed,
+        matched=None if matching.touched is None else len(matching.touched),
+        crowded=len(matching.counts.crowded),
     )
     seconds = round(time.perf_counter() - started, 3)
     db.execute(_RECORD, asdict(resolved) | {"run_id": run_id, "fingerprint": fingerprint, "seconds": seconds})
     return resolved
+
+
+def _resolve_persons(
+    db: sa.Connection,
+    before: State | None,
+    digests: pa.Table,
+    decisions: pa.Table,
+    policy: Policy,
+    on: date,
+    run_id: str,
+) -> tuple[Matching, int]:
+    """Match persons and households, and store the result; return the matching, and the number of records whose identity changed."""
+    known = inputs.read_known(db, "person")
+    if before is None or not 0 <= (on - before.matching.conventions.on).days < FULL_DAYS:
+        changes = None
+    else:
+        changes = _compare(before.digests, digests)
+    if before is None or changes is None:
+        persons = inputs.read_persons(db)
+        matching = match_all(persons, decisions, policy, known=known, on=on)
+        changed = _store_persons(db, matching, run_id)
+        return matching, changed + resolve_homes(db, persons, matching.linked, on, run_id)
+    altered, removed = changes
+    persons = inputs.read_persons(db, altered)
+    matching = relink(before.matching, persons, removed, decisions, known=known, again=before.core)
+    changed = _store_persons(db, matching, run_id)
+    return matching, changed + resolve_touched_homes(db, before.matching, matching, run_id)
+
+
+def _store_persons(db: sa.Connection, matching: Matching, run_id: str) -> int:
+    linked, within = matching.linked, None if matching.touched is None else matching.touched.tolist()
+    clusters = linked.clusters
+    if matching.touched is not None:
+        clusters = clusters.filter(pc.is_in(clusters["record_id"], value_set=pa.array(matching.touched)))
+    changed = store.store_identities(db, "person", map_people(clusters), "link", run_id, within)
+    store.store_reasons(db, "person", linked.links, linked.review, run_id, within)
+    return changed
+
+
+def _compare(before: pa.Table, after: pa.Table) -> tuple[list[int], list[int]] | None:
+    """Return the ids of the new and changed persons, and of those that no longer exist; None if too many changed."""
+    (old, was), (new, now) = ([table[name].to_numpy() for name in ("record_id", "digest")] for table in (before, after))
+    at = people.places(old, new)
+    altered = new[(at < 0) | (was[at] != now)] if len(old) else new
+    removed = old[people.places(new, old) < 0]
+    is_much = len(altered) + len(removed) > max(MOST_CHANGED * len(new), LEAST_CHANGED)
+    return None if is_much else (altered.tolist(), removed.tolist())
+
+
+def _fingerprint(tables: Sequence[pa.Table]) -> str:
+    """Return a hash of all inputs, by which a run detects that no input has changed."""
+    digest = hashlib.sha256()
+    for table in tables:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table.combine_chunks())
+        digest.update(sink.getvalue())
+    return digest.hexdigest()
 
 
 def _to_mapping(known: pa.Table) -> dict[int, int]:
@@ -157,57 +255,6 @@ def map_people(clusters: pa.Table) -> dict[int, int]:
             people[person].append(record)
     anchors = {person: person if person > 0 else min(records) for person, records in people.items()}
     return {each: anchors[person] for person, records in people.items() for each in records if each != anchors[person]}
-
-
-def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Table) -> dict[int, int]:
-    """Return the id of the household that represents each household, by household id; without those that represent themselves.
-
-    The household with the smallest id represents the others. A household that represented one of them before continues to do so, even if
-    the vendor no longer lists it.
-
-    Args:
-        homes: HOUSEHOLDS from `link_households`.
-        ids: (vendor, household key) -> our household id.
-        known: KNOWN: the representing household of each household before this run.
-    """
-    same: dict[int, list[int]] = defaultdict(list)
-    for row in homes.to_pylist():
-        same[row["household_id"]].append(ids[row["vendor"], row["household"]])
-    before = _to_mapping(known)
-    taken, anchors = set(ids.values()), dict[int, int]()
-    for one in sorted(same.values(), key=min):
-        anchor = min({*one, *(before[each] for each in one if before.get(each, each) not in taken)})
-        taken.add(anchor)
-        anchors |= {each: anchor for each in one if each != anchor}
-    return anchors
-
-
-def _explain_households(
-    persons: pa.Table, linked: Linked, households: dict[int, int], ids: dict[tuple[str, str], int]
-) -> pa.Table:
-    """Return the reasons for matched households, as LINKS.
-
-    A household's people are counted in two groups: `agreed` has the number of those who also belong to a household that it was matched
-    with, `differed` the number of the rest.
-    """
-    person_of = dict(zip(*(linked.clusters[name].to_pylist() for name in CLUSTERS.names), strict=True))
-    members: dict[int, set[int]] = defaultdict(set)
-    for record, *home in zip(
-        *(persons[name].to_pylist() for name in ("record_id", "vendor", "household")), strict=True
-    ):
-        if tuple(home) in ids:
-            members[ids[home[0], home[1]]] |= {person_of[each] for each in (record, -record) if each in person_of}
-    together: dict[int, list[int]] = defaultdict(list)
-    for each in members:
-        together[households.get(each, each)].append(each)
-    rows = []
-    for each, anchor in households.items():
-        others = set[int]().union(*(members[other] for other in together[anchor] if other != each))
-        counts = {"agreed": len(members[each] & others), "differed": len(members[each] - others)}
-        reasons = {name: [f"people ({count})"] if count else [] for name, count in counts.items()}
-        how = "members" if counts["agreed"] else "key"
-        rows.append({"left": anchor, "right": each, "score": None, "how": how} | reasons)
-    return _build_links(rows)
 
 
 def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:

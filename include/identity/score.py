@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -23,7 +24,7 @@ NAME_COUNT, NAME_SHARE = 3, 5e-5
 """Minimum number and minimum share of the records with a first name that is not in the list of names. With fewer records, the name is
 treated as a typing error."""
 
-CHUNK = 4_000_000
+CHUNK = 1_000_000
 """Number of pairs that are compared at a time, to limit the memory."""
 
 # Records that agree in one of these combinations are almost surely one person. Each combination gives an estimate of the number of pairs
@@ -170,17 +171,43 @@ _VETO = """
 """
 
 
-def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
+@dataclass(frozen=True)
+class Counts:
+    """What the score of a pair depends on beside the two records.
+
+    A full run counts it over all records. The runs until the next full run use it unchanged, so that the score of two records that did not
+    change stays the same.
+
+    Attributes:
+        records: Number of records.
+        prior: Probability that two records drawn at random are one person.
+        names: First names that are not in the list of names, but are in too many records to be typing errors.
+        frequencies: Column of `model.TERMS` -> `value` and `share` of the records, for values of several records.
+        crowded: `rule` and `key` of the blocks with more than `MOST_IN_BLOCK` records, and their number of `records`.
+    """
+
+    records: int
+    prior: float
+    names: pa.Array
+    frequencies: Mapping[str, pa.Table]
+    crowded: pa.Table
+
+
+def score(
+    features: pa.Table, policy: Policy, threads: int, counts: Counts | None = None, changed: pa.Array | None = None
+) -> tuple[pa.Table, Counts]:
     """Score the pairs of records that may be one person.
 
     Args:
         features: As `include.identity.features.FEATURES`.
         policy: Pairs below its `review_score` are left out.
         threads: Number of threads; the result does not depend on it.
+        counts: Those of the last full run; None to count all records.
+        changed: Ids of the records whose pairs are scored; None for all records.
 
     Returns:
         LINKS in no particular order; `how` is `key` or `model`. The additional column `excuse` is the position in `EXCUSES` of the evidence
-        that does not keep the pair apart, and `limit` the highest score that the pair has without its rule.
+        that does not keep the pair apart, and `limit` the highest score that the pair has without its rule. The second result is the counts.
     """
     # DuckDB gets no temporary directory, so that it never writes a name or number to disk.
     config: dict[str, str | bool | int | float | list[str]] = {
@@ -191,11 +218,12 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
     with duckdb.connect(config=config) as db:
         db.register("given", features)
         db.register("census", census.to_table())
-        _fill(db, policy)
-        _block(db, policy)
+        crowded = _block(db, policy, counts, changed)
+        counts = counts or _count(db, crowded)
+        _fill(db, policy, counts)
         compared = model.comparisons(has_households=policy.has_households)
         api = DuckDBAPI(db)
-        linker = Linker(api.register("person"), model.settings(compared, _prior(db)), log_level=None)
+        linker = Linker(api.register("person"), model.settings(compared, counts.prior), log_level=None)
         for column in model.TERMS:
             linker.table_management.register_term_frequency_lookup(api.register(f"frequency_{column}"), column)
         [(count,)] = db.execute("select count(*) from pair").fetchall()
@@ -206,55 +234,103 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
             scored = linker.inference.predict(threshold_match_weight=policy.review_score, warning_mode="never")
             parts.append(db.sql(_explain(compared, scored.physical_name, policy)).to_arrow_table())
             scored.drop_table_from_database_and_remove_from_cache()
-        return pa.concat_tables(parts)
+        return pa.concat_tables(parts), counts
 
 
-def _fill(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Create the table `person` of records and a table `frequency_<column>` of value frequencies per column of `TERMS`.
+def _block(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts | None, changed: pa.Array | None) -> pa.Table:
+    """Create the table `pair` of the pairs of records to compare, by the blocking rules of `model`; return `Counts.crowded`."""
+    alike = ", initial" if policy.has_households else ""
+    home = "lettered" if policy.has_households else "given"
+    rules = [(rule, "given") for rule in model.PERSONAL] + [(rule + alike, home) for rule in model.OF_HOME]
+    rules += [("person_key", "(select record_id, unnest(person_keys) as person_key from given)")]
+    rules += [("shared_key" + alike, f"(select *, unnest(shared_keys) as shared_key from {home})")]
+    db.execute("""
+        create table lettered as select record_id, email, home_email, phone, house, street, city, zip, first, last, shared_keys,
+               unnest(list_distinct(list_transform(roots, lambda root: root[1]))) as initial from given""")
+    db.execute("create table blocked (join_key_l bigint, join_key_r bigint)")
+    db.execute("create table crowded (rule text, key ubigint, records bigint)")
+    if counts:
+        db.register("crowded_before", counts.crowded)
+        db.execute("insert into crowded from crowded_before")
+    if changed is not None:
+        db.register("changed", pa.table({"record_id": changed}))
+    for columns, table in rules:
+        _block_by(db, columns, table, is_counted=counts is None, is_partial=changed is not None)
+    db.execute("create table pair as select distinct *, '0' as match_key from blocked")
+    db.execute("drop table blocked")
+    db.execute("drop table lettered")
+    return db.sql("from crowded order by rule, key").to_arrow_table()
+
+
+def _block_by(db: duckdb.DuckDBPyConnection, columns: str, table: str, *, is_counted: bool, is_partial: bool) -> None:
+    """Add the pairs of one blocking rule to the table `blocked`, and the blocks that are too large to the table `crowded`.
+
+    Args:
+        db: The database.
+        columns: Columns of the rule.
+        table: Table that has them.
+        is_counted: Whether to find the blocks that are too large; else `crowded` has them.
+        is_partial: Whether to select only pairs with a record of the table `changed`.
+    """
+    is_new = "record_id in (from changed)" if is_partial else "true"
+    in_block = "where key in (select key from keyed where is_new)" if is_partial else ""
+    db.execute(f"""
+        create or replace temp table block as
+        with keyed as (select hash({columns}) as key, record_id, {is_new} as is_new from {table} where {_known(columns)})
+        select *, count(*) over (partition by key) as size from keyed {in_block} qualify size > 1""")
+    if is_counted:
+        db.execute(
+            f"insert into crowded select distinct '{columns}', key, size from block where size > {MOST_IN_BLOCK}"
+        )
+    db.execute(f"delete from block where key in (select key from crowded where rule = '{columns}')")
+    db.execute("""
+        insert into blocked select l.record_id, r.record_id from block l join block r on l.key = r.key
+        and l.record_id < r.record_id and l.record_id <> -r.record_id and (l.is_new or r.is_new)""")
+
+
+def _count(db: duckdb.DuckDBPyConnection, crowded: pa.Table) -> Counts:
+    """Count the values of all records."""
+    [(records,)] = db.execute("select count(*) from given").fetchall()
+    names = db.sql(f"""
+        select first from given where first is not null and not is_listed
+        group by first having count(*) >= greatest({NAME_COUNT}, {NAME_SHARE} * {records}) order by first""")
+    frequencies = {
+        name: db.sql(f"""
+            select {name} as value, {_share(name, "count(*)", records)} as share from given
+            where {name} is not null group by {name} having count(*) > 1 order by {name}""").to_arrow_table()
+        for name in model.TERMS
+    }
+    first = names.to_arrow_table()["first"].combine_chunks()
+    return Counts(records, _estimate_prior(db, records), first, frequencies, crowded)
+
+
+def _share(name: str, count: str, records: int) -> str:
+    return f"({count} + {model.TERMS[name] * model.SAMPLE}) / ({records} + {model.SAMPLE})"
+
+
+def _fill(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts) -> None:
+    """Create the table `person` of the records of all pairs, and a table `frequency_<column>` of value frequencies per column of `TERMS`.
 
     In a firm, a name counts as at least as frequent as it is in the country: few clients are called John Smith, but many could be.
 
     The frequencies are also columns of `person`, because joining them while pairs are compared takes DuckDB twenty times as long.
     """
-    for name, share in model.TERMS.items():
-        measured = f"(count(*) + {share * model.SAMPLE}) / ((select count(*) from given) + {model.SAMPLE})"
-        country = (
-            f"(select coalesce(max({name}), 0) from census where word = given.{name})"
-            if policy.has_households and name in census.COLUMNS
-            else "0"
-        )
-        db.execute(
-            f"create table frequency_{name} as select {name}, greatest({measured}, {country}) as tf_{name} "
-            f"from given where {name} is not null group by {name}"
-        )
+    db.execute("""create table paired as select join_key_l as record_id from pair union select join_key_r from pair""")
+    db.execute("create view needed as from given semi join paired using (record_id)")
+    for name, measured in counts.frequencies.items():
+        db.register("measured", measured)
+        country = "0"
+        if policy.has_households and name in census.COLUMNS:
+            country = f"(select coalesce(max({name}), 0) from census where word = n.{name})"
+        alone = _share(name, "1", counts.records)
+        db.execute(f"""
+            create table frequency_{name} as select n.{name}, greatest(coalesce(m.share, {alone}), {country}) as tf_{name}
+            from (select distinct {name} from needed where {name} is not null) n left join measured m on m.value = n.{name}""")
+    db.register("name", pa.table({"name": counts.names.cast(pa.string())}))
     frequencies = ", ".join(f"tf_{name}" for name in model.TERMS)
     joins = " ".join(f"left join frequency_{name} using ({name})" for name in model.TERMS)
-    is_name = (
-        f"is_listed or count(*) over (partition by first) >= greatest({NAME_COUNT}, {NAME_SHARE} * count(*) over ())"
-    )
-    db.execute(f"create table person as select given.*, {frequencies}, {is_name} as is_name from given {joins}")
-
-
-def _block(db: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Create the table `pair` of the pairs of records to compare, by the blocking rules of `model`."""
-    alike = ", initial" if policy.has_households else ""
-    db.execute("""
-        create table lettered as select record_id, email, home_email, phone, house, street, city, zip, first, last, shared_keys,
-               unnest(list_distinct(list_transform(roots, lambda root: root[1]))) as initial from person""")
-    home = "lettered" if policy.has_households else "person"
-    rules = [(rule, "person") for rule in model.PERSONAL] + [(rule + alike, home) for rule in model.OF_HOME]
-    rules += [("person_key", "(select record_id, unnest(person_keys) as person_key from person)")]
-    rules += [("shared_key" + alike, f"(select *, unnest(shared_keys) as shared_key from {home})")]
-    db.execute("create table blocked (join_key_l bigint, join_key_r bigint)")
-    for columns, table in rules:
-        db.execute(f"""
-            create or replace table block as select hash({columns}) as key, record_id from {table}
-            where {_known(columns)} qualify count(*) over (partition by key) between 2 and {MOST_IN_BLOCK}""")
-        db.execute("""
-            insert into blocked select l.record_id, r.record_id
-            from block l join block r on l.key = r.key and l.record_id < r.record_id and l.record_id <> -r.record_id""")
-    db.execute("create table pair as select distinct *, '0' as match_key from blocked")
-    db.execute("drop table blocked")
+    is_name = "coalesce(is_listed or first in (from name), false)"
+    db.execute(f"create table person as select needed.*, {frequencies}, {is_name} as is_name from needed {joins}")
 
 
 def _known(columns: str) -> str:
@@ -263,16 +339,15 @@ def _known(columns: str) -> str:
     return " and ".join(f"{part} is not null" for part in parts)
 
 
-def _prior(db: duckdb.DuckDBPyConnection) -> float:
+def _estimate_prior(db: duckdb.DuckDBPyConnection, records: int) -> float:
     """Return the estimated probability that two records drawn at random are one person."""
-    [(count,)] = db.execute("select count(*) from person").fetchall()
-    pairs, estimates = max(count * (count - 1) / 2, 1.0), [1.0]
+    pairs, estimates = max(records * (records - 1) / 2, 1.0), [1.0]
     for columns in _SURE:
         [(having, same)] = db.execute(f"""
             select coalesce(sum(n), 0)::bigint, coalesce(sum(n * (n - 1) / 2), 0)::bigint
-            from (select count(*) as n from person where {_known(columns)} group by {columns})""").fetchall()
-        if having > count / 10:
-            estimates.append(float(same) * (count / having) ** 2)
+            from (select count(*) as n from given where {_known(columns)} group by {columns})""").fetchall()
+        if having > records / 10:
+            estimates.append(float(same) * (records / having) ** 2)
     likely: float = max(estimates) / pairs
     return min(likely, 1e-3)
 

@@ -182,6 +182,7 @@ KEPT = (
     _kept("control.identity_decision", "no run overrides a decision; without it, the pair would be linked again"),
     _kept("control.identity_link", "rewritten by each run"),
     _kept("control.identity_review", "rewritten by each run"),
+    _kept("control.identity_state", "rewritten each week"),
     _kept("control.key", "fingerprints of the firm's keys"),
     _kept("control.outbound_subscriber", _STATE),
     _kept("control.rate_budget", _STATE),

@@ -48,6 +48,7 @@ _IS_IN_CONTENT = {table: f"{of_row} = any(:sealed_{table.partition('.')[2]})" fo
 """Table -> SQL condition of rows `t` in whose sealed content the person was found."""
 
 _COPIES = {
+    "control.identity_state": "true",  # the next run matches all records and writes it again
     "control.inbox": f"t.processed_at is not null and ({has_term('t.headers', ['body'])} or {_IS_IN_CONTENT['control.inbox']})",
     "control.answer": f"({_REQUESTED} or {has_term('t.request_key')} or {_IS_IN_CONTENT['control.answer']})",
     "control.known_answer": f"({_REQUESTED} or {has_term('t.request_key')} or {_IS_IN_CONTENT['control.known_answer']})",

@@ -12,7 +12,8 @@ from datetime import date, datetime
 import pyarrow as pa
 import sqlalchemy as sa
 
-from include.rules import columns, household_view_queries
+from include.database import columns
+from include.rules import household_view_queries
 from include.rules.policy import RESULT_DAYS
 from include.rules.snapshot import SILENT, USD
 

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from include.rules import columns, snapshot_queries
-from include.rules.columns import cents
+from include.database import columns
+from include.database.columns import cents
+from include.rules import snapshot_queries
 from include.rules.policy import FLOW_DAYS
 
 USD = pa.decimal128(18, 2)

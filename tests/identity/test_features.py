@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from include.identity.features import MOST_ALIKE, MOST_BORN, read_features, read_street
+from include.identity.features import read_features, read_street
+from include.identity.placeholder import MOST_ALIKE, MOST_BORN
 from local.bench.street_lines import LINES
 from tests.identity.rows import ADAM, persons
 
 
 def one(**fields: Any) -> dict[str, Any]:
-    [row] = read_features(persons(fields)).to_pylist()
+    [row] = read_features(persons(fields))[0].to_pylist()
     return row
 
 
@@ -44,7 +45,7 @@ def test_placeholder_is_ignored(field: dict[str, Any]) -> None:
 
 
 def test_value_shared_by_all_records_is_ignored() -> None:
-    table = read_features(
+    table, _ = read_features(
         persons(*[{"email": "office@mail.example"}] * (MOST_ALIKE + 1), {"email": "adam@mail.example"})
     )
     assert set(table["email"].to_pylist()) == {None, "adam@mail.example"}
@@ -52,7 +53,7 @@ def test_value_shared_by_all_records_is_ignored() -> None:
 
 def test_overrepresented_birth_date_is_ignored() -> None:
     born = [{"birth_date": date(1950, 1, 1) + timedelta(days=at)} for at in range(MOST_BORN * 2)]
-    rows = read_features(persons(*[{"birth_date": date(1970, 1, 1)}] * (MOST_BORN + 1), *born))["birth"].to_pylist()
+    rows = read_features(persons(*[{"birth_date": date(1970, 1, 1)}] * (MOST_BORN + 1), *born))[0]["birth"].to_pylist()
     assert "19700101" not in rows
     assert len(set(rows) - {None}) == len(born)
 
@@ -63,7 +64,7 @@ def test_end_of_a_tax_id_is_of_nine_digits_or_unknown() -> None:
 
 
 def test_joint_record_is_two_people_and_the_first_one_has_the_birth_date() -> None:
-    first, second = read_features(persons({**ADAM, "name": "Adam & Bea Specimen", "first_name": None})).to_pylist()
+    first, second = read_features(persons({**ADAM, "name": "Adam & Bea Specimen", "first_name": None}))[0].to_pylist()
     assert (first["record_id"], first["first"], first["birth"]) == (1, "adam", "19510314")
     assert (second["record_id"], second["first"], second["birth"]) == (-1, "bea", None)
     assert first["street"] == second["street"]

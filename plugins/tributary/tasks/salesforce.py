@@ -18,7 +18,7 @@ APPROVAL_RUN = "questions_{{ ti.xcom_pull(task_ids='open_approvals')['question_i
 
 
 @task
-def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] | None:
+def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int | None] | None:
     """Resolve identities across vendors; return the counts, or None if no record changed or in a dry run."""
     if params["dry_run"]:
         return None  # in a dry run, `show_changes` resolves identities and rolls back
@@ -30,7 +30,7 @@ def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int] |
     from tributary import connections
 
     day, policy = business_dates.business_date(None), connections.identity_policy()
-    found = resolve(connections.site().engine, VENDORS, run_id, day, policy)
+    found = resolve(connections.site().engine, VENDORS, run_id, day, policy, is_full=params["match_all"])
     return None if found is None else asdict(found)
 
 

@@ -1,0 +1,223 @@
+"""Read the records to match from the warehouse, as Arrow columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from include.database.columns import read_integers, read_table
+from include.identity.record import ACCOUNTS, DECISIONS, HOUSEHOLDS, KNOWN, PERSONS
+from include.identity.security import SECURITIES
+
+_PERSONS = """
+with number as (
+    select household_id, string_agg(distinct 'number:account:' || hash, ' ') as keys from (
+        select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
+        join warehouse.account a using (account_id)
+        where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and a.valid_to is null
+          and o.role is distinct from 'joint'
+        union all
+        select household_id, account_number_hash from warehouse.outside_account where recorded_to is null and valid_to is null
+    ) held where hash is not null {of_homes} group by 1
+)
+select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, r.registration_type, p.birth_date,
+       p.email, h.email as household_email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
+       coalesce(p.city, h.city) as city, coalesce(p.state_code, h.state_code) as state_code,
+       coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
+       concat_ws(' ', p.cross_references, n.keys) as strong_keys
+from warehouse.person p
+left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null
+left join number n on n.household_id = p.household_id
+left join (
+    select distinct on (person_id) person_id, registration_type from warehouse.registration
+    where recorded_to is null and valid_to is null order by person_id, registration_id
+) r using (person_id)
+where p.recorded_to is null and p.valid_to is null and not p.is_past_only {of_persons}
+"""
+_EVERYONE = _PERSONS.format(of_homes="", of_persons="")
+_ALL_PERSONS = f"{_EVERYONE} order by 1"
+_SOME_PERSONS = _PERSONS.format(
+    of_homes="and household_id = any(array(select household_id from warehouse.person where person_id = any(%(ids)s) and recorded_to is null))",
+    of_persons="and p.person_id = any(%(ids)s) order by 1",
+)
+_DIGESTS = f"select record_id, hashtextextended(q::text, 0) as digest from ({_EVERYONE}) q"  # noqa: S608
+
+_LEGAL_ENTITIES = """
+select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, replace(l.entity_kind, '_', ' ') as registration_type,
+       h.email as household_email, h.phone, h.street, h.city, h.state_code, h.postal_code, l.tax_id_hash, l.tax_id_last4
+from warehouse.legal_entity l
+left join warehouse.household h on h.household_id = l.household_id and h.recorded_to is null and h.valid_to is null
+where l.recorded_to is null and l.valid_to is null and not l.is_past_only
+order by l.legal_entity_id
+"""
+
+# An account's value is that of its vendor's latest day, as in `mart.net_worth`: a day is read by its index, however long the history is.
+_ACCOUNTS = """
+with day as (
+    select vendor, max(business_date) as business_date from control.ledger
+    where stage = 'load' and entity = 'account_value' and pulled = 'current' group by 1
+), value as (
+    select v.account_id, v.market_value_usd from day d cross join lateral (
+        select account_id, market_value_usd from warehouse.account_value w
+        where w.business_date = d.business_date and w.vendor = d.vendor and w.recorded_to is null offset 0) v
+)
+select a.account_id, a.vendor, 0 as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
+       a.custodian as institution, null::bigint as household_id, v.market_value_usd as value_usd
+from warehouse.account a left join value v using (account_id)
+where a.recorded_to is null and a.valid_to is null and not a.is_past_only
+union all
+select o.outside_account_id, o.vendor, 1, o.account_number_hash, o.account_number_last4, o.institution, o.household_id, v.market_value_usd
+from warehouse.outside_account o
+left join lateral (select market_value_usd from warehouse.outside_value v
+                   where v.outside_account_id = o.outside_account_id and v.recorded_to is null
+                   order by requested_on desc limit 1) v on true
+where o.recorded_to is null and o.valid_to is null
+"""
+_OWNED = f"""
+with same as (
+    select id, identity_id from warehouse.identity where entity = 'person' and recorded_to is null
+), owner as (
+    select o.account_id, string_agg(distinct coalesce(s.identity_id, o.person_id)::text, ' ') as owners
+    from warehouse.account_owner o left join same s on s.id = o.person_id
+    where o.person_id is not null and o.recorded_to is null and o.valid_to is null group by 1
+), member as (
+    select p.household_id, string_agg(distinct coalesce(s.identity_id, p.person_id)::text, ' ') as owners
+    from warehouse.person p left join same s on s.id = p.person_id
+    where p.recorded_to is null and p.valid_to is null
+      and p.household_id in (select household_id from warehouse.outside_account where recorded_to is null) group by 1
+)
+select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.institution,
+       case a.priority when 0 then o.owners else m.owners end as owners, a.value_usd
+from ({_ACCOUNTS}) a left join owner o using (account_id) left join member m using (household_id)
+order by 1
+"""  # noqa: S608
+_DIGEST_OF_ACCOUNTS = sa.text(f"""
+select sum(hashtextextended(a::text, 0))::text as accounts,
+       (select sum(hashtextextended((o.account_id, o.person_id)::text, 0))::text from warehouse.account_owner o
+        where o.person_id is not null and o.recorded_to is null and o.valid_to is null) as owners
+from ({_ACCOUNTS}) a
+""")  # noqa: S608
+
+_SECURITIES = """
+select security_id, vendor, name, ticker, cusip, security_type from warehouse.security
+where recorded_to is null and valid_to is null and not is_past_only
+order by security_id
+"""
+
+_HOUSEHOLDS = """
+select vendor, household_key as household, household_id from warehouse.household
+where recorded_to is null and valid_to is null and not is_past_only {of_homes}
+"""
+_ALL_HOUSEHOLDS = _HOUSEHOLDS.format(of_homes="")
+_SOME_HOUSEHOLDS = _HOUSEHOLDS.format(
+    of_homes="""and (household_id = any(%(ids)s) or (vendor, household_key) in (
+        select * from unnest(cast(%(vendors)s as text[]), cast(%(keys)s as text[]))))"""
+)
+
+# Includes the records that represent others: they have no row of their own.
+_KNOWN = """
+with known as (
+    select id, identity_id from warehouse.identity where entity = %(entity)s and recorded_to is null {of_groups}
+)
+select id as record_id, identity_id as person_id from known union select identity_id, identity_id from known order by 1
+"""
+_ALL_KNOWN = _KNOWN.format(of_groups="")
+_SOME_KNOWN = _KNOWN.format(
+    of_groups="""and identity_id = any(array(
+        select coalesce(i.identity_id, s.id) from unnest(cast(%(ids)s as bigint[])) s(id)
+        left join warehouse.identity i on i.entity = %(entity)s and i.id = s.id and i.recorded_to is null))"""
+)
+
+_DECISIONS = """
+select left_id as left, right_id as right, is_same from control.identity_decision_in_force where entity = %(entity)s order by 1, 2
+"""
+
+
+def read_persons(connection: sa.Connection, ids: Collection[int] | None = None) -> pa.Table:
+    """Read the current version of all persons, or of those with some ids, as `PERSONS` without the columns that the warehouse lacks.
+
+    A person without an address or telephone gets the household's.
+    """
+    if ids is None:
+        return _read(connection, _ALL_PERSONS, PERSONS, {}, _PERSONS_LACK)
+    return _read(connection, _SOME_PERSONS, PERSONS, {"ids": list(ids)}, _PERSONS_LACK)
+
+
+def read_digests(connection: sa.Connection) -> pa.Table:
+    """Return `record_id` and a hash, `digest`, of each person as `read_persons` reads it, in no particular order."""
+    return read_integers(connection, _DIGESTS, ["record_id", "digest"], {})
+
+
+def read_legal_entities(connection: sa.Connection) -> pa.Table:
+    """Read the current version of all legal entities, as `PERSONS` without the columns that an entity lacks."""
+    return _read(connection, _LEGAL_ENTITIES, PERSONS, {}, _ENTITIES_LACK)
+
+
+def read_accounts(connection: sa.Connection) -> pa.Table:
+    """Read all accounts, including those that planners list, as `ACCOUNTS`."""
+    return _read(connection, _OWNED, ACCOUNTS)
+
+
+def digest_accounts(connection: sa.Connection) -> pa.Table:
+    """Return sums of hashes of all accounts and of their owners, as one row."""
+    return pa.Table.from_pylist([dict(connection.execute(_DIGEST_OF_ACCOUNTS).mappings().one())], schema=_HASHES)
+
+
+def read_securities(connection: sa.Connection) -> pa.Table:
+    """Read the current version of all securities, as `SECURITIES`."""
+    return _read(connection, _SECURITIES, SECURITIES)
+
+
+def read_households(
+    connection: sa.Connection, homes: Collection[tuple[str, str]] | None = None, ids: Collection[int] = ()
+) -> pa.Table:
+    """Read our id of each household as `HOUSEHOLDS`, by vendor and the vendor's household key.
+
+    Args:
+        connection: The database.
+        homes: Vendors and household keys of the households to read; None for all.
+        ids: Ids of further households to read.
+    """
+    if homes is None:
+        return _read(connection, _ALL_HOUSEHOLDS, HOUSEHOLDS)
+    vendors, keys = ([home[at] for home in homes] for at in (0, 1))
+    return _read(connection, _SOME_HOUSEHOLDS, HOUSEHOLDS, {"vendors": vendors, "keys": keys, "ids": list(ids)})
+
+
+def read_known(connection: sa.Connection, entity: str, ids: Collection[int] | None = None) -> pa.Table:
+    """Read the stored identities of an entity, as `KNOWN`: of all records, or of those that are one with some ids."""
+    if ids is None:
+        return read_integers(connection, _ALL_KNOWN, KNOWN.names, {"entity": entity})
+    return read_integers(connection, _SOME_KNOWN, KNOWN.names, {"entity": entity, "ids": list(ids)})
+
+
+def read_decisions(connection: sa.Connection, entity: str) -> pa.Table:
+    """Read the decisions on pairs of an entity's records, as `DECISIONS`."""
+    return _read(connection, _DECISIONS, DECISIONS, {"entity": entity})
+
+
+_HASHES = pa.schema({"accounts": pa.string(), "owners": pa.string()})
+_PERSONS_LACK = frozenset({"tax_id_form", "tax_id"})
+_ENTITIES_LACK = _PERSONS_LACK | {"first_name", "last_name", "birth_date", "email", "strong_keys"}
+
+
+def _read(
+    connection: sa.Connection,
+    query: str,
+    schema: pa.Schema,
+    values: Mapping[str, Any] | None = None,
+    lacking: Collection[str] = (),
+) -> pa.Table:
+    """Return the result of a query, whose columns are those of a schema in their order. A list is sent as a text, separated by spaces."""
+    fields = [field for field in schema if field.name not in lacking]
+    lists = {field.name: field.type for field in fields if pa.types.is_list(field.type)}
+    sent = pa.schema([pa.field(f.name, pa.string()) if f.name in lists else f for f in fields])
+    table = read_table(connection, query, sent, values or {})
+    for name, type_ in lists.items():
+        texts = pc.split_pattern(table[name], " ")
+        table = table.set_column(table.column_names.index(name), name, texts.cast(type_))
+    return table

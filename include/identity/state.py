@@ -1,0 +1,167 @@
+"""Store the results of a full run in the database, and read them for the next runs, which match only what changed since then.
+
+The state is a cache. It is used only if it was written by the same code and for the same thresholds; otherwise, all records are matched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from include.identity import model
+from include.identity.features import Conventions
+from include.identity.group import Matched
+from include.identity.link import Matching
+from include.identity.people import Ints
+from include.identity.policy import Policy
+from include.identity.record import LINKS
+from include.identity.score import Counts
+
+PART_BYTES = 64_000_000
+_CORE = "core"
+
+_READ = sa.text("select content from control.identity_state where name = :name order by part")
+_DELETE = sa.text("delete from control.identity_state where name = coalesce(:name, name)")
+_INSERT = sa.text("insert into control.identity_state (name, part, content) values (:name, :part, :content)")
+
+
+@dataclass(frozen=True)
+class State:
+    """The results of the last full run.
+
+    Attributes:
+        matching: The matching of persons.
+        digests: `record_id` and `digest` of each person, as `include.identity.inputs.read_digests` returned them.
+        core: `Matching.core` of the last run since then; None if there was none.
+    """
+
+    matching: Matching
+    digests: pa.Table
+    core: Ints | None = None
+
+
+def write_state(connection: sa.Connection, state: State) -> None:
+    """Replace the stored state by that of a full run."""
+    connection.execute(_DELETE, {"name": None})
+    for name, content in _encode(state):
+        _write(connection, name, content)
+
+
+def write_core(connection: sa.Connection, core: Ints) -> None:
+    """Replace `State.core`."""
+    connection.execute(_DELETE, {"name": _CORE})
+    _write(connection, _CORE, core.tobytes())
+
+
+def _write(connection: sa.Connection, name: str, content: bytes) -> None:
+    parts = [content[at : at + PART_BYTES] for at in range(0, len(content), PART_BYTES)]
+    if parts:
+        connection.execute(_INSERT, [{"name": name, "part": at, "content": part} for at, part in enumerate(parts)])
+
+
+def read_state(connection: sa.Connection, policy: Policy) -> State | None:
+    """Return the stored state, or None if there is none that this code wrote for these thresholds."""
+    parts = connection.scalars(_READ, {"name": "facts"}).all()
+    if not parts:
+        return None
+    facts = json.loads(b"".join(parts))
+    if facts["code"] != _fingerprint_code() or facts["policy"] != _describe(policy):
+        return None
+
+    def read(name: str) -> pa.Table:
+        parts = connection.scalars(_READ, {"name": name}).all()
+        return pq.read_table(pa.BufferReader(parts[0] if len(parts) == 1 else b"".join(parts)))
+
+    def read_matched(name: str) -> Matched:
+        return Matched(read(f"{name} clusters"), LINKS.empty_table(), read(f"{name} doubts"), read(f"{name} lessons"))
+
+    rows = read("placeholders")
+    placeholders = {
+        name: rows["value"].filter(pc.equal(rows["column"], name)).combine_chunks()
+        for name in pc.unique(rows["column"]).to_pylist()
+    }
+    family_first, registrations = (tuple(facts[name]) for name in ("family_first", "registrations"))
+    conventions = Conventions(date.fromisoformat(facts["on"]), family_first, registrations, placeholders)
+    frequencies = {name: read(f"frequency {name}") for name in model.TERMS}
+    names = read("names")["first"].combine_chunks()
+    counts = Counts(facts["records"], facts["prior"], names, frequencies, read("crowded"))
+    matching = Matching(
+        policy,
+        conventions,
+        counts,
+        read("features"),
+        read("scored"),
+        read("organizations"),
+        read_matched("natural"),
+        read_matched("entities"),
+        read("decisions"),
+    )
+    core = b"".join(connection.scalars(_READ, {"name": _CORE}))
+    return State(matching, read("digests"), np.frombuffer(core, np.int64) if core else None)
+
+
+def _encode(state: State) -> Iterator[tuple[str, bytes]]:
+    matching, conventions, counts = state.matching, state.matching.conventions, state.matching.counts
+    facts = {
+        "code": _fingerprint_code(),
+        "policy": _describe(matching.policy),
+        "on": conventions.on.isoformat(),
+        "family_first": conventions.family_first,
+        "registrations": conventions.registrations,
+        "records": counts.records,
+        "prior": counts.prior,
+    }
+    yield "facts", json.dumps(facts).encode()
+    placeholders = [
+        (name, value) for name, values in (conventions.placeholders or {}).items() for value in values.to_pylist()
+    ]
+    tables = {
+        "placeholders": pa.table(
+            [pa.array([each[at] for each in placeholders], pa.string()) for at in (0, 1)], ["column", "value"]
+        ),
+        "names": pa.table({"first": counts.names}),
+        "crowded": counts.crowded,
+        "features": matching.features,
+        "scored": matching.scored,
+        "organizations": matching.organizations,
+        "natural clusters": matching.natural.clusters,
+        "natural doubts": matching.natural.doubts,
+        "natural lessons": matching.natural.lessons,
+        "entities clusters": matching.entities.clusters,
+        "entities doubts": matching.entities.doubts,
+        "entities lessons": matching.entities.lessons,
+        "decisions": matching.decisions,
+        "digests": state.digests,
+    }
+    tables |= {f"frequency {name}": table for name, table in counts.frequencies.items()}
+    for name, table in tables.items():
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", compression_level=1, use_compliant_nested_type=False)
+        yield name, sink.getvalue().to_pybytes()
+
+
+def _describe(policy: Policy) -> dict[str, Any]:
+    return asdict(policy) | {"trusted": sorted(policy.trusted)}
+
+
+@cache
+def _fingerprint_code() -> str:
+    """Return a hash of the code that a stored state depends on."""
+    digest = hashlib.sha256(f"{version('splink')} {version('duckdb')}".encode())
+    include = Path(__file__).parents[1]
+    for path in sorted(path for folder in ("identity", "names") for path in (include / folder).glob("*.*")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,105 @@
+"""A daily identity run stores what a full run stores."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.identity.policy import Policy
+from include.identity.resolve import FULL_DAYS, Resolved, resolve
+from local.bench import identity_warehouse
+from local.bench.identity_days import ON
+from local.bench.people import make_firm
+from tests.conftest import Database
+
+_IDENTITIES = "select entity, id, identity_id from warehouse.identity where recorded_to is null order by 1, 2"
+_LINKS = "select entity, left_id, right_id, how from control.identity_link order by 1, 2, 3"
+
+
+@pytest.fixture
+def firm(database: Database) -> Database:
+    """A warehouse of 1,000 records, matched once."""
+    identity_warehouse.fill(database.admin_url, make_firm(320, seed=3))
+    return database
+
+
+def run(engine: sa.Engine, name: str, **options: Any) -> Resolved:
+    found = resolve(engine, (), name, options.pop("on", ON), **options)
+    assert found is not None
+    return found
+
+
+def change(database: Database) -> None:
+    """Change persons, move one to another household, end one, and add one."""
+    database.do("update warehouse.person set email = 'new.' || email where person_id % 211 = 1")
+    database.do("""
+        update warehouse.person p set household_id = (select min(household_id) from warehouse.household h where h.vendor = p.vendor)
+        where person_id = 500""")
+    database.do("update warehouse.person set recorded_to = now() where person_id = 300")
+    database.do("""
+        insert into warehouse.person (person_id, vendor, person_key, household_id, name, birth_date, valid_from, recorded_from, source_run_id)
+        select 9000001, vendor, 'new', household_id, 'Adam Specimen', '1951-03-14', '2026-01-02', now(), 1 from warehouse.person
+        where person_id = 301""")
+
+
+def test_a_daily_run_stores_what_a_full_run_stores(firm: Database, engine: sa.Engine) -> None:
+    assert run(engine, "first").matched is None
+    change(firm)
+    daily = run(engine, "daily")
+    assert daily.matched is not None
+    assert 0 < daily.matched < daily.records / 2
+    stored = firm.rows(_IDENTITIES), firm.rows(_LINKS)
+    full = run(engine, "full", is_full=True)
+    assert (full.matched, full.changed) == (None, 0)
+    assert stored == (firm.rows(_IDENTITIES), firm.rows(_LINKS))
+    assert (daily.people, daily.households, daily.copies) == (full.people, full.households, full.copies)
+
+
+def test_a_record_that_changes_and_changes_back_is_stored_again(firm: Database, engine: sa.Engine) -> None:
+    """On the second day, it has no change since the full run; only the stored result of the first day is wrong."""
+    run(engine, "first")
+    stored = firm.rows(_IDENTITIES)
+    firm.do("create table before as select * from warehouse.person where person_id between 100 and 110")
+    nothing = ("email", "tax_id_hash", "birth_date", "phone", "name", "cross_references")
+    firm.do(
+        f"update warehouse.person set first_name = 'Bea', {', '.join(f'{name} = null' for name in nothing)} where person_id between 100 and 110"
+    )
+    assert run(engine, "changed").changed > 0
+    assert stored != firm.rows(_IDENTITIES)
+    columns = ", ".join(f"{name} = b.{name}" for name in ("first_name", *nothing))
+    firm.do(f"update warehouse.person p set {columns} from before b where b.person_id = p.person_id")
+    firm.do("drop table before")
+    assert run(engine, "changed back").matched is not None
+    links = firm.rows(_LINKS)
+    assert run(engine, "full", is_full=True).changed == 0
+    assert links == firm.rows(_LINKS)
+
+
+@pytest.mark.parametrize(
+    ("reason", "options"),
+    [
+        ("a week", {"on": ON + timedelta(days=FULL_DAYS)}),
+        ("an earlier day", {"on": ON - timedelta(days=1)}),
+        ("other thresholds", {"policy": Policy(link_score=4.0)}),
+    ],
+)
+def test_all_records_are_matched_after(reason: str, options: dict[str, Any], firm: Database, engine: sa.Engine) -> None:
+    run(engine, "first")
+    change(firm)
+    assert run(engine, reason, **options).matched is None
+
+
+def test_all_records_are_matched_if_many_changed(firm: Database, engine: sa.Engine) -> None:
+    run(engine, "first")
+    firm.do("update warehouse.person set email = null where person_id % 9 = 0")
+    assert run(engine, "many changed").matched is None
+
+
+def test_all_records_are_matched_if_the_state_is_lost(firm: Database, engine: sa.Engine) -> None:
+    run(engine, "first")
+    firm.do("delete from control.identity_state")
+    change(firm)
+    assert run(engine, "state lost").matched is None
