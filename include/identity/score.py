@@ -161,7 +161,9 @@ def score(features: pa.Table, policy: Policy, threads: int) -> pa.Table:
         _block(db, policy)
         compared = model.comparisons(has_households=policy.has_households)
         api = DuckDBAPI(db)
-        linker = Linker(api.register("person"), model.settings(compared, _prior(db)), log_level=None)
+        settings = model.settings(compared, _prior(db))
+        # Without the log of columns that the settings name and `person` lacks: to find none takes longer than a small firm's pairs.
+        linker = Linker(api.register("person"), settings, validate_settings=False, log_level=None)
         for column in model.TERMS:
             linker.table_management.register_term_frequency_lookup(api.register(f"frequency_{column}"), column)
         [(count,)] = db.execute("select count(*) from pair").fetchall()
