@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all lint fmt clean
+.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all test-short test-long lint style types fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -124,16 +124,28 @@ scan: install  ## known vulnerabilities of all packages in constraints.txt; need
 	.venv/bin/pip-audit --disable-pip --require-hashes --requirement constraints.txt $(ARGS)
 
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
-# Airflow's few long ones begin early.
-test: lint
-	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not long"
+# Airflow's few long ones begin early. The types are checked meanwhile, on one core.
+PYTEST = .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test-all: lint
-	.venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: style
+	@$(MAKE) --no-print-directory -j 2 types test-short
 
-lint: install
+test-all: style
+	@$(MAKE) --no-print-directory -j 2 types test-long
+
+test-short:
+	$(PYTEST) -m "not long"
+
+test-long:
+	$(PYTEST)
+
+lint: style types
+
+style: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+types: install
 	.venv/bin/mypy
 
 fmt: install

@@ -8,7 +8,11 @@ SUPERVISOR = "airflow.sdk.execution_time.supervisor"
 MODULES = (
     "airflow.api_fastapi.core_api.routes.public", "airflow.api_fastapi.core_api.routes.ui", "airflow.api_fastapi.execution_api.app",
     "airflow.dag_processing.dagbag", "airflow.providers.postgres.hooks.postgres", "airflow.sdk.execution_time.task_runner", SUPERVISOR,
-    "great_expectations", "pgpq", "pyarrow.dataset", "include.validation.check", "tests.faults.worker",
+    "airflow.providers.standard.decorators.branch_python", "airflow.providers.standard.decorators.short_circuit",
+    "airflow.providers.standard.operators.trigger_dagrun", "airflow.providers.standard.sensors.external_task",
+    "great_expectations", "pgpq", "pyarrow.dataset", "include.validation.check", "include.gateway.api.app", "include.gateway.webhooks.app",
+    "include.identity.preview", "include.operations.metrics", "include.rules.evaluation", "include.crm.sync.preview", "limits",
+    "tests.faults.worker",
 )  # fmt: skip
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"

@@ -21,6 +21,7 @@ from include.errors import ConfigurationError, DataQualityError
 from include.extract.columns import staged_schema
 from include.staging.partitions import FAULTS, Partition
 from include.staging.row_key import format_keys
+from include.validation.cached_expectation import register_cached
 from include.validation.compared import ACCEPTABLE
 from include.validation.date_bounds import read_anchors
 from include.validation.measures import measure
@@ -57,7 +58,8 @@ class Validator:
             ConfigurationError: Great Expectations does not know an expectation or can't run it.
         """
         configurations = [
-            {"type": e.type, "kwargs": e.kwargs, "meta": {"place": n}} for n, e in enumerate(expectations)
+            {"type": register_cached(e.type), "kwargs": e.kwargs, "meta": {"place": n}}
+            for n, e in enumerate(expectations)
         ]
         if not configurations:
             return []
@@ -66,12 +68,13 @@ class Validator:
         results: list[Any] = [None] * len(configurations)
         for result in validated.results:
             assert result.expectation_config is not None
+            place = result.expectation_config.meta["place"]
             if result.exception_info.get("raised_exception"):
                 raise ConfigurationError(
                     f"An expectation can't be run: {result.exception_info['exception_message']}",
-                    expectation=result.expectation_config.type,
+                    expectation=expectations[place].type,
                 )
-            results[result.expectation_config.meta["place"]] = result
+            results[place] = result
         for expectation, result in zip(expectations, results, strict=True):
             if result is None:  # Great Expectations only logs and skips it
                 raise ConfigurationError("Unknown expectation", expectation=expectation.name)

@@ -21,27 +21,45 @@ from include.canonical import ENTITIES, Entity
 from include.control import ledger
 from include.control.ledger import Counts
 from include.warehouse import schema
-from tests.conftest import PASSWORDS, Database
+from local.postgres import Postgres
+from tests.conftest import PASSWORDS, Database, new_database
 from tests.warehouse.loading import DAY, NEXT, Loader, dead_letter, position
 
 ALL = Scope(since=datetime(2026, 1, 1, tzinfo=UTC))
 
 
+@pytest.fixture(scope="module")
+def six_runs(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loader]:
+    """Ada with an account and positions, Bob without, and their households; loaded by the runs 1 to 6. Its database is a template."""
+    with new_database(postgres) as database:
+        loader = Loader(database, tmp_path_factory.mktemp("staging"), "orion")
+        loader.load("household", [{"household_key": key, "name": f"Family {key}"} for key in ("h1", "h2")])
+        loader.load("person", [
+            {"person_key": "ada", "name": "Ada", "household_key": "h1", "birth_date": DAY, "tax_id_last4": "1111"},
+            {"person_key": "bob", "name": "Bob", "household_key": "h2", "email": "bob@example.com"},
+        ])  # fmt: skip
+        loader.load("account", [{"account_key": "a1", "household_key": "h1"}])
+        loader.load("account_owner", [{"account_owner_key": "o1", "account_key": "a1", "household_key": "h1", "person_key": "ada",
+                                       "share_ratio": Decimal(1)}])  # fmt: skip
+        loader.load("security", [{"security_key": "s1"}])
+        loader.load("position", [position("k1", 5)])
+        loader.engine.dispose()
+        database.close()
+        yield loader
+
+
 @pytest.fixture
-def firm(database: Database, tmp_path: Path) -> Iterator[Loader]:
-    """Ada with an account and positions, Bob without, and their households; loaded by the runs 1 to 6."""
-    schema.create_roles(database.admin_url, PASSWORDS)
-    loader = Loader(database, tmp_path, "orion")
-    loader.load("household", [{"household_key": key, "name": f"Family {key}"} for key in ("h1", "h2")])
-    loader.load("person", [
-        {"person_key": "ada", "name": "Ada", "household_key": "h1", "birth_date": DAY, "tax_id_last4": "1111"},
-        {"person_key": "bob", "name": "Bob", "household_key": "h2", "email": "bob@example.com"},
-    ])  # fmt: skip
-    loader.load("account", [{"account_key": "a1", "household_key": "h1"}])
-    loader.load("account_owner", [{"account_owner_key": "o1", "account_key": "a1", "household_key": "h1", "person_key": "ada",
-                                   "share_ratio": Decimal(1)}])  # fmt: skip
-    loader.load("security", [{"security_key": "s1"}])
-    loader.load("position", [position("k1", 5)])
+def database(postgres: Postgres, six_runs: Loader) -> Iterator[Database]:
+    """A database of the test's own after the six runs, with rights of its own."""
+    with new_database(postgres, six_runs.database.admin_url.rsplit("/", 1)[1]) as database:
+        schema.create_roles(database.admin_url, PASSWORDS)
+        yield database
+
+
+@pytest.fixture
+def firm(database: Database, six_runs: Loader, tmp_path: Path) -> Iterator[Loader]:
+    """The firm after the six runs."""
+    loader = Loader(database, tmp_path, "orion", after=six_runs)
     yield loader
     loader.engine.dispose()
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from include.vendors import named
 from include.warehouse import schema
 from local.postgres import Postgres
 from tests.conftest import Database, Firm, new_database
-from tests.running_sandbox import LAST, Sandbox, run_sandbox
+from tests.running_sandbox import LAST, NOW, Sandbox, run_sandbox
 
 DATA = "/services/data/v66.0"
 API = f"/salesforce{DATA}"
@@ -117,9 +120,19 @@ class Crm:
         return row
 
 
+@dataclass(frozen=True)
+class Start:
+    """What a test starts from: a database, which is a template, a folder with the sandbox's state, its time, and its number of syncs."""
+
+    database: str
+    folder: Path
+    now: datetime = NOW
+    syncs: int = 0
+
+
 @pytest.fixture(scope="session")
-def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Name of a database with a loaded day of six households: the template for each test's own."""
+def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """A loaded day of six households, and an empty org."""
     name = "template_loaded"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template template_tributary")  # type: ignore[arg-type]
@@ -128,21 +141,51 @@ def loaded(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
         firm = Firm(named("orion"), sandbox, Database(postgres.url(name)), folder)
         firm.day()
         firm.engine.dispose()
+        firm.database.do("analyze")  # as the server does by itself in time
         firm.database.close()
-    return name
+    return Start(name, tmp_path_factory.mktemp("empty_org"))
+
+
+@pytest.fixture(scope="session")
+def synced(postgres: Postgres, loaded: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """That day, and an org that holds it."""
+    folder, started = tmp_path_factory.mktemp("synced"), time.monotonic()
+    with new_database(postgres, loaded.database) as database:
+        with run_crm(database, folder, loaded) as crm:
+            crm.sync()
+        database.do("analyze")
+        database.close()
+        passed = timedelta(seconds=time.monotonic() - started)
+        yield Start(database.admin_url.rsplit("/", 1)[1], folder / "sandbox", NOW + passed, syncs=1)
 
 
 @pytest.fixture
-def database(postgres: Postgres, loaded: str) -> Iterator[Database]:
+def start(request: pytest.FixtureRequest) -> Start:
+    """What the test starts from: an empty org, or with the mark `synced` one that holds the day."""
+    name = "synced" if request.node.get_closest_marker("synced") else "loaded"
+    start: Start = request.getfixturevalue(name)
+    return start
+
+
+@pytest.fixture
+def database(postgres: Postgres, start: Start) -> Iterator[Database]:
     """A database of the test's own with that day."""
-    with new_database(postgres, loaded) as database:
+    with new_database(postgres, start.database) as database:
         yield database
 
 
-@pytest.fixture
-def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
-    """The loaded day, and an org of the test's own."""
-    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        crm = Crm(database, sandbox, tmp_path / "work")
+@contextlib.contextmanager
+def run_crm(database: Database, folder: Path, start: Start) -> Iterator[Crm]:
+    """Run an org of the test's own."""
+    shutil.copytree(start.folder, folder / "sandbox")
+    with run_sandbox(folder / "sandbox", households=6, now=start.now) as sandbox:
+        crm = Crm(database, sandbox, folder / "work", _runs=start.syncs)
         yield crm
         crm.engine.dispose()
+
+
+@pytest.fixture
+def crm(database: Database, tmp_path: Path, start: Start) -> Iterator[Crm]:
+    """The loaded day, and an org of the test's own: empty, or with the mark `synced` after a first sync of everything."""
+    with run_crm(database, tmp_path, start) as crm:
+        yield crm

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,23 +15,20 @@ from include.crm.run import SyncRun
 from include.crm.settings import Settings
 from include.crm.tasks import TaskSpec
 from include.errors import ConfigurationError, RateLimited, RowsFailed, TargetUnavailable
-from tests.conftest import Database
 from tests.crm.conftest import ACCOUNTS, API, Crm
-from tests.running_sandbox import LAST, run_sandbox
+from tests.running_sandbox import LAST
 
 SPECS = {"negative_cash": TaskSpec("Cover negative cash", 1), "household_aum_moved": TaskSpec("Review a large move", 2)}
 COLLECTION = f"{API}/composite/sobjects"
 
+pytestmark = pytest.mark.synced
+
 
 @pytest.fixture
-def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
+def crm(crm: Crm) -> Crm:
     """An org that holds the loaded day."""
-    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        crm = Crm(database, sandbox, tmp_path / "work")
-        crm.settings = Settings("sample", few=1_000_000)
-        crm.sync()
-        yield crm
-        crm.engine.dispose()
+    crm.settings = Settings("sample", few=1_000_000)
+    return crm
 
 
 def raise_tasks(crm: Crm, run_id: str = "tasks") -> Counts:

@@ -64,12 +64,15 @@ def run(environ: dict[str, str], code: str, timeout: int = 240) -> str:
     return output
 
 
+# `dag.test()` reads and stores all DAGs of the DAG's bundle at each call, so each DAG's bundle is its file alone.
 _TEST = """
-import json, sys
+import json, os, sys
 from airflow.dag_processing.dagbag import DagBag
 bag = DagBag()
 for dag_id in {dag_ids!r}:
     dag = bag.dags[dag_id]
+    bundle = {{"name": "tests", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {{"path": dag.fileloc}}}}
+    os.environ["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"] = json.dumps([bundle])
     dag.deadline = None  # dag.test() of Airflow 3.3.2 can't look up the deadlines of a DAG that it has just stored
     run = dag.test(run_conf={conf!r})
     print("RUN", run.state, json.dumps({{ti.task_id + ("" if ti.map_index < 0 else "[%d]" % ti.map_index): ti.state for ti in run.get_task_instances()}}))

@@ -65,11 +65,13 @@ class Loader:
         partition: Its partition.
     """
 
-    def __init__(self, database: Database, folder: Path, name: str) -> None:
+    def __init__(self, database: Database, folder: Path, name: str, after: Loader | None = None) -> None:
         self.database, self.vendor = database, declare(name)
         self.engine = schema.engine(database.url())
         self.staging = Staging(str(folder), KEYRING.staging)
         self._pulls = 0
+        if after:  # in a copy of its database
+            self._pulls, self.pull = after._pulls, after.pull
 
     def stage(
         self,

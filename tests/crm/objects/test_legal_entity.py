@@ -42,9 +42,8 @@ def entities(crm: Crm) -> list[dict[str, Any]]:
     return crm.database.rows("select * from warehouse.legal_entity order by legal_entity_key")
 
 
+@pytest.mark.synced
 def test_a_trust_is_a_business_account_and_owns_its_accounts(crm: Crm, entities: list[dict[str, Any]]) -> None:
-    crm.sync()
-
     records = crm.records("Account", "legal_entity")
     crm.log_in()
     query = {"q": "select Name from Account where RecordType.DeveloperName = 'IndustriesBusiness'"}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,20 +10,16 @@ from include.crm.settings import Settings
 from include.crm.sync import approval
 from include.crm.sync.preview import preview
 from include.errors import FatalError
-from tests.conftest import Database
 from tests.crm.conftest import HOLDINGS, Crm
-from tests.running_sandbox import run_sandbox
+
+pytestmark = pytest.mark.synced
 
 
 @pytest.fixture
-def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
+def crm(crm: Crm) -> Crm:
     """An org that holds the day, of a firm whose limit without approval is five changed records."""
-    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        crm = Crm(database, sandbox, tmp_path / "work")
-        crm.sync()
-        crm.settings = Settings("sample", few=5)
-        yield crm
-        crm.engine.dispose()
+    crm.settings = Settings("sample", few=5)
+    return crm
 
 
 def double_shares(crm: Crm) -> None:

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from include.crm.settings import Settings
 from include.errors import RateLimited, RowsFailed, TargetUnavailable
-from tests.conftest import Database
 from tests.crm.conftest import ACCOUNTS, API, HOLDINGS, Crm
 from tests.crm.sync.test_load import refuse_a_household
-from tests.running_sandbox import run_sandbox
 
 COMPOSITE = f"{API}/composite"
 
 
 @pytest.fixture
-def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
-    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        crm = Crm(database, sandbox, tmp_path / "work")
-        crm.settings = Settings("sample", few=1_000_000)
-        yield crm
-        crm.engine.dispose()
+def crm(crm: Crm) -> Crm:
+    crm.settings = Settings("sample", few=1_000_000)
+    return crm
 
 
 def calls(crm: Crm) -> dict[str, int]:

@@ -17,8 +17,8 @@ def outcomes(crm: Crm) -> list[tuple[str, str]]:
     return [(row["kind"], row["outcome"]) for row in rows]
 
 
+@pytest.mark.synced
 def test_a_field_that_is_left_to_salesforce_keeps_the_users_value(crm: Crm) -> None:
-    crm.sync()
     key, record_id = first(crm, ACCOUNTS)
     edit(crm, ACCOUNTS, record_id, **{STATUS: "Frozen"})
     read(crm)
@@ -39,8 +39,8 @@ def test_a_field_that_is_left_to_salesforce_keeps_the_users_value(crm: Crm) -> N
     assert crm.records(ACCOUNTS)[key][STATUS] == "Open"
 
 
+@pytest.mark.synced
 def test_only_the_selected_deleted_record_is_created_again(crm: Crm) -> None:
-    crm.sync()
     keys = sorted(crm.records(HOLDINGS))[:2]
     for key in keys:
         crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{crm.records(HOLDINGS)[key]['Id']}")
@@ -56,8 +56,8 @@ def test_only_the_selected_deleted_record_is_created_again(crm: Crm) -> None:
     assert outcomes(crm) == [("deleted", "created again"), ("deleted", "not sent any more")]
 
 
+@pytest.mark.synced
 def test_a_record_that_is_not_missing_is_not_created_again(crm: Crm) -> None:
-    crm.sync()
     assert drift.create_again(crm.engine, HOLDINGS, [first(crm, HOLDINGS)[0], "unknown"], "Pat Sample") == 0
     assert crm.sent() == {}
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +13,7 @@ from include.crm.sync.delta import Delta
 from include.crm.sync.guard import Concern, find_concerns, find_unapproved
 from include.crm.sync.preview import preview
 from include.errors import ApprovalNeeded
-from tests.conftest import Database
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, Crm
-from tests.running_sandbox import run_sandbox
 
 SETTINGS = Settings("sample", few=10, most_changed_ratio=Decimal("0.3"), most_closed=5)
 
@@ -118,18 +114,9 @@ def test_only_what_was_not_approved_is_left() -> None:
 
 
 @pytest.fixture
-def crm(database: Database, tmp_path: Path) -> Iterator[Crm]:
-    with run_sandbox(tmp_path / "sandbox", households=6) as sandbox:
-        crm = Crm(database, sandbox, tmp_path / "work")
-        crm.settings = Settings("sample", few=2)
-        yield crm
-        crm.engine.dispose()
-
-
-@pytest.fixture
-def loaded_crm(crm: Crm) -> Crm:
-    """An org that holds the day."""
-    crm.sync(settings=replace(crm.settings, few=1_000_000))
+def crm(crm: Crm) -> Crm:
+    """An org of a firm whose limit without approval is two changed records."""
+    crm.settings = Settings("sample", few=2)
     return crm
 
 
@@ -180,18 +167,19 @@ def test_records_wait_for_a_parent_that_was_not_approved(crm: Crm) -> None:
     assert crm.dead_letters() == []
 
 
-def test_holdings_of_accounts_without_an_approved_closing_keep_their_shares(loaded_crm: Crm) -> None:
-    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
-    close_accounts(loaded_crm, 4)
-    loaded_crm.database.do("update warehouse.position set quantity = quantity + 1")
-    before = loaded_crm.records(HOLDINGS)
+@pytest.mark.synced
+def test_holdings_of_accounts_without_an_approved_closing_keep_their_shares(crm: Crm) -> None:
+    crm.settings = replace(crm.settings, few=1_000, most_closed=3)
+    close_accounts(crm, 4)
+    crm.database.do("update warehouse.position set quantity = quantity + 1")
+    before = crm.records(HOLDINGS)
 
-    sent = loaded_crm.sync()["position"].updated
+    sent = crm.sync()["position"].updated
 
-    after = loaded_crm.records(HOLDINGS)
+    after = crm.records(HOLDINGS)
     closing = {
-        loaded_crm.records(ACCOUNTS)[f"sample:orion:account:{row['account_key']}"]["Id"]
-        for row in loaded_crm.database.rows("select account_key from warehouse.account where close_date = '2026-11-20'")
+        crm.records(ACCOUNTS)[f"sample:orion:account:{row['account_key']}"]["Id"]
+        for row in crm.database.rows("select account_key from warehouse.account where close_date = '2026-11-20'")
     }
     unchanged = {key for key in before if after[key]["FinServ__Shares__c"] == before[key]["FinServ__Shares__c"]}
     assert (
@@ -200,34 +188,37 @@ def test_holdings_of_accounts_without_an_approved_closing_keep_their_shares(load
         != set()
     )
     assert sent == len(after) - len(unchanged) > 0
-    assert read_held_back(loaded_crm) == {"account": "approval", "position": "parent"}
+    assert read_held_back(crm) == {"account": "approval", "position": "parent"}
 
 
-def test_price_changes_of_all_holdings_need_no_approval(loaded_crm: Crm) -> None:
-    loaded_crm.database.do(
+@pytest.mark.synced
+def test_price_changes_of_all_holdings_need_no_approval(crm: Crm) -> None:
+    crm.database.do(
         "update warehouse.position set price_usd = price_usd * 1.01, market_value_usd = market_value_usd + 1"
     )
-    loaded_crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd + 1")
+    crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd + 1")
 
-    counts = loaded_crm.sync()
+    counts = crm.sync()
 
-    assert counts["position"].updated == len(loaded_crm.records(HOLDINGS))
+    assert counts["position"].updated == len(crm.records(HOLDINGS))
 
 
-def test_removing_half_of_the_holdings_requires_approval(loaded_crm: Crm) -> None:
-    before = loaded_crm.records(HOLDINGS)
-    loaded_crm.database.do("update warehouse.position set recorded_to = now() where position_key::bigint % 2 = 0")
+@pytest.mark.synced
+def test_removing_half_of_the_holdings_requires_approval(crm: Crm) -> None:
+    before = crm.records(HOLDINGS)
+    crm.database.do("update warehouse.position set recorded_to = now() where position_key::bigint % 2 = 0")
 
     with pytest.raises(ApprovalNeeded, match=r"position: \d\d% of"):
-        loaded_crm.sync()
+        crm.sync()
 
-    assert loaded_crm.records(HOLDINGS) == before
+    assert crm.records(HOLDINGS) == before
 
 
-def test_changed_share_counts_of_all_holdings_require_approval(loaded_crm: Crm) -> None:
-    loaded_crm.database.do("update warehouse.position set quantity = quantity * 2")
+@pytest.mark.synced
+def test_changed_share_counts_of_all_holdings_require_approval(crm: Crm) -> None:
+    crm.database.do("update warehouse.position set quantity = quantity * 2")
 
-    assert [concern.entity for concern in concerns(loaded_crm)] == ["position"]
+    assert [concern.entity for concern in concerns(crm)] == ["position"]
 
 
 def close_accounts(crm: Crm, count: int) -> None:
@@ -238,35 +229,38 @@ def close_accounts(crm: Crm, count: int) -> None:
     )
 
 
-def test_closings_beyond_the_limit_require_approval(loaded_crm: Crm) -> None:
-    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
-    close_accounts(loaded_crm, 4)
+@pytest.mark.synced
+def test_closings_beyond_the_limit_require_approval(crm: Crm) -> None:
+    crm.settings = replace(crm.settings, few=1_000, most_closed=3)
+    close_accounts(crm, 4)
 
     with pytest.raises(ApprovalNeeded, match="4 accounts would close"):
-        loaded_crm.sync()
+        crm.sync()
 
-    assert all(record.get("FinServ__CloseDate__c") != "2026-11-20" for record in loaded_crm.records(ACCOUNTS).values())
-    assert loaded_crm.sync(approved=concerns(loaded_crm))["account"].updated == 4
-    assert concerns(loaded_crm) == []
-
-
-def test_closed_accounts_that_change_again_are_no_closings(loaded_crm: Crm) -> None:
-    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
-    close_accounts(loaded_crm, 4)
-    loaded_crm.sync(approved=concerns(loaded_crm))
-    loaded_crm.database.do("update warehouse.account set name = 'Renamed' where not is_active")
-
-    assert concerns(loaded_crm) == []
+    assert all(record.get("FinServ__CloseDate__c") != "2026-11-20" for record in crm.records(ACCOUNTS).values())
+    assert crm.sync(approved=concerns(crm))["account"].updated == 4
+    assert concerns(crm) == []
 
 
-def test_more_closings_than_approved_require_another_approval(loaded_crm: Crm) -> None:
-    loaded_crm.settings = replace(loaded_crm.settings, few=1_000, most_closed=3)
-    close_accounts(loaded_crm, 4)
-    approved = concerns(loaded_crm)
-    close_accounts(loaded_crm, 2)
+@pytest.mark.synced
+def test_closed_accounts_that_change_again_are_no_closings(crm: Crm) -> None:
+    crm.settings = replace(crm.settings, few=1_000, most_closed=3)
+    close_accounts(crm, 4)
+    crm.sync(approved=concerns(crm))
+    crm.database.do("update warehouse.account set name = 'Renamed' where not is_active")
+
+    assert concerns(crm) == []
+
+
+@pytest.mark.synced
+def test_more_closings_than_approved_require_another_approval(crm: Crm) -> None:
+    crm.settings = replace(crm.settings, few=1_000, most_closed=3)
+    close_accounts(crm, 4)
+    approved = concerns(crm)
+    close_accounts(crm, 2)
 
     with pytest.raises(ApprovalNeeded, match="6 accounts would close"):
-        loaded_crm.sync(approved=approved)
+        crm.sync(approved=approved)
 
 
 def test_more_changes_than_approved_require_another_approval(crm: Crm) -> None:
@@ -291,17 +285,19 @@ def test_a_second_attempt_with_the_same_approval_sends_nothing(crm: Crm) -> None
     assert crm.sync(approved=approved)["position"].sent == 0
 
 
-def test_a_large_value_jump_requires_approval(loaded_crm: Crm) -> None:
-    loaded_crm.database.do("update warehouse.account_value set market_value_usd = 0, cash_usd = 0")
-    loaded_crm.database.do("update warehouse.position set market_value_usd = 0, price_usd = 0")
+@pytest.mark.synced
+def test_a_large_value_jump_requires_approval(crm: Crm) -> None:
+    crm.database.do("update warehouse.account_value set market_value_usd = 0, cash_usd = 0")
+    crm.database.do("update warehouse.position set market_value_usd = 0, price_usd = 0")
 
-    assert {(c.entity, c.question) for c in concerns(loaded_crm)} == {("account", "worth"), ("position", "worth")}
+    assert {(c.entity, c.question) for c in concerns(crm)} == {("account", "worth"), ("position", "worth")}
     with pytest.raises(ApprovalNeeded, match="worth"):
-        loaded_crm.sync()
+        crm.sync()
 
 
-def test_a_market_move_requires_no_approval(loaded_crm: Crm) -> None:
-    loaded_crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd * 0.93")
-    loaded_crm.database.do("update warehouse.position set market_value_usd = market_value_usd * 0.93")
+@pytest.mark.synced
+def test_a_market_move_requires_no_approval(crm: Crm) -> None:
+    crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd * 0.93")
+    crm.database.do("update warehouse.position set market_value_usd = market_value_usd * 0.93")
 
-    assert concerns(loaded_crm) == []
+    assert concerns(crm) == []

@@ -140,8 +140,8 @@ def sent_by(crm: Crm, run_id: str) -> list[str]:
     return [row["entity"] for row in rows]
 
 
+@pytest.mark.synced
 def test_a_job_that_does_not_end_stops_its_object_alone(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    crm.sync()
     get_stuck(crm, monkeypatch)
     crm.database.do("update warehouse.household set city = 'Elsewhere'")
     find(crm)
@@ -153,8 +153,8 @@ def test_a_job_that_does_not_end_stops_its_object_alone(crm: Crm, monkeypatch: p
     assert read_held_back(crm) == {("position", "failure", "ObjectUnavailable"): len(crm.records(HOLDINGS))}
 
 
+@pytest.mark.synced
 def test_a_job_still_under_way_stops_only_its_object_in_the_next_run(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    crm.sync()
     get_stuck(crm, monkeypatch)
     with pytest.raises(ObjectUnavailable):
         crm.sync()

@@ -254,11 +254,11 @@ def test_a_stopped_writer_by_collections_that_wakes_after_another_is_refused(crm
     check_whole(crm)
 
 
+@pytest.mark.synced
 @pytest.mark.parametrize(
     "is_over", [False, pytest.param(True, marks=pytest.mark.long)], ids=["still open", "closed meanwhile"]
 )
 def test_a_task_of_a_killed_run_is_one_and_ends_with_its_finding(crm: Crm, is_over: bool) -> None:
-    crm.sync()
     finding = crm.database.value("""
         insert into control.finding (vendor, rule, subject_entity, subject_id, severity, measure, details,
                                      business_date_opened, opened_run_id, business_date_seen, seen_run_id)

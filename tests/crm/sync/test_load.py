@@ -41,9 +41,8 @@ def test_a_first_sync_creates_every_record_of_every_object_parents_first(crm: Cr
     assert len(crm.records(SECURITIES)) == counts["security"].sent
 
 
+@pytest.mark.synced
 def test_salesforce_holds_every_position_as_the_warehouse_does(crm: Crm) -> None:
-    crm.sync()
-
     expected = {
         f"sample:orion:position:{row['position_key']}": row
         for row in crm.database.rows("""
@@ -70,9 +69,8 @@ def test_salesforce_holds_every_position_as_the_warehouse_does(crm: Crm) -> None
         assert keys[record["FinServ__Household__c"]] == f"sample:orion:household:{row['household_key']}"
 
 
+@pytest.mark.synced
 def test_salesforce_holds_every_account_as_the_warehouse_does(crm: Crm) -> None:
-    crm.sync()
-
     rows = crm.database.rows("""
         select a.*, v.market_value_usd, v.cash_usd, coalesce('person:' || p.person_key, 'legal_entity:' || l.legal_entity_key) as owner,
                h.household_key
@@ -122,9 +120,8 @@ def test_who_owns_an_account_jointly_is_its_joint_owner(crm: Crm, persons: Any) 
         assert keys.get(joint) == (row["person_key"] and f"sample:orion:person:{row['person_key']}")
 
 
+@pytest.mark.synced
 def test_salesforce_holds_every_household_and_person_as_the_warehouse_does(crm: Crm) -> None:
-    crm.sync()
-
     for row in crm.database.rows("select * from warehouse.household"):
         record = crm.records("Account")[f"sample:orion:household:{row['household_key']}"]
         assert (record["Name"], record["BillingCity"]) == (row["name"], row["city"])
@@ -134,9 +131,8 @@ def test_salesforce_holds_every_household_and_person_as_the_warehouse_does(crm: 
         assert (record["Name"], record["FinServ__IndividualType__c"]) == (row["name"], "Individual")
 
 
+@pytest.mark.synced
 def test_the_assets_of_a_parent_of_sleeves_are_not_shown_twice(crm: Crm) -> None:
-    crm.sync()
-
     [parent, *_] = crm.database.rows("select * from warehouse.account where not is_counted")
     account = crm.records(ACCOUNTS)[f"sample:orion:account:{parent['account_key']}"]
     assert "FinServ__Balance__c" not in account
@@ -154,8 +150,8 @@ def test_a_second_sync_sends_nothing(crm: Crm) -> None:
     assert crm.database.value("select count(*) from control.crm_job") == jobs
 
 
+@pytest.mark.synced
 def test_one_changed_price_sends_only_its_row(crm: Crm) -> None:
-    crm.sync()
     key = crm.one_position()["position_key"]
     crm.database.do(
         "update warehouse.position set price_usd = price_usd + 1 where position_key = :key",
@@ -176,8 +172,8 @@ def test_a_difference_beyond_what_salesforce_keeps_is_no_change(crm: Crm) -> Non
     assert crm.sent() == {}
 
 
+@pytest.mark.synced
 def test_null_clears_a_field(crm: Crm) -> None:
-    crm.sync()
     crm.database.do("update warehouse.household set city = null, street = ''")
 
     crm.sync()
@@ -187,8 +183,8 @@ def test_null_clears_a_field(crm: Crm) -> None:
         assert "BillingStreet" not in record
 
 
+@pytest.mark.synced
 def test_a_sold_holding_goes_to_zero_and_stays(crm: Crm) -> None:
-    crm.sync()
     key = crm.one_position()["position_key"]
     crm.database.do("update warehouse.position set recorded_to = now() where position_key = :key", key=key)
 
@@ -200,6 +196,7 @@ def test_a_sold_holding_goes_to_zero_and_stays(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
+@pytest.mark.synced
 @pytest.mark.parametrize(
     ("describes", "is_sold"),
     [
@@ -213,7 +210,6 @@ def test_a_sold_holding_goes_to_zero_and_stays(crm: Crm) -> None:
     ],
 )
 def test_a_holding_that_a_dead_row_may_describe_is_not_sold(crm: Crm, describes: str, is_sold: bool) -> None:
-    crm.sync()
     position = crm.one_position()
     key = position["position_key"]
     account = crm.database.value(
@@ -252,8 +248,8 @@ def test_a_transaction_that_was_withdrawn_is_cancelled(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
+@pytest.mark.synced
 def test_a_closed_account_is_marked_closed(crm: Crm) -> None:
-    crm.sync()
     account = crm.database.rows("select * from warehouse.account where is_active and is_counted limit 1")[0]
     crm.database.do(
         "update warehouse.account set is_active = false, close_date = '2026-11-19' where account_key = :key",
@@ -440,8 +436,8 @@ def test_a_child_is_sent_once_its_parent_is_accepted(crm: Crm) -> None:
     assert crm.dead_letters() == []
 
 
+@pytest.mark.synced
 def test_a_dead_letter_closes_when_its_row_is_no_longer_desired(crm: Crm) -> None:
-    crm.sync()
     crm.database.do("alter table warehouse.household add column kept text")
     crm.database.do("update warehouse.household set kept = name, name = null")
     with pytest.raises(RowsFailed):
@@ -452,8 +448,8 @@ def test_a_dead_letter_closes_when_its_row_is_no_longer_desired(crm: Crm) -> Non
     assert crm.dead_letters() == []
 
 
+@pytest.mark.synced
 def test_an_account_without_a_value_today_keeps_what_it_shows(crm: Crm) -> None:
-    crm.sync()
     account = crm.database.rows("select * from warehouse.account where is_active and is_counted limit 1")[0]
     key = f"sample:orion:account:{account['account_key']}"
     shown = crm.records(ACCOUNTS)[key]["FinServ__Balance__c"]
@@ -467,8 +463,8 @@ def test_an_account_without_a_value_today_keeps_what_it_shows(crm: Crm) -> None:
     assert (record["Name"], record["FinServ__Balance__c"]) == ("Renamed", shown)
 
 
+@pytest.mark.synced
 def test_a_field_that_is_written_once_is_the_firms_after_that(crm: Crm) -> None:
-    crm.sync()
     key, record = next(iter(crm.records("Account", "household").items()))
     edit = {"Phone": "555-0100"}
     assert crm.http.patch(f"/salesforce/_admin/records/Account/{record['Id']}", json=edit).status_code == 200
@@ -525,8 +521,8 @@ def test_a_run_fails_while_an_adopted_job_has_dead_letters(crm: Crm) -> None:
         crm.sync(run_id="crm-1")
 
 
+@pytest.mark.synced
 def test_a_deleted_record_is_recreated_completely_and_reported(crm: Crm) -> None:
-    crm.sync()
     key, record = next((k, r) for k, r in crm.records("Account", "household").items() if "Phone" in r)
     crm.http.delete(f"/salesforce/_admin/records/Account/{record['Id']}")
     crm.database.do("update warehouse.household set city = 'Sample City'")
@@ -539,8 +535,8 @@ def test_a_deleted_record_is_recreated_completely_and_reported(crm: Crm) -> None
     assert crm.records("Account")[key]["Phone"] == record["Phone"]
 
 
+@pytest.mark.synced
 def test_a_lookup_to_a_deleted_record_is_unchanged(crm: Crm) -> None:
-    crm.sync()
     key = next(iter(crm.records("Account", "household")))
     crm.database.do("update control.crm_state set missing = 'merged' where external_key = :key", key=key)
     crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd + 1")

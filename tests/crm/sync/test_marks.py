@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.conftest import Database
 from tests.crm.conftest import HOLDINGS, Crm
 from tests.running_sandbox import run_sandbox
@@ -50,8 +52,8 @@ def test_an_org_that_was_restored_from_a_backup_is_read_back_and_made_whole(data
         crm.engine.dispose()
 
 
+@pytest.mark.synced
 def test_an_edit_of_a_person_is_no_restored_org(crm: Crm) -> None:
-    crm.sync()
     for record in crm.records(HOLDINGS).values():
         path = f"/salesforce/_admin/records/{HOLDINGS}/{record['Id']}"
         assert crm.http.patch(path, json={"FinServ__Price__c": 1.5}).status_code == 200

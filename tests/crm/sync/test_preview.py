@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from include.crm.sync.delta import Delta
 from include.crm.sync.preview import preview
 from tests.crm.conftest import BULK, Crm
@@ -14,8 +16,8 @@ def test_a_summary_of_changes_names_only_what_there_is() -> None:
     assert str(Delta(new=0, changed=0, unchanged=7)) == "no change"
 
 
+@pytest.mark.synced
 def test_a_preview_reports_changes_without_making_them(crm: Crm) -> None:
-    crm.sync()
     row = crm.one_position()
     crm.database.do(
         "update warehouse.position set price_usd = price_usd + 1 where position_key = :key", key=row["position_key"]

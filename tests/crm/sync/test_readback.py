@@ -52,15 +52,15 @@ def test_after_a_sync_nothing_differs(crm: Crm, persons: str) -> None:
     assert crm.sent() == {}
 
 
+@pytest.mark.synced
 def test_pages_are_read_to_the_last(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    crm.sync()
     monkeypatch.setattr(readback, "PAGE_ROWS", 7)
 
     assert read(crm) == {}
 
 
+@pytest.mark.synced
 def test_a_field_that_we_write_is_written_over(crm: Crm) -> None:
-    crm.sync()
     key, record_id = first(crm, HOLDINGS)
     shown = crm.records(HOLDINGS)[key]["FinServ__Price__c"]
     edit(crm, HOLDINGS, record_id, FinServ__Price__c=1.5)
@@ -72,8 +72,8 @@ def test_a_field_that_we_write_is_written_over(crm: Crm) -> None:
     assert read(crm, "again") == {}
 
 
+@pytest.mark.synced
 def test_a_field_that_we_write_once_is_left_to_the_firm(crm: Crm) -> None:
-    crm.sync()
     key, record_id = first(crm, "Account", "household")
     edit(crm, "Account", record_id, Phone="555-0100", FinServ__ClientCategory__c="A")
 
@@ -82,8 +82,8 @@ def test_a_field_that_we_write_once_is_left_to_the_firm(crm: Crm) -> None:
     assert crm.records("Account")[key]["Phone"] == "555-0100"
 
 
+@pytest.mark.synced
 def test_a_field_owned_by_salesforce_is_not_compared(crm: Crm) -> None:
-    crm.sync()
     key, record_id = first(crm, "Account", "household")
     edit(crm, "Account", record_id, FinServ__ServiceModel__c="Gold", FinServ__NextReview__c="2027-01-15")
     crm.database.do("update warehouse.household set city = 'Sample City'")
@@ -93,8 +93,8 @@ def test_a_field_owned_by_salesforce_is_not_compared(crm: Crm) -> None:
     assert crm.records("Account")[key]["FinServ__NextReview__c"] == "2027-01-15"
 
 
+@pytest.mark.synced
 def test_a_lookup_changed_by_a_user_is_found(crm: Crm) -> None:
-    crm.sync()
     key, record_id = first(crm, ACCOUNTS)
     edit(crm, ACCOUNTS, record_id, FinServ__Household__c=None)
 
@@ -103,8 +103,8 @@ def test_a_lookup_changed_by_a_user_is_found(crm: Crm) -> None:
     assert crm.records(ACCOUNTS)[key]["FinServ__Household__c"]
 
 
+@pytest.mark.synced
 def test_a_deleted_record_is_unchanged_until_a_user_decides(crm: Crm) -> None:
-    crm.sync()
     key, record_id = first(crm, HOLDINGS)
     crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record_id}")
     crm.database.do("update warehouse.position set price_usd = price_usd + 1")
@@ -121,8 +121,8 @@ def test_a_deleted_record_is_unchanged_until_a_user_decides(crm: Crm) -> None:
     assert read(crm, "third") == {}
 
 
+@pytest.mark.synced
 def test_a_record_recreated_under_our_key_is_adopted(crm: Crm) -> None:
-    crm.sync()
     key, record_id = first(crm, HOLDINGS)
     parent = crm.records(HOLDINGS)[key]["FinServ__FinancialAccount__c"]
     crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record_id}")
@@ -138,8 +138,8 @@ def test_a_record_recreated_under_our_key_is_adopted(crm: Crm) -> None:
     assert read(crm, "third") == {}
 
 
+@pytest.mark.synced
 def test_a_merged_household_is_found_with_what_it_went_into(crm: Crm) -> None:
-    crm.sync()
     [(_, master), (key, loser), *_] = sorted((k, r["Id"]) for k, r in crm.records("Account", "household").items())
     pair = {"master": master, "loser": loser}
     assert crm.http.post("/salesforce/_admin/records/Account/merge", json=pair).status_code == 204
@@ -153,8 +153,8 @@ def test_a_merged_household_is_found_with_what_it_went_into(crm: Crm) -> None:
     assert differences["account"].edited > 0
 
 
+@pytest.mark.synced
 def test_a_record_under_our_key_that_we_forgot_is_ours_again(crm: Crm) -> None:
-    crm.sync()
     key, _ = first(crm, HOLDINGS)
     crm.database.do("delete from control.crm_state where external_key = :key", key=key)
 
@@ -164,8 +164,8 @@ def test_a_record_under_our_key_that_we_forgot_is_ours_again(crm: Crm) -> None:
     assert read(crm, "again") == {}
 
 
+@pytest.mark.synced
 def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> None:
-    crm.sync()
     _, record_id = first(crm, HOLDINGS)
     edit(crm, HOLDINGS, record_id, FinServ__Price__c=1.5)
     crm.database.do("update control.crm_state set accepted_at = now() + interval '1 hour'")
@@ -173,8 +173,8 @@ def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> N
     assert read(crm) == {}
 
 
+@pytest.mark.synced
 def test_an_incomplete_response_is_rejected(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    crm.sync()
     take = readback._copy_page
     monkeypatch.setattr(readback, "PAGE_ROWS", 5)
     monkeypatch.setattr(readback, "_copy_page", lambda *args: (take(*args), "null")[1])
@@ -185,8 +185,8 @@ def test_an_incomplete_response_is_rejected(crm: Crm, monkeypatch: pytest.Monkey
     assert crm.database.value("select count(*) from control.crm_state where missing is not null") == 0
 
 
+@pytest.mark.synced
 def test_many_missing_records_require_approval(crm: Crm) -> None:
-    crm.sync()
     crm.settings = replace(crm.settings, few=5)
     crm.http.delete("/salesforce/_admin/records")
 

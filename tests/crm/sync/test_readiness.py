@@ -9,8 +9,8 @@ from include.errors import HeldBack
 from tests.crm.conftest import HOLDINGS, Crm
 
 
+@pytest.mark.synced
 def test_a_backfill_is_not_pushed(crm: Crm) -> None:
-    crm.sync()
     for table, column in (("position", "price_usd"), ("account_value", "cash_usd")):
         crm.database.do("select warehouse.ensure_month('2026-12-01')")
         copied = crm.database.rows(f"select * from warehouse.{table}")
@@ -31,8 +31,8 @@ def test_a_backfill_is_not_pushed(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
+@pytest.mark.synced
 def test_a_day_of_which_only_the_descriptions_are_loaded_is_not_sent(crm: Crm) -> None:
-    crm.sync()
     crm.database.do("""
         insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled,
                                     extracted_at)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from tests.crm.conftest import HOLDINGS, Crm
 from tests.running_sandbox import LAST
 
@@ -15,16 +17,16 @@ def _read(crm: Crm) -> dict[str, tuple[Decimal, Decimal]]:
     return {row["check_name"]: (row["due"], row["accepted"]) for row in rows}
 
 
+@pytest.mark.synced
 def test_a_sync_records_the_dollars_and_units_in_salesforce(crm: Crm) -> None:
-    crm.sync()
     held = crm.records(HOLDINGS).values()
     dollars = sum(Decimal(str(each["FinServ__MarketValue__c"])) for each in held)
     units = sum(Decimal(str(each["FinServ__Shares__c"])) for each in held)
     assert _read(crm) == {"control total": (dollars, dollars), "roll-forward": (units, units)}
 
 
+@pytest.mark.synced
 def test_a_record_that_salesforce_does_not_have_is_missing_in_the_total(crm: Crm) -> None:
-    crm.sync()
     lost = crm.database.value(
         "update control.crm_state set missing = 'deleted' where external_key = (select min(external_key) from control.crm_state"
         " where sobject = 'FinServ__FinancialHolding__c') returning (payload ->> 'FinServ__MarketValue__c')::numeric"

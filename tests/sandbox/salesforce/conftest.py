@@ -54,7 +54,7 @@ class Server:
     http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.url, timeout=30)
+        self.http = httpx.Client(base_url=self.url, timeout=30, verify=False)
 
     def register(self, public_key: str) -> None:
         consumer = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "username": USERNAME}
