@@ -77,8 +77,9 @@ class CrmObject:
         worth: Dollar field whose sum may not change much without approval; empty for none.
         died_as: Entity whose open dead letters may describe a missing record. Such a record is unreadable, so it does not count as
             removed. Empty means `entity`.
-        separated_from: Entity as which Salesforce may have the same record of the vendor until now: a trust that was a person. Such a new
-            record needs approval; see `include.crm.sync.separation`. Empty for none.
+        separated_from: Entity as which, or within which, Salesforce may have the same record of the vendor until now: a trust that was a
+            person, or a person that was one with another. Such a new record needs approval; see `include.crm.sync.separation`. Empty for
+            none.
         stays_if: SQL condition of a record `s` (vendor, source_key) that is missing from the desired state: if true, it is not written as
             gone yet. Empty for none.
     """

@@ -101,6 +101,7 @@ def _person_account(settings: Settings) -> CrmObject:
             *planning.SUMMARY,
         ),
         source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
+        separated_from="person",
     )
 
 
@@ -121,6 +122,7 @@ def _individual(settings: Settings) -> list[CrmObject]:
             *planning.SUMMARY,
         ),
         source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
+        separated_from="person",
     )
     contact = CrmObject(
         entity="contact",

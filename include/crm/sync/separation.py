@@ -1,7 +1,10 @@
-"""Find records that a sync would separate from others: legal entities that Salesforce has as persons, or within persons, until now.
+"""Find records that a sync would separate from others which Salesforce has until now.
 
-A registration may be read as a person in one version and as a trust in the next. Salesforce then gets a record for the trust, and the record of
-the person stays as it is. So an operator approves the list before the sync sends it.
+- A registration may be read as a person in one version and as a trust in the next.
+- The records of two people may have been one person until a decision or a better match separated them.
+
+Salesforce then gets a new record for the one, and the record of the other stays as it is. So an operator approves the list before the sync
+sends it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 from include.crm.temporary import outgoing
 
-# The record of the other entity under the same key of the vendor, or the one that last represented it.
+# The record under the same key of the vendor that Salesforce has: of the other entity, or the one that last represented it.
 _SEPARATED = """
 select o.external_key, s.external_key as old_key, o.payload ->> 'Name', s.salesforce_id
 from {outgoing} o
@@ -40,7 +43,7 @@ class Separated(NamedTuple):
 
 
 def list_separated(db: sa.Connection, mapping: CrmObject, settings: Settings) -> list[Separated]:
-    """Return the records of `outgoing(mapping.entity)` that Salesforce has as another entity, in the order of their keys."""
+    """Return the records of `outgoing(mapping.entity)` that Salesforce has as, or within, another record, in the order of their keys."""
     if not mapping.separated_from:
         return []
     values = {"separated_from": mapping.separated_from, "sobject": mapping.sobject, "firm": settings.firm}
