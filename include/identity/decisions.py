@@ -6,6 +6,8 @@ effect in the next run, and so does its undo.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
 from include.errors import FatalError
@@ -49,6 +51,34 @@ where :is_same and not o.is_same
       and :right in (select id from alike where root = :left)
 order by o.decision_id desc limit 1
 """)
+
+
+_LESSONS = sa.text(
+    "select rule, answers, same, expected, bits from control.identity_lesson order by answers desc, rule"
+)
+
+
+class Lesson(NamedTuple):
+    """What the decisions taught the last full run about a rule.
+
+    Attributes:
+        rule: Name of the rule, as reviewers read it.
+        answers: Answers on pairs of the rule.
+        same: Answers that both records are one person.
+        expected: Share of such answers that the built-in numbers expect, 0 to 1.
+        bits: Bits added to the score of every pair of the rule; 0 if it stays as it is.
+    """
+
+    rule: str
+    answers: int
+    same: int
+    expected: float
+    bits: float
+
+
+def list_lessons(connection: sa.Connection) -> list[Lesson]:
+    """Return the lessons, those with the most answers first."""
+    return [Lesson(*row) for row in connection.execute(_LESSONS)]
 
 
 class DecisionRefused(FatalError):

@@ -160,6 +160,7 @@ def resolve_within(
     store.store_conflicts(db, conflicts, run_id)
     if matching.core is None:
         write_state(db, State(matching, digests))
+        store.store_lessons(db, matching.natural.lessons, run_id)
     else:
         write_core(db, matching.core)
     linked = matching.linked

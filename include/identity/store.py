@@ -32,6 +32,10 @@ delete from control.identity_link
 where entity = :entity and (cast(:within as bigint[]) is null or left_id = any(:within) or right_id = any(:within))
 """)
 _DELETE_REVIEW = sa.text("delete from control.identity_review where entity = :entity")
+_FORGET_LESSONS = sa.text("delete from control.identity_lesson")
+_STORE_LESSON = sa.text("""
+insert into control.identity_lesson (rule, answers, same, expected, bits, run_id) values (:rule, :answers, :same, :expected, :bits, :run_id)
+""")
 _FORGET_CONFLICTS = sa.text("delete from control.security_conflict where number <> all(:numbers)")
 _STORE_CONFLICT = sa.text("""
 insert into control.security_conflict (number, security_ids, kinds, run_id) values (:number, :security_ids, :kinds, :run_id)
@@ -124,6 +128,13 @@ def store_reasons(
         insert = _INSERT.format(table=table, columns=", ".join(pairs.column_names[2:]))
         connection.execute(sa.text(insert), {"entity": entity, "run_id": run_id})
         connection.execute(sa.text("drop table reasons"))
+
+
+def store_lessons(connection: sa.Connection, lessons: pa.Table, run_id: str) -> None:
+    """Replace the lessons (`LESSONS`) by those of this run."""
+    connection.execute(_FORGET_LESSONS)
+    if len(lessons):
+        connection.execute(_STORE_LESSON, [row | {"run_id": run_id} for row in lessons.to_pylist()])
 
 
 def store_conflicts(connection: sa.Connection, conflicts: Sequence[Conflict], run_id: str) -> None:

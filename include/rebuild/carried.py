@@ -17,6 +17,7 @@ CARRIED = (
     "control.identity_link",
     "control.identity_review",
     "control.identity_decision",
+    "control.identity_lesson",
     "control.security_conflict",
     "control.known_difference",
     "control.finding",

@@ -180,6 +180,7 @@ KEPT = (
     _kept("control.drift", "one row per unknown field; no values"),
     _kept("control.evaluated_day", _STATE),
     _kept("control.identity_decision", "no run overrides a decision; without it, the pair would be linked again"),
+    _kept("control.identity_lesson", "counts by rule; no client data"),
     _kept("control.identity_link", "rewritten by each run"),
     _kept("control.identity_review", "rewritten by each run"),
     _kept("control.identity_state", "rewritten each week"),

@@ -103,3 +103,22 @@ def test_all_records_are_matched_if_the_state_is_lost(firm: Database, engine: sa
     firm.do("delete from control.identity_state")
     change(firm)
     assert run(engine, "state lost").matched is None
+
+
+def test_a_full_run_stores_what_the_decisions_teach(firm: Database, engine: sa.Engine) -> None:
+    run(engine, "first")
+    assert firm.rows("select * from control.identity_lesson") == []
+    counts = firm.rows("""
+        with decided as (
+            insert into control.identity_decision (entity, left_id, right_id, is_same, reason, decided_by)
+            select entity, left_id, right_id, true, 'Asked', 'steward' from control.identity_review where rule = 'only an initial'
+            returning 1)
+        select count(*) from decided""")
+    run(engine, "full", is_full=True)
+    [lesson] = firm.rows("select rule, answers, same, run_id from control.identity_lesson")
+    assert lesson == {
+        "rule": "only an initial",
+        "answers": counts[0]["count"],
+        "same": counts[0]["count"],
+        "run_id": "full",
+    }

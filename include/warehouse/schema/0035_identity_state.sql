@@ -12,3 +12,14 @@ revoke select on control.identity_state from tributary_read;
 alter table control.identity_run
     add column matched bigint,        -- records that were compared again; null if all were
     add column crowded bigint;        -- blocks of records that were not compared, because too many records share their values
+
+-- What the decisions of reviewers taught the last full run about the rules for people: how often the pairs of a rule are one person.
+create table control.identity_lesson (
+    rule     text             primary key,
+    answers  bigint           not null,   -- answers on pairs of the rule
+    same     bigint           not null,   -- answers that both records are one person
+    expected double precision not null,   -- share of such answers that the built-in numbers expect
+    bits     double precision not null,   -- added to the score of every pair of the rule
+    run_id   text             not null
+);
+grant select on control.identity_lesson to tributary_web;

@@ -254,11 +254,11 @@ def _show_links(user: Any, search: LinkSearch) -> HTMLResponse:
 
 def _show_decisions(user: Any, message: str, status: int = 200) -> HTMLResponse:
     with audit.database().connect() as db:
-        decided = pairs.list_decided(db, DECISIONS)
+        decided, lessons = pairs.list_decided(db, DECISIONS), decisions.list_lessons(db)
     _record(user, "decisions", decided)
     return show_page(
         "decisions.html", "Who is who", "../", status, title="Who is who: decisions", page="decisions", decided=decided, message=message,
-        titles=TITLES,
+        lessons=lessons, titles=TITLES,
     )  # fmt: skip
 
 

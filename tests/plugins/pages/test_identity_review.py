@@ -424,3 +424,10 @@ def test_the_audit_trail_shows_whose_data_a_user_was_shown(served: Served) -> No
             assert records
             assert all(f"key-{record.removeprefix('person ')}" in shown for record in records)
             assert "Sample" not in str(entry)
+
+
+def test_the_decisions_show_what_they_teach(served: Served) -> None:
+    assert "What the decisions teach" not in served.get("decisions").text
+    served.database.do("insert into control.identity_lesson values ('only an initial', 40, 38, 0.8, 1.25, 'run')")
+    page = served.get("decisions").text
+    assert "<td>only an initial</td><td>40</td><td>95%</td><td>80%</td><td>+1.25</td>" in page
