@@ -5,7 +5,7 @@ Records with incompatible evidence never become one person, even if a chain of l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -48,8 +48,8 @@ class Clusters:
 
     count: int
     evidence: Sequence[Evidence]
-    apart: Iterable[tuple[int, int]] = ()
-    members: Iterable[tuple[int, int] | None] = ()
+    apart: Sequence[tuple[int, int]] = ()
+    members: Sequence[tuple[int, int] | None] = ()
     _parent: list[int] = field(init=False)
     _fitting: list[int] = field(init=False)
     _sizes: list[int] = field(init=False)
@@ -99,6 +99,29 @@ class Clusters:
             if foes := self._foes.pop(b, None):
                 self._foes.setdefault(a, set()).update(foes)
         return True
+
+    def separate(self, records: Collection[int]) -> None:
+        """Take sets apart, so that each of their records is a set again, as at first.
+
+        Args:
+            records: All records of these sets.
+        """
+        for record in records:
+            self._parent[record] = self._fitting[record] = record
+            self._sizes[record] = 1
+            self._foes.pop(record, None)
+            self._homes.pop(record, None)
+            for evidence, held in zip(self.evidence, self._values, strict=True):
+                held.pop(record, None)
+                value = evidence.values[record]
+                if value is not None:
+                    held[record] = (value,)
+            if self.members and (member := self.members[record]):
+                self._homes[record] = dict([member])
+        for pair in self.apart:
+            for record, other in (pair, pair[::-1]):
+                if record in records:
+                    self._foes.setdefault(record, set()).add(other)
 
     def find_conflicts(self, left: int, right: int) -> set[str]:
         """Return the names of the evidence by which the people of two records can't be one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from include.identity import learning, people
 from include.identity.cluster import Clusters, Evidence, is_same, is_same_day, is_slip
+from include.identity.graph import Mask, grow
 from include.identity.policy import Policy
 from include.identity.queue import AMBIGUOUS, CONFLICTS, build_doubts
 from include.identity.record import DECISIONS, LINKS, conform
@@ -58,12 +60,12 @@ def match(
     """
     same, apart = read_decisions(decisions, ids)
 
-    def cluster(doubtful: frozenset[int]) -> tuple[Clusters, list[int]]:
-        return cluster_pairs(Clusters(len(ids), evidence, apart, members), same, pairs, doubtful)
-
-    clusters, refused = cluster(frozenset())
+    clusters = Clusters(len(ids), evidence, apart, members)
+    refused = cluster_pairs(clusters, same, pairs)
     if doubtful := _find_ambiguous(clusters, pairs, refused, evidence):
-        clusters, _ = cluster(doubtful)
+        affected = _find_connected(doubtful, same, pairs, len(ids))
+        clusters.separate(set(np.flatnonzero(affected).tolist()))
+        cluster_pairs(clusters, same, pairs, doubtful, affected)
     roots = np.array([clusters.find(place) for place in range(len(ids))], dtype=np.int64)
     return Matched(
         people.name(ids, roots, known),
@@ -152,23 +154,44 @@ def read_answers(
 
 
 def cluster_pairs(
-    clusters: Clusters, same: list[tuple[int, int]], pairs: Scored, doubtful: frozenset[int]
-) -> tuple[Clusters, list[int]]:
+    clusters: Clusters,
+    same: list[tuple[int, int]],
+    pairs: Scored,
+    doubtful: frozenset[int] = frozenset(),
+    within: Mask | None = None,
+) -> list[int]:
     """Join the decided pairs, then every pair that may be joined and has no doubtful record.
 
+    Args:
+        clusters: The records; changed.
+        same: Pairs of records that reviewers decided are the same.
+        pairs: The scored pairs.
+        doubtful: Records that only a decision joins to others.
+        within: The records whose pairs are joined; None for all. No pair connects them with other records.
+
     Returns:
-        The clusters, and the numbers of the pairs that the evidence or a decision kept apart.
+        The numbers of the pairs that the evidence or a decision kept apart.
     """
     refused = []
     for left, right in same:
-        clusters.join(left, right, is_decided=True)
-    places = np.flatnonzero(pairs.may_join)
+        if within is None or within[left]:
+            clusters.join(left, right, is_decided=True)
+    places = np.flatnonzero(pairs.may_join if within is None else pairs.may_join & within[pairs.left])
     ends = (each[places].tolist() for each in (pairs.left, pairs.right, pairs.excuse))
     for at, left, right, excuse in zip(places.tolist(), *ends, strict=True):
         is_closed = left in doubtful or right in doubtful
         if not is_closed and not clusters.join(left, right, is_decided=excuse >= EVIDENT, excused=EXCUSES[excuse]):
             refused.append(at)
-    return clusters, refused
+    return refused
+
+
+def _find_connected(records: Collection[int], same: list[tuple[int, int]], pairs: Scored, count: int) -> Mask:
+    """Return some records with all that decisions, and pairs that may be joined, connect with them."""
+    marked = np.zeros(count, np.bool_)
+    marked[list(records)] = True
+    ends = [pairs.left[pairs.may_join], pairs.right[pairs.may_join]]
+    decided = np.array(same, np.int64).reshape(-1, 2)
+    return grow(marked, (np.concatenate([ends[0], decided[:, 0]]), np.concatenate([ends[1], decided[:, 1]])))
 
 
 def _find_ambiguous(clusters: Clusters, pairs: Scored, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:

@@ -52,8 +52,8 @@ class Reclustering:
             CLUSTERS.
         """
         same, apart = read_decisions(decisions, self._ids)
-        empty = Clusters(len(self._ids), self._evidence, apart, self._members)
-        clusters, _ = cluster_pairs(empty, same, self._pairs, frozenset())
+        clusters = Clusters(len(self._ids), self._evidence, apart, self._members)
+        cluster_pairs(clusters, same, self._pairs)
         roots = np.array([clusters.find(place) for place in range(len(self._ids))], dtype=np.int64)
         return people.name(self._ids, roots, known)
 

@@ -128,3 +128,28 @@ def test_slip_is_one_edit_of_a_number_and_none_of_a_hash(left: str, right: str, 
 )
 def test_dates_may_be_one_after_a_slip_but_not_across_a_generation(left: str, right: str, is_one: bool) -> None:
     assert is_same_day(left, right) is is_same_day(right, left) is is_one
+
+
+MEMBERS = st.lists(
+    st.one_of(st.none(), st.tuples(st.integers(0, 2), st.integers(0, 1))), min_size=COUNT, max_size=COUNT
+)
+
+
+@given(first=EDGES, second=EDGES, apart=EDGES, tax_ids=TAX_IDS, members=MEMBERS)
+def test_separated_records_are_as_if_they_had_never_been_joined(
+    first: list[tuple[int, int]],
+    second: list[tuple[int, int]],
+    apart: list[tuple[int, int]],
+    tax_ids: list[str | None],
+    members: list[tuple[int, int] | None],
+) -> None:
+    fresh, again = (Clusters(COUNT, [Evidence("tax id", tax_ids, is_slip)], apart, members) for _ in range(2))
+    for at, (left, right) in enumerate(first):
+        again.join(left, right, is_decided=at % 2 == 0)
+    again.separate(range(COUNT))
+    for clusters in (fresh, again):
+        for left, right in second:
+            clusters.join(left, right)
+    for a, b in itertools.combinations(range(COUNT), 2):
+        assert (fresh.find(a) == fresh.find(b)) == (again.find(a) == again.find(b))
+        assert fresh.find_conflicts(a, b) == again.find_conflicts(a, b)
