@@ -115,19 +115,19 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
     for record, vendor, key, zip_code, strong, born in zip(*(each.to_pylist() for each in columns), strict=True):
         if key is None:
             continue
-        own = f"{vendor}:household:{key}"
-        home = found.setdefault((vendor, key), _Household(record, {vendor}, keys={own}))
-        home.absorb(
-            _Household(
-                record,
-                {vendor},
-                set(people[record]),
-                set(people[record]) if born is None or born <= youngest else set(),
-                {each for each in strong or () if each.partition(":")[2].startswith("household:")},
-                {people[record][0]: born.year} if born else {},
-                {zip_code[:5]} if zip_code else set(),
-            )
-        )
+        home = found.get((vendor, key))
+        if home is None:
+            home = found[vendor, key] = _Household(record, {vendor}, keys={f"{vendor}:household:{key}"})
+        home.first = min(home.first, record)
+        home.members.update(people[record])
+        if born is None or born <= youngest:
+            home.adults.update(people[record])
+        if born:
+            home.birth_years[people[record][0]] = born.year
+        if zip_code:
+            home.postal_codes.add(zip_code[:5])
+        if strong:
+            home.keys.update(each for each in strong if each.partition(":")[2].startswith("household:"))
     return found
 
 
