@@ -1,0 +1,92 @@
+"""The command that checks the connections, our own parts and the Salesforce org before a run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from include.cli.command import (
+    KEYS,
+    LOAD,
+    STAGING,
+    Commands,
+    add_command,
+    open_database,
+    open_staging,
+    read_keyring,
+)
+from include.cli.connections import CONNECTIONS, is_connected, read_connection
+from include.errors import ConfigurationError, TributaryError
+
+if TYPE_CHECKING:
+    from include.check.report import Finding
+    from include.pipeline.run import Site
+
+
+def add_commands(commands: Commands) -> None:
+    """Declare the commands of this module."""
+    purpose = "check connections, our own parts and Salesforce; print the findings; exit with 1 if any is red"
+    check = add_command(commands, "check", _check, purpose, LOAD, KEYS, STAGING, CONNECTIONS)
+    check.add_argument(
+        "--system", action="append", default=[], metavar="NAME",
+        help="a vendor, salesforce, or tributary (our own parts); may be repeated. Without it, all that are configured",
+    )  # fmt: skip
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from include.check import report
+
+    site, run_id = _open_site(), f"check-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    worst = "green"
+    for system in arguments.system or _list_systems():
+        findings = _check_system(site, system, run_id)
+        report.record(site.engine, system, run_id, findings)
+        _print(system, findings)
+        worst = max(worst, report.find_worst(findings), key=report.STATES.index)
+    return 1 if worst == "red" else 0
+
+
+def _list_systems() -> list[str]:
+    from include.vendors import VENDORS
+
+    return [vendor.name for vendor in VENDORS if is_connected(vendor.name)]
+
+
+def _open_site() -> Site:
+    from include.pipeline.run import Site
+
+    keyring = read_keyring()
+    return Site(open_database(LOAD), open_staging(keyring), keyring)
+
+
+def _check_system(site: Site, system: str, run_id: str) -> list[Finding]:
+    """Check one system. An error before its checks is a finding, too: the other systems are still checked."""
+    from include.check.report import Finding
+
+    try:
+        return _check_vendor(site, system, run_id)
+    except TributaryError as error:
+        return [Finding("configuration", "red", str(error), "Correct the setting, and check again.")]
+
+
+def _check_vendor(site: Site, system: str, run_id: str) -> list[Finding]:
+    from include.check.vendor import check_vendor
+    from include.keys import register
+    from include.pipeline.run import Run, VendorRun
+    from include.vendors import VENDORS, named
+
+    if system not in [vendor.name for vendor in VENDORS]:
+        known = ", ".join(vendor.name for vendor in VENDORS)
+        raise ConfigurationError("Unknown system", system=system, known=known)
+    register.check(site.engine, site.keyring)
+    run = Run.of_now(run_id)
+    return check_vendor(VendorRun(site, named(system), read_connection(system), run))
+
+
+def _print(system: str, findings: list[Finding]) -> None:
+    for finding in findings:
+        action = f" -> {finding.action}" if finding.action else ""
+        sys.stdout.write(f"{finding.state:<5}  {system}  {finding.subject}: {finding.detail}{action}\n")
