@@ -18,6 +18,7 @@ from include.control.clocks import Clocks, describe_difference, read_date
 _RATE_HEADER = re.compile(r"(?i)^(x-)?(rate-?limit|burst-?limit)")
 _LOW_RATIO = 0.1
 """Share (0-1) of an allowance below which the rest is reported."""
+_SYNCHRONIZE = "Synchronize the clocks (NTP)."
 _SLOW_S = 10.0
 """Seconds to the first byte of a small page from which a vendor is reported as slow."""
 
@@ -83,21 +84,28 @@ class Watcher:
         findings.add("rate limit", "green", f"{shown}. {budget}")
 
 
-def compare_clocks(own: Clocks, theirs: datetime | None, findings: Findings, *, is_vendor_trusted: bool = True) -> None:
-    """Add a finding about the clocks of this machine and the database, and about another system's time if it is known."""
+def compare_own_clocks(own: Clocks, findings: Findings) -> datetime | None:
+    """Add a finding about the clocks of this machine and the database; return the time if they agree, else None."""
     ours, database = own.read()
-    action = "Synchronize the clocks (NTP)."
     if abs(ours - database) > clocks.MOST:
         text = f"The clock of this machine is {describe_difference(ours, database)} by the database: a run stops with ClockSkew."
-        findings.add("clock", "red", text, action)
-    elif theirs is None:
-        findings.add("clock", "grey", "The vendor's responses have no valid `Date` header. Our clocks agree.")
+        findings.add("clock", "red", text, _SYNCHRONIZE)
+        return None
+    apart = abs(ours - database).total_seconds()
+    findings.add("clock", "green", f"The clocks of this machine and of the database differ by {apart:.0f} s.")
+    return ours
+
+
+def compare_clocks(own: Clocks, theirs: datetime | None, findings: Findings, *, is_vendor_trusted: bool = True) -> None:
+    """Add findings about our clocks and another system's; None for `theirs` if its responses state no time."""
+    ours = compare_own_clocks(own, findings)
+    if ours is None:
+        return
+    if theirs is None:
+        findings.add("clock", "grey", "The responses have no valid `Date` header. Our own clocks agree.")
     elif abs(theirs - ours) > clocks.MOST:
-        text = f"The vendor's clock is {describe_difference(theirs, ours)} by this machine and the database."
+        text = f"The other system's clock is {describe_difference(theirs, ours)} by this machine and the database."
         is_too_far = is_vendor_trusted and abs(theirs - ours) > clocks.MOST_OF_VENDOR
         more = " A run stops with ClockSkew." if is_too_far else ""
-        action += " If the vendor's clock is wrong, tell the vendor, and set `ignore_clock` to true in the connection's extra."
+        action = f"{_SYNCHRONIZE} If the vendor's clock is wrong, tell the vendor, and set `ignore_clock` to true in the connection's extra."
         findings.add("clock", "red" if is_too_far else "amber", text + more, action)
-    else:
-        apart = max(abs(theirs - ours), abs(ours - database), timedelta())
-        findings.add("clock", "green", f"The clocks differ by at most {apart.total_seconds():.0f} s.")

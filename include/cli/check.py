@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import uuid
 from datetime import UTC, datetime
@@ -23,17 +24,22 @@ from include.errors import ConfigurationError, TributaryError
 
 if TYPE_CHECKING:
     from include.check.report import Finding
+    from include.contract.webhook import Sender
+    from include.gateway.webhooks.authenticity import Keyring
     from include.pipeline.run import Site
+
+WEBHOOKS, _ALERTS = "TRIBUTARY_WEBHOOKS_URL", "tributary_alerts"
 
 
 def add_commands(commands: Commands) -> None:
     """Declare the commands of this module."""
     purpose = "check connections, our own parts and Salesforce; print the findings; exit with 1 if any is red"
-    check = add_command(commands, "check", _check, purpose, LOAD, KEYS, STAGING, CONNECTIONS)
+    check = add_command(commands, "check", _check, purpose, LOAD, KEYS, STAGING, CONNECTIONS, WEBHOOKS)
     check.add_argument(
         "--system", action="append", default=[], metavar="NAME",
         help="a vendor, salesforce, or tributary (our own parts); may be repeated. Without it, all that are configured",
     )  # fmt: skip
+    check.add_argument("--send-alert", action="store_true", help="also send a test alert to every address")
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -42,7 +48,7 @@ def _check(arguments: argparse.Namespace) -> int:
     site, run_id = _open_site(), f"check-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     worst = "green"
     for system in arguments.system or _list_systems():
-        findings = _check_system(site, system, run_id)
+        findings = _check_system(site, system, run_id, must_send_alert=arguments.send_alert)
         report.record(site.engine, system, run_id, findings)
         _print(system, findings)
         worst = max(worst, report.find_worst(findings), key=report.STATES.index)
@@ -50,9 +56,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _list_systems() -> list[str]:
+    from include.check.own_parts import NAME
     from include.vendors import VENDORS
 
-    return [vendor.name for vendor in VENDORS if is_connected(vendor.name)]
+    return [NAME, *(vendor.name for vendor in VENDORS if is_connected(vendor.name))]
 
 
 def _open_site() -> Site:
@@ -62,14 +69,37 @@ def _open_site() -> Site:
     return Site(open_database(LOAD), open_staging(keyring), keyring)
 
 
-def _check_system(site: Site, system: str, run_id: str) -> list[Finding]:
+def _check_system(site: Site, system: str, run_id: str, *, must_send_alert: bool) -> list[Finding]:
     """Check one system. An error before its checks is a finding, too: the other systems are still checked."""
+    from include.check.own_parts import NAME
     from include.check.report import Finding
 
     try:
+        if system == NAME:
+            return _check_own_parts(site, must_send_alert=must_send_alert)
         return _check_vendor(site, system, run_id)
     except TributaryError as error:
         return [Finding("configuration", "red", str(error), "Correct the setting, and check again.")]
+
+
+def _check_own_parts(site: Site, *, must_send_alert: bool) -> list[Finding]:
+    from include.check.own_parts import OwnParts, check_own_parts
+    from include.gateway.webhooks.senders import SENDERS
+
+    urls = read_connection(_ALERTS).password.split() if is_connected(_ALERTS) else []
+    webhooks_url = os.environ.get(WEBHOOKS, "")
+    return check_own_parts(OwnParts(site, urls, SENDERS, _read_secrets, webhooks_url, must_send_alert=must_send_alert))
+
+
+def _read_secrets(sender: Sender) -> Keyring:
+    """Return the secrets of a sender: those of its connection or, without one, those in the settings of the gateway's process."""
+    from include.gateway.settings import read_keyring as read_settings
+    from include.gateway.webhooks.authenticity import Keyring
+
+    if not is_connected(sender.connection):
+        return read_settings(sender)
+    known = read_connection(sender.connection)
+    return Keyring.of(known.password, known.extra.get("networks", ""))
 
 
 def _check_vendor(site: Site, system: str, run_id: str) -> list[Finding]:

@@ -19,6 +19,7 @@ def configured(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> Firm:
     monkeypatch.setenv("TRIBUTARY_LOAD_URL", firm.database.url())
     monkeypatch.setenv("TRIBUTARY_KEYS", write_keyring())
     monkeypatch.setenv("TRIBUTARY_STAGING_ROOT", str(firm.folder / "staging"))
+    monkeypatch.setenv("AIRFLOW_CONN_TRIBUTARY_ALERTS", json.dumps({"password": f"file://{firm.folder}/alerts.jsonl"}))
     configure(firm, monkeypatch)
     return firm
 
@@ -65,3 +66,15 @@ def test_a_system_that_is_not_configured_is_red(
     printed = capsys.readouterr().out
     assert says in printed
     assert "orion  login: The login works" in printed
+
+
+@pytest.mark.parametrize("vendor", ["orion"], indirect=True)
+def test_without_a_system_everything_that_is_configured_is_checked(
+    configured: Firm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["check", "--send-alert"]) == 0
+    printed = capsys.readouterr().out
+    assert "green  tributary  staging: A file was written" in printed
+    assert "green  tributary  alerts: A test alert was sent" in printed
+    assert "green  orion  login" in printed
+    assert (configured.folder / "alerts.jsonl").exists()
