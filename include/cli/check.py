@@ -19,7 +19,7 @@ from include.cli.command import (
     open_staging,
     read_keyring,
 )
-from include.cli.connections import CONNECTIONS, is_connected, read_connection
+from include.cli.connections import CONNECTIONS, is_connected, read_connection, read_extra
 from include.errors import ConfigurationError, TributaryError
 
 if TYPE_CHECKING:
@@ -57,9 +57,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _list_systems() -> list[str]:
     from include.check.own_parts import NAME
+    from include.crm.salesforce import VENDOR
     from include.vendors import VENDORS
 
-    return [NAME, *(vendor.name for vendor in VENDORS if is_connected(vendor.name))]
+    return [NAME, *(name for name in (*(vendor.name for vendor in VENDORS), VENDOR) if is_connected(name))]
 
 
 def _open_site() -> Site:
@@ -73,13 +74,27 @@ def _check_system(site: Site, system: str, run_id: str, *, must_send_alert: bool
     """Check one system. An error before its checks is a finding, too: the other systems are still checked."""
     from include.check.own_parts import NAME
     from include.check.report import Finding
+    from include.crm.salesforce import VENDOR
 
     try:
         if system == NAME:
             return _check_own_parts(site, must_send_alert=must_send_alert)
+        if system == VENDOR:
+            return _check_salesforce(site, run_id)
         return _check_vendor(site, system, run_id)
     except TributaryError as error:
         return [Finding("configuration", "red", str(error), "Correct the setting, and check again.")]
+
+
+def _check_salesforce(site: Site, run_id: str) -> list[Finding]:
+    from include.check.salesforce import check_salesforce
+    from include.crm.objects.portfolio import objects
+    from include.crm.run import Org
+    from include.crm.salesforce import VENDOR
+    from include.crm.settings import Settings
+
+    settings = Settings.of(read_extra(VENDOR))
+    return check_salesforce(Org(site.engine, read_connection(VENDOR), settings), objects(settings), run_id)
 
 
 def _check_own_parts(site: Site, *, must_send_alert: bool) -> list[Finding]:

@@ -84,6 +84,21 @@ def create_router(org: Org, user_id: str) -> APIRouter:
             org.enable_person_accounts()
         return read_settings()
 
+    @router.patch("/fields/{name}/{field}", status_code=204)
+    def change_field(name: str, field: str, changes: Annotated[dict[str, Any], Body()]) -> None:
+        """Change attributes of a field (see `schema.Field`), or create it; a restart undoes it."""
+        org.change_field(name, field, {key: _freeze(value) for key, value in changes.items()})
+
+    @router.delete("/fields/{name}/{field}", status_code=204)
+    def delete_field(name: str, field: str) -> None:
+        """Delete a field, or hide it from the user; a restart undoes it."""
+        org.delete_field(name, field)
+
+    @router.patch("/objects/{name}", status_code=204)
+    def change_object(name: str, changes: Annotated[dict[str, Any], Body()]) -> None:
+        """Change attributes of an object (see `schema.SObject`); a restart undoes it."""
+        org.change_object(name, {key: _freeze(value) for key, value in changes.items()})
+
     @router.get("/change_data_capture")
     def read_chosen() -> Selection:
         """Return the objects selected for change data capture."""
@@ -151,6 +166,10 @@ def create_router(org: Org, user_id: str) -> APIRouter:
                 connection.execute("delete from record_key where id glob ?", (f"{prefix}*",))
 
     return router
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(map(_freeze, value)) if isinstance(value, list) else value
 
 
 def _read_allowance(allowance: Allowance | int) -> tuple[int, int]:

@@ -78,3 +78,17 @@ def test_without_a_system_everything_that_is_configured_is_checked(
     assert "green  tributary  alerts: A test alert was sent" in printed
     assert "green  orion  login" in printed
     assert (configured.folder / "alerts.jsonl").exists()
+
+
+@pytest.mark.parametrize("vendor", ["orion"], indirect=True)
+def test_salesforce_is_checked_with_the_settings_of_its_connection(
+    configured: Firm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    consumer = {"client_id": "tributary", "client_secret": "only-for-tests", "username": "load@tributary.example"}
+    configured.sandbox.http.post("/salesforce/_admin/consumers", json=consumer).raise_for_status()
+    extra = {"grant": "client_credentials", "firm": "sample", "key_fields": {"Contact": "Our_Key__c"}}
+    fields = {"host": configured.sandbox.org_url, "login": "tributary", "password": "only-for-tests", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE", json.dumps(fields))
+    assert cli.main(["check", "--system", "salesforce"]) == 1
+    red = [line for line in capsys.readouterr().out.splitlines() if line.startswith("red")]
+    assert [line.partition(": ")[0] for line in red] == ["red    salesforce  Contact.Our_Key__c"]
