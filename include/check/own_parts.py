@@ -22,8 +22,6 @@ from include.keys.keyring import Keyring
 from include.pipeline.run import Site
 from include.warehouse import schema
 
-NAME = "tributary"
-"""Name of our own parts among the systems that are checked."""
 _FULL_RATIO = 0.8
 """Share (0-1) of the allowed connections from which their use is reported."""
 

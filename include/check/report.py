@@ -22,6 +22,9 @@ State = Literal["green", "grey", "amber", "red"]
 STATES: tuple[State, ...] = ("green", "grey", "amber", "red")
 """The states, from the best to the worst."""
 
+OWN_PARTS = "tributary"
+"""Name of our own parts among the systems that are checked."""
+
 _INSERT = sa.text("""
 insert into control.check_report (system, run_id, state, findings) values (:system, :run_id, :state, cast(:findings as jsonb))
 """)

@@ -56,11 +56,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _list_systems() -> list[str]:
-    from include.check.own_parts import NAME
+    from include.check.report import OWN_PARTS
     from include.crm.salesforce import VENDOR
     from include.vendors import VENDORS
 
-    return [NAME, *(name for name in (*(vendor.name for vendor in VENDORS), VENDOR) if is_connected(name))]
+    return [OWN_PARTS, *(name for name in (*(vendor.name for vendor in VENDORS), VENDOR) if is_connected(name))]
 
 
 def _open_site() -> Site:
@@ -72,12 +72,11 @@ def _open_site() -> Site:
 
 def _check_system(site: Site, system: str, run_id: str, *, must_send_alert: bool) -> list[Finding]:
     """Check one system. An error before its checks is a finding, too: the other systems are still checked."""
-    from include.check.own_parts import NAME
-    from include.check.report import Finding
+    from include.check.report import OWN_PARTS, Finding
     from include.crm.salesforce import VENDOR
 
     try:
-        if system == NAME:
+        if system == OWN_PARTS:
             return _check_own_parts(site, must_send_alert=must_send_alert)
         if system == VENDOR:
             return _check_salesforce(site, run_id)

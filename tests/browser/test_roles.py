@@ -128,7 +128,7 @@ PAGES = {
     "": Shown(ALL, {"Pull now": RUN, **SALESFORCE}),
     "health": Shown(),
     "runs?run_id=run-1": Shown(),
-    "vendors/orion": Shown(ALL, {"Pull now": RUN, "Test the connection": RUN}),
+    "vendors/orion": Shown(ALL, {"Pull now": RUN, "Check now": RUN}),
     "vendors/emoney/backfill": Shown(ALL, {"Pull now": RUN}),
     BACKFILL: Shown(
         ALL,
@@ -137,7 +137,7 @@ PAGES = {
             "Stop": Action(works="Ended", before=start_backfill),
         },
     ),
-    "salesforce": Shown(ALL, {**SALESFORCE, "Test the connection": RUN}),
+    "salesforce": Shown(ALL, {**SALESFORCE, "Check now": RUN}),
     "find-client": Shown(USERS, {"Refresh": Action(fields={"Name of the client or household": "Sample"}, first="Search")}),
     "lists/dead-letters": Shown(),
     "clients/dead-letter-rows": CLIENTS,
