@@ -40,11 +40,22 @@ def add_commands(commands: Commands) -> None:
         help="a vendor, salesforce, or tributary (our own parts); may be repeated. Without it, all that are configured",
     )  # fmt: skip
     check.add_argument("--send-alert", action="store_true", help="also send a test alert to every address")
+    check.add_argument(
+        "--sample",
+        metavar="FILE",
+        help="a vendor's sample of a table, JSON or CSV: only propose settings or a declaration",
+    )
+    check.add_argument("--table", default="", help="the table of the sample")
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from include.check import report
+    from include.cli.sample import print_proposal
 
+    if arguments.sample:
+        system = arguments.system[0] if len(arguments.system) == 1 else ""
+        print_proposal(arguments.sample, system, arguments.table)
+        return 0
     site, run_id = _open_site(), f"check-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     worst = "green"
     for system in arguments.system or _list_systems():
