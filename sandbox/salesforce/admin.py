@@ -10,6 +10,7 @@ from sandbox.salesforce.deletes import delete_records, merge_records
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.ingest import set_batches
 from sandbox.salesforce.org import Org
+from sandbox.salesforce.rules import Rule
 from sandbox.salesforce.sessions import Consumer
 
 
@@ -98,6 +99,11 @@ def create_router(org: Org, user_id: str) -> APIRouter:
     def change_object(name: str, changes: Annotated[dict[str, Any], Body()]) -> None:
         """Change attributes of an object (see `schema.SObject`); a restart undoes it."""
         org.change_object(name, {key: _freeze(value) for key, value in changes.items()})
+
+    @router.post("/rules", status_code=201)
+    def add_rule(rule: Annotated[dict[str, str], Body()]) -> None:
+        """Add an active rule: `{"kind": "DuplicateRule", "sobject": "Account", "name": ...}`; a restart removes it."""
+        org.rules.append(Rule(**rule))
 
     @router.get("/change_data_capture")
     def read_chosen() -> Selection:

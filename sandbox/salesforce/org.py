@@ -10,6 +10,7 @@ from sandbox.salesforce.errors import unknown_object
 from sandbox.salesforce.persons import TYPES, load_person_schema
 from sandbox.salesforce.pubsub_bus import Bus
 from sandbox.salesforce.query import Queries
+from sandbox.salesforce.rules import Rule
 from sandbox.salesforce.schema import Field, SObject, load_schema
 from sandbox.salesforce.sessions import Sessions
 from sandbox.salesforce.store import Store, find_ids, load_records, save_records
@@ -29,6 +30,7 @@ class Org:
     def __init__(self, folder: Path, faults: Faults, clock: Clock) -> None:
         self.folder, self.faults, self.clock = folder, faults, clock
         self.schema = load_schema()
+        self.rules: list[Rule] = []
         self.store = Store(folder, self.schema)
         self.bus = Bus(self.store, lambda: self.schema, faults, clock)
         self.sessions = Sessions(self.store, clock.now)

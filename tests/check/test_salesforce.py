@@ -21,7 +21,7 @@ from tests.crm.conftest import ACCOUNTS, API, HOLDINGS, Crm
 from tests.running_sandbox import run_sandbox
 
 GOAL, ALERT, CONTACT = "FinServ__FinancialGoal__c", "FinServ__Alert__c", "Contact"
-UNCHECKED = {"validation rules", "duplicate rules"}
+RULES = ("validation rules", "duplicate rules")
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ FAULTS: tuple[tuple[str, Callable[[Crm], None], str, str, State], ...] = (
 def test_all_is_green_if_all_is_well(crm: Crm, has_transactions: bool) -> None:
     findings = check(crm, replace(crm.settings, has_transactions=has_transactions))
     assert list_concerns(findings) == {}
-    assert {finding.subject for finding in findings if finding.state == "grey"} <= UNCHECKED
+    assert {finding.subject for finding in findings if finding.state != "green"} == set()
     assert {"login", "DailyApiRequests", "Account", f"{ACCOUNTS}.FinServ__Balance__c", "clock"} <= {
         finding.subject for finding in findings if finding.state == "green"
     }
@@ -144,6 +144,25 @@ def test_a_planted_fault_is_named_and_nothing_else(
     findings = check(crm)
     assert list_concerns(findings) == {subject: state}
     assert says in find(findings, subject).detail
+
+
+def test_active_rules_are_listed_and_not_evaluated(crm: Crm) -> None:
+    for kind, sobject in (("ValidationRule", ACCOUNTS), ("DuplicateRule", "Account"), ("DuplicateRule", "Lead")):
+        rule = {"kind": kind, "sobject": sobject, "name": f"No {sobject} twice"}
+        crm.http.post("/salesforce/_admin/rules", json=rule).raise_for_status()
+    findings = check(crm)
+    assert list_concerns(findings) == {}
+    validation, duplicate = (find(findings, subject) for subject in RULES)
+    assert (validation.state, duplicate.state) == ("grey", "grey")
+    assert f"1 active rules may reject records: {ACCOUNTS}: No {ACCOUNTS} twice" in validation.detail
+    assert "1 active rules may reject records: Account: No Account twice" in duplicate.detail
+
+
+def test_rules_that_the_user_may_not_see_are_not_checked(crm: Crm) -> None:
+    refuse("/tooling/query")(crm)
+    findings = check(crm)
+    assert list_concerns(findings) == {}
+    assert "does not show its rules" in find(findings, RULES[0]).detail
 
 
 def test_a_check_changes_nothing(crm: Crm) -> None:
