@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import islice
 
-from include.contract import FanOut, Numbered, Report, Table, Vendor, Whole
+from include.contract import FanOut, Linked, Numbered, Offset, Positioned, Report, Table, Vendor, Whole
 from include.control.answers import Answers
 from include.errors import TributaryError
 from include.extract.csv_page import CsvReader
@@ -36,6 +36,7 @@ class TableSample:
     Attributes:
         table: The declaration, with the requests of a sample.
         partition: The staged rows; None if the table could not be pulled.
+        page_rows: Number of rows that the page was requested with; 0 if the table has no pages.
         missing: Declared fields that are missing from every row.
         error: Why the table could not be pulled; None if it could.
         skipped: Why the table was not requested; empty if it was.
@@ -43,6 +44,7 @@ class TableSample:
 
     table: Table
     partition: Partition | None = None
+    page_rows: int = 0
     missing: frozenset[str] = field(default_factory=frozenset)
     error: TributaryError | None = None
     skipped: str = ""
@@ -153,4 +155,6 @@ def _pull(
     finally:
         answers.forget()
     missing = find_missing_fields(table, reader.unseen, partition.manifest.undeclared)
-    return TableSample(table, partition, frozenset(missing) if partition.manifest.fetched else frozenset())
+    is_paged = isinstance(vendor_run.vendor.table(table.name).shape, (Linked, Numbered, Offset, Positioned))
+    page_rows = min(vendor_run.vendor.table(table.name).page_rows, ROWS) if is_paged else 0
+    return TableSample(table, partition, page_rows, frozenset(missing) if partition.manifest.fetched else frozenset())

@@ -10,7 +10,7 @@ from include.check.certificate import check_certificate
 from include.check.report import Finding, Findings
 from include.check.sample import TableSample, open_staging, pull_samples, shorten
 from include.check.watcher import Watcher, compare_clocks
-from include.contract import FanOut, Linked, Numbered, Offset, Positioned, Vendor
+from include.contract import FanOut, Vendor
 from include.contract.overrides import ignores_clock
 from include.control.clocks import Clocks
 from include.errors import AuthenticationError, ConfigurationError, SchemaDrift, TributaryError
@@ -162,10 +162,10 @@ def _compare(vendor: Vendor, samples: Sequence[TableSample], watcher: Watcher, f
 def _compare_page(sample: TableSample, findings: Findings) -> None:
     """Add a finding if the vendor ignores the requested page size."""
     assert sample.partition is not None
-    table, rows = sample.table, sample.partition.manifest.fetched
-    if isinstance(table.shape, (Offset, Numbered, Positioned, Linked)) and rows > table.page_rows:
+    rows = sample.partition.manifest.fetched
+    if sample.page_rows and rows > sample.page_rows:
         findings.add(
-            f"{table.name} page", "amber", f"The vendor returned {rows:,} rows for a page of {table.page_rows}: it ignores the page size.",
+            f"{sample.table.name} page", "amber", f"The vendor returned {rows:,} rows for a page of {sample.page_rows}: it ignores the page size.",
             "Compare the parameter of the page size in the vendor's file with the vendor's documentation.",
         )  # fmt: skip
 

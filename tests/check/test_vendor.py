@@ -53,6 +53,7 @@ FAULTS = (
     Planted("sentinel date", "emoney", fault("/clients", "poison", field="dateOfBirth", value="0001-01-01"), "clients.dateOfBirth", "0001-01-01"),
     Planted("masked text", "orion", fault(ACCOUNTS, "poison", field="name", value="***-**-1234", share=0.1), "accounts.name", "masked", "amber"),
     Planted("masked account numbers", "emoney", fault("/accounts", "poison", field="accountNumber", value="xxxx1234"), "accounts.accountNumber", "masked", "amber"),
+    Planted("ignored page size", "orion", fault(TRANSACTIONS, "page_size_ignored"), "transactions page", "ignores the page size", "amber"),
     Planted("clock 10 minutes off", "orion", turn_machine_clock(minutes=-10), "clock", "0:10:00 behind"),
 )  # fmt: skip
 
