@@ -138,6 +138,8 @@ PAGES = {
         },
     ),
     "salesforce": Shown(ALL, {**SALESFORCE, "Check now": RUN}),
+    "checks": Shown(ALL, {"Check all": RUN, "Check now": RUN}),
+    "checks/orion": Shown(ALL, {"Check now": RUN}),
     "find-client": Shown(USERS, {"Refresh": Action(fields={"Name of the client or household": "Sample"}, first="Search")}),
     "lists/dead-letters": Shown(),
     "clients/dead-letter-rows": CLIENTS,
