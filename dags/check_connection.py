@@ -1,7 +1,8 @@
-"""Check the connection of a vendor or of Salesforce: log in, and make one small call that changes nothing.
+"""Check a system before a run fails: a vendor, Salesforce, or Tributary's own parts.
 
-The page of each vendor in **Operations** starts this DAG and shows the result. A connection that does not work is a result, not a failed
-run, so it sends no alert.
+A check logs in, requests a small page of each table, and compares it with the declaration; it compares the Salesforce org with the mapping, and
+the database roles, keys, staging and gateway with what they must be. It loads nothing. The pages **Checks** of **Operations** start this DAG and
+show the newest report of each system. A finding is a result, not a failed run, so it sends no alert.
 """
 
 from __future__ import annotations
@@ -14,45 +15,33 @@ from airflow.sdk import Param, dag, task
 from include.vendors import VENDORS
 from tributary.policy import DEFAULTS
 
-SYSTEMS = [*(vendor.name for vendor in VENDORS), "salesforce"]
+SYSTEMS = ["all", "tributary", *(vendor.name for vendor in VENDORS), "salesforce"]
 
 
 @dag(
     dag_id="check_connection",
-    dag_display_name="Check a connection",
+    dag_display_name="Check before a run",
     doc_md=__doc__,
     schedule=None,
     max_active_runs=4,
     is_paused_upon_creation=False,
-    default_args=DEFAULTS | {"execution_timeout": timedelta(minutes=5)},
+    default_args=DEFAULTS | {"execution_timeout": timedelta(minutes=30)},
     tags=["watch"],
-    params={"system": Param(SYSTEMS[0], enum=SYSTEMS, title="System", description="The vendor, or Salesforce.")},
+    params={
+        "system": Param(
+            SYSTEMS[0], enum=SYSTEMS, title="System", description="A vendor, Salesforce, Tributary's own parts, or all."
+        ),
+        "send_alert": Param(False, type="boolean", title="Send a test alert", description="To every alert address."),
+    },
 )
 def check_connection() -> None:
-    """Check one connection and return a sentence about it."""
+    """Check one system or all, store the reports, and return a sentence about them."""
 
     @task
     def check(params: Any = None, run_id: Any = None) -> str:
-        from include import business_dates
-        from include.control.calls import CallLog
-        from include.crm.salesforce import VENDOR
-        from include.errors import TributaryError
-        from include.pipeline.connection_check import check_salesforce, check_vendor
-        from include.pipeline.run import Run
-        from tributary import connections
+        from tributary.tasks import check as checking
 
-        system = params["system"]
-        if not connections.is_connected(system):
-            return f"There is no connection {system}. Add it: see docs/reference/connections.md."
-        try:
-            if system == VENDOR:
-                calls = CallLog(connections.database(), VENDOR, "", run_id)
-                return check_salesforce(connections.connection(VENDOR), calls)
-            return check_vendor(
-                connections.vendor_run(system, Run.of_day(run_id, business_dates.business_date(None), on_demand=True))
-            )
-        except TributaryError as error:
-            return f"The connection does not work. {error}"
+        return checking.check(params["system"], run_id, must_send_alert=params["send_alert"])
 
     check()
 

@@ -85,6 +85,6 @@ def test_no_request_to_another_system_follows_a_redirect() -> None:
         and call.func.attr in ("request", "get", "post", "put", "send")
     }  # fmt: skip
     assert (
-        len(sent) == 4
-    )  # vendors, their logins, Salesforce and its login; subscribers and issuers have tests of their own
+        len(sent) == 5
+    )  # vendors, their logins, Salesforce, its login, and our gateway; subscribers and issuers have tests of their own
     assert {place for place, arguments in sent.items() if arguments.get("allow_redirects") != "False"} == set()

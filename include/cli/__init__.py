@@ -9,20 +9,19 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from include.cli import audit, content, database, keys, privacy, recovery, values
+from include.cli import audit, check, content, database, keys, privacy, recovery, values
 from include.errors import TributaryError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; print a TributaryError as one line and return exit code 1."""
+    """Run one command and return its exit code; print a TributaryError as one line and return exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for topic in (database, keys, audit, recovery, content, privacy, values):
+    for topic in (database, check, keys, audit, recovery, content, privacy, values):
         topic.add_commands(commands)
     arguments = parser.parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except TributaryError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    return 0

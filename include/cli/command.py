@@ -27,14 +27,14 @@ STAGING = "TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)"
 
 
 def add_command(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], None], purpose: str, *variables: str
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int | None], purpose: str, *variables: str
 ) -> argparse.ArgumentParser:
     """Declare a command; return its parser, so that the caller can add arguments.
 
     Args:
         commands: The subparsers of the program.
         name: The command's name.
-        run: Function that runs the command.
+        run: Function that runs the command; it may return an exit code.
         purpose: What the command does, as a phrase.
         variables: The environment variables that the command reads, for its help.
     """

@@ -45,6 +45,13 @@ class Clocks:
         self._engine, self._ours, self._is_vendor_trusted = engine, ours, is_vendor_trusted
         self._is_compared = False
 
+    def read(self) -> tuple[datetime, datetime]:
+        """Return the time of this machine and of the database at the same moment."""
+        before = self._ours()
+        with self._engine.connect() as connection:
+            database: datetime = connection.scalar(sa.text("select clock_timestamp()")) or before
+        return before + (self._ours() - before) / 2, database
+
     def compare(self, vendor: str, date_header: str, age: str = "") -> None:
         """Compare the three clocks. Once they agree, later calls do nothing.
 
@@ -61,43 +68,42 @@ class Clocks:
         """
         if self._is_compared:
             return
-        before = self._ours()
-        with self._engine.connect() as connection:
-            database: datetime = connection.scalar(sa.text("select clock_timestamp()")) or before
-        ours = before + (self._ours() - before) / 2
-        theirs = _read_date(date_header, age)
+        ours, database = self.read()
+        theirs = read_date(date_header, age)
         if abs(ours - database) > MOST:
             raise ClockSkew(_explain(ours, database, theirs), vendor=vendor)
         if theirs is not None and self._is_vendor_trusted and abs(ours - theirs) > MOST_OF_VENDOR:
             raise ClockSkew(
-                f"The clocks of this machine and of the database are {_difference(ours, theirs)}, compared with the vendor's:"
+                f"The clocks of this machine and of the database are {describe_difference(ours, theirs)}, compared with the vendor's:"
                 " synchronize them (NTP), then clear the task; nothing was staged. If the vendor's clock is wrong, set `ignore_clock`"
                 " to true in the extra of its connection",
                 vendor=vendor,
             )
         self._is_compared = True
         if theirs is not None and abs(ours - theirs) > MOST:
-            log.warning("%s: the vendor's clock is %s", vendor, _difference(theirs, ours))
+            log.warning("%s: the vendor's clock is %s", vendor, describe_difference(theirs, ours))
 
 
 def _explain(ours: datetime, database: datetime, theirs: datetime | None) -> str:
     """Return the error message for clocks of this machine and the database that differ: the vendor's clock shows which one is wrong."""
     if theirs is not None and abs(database - theirs) <= MOST:
-        return f"The clock of this machine is {_difference(ours, database)}, by the database and the vendor: {_ADVICE}"
+        return f"The clock of this machine is {describe_difference(ours, database)}, by the database and the vendor: {_ADVICE}"
     if theirs is not None and abs(ours - theirs) <= MOST:
-        return f"The clock of the database is {_difference(database, ours)}, by this machine and the vendor: {_ADVICE}"
+        return f"The clock of the database is {describe_difference(database, ours)}, by this machine and the vendor: {_ADVICE}"
     return (
-        f"The clock of this machine is {_difference(ours, database)} by the database, and the vendor's agrees with neither: "
+        f"The clock of this machine is {describe_difference(ours, database)} by the database, and the vendor's agrees with neither: "
         f"find out which one is wrong, {_ADVICE}"
     )
 
 
-def _difference(clock: datetime, reference: datetime) -> str:
+def describe_difference(clock: datetime, reference: datetime) -> str:
+    """Return how far a clock is from a reference, such as `0:10:00 ahead`."""
     by = clock - reference
     return f"{timedelta(seconds=round(abs(by).total_seconds()))} {'ahead' if by > timedelta() else 'behind'}"
 
 
-def _read_date(header: str, age: str) -> datetime | None:
+def read_date(header: str, age: str = "") -> datetime | None:
+    """Return the time that the headers `Date` and `Age` of a response state; None if they are empty or invalid."""
     try:
         date = email.utils.parsedate_to_datetime(header)
         return date.replace(tzinfo=date.tzinfo or UTC) + timedelta(seconds=int(age or 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -27,6 +28,8 @@ from include.errors import AuthenticationError, ConfigurationError, VendorUnavai
 from include.extract.answer import read_kind, refuse_maintenance, refuse_overload
 from include.extract.assertion import sign
 from include.extract.bounded import translate
+
+_ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +226,24 @@ def _request(
         refuse_maintenance(answer, lambda: False, endpoint="token endpoint", **facts)
     if answer.status_code in (400, 401, 403):
         raise AuthenticationError(
-            "The login was refused: check user, password, client id and secret of the connection", **facts
-        )
+            "The login was refused: check user, password, client id and secret of the connection",
+            **facts, error=_read_error_code(answer),
+        )  # fmt: skip
     refuse_overload(answer, **facts)
     if answer.status_code not in (requests.codes.ok, requests.codes.created):
         raise ConfigurationError(
             "Unexpected response from the token endpoint: check its URL in the connection", **facts
         )
     return answer
+
+
+def _read_error_code(answer: requests.Response) -> str | None:
+    """Return the `error` of a refusal (RFC 6749, 5.2), such as `consent_required` or `invalid_scope`; None if it has no such code."""
+    try:
+        code = str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return code if _ERROR_CODE.fullmatch(code) else None
 
 
 def _read_field(answer: requests.Response, name: str) -> str:

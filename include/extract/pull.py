@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -155,6 +155,8 @@ def stage(
     staging: Staging,
     started: datetime,
     edited: tuple[str, str] | None = None,
+    *,
+    refuse_drift: bool = True,
 ) -> Partition:
     """Write rows as one partition, with its manifest last, and return the partition.
 
@@ -167,6 +169,7 @@ def stage(
         staging: Store of the partition.
         started: When the pull started (`extracted_at`).
         edited: Edit window that was requested, for the manifest; None if there was none.
+        refuse_drift: Whether a declared field that is missing from every row is an error.
 
     Raises:
         SchemaDrift: A declared field is missing from every row.
@@ -188,7 +191,7 @@ def stage(
     _settle(tally, table, repeats, writer)
     _refuse_mostly_dead(tally, vendor, table, reader)
     # A few webhook bodies do not prove that a field is missing from all rows.
-    if not (span.push is not None or (span.is_pushed and table.omits_nulls)):
+    if refuse_drift and not (span.push is not None or (span.is_pushed and table.omits_nulls)):
         _refuse_drift(tally, vendor, table, reader)
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
     manifest = Manifest(
@@ -248,12 +251,25 @@ def _settle(tally: _Tally, table: Table, repeats: Repeats, writer: PartWriter) -
         tally.money += total(settled.added, table.money) - total(settled.removed, table.money)
 
 
-def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
-    unseen = reader.unseen
+def find_missing_fields(table: Table, unseen: Set[str], undeclared: Collection[str]) -> set[str]:
+    """Return the declared fields that count as missing from every row.
+
+    If the vendor omits null fields, an optional field is not missing, unless no declared field was seen at all.
+
+    Args:
+        table: The declaration.
+        unseen: Declared fields that no row contained (`PageReader.unseen`).
+        undeclared: Fields of the rows that are not declared.
+    """
     of_vendor = {col.source for col in table.columns if col.kind != "ignored" and col.source[0] not in "@^"}
-    is_strange = of_vendor <= unseen and tally.undeclared
+    is_strange = of_vendor <= unseen and undeclared
     if table.omits_nulls and not is_strange:
-        unseen &= {col.source for col in table.columns if col.required}
+        return {col.source for col in table.columns if col.required and col.source in unseen}
+    return set(unseen)
+
+
+def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
+    unseen = find_missing_fields(table, reader.unseen, tally.undeclared)
     if tally.fetched and unseen:
         raise SchemaDrift(
             "Declared fields are missing from every row: renamed or removed?", vendor=vendor.name, table=table.name,

@@ -87,6 +87,7 @@ class VendorSession:
             the error is raised without waiting.
         clocks: Check of our clocks, which uses the first successful response; None for no check.
         cache: Cache that the vendor's sessions share, for tokens; None for none.
+        observe: Receives every response to a call, for a check; None for none.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class VendorSession:
         patience_s: float = PATIENCE_S,
         clocks: Clocks | None = None,
         cache: Cache | None = None,
+        observe: Callable[[requests.Response], None] | None = None,
     ) -> None:
         require_https(
             connection.url, "The host of the vendor's connection", vendor=vendor.name, connection=connection.name
@@ -110,6 +112,7 @@ class VendorSession:
         self._calls = calls
         self._patience_s = patience_s
         self._clocks = clocks
+        self._observe = observe
         self._http = requests.Session()
         self._http.headers["Accept"] = "application/json"
         for header, name in vendor.headers.items():
@@ -136,6 +139,14 @@ class VendorSession:
     def __exit__(self, *_: object) -> None:
         self._http.close()
         self._calls.flush()
+
+    def log_in(self, grant: str = "") -> None:
+        """Log in now rather than with the first request; `grant` is the name of a grant, empty for the firm itself.
+
+        Raises:
+            AuthenticationError, ConfigurationError, VendorUnavailable, RateLimited, LimitExceeded: See `include.extract.login.log_in`.
+        """
+        self._repeat(lambda: self._tokens.live(grant))
 
     def get(self, path: str, params: Mapping[str, str], read: Callable[[bytes], T]) -> T:
         """Send a GET request for JSON and return the result of `read` for the body. Retries and errors are those of `request`."""
@@ -287,6 +298,8 @@ class VendorSession:
             )
             status, size = answer.status_code, len(answer.content)
             correlation_id = answer.headers.get(self._vendor.correlation_header)
+            if self._observe is not None:
+                self._observe(answer)
             if self._clocks is not None and answer.ok:
                 self._clocks.compare(self.vendor, answer.headers.get("Date", ""), answer.headers.get("Age", ""))
             return answer

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+
+import requests
 
 from include import business_dates, canonical
 from include.contract import FanOut, Table
@@ -74,7 +77,12 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
 
 
 def open_session(
-    vendor_run: VendorRun, table_name: str = "", *, patience_s: float = PATIENCE_S, must_log_in: bool = False
+    vendor_run: VendorRun,
+    table_name: str = "",
+    *,
+    patience_s: float = PATIENCE_S,
+    must_log_in: bool = False,
+    observe: Callable[[requests.Response], None] | None = None,
 ) -> VendorSession:
     """Open a session that respects the firm's rate budget for the vendor and records its calls.
 
@@ -83,14 +91,18 @@ def open_session(
         table_name: The table that the calls are for; empty for none.
         patience_s: Seconds for which one request is retried.
         must_log_in: Whether to log in even if another session has stored a token.
+        observe: Receives every response, in place of the check of our clocks; None for none.
     """
     site, vendor, connection, run = vendor_run.site, vendor_run.vendor, vendor_run.connection, vendor_run.run
     budget = RateBudget(site.engine, vendor.name, vendor.budget, on_demand=run.on_demand, speed=site.speed)
     calls = CallLog(site.engine, vendor.name, table_name, run.run_id)
     grants = Grants.of(site.engine, vendor.name, site.keyring.sealer, connection.extra)
-    clocks = Clocks(site.engine, site.machine_clock, is_vendor_trusted=not ignores_clock(connection.extra))
+    is_vendor_trusted = not ignores_clock(connection.extra)
+    clocks = None if observe else Clocks(site.engine, site.machine_clock, is_vendor_trusted=is_vendor_trusted)
     cache = None if must_log_in else Cache(site.engine, site.keyring.sealer, site.redis_url)
-    return VendorSession(vendor, connection, budget, calls, grants, patience_s=patience_s, clocks=clocks, cache=cache)
+    return VendorSession(
+        vendor, connection, budget, calls, grants, patience_s=patience_s, clocks=clocks, cache=cache, observe=observe
+    )
 
 
 def closed_through(vendor_run: VendorRun) -> date | None:
@@ -117,7 +129,7 @@ def _find_keys(vendor_run: VendorRun, table: Table, parent_rows: Partition | Non
     if not isinstance(table.shape, FanOut):
         return []
     if not table.parent:
-        return _list_grants(vendor_run)
+        return list_grants(vendor_run)
     vendor, run = vendor_run.vendor, vendor_run.run
     parent, shape = vendor.table(table.parent), table.shape
     keys = list_keys(table, shape, parent, parent_rows, run.keys, is_keyed=vendor.is_keyed(parent))
@@ -128,7 +140,12 @@ def _find_keys(vendor_run: VendorRun, table: Table, parent_rows: Partition | Non
     return [each for each in keys if each[parent.key[0]] not in ended]
 
 
-def _list_grants(vendor_run: VendorRun) -> list[Keys]:
+def list_grants(vendor_run: VendorRun) -> list[Keys]:
+    """Return the grants of a vendor's connection as keys of a fan-out, one request each.
+
+    Raises:
+        ConfigurationError: The connection has no grants.
+    """
     site, name = vendor_run.site, vendor_run.vendor.name
     grants = Grants.of(site.engine, name, site.keyring.sealer, vendor_run.connection.extra)
     if not grants.firsts:

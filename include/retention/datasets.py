@@ -142,6 +142,7 @@ OPERATION = (
     _operational("control.cache", "1 days", "expired", "0 days"),
     _operational("control.alert", "2 years", "recorded"),
     _operational("control.api_call", "90 days", "called", "14 days"),
+    _operational("control.check_report", "2 years", "checked", "14 days", "the newest of each system"),
     _operational("control.crm_job", "2 years", "changed", spared="unfinished jobs, and those with rejected rows"),
     _operational("control.crm_difference", "2 years", "found"),
     _operational("control.idempotency", "2 days", "answered", "2 days"),

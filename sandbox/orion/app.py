@@ -133,6 +133,8 @@ class Orion:
     def _find_page(self, path: str, query: Query, partner: Partner) -> list[Row]:
         rows = query.select_rows(self.source)
         skip, top = query.page
+        if self.faults.take(path, "page_size_ignored"):
+            top = None
         values = self._shift(path, rows.values, skip)
         names = query.list_selected(rows)
         page = [

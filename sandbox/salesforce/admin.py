@@ -10,6 +10,7 @@ from sandbox.salesforce.deletes import delete_records, merge_records
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.ingest import set_batches
 from sandbox.salesforce.org import Org
+from sandbox.salesforce.rules import Rule
 from sandbox.salesforce.sessions import Consumer
 
 
@@ -84,6 +85,26 @@ def create_router(org: Org, user_id: str) -> APIRouter:
             org.enable_person_accounts()
         return read_settings()
 
+    @router.patch("/fields/{name}/{field}", status_code=204)
+    def change_field(name: str, field: str, changes: Annotated[dict[str, Any], Body()]) -> None:
+        """Change attributes of a field (see `schema.Field`), or create it; a restart undoes it."""
+        org.change_field(name, field, {key: _freeze(value) for key, value in changes.items()})
+
+    @router.delete("/fields/{name}/{field}", status_code=204)
+    def delete_field(name: str, field: str) -> None:
+        """Delete a field, or hide it from the user; a restart undoes it."""
+        org.delete_field(name, field)
+
+    @router.patch("/objects/{name}", status_code=204)
+    def change_object(name: str, changes: Annotated[dict[str, Any], Body()]) -> None:
+        """Change attributes of an object (see `schema.SObject`); a restart undoes it."""
+        org.change_object(name, {key: _freeze(value) for key, value in changes.items()})
+
+    @router.post("/rules", status_code=201)
+    def add_rule(rule: Annotated[dict[str, str], Body()]) -> None:
+        """Add an active rule: `{"kind": "DuplicateRule", "sobject": "Account", "name": ...}`; a restart removes it."""
+        org.rules.append(Rule(**rule))
+
     @router.get("/change_data_capture")
     def read_chosen() -> Selection:
         """Return the objects selected for change data capture."""
@@ -151,6 +172,10 @@ def create_router(org: Org, user_id: str) -> APIRouter:
                 connection.execute("delete from record_key where id glob ?", (f"{prefix}*",))
 
     return router
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(map(_freeze, value)) if isinstance(value, list) else value
 
 
 def _read_allowance(allowance: Allowance | int) -> tuple[int, int]:

@@ -76,8 +76,8 @@ def summarize_object(sobject: SObject, prefix: str, version: str) -> dict[str, A
         "label": sobject.label,
         "keyPrefix": prefix,
         "custom": sobject.is_custom,
-        "createable": True,
-        "updateable": True,
+        "createable": sobject.is_createable,
+        "updateable": sobject.is_updateable,
         "deletable": True,
         "queryable": True,
         "urls": {

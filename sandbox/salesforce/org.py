@@ -1,13 +1,17 @@
 """One org: its metadata, its records and its users. All requests and jobs share it."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sandbox.salesforce.columns import Columns, Row
 from sandbox.salesforce.errors import unknown_object
 from sandbox.salesforce.persons import TYPES, load_person_schema
 from sandbox.salesforce.pubsub_bus import Bus
 from sandbox.salesforce.query import Queries
-from sandbox.salesforce.schema import SObject, load_schema
+from sandbox.salesforce.rules import Rule
+from sandbox.salesforce.schema import Field, SObject, load_schema
 from sandbox.salesforce.sessions import Sessions
 from sandbox.salesforce.store import Store, find_ids, load_records, save_records
 from sandbox.salesforce.values import format_time
@@ -26,6 +30,7 @@ class Org:
     def __init__(self, folder: Path, faults: Faults, clock: Clock) -> None:
         self.folder, self.faults, self.clock = folder, faults, clock
         self.schema = load_schema()
+        self.rules: list[Rule] = []
         self.store = Store(folder, self.schema)
         self.bus = Bus(self.store, lambda: self.schema, faults, clock)
         self.sessions = Sessions(self.store, clock.now)
@@ -62,6 +67,32 @@ class Org:
         if sobject is None:
             raise unknown_object(name)
         return sobject
+
+    def change_field(self, object_name: str, field_name: str, changes: Mapping[str, Any]) -> None:
+        """Change the attributes of a field, as an administrator does in Setup; create a field of the type `Text` that does not exist.
+
+        Raises:
+            TypeError: Unknown attribute.
+        """
+        sobject = self.find_object(object_name)
+        field = sobject.fields.get(field_name) or Field(field_name, "Text", field_name, length=255)
+        self._change_object(sobject, fields=sobject.fields | {field_name: replace(field, **changes)})
+
+    def delete_field(self, object_name: str, field_name: str) -> None:
+        """Delete a field."""
+        sobject = self.find_object(object_name)
+        self._change_object(sobject, fields={name: item for name, item in sobject.fields.items() if name != field_name})
+
+    def change_object(self, object_name: str, changes: Mapping[str, Any]) -> None:
+        """Change what the integration user may do with an object, or its record types.
+
+        Raises:
+            TypeError: Unknown attribute.
+        """
+        self._change_object(self.find_object(object_name), **changes)
+
+    def _change_object(self, sobject: SObject, **changes: Any) -> None:
+        self.schema[sobject.name] = replace(sobject, **changes)
 
     def find_user(self, username: str) -> str:
         """Return the id of the user with this name; create the user if there is none."""

@@ -5,6 +5,7 @@ from sandbox.salesforce.describe import describe_object, describe_org, summarize
 from sandbox.salesforce.errors import ApiError
 from sandbox.salesforce.identity import identity_url
 from sandbox.salesforce.ingest import BATCHES, read_batches
+from sandbox.salesforce.rules import REST, TOOLING, find_queried_object, list_rules
 
 
 def show_limits(call: Call) -> Answer:
@@ -61,9 +62,24 @@ def describe(call: Call, name: str) -> Answer:
 
 def run_query(call: Call, is_all: bool = False) -> Answer:
     """Run the query in the parameter `q`; return its first page."""
+    query = _read_query(call)
+    if find_queried_object(query).lower() == REST.lower():
+        return Answer(200, list_rules(call.org.rules, query, call.version))
+    return Answer(200, call.queries.answer(query, call.version, call.page_rows, is_all))
+
+
+def run_tooling_query(call: Call) -> Answer:
+    """Run a query of the Tooling API, which knows only validation rules here."""
+    query = _read_query(call)
+    if (name := find_queried_object(query)).lower() != TOOLING.lower():
+        raise ApiError(400, "INVALID_TYPE", f"sObject type '{name}' is not supported.")
+    return Answer(200, list_rules(call.org.rules, query, call.version))
+
+
+def _read_query(call: Call) -> str:
     if "q" not in call.params:
         raise ApiError(400, "MALFORMED_QUERY", "The parameter q is missing")
-    return Answer(200, call.queries.answer(call.params["q"], call.version, call.page_rows, is_all))
+    return call.params["q"]
 
 
 def run_query_all(call: Call) -> Answer:

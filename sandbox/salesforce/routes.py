@@ -34,6 +34,7 @@ _TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", "/jobs", reads.list_jobs),
     ("GET", "/query", reads.run_query),
     ("GET", "/queryAll", reads.run_query_all),
+    ("GET", "/tooling/query", reads.run_tooling_query),
     ("GET", r"/query(?:All)?/(\w+)-(\d+)", reads.read_next_page),
     ("GET", "/sobjects", reads.list_objects),
     ("GET", _OBJECT + "/describe", reads.describe),

@@ -128,6 +128,8 @@ class SObject:
         name_format: The format of an auto-numbered name, such as `FR-{0000}`; None for other names.
         is_controlled_by_parent: Whether access follows the parent record, so that records have no owner.
         unique_together: Fields whose combined values are unique; empty if there are none.
+        is_createable: Whether the describe call shows that the user may create records. Writes are not restricted.
+        is_updateable: The same for changes of records.
     """
 
     name: str
@@ -137,6 +139,8 @@ class SObject:
     name_format: str | None = None
     is_controlled_by_parent: bool = False
     unique_together: tuple[str, ...] = ()
+    is_createable: bool = True
+    is_updateable: bool = True
 
     @property
     def is_custom(self) -> bool:

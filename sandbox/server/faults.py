@@ -28,7 +28,7 @@ TRANSPORT = (
     "bomb",
     "maintenance",
 )
-ROWS = ("field_added", "field_renamed", "field_retyped", "field_scaled", "poison")
+ROWS = ("field_added", "field_removed", "field_renamed", "field_retyped", "field_scaled", "poison")
 
 POISON: tuple[Any, ...] = (
     "N/A",
@@ -188,6 +188,8 @@ def _corrupt(fault: Fault, rows: Iterable[Row]) -> Iterable[Row]:
             yield row
         elif fault.kind == "field_added":
             yield row | {name or "brandNewField": fault.options.get("value", "new")}
+        elif fault.kind == "field_removed":
+            yield {key: value for key, value in row.items() if key != name}
         elif fault.kind == "field_renamed":
             yield {fault.options.get("to", f"{name}V2") if key == name else key: row[key] for key in row}
         elif fault.kind == "field_retyped":

@@ -122,7 +122,7 @@ def test_pages_are_part_of_airflow(page: Page) -> None:
 
 def test_a_button_starts_a_run_as_the_user_and_links_to_it(page: Page) -> None:
     page.goto("/operations/vendors/orion")
-    page.get_by_role("button", name="Test the connection").click()
+    page.get_by_role("button", name="Check now").click()
     status = page.get_by_role("status")
     expect(status).to_contain_text("queued")  # this Airflow has no scheduler
     expect(status.get_by_role("link")).to_have_attribute("href", re.compile("/dags/check_connection/runs/manual"))
@@ -144,7 +144,7 @@ def test_a_role_in_short(browser: Browser, url: str, role: str, clients: str, ke
     for path, heading in (("find-client", clients), ("api-keys/", keys), ("vendors/orion", "Orion Advisor")):
         page.goto(f"/operations/{path}")
         expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()
-    page.get_by_role("button", name="Test the connection").click()
+    page.get_by_role("button", name="Check now").click()
     expect(page.get_by_role("status")).to_contain_text(test)
     context.close()
 

@@ -15,6 +15,7 @@ the attributes of `Field`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,6 +23,7 @@ from include.crm.settings import Settings
 
 Kind = Literal["text", "number", "flag", "time"]
 
+_FIXED = re.compile(r"(?:^\s*|\bthen\s+|\belse\s+)'((?:[^']|'')*)'(?=::text$|\s|$)")
 _FORMULA = r"^([\x01-\x1f=@]|[-+](?![-0-9 ,()./]*((x|ext[.]?) *[0-9]+)?$))"
 
 
@@ -58,6 +60,12 @@ class Field:
     decimals: int = 0
     label: str = ""
     description: str = ""
+
+    @property
+    def fixed_values(self) -> tuple[str, ...]:
+        """The values that the SQL itself states, such as those of a `case`; others come from the warehouse."""
+        stated = (found.replace("''", "'") for found in _FIXED.findall(self.sql))
+        return tuple(dict.fromkeys((*stated, *([self.when_gone] if self.when_gone else []))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def _person_account(settings: Settings) -> CrmObject:
             text("LastName", "coalesce(p.last_name, p.name)", 80),
             day("PersonBirthdate", "p.birth_date"),
             # A relation to a household refers to the contact half of a person account, which has its own key field.
-            Field(f"{settings.key_of(CONTACT).removesuffix('__c')}__pc", key("person", "p")),
+            Field(f"{settings.key_of(CONTACT).removesuffix('__c')}__pc", key("person", "p"), length=120),
             *planning.SUMMARY,
         ),
         source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",

@@ -5,6 +5,7 @@
     signature of the raw body             401
     too many refusals for one address     429 instead of the above
     the sender's rate                     429
+    a check of our own                    200, nothing is stored
     JSON, its depth and its size          400
     inbox and notification                200; 503 if the database is unavailable: the sender retries
 
@@ -40,7 +41,7 @@ from include.errors import ConfigurationError
 from include.gateway import bounds
 from include.gateway.problem import Refusal, render
 from include.gateway.webhooks.authenticity import Head, Keyring, make_check
-from include.gateway.webhooks.delivery import read_delivery
+from include.gateway.webhooks.delivery import CHECK, VERIFIED, read_delivery
 from include.keys.inbox import ReceivingKey
 
 PATIENCE_S = 4.0
@@ -133,8 +134,12 @@ class _Endpoints:
             rate = limits.parse(sender.rate)
             if not await self._limiter.hit(rate, sender.name):
                 raise await self._too_many(rate, sender.name)
-            is_new = await self._run(lambda: self._store(sender, head, body))
-        return JSONResponse({"status": "kept" if is_new else "known"}, headers=make_check(sender.proof).answer(head))
+            if body == CHECK:
+                status = VERIFIED
+            else:
+                is_new = await self._run(lambda: self._store(sender, head, body))
+                status = "kept" if is_new else "known"
+        return JSONResponse({"status": status}, headers=make_check(sender.proof).answer(head))
 
     def _store(self, sender: Sender, head: Head, body: bytes) -> bool:
         """Store an authentic delivery; return whether it is new.

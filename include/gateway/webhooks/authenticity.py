@@ -72,6 +72,9 @@ class Authenticity(Protocol):
     def answer(self, head: Head) -> dict[str, str]:
         """Return the response headers that the sender requires."""
 
+    def prove(self, body: bytes, secret: bytes) -> dict[str, str]:
+        """Return the request headers with which the sender proves a body, for a check of our own gateway."""
+
 
 @dataclass(frozen=True, slots=True)
 class _SignedBody:
@@ -89,7 +92,7 @@ class _SignedBody:
 
     def check_body(self, head: Head, body: bytes, keyring: Keyring) -> None:
         """Accept the body if any signature in the headers matches the body and one of the secrets; otherwise refuse it (401)."""
-        expected = [base64.b64encode(hmac.digest(secret, body, hashlib.sha256)) for secret in keyring.secrets]
+        expected = [_sign(secret, body) for secret in keyring.secrets]
         if not _has_match(self._signatures(head), expected):
             raise Refusal(
                 401, f"Invalid signature: no header {self.header}-N matches this body and a configured secret"
@@ -98,6 +101,10 @@ class _SignedBody:
     def answer(self, head: Head) -> dict[str, str]:
         """Return no headers: the sender needs only the status."""
         return {}
+
+    def prove(self, body: bytes, secret: bytes) -> dict[str, str]:
+        """Return the header with the signature of the body."""
+        return {f"{self.header}-1": _sign(secret, body).decode()}
 
     def _signatures(self, head: Head) -> list[bytes]:
         pattern = re.compile(re.escape(self.header) + r"-\d+", re.IGNORECASE)
@@ -137,10 +144,18 @@ class _EchoedId:
         """Return the header with the client id of the request: the sender expects it in the response."""
         return {self.header: head.headers[self.header]}
 
+    def prove(self, body: bytes, secret: bytes) -> dict[str, str]:
+        """Return the header with the client id."""
+        return {self.header: secret.decode()}
+
 
 def make_check(proof: SignedBody | EchoedId) -> Authenticity:
     """Return the check of a sender's proof."""
     return _SignedBody(proof.header) if isinstance(proof, SignedBody) else _EchoedId(proof.header)
+
+
+def _sign(secret: bytes, body: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(secret, body, hashlib.sha256))
 
 
 def _not_configured() -> Refusal:

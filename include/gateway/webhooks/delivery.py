@@ -14,6 +14,11 @@ from include.gateway.bounds import MAX_DEPTH, MAX_VALUES
 from include.gateway.problem import Refusal
 from include.gateway.webhooks.authenticity import Head
 
+CHECK = b'{"tributary": "check"}'
+"""Body of a check delivery. The gateway authenticates it like any other, and stores nothing. No sender sends this body."""
+VERIFIED = "verified"
+"""Status in the response to an authentic check delivery."""
+
 _ID_LENGTH, _HEADER_LENGTH = 200, 500
 
 

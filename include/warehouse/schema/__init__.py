@@ -192,8 +192,7 @@ def migrate(migrate_url: str) -> None:
             _wait_for_turn(connection)
             _refuse_unreleased(connection)
             statements = marts.read_statements()
-            numbered = [path.name for path in sorted(FOLDER.glob("*.sql"))]
-            fingerprint = hashlib.sha256("\n".join([*numbered, statements]).encode()).hexdigest()
+            fingerprint = _compute_fingerprint(statements)
             is_current = connection.scalar(_FINGERPRINT) == fingerprint
             if not is_current:
                 marts.drop(connection)
@@ -206,6 +205,16 @@ def migrate(migrate_url: str) -> None:
             connection.commit()
     finally:
         migrating.dispose()
+
+
+def is_newest(connection: sa.Connection) -> bool:
+    """Return whether the schema is at the newest version. Any role can read it."""
+    return bool(connection.scalar(_FINGERPRINT) == _compute_fingerprint(marts.read_statements()))
+
+
+def _compute_fingerprint(statements: str) -> str:
+    numbered = [path.name for path in sorted(FOLDER.glob("*.sql"))]
+    return hashlib.sha256("\n".join([*numbered, statements]).encode()).hexdigest()
 
 
 def _wait_for_turn(connection: sa.Connection) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from include import business_dates
+from include.check.report import read_newest
 from include.errors import InputRejected
 from include.operations.backfill import can_backfill, plan_backfill
 from include.operations.ignored_fields import write_change
@@ -31,9 +32,11 @@ def show_vendor(name: str) -> HTMLResponse:
         [status] = read_vendor_status(db, [vendor], now)
         history = read_vendor_history(db, name, business_dates.latest_closed(now), SESSIONS, now)
         calls = read_vendor_calls(db, vendor, now)
+        check = next(iter(read_newest(db, name)), None)
     return show_page(
         "vendor.html", "Today", "../", title=vendor.title, now=now, status=status, history=history, vendor=vendor,
         calls=calls, is_connected=connections.is_connected(name), can_backfill=can_backfill(vendor),
+        check=check,
     )  # fmt: skip
 
 

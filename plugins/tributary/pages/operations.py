@@ -32,6 +32,7 @@ from include.vendors import VENDORS
 from tributary import audit, connections
 from tributary.operations import (
     api_keys,
+    check_routes,
     client_routes,
     days,
     dead_letters,
@@ -57,6 +58,7 @@ app = FastAPI(title="Operations", dependencies=[Depends(get_user), Depends(refus
 app.mount("/static", StaticFiles(directory=FOLDER / "static"))
 PARTS = (
     vendor_routes, salesforce_routes, client_routes, dead_letters, days, thresholds, quality, lineage, who_is_who, api_keys,
+    check_routes,
 )  # fmt: skip
 for part in PARTS:
     app.include_router(part.router)

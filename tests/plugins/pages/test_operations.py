@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 import pytest
 import requests
 
+from include.check import report
+from include.check.report import Finding
 from include.gateway.api import keys
 from include.operations.lists import GROUPS
 from include.warehouse import schema
@@ -43,6 +45,9 @@ OPEN = [
     "vendors/emoney/backfill",
     "vendors/orion/ignored-fields.txt",
     "salesforce",
+    "checks",
+    "checks/tamarac",
+    "checks/orion",
     "thresholds",
     "runs?run_id=run-1",
     *QUALITY,
@@ -74,6 +79,14 @@ STATIC = {
 }
 
 pytestmark = pytest.mark.airflow
+
+
+def record_report(database: Database) -> None:
+    """Store a report whose findings contain markup."""
+    engine = schema.engine(database.url())
+    found = [Finding("login", "green", "The login works."), Finding(SCRIPT, "red", "Missing.", f"Declare {SCRIPT}.")]
+    report.record(engine, "orion", "run-1", found)
+    engine.dispose()
 
 
 @dataclass
@@ -115,6 +128,7 @@ def served(
     record_dead_letter(shared_database, "=1+1", reason="=HYPERLINK(1)")
     record_event_troubles(shared_database, SCRIPT)
     load_household(shared_database, tmp_path_factory.mktemp("staging"), SCRIPT, SCRIPT)
+    record_report(shared_database)
     record_validation(shared_database, failed=2, expectation=SCRIPT, notes=SCRIPT)
     connections = {
         "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
@@ -136,6 +150,20 @@ def test_any_user_sees_counts_and_sums(served: Served, path: str) -> None:
     response = served.get(path, served.viewer)
     assert response.status_code == 200
     assert SCRIPT not in response.text
+
+
+def test_the_newest_report_of_each_system_is_shown_with_the_worst_finding_first(served: Served) -> None:
+    listed = served.get("checks", served.viewer).text
+    assert '<a href="./checks/orion">Orion' in listed
+    assert "Tributary&#39;s own parts" in listed
+    page = served.get("checks/orion", served.viewer).text
+    assert page.index("Missing.") < page.index("The login works.")
+    assert SCRIPT not in page
+    assert f"Declare {SCRIPT}." in unescape(page)
+    assert "run-1" in page
+    assert "It was not checked yet" in served.get("checks/tamarac", served.viewer).text
+    assert served.get("checks/nothing", served.viewer).status_code == 404
+    assert "1 to fix" in served.get("vendors/orion", served.viewer).text
 
 
 @pytest.mark.parametrize("path", [*PERSONAL, *CLIENT_PAGES])

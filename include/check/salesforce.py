@@ -1,0 +1,328 @@
+"""Check a Salesforce org against the mapping in force: login, objects, fields, picklists, record types, rights and limits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from include.check.certificate import check_certificate
+from include.check.picklists import read_sent_values
+from include.check.report import Finding, Findings
+from include.check.watcher import compare_own_clocks
+from include.control.calls import CallLog
+from include.control.clocks import Clocks
+from include.crm.objects.mapping import CrmObject, Field
+from include.crm.run import Org
+from include.crm.salesforce import VENDOR, SalesforceSession
+from include.errors import AuthenticationError, TributaryError
+
+PATIENCE_S = 20.0
+_DEPLOY = "Deploy include/crm/metadata: see docs/how-to/setting_up_salesforce.md."
+_RIGHTS = "Assign the permission set Tributary_Load to the integration user, and give it the right."
+_TEXTS = ("string", "textarea", "picklist", "multipicklist", "phone", "email", "url", "combobox", "encryptedstring")
+_TYPES = {"number": ("double", "currency", "percent", "int"), "flag": ("boolean",), "time": ("datetime",)}
+_MOST_SHOWN = 8
+_RULES = {
+    "validation rules": (
+        "/tooling/query",
+        "select ValidationName, EntityDefinition.QualifiedApiName from ValidationRule where Active = true",
+    ),
+    "duplicate rules": ("/query", "select MasterLabel, SobjectType from DuplicateRule where IsActive = true"),
+}
+
+Describe = Mapping[str, Any]
+
+
+def check_salesforce(org: Org, mappings: Sequence[CrmObject], run_id: str) -> list[Finding]:
+    """Check an org; write nothing but the log of calls.
+
+    Args:
+        org: The connection, the settings and the database.
+        mappings: The mapping in force.
+        run_id: Id of the run, for the log of calls.
+    """
+    findings = Findings()
+    if not check_certificate(org.connection.url, findings):
+        return findings.list()
+    with SalesforceSession(org.connection, CallLog(org.engine, VENDOR, "", run_id), patience_s=PATIENCE_S) as session:
+        try:
+            session.find_ticket()
+        except TributaryError as error:
+            findings.add_error("login", error, "Correct the connection salesforce: see docs/reference/connections.md.")
+            return findings.list()
+        findings.add("login", "green", "The login works.")
+        _check_limits(session, org, findings)
+        find = functools.cache(lambda name: _describe(session, name, findings))
+        usable = [(each, found) for each in mappings if (found := find(each.sobject)) is not None]
+        restricted = _list_restricted(usable)
+        sent = read_sent_values(org, mappings, restricted)
+        for mapping, describe in usable:
+            _compare(mapping, describe, sent, findings)
+            _check_links(mapping, describe, {each.sobject for each in mappings}, find, findings)
+        for name in dict.fromkeys(mapping.sobject for mapping, _ in usable):
+            same = [(mapping, describe) for mapping, describe in usable if mapping.sobject == name]
+            _check_required(name, [mapping for mapping, _ in same], same[0][1], findings)
+        _list_rules(session, {each.sobject for each in mappings}, findings)
+    compare_own_clocks(Clocks(org.engine), findings)
+    return findings.list()
+
+
+def _check_limits(session: SalesforceSession, org: Org, findings: Findings) -> None:
+    try:
+        answer = session.call("GET", "/limits")
+    except AuthenticationError:
+        findings.add(
+            "limits", "amber", "The integration user may not read the org's limits, so a sync can't keep the reserve of batches.",
+            "Give the user the right View Setup and Configuration; the permission set Tributary_Load has it.",
+        )  # fmt: skip
+        return
+    except TributaryError as error:
+        findings.add_error("limits", error, "Try again later.")
+        return
+    limits = answer.body if isinstance(answer.body, dict) else {}
+    for name in ("DailyApiRequests", "DailyBulkApiBatches"):
+        if not (limit := limits.get(name)):
+            continue
+        text = f"{limit['Remaining']:,} of {limit['Max']:,} are left today; {org.settings.reserved_ratio:.0%} are reserved for other programs."
+        if limit["Remaining"] < limit["Max"] * org.settings.reserved_ratio:
+            findings.add(
+                name, "red", f"{text} A sync stops at the reserve.", "Find out which program uses the allowance, or wait until it renews."
+            )  # fmt: skip
+        else:
+            findings.add(name, "green", text)
+
+
+def _describe(session: SalesforceSession, sobject: str, findings: Findings) -> Describe | None:
+    """Return the description of an object as our user sees it; None, with a finding, if there is none."""
+    try:
+        answer = session.call("GET", f"/sobjects/{sobject}/describe")
+    except TributaryError as error:
+        findings.add_error(sobject, error, _RIGHTS)
+        return None
+    if not answer.is_ok or not isinstance(answer.body, dict):
+        findings.add(
+            sobject, "red", f"The org has no such object, or the integration user may not see it (HTTP {answer.status} {answer.code}).",
+            f"Install the package of the object, or deploy it, and assign the permission set. {_DEPLOY}",
+        )  # fmt: skip
+        return None
+    describe: Describe = answer.body
+    lacking = [right for right in ("queryable", "createable", "updateable") if not describe.get(right, True)]
+    if lacking:
+        findings.add(sobject, "red", f"For the integration user, the object is not {', not '.join(lacking)}.", _RIGHTS)
+    else:
+        findings.add(
+            sobject,
+            "green",
+            f"The object is there, with {len(describe['fields'])} fields that the integration user sees.",
+        )
+    return describe
+
+
+def _compare(
+    mapping: CrmObject, describe: Describe, sent: Mapping[tuple[str, str], set[str]], findings: Findings
+) -> None:
+    fields = {field["name"]: field for field in describe["fields"]}
+    _check_key(mapping, fields.get(mapping.key_field), findings)
+    for field in mapping.fields:
+        if field.name.startswith("RecordType."):
+            _check_record_types(mapping, field, describe, findings)
+        elif not field.links_to:
+            subject = f"{mapping.sobject}.{field.name}"
+            _check_field(subject, mapping, field, fields.get(field.name), sent, findings)
+
+
+def _check_key(mapping: CrmObject, found: Describe | None, findings: Findings) -> None:
+    subject = f"{mapping.sobject}.{mapping.key_field}"
+    if found is None:
+        findings.add(
+            subject, "red", "The field that stores our key is missing, or the integration user may not see it.", _DEPLOY
+        )
+    elif not found["externalId"]:
+        findings.add(
+            subject, "red", "The field that stores our key is no external id, so no record can be found by it.", _DEPLOY
+        )
+    elif not found["createable"]:
+        findings.add(subject, "red", "The integration user may not write the field that stores our key.", _RIGHTS)
+    elif not found["unique"]:
+        findings.add(
+            subject,
+            "amber",
+            "The field that stores our key is not unique: a user could give two records the same key.",
+            _DEPLOY,
+        )
+    else:
+        findings.add(subject, "green", "The external id that stores our key.")
+
+
+def _check_links(
+    mapping: CrmObject, describe: Describe, mapped: set[str], find: Callable[[str], Describe | None], findings: Findings
+) -> None:
+    """Check the lookups: each must refer to an object whose external id is the key that the mapping sends."""
+    lookups = {field["relationshipName"]: field for field in describe["fields"] if field.get("relationshipName")}
+    for field in mapping.fields:
+        if not field.links_to:
+            continue
+        relationship, _, key_field = field.name.partition(".")
+        subject, found = f"{mapping.sobject}.{relationship}", lookups.get(relationship)
+        if found is None:
+            findings.add(
+                subject,
+                "red",
+                "The lookup is missing, or the integration user may not see it.",
+                f"Create the lookup. {_RIGHTS}",
+            )
+        elif field.links_to in found["referenceTo"] or _has_key(found, key_field, mapped, find):
+            _check_writable(subject, field, found, findings)
+        else:
+            findings.add(
+                subject, "red", f"The lookup refers to {', '.join(found['referenceTo']) or 'no object'}, and the mapping sends keys of {field.links_to}.",
+                "Correct the lookup in the org, or the mapping.",
+            )  # fmt: skip
+
+
+def _has_key(lookup: Describe, key_field: str, mapped: set[str], find: Callable[[str], Describe | None]) -> bool:
+    """Return whether a lookup refers to an object that no mapping loads and that has the key: the contact half of a person account."""
+    others = [parent for name in lookup["referenceTo"] if name not in mapped and (parent := find(name)) is not None]
+    return any(field["name"] == key_field and field["externalId"] for parent in others for field in parent["fields"])
+
+
+def _check_field(
+    subject: str,
+    mapping: CrmObject,
+    field: Field,
+    found: Describe | None,
+    sent: Mapping[tuple[str, str], set[str]],
+    findings: Findings,
+) -> None:
+    if found is None:
+        action = (
+            _DEPLOY
+            if field.label
+            else "Create the field, or give the integration user the right to see it (field-level security)."
+        )
+        findings.add(subject, "red", "The field is missing, or the integration user may not see it.", action)
+        return
+    expected = ("date",) if field.type == "Date" else _TYPES.get(field.kind, _TEXTS)
+    if found["type"] not in expected:
+        findings.add(
+            subject, "red", f"The field is of the type {found['type']}, and the mapping sends {' or '.join(expected[:4])}.",
+            "Change the type in the org, or map another field.",
+        )  # fmt: skip
+        return
+    if found.get("restrictedPicklist"):
+        allowed = {each["value"] for each in found["picklistValues"] if each["active"]}
+        if refused := sorted({*field.fixed_values, *sent.get((mapping.sobject, field.name), ())} - allowed):
+            shown = ", ".join(refused[:_MOST_SHOWN])
+            findings.add(
+                subject, "red", f"The restricted picklist does not accept values that are sent: {shown}. Their records are rejected.",
+                "Add the values to the picklist in the org, or make it unrestricted.",
+            )  # fmt: skip
+            return
+    if not _check_writable(subject, field, found, findings):
+        return
+    if (
+        found["type"] in ("string", "textarea")
+        and field.kind == "text"
+        and 0 < found["length"] < field.length
+        and not field.fixed_values
+    ):
+        findings.add(
+            subject, "amber", f"The field has {found['length']} characters, and the mapping sends up to {field.length}: records with longer texts are rejected.",
+            "Make the field longer in the org.",
+        )  # fmt: skip
+    elif field.kind == "number" and found["type"] != "int" and found["scale"] < field.decimals:
+        findings.add(
+            subject, "amber", f"The field has {found['scale']} decimals, and the mapping sends {field.decimals}: the read-back reports the difference.",
+            "Give the field more decimals in the org.",
+        )  # fmt: skip
+
+
+def _check_writable(subject: str, field: Field, found: Describe, findings: Findings) -> bool:
+    """Return whether our user may write a field; add a finding in any case. The parent of a detail record never changes."""
+    is_fixed = field.is_once or found.get("cascadeDelete")
+    lacking = [
+        right for right in ("createable", "updateable") if not found[right] and not (right == "updateable" and is_fixed)
+    ]
+    if lacking:
+        reason = "It is a formula." if found.get("calculated") else ""
+        findings.add(
+            subject, "red", f"The field is not {' and not '.join(lacking)} for the integration user. {reason}".strip(),
+            "Give the integration user the right to edit the field (field-level security), or remove it from the mapping.",
+        )  # fmt: skip
+        return False
+    findings.add(subject, "green", f"{found['type']}, writable.")
+    return True
+
+
+def _check_record_types(mapping: CrmObject, field: Field, describe: Describe, findings: Findings) -> None:
+    known = {each["developerName"]: each for each in describe.get("recordTypeInfos", ())}
+    for name in field.fixed_values:
+        subject = f"{mapping.sobject} record type {name}"
+        if name not in known:
+            findings.add(
+                subject,
+                "red",
+                "The org has no such record type.",
+                "Create the record type, or enable the feature that brings it.",
+            )
+        elif not (known[name]["available"] and known[name]["active"]):
+            findings.add(
+                subject, "red", "The record type is not active or not available to the integration user.", _RIGHTS
+            )
+        else:
+            findings.add(subject, "green", "The record type is available.")
+
+
+def _check_required(sobject: str, mappings: Sequence[CrmObject], describe: Describe, findings: Findings) -> None:
+    """Add a finding for each field that new records need and that a mapping does not fill."""
+    for field in describe["fields"]:
+        is_required = not field["nillable"] and not field["defaultedOnCreate"] and field["createable"]
+        if not is_required or field["type"] == "boolean":
+            continue
+        filled = [_fills(mapping, field) for mapping in mappings]
+        if not all(filled):
+            entities = ", ".join(each.entity for each, is_filled in zip(mappings, filled, strict=True) if not is_filled)
+            findings.add(
+                f"{sobject}.{field['name']}", "red", f"The org requires a value, and the mapping sends none for a new {entities}.",
+                "Give the field a default value, make it optional, or map it.",
+            )  # fmt: skip
+
+
+def _fills(mapping: CrmObject, field: Describe) -> bool:
+    columns = {name.partition(".")[0] for name in mapping.columns}
+    is_person_name = field.get("nameField") and "LastName" in columns
+    return bool({field["name"], field.get("relationshipName")} & columns or is_person_name)
+
+
+def _list_restricted(usable: Sequence[tuple[CrmObject, Describe]]) -> set[tuple[str, str]]:
+    return {
+        (mapping.sobject, field["name"])
+        for mapping, describe in usable
+        for field in describe["fields"]
+        if field.get("restrictedPicklist")
+    }
+
+
+def _list_rules(session: SalesforceSession, sobjects: set[str], findings: Findings) -> None:
+    """List the active rules that may reject records; whether they do depends on each record."""
+    for subject, (path, query) in _RULES.items():
+        try:
+            answer = session.call("GET", f"{path}?q={quote(query)}")
+            rows = answer.body["records"] if answer.is_ok else None
+            names = [] if rows is None else [name for row in rows if (name := _name_rule(row, sobjects))]
+        except (TributaryError, KeyError, TypeError):
+            rows, names = None, []
+        if rows is None:
+            findings.add(subject, "grey", "Not checked: the org does not show its rules to the integration user.")
+        elif names:
+            shown = ", ".join(names[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")
+            findings.add(subject, "grey", f"Not checked: {len(names)} active rules may reject records: {shown}.")
+        else:
+            findings.add(subject, "green", "No rule is active on the objects that are loaded.")
+
+
+def _name_rule(row: Mapping[str, Any], sobjects: set[str]) -> str:
+    sobject = row.get("SobjectType") or (row.get("EntityDefinition") or {}).get("QualifiedApiName")
+    return f"{sobject}: {row.get('ValidationName') or row.get('MasterLabel')}" if sobject in sobjects else ""

@@ -1,0 +1,62 @@
+"""Read the connections of other systems from the environment, in the form that Airflow reads: `AIRFLOW_CONN_<NAME>`, as JSON in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from include.connection import Connection
+from include.errors import ConfigurationError
+
+CONNECTIONS = "AIRFLOW_CONN_<SYSTEM> (JSON)"
+
+
+def is_connected(system: str) -> bool:
+    """Return whether the environment has a connection to a system."""
+    return bool(os.environ.get(_name_of(system)))
+
+
+def read_extra(system: str) -> dict[str, Any]:
+    """Return the extra fields of a connection.
+
+    Raises:
+        ConfigurationError: The connection is missing or not in JSON.
+    """
+    return _parse_object(_read(system).get("extra") or {}, system)
+
+
+def read_connection(system: str) -> Connection:
+    """Return the address and credentials of a system.
+
+    Raises:
+        ConfigurationError: The connection is missing or not in JSON.
+    """
+    known = _read(system)
+    extra = {name: value if isinstance(value, str) else json.dumps(value) for name, value in read_extra(system).items()}
+    texts = (str(known.get(name) or "") for name in ("host", "login", "password"))
+    host, login, password = texts
+    return Connection(host.rstrip("/"), login, password, extra, system)
+
+
+def _read(system: str) -> dict[str, Any]:
+    text = os.environ.get(_name_of(system), "")
+    if not text:
+        raise ConfigurationError(f"The environment variable {_name_of(system)} is not set")
+    return _parse_object(text, system)
+
+
+def _parse_object(value: Any, system: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise ConfigurationError(
+            f"The environment variable {_name_of(system)} is not a JSON object, as docs/reference/connections.md shows"
+        )
+    return parsed
+
+
+def _name_of(system: str) -> str:
+    return f"AIRFLOW_CONN_{system.upper()}"
