@@ -83,6 +83,7 @@ LEFT = (
     ("control.outbox", "subscribers receive nothing about the repeated loads"),
     ("control.outbound_delivery", "subscribers receive nothing about the repeated loads"),
     ("control.outbound_subscriber", "the next delivery creates it"),
+    ("control.check_report", "checks of the original's connections; check again"),
     ("control.identity_state", "the next identity run matches all records"),
     ("control.request", "callers send their requests again"),
     ("control.idempotency", "callers send their requests again"),

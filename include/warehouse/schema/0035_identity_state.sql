@@ -8,6 +8,7 @@ create table control.identity_state (
 );
 alter table control.identity_state alter content set storage external;  -- Parquet is compressed already
 revoke select on control.identity_state from tributary_read;
+grant select (name, part) on control.identity_state to tributary_read;
 
 alter table control.identity_run
     add column matched bigint,        -- records that were compared again; null if all were
