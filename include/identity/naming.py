@@ -101,7 +101,9 @@ def _read(
     whole = read_whole(text, is_family_first=is_family_first)
     parts = _read_parts(given, family)
     if not (given and family) or not parts[0].last:
-        return None, whole or parts
+        # Of a single word, the field for family names decides what it is.
+        is_family_only = family and not given and not any(person.last for person in whole)
+        return None, parts if is_family_only else whole or parts
     if len(parts) == 1 and len(whole) == 2 and whole[0].first == parts[0].first:
         return None, (parts[0], whole[1])
     if (

@@ -16,6 +16,7 @@ from include.identity.cluster import GENERATION_YEARS
 from include.identity.policy import Policy
 from include.identity.scored import EVIDENT, EXCUSABLE
 from include.names import census
+from include.names.person import EITHER_SEX
 
 MOST_IN_BLOCK = 400
 """Maximum number of records that share the values of a blocking rule. If more records share them, the rule does not compare them."""
@@ -74,6 +75,9 @@ _ONE_BIRTH = f"{_OTHER_FIRST} and {model.at('birth date')}"
 _ONLY_NAME = (
     f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}"
 )
+_EITHER = ", ".join(f"'{name}'" for name in sorted(EITHER_SEX))
+# `Pat` and `Patricia` of one home may be husband and wife.
+_IS_EITHER = f"{model.at('first name', 'nickname')} and (first_l in ({_EITHER}) or first_r in ({_EITHER}))"
 
 RULES = (
     Rule("other first name", f"{_OTHER_FIRST} and not {model.at('birth date')}", off=13, most=2.2),
@@ -86,6 +90,7 @@ RULES = (
         off=5,
         most=2.8,
     ),
+    Rule("nickname of men and women", f"{_IS_EITHER} and gamma_email > 0 and not {_SAME_PERSONAL}", off=3, most=2.8),
     Rule(
         "Jr or Sr in one record only",
         f"generation_l is distinct from generation_r and not {_SAME_PERSONAL}",

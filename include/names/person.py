@@ -57,6 +57,12 @@ _IBERIAN = lexicon(
     "salgado salinas sepulveda sierra tapia toledo valdes valdivia valenzuela vela velasco villa villalobos zepeda zuniga"
 )  # fmt: skip
 
+EITHER_SEX = lexicon(
+    "alex andy bobbie bobby charlie chris dani danny frankie gerry jackie jamie jerry jess jessie jo joey kim kit lee les lou max mel mickey nat nick "
+    "nicky pat patsy randy ronnie sal sam sandy sid steph stevie terry theo val vic willie"
+)
+"""Nicknames of men and of women."""
+
 
 class Name(NamedTuple):
     """One person's name, in lower case without accents; missing parts are None.
@@ -66,14 +72,12 @@ class Name(NamedTuple):
         middle: Further given names and nicknames, separated by spaces.
         last: Family name; the parts of a double name are joined by a hyphen, particles are written together.
         generation: `1` for Sr, `2` for Jr and II, `3` for III, ...
-        is_certain: Whether it is clear which words are the family name. `George Trevor` may be either.
     """
 
     first: str | None
     middle: str | None
     last: str | None
     generation: str | None
-    is_certain: bool = True
 
 
 def read_given(text: str | None) -> tuple[Name, ...]:
@@ -129,12 +133,16 @@ class _Part(NamedTuple):
     given: list[str]
     generation: str | None = None
     family: list[str] = []  # noqa: RUF012 - never changed
-    is_certain: bool = True
 
 
 def _prepare(text: str | None) -> str:
     joined = _BETWEEN.sub(" & ", _SLASH.sub(" & ", _NICKNAME.sub(" ", text or "").replace(";", " & ")))
-    return _OWNERSHIP.sub("", plain(joined))
+    whole = plain(joined)
+    without = _OWNERSHIP.sub("", whole)
+    words, removed = without.split(), whole[len(without) :].replace(",", " ").split()
+    # "John Tod" is a name, and not John's registration "transfer on death".
+    is_given_only = words and is_rather_given(words[0]) and all(len(word) == 1 for word in words[1:])
+    return f"{without} {removed[0]}" if is_given_only and removed[:1] in (["tod"], ["pod"]) else without
 
 
 def _read_parts(text: str | None, *, is_family_first: bool = False) -> list[_Part]:
@@ -148,7 +156,7 @@ def _read_parts(text: str | None, *, is_family_first: bool = False) -> list[_Par
     if not any(part.given or part.family for part in parts):
         return []
     if len(parts) > 1 and _is_double_given(*parts[:2]):
-        parts[0] = parts[0]._replace(given=parts[0].given + parts[0].family, family=[], is_certain=True)
+        parts[0] = parts[0]._replace(given=parts[0].given + parts[0].family, family=[])
     shared = next((part.family for part in reversed(parts) if part.family), [])  # "John & Mary Smith": both are Smiths
     if not shared and set(texts[0].split()[:1]) & _PLAIN_TITLES:  # "Mr. & Mrs. Davis"
         shared = next((part.given for part in parts if part.given), [])
@@ -186,11 +194,11 @@ def _read_part(text: str, *, is_family_first: bool) -> _Part:
     if len(words) > 1 and words[-1] in _HOUSEHOLD:
         return _Part([], None, [word for word in words[:-1] if word != "the"])
     generation = generation or next((GENERATIONS[word] for word in after if word in GENERATIONS), None)
-    at, is_certain = _find_family(words, is_family_first=is_family_first)
+    at = _find_family(words, is_family_first=is_family_first)
     given = words[: at.start] + words[at.stop :]
     if _is_vietnamese(words) and at.start == 0:
         given = [given[-1], *given[:-1]]  # the last word is the given name
-    return _Part(given, generation, words[at], is_certain)
+    return _Part(given, generation, words[at])
 
 
 def _separate(text: str) -> str:
@@ -218,23 +226,23 @@ def _drop_ends(words: list[str]) -> tuple[list[str], str | None]:
     return words[:end], generation
 
 
-def _find_family(words: list[str], *, is_family_first: bool) -> tuple[slice, bool]:
-    """Return where the family name is in a name without comma, and whether that is certain; an empty slice if there is none."""
+def _find_family(words: list[str], *, is_family_first: bool) -> slice:
+    """Return where the family name is in a name without comma; an empty slice if there is none."""
     count = len(words)
     if count < 2 or (not is_family_first and all(len(word) == 1 for word in words[1:])):
-        return slice(count, count), True  # given names only: "Ronald T."
+        return slice(count, count)  # given names only: "Ronald T."
     if is_family_first or _is_family_first(words):
         end = 1
         while end < count - 1 and words[end - 1] in PARTICLES - _VIETNAMESE:
             end += 1
-        return slice(0, end), True
+        return slice(0, end)
     at = count - (2 if len(words[-1]) == 1 < count - 1 else 1)  # "John Smith M"
     end = at + 1
     while at > 1 and words[at - 1] in PARTICLES and words[at] not in _VIETNAMESE:
         at -= 1
     if at > 1 and end - at == 1 and _is_iberian(words[at]) and _is_iberian(words[at - 1]):
         at -= 1
-    return slice(at, end), is_rather_given(words[0]) or not is_rather_given(words[-1])
+    return slice(at, end)
 
 
 def _is_family_first(words: list[str]) -> bool:
@@ -287,7 +295,7 @@ def _name_part(part: _Part) -> Name:
     if len(given) > 1 and len(given[0]) == 1 < len(given[1]):
         given = [given[1], given[0], *given[2:]]  # "J. Robert" is called Robert
     first, middle = (given[0] if given else None), " ".join(given[1:]) or None
-    return Name(first, middle, _join_family(part.family), part.generation, part.is_certain)
+    return Name(first, middle, _join_family(part.family), part.generation)
 
 
 def _join_family(words: list[str]) -> str | None:

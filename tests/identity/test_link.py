@@ -215,6 +215,31 @@ def test_names_that_many_have_are_two_however_close() -> None:
     assert people(link(persons(*rows[:3], typed_wrong))) == {1: 1, 2: 1, 3: 1, 4: 1}
 
 
+@pytest.mark.parametrize("formal", ["Patricia", "Patrick"])
+def test_nickname_of_men_and_women_may_be_the_spouses(formal: str) -> None:
+    shared = ADAM | {"birth_date": None, "email": "thespecimens@mail.example"}
+    result = link(persons(shared | {"first_name": "Pat"}, shared | {"first_name": formal}))
+    assert people(result) == {1: 1, 2: 2}
+    assert result.review["rule"].to_pylist() == ["nickname of men and women"]
+
+
+@pytest.mark.parametrize("personal", [{"birth_date": date(1951, 3, 14)}, {"tax_id_hash": HASH, "tax_id_last4": "1234"}])
+def test_nickname_of_men_and_women_is_sure_with_birth_date_or_tax_id(personal: dict[str, object]) -> None:
+    shared = ADAM | {"birth_date": None} | personal
+    assert people(link(persons(shared | {"first_name": "Pat"}, shared | {"first_name": "Patricia"}))) == {1: 1, 2: 1}
+
+
+def test_nickname_of_one_sex_is_the_persons() -> None:
+    shared = ADAM | {"birth_date": None}
+    assert people(link(persons(shared | {"first_name": "Bob"}, shared | {"first_name": "Robert"}))) == {1: 1, 2: 1}
+
+
+def test_record_with_only_a_family_name_keeps_it() -> None:
+    """Its family name is no given name."""
+    row = ADAM | {"first_name": None, "last_name": "Gordon"}
+    assert people(link(persons(row, ADAM | {"last_name": "Gordon"}), policy=SINGLE)) == {1: 1, 2: 1}
+
+
 def test_other_middle_name_may_be_the_sons() -> None:
     bare = {**ADAM, "birth_date": None, "email": None}
     result = link(persons({**bare, "first_name": "Adam G."}, {**bare, "first_name": "Adam F."}))

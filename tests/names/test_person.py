@@ -79,10 +79,18 @@ def _show(name: Name) -> str:
     return " ".join(part for part in parts if part)
 
 
-def test_name_of_two_words_that_both_may_be_given_names_is_not_certain() -> None:
-    assert [read_whole(text)[0].is_certain for text in ("Specimen George", "George Specimen", "Specimen George M")] == [
-        False, True, True,
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("John Tod", "john tod"),
+        ("JOHN A TOD", "john a tod"),
+        ("John Tod JTWROS", "john tod"),
+        ("John Specimen TOD", "john specimen"),
+        ("SMITH JOHN TOD", "john smith"),
+    ],
+)
+def test_tod_is_a_family_name_where_no_other_word_is(text: str, name: str) -> None:
+    assert [_show(each) for each in read_whole(text)] == [name]
 
 
 def test_vendor_that_writes_the_family_name_first_needs_no_comma() -> None:
