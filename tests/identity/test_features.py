@@ -70,6 +70,11 @@ def test_joint_record_is_two_people_and_the_first_one_has_the_birth_date() -> No
     assert first["street"] == second["street"]
 
 
+def test_family_name_alone_is_no_given_name() -> None:
+    record = one(last_name="Gordon")
+    assert (record["first"], record["last"]) == (None, "gordon")
+
+
 def test_keys_of_households_and_accounts_are_not_a_persons() -> None:
     row = one(strong_keys=["crm:household:1", "custodian:account:2", "crm:person:3", "0035e00000abc"])
     assert row["shared_keys"] == ["crm:household:1", "custodian:account:2"]

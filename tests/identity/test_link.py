@@ -234,12 +234,6 @@ def test_nickname_of_one_sex_is_the_persons() -> None:
     assert people(link(persons(shared | {"first_name": "Bob"}, shared | {"first_name": "Robert"}))) == {1: 1, 2: 1}
 
 
-def test_record_with_only_a_family_name_keeps_it() -> None:
-    """Its family name is no given name."""
-    row = ADAM | {"first_name": None, "last_name": "Gordon"}
-    assert people(link(persons(row, ADAM | {"last_name": "Gordon"}), policy=SINGLE)) == {1: 1, 2: 1}
-
-
 def test_other_middle_name_may_be_the_sons() -> None:
     bare = {**ADAM, "birth_date": None, "email": None}
     result = link(persons({**bare, "first_name": "Adam G."}, {**bare, "first_name": "Adam F."}))
