@@ -54,7 +54,7 @@ def link_by_splink(folder: str) -> dict[str, float]:
     Returns:
         Seconds, CPU seconds and peak memory in MB.
     """
-    features = read_features(parquet.read_table(Path(folder) / "persons.parquet"))
+    features, _ = read_features(parquet.read_table(Path(folder) / "persons.parquet"))
     started, worked = time.perf_counter(), time.process_time()
     with duckdb.connect(config={"threads": 2}) as db:
         api = DuckDBAPI(db)
