@@ -15,7 +15,7 @@ from include.identity.group import Matched, collect_evidence, find_members, matc
 from include.identity.learning import LESSONS
 from include.identity.naming import Names, read_names
 from include.identity.policy import Policy
-from include.identity.queue import count_shown
+from include.identity.queue import count_shown, weigh
 from include.identity.record import DECISIONS, PERSONS, REVIEW, conform
 from include.identity.score import Counts, score
 from include.identity.scored import Ints, Scored
@@ -77,7 +77,15 @@ class Matching:
     @property
     def linked(self) -> Linked:
         """Return the result, with the pairs that matter most in the queue."""
-        return _combine([self.natural, self.entities], self.policy)
+        return self.order()
+
+    def order(self, weights: pa.Table | None = None) -> Linked:
+        """Return the result, with the pairs that matter most in the queue.
+
+        Args:
+            weights: WEIGHTS: how much depends on a record; None if unknown. It changes only the order of the pairs.
+        """
+        return _combine([self.natural, self.entities], self.policy, weights)
 
 
 def link(
@@ -88,9 +96,10 @@ def link(
     known: pa.Table | None = None,
     on: date | None = None,
     lessons: pa.Table | None = None,
+    weights: pa.Table | None = None,
 ) -> Linked:
-    """Match the records of all vendors to people; like `match_all`, but return only the result."""
-    return match_all(persons, decisions, policy, threads, known, on, lessons).linked
+    """Match the records of all vendors to people; like `match_all` and `Matching.order`, but return only the result."""
+    return match_all(persons, decisions, policy, threads, known, on, lessons).order(weights)
 
 
 def match_all(
@@ -235,10 +244,11 @@ def _leave_out(known: pa.Table | None, taken: pa.ChunkedArray) -> pa.Table | Non
     return known.filter(pc.invert(pc.is_in(known["person_id"], value_set=taken.combine_chunks())))
 
 
-def _combine(parts: Sequence[Matched], policy: Policy) -> Linked:
+def _combine(parts: Sequence[Matched], policy: Policy, weights: pa.Table | None = None) -> Linked:
     clusters, links, doubts = (
         pa.concat_tables([getattr(part, name) for part in parts]) for name in ("clusters", "links", "doubts")
     )
+    doubts = doubts if weights is None else weigh(doubts, clusters, weights)
     doubts = doubts.take(
         pc.sort_indices(doubts, [("rank", "descending"), ("left", "ascending"), ("right", "ascending")])
     )

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from include.identity import people
 from include.identity.cluster import Clusters
 from include.identity.policy import Policy
-from include.identity.record import LINKS
+from include.identity.record import LINKS, WEIGHTS, conform
 from include.identity.scored import Ints, Scored
 
 Bools = npt.NDArray[np.bool_]
@@ -116,15 +118,15 @@ def _find_undecided(
         decided: The decided pairs.
     """
     own = np.zeros(len(roots))
-    for pair, people in zip(decided, settled.tolist(), strict=True):
-        if people < 0:
+    for pair, number in zip(decided, settled.tolist(), strict=True):
+        if number < 0:
             own[list(pair)] = np.inf  # of one person by a decision
     is_inside = pairs.may_join & (roots[pairs.left] == roots[pairs.right])
     for side in (pairs.left, pairs.right):
         np.maximum.at(own, side[is_inside], pairs.score[is_inside])
     separated: dict[int, set[int]] = {}
-    for pair, people in zip(decided, settled.tolist(), strict=True):
-        separated.setdefault(people, set()).update(pair)
+    for pair, number in zip(decided, settled.tolist(), strict=True):
+        separated.setdefault(number, set()).update(pair)
     is_undecided = np.zeros(len(places), bool)
     for at in np.flatnonzero(np.isin(two, settled) & pairs.may_join[places]).tolist():
         place = places[at]
@@ -134,6 +136,31 @@ def _find_undecided(
             if record not in separated[int(two[at])]
         )
     return is_undecided
+
+
+def weigh(doubts: pa.Table, clusters: pa.Table, weights: pa.Table) -> pa.Table:
+    """Return pairs to review with a higher rank for those whose two people have much that depends on them.
+
+    The factor is 1 for nothing, 1.05 for the pairs' median, and 0.05 more each time that the worth doubles.
+
+    Args:
+        doubts: REVIEW.
+        clusters: CLUSTERS of all records.
+        weights: WEIGHTS. A record that is missing has none. The second person of a joint record has the record's worth.
+    """
+    ids, worth = clusters["record_id"].to_numpy(), conform(weights, WEIGHTS)
+    known = np.append(pc.fill_null(worth["worth"], 0.0).to_numpy(), 0.0)
+    of_record = known[people.places(worth["record_id"].to_numpy(), np.abs(ids))]
+    person = np.unique(clusters["person_id"].to_numpy(), return_inverse=True)[1]
+    of_person = np.bincount(person, weights=of_record)
+    left, right = (of_person[person[people.places(ids, doubts[side].to_numpy())]] for side in ("left", "right"))
+    depends = left + right
+    if not (depends > 0).any():
+        return doubts
+    factor = 1 + 0.05 * np.log2(1 + depends / np.median(depends[depends > 0]))
+    return doubts.set_column(
+        doubts.schema.get_field_index("rank"), "rank", pa.array(doubts["rank"].to_numpy() * factor)
+    )
 
 
 def count_shown(doubts: pa.Table, most: int) -> int:

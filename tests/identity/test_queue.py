@@ -1,0 +1,47 @@
+"""The order of the pairs to review."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from include.identity.link import link
+from include.identity.record import WEIGHTS
+from tests.identity.rows import pairs, persons
+from tests.identity.test_learning import write_initials
+
+
+def weigh(worth: dict[int, float | None]) -> pa.Table:
+    return pa.table([list(worth), list(worth.values())], schema=WEIGHTS)
+
+
+def order(records: pa.Table, weights: pa.Table | None) -> list[tuple[int, int]]:
+    table = link(records, weights=weights).review
+    return list(zip(table["left"].to_pylist(), table["right"].to_pylist(), strict=True))
+
+
+@pytest.mark.parametrize("rich", [5, 6])
+def test_pair_with_more_behind_it_comes_first(rich: int) -> None:
+    records = write_initials(4)
+    assert order(records, None)[0] == (1, 2)
+    assert order(records, weigh({2: 1000.0, rich: 5e6}))[:2] == [(5, 6), (1, 2)]
+
+
+def test_worth_of_all_records_of_a_person_counts() -> None:
+    rows = write_initials(2).to_pylist()
+    records = persons(*rows, rows[2] | {"record_id": 5})
+    assert pairs(link(records, weights=weigh({2: 1000.0})).review) >= {(1, 2), (3, 4)}
+    assert order(records, weigh({2: 1000.0, 5: 5e6}))[0] == (3, 4)
+
+
+def test_worth_changes_the_order_only() -> None:
+    records = write_initials(8)
+    plain, weighted = link(records), link(records, weights=weigh({at: 10.0**at for at in range(1, 9)}))
+    assert weighted.clusters.equals(plain.clusters)
+    assert pairs(weighted.review) == pairs(plain.review)
+
+
+def test_unknown_worth_counts_as_none() -> None:
+    records = write_initials(4)
+    assert link(records, weights=weigh({99: 5.0})).review.equals(link(records).review)
+    assert order(records, weigh({1: None, 3: 5.0}))[:2] == [(3, 4), (1, 2)]
