@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from include.database.columns import read_integers, read_table
-from include.identity.record import ACCOUNTS, DECISIONS, HOUSEHOLDS, KNOWN, PERSONS
+from include.identity.record import ACCOUNTS, DECISIONS, HOUSEHOLDS, KNOWN, PERSONS, WEIGHTS
 from include.identity.security import SECURITIES
 
 _PERSONS = """
@@ -56,7 +56,7 @@ order by l.legal_entity_id
 """
 
 # An account's value is that of its vendor's latest day, as in `mart.net_worth`: a day is read by its index, however long the history is.
-_ACCOUNTS = """
+_VALUES = """
 with day as (
     select vendor, max(business_date) as business_date from control.ledger
     where stage = 'load' and entity = 'account_value' and pulled = 'current' group by 1
@@ -65,7 +65,9 @@ with day as (
         select account_id, market_value_usd from warehouse.account_value w
         where w.business_date = d.business_date and w.vendor = d.vendor and w.recorded_to is null offset 0) v
 )
-select a.account_id, a.vendor, 0 as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
+"""
+_ACCOUNTS = f"""
+{_VALUES}select a.account_id, a.vendor, 0 as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
        a.custodian as institution, null::bigint as household_id, v.market_value_usd as value_usd
 from warehouse.account a left join value v using (account_id)
 where a.recorded_to is null and a.valid_to is null and not a.is_past_only
@@ -76,7 +78,7 @@ left join lateral (select market_value_usd from warehouse.outside_value v
                    where v.outside_account_id = o.outside_account_id and v.recorded_to is null
                    order by requested_on desc limit 1) v on true
 where o.recorded_to is null and o.valid_to is null
-"""
+"""  # noqa: S608
 _OWNED = f"""
 with same as (
     select id, identity_id from warehouse.identity where entity = 'person' and recorded_to is null
@@ -101,6 +103,13 @@ select sum(hashtextextended(a::text, 0))::text as accounts,
         where o.person_id is not null and o.recorded_to is null and o.valid_to is null) as owners
 from ({_ACCOUNTS}) a
 """)  # noqa: S608
+
+_WEIGHTS = f"""
+{_VALUES}
+select o.person_id as record_id, sum(v.market_value_usd)::float as worth
+from warehouse.account_owner o join value v using (account_id)
+where o.person_id is not null and o.recorded_to is null and o.valid_to is null group by 1
+"""  # noqa: S608
 
 _SECURITIES = """
 select security_id, vendor, name, ticker, cusip, security_type from warehouse.security
@@ -160,6 +169,11 @@ def read_legal_entities(connection: sa.Connection) -> pa.Table:
 def read_accounts(connection: sa.Connection) -> pa.Table:
     """Read all accounts, including those that planners list, as `ACCOUNTS`."""
     return _read(connection, _OWNED, ACCOUNTS)
+
+
+def read_weights(connection: sa.Connection) -> pa.Table:
+    """Read the value in dollars of the accounts that each person owns, as `WEIGHTS`; an account with several owners counts for each."""
+    return _read(connection, _WEIGHTS, WEIGHTS)
 
 
 def digest_accounts(connection: sa.Connection) -> pa.Table:

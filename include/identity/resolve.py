@@ -226,7 +226,8 @@ def _resolve_persons(
 
 
 def _store_persons(db: sa.Connection, matching: Matching, run_id: str) -> int:
-    linked, within = matching.linked, None if matching.touched is None else matching.touched.tolist()
+    linked = matching.order(inputs.read_weights(db))
+    within = None if matching.touched is None else matching.touched.tolist()
     clusters = linked.clusters
     if matching.touched is not None:
         clusters = clusters.filter(pc.is_in(clusters["record_id"], value_set=pa.array(matching.touched)))
