@@ -17,6 +17,9 @@ from include.identity.record import CLUSTERS, HOUSEHOLDS, PERSONS, conform
 
 ADULT_YEARS, PARENT_YEARS = 18, 20
 
+MEMBERS = ["record_id", "vendor", "household", "postal_code", "strong_keys", "birth_date"]
+"""The columns of PERSONS that are needed."""
+
 
 @dataclass
 class _Household:
@@ -76,7 +79,7 @@ def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table
     """Match the households of all vendors.
 
     Args:
-        persons: As `include.identity.record.PERSONS`; records without a household are left out.
+        persons: MEMBERS of `include.identity.record.PERSONS`; records without a household are left out.
         clusters: The persons' clusters, from `include.identity.link.link`.
         on: Day for which ages are computed.
 

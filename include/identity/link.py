@@ -135,13 +135,15 @@ def match_all(
     conventions = baseline.conventions if baseline else features.find_conventions(persons, on)
     natural, organizations, names = split(persons, conventions)
     table, conventions = features.read_features(natural, conventions, names.people)
+    entity_names = names.entities
+    del persons, natural, names  # the largest tables of a run: free them before the pairs are scored
     table = sort_by_rank(table)
     scored, counts = score(table, policy, threads, baseline.counts if baseline else None)
     if lessons is None:
         lessons = baseline.natural.lessons if baseline else learn(table, scored, decisions, policy)
     scored = learning.apply(scored, lessons)
     matched = match_people(table, scored, decisions, policy, known, organizations["record_id"], lessons)
-    entities = match_entities(organizations, names.entities, decisions, policy, known, matched.clusters["person_id"])
+    entities = match_entities(organizations, entity_names, decisions, policy, known, matched.clusters["person_id"])
     return Matching(policy, conventions, counts, table, scored, organizations, matched, entities, decisions)
 
 
@@ -151,7 +153,8 @@ def split(persons: pa.Table, conventions: features.Conventions) -> tuple[pa.Tabl
     is_entity = pa.array([name is not None for name in names.entities], pa.bool_())
     of_people = [each for each, name in zip(names.people, names.entities, strict=True) if name is None]
     of_entities: list[str | None] = [name for name in names.entities if name is not None]
-    return persons.filter(pc.invert(is_entity)), persons.filter(is_entity), Names(of_entities, of_people)
+    natural = persons.filter(pc.invert(is_entity)) if of_entities else persons
+    return natural, persons.filter(is_entity), Names(of_entities, of_people)
 
 
 def link_entities(

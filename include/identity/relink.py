@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -156,9 +157,8 @@ def _within(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
 
 def _without(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
     """Return the rows of which no column of `names` is among some ids."""
-    for name in names or ("record_id",):
-        table = table.filter(pc.invert(_is_inside(table, ids, name)))
-    return table
+    inside = [_is_inside(table, ids, name) for name in names or ("record_id",)]
+    return table.filter(pc.invert(reduce(pc.or_, inside)))
 
 
 def _touching(table: pa.Table, ids: Ints) -> pa.Table:

@@ -21,6 +21,7 @@ from include.database import statistics
 from include.identity import inputs, people, store
 from include.identity.account import link_accounts
 from include.identity.homes import resolve_homes, resolve_touched_homes
+from include.identity.household import MEMBERS
 from include.identity.link import Matching, link_entities, match_all
 from include.identity.policy import Policy
 from include.identity.record import KNOWN, LINKS, REVIEW, conform
@@ -214,13 +215,16 @@ def _resolve_persons(
     else:
         changes = _compare(before.digests, digests)
     if before is None or changes is None:
-        persons = inputs.read_persons(db)
-        matching = match_all(persons, decisions, policy, known=known, on=on)
+        persons = [inputs.read_persons(db)]
+        members = persons[0].select(MEMBERS)
+        # Without a reference here, `match_all` frees what households don't need.
+        matching = match_all(persons.pop(), decisions, policy, known=known, on=on)
         changed = _store_persons(db, matching, run_id)
-        return matching, changed + resolve_homes(db, persons, matching.linked, on, run_id)
+        return matching, changed + resolve_homes(db, members, matching.linked, on, run_id)
     altered, removed = changes
-    persons = inputs.read_persons(db, altered)
-    matching = relink(before.matching, persons, removed, decisions, known=known, again=before.core)
+    matching = relink(
+        before.matching, inputs.read_persons(db, altered), removed, decisions, known=known, again=before.core
+    )
     changed = _store_persons(db, matching, run_id)
     return matching, changed + resolve_touched_homes(db, before.matching, matching, run_id)
 
