@@ -134,7 +134,7 @@ RULES = (
         off=8,
         most=0.1,
     ),
-    Rule("nothing but the name", f"{_ONLY_NAME} and gamma_first_name <> {_SWAPPED} and gamma_email < 0", off=3),
+    Rule("nothing but the name", f"{_ONLY_NAME} and gamma_first_name <> {_SWAPPED} and gamma_email < 0", off=2.7),
     Rule(
         "nothing but the name, other e-mail",
         f"{_ONLY_NAME} and gamma_first_name <> {_SWAPPED} and gamma_email = 0",
