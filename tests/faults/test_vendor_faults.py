@@ -287,6 +287,7 @@ def test_every_fault_of_the_sandbox_is_tried_here() -> None:
     assert {*TRANSPORT, "token_expired", "rows_added", "rows_removed"} <= tried
     assert set(ROWS) == {
         "field_added",
+        "field_removed",
         "field_renamed",
         "field_retyped",
         "poison",
@@ -332,6 +333,17 @@ def test_field_that_is_renamed_stops_the_day(firm_in: Firm, which: Callable[[Tab
     assert error.value.facts == {
         "vendor": firm_in.vendor.name, "table": table.name, "fields": which(table), "undeclared": "nowCalledThis",
     }  # fmt: skip
+    assert warehouse(firm_in) == before
+
+
+@every("orion")
+@pytest.mark.parametrize("which", [key_source, an_optional_field])
+def test_field_that_is_missing_stops_the_day(firm_in: Firm, which: Callable[[Table], str]) -> None:
+    table, before = find_target(firm_in.vendor), warehouse(firm_in)
+    add_fault(firm_in, table, "field_removed", field=which(table))
+    with pytest.raises(SchemaDrift) as error:
+        run_again(firm_in)
+    assert error.value.facts == {"vendor": firm_in.vendor.name, "table": table.name, "fields": which(table)}
     assert warehouse(firm_in) == before
 
 
