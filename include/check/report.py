@@ -2,7 +2,7 @@
 
 green   the subject fits
 grey    the subject was not checked, and why
-amber   a run works, but somebody should look at it
+amber   a run works, but an engineer should look at it
 red     a run would fail or lose rows; the finding says what to do
 """
 

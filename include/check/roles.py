@@ -80,7 +80,7 @@ def check_roles(connection: sa.Connection, findings: Findings) -> None:
 def _add(subject: str, surplus: list[str], missing: list[str], *, is_own: bool, findings: Findings) -> None:
     if not is_own:
         findings.add(
-            subject, "amber", f"A role that is not Tributary's has rights: {_shorten(surplus)}.", "Revoke them, if nobody needs them."
+            subject, "amber", f"A role that is not Tributary's has rights: {_shorten(surplus)}.", "Revoke them, if no program needs them."
         )  # fmt: skip
     elif surplus:
         findings.add(

@@ -66,8 +66,8 @@ def relink(
 def _match_neighborhood(before: Matching, after: Matching, seeds: Ints, known: pa.Table) -> Matching:
     graph = _Graph(before, after, seeds)
     core = graph.grow(graph.mark(seeds))
-    ring = graph.grow(graph.meet(core))
-    inside = graph.nodes[ring]
+    near = graph.grow(graph.meet(core))
+    inside = graph.nodes[near]
     scored, known = _within(after.scored, inside, "left", "right"), _within(known, inside)
     table, taken = _within(after.features, inside), after.organizations["record_id"]
     lessons = before.natural.lessons
