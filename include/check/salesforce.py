@@ -84,6 +84,7 @@ def _check_limits(session: SalesforceSession, org: Org, findings: Findings) -> N
     limits = answer.body if isinstance(answer.body, dict) else {}
     for name in ("DailyApiRequests", "DailyBulkApiBatches"):
         if not (limit := limits.get(name)):
+            findings.add(name, "grey", "Not checked: the org does not state this limit.")
             continue
         text = f"{limit['Remaining']:,} of {limit['Max']:,} are left today; {org.settings.reserved_ratio:.0%} are reserved for other programs."
         if limit["Remaining"] < limit["Max"] * org.settings.reserved_ratio:

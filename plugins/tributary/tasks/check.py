@@ -98,7 +98,8 @@ def _read_secrets(sender: Sender) -> Keyring:
 
 
 def _summarize(findings: list[Finding]) -> str:
-    """Return the worst state and what is red or amber, such as `red (login)`."""
+    """Return the worst state, what is red or amber, and how much was not checked, such as `red (login), 3 not checked`."""
     subjects = [finding.subject for state in ("red", "amber") for finding in findings if finding.state == state]
     more = f" ({', '.join(subjects[:5])}{', ...' if len(subjects) > 5 else ''})" if subjects else ""
-    return f"{find_worst(findings) if subjects else 'green'}{more}"
+    skipped = sum(finding.state == "grey" for finding in findings)
+    return f"{find_worst(findings) if subjects else 'green'}{more}{f', {skipped} not checked' if skipped else ''}"
