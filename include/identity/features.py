@@ -90,12 +90,14 @@ class Conventions:
 
     Attributes:
         on: Day of the full run, to detect birth dates in the future.
+        vendors: All vendors of the records.
         family_first: Vendors that write the family name first.
         registrations: Vendors whose records are registrations of accounts, of which a person may have several.
         placeholders: Column of FEATURES -> values that too many records share to tell people apart; None if not found yet.
     """
 
     on: date
+    vendors: tuple[str, ...]
     family_first: tuple[str, ...]
     registrations: tuple[str, ...]
     placeholders: Mapping[str, pa.Array] | None = None
@@ -109,7 +111,8 @@ def find_conventions(persons: pa.Table, on: date | None = None) -> Conventions:
         on: Today's date; None for the current day.
     """
     today = on or datetime.now(UTC).date()
-    return Conventions(today, tuple(find_family_first(persons)), tuple(_find_registrations(persons)))
+    vendors = tuple(sorted(pc.unique(persons["vendor"]).to_pylist()))
+    return Conventions(today, vendors, tuple(find_family_first(persons)), tuple(_find_registrations(persons)))
 
 
 def read_features(

@@ -214,17 +214,21 @@ def _resolve_persons(
         changes = None
     else:
         changes = _compare(before.digests, digests)
-    if before is None or changes is None:
+    changed_persons = None if changes is None else inputs.read_persons(db, changes[0])
+    # The order of names of a vendor, and whether it lists registrations, are found by a full run.
+    if changed_persons is not None and before is not None:
+        is_known = pc.is_in(
+            changed_persons["vendor"], value_set=pa.array(before.matching.conventions.vendors, pa.string())
+        )
+        changes = changes if pc.all(is_known, min_count=0).as_py() else None
+    if before is None or changes is None or changed_persons is None:
         persons = [inputs.read_persons(db)]
         members = persons[0].select(MEMBERS)
         # Without a reference here, `match_all` frees what households don't need.
         matching = match_all(persons.pop(), decisions, policy, known=known, on=on)
         changed = _store_persons(db, matching, run_id)
         return matching, changed + resolve_homes(db, members, matching.linked, on, run_id)
-    altered, removed = changes
-    matching = relink(
-        before.matching, inputs.read_persons(db, altered), removed, decisions, known=known, again=before.core
-    )
+    matching = relink(before.matching, changed_persons, changes[1], decisions, known=known, again=before.core)
     changed = _store_persons(db, matching, run_id)
     return matching, changed + resolve_touched_homes(db, before.matching, matching, run_id)
 

@@ -93,8 +93,8 @@ def read_state(connection: sa.Connection, policy: Policy) -> State | None:
         name: rows["value"].filter(pc.equal(rows["column"], name)).combine_chunks()
         for name in pc.unique(rows["column"]).to_pylist()
     }
-    family_first, registrations = (tuple(facts[name]) for name in ("family_first", "registrations"))
-    conventions = Conventions(date.fromisoformat(facts["on"]), family_first, registrations, placeholders)
+    vendors, family_first, registrations = (tuple(facts[name]) for name in ("vendors", "family_first", "registrations"))
+    conventions = Conventions(date.fromisoformat(facts["on"]), vendors, family_first, registrations, placeholders)
     frequencies = {name: read(f"frequency {name}") for name in model.TERMS}
     names = read("names")["first"].combine_chunks()
     counts = Counts(facts["records"], facts["prior"], names, frequencies, read("crowded"))
@@ -119,6 +119,7 @@ def _encode(state: State) -> Iterator[tuple[str, bytes]]:
         "code": _fingerprint_code(),
         "policy": _describe(matching.policy),
         "on": conventions.on.isoformat(),
+        "vendors": conventions.vendors,
         "family_first": conventions.family_first,
         "registrations": conventions.registrations,
         "records": counts.records,

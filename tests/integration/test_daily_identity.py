@@ -98,6 +98,15 @@ def test_all_records_are_matched_if_many_changed(firm: Database, engine: sa.Engi
     assert run(engine, "many changed").matched is None
 
 
+def test_all_records_are_matched_if_a_vendor_is_new(firm: Database, engine: sa.Engine) -> None:
+    """Its order of names and its registrations are not known yet."""
+    run(engine, "first")
+    firm.do("""
+        insert into warehouse.person (person_id, vendor, person_key, name, valid_from, recorded_from, source_run_id)
+        values (9000002, 'new vendor', 'n1', 'Specimen Adam', '2026-01-02', now(), 1)""")
+    assert run(engine, "new vendor").matched is None
+
+
 def test_all_records_are_matched_if_the_state_is_lost(firm: Database, engine: sa.Engine) -> None:
     run(engine, "first")
     firm.do("delete from control.identity_state")
