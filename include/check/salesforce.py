@@ -242,7 +242,7 @@ def _check_field(
 
 def _check_writable(subject: str, field: Field, found: Describe, findings: Findings) -> bool:
     """Return whether our user may write a field; add a finding in any case. The parent of a detail record never changes."""
-    is_fixed = field.is_once or found.get("cascadeDelete")
+    is_fixed = field.owner == "firm" or found.get("cascadeDelete")
     lacking = [
         right for right in ("createable", "updateable") if not found[right] and not (right == "updateable" and is_fixed)
     ]

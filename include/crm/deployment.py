@@ -186,7 +186,7 @@ def _render_page(mappings: Iterable[CrmObject]) -> str:
                 added[f"| {mapping.sobject} | `{field.name}` | {field.label} | {kind} | {field.description} |"] = None
             else:
                 names = written.setdefault(mapping.sobject, {False: {}, True: {}})
-                names[field.is_once][f"`{field.name}`"] = None
+                names[field.owner == "firm"][f"`{field.name}`"] = None
     rows = [f"| {name} | {', '.join(each[False])} | {', '.join(each[True])} |" for name, each in written.items()]
     return _PAGE.format(added="\n".join(added), written="\n".join(rows))
 

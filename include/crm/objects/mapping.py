@@ -1,11 +1,7 @@
 """The declaration of a Salesforce object (`CrmObject`) and of its fields (`Field`).
 
 Values are rounded to Salesforce's precision before they are compared, so a rounding difference is not a change. Each field has one
-owner:
-
-    we write it         the vendor's value counts; edits in Salesforce are overwritten
-    we write it once    with a new record (`once`); after that the firm owns the field
-    Salesforce owns it  not declared here, so never sent: totals that Salesforce rolls up, record owners, service models
+owner (`Field.owner`). A field that is not declared here is never sent: totals that Salesforce rolls up, service models.
 
 A field that the Salesforce package lacks is `custom`: `include.crm.deployment` generates its metadata, which the firm deploys.
 
@@ -22,6 +18,7 @@ from typing import Literal
 from include.crm.settings import Settings
 
 Kind = Literal["text", "number", "flag", "time"]
+Owner = Literal["vendor", "shared", "firm"]
 
 _FIXED = re.compile(r"(?:^\s*|\bthen\s+|\belse\s+)'((?:[^']|'')*)'(?=::text$|\s|$)")
 _FORMULA = r"^([\x01-\x1f=@]|[-+](?![-0-9 ,()./]*((x|ext[.]?) *[0-9]+)?$))"
@@ -35,7 +32,8 @@ class Field:
         name: API name. A name with a dot, such as `Account.Tributary_Key__c`, refers to a parent by the parent's key.
         sql: SQL of the text that is sent; null clears the field.
         kind: The JSON type, and how the value is compared with Salesforce's.
-        is_once: Whether the field is sent only with a new record.
+        owner: Whose value counts. `vendor`: the vendor's; edits in Salesforce are overwritten. `firm`: Salesforce's; the field is sent only
+            with a new record. `shared`: as `vendor`.
         unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
         when_gone: The value to send when the record is missing from the vendor's snapshot; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
@@ -50,7 +48,7 @@ class Field:
     name: str
     sql: str
     kind: Kind = "text"
-    is_once: bool = False
+    owner: Owner = "vendor"
     is_daily: bool = False
     links_to: str = ""
     unknown: str = ""
@@ -113,7 +111,7 @@ class CrmObject:
     @property
     def once(self) -> list[str]:
         """Names of the fields sent only with a new record."""
-        return [field.name for field in self.fields if field.is_once]
+        return [field.name for field in self.fields if field.owner == "firm"]
 
     @property
     def daily(self) -> list[str]:
@@ -230,7 +228,7 @@ def daily(field: Field) -> Field:
 
 def once(field: Field) -> Field:
     """Return the field, marked as one that is sent only with a new record; after that the firm owns it."""
-    return replace(field, is_once=True)
+    return replace(field, owner="firm")
 
 
 def custom(field: Field, label: str, description: str) -> Field:

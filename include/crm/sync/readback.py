@@ -312,7 +312,7 @@ def _list_edited(mapping: CrmObject) -> str:
         f"case when b.payload ? '{f.name}' and '{f.name}' <> all(b.left_fields) and (h.payload ->> '{f.name}'){casts[f.kind]}"
         f" is distinct from (b.payload ->> '{f.name}'){casts[f.kind]} then '{f.name}' end"
         for f in mapping.fields
-        if not f.is_once
+        if f.owner != "firm"
     )
     return f"array_remove(array[{cases}]::text[], null)"
 
