@@ -21,7 +21,7 @@ def read_sent_values(
 ) -> Mapping[tuple[str, str], set[str]]:
     """Return the values of restricted picklists in the records that a sync would send, by object and field; change nothing.
 
-    Before the first load there are none; then only the values that a mapping itself states are known (`Field.fixed_values`).
+    Before the first load there are none; then only the declared values are known (`Field.values`).
 
     Args:
         org: The database and the settings.

@@ -214,7 +214,7 @@ def _check_field(
         return
     if found.get("restrictedPicklist"):
         allowed = {each["value"] for each in found["picklistValues"] if each["active"]}
-        if refused := sorted({*field.fixed_values, *sent.get((mapping.sobject, field.name), ())} - allowed):
+        if refused := sorted({*field.values, *sent.get((mapping.sobject, field.name), ())} - allowed):
             shown = ", ".join(refused[:_MOST_SHOWN])
             findings.add(
                 subject, "red", f"The restricted picklist does not accept values that are sent: {shown}. Their records are rejected.",
@@ -227,7 +227,7 @@ def _check_field(
         found["type"] in ("string", "textarea")
         and field.kind == "text"
         and 0 < found["length"] < field.length
-        and not field.fixed_values
+        and not field.values
     ):
         findings.add(
             subject, "amber", f"The field has {found['length']} characters, and the mapping sends up to {field.length}: records with longer texts are rejected.",
@@ -259,7 +259,7 @@ def _check_writable(subject: str, field: Field, found: Describe, findings: Findi
 
 def _check_record_types(mapping: CrmObject, field: Field, describe: Describe, findings: Findings) -> None:
     known = {each["developerName"]: each for each in describe.get("recordTypeInfos", ())}
-    for name in field.fixed_values:
+    for name in field.values:
         subject = f"{mapping.sobject} record type {name}"
         if name not in known:
             findings.add(

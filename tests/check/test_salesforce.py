@@ -11,7 +11,6 @@ import pytest
 
 from include.check.report import State
 from include.check.salesforce import check_salesforce
-from include.crm.objects.mapping import always, flag, number, text
 from include.crm.objects.portfolio import objects
 from include.crm.settings import Settings
 from include.vendors import named
@@ -170,12 +169,3 @@ def test_a_check_changes_nothing(crm: Crm) -> None:
     assert crm.records("Account") == {}
     assert crm.database.value("select count(*) from control.crm_state") == 0
     assert crm.database.value("select count(*) from control.api_call where vendor = 'salesforce'") > 0
-
-
-def test_fixed_values_are_those_that_the_mapping_states() -> None:
-    case = text("A__c", "case when x.a then 'It''s' when not x.a then 'No' else 'Other' end", 10)
-    assert replace(case, sql="case when x.a then 'It''s' else 'Other' end").fixed_values == ("It's", "Other")
-    assert always("A__c", "Group").fixed_values == ("Group",)
-    assert text("A__c", "x.name", 80).fixed_values == ()
-    assert number("A__c", "x.n", 2).fixed_values == ()
-    assert flag("A__c", "true", when_gone="false").fixed_values == ("false",)

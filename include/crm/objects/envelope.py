@@ -6,7 +6,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from include.crm.objects.mapping import CrmObject, Field, custom, key, link, moment, number, text
+from include.crm.objects.mapping import CrmObject, Field, choice, custom, key, link, moment, number, text
 from include.crm.settings import Settings
 
 ENVELOPE = "Tributary_Envelope__c"
@@ -23,6 +23,7 @@ select exists (select from warehouse.envelope e, shown where e.recorded_to is nu
 """)
 
 _KEY = key("envelope", "e")
+_STATUSES = ("Sent", "Delivered", "Completed", "Declined", "Voided", "Expired", "Deleted", "Other")
 
 
 def has_changes(engine: sa.Engine) -> bool:
@@ -51,8 +52,8 @@ def envelope(settings: Settings, account: str) -> CrmObject:
         key=_KEY,
         fields=(
             text("Name", "coalesce(e.subject, e.purpose, 'Envelope')", 80),
-            link(settings, "Household__r", account, key("household", "h")),
-            Field("Status__c", "case when e.status = 'draft' then 'Other' else initcap(e.status) end"),
+            link(settings, "Household__r", account, key("household", "h"), "household"),
+            choice("Status__c", "case when e.status = 'draft' then 'Other' else initcap(e.status) end", *_STATUSES),
             custom(text("Purpose__c", "e.purpose", 255), "Purpose", "What the envelope is for, as the sender wrote it"),
             custom(text("Waits_For__c", "e.waits_for", 255), "Waits For", "First signer in order who has not acted"),
             custom(number("Signers__c", "e.recipients", 0), "Signers", "Number of signers"),
@@ -71,11 +72,11 @@ def envelope(settings: Settings, account: str) -> CrmObject:
                 "Record of who acted when, certified by the e-signature vendor",
             ),
         ),
-        source=f"""
-            mart.envelope e
-            left join warehouse.known_household h on h.household_id = e.household_id
-            where h.household_id is not null and e.status <> 'draft'
-               or exists (select from control.crm_state s where s.sobject = '{ENVELOPE}' and s.external_key = {_KEY})
+        source="mart.envelope e left join warehouse.known_household h on h.household_id = e.household_id",
+        where=f"""
+            h.household_id is not null and e.status <> 'draft'
+            or exists (select from control.crm_state s where s.sobject = '{ENVELOPE}' and s.external_key = {_KEY})
         """,
+        ids={"household_id": "h.household_id"},
         parent=f"Household__r.{settings.key_of(account)}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.crm.objects.mapping import CrmObject, Field, always, current, flag, is_no_copy, key, link, once, text
+from include.crm.objects.mapping import CrmObject, always, choice, current, flag, is_no_copy, key, link, once, text
 from include.crm.settings import Settings
 
 ROLE = "FinServ__FinancialAccountRole__c"
@@ -19,7 +19,9 @@ def legal_entity(settings: Settings, account: str) -> CrmObject:
         key_field=settings.key_of(account),
         key=key("legal_entity", "l"),
         fields=(always("RecordType.DeveloperName", "IndustriesBusiness"), text("Name", "l.name", 255)),
-        source="warehouse.known_legal_entity l where l.is_anchor",
+        source="warehouse.known_legal_entity l",
+        where="l.is_anchor",
+        ids={"legal_entity_id": "l.legal_entity_id"},
         separated_from="person",
     )
 
@@ -47,11 +49,14 @@ def account_role(settings: Settings, account: str, financial_account: str) -> Cr
         key="(:firm || ':' || t.vendor || ':account_role:' || t.registration_party_key || ':' || control.first_key(a.account_key))",
         fields=(
             always("RecordType.DeveloperName", "AccountRole"),
-            once(link(settings, "FinServ__FinancialAccount__r", financial_account, key("account", "a"))),
-            link(settings, "FinServ__RelatedAccount__r", account, key("person", "p")),
-            Field(
+            once(link(settings, "FinServ__FinancialAccount__r", financial_account, key("account", "a"), "account")),
+            link(settings, "FinServ__RelatedAccount__r", account, key("person", "p"), "person"),
+            choice(
                 "FinServ__Role__c",
                 "case t.role when 'trustee' then 'Trustee' when 'beneficiary' then 'Beneficiary' else 'Other' end",
+                "Trustee",
+                "Beneficiary",
+                "Other",
             ),
             flag("FinServ__Active__c", "true", when_gone="false"),
         ),
@@ -59,8 +64,8 @@ def account_role(settings: Settings, account: str, financial_account: str) -> Cr
             warehouse.registration_party t
             join warehouse.account a on a.registration_id = t.registration_id and {current("a")} and {is_no_copy("a.account_id")}
             join warehouse.known_person p on p.person_id = t.person_id
-            where {current("t")} and t.role in ('trustee', 'custodian', 'beneficiary', 'executor')
         """,
+        where=f"{current('t')} and t.role in ('trustee', 'custodian', 'beneficiary', 'executor')",
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(financial_account)}",
         died_as="registration_party",
     )

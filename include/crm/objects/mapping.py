@@ -11,8 +11,9 @@ the attributes of `Field`.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from dataclasses import field as attribute
 from typing import Literal
 
 from include.crm.settings import Settings
@@ -20,7 +21,6 @@ from include.crm.settings import Settings
 Kind = Literal["text", "number", "flag", "time"]
 Owner = Literal["vendor", "shared", "firm"]
 
-_FIXED = re.compile(r"(?:^\s*|\bthen\s+|\belse\s+)'((?:[^']|'')*)'(?=::text$|\s|$)")
 _FORMULA = r"^([\x01-\x1f=@]|[-+](?![-0-9 ,()./]*((x|ext[.]?) *[0-9]+)?$))"
 
 
@@ -38,6 +38,8 @@ class Field:
         when_gone: The value to send when the record is missing from the vendor's snapshot; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
+        values: All values that the SQL can return, if they are ours, such as those of a `case`; empty if the vendor's or unlimited.
+        entities: Entities to whose records a lookup refers.
         type: Salesforce's type. Only custom fields are created from it.
         length: Characters of a text.
         decimals: Decimal places of a number.
@@ -53,17 +55,13 @@ class Field:
     links_to: str = ""
     unknown: str = ""
     when_gone: str | None = None
+    values: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
     type: str = "Text"
     length: int = 255
     decimals: int = 0
     label: str = ""
     description: str = ""
-
-    @property
-    def fixed_values(self) -> tuple[str, ...]:
-        """The values that the SQL itself states, such as those of a `case`; others come from the warehouse."""
-        stated = (found.replace("''", "'") for found in _FIXED.findall(self.sql))
-        return tuple(dict.fromkeys((*stated, *([self.when_gone] if self.when_gone else []))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ class CrmObject:
         key_field: The external id field that stores our key.
         key: SQL of the key, `<firm>:<vendor>:<entity>:<the vendor's key>`.
         fields: The fields to load, without the key.
-        source: SQL after `from`. It may read `temporary.PRESENT_DAY`, each vendor's latest day loaded by a current pull.
+        source: SQL after `from`, without the condition. It may read `temporary.PRESENT_DAY`, each vendor's latest day loaded by a current pull.
+        where: SQL condition of the records; empty for all.
         parent: The lookup field of the parent. Records with the same parent are sent together, because Salesforce locks the parent.
             Empty for none.
         closed_by: The field, and its value, that mark a record as closed, such as an account; empty if records can't be closed.
@@ -86,6 +85,7 @@ class CrmObject:
         separated_from: Entity as which, or within which, Salesforce may have the same record of the vendor until now: a trust that was a
             person, or a person that was one with another. Such a new record needs approval; see `include.crm.sync.separation`. Empty for
             none.
+        ids: The columns by which other tables can be joined to a record, such as `household_id`: name -> SQL.
         stays_if: SQL condition of a record `s` (vendor, source_key) that is missing from the desired state: if true, it is not written as
             gone yet. Empty for none.
     """
@@ -96,12 +96,19 @@ class CrmObject:
     key: str
     fields: tuple[Field, ...]
     source: str
+    where: str = ""
     parent: str = ""
     closed_by: tuple[str, str] = ("", "")
     worth: str = ""
     died_as: str = ""
     separated_from: str = ""
+    ids: Mapping[str, str] = attribute(default_factory=dict, hash=False)
     stays_if: str = ""
+
+    @property
+    def selection(self) -> str:
+        """SQL after `from`: the source and its condition."""
+        return f"{self.source} where {self.where or 'true'}"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -152,9 +159,9 @@ def is_no_copy(account_id: str) -> str:
     return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
 
 
-def link(settings: Settings, relationship: str, sobject: str, sql: str) -> Field:
-    """Return a lookup field that refers to another record by our key."""
-    return Field(f"{relationship}.{settings.key_of(sobject)}", sql, links_to=sobject)
+def link(settings: Settings, relationship: str, sobject: str, sql: str, *entities: str) -> Field:
+    """Return a lookup field that refers to another record, of one of the entities, by our key."""
+    return Field(f"{relationship}.{settings.key_of(sobject)}", sql, links_to=sobject, entities=entities)
 
 
 def text(name: str, sql: str, length: int) -> Field:
@@ -218,7 +225,12 @@ def flag(name: str, sql: str, *, when_gone: str | None = None) -> Field:
 
 def always(name: str, value: str) -> Field:
     """Return a field with the same value in every record."""
-    return Field(name, f"'{value}'::text")
+    return Field(name, f"'{value}'::text", values=(value,))
+
+
+def choice(name: str, sql: str, *values: str, when_gone: str | None = None) -> Field:
+    """Return a field of a picklist; `values` are all values that the SQL can return, besides null."""
+    return Field(name, sql, when_gone=when_gone, values=values)
 
 
 def daily(field: Field) -> Field:

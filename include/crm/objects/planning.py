@@ -5,8 +5,8 @@ from __future__ import annotations
 from include.crm.objects.long_key import shorten_sql
 from include.crm.objects.mapping import (
     CrmObject,
-    Field,
     always,
+    choice,
     current,
     custom,
     daily,
@@ -138,9 +138,9 @@ def goal(settings: Settings, account: str) -> CrmObject:
         key=_KEY,
         fields=(
             text("Name", "coalesce(o.name, o.goal_type, 'Goal')", 80),
-            link(settings, "FinServ__PrimaryOwner__r", account, key("person", "p")),
-            link(settings, "FinServ__Household__r", account, key("household", "h")),
-            Field("FinServ__Type__c", _TYPE),
+            link(settings, "FinServ__PrimaryOwner__r", account, key("person", "p"), "person"),
+            link(settings, "FinServ__Household__r", account, key("household", "h"), "household"),
+            choice("FinServ__Type__c", _TYPE, "Retirement", "Education", "Home Purchase", "Other"),
             once(always("FinServ__Status__c", "In Progress")),
             text("FinServ__Description__c", "o.wording", 255),
             money("FinServ__TargetValue__c", f"coalesce({_COST}, o.amount_usd)"),
@@ -172,7 +172,7 @@ def goal(settings: Settings, account: str) -> CrmObject:
                 "Whether the goal is in the household's leading plan",
             ),
         ),
-        source=f"""
+        source="""
             warehouse.goal o
             left join mart.goal_health g on g.goal_id = o.goal_id
             join warehouse.known_household h on h.household_id = o.household_id
@@ -181,9 +181,12 @@ def goal(settings: Settings, account: str) -> CrmObject:
                 from warehouse.known_person e join warehouse.known_household m on m.household_id = e.household_id
                 where e.is_anchor order by m.identity_id, e.birth_date nulls last, e.person_id
             ) p on p.identity_id = h.identity_id
-            where {current("o")} and (
+        """,
+        where=f"""
+            {current("o")} and (
                 (g.is_leading and g.is_named)
                 or exists (select from control.crm_state s where s.sobject = '{GOAL}' and s.external_key = {_KEY}))
-        """,  # noqa: S608
+        """,
+        ids={"goal_id": "o.goal_id", "plan_id": "o.plan_id"},
         parent=f"FinServ__PrimaryOwner__r.{settings.key_of(account)}",
     )

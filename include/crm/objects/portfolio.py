@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from include.crm.objects import envelope, legal_entity, planning
+from include.crm.objects import alert, envelope, legal_entity, planning
 from include.crm.objects.mapping import (
     CrmObject,
     Field,
     always,
+    choice,
     clean,
     current,
     daily,
@@ -37,7 +38,6 @@ FINANCIAL_ACCOUNT = "FinServ__FinancialAccount__c"
 HOLDING = "FinServ__FinancialHolding__c"
 SECURITY = "FinServ__Securities__c"
 TRANSACTION = "FinServ__FinancialAccountTransaction__c"
-ALERT = "FinServ__Alert__c"
 
 
 def objects(settings: Settings) -> tuple[CrmObject, ...]:
@@ -53,7 +53,12 @@ def objects(settings: Settings) -> tuple[CrmObject, ...]:
     chosen += [_account(settings), legal_entity.account_role(settings, ACCOUNT, FINANCIAL_ACCOUNT), _position(settings)]
     if settings.has_transactions:
         chosen.append(_transaction(settings))
-    return (*chosen, planning.goal(settings, ACCOUNT), envelope.envelope(settings, ACCOUNT), _alert(settings))
+    return (
+        *chosen,
+        planning.goal(settings, ACCOUNT),
+        envelope.envelope(settings, ACCOUNT),
+        alert.alert(settings, ACCOUNT, FINANCIAL_ACCOUNT),
+    )
 
 
 def _household(settings: Settings) -> CrmObject:
@@ -67,7 +72,12 @@ def _household(settings: Settings) -> CrmObject:
             always("FinServ__IndividualType__c", "Group"),
             text("Name", "h.name", 255),
             once(text("FinServ__ClientCategory__c", "h.category", 255)),
-            Field("FinServ__Status__c", "case when h.is_active then 'Active' when not h.is_active then 'Inactive' end"),
+            choice(
+                "FinServ__Status__c",
+                "case when h.is_active then 'Active' when not h.is_active then 'Inactive' end",
+                "Active",
+                "Inactive",
+            ),
             text("BillingStreet", "h.street", 255),
             text("BillingCity", "h.city", 40),
             text("BillingState", "h.state_code", 80),
@@ -80,8 +90,9 @@ def _household(settings: Settings) -> CrmObject:
         source=f"""
             warehouse.known_household h
             {planning.OF_HOUSEHOLD}
-            where h.is_anchor
         """,
+        where="h.is_anchor",
+        ids={"household_id": "h.household_id", "representative_id": "h.representative_id"},
     )
 
 
@@ -100,7 +111,9 @@ def _person_account(settings: Settings) -> CrmObject:
             Field(f"{settings.key_of(CONTACT).removesuffix('__c')}__pc", key("person", "p"), length=120),
             *planning.SUMMARY,
         ),
-        source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
+        source=f"warehouse.known_person p {planning.OF_PERSON}",
+        where="p.is_anchor",
+        ids={"person_id": "p.person_id", "representative_id": "o.representative_id"},
         separated_from="person",
     )
 
@@ -121,7 +134,9 @@ def _individual(settings: Settings) -> list[CrmObject]:
             text("Name", "p.name", 255),
             *planning.SUMMARY,
         ),
-        source=f"warehouse.known_person p {planning.OF_PERSON} where p.is_anchor",
+        source=f"warehouse.known_person p {planning.OF_PERSON}",
+        where="p.is_anchor",
+        ids={"person_id": "p.person_id", "representative_id": "o.representative_id"},
         separated_from="person",
     )
     contact = CrmObject(
@@ -130,12 +145,14 @@ def _individual(settings: Settings) -> list[CrmObject]:
         key_field=settings.key_of(CONTACT),
         key=key("person", "p"),
         fields=(
-            link(settings, "Account", ACCOUNT, key("person", "p")),
+            link(settings, "Account", ACCOUNT, key("person", "p"), "person"),
             text("FirstName", "p.first_name", 40),
             text("LastName", "coalesce(p.last_name, p.name)", 80),
             day("Birthdate", "p.birth_date"),
         ),
-        source="warehouse.known_person p where p.is_anchor",
+        source="warehouse.known_person p",
+        where="p.is_anchor",
+        ids={"person_id": "p.person_id"},
     )
     return [account, contact]
 
@@ -143,9 +160,9 @@ def _individual(settings: Settings) -> list[CrmObject]:
 # Salesforce does not let the two ends of a relation change. So a person who moves to another household gets a new relation, and the old
 # one becomes inactive.
 def _membership(settings: Settings) -> CrmObject:
-    contact = link(settings, "Contact", CONTACT, key("person", "p"))
+    contact = link(settings, "Contact", CONTACT, key("person", "p"), "contact")
     if settings.persons == "person_accounts":  # the contact half of a record that is sent as an account
-        contact = replace(contact, links_to=ACCOUNT)
+        contact = replace(contact, links_to=ACCOUNT, entities=("person",))
     return CrmObject(
         entity="membership",
         sobject=RELATION,
@@ -153,7 +170,7 @@ def _membership(settings: Settings) -> CrmObject:
         key="(:firm || ':' || p.vendor || ':membership:' || p.person_key || ':' || h.household_key)",
         fields=(
             once(contact),
-            once(link(settings, "Account", ACCOUNT, key("household", "h"))),
+            once(link(settings, "Account", ACCOUNT, key("household", "h"), "household")),
             once(always("Roles", "Client")),
             flag("IsActive", "true", when_gone="false"),
             flag("FinServ__PrimaryGroup__c", "true", when_gone="false"),
@@ -162,8 +179,8 @@ def _membership(settings: Settings) -> CrmObject:
         source="""
             warehouse.known_person p
             join warehouse.known_household h on h.household_id = p.household_id
-            where p.is_anchor
         """,
+        where="p.is_anchor",
         parent=f"Account.{settings.key_of(ACCOUNT)}",
         died_as="person",
         stays_if=legal_entity.is_awaited(ACCOUNT),
@@ -201,6 +218,7 @@ def _security(settings: Settings) -> CrmObject:
              ) o on o.name = lower({name}) and o.external_key <> {key("security", "s")}
              where s.is_anchor) s
         """,  # noqa: S608
+        ids={"security_id": "s.security_id"},
     )
 
 
@@ -235,17 +253,26 @@ def _account(settings: Settings) -> CrmObject:
                 "FinServ__PrimaryOwner__r",
                 ACCOUNT,
                 f"coalesce({key('legal_entity', 'l')}, {key('person', 'p')})",
+                "legal_entity",
+                "person",
             ),
             link(
                 settings,
                 "FinServ__JointOwner__r",
                 ACCOUNT,
                 f"coalesce({key('legal_entity', 'k')}, {key('person', 'j')})",
+                "legal_entity",
+                "person",
             ),
-            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
+            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h"), "household"),
             text("FinServ__FinancialAccountType__c", "a.account_type", 255),
-            Field("FinServ__FinancialAccountNumber__c", "'xxxx' || a.account_number_last4"),
-            Field("FinServ__Status__c", "case when a.is_active then 'Open' when not a.is_active then 'Closed' end"),
+            Field("FinServ__FinancialAccountNumber__c", "'xxxx' || a.account_number_last4", length=8),
+            choice(
+                "FinServ__Status__c",
+                "case when a.is_active then 'Open' when not a.is_active then 'Closed' end",
+                "Open",
+                "Closed",
+            ),
             day("FinServ__OpenDate__c", "a.open_date"),
             day("FinServ__CloseDate__c", "a.close_date"),
             flag("FinServ__Managed__c", "a.is_managed"),
@@ -266,8 +293,13 @@ def _account(settings: Settings) -> CrmObject:
             left join {PRESENT_DAY} d on d.vendor = a.vendor
             left join warehouse.account_value v on v.business_date = d.business_date and v.vendor = d.vendor
                   and v.account_id = a.account_id and v.recorded_to is null
-            where {current("a")} and {is_no_copy("a.account_id")}
         """,
+        where=f"{current('a')} and {is_no_copy('a.account_id')}",
+        ids={
+            "account_id": "a.account_id",
+            "registration_id": "a.registration_id",
+            "representative_id": "a.representative_id",
+        },
         parent=f"FinServ__PrimaryOwner__r.{settings.key_of(ACCOUNT)}",
         closed_by=("FinServ__Status__c", "Closed"),
         worth="FinServ__Balance__c",
@@ -282,9 +314,9 @@ def _position(settings: Settings) -> CrmObject:
         key=key("position", "p"),
         fields=(
             text("Name", "coalesce(s.name, s.ticker)", 80),
-            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
-            link(settings, "FinServ__Securities__r", SECURITY, key("security", "s")),
-            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h")),
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a"), "account"),
+            link(settings, "FinServ__Securities__r", SECURITY, key("security", "s"), "security"),
+            link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h"), "household"),
             text("FinServ__AssetClass__c", "s.asset_class", 255),
             number("FinServ__Shares__c", "p.quantity", 4, when_gone="0.0000"),
             daily(number("FinServ__Price__c", "p.price_usd", 4)),
@@ -297,8 +329,9 @@ def _position(settings: Settings) -> CrmObject:
             left join warehouse.account a on a.account_id = p.account_id and {current("a")}
             left join warehouse.known_security s on s.security_id = p.security_id
             left join warehouse.known_household h on h.household_id = a.household_id
-            where a.is_counted is not false and {is_no_copy("p.account_id")}
         """,
+        where=f"a.is_counted is not false and {is_no_copy('p.account_id')}",
+        ids={"account_id": "p.account_id", "security_id": "p.security_id"},
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
         worth="FinServ__MarketValue__c",
     )
@@ -312,13 +345,20 @@ def _transaction(settings: Settings) -> CrmObject:
         key_field=settings.key_of(TRANSACTION),
         key=key("transaction", "t"),
         fields=(
-            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
+            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a"), "account"),
             noon("FinServ__TransactionDate__c", "t.trade_date"),
             money("FinServ__Amount__c", "coalesce(t.amount_usd, 0)"),
-            Field("FinServ__TransactionType__c", "case when t.amount_usd < 0 then 'Debit' else 'Credit' end"),
-            Field(
+            choice(
+                "FinServ__TransactionType__c",
+                "case when t.amount_usd < 0 then 'Debit' else 'Credit' end",
+                "Debit",
+                "Credit",
+            ),
+            choice(
                 "FinServ__TransactionStatus__c",
                 "case when t.status = 'posted' then 'Posted' else 'Cancelled' end",
+                "Posted",
+                "Cancelled",
                 when_gone="Cancelled",
             ),
             noon("FinServ__PostDate__c", "t.settle_date"),
@@ -328,42 +368,13 @@ def _transaction(settings: Settings) -> CrmObject:
             {PRESENT_DAY} d
             join warehouse.transaction t on t.vendor = d.vendor and t.recorded_to is null
             join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false and {is_no_copy("a.account_id")}
-            where t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date
-                  and t.status in ('posted', 'reversed')
-               or exists (select from control.crm_state s where s.sobject = '{TRANSACTION}'
-                          and s.external_key = {key("transaction", "t")})
         """,
+        where=f"""
+            t.trade_date between d.business_date - {int(settings.transaction_days)} and d.business_date
+                and t.status in ('posted', 'reversed')
+            or exists (select from control.crm_state s where s.sobject = '{TRANSACTION}'
+                       and s.external_key = {key("transaction", "t")})
+        """,
+        ids={"account_id": "t.account_id", "security_id": "t.security_id"},
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(FINANCIAL_ACCOUNT)}",
-    )
-
-
-# A finding of the business rules, as an alert on the record. A closed finding becomes inactive; one that was closed before it
-# was sent is not sent.
-def _alert(settings: Settings) -> CrmObject:
-    return CrmObject(
-        entity="finding",
-        sobject=ALERT,
-        key_field=settings.key_of(ALERT),
-        key="(:firm || ':' || f.vendor || ':finding:' || f.finding_id)",
-        fields=(
-            text("FinServ__Message__c", "replace(f.rule, '_', ' ')", 255),
-            text("FinServ__MessageDescription__c", "f.details", 255),
-            Field(
-                "FinServ__Severity__c",
-                "case f.severity when 'critical' then 'Error' when 'warning' then 'Warning' else 'Info' end",
-            ),
-            flag("FinServ__Active__c", "f.closed_at is null"),
-            link(settings, "FinServ__Account__r", ACCOUNT, f"coalesce({key('person', 'p')}, {key('household', 'h')})"),
-            link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a")),
-        ),
-        source=f"""
-            control.finding f
-            left join warehouse.known_household h on h.household_id = f.household_id
-            left join warehouse.known_person p on f.subject_entity = 'person' and p.person_id = f.subject_id
-            left join warehouse.account a on f.subject_entity = 'account' and a.account_id = f.subject_id and {current("a")}
-            where f.closed_at is null
-               or exists (select from control.crm_state s where s.sobject = '{ALERT}'
-                          and s.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
-        """,
-        parent=f"FinServ__Account__r.{settings.key_of(ACCOUNT)}",
     )

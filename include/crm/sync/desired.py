@@ -89,7 +89,7 @@ def _select_present(mapping: CrmObject) -> str:
     unknown = [f"case when {f.unknown} then '{f.name}' end" for f in mapping.fields if f.unknown]
     if unknown:
         payload += f" - array_remove(array[{', '.join(unknown)}], null)"
-    return f'select {mapping.key} collate "C" as external_key, {payload} as payload from {mapping.source}'  # noqa: S608
+    return f'select {mapping.key} collate "C" as external_key, {payload} as payload from {mapping.selection}'  # noqa: S608
 
 
 def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:

@@ -30,7 +30,7 @@ def record(db: sa.Connection, objects: Iterable[CrmObject], settings: Settings, 
         insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)
         select d.vendor, d.business_date, :check, coalesce(w.total, 0), coalesce(s.total, 0), :run_id
         from {PRESENT_DAY} d
-        left join (select p.vendor, sum(({field.sql})::numeric) as total from {holding.source} group by p.vendor) w on w.vendor = d.vendor
+        left join (select p.vendor, sum(({field.sql})::numeric) as total from {holding.selection} group by p.vendor) w on w.vendor = d.vendor
         left join (select split_part(external_key, ':', 2) as vendor, sum((payload ->> :field)::numeric) as total
                    from control.crm_state where sobject = :sobject and starts_with(external_key, :firm || ':') and missing is null
                    group by 1) s on s.vendor = d.vendor

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
-from include.crm.objects.mapping import text
+from include.crm.objects.mapping import Field, text
+from include.crm.objects.portfolio import objects
+from include.crm.settings import PERSONS, Settings
 from include.crm.sync.readback import read_back
 from tests.conftest import Database
 from tests.crm.conftest import Crm
@@ -53,3 +58,35 @@ def test_a_formula_is_sent_once_and_no_read_back_finds_it(crm: Crm) -> None:
     assert crm.sent() == {}
     assert all(each.is_as_believed for each in read_back(crm.org, "read", lambda _: None).values())
     assert crm.sent() == {}
+
+
+LITERAL = re.compile(r"(?:^\s*|\bthen\s+|\belse\s+)'((?:[^']|'')*)'(?=::text$|\s+(?:when|else|end)\b|$)")
+DECLARED = [
+    pytest.param(field, id=f"{mapping.entity} {field.name}")
+    for persons in PERSONS
+    for mapping in objects(Settings("sample", persons, has_transactions=True))
+    for field in mapping.fields
+    if field.values or LITERAL.search(field.sql)
+]
+
+
+@pytest.mark.parametrize("field", DECLARED)
+def test_every_value_in_the_sql_is_declared(field: Field) -> None:
+    stated = {value for value in LITERAL.findall(field.sql) if value}
+    assert stated <= {*field.values}
+    assert not field.values or (field.when_gone or field.values[0]) in field.values
+
+
+@pytest.mark.synced
+def test_every_value_that_was_sent_is_declared(crm: Crm) -> None:
+    crm.sync(settings=replace(crm.settings, has_transactions=True))
+    checked = 0
+    for mapping in objects(replace(crm.settings, has_transactions=True)):
+        for field in (each for each in mapping.fields if each.values):
+            query = "select distinct payload ->> :name from control.crm_state where sobject = :sobject and external_key like :keys"
+            keys = f"%:{'person' if mapping.entity == 'contact' else mapping.entity}:%"
+            rows = crm.database.rows(query, name=field.name, sobject=mapping.sobject, keys=keys)
+            sent = {value for row in rows for value in row.values() if value is not None}
+            assert sent <= {*field.values}, field.name
+            checked += len(sent)
+    assert checked >= 12
