@@ -105,6 +105,7 @@ generate: install  ## after a change of a vendor's columns, of the Salesforce ma
 	.venv/bin/python -m include.gateway.api.document > docs/reference/openapi.json
 	.venv/bin/python -m local.schema_page > docs/reference/schema.md
 	.venv/bin/python -m local.grants_file > include/check/grants.txt
+	.venv/bin/python -m local.catalogue_file > include/firm/catalogue.txt
 	.venv/bin/python -m local.retention_page > docs/reference/retention.md
 	.venv/bin/python -m local.alert_rules > docker/prometheus/tributary.rules.yml
 

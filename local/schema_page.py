@@ -92,7 +92,7 @@ class Relation:
 def render(engine: sa.Engine) -> str:
     """Return the page as Markdown. The engine's database must be migrated."""
     comments = _read_sql_comments() | _read_field_comments()
-    relations = _read_relations(engine, comments)
+    relations = read_relations(engine, comments)
     parts = [_HEAD]
     for name, text in _SCHEMAS.items():
         own = [relation for relation in relations.values() if relation.name.startswith(f"{name}.")]
@@ -107,7 +107,8 @@ def render(engine: sa.Engine) -> str:
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
-def _read_relations(engine: sa.Engine, comments: dict[str, str]) -> dict[str, Relation]:
+def read_relations(engine: sa.Engine, comments: dict[str, str]) -> dict[str, Relation]:
+    """Return the tables and views by name; `comments` describe them."""
     kinds = {f"warehouse.{entity.name}": _KINDS[entity.kind] for entity in canonical.ENTITIES}
     relations: dict[str, Relation] = {}
     with engine.connect() as connection:

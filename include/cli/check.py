@@ -102,8 +102,9 @@ def _check_salesforce(site: Site, run_id: str) -> list[Finding]:
     from include.crm.run import Org
     from include.crm.salesforce import VENDOR
     from include.crm.settings import Settings
+    from include.firm.folder import in_force
 
-    settings = Settings.of(read_extra(VENDOR))
+    settings = Settings.of(read_extra(VENDOR), in_force().changes)
     return check_salesforce(Org(site.engine, read_connection(VENDOR), settings), objects(settings), run_id)
 
 

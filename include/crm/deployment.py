@@ -108,8 +108,10 @@ def _render_field(mapping: CrmObject, field: Field) -> str:
     }
     if field.name == mapping.key_field:
         tags |= _KEY_TAGS
-    if field.type == "Text":
+    if field.type in ("Text", "LongTextArea"):
         tags["length"] = str(field.length)
+    if field.type == "LongTextArea":
+        tags["visibleLines"] = "3"
     if field.kind == "number":
         tags |= {"precision": "18", "scale": str(field.decimals)}
     if field.type == "Checkbox":
@@ -149,17 +151,30 @@ def _render_permission_set(mappings: Iterable[CrmObject]) -> str:
     )
 
 
+def is_required(mappings: Iterable[CrmObject], field: Field) -> bool:
+    """Return whether Salesforce requires a field of any of the mappings: a name, a parent, or a field without which it creates no record."""
+    return any(
+        field.name in ("Name", "LastName", mapping.parent)
+        or f"{mapping.sobject}.{_name_column(field.name)}" in _REQUIRED
+        for mapping in mappings
+    )
+
+
+def _name_column(name: str) -> str:
+    """Return the field that stores a column of a mapping; of a relationship, its lookup."""
+    name, _, parent_key = name.partition(".")
+    return name if not parent_key else f"{name[:-1]}c" if name.endswith("__r") else f"{name}Id"
+
+
 def _find_permission(sobject: str, column: str) -> str:
     """Return the field, as `<object>.<field>`, whose permission covers a column of a mapping; empty if no permission is needed."""
-    name, _, parent_key = column.partition(".")
+    name = _name_column(column)
     if name.endswith("__pc"):
         return f"Contact.{name[:-2]}c"
     if name == "PersonBirthdate":
         return "Contact.Birthdate"
     if name.startswith("Billing"):
         return f"{sobject}.BillingAddress"
-    if parent_key:
-        name = f"{name[:-1]}c" if name.endswith("__r") else f"{name}Id"
     return "" if name in _NAMES or f"{sobject}.{name}" in _REQUIRED else f"{sobject}.{name}"
 
 

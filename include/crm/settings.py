@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 from include.connection import is_https
+from include.crm.firm_changes import ObjectChange
 from include.errors import ConfigurationError
 
 Persons = Literal["individuals", "person_accounts"]
@@ -34,6 +35,7 @@ class Settings:
         most_moved_ratio: Share (0-1) by which the total worth of an object's records may change without approval.
         most_closed: Accounts that a run may close without approval.
         reserved_ratio: Share (0-1) of the org's daily calls and batches reserved for others.
+        changes: The firm's changes of the mapping by entity, from the firm's folder and not from the connection.
     """
 
     firm: str
@@ -49,6 +51,7 @@ class Settings:
     few: int = 200
     most_closed: int = 25
     reserved_ratio: Decimal = Decimal("0.2")
+    changes: Mapping[str, ObjectChange] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checks: list[tuple[str, Any, bool, str]] = [
@@ -82,15 +85,19 @@ class Settings:
             raise ConfigurationError("Invalid settings in the extra of the connection salesforce: " + "; ".join(faults))
 
     @classmethod
-    def of(cls, extra: Mapping[str, Any]) -> Settings:
+    def of(cls, extra: Mapping[str, Any], changes: Mapping[str, ObjectChange] | None = None) -> Settings:
         """Read the settings from the connection's extra fields; ignore other fields.
+
+        Args:
+            extra: The extra fields.
+            changes: The firm's changes of the mapping; None for none.
 
         Raises:
             ConfigurationError: A value is invalid.
         """
-        known = {f.name: f.default for f in fields(cls)}
+        known = {f.name: f.default for f in fields(cls) if f.name != "changes"}
         values = {name: _convert(name, known[name], value) for name, value in extra.items() if name in known}
-        return cls(**{"firm": ""} | values)
+        return cls(**{"firm": ""} | values | {"changes": changes or {}})
 
     def key_of(self, sobject: str) -> str:
         """Return the name of an object's external id field, which stores our key."""

@@ -191,10 +191,11 @@ def skip_without_salesforce() -> None:
 
 
 def crm_settings() -> Settings:
-    """Return the firm's Salesforce settings, from the extra fields of the connection."""
+    """Return the firm's Salesforce settings: the extra fields of the connection, and the changes in the firm's folder."""
     from include.crm.settings import Settings
+    from include.firm.folder import in_force
 
-    return Settings.of(find_connection("salesforce").extra_dejson)
+    return Settings.of(find_connection("salesforce").extra_dejson, in_force().changes)
 
 
 def rule_policy() -> Policy:

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from dataclasses import field as attribute
 from typing import Literal
 
+from include.crm.firm_changes import Owner
 from include.crm.settings import Settings
 
 Kind = Literal["text", "number", "flag", "time"]
-Owner = Literal["vendor", "shared", "firm"]
 
 _FORMULA = r"^([\x01-\x1f=@]|[-+](?![-0-9 ,()./]*((x|ext[.]?) *[0-9]+)?$))"
 
@@ -225,7 +225,12 @@ def flag(name: str, sql: str, *, when_gone: str | None = None) -> Field:
 
 def always(name: str, value: str) -> Field:
     """Return a field with the same value in every record."""
-    return Field(name, f"'{value}'::text", values=(value,))
+    return Field(name, f"{literal(value)}::text", values=(value,))
+
+
+def literal(value: str) -> str:
+    """Return a text as SQL. A colon is escaped, because SQLAlchemy takes it for the start of a parameter."""
+    return "'" + value.replace("'", "''").replace(":", "\\:") + "'"
 
 
 def choice(name: str, sql: str, *values: str, when_gone: str | None = None) -> Field:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from include.crm.objects import alert, envelope, legal_entity, planning
+from include.crm.objects import alert, changed, envelope, legal_entity, planning
 from include.crm.objects.mapping import (
     CrmObject,
     Field,
@@ -41,7 +41,7 @@ TRANSACTION = "FinServ__FinancialAccountTransaction__c"
 
 
 def objects(settings: Settings) -> tuple[CrmObject, ...]:
-    """Return the firm's mappings, parents before children."""
+    """Return the mappings in force, parents before children: ours, with the firm's changes applied."""
     persons = [_person_account(settings)] if settings.persons == "person_accounts" else _individual(settings)
     chosen = [
         _household(settings),
@@ -53,12 +53,8 @@ def objects(settings: Settings) -> tuple[CrmObject, ...]:
     chosen += [_account(settings), legal_entity.account_role(settings, ACCOUNT, FINANCIAL_ACCOUNT), _position(settings)]
     if settings.has_transactions:
         chosen.append(_transaction(settings))
-    return (
-        *chosen,
-        planning.goal(settings, ACCOUNT),
-        envelope.envelope(settings, ACCOUNT),
-        alert.alert(settings, ACCOUNT, FINANCIAL_ACCOUNT),
-    )
+    chosen += [planning.goal(settings, ACCOUNT), envelope.envelope(settings, ACCOUNT)]
+    return changed.apply((*chosen, alert.alert(settings, ACCOUNT, FINANCIAL_ACCOUNT)), settings.changes)
 
 
 def _household(settings: Settings) -> CrmObject:

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from include import canonical
-from include.crm.objects.mapping import CrmObject
+from include.crm.objects.mapping import CrmObject, literal
 from include.crm.settings import Settings
 from include.crm.temporary import DESIRED, TempTable
 
+_MOST_PAIRS = 40
+"""Fields in one call of `jsonb_build_object`; PostgreSQL allows a function 100 arguments."""
 _RECENT_DAYS = 40
 """Number of days before the vendor's latest day whose rows are read to find the parent of a record that is missing from the snapshot."""
 
@@ -93,7 +95,7 @@ def _select_present(mapping: CrmObject) -> str:
 
 
 def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
-    payload = _object((f.name, f"'{f.when_gone}'") for f in mapping.fields if f.when_gone is not None)
+    payload = _object((f.name, literal(f.when_gone)) for f in mapping.fields if f.when_gone is not None)
     died_as = canonical.named(mapping.died_as or mapping.entity)
     is_daily = died_as.kind == "snapshot"
     return _GONE.format(
@@ -109,5 +111,6 @@ def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
 
 
 def _object(pairs: Iterable[tuple[str, str]]) -> str:
-    inside = ", ".join(f"'{name}', {sql}" for name, sql in pairs)
-    return f"jsonb_build_object({inside})"
+    inside = [f"'{name}', {sql}" for name, sql in pairs]
+    parts = [inside[n : n + _MOST_PAIRS] for n in range(0, len(inside), _MOST_PAIRS)] or [[]]
+    return "(" + " || ".join(f"jsonb_build_object({', '.join(part)})" for part in parts) + ")"
