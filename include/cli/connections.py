@@ -27,16 +27,18 @@ def read_extra(system: str) -> dict[str, Any]:
 
 
 def read_connection(system: str) -> Connection:
-    """Return the address and credentials of a system.
+    """Return the address and credentials of a system, with the overrides of the firm's folder.
 
     Raises:
-        ConfigurationError: The connection is missing or not in JSON.
+        ConfigurationError: The connection is missing or not in JSON, or the firm's folder has mistakes.
     """
+    from include.firm.folder import in_force
+
     known = _read(system)
     extra = {name: value if isinstance(value, str) else json.dumps(value) for name, value in read_extra(system).items()}
     texts = (str(known.get(name) or "") for name in ("host", "login", "password"))
     host, login, password = texts
-    return Connection(host.rstrip("/"), login, password, extra, system)
+    return in_force().complete(Connection(host.rstrip("/"), login, password, extra, system))
 
 
 def _read(system: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ This package imports only the standard library, so that parsing a DAG stays chea
 They are not imported here; the tasks that need them import them.
 """
 
+from include.contract.derived import Constant, Derived, Translated, constant, derived
 from include.contract.limits import Budget, Limits, Throttling
 from include.contract.login import (
     AccessPoint,
@@ -40,14 +41,10 @@ from include.contract.vendor import (
     TIMESTAMP,
     Beside,
     Column,
-    Constant,
-    Derived,
     EntityMap,
     Table,
     Vendor,
     column,
-    constant,
-    derived,
     ignored,
     sensitive,
 )
@@ -57,5 +54,5 @@ __all__ = [
     "BINARY", "BOOLEAN", "DATE", "INTEGER", "MONEY", "PAIRS", "PRICE", "QUANTITY", "STRING", "TIMESTAMP", "AccessPoint", "Basic", "Beside", "Budget", "Column",
     "Constant", "Derived", "Document", "EchoedId", "EntityMap", "FanOut", "Impersonation", "Limits", "Linked", "Login", "Nested", "Numbered", "Offset",
     "Positioned", "Probe", "Pushed", "Redelivery", "Report", "RotatingRefresh", "Sender", "SessionToken", "Shape", "SignedAssertion", "SignedBody",
-    "Table", "Throttling", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
+    "Table", "Throttling", "Translated", "Vendor", "Webhook", "Whole", "column", "constant", "derived", "ignored", "sensitive",
 ]  # fmt: skip

@@ -1,10 +1,14 @@
-"""Overrides of a vendor's declaration, from the extra fields of its Airflow connection.
+"""Overrides of a vendor's declaration, from the extra fields of its Airflow connection and from the firm's folder.
 
 budget     {"calls_per_minute": 60, "burst": 5, "calls_per_hour": {"monte_carlo": 100}}: rate limits, equal to or below the declared ones
 paths      {"accounts": "v2/accounts"}: path of a table; the name `closed` is the request for the last day that the vendor has closed
 limits     {"expanded_bytes": 2000000000, "rows": 50000000}: limits of one response or one pull, in place of the declared ones
 columns    {"holdings": {"account_id": "Account Ref"}}: for a table, staged column -> the vendor's field name. If the field holds account
            numbers: {"account_id": {"field": "Acct No", "hashed": true}}; then the keyed hash of the value is staged in its place
+codes      {"transactions": {"type_code": {"RIN": "DRI"}}}: for a table and staged column, the firm's code -> the declared code that has its
+           effect. The warehouse keeps the firm's code. Only from the firm's folder
+bounds     {"accounts": {"cash_usd": {"max": "5000000000"}}}: for a table and the column or measure of an expectation, its bounds. Only from
+           the firm's folder
 retained   {"clients": ["tax_id"]}: for a table, sensitive columns whose values are sealed and stored in `warehouse.sealed_value`
 ignore_clock  true: the `Date` header of the vendor's responses is known to be wrong, so it is not used to check our clocks
 """
@@ -13,11 +17,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from include.contract import STRING, Budget, EntityMap, FanOut, Limits, Table, Vendor
+from include.contract import STRING, Budget, Constant, Derived, EntityMap, FanOut, Limits, Table, Translated, Vendor
 from include.errors import ConfigurationError
 
 
@@ -27,21 +31,29 @@ def apply_overrides(vendor: Vendor, extra: Mapping[str, str]) -> Vendor:
     Raises:
         ConfigurationError: An override is invalid, or allows more calls than the declaration.
     """
-    for name, read in (
-        ("budget", _lower_budget),
-        ("paths", _move_paths),
-        ("columns", _rename_columns),
-        ("limits", _set_limits),
-        ("retained", _retain_values),
-    ):
+    for name in _OVERRIDES:
         try:
             if name in extra:
-                vendor = read(vendor, _check_object(json.loads(extra[name])))
+                vendor = override(vendor, name, json.loads(extra[name]))
         except ValueError as error:
             raise ConfigurationError(
                 f"Invalid `{name}` in the connection's extra: {error}", vendor=vendor.name
             ) from None
     return vendor
+
+
+def override(vendor: Vendor, name: str, values: Any) -> Vendor:
+    """Return the declaration with one override applied.
+
+    Args:
+        vendor: The declaration.
+        name: Name of the override.
+        values: Its value, from JSON.
+
+    Raises:
+        ValueError: The value is invalid.
+    """
+    return _OVERRIDES[name](vendor, _check_object(values))
 
 
 def ignores_clock(extra: Mapping[str, str]) -> bool:
@@ -142,6 +154,43 @@ def _rename_fields(table: Table, names: dict[str, Any]) -> Table:
     return replace(table, columns=tuple(columns))
 
 
+def _translate_codes(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
+    for name, columns in overrides.items():
+        table = vendor.table(_check_known(name, [table.name for table in vendor.tables]))
+        for column, codes in _check_object(columns).items():
+            _check_known(f"{name}.{column}", [f"{name}.{col.name}" for col in table.columns if col.type == STRING])
+            maps = tuple(_translate(each, column, codes) if each.table == name else each for each in vendor.maps)
+            vendor = replace(vendor, maps=maps)
+    return replace(vendor, codes=overrides)
+
+
+def _translate(entity_map: EntityMap, column: str, codes: Mapping[str, str]) -> EntityMap:
+    """Return a map whose functions get the declared codes in place of the firm's; columns that are carried as they are stay unchanged."""
+
+    def translate(source: str | Derived | Constant) -> Any:
+        if not isinstance(source, Derived) or column not in source.columns:
+            return source
+        function = source.function.function if isinstance(source.function, Translated) else source.function
+        kept = source.function.codes if isinstance(source.function, Translated) else {}
+        return replace(source, function=Translated(function, {**kept, source.columns.index(column): codes}))
+
+    return replace(
+        entity_map,
+        columns={name: translate(source) for name, source in entity_map.columns.items()},
+        dropped={name: translate(source) for name, source in entity_map.dropped.items()},
+        also_moves=entity_map.also_moves and translate(entity_map.also_moves),
+    )
+
+
+def _set_bounds(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
+    for name, columns in overrides.items():
+        _check_known(name, [table.name for table in vendor.tables])
+        for bounds in _check_object(columns).values():
+            for bound in _check_object(bounds):
+                _check_known(bound, ("min", "max"))
+    return replace(vendor, bounds=overrides)
+
+
 def _retain_values(vendor: Vendor, overrides: dict[str, Any]) -> Vendor:
     for name, columns in overrides.items():
         table = vendor.table(_check_known(name, [table.name for table in vendor.tables]))
@@ -192,3 +241,14 @@ def _check_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     return value
+
+
+_OVERRIDES: Mapping[str, Callable[[Vendor, dict[str, Any]], Vendor]] = {
+    "budget": _lower_budget,
+    "paths": _move_paths,
+    "columns": _rename_columns,
+    "limits": _set_limits,
+    "codes": _translate_codes,
+    "bounds": _set_bounds,
+    "retained": _retain_values,
+}

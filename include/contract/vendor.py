@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from include.contract.derived import Constant, Derived
 from include.contract.limits import Budget, Limits, Throttling
 from include.contract.login import Login
 from include.contract.shape import FanOut, Nested, Probe, Pushed, Shape, Whole
@@ -203,36 +204,6 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Derived:
-    """A canonical column computed from staged columns.
-
-    Attributes:
-        function: Pure function that takes one Arrow array per column of `columns` and returns one of the same length.
-        columns: Staged columns, in the order of the function's parameters.
-    """
-
-    function: Callable[..., Any]
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A canonical column with the same value in every row."""
-
-    value: str | bool
-
-
-def derived(function: Callable[..., Any], *columns: str) -> Derived:
-    """Declare a canonical column that a pure function of Arrow arrays computes from staged columns."""
-    return Derived(function, columns)
-
-
-def constant(value: str | bool) -> Constant:
-    """Declare a canonical column with the same value in every row, for a fact that the vendor does not send."""
-    return Constant(value)
-
-
-@dataclass(frozen=True, slots=True)
 class Beside:
     """Another table of the vendor that a map reads.
 
@@ -317,6 +288,8 @@ class Vendor:
         documents: Documents to download for a completed envelope.
         keyed: Table whose keys operators select and webhook deliveries contain; empty: every table without a parent.
         throttling: How the vendor reports rate limiting by error codes; None if it uses only HTTP 429.
+        codes: The firm's codes: table -> staged column -> code -> the declared code that has its effect.
+        bounds: The firm's bounds of the suite: table -> column or measure -> `min`, `max` or both.
     """
 
     name: str
@@ -346,6 +319,8 @@ class Vendor:
     documents: tuple[Document, ...] = ()
     keyed: str = ""
     throttling: Throttling | None = None
+    codes: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
+    bounds: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known: set[str] = set()

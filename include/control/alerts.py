@@ -15,6 +15,11 @@ values (:kind, :dag_id, :run_id, :task, :subject, :title) on conflict do nothing
 _SENT = sa.text("update control.alert set sent_at = clock_timestamp() where alert_id = :alert_id")
 _HAS = sa.text("select exists (select from control.alert where kind = :kind and dag_id = :dag_id and run_id = :run_id)")
 
+KINDS = (
+    "approval", "audit_late", "backup", "crm_difference", "deadline", "digest", "failed", "held_back", "late", "outage", "outage over",
+    "question", "restored", "returned", "subscriber", "warning",
+)  # fmt: skip
+"""The kinds of alerts; see docs/reference/alerts.md."""
 SILENT = "silent"
 """Kind of a failed run that sends no alert: its input was rejected, or an alert about the same cause exists already."""
 

@@ -1,26 +1,36 @@
-"""The firm's folder: what it contains, and its content once it is read and checked.
-
-The environment variable `TRIBUTARY_FIRM` names the folder; without it, it is `firm` in the project's folder. A folder that does not exist
-changes nothing.
-"""
+"""The content of the firm's folder, read and checked."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from include.connection import Connection
 from include.crm.firm_changes import ObjectChange
 from include.errors import ConfigurationError
-from include.firm import mapping
+from include.firm import alerts, mapping, thresholds, vendors
+from include.firm.content import (
+    ALERTS,
+    DOCUMENTS,
+    MAPPING,
+    RULES,
+    TESTS,
+    THRESHOLDS,
+    VENDORS,
+    compute_hash,
+    find_folder,
+    list_others,
+)
 from include.firm.document import Difference, Fault, Faults, Item, Place, read_document
 
-VARIABLE = "TRIBUTARY_FIRM"
-DOCUMENTS = (mapping.FILE,)
-RULES, TESTS = "rules", "tests"
-_DEFAULT = Path(__file__).parents[2] / "firm"
+if TYPE_CHECKING:
+    from include.rules.household_view import HouseholdView
+    from include.rules.rule import Rule
+    from include.rules.snapshot import Snapshot
+
 _cache: dict[tuple[Path, str], Firm] = {}
 
 
@@ -46,67 +56,98 @@ class Firm:
         folder: The folder.
         hash: SHA-256 of the content; empty if there is no folder.
         changes: Changes of the mapping of Salesforce, by entity.
-        differences: Everything that differs from ours, by file and line.
+        vendors: Overrides of the vendors' declarations: vendor -> name of the override -> its value.
+        thresholds: Thresholds of the business rules, each with its place.
+        routes: Ids of the connections with the addresses of alerts, by kind of alert.
+        differences: Everything that differs from ours, by file and line, without the rules.
     """
 
     folder: Path
     hash: str = ""
     changes: Mapping[str, ObjectChange] = field(default_factory=dict)
+    vendors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    thresholds: Mapping[str, tuple[Any, Place]] = field(default_factory=dict)
+    routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
 
+    def complete(self, connection: Connection) -> Connection:
+        """Return a vendor's connection with the firm's overrides in its extra fields.
 
-def find_folder() -> Path:
-    """Return the path of the firm's folder, whether it exists or not."""
-    return Path(os.environ.get(VARIABLE) or _DEFAULT)
+        Raises:
+            ConfigurationError: The connection states a value that the folder states, too.
+        """
+        extra = dict(connection.extra)
+        for name, values in self.vendors.get(connection.name or "", {}).items():
+            stated = json.loads(extra.get(name, "{}"))
+            twice = sorted(f"{name}.{each}" for each in _list_paths(values) & _list_paths(stated))
+            if twice:
+                raise ConfigurationError(
+                    f"Both the connection's extra and {VENDORS} in the firm's folder state a value: remove one of the two",
+                    vendor=connection.name, names=", ".join(twice),
+                )  # fmt: skip
+            extra[name] = json.dumps(_merge(stated, values))
+        return replace(connection, extra=extra)
 
 
 def in_force() -> Firm:
-    """Return the content of the firm's folder. Unchanged files are parsed once per process.
+    """Return the content of the firm's folder. Unchanged files are parsed once per process. The firm's own rules are not loaded.
 
     Raises:
         InvalidFolder: The folder has mistakes.
     """
     folder = find_folder()
-    digest = compute_hash(folder)
-    key = (folder, digest)
+    key = (folder, compute_hash(folder))
     if key not in _cache:
-        firm, faults = read(folder, digest)
+        firm, faults = read(folder)
         if faults:
             raise InvalidFolder(folder, faults)
         _cache[key] = firm
     return _cache[key]
 
 
-def read(folder: Path, digest: str | None = None) -> tuple[Firm, list[Fault]]:
-    """Read a folder, and return its content and all of its mistakes, by file and line.
+def rules_in_force() -> tuple[tuple[Rule[Snapshot], ...], tuple[Rule[HouseholdView], ...]]:
+    """Return the rules on a vendor's day and those on the household view: ours, then the firm's.
 
-    Args:
-        folder: The folder.
-        digest: Its hash, if it is known.
+    Raises:
+        InvalidFolder: A file of rules has mistakes.
     """
+    from include.firm.own_rules import load_rules
+    from include.rules import HOUSEHOLD_RULES
+    from include.rules import RULES as DAY_RULES
+
+    faults = Faults()
+    day, household = load_rules(find_folder(), faults, [])
+    if found := faults.list():
+        raise InvalidFolder(find_folder(), found)
+    return (*DAY_RULES, *day), (*HOUSEHOLD_RULES, *household)
+
+
+def read(folder: Path) -> tuple[Firm, list[Fault]]:
+    """Read a folder without its rules; return its content and all of its mistakes, by file and line."""
     faults, differences = Faults(), list[Difference]()
     documents = {name: _read(folder, name, faults) for name in DOCUMENTS}
     _refuse_others(folder, faults)
     firm = Firm(
         folder,
-        compute_hash(folder) if digest is None else digest,
-        changes=mapping.read_mapping(documents[mapping.FILE], faults, differences),
-        differences=tuple(sorted(differences, key=lambda each: each.place)),
+        compute_hash(folder),
+        mapping.read_mapping(documents[MAPPING], faults, differences),
+        vendors.read_vendors(documents[VENDORS], faults, differences),
+        thresholds.read_thresholds(documents[THRESHOLDS], faults, differences),
+        alerts.read_routes(documents[ALERTS], faults, differences),
+        tuple(sorted(differences, key=lambda each: each.place)),
     )
     return firm, faults.list()
 
 
-def compute_hash(folder: Path) -> str:
-    """Return the SHA-256 of all files that change something, with their paths; empty if there are none."""
-    names = [name for name in DOCUMENTS if (folder / name).is_file()]
-    names += [f"{RULES}/{path.name}" for path in sorted((folder / RULES).glob("*.py"))]
-    if not names:
-        return ""
-    digest = hashlib.sha256()
-    for name in names:
-        content = (folder / name).read_bytes()
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+def read_all(folder: Path) -> tuple[Firm, list[Fault]]:
+    """Read a folder with its rules, whose code runs; return its content and all of its mistakes, by file and line."""
+    from include.firm.own_rules import load_rules
+
+    firm, found = read(folder)
+    faults, differences = Faults(), list(firm.differences)
+    load_rules(folder, faults, differences)
+    everything = tuple(sorted(differences, key=lambda each: each.place))
+    return replace(firm, differences=everything), sorted([*found, *faults.list()])
 
 
 def _read(folder: Path, name: str, faults: Faults) -> Item:
@@ -115,8 +156,20 @@ def _read(folder: Path, name: str, faults: Faults) -> Item:
 
 
 def _refuse_others(folder: Path, faults: Faults) -> None:
-    """Record files that nothing reads: a misspelled name would change nothing without a word."""
-    known = {*DOCUMENTS, RULES, TESTS}
-    for path in sorted(folder.glob("*")):
-        if path.name not in known and not path.name.startswith((".", "README", "__pycache__")):
-            faults.add(Place(path.name, 1), "Nothing reads this file", f"The folder holds {', '.join(sorted(known))}.")
+    for name in list_others(folder):
+        known = ", ".join((*DOCUMENTS, RULES, TESTS))
+        faults.add(Place(name, 1), "Nothing reads this file", f"The folder holds {known}.")
+
+
+def _list_paths(values: Mapping[str, Any], prefix: str = "") -> set[str]:
+    """Return the names of the values in a tree of maps, each as `table.column`."""
+    found: set[str] = set()
+    for name, value in values.items():
+        is_branch = isinstance(value, dict) and not {"field", "hashed"} & value.keys()
+        found |= _list_paths(value, f"{prefix}{name}.") if is_branch else {f"{prefix}{name}"}
+    return found
+
+
+def _merge(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:
+    both = {name: _merge(left[name], right[name]) for name in left.keys() & right.keys()}
+    return {**left, **right, **both}

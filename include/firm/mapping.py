@@ -16,7 +16,6 @@ from include.crm.settings import PERSONS, Settings
 from include.firm.catalogue import OF_SEVERAL, UnknownColumn, find_source
 from include.firm.document import Difference, Faults, Item, Place, Reader
 
-FILE = "mapping.yaml"
 DROP = "drop"
 OWNERS: tuple[Owner, ...] = ("vendor", "shared", "firm")
 _OBJECT = ("send", "record_type", "record_owner", "fields")

@@ -15,21 +15,26 @@ from include.database import statistics
 from include.errors import FatalError
 from include.identity import policy as identity
 from include.identity.resolve import resolve_within
-from include.rules import policy as rules
+from include.rules import HOUSEHOLD_RULES, RULES
 from include.rules.evaluation import evaluate_within
+from include.rules.household_view import HouseholdView
+from include.rules.policy import Policy as RulePolicy
+from include.rules.rule import Rule
+from include.rules.snapshot import Snapshot
 
 
 def rehearse(
     engine: sa.Engine,
     vendors: Sequence[Vendor],
     identity_policy: identity.Policy,
-    rule_policy: rules.Policy,
+    rule_policy: RulePolicy,
     settings: Settings,
     run_id: str,
     on: date,
     keys: int,
     *,
     resends: str = "",
+    rules: tuple[Sequence[Rule[Snapshot]], Sequence[Rule[HouseholdView]]] = (RULES, HOUSEHOLD_RULES),
 ) -> Preview:
     """Resolve identities, evaluate the rules and preview the sync, without changing a row.
 
@@ -43,6 +48,7 @@ def rehearse(
         on: Date at which ages are computed.
         keys: Number of records per object to show field by field.
         resends: The error whose rejected records would be sent again although they have not changed; see `delta.EVERY_ERROR`.
+        rules: The rules on a vendor's day, and those on the household view.
     """
     statistics.refresh(engine)
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as db:
@@ -50,7 +56,7 @@ def rehearse(
         try:
             resolve_within(db, vendors, run_id, on, identity_policy)
             with suppress(FatalError):  # a rule failed; the findings of all other rules are there
-                evaluate_within(db, rule_policy, run_id)
+                evaluate_within(db, rule_policy, run_id, *rules)
             return preview_within(db, settings, keys, resends=resends)
         finally:
             transaction.rollback()

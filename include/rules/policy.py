@@ -129,7 +129,7 @@ class Policy:
         values: dict[str, Any] = {}
         for name in known & set(overrides):
             try:
-                values[name] = _read(name, overrides[name], getattr(defaults, name))
+                values[name] = read_threshold(name, overrides[name])
             except ValueError as error:
                 faults.append(f"{name} {error}")
         if faults:
@@ -137,7 +137,13 @@ class Policy:
         return replace(defaults, **values)
 
 
-def _read(name: str, value: Any, default: Any) -> Any:
+def read_threshold(name: str, value: Any) -> Any:
+    """Return the value of a threshold, given as in JSON.
+
+    Raises:
+        ValueError: The value is invalid.
+    """
+    default = getattr(Policy(), name)
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise ValueError("must be true or false")

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from include.errors import FatalError
 from include.rules import HOUSEHOLD_RULES, RULES
 from include.rules.evaluation import evaluate
-from include.rules.household_view import read_household_view
+from include.rules.household_view import HouseholdView, read_household_view
 from include.rules.policy import Policy
 from include.rules.rule import Data, Rule
-from include.rules.snapshot import find_present_days, read_snapshot
+from include.rules.snapshot import Snapshot, find_present_days, read_snapshot
 
 
 class RulePreview(TypedDict):
@@ -33,7 +33,13 @@ class RulePreview(TypedDict):
     proposed: int | None
 
 
-def preview(engine: sa.Engine, now: Policy, proposed: Policy) -> list[RulePreview]:
+def preview(
+    engine: sa.Engine,
+    now: Policy,
+    proposed: Policy,
+    day_rules: Sequence[Rule[Snapshot]] = RULES,
+    household_rules: Sequence[Rule[HouseholdView]] = HOUSEHOLD_RULES,
+) -> list[RulePreview]:
     """Return what each rule finds on the vendors' present days and on the household view, under two sets of thresholds.
 
     Days that are not reconciled are left out, as in an evaluation, and so are subjects with a dead letter. Findings that stay open for a
@@ -43,6 +49,8 @@ def preview(engine: sa.Engine, now: Policy, proposed: Policy) -> list[RulePrevie
         engine: The database, as a role that reads the warehouse.
         now: The thresholds in force.
         proposed: The proposed thresholds.
+        day_rules: The rules on a vendor's day.
+        household_rules: The rules on the household view.
 
     Raises:
         FatalError: A rule raised an error.
@@ -54,14 +62,14 @@ def preview(engine: sa.Engine, now: Policy, proposed: Policy) -> list[RulePrevie
         for day in find_present_days(connection):
             if day.is_compared:
                 snapshot = read_snapshot(connection, day)
-                rules = [rule for rule in RULES if day.is_balanced or rule.is_about_data]
+                rules = [rule for rule in day_rules if day.is_balanced or rule.is_about_data]
                 _count(counts, snapshot, snapshot.silent, rules, policies, failed)
         if view := read_household_view(connection):
-            _count(counts, view, view.silent, HOUSEHOLD_RULES, policies, failed)
+            _count(counts, view, view.silent, household_rules, policies, failed)
     if failed:
         raise FatalError("Rules failed, so there is no preview", rules=", ".join(sorted(failed)))
-    all_rules = [(rule.name, rule.severity) for rule in RULES] + [
-        (rule.name, rule.severity) for rule in HOUSEHOLD_RULES
+    all_rules = [(rule.name, rule.severity) for rule in day_rules] + [
+        (rule.name, rule.severity) for rule in household_rules
     ]
     return [_describe(name, severity, counts.get(name)) for name, severity in all_rules]
 

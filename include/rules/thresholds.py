@@ -80,7 +80,7 @@ def read_form(values: Mapping[str, Value]) -> dict[str, Any]:
     kinds = {each.name: each.kind for each in list_thresholds(Policy())}
     policy, defaults = Policy.of({name: _parse(value, kinds.get(name)) for name, value in values.items()}), Policy()
     return {
-        field.name: _export(getattr(policy, field.name))
+        field.name: export(getattr(policy, field.name))
         for field in fields(Policy)
         if getattr(policy, field.name) != getattr(defaults, field.name)
     }
@@ -89,7 +89,7 @@ def read_form(values: Mapping[str, Value]) -> dict[str, Any]:
 def compare(before: Policy, after: Policy) -> dict[str, dict[str, Any]]:
     """Return the thresholds that differ: name -> `from` and `to`."""
     return {
-        field.name: {"from": _export(getattr(before, field.name)), "to": _export(getattr(after, field.name))}
+        field.name: {"from": export(getattr(before, field.name)), "to": export(getattr(after, field.name))}
         for field in fields(Policy)
         if getattr(before, field.name) != getattr(after, field.name)
     }
@@ -128,7 +128,7 @@ def _write(value: Any) -> Value:
     return "\n".join(sorted(value)) if isinstance(value, frozenset) else f"{value}"
 
 
-def _export(value: Any) -> Any:
+def export(value: Any) -> Any:
     """Return a value for JSON; amounts as text, so that they stay exact."""
     if isinstance(value, frozenset):
         return sorted(value)

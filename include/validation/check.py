@@ -25,7 +25,7 @@ from include.validation.cached_expectation import register_cached
 from include.validation.compared import ACCEPTABLE
 from include.validation.date_bounds import read_anchors
 from include.validation.measures import measure
-from include.validation.suite import Expectation, read_suite
+from include.validation.suite import Expectation, find_suite
 from include.validation.view import plain, view
 
 _COUNTS = {"result_format": "BASIC"}
@@ -210,7 +210,7 @@ def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:
 
 
 def _validate_rows(validator: Validator, vendor: Vendor, table: Table, partition: Partition) -> Outcome:
-    suite = [e for e in read_suite(vendor.name, table.name) if e.level == "row"]
+    suite = [e for e in find_suite(vendor, table) if e.level == "row"]
     columns = sorted({e.staged for e in suite} | set(table.key))
     if unknown := set(columns) - set(staged_schema(table).names):
         raise ConfigurationError(
@@ -269,7 +269,7 @@ def _build_faults(part: str, rows: pa.Table, table: Table, failures: dict[int, l
 def _validate_batch(
     validator: Validator, vendor: Vendor, table: Table, outcome: Outcome, *, accept_unusual: bool
 ) -> None:
-    suite = [e for e in read_suite(vendor.name, table.name) if e.level == "batch"]
+    suite = [e for e in find_suite(vendor, table) if e.level == "batch"]
     frame = pd.DataFrame({name: [value] for name, value in outcome.measures.items()}, dtype="float64")
     for expectation in suite:
         if expectation.column not in outcome.measures:

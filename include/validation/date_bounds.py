@@ -51,6 +51,15 @@ def within_dates(values: pa.Array, kwargs: Mapping[str, Any], anchors: Anchors) 
     return within
 
 
+def is_date_bound(text: str) -> bool:
+    """Return whether a text is a date, or relative to a date of a partition."""
+    try:
+        _resolve_bound(text, dict.fromkeys(("business_date", "extracted_at"), date(2000, 1, 1)))
+    except ConfigurationError:
+        return False
+    return True
+
+
 def _resolve_bound(bound: object, anchors: Anchors) -> date:
     text = str(bound)
     try:

@@ -16,7 +16,7 @@ from include.extract.columns import staged_schema
 from include.extract.conflict import find_original_places, make_dead_rows
 from include.extract.page import Page
 from include.validation.date_bounds import Anchors, within_dates
-from include.validation.suite import Expectation, read_suite
+from include.validation.suite import Expectation, find_suite
 
 _RANGE = "expect_column_values_to_be_between"
 
@@ -31,7 +31,7 @@ def find_date_ranges(vendor: Vendor, table: Table) -> list[Expectation]:
     types = staged_schema(table)
     return [
         each
-        for each in read_suite(vendor.name, table.name)
+        for each in find_suite(vendor, table)
         if each.level == "row"
         and each.type == _RANGE
         and not each.check

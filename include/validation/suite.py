@@ -12,11 +12,13 @@ A `row` expectation may use a check of a column, `cusip.has_check_digit` (see `v
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
 
+from include.contract import Table, Vendor
 from include.errors import ConfigurationError
 
 SUITES = Path(__file__).parents[2] / "great_expectations"
@@ -70,6 +72,40 @@ class Expectation:
     def reason(self) -> str:
         """Name in dead letters and errors: type, column and bounds."""
         return f"{self.name}: {self.limits}" if self.limits else self.name
+
+
+RANGE, IN_SET = "expect_column_values_to_be_between", "expect_column_values_to_be_in_set"
+
+
+def find_suite(vendor: Vendor, table: Table) -> tuple[Expectation, ...]:
+    """Return the suite of a table with the firm's bounds and codes.
+
+    Raises:
+        ConfigurationError: The suite is missing or invalid.
+    """
+    bounds, codes = vendor.bounds.get(table.name, {}), vendor.codes.get(table.name, {})
+    return tuple(
+        _change(each, bounds.get(each.column, {}), codes.get(each.column, {}))
+        for each in read_suite(vendor.name, table.name)
+    )
+
+
+def _change(expectation: Expectation, bounds: Mapping[str, str], codes: Mapping[str, str]) -> Expectation:
+    kwargs = dict(expectation.kwargs)
+    if expectation.type == RANGE:
+        kwargs |= {f"{name}_value": read_bound(value) for name, value in bounds.items()}
+    if expectation.type == IN_SET:
+        kwargs["value_set"] = [*dict.fromkeys((*kwargs["value_set"], *codes))]
+    return expectation if kwargs == expectation.kwargs else replace(expectation, kwargs=kwargs)
+
+
+def read_bound(text: str) -> Decimal | int | str:
+    """Return a bound as a suite has it: an exact number, or the text of a date."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return text
+    return int(number) if number == number.to_integral_value() else number
 
 
 def read_suite(vendor: str, table: str, folder: Path = SUITES) -> tuple[Expectation, ...]:

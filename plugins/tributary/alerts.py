@@ -89,7 +89,7 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
 
     def deliver() -> None:
         tries.append(title)
-        alerts.send(connections.alert_urls(), title, body)
+        alerts.send(connections.alert_urls(kind), title, body)
 
     try:
         with open_database() as engine:

@@ -29,6 +29,7 @@ tributary_subscribers       the subscribers' connections, separated by spaces
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from contextlib import suppress
@@ -50,8 +51,13 @@ if TYPE_CHECKING:
     from include.keys.keyring import Keyring
     from include.pipeline.malware import Scanner
     from include.pipeline.run import Run, Site, VendorRun
+    from include.rules.household_view import HouseholdView
     from include.rules.policy import Policy
+    from include.rules.rule import Rule
+    from include.rules.snapshot import Snapshot
     from include.staging.partitions import Staging
+
+log = logging.getLogger(__name__)
 
 
 def site() -> Site:
@@ -156,17 +162,14 @@ def malware_scanner() -> Scanner | None:
 
 
 def connection(conn_id: str) -> Connection:
-    """Return the address and the credentials of a vendor or of Salesforce."""
+    """Return the address and the credentials of a vendor or of Salesforce, with the overrides of the firm's folder."""
     from include.connection import Connection
+    from include.firm.folder import in_force
 
     known = find_connection(conn_id)
-    return Connection(
-        (known.host or "").rstrip("/"),
-        known.login or "",
-        known.password or "",
-        {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.extra_dejson.items()},
-        conn_id,
-    )
+    extra = {name: value if isinstance(value, str) else json.dumps(value) for name, value in known.extra_dejson.items()}
+    stated = Connection((known.host or "").rstrip("/"), known.login or "", known.password or "", extra, conn_id)
+    return in_force().complete(stated)
 
 
 def is_connected(conn_id: str) -> bool:
@@ -204,12 +207,20 @@ def rule_policy() -> Policy:
     return policy
 
 
+def rules() -> tuple[tuple[Rule[Snapshot], ...], tuple[Rule[HouseholdView], ...]]:
+    """Return the rules on a vendor's day and those on the household view: ours and the firm's own."""
+    from include.firm.folder import rules_in_force
+
+    return rules_in_force()
+
+
 def read_rule_policy(engine: Engine) -> tuple[int | None, Policy]:
     """Return the id of the newest change of the thresholds, None if there is none, and the thresholds in force.
 
-    In force are those that the page *Thresholds* saved last, and defaults for the rest. Before the first change on the page, those in the
-    Variable `tributary_rules` are in force.
+    In force are those in the firm's folder, then those that the page *Thresholds* saved last, and defaults for the rest. Before the first
+    change on the page, those in the Variable `tributary_rules` are in force.
     """
+    from include.firm.folder import in_force
     from include.rules.policy import Policy
     from include.rules.thresholds import read_saved
 
@@ -217,7 +228,7 @@ def read_rule_policy(engine: Engine) -> tuple[int | None, Policy]:
         change_id, saved = read_saved(db)
     if saved is None:
         saved = find_variable("tributary_rules", default={}, deserialize_json=True)
-    return change_id, Policy.of(saved)
+    return change_id, Policy.of({**saved, **{name: value for name, (value, _) in in_force().thresholds.items()}})
 
 
 def identity_policy() -> IdentityPolicy:
@@ -300,6 +311,20 @@ def data_docs() -> Path:
     return Path(os.environ["TRIBUTARY_DATA_DOCS"])
 
 
-def alert_urls() -> list[str]:
-    """Return the addresses to send alerts to, from the connection `tributary_alerts`."""
-    return (find_connection("tributary_alerts").password or "").split()
+def alert_urls(kind: str = "") -> list[str]:
+    """Return the addresses to send an alert of a kind to: of the connections that the firm's folder names, else of `tributary_alerts`.
+
+    If a named connection is missing or the folder is invalid, the alert goes to `tributary_alerts`, so that no alert is lost.
+    """
+    from include.errors import ConfigurationError
+    from include.firm.folder import in_force
+
+    try:
+        routed = in_force().routes.get(kind, ())
+    except ConfigurationError as error:
+        log.warning("The alert goes to tributary_alerts: %s", error)
+        routed = ()
+    if missing := [name for name in routed if not is_connected(name)]:
+        log.warning("The alert goes to tributary_alerts: there is no connection %s", ", ".join(missing))
+    ids = routed if routed and not missing else ("tributary_alerts",)
+    return [url for name in ids for url in (find_connection(name).password or "").split()]

@@ -5,6 +5,7 @@ The rules import Arrow, so this module imports them only when the form is used.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -61,7 +62,7 @@ def show_thresholds(user: GetUserDep) -> HTMLResponse:
             "error.html",
             "Findings",
             title="Thresholds",
-            message=f"{error}: correct the Variable tributary_rules in Airflow",
+            message=f"{error}: correct the Variable tributary_rules in Airflow, or the firm's folder",
         )
     with audit.database().connect() as db:
         history = read_history(db)
@@ -80,21 +81,40 @@ def check_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
     try:
         thresholds = read_form(filled.values)
         _, before = connections.read_rule_policy(audit.database())
+        changes = compare(before, Policy.of(thresholds))
+        _refuse_those_of_the_folder(changes)
     except ConfigurationError as error:
         return JSONResponse({"detail": str(error)}, 422, HEADERS)
-    return JSONResponse({"thresholds": thresholds, "changes": compare(before, Policy.of(thresholds))}, headers=HEADERS)
+    return JSONResponse({"thresholds": thresholds, "changes": changes}, headers=HEADERS)
 
 
 @router.post("", dependencies=[Depends(require_editor), Depends(refuse_foreign_page)])
 def save_thresholds(filled: Filled, user: GetUserDep) -> JSONResponse:
     """Put the thresholds of a form in force. An invalid form gets 422. A form gets 409 if another user has changed the thresholds since it was opened."""
-    from include.rules.thresholds import change, read_form
+    from include.rules.policy import Policy
+    from include.rules.thresholds import change, compare, read_form
 
     try:
+        thresholds = read_form(filled.values)
         _, before = connections.read_rule_policy(audit.database())
-        changes = change(audit.database(), user.get_name(), before, read_form(filled.values), filled.seen)
+        _refuse_those_of_the_folder(compare(before, Policy.of(thresholds)))
+        changes = change(audit.database(), user.get_name(), before, thresholds, filled.seen)
     except InputRejected as refused:
         return JSONResponse({"detail": str(refused)}, 409, HEADERS)
     except ConfigurationError as error:
         return JSONResponse({"detail": str(error)}, 422, HEADERS)
     return JSONResponse({"changes": changes}, headers=HEADERS)
+
+
+def _refuse_those_of_the_folder(changes: Mapping[str, Any]) -> None:
+    """Refuse to change a threshold that the firm's folder sets, because the change would have no effect.
+
+    Raises:
+        ConfigurationError: The message names each with its file and line.
+    """
+    from include.firm.folder import in_force
+
+    places = {name: place for name, (_, place) in in_force().thresholds.items() if name in changes}
+    if places:
+        names = ", ".join(f"{name} ({place})" for name, place in places.items())
+        raise ConfigurationError(f"The firm's folder sets these thresholds; change them there: {names}")

@@ -14,5 +14,7 @@ def preview(params: Any = None) -> list[dict[str, Any]]:
     from include.rules.preview import preview as preview_rules
     from tributary import connections
 
-    found = preview_rules(connections.database(), connections.rule_policy(), Policy.of(params["thresholds"]))
+    found = preview_rules(
+        connections.database(), connections.rule_policy(), Policy.of(params["thresholds"]), *connections.rules()
+    )
     return [dict(each) for each in found]

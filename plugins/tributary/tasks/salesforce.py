@@ -42,7 +42,7 @@ def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str
     from include.rules.evaluation import evaluate_all
     from tributary import connections
 
-    tallies = evaluate_all(connections.site().engine, connections.rule_policy(), run_id)
+    tallies = evaluate_all(connections.site().engine, connections.rule_policy(), run_id, *connections.rules())
     return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
 
 
@@ -73,7 +73,8 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     if params["dry_run"]:
         policies = connections.identity_policy(), connections.rule_policy()
         day = business_dates.business_date(None)
-        shown = dry_run.rehearse(engine, VENDORS, *policies, settings, run_id, day, 1000, resends=resends)
+        rules = connections.rules()
+        shown = dry_run.rehearse(engine, VENDORS, *policies, settings, run_id, day, 1000, resends=resends, rules=rules)
     else:
         shown = preview(engine, settings, resends=resends)
     page = difference.write(connections.data_docs(), run_id, shown, connections.connection("salesforce").url)
@@ -182,12 +183,13 @@ def raise_tasks(run_id: Any = None) -> dict[str, int]:
     from include import business_dates
     from include.crm import tasks
     from include.crm.run import Org, SyncRun
-    from include.rules import HOUSEHOLD_RULES, RULES
     from tributary import connections
 
     _refuse_paused(connections.is_crm_paused())
-    rules = (*RULES, *HOUSEHOLD_RULES)
-    specs = {r.name: tasks.TaskSpec(r.task_subject, r.due_days) for r in rules if r.task_subject}
+    day_rules, household_rules = connections.rules()
+    rules = [(r.name, r.task_subject, r.due_days) for r in day_rules]
+    rules += [(r.name, r.task_subject, r.due_days) for r in household_rules]
+    specs = {name: tasks.TaskSpec(subject, due_days) for name, subject, due_days in rules if subject}
     org = Org(connections.site().engine, connections.connection("salesforce"), connections.crm_settings())
     counts = tasks.sync(org, SyncRun(run_id, business_dates.business_date(None)), specs)
     return {"created": counts.created, "completed": counts.updated}
