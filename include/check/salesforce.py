@@ -35,13 +35,16 @@ _RULES = {
 Describe = Mapping[str, Any]
 
 
-def check_salesforce(org: Org, mappings: Sequence[CrmObject], run_id: str) -> list[Finding]:
+def check_salesforce(
+    org: Org, mappings: Sequence[CrmObject], run_id: str, describes: dict[str, Describe] | None = None
+) -> list[Finding]:
     """Check an org; write nothing but the log of calls.
 
     Args:
         org: The connection, the settings and the database.
         mappings: The mapping in force.
         run_id: Id of the run, for the log of calls.
+        describes: Receives the descriptions of the objects that the org has, by name; None if they are not needed.
     """
     findings = Findings()
     if not check_certificate(org.connection.url, findings):
@@ -56,6 +59,8 @@ def check_salesforce(org: Org, mappings: Sequence[CrmObject], run_id: str) -> li
         _check_limits(session, org, findings)
         find = functools.cache(lambda name: _describe(session, name, findings))
         usable = [(each, found) for each in mappings if (found := find(each.sobject)) is not None]
+        if describes is not None:
+            describes |= {each.sobject: found for each, found in usable}
         restricted = _list_restricted(usable)
         sent = read_sent_values(org, mappings, restricted)
         for mapping, describe in usable:

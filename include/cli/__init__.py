@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from include.cli import audit, check, content, database, keys, privacy, recovery, values
+from include.cli import audit, check, content, database, firm, keys, privacy, recovery, values
 from include.errors import TributaryError
 
 
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; print a TributaryError as one line and return exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for topic in (database, check, keys, audit, recovery, content, privacy, values):
+    for topic in (database, firm, check, keys, audit, recovery, content, privacy, values):
         topic.add_commands(commands)
     arguments = parser.parse_args(argv)
     try:

@@ -19,7 +19,7 @@ from include.cli.command import (
     open_staging,
     read_keyring,
 )
-from include.cli.connections import CONNECTIONS, is_connected, read_connection, read_extra
+from include.cli.connections import CONNECTIONS, is_connected, read_connection, read_org
 from include.errors import ConfigurationError, TributaryError
 
 if TYPE_CHECKING:
@@ -99,13 +99,9 @@ def _check_system(site: Site, system: str, run_id: str, *, must_send_alert: bool
 def _check_salesforce(site: Site, run_id: str) -> list[Finding]:
     from include.check.salesforce import check_salesforce
     from include.crm.objects.portfolio import objects
-    from include.crm.run import Org
-    from include.crm.salesforce import VENDOR
-    from include.crm.settings import Settings
-    from include.firm.folder import in_force
 
-    settings = Settings.of(read_extra(VENDOR), in_force().changes)
-    return check_salesforce(Org(site.engine, read_connection(VENDOR), settings), objects(settings), run_id)
+    org = read_org(site.engine)
+    return check_salesforce(org, objects(org.settings), run_id)
 
 
 def _check_own_parts(site: Site, *, must_send_alert: bool) -> list[Finding]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.connection import Connection
 from include.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from include.crm.run import Org
 
 CONNECTIONS = "AIRFLOW_CONN_<SYSTEM> (JSON)"
 
@@ -39,6 +44,20 @@ def read_connection(system: str) -> Connection:
     texts = (str(known.get(name) or "") for name in ("host", "login", "password"))
     host, login, password = texts
     return in_force().complete(Connection(host.rstrip("/"), login, password, extra, system))
+
+
+def read_org(engine: Engine) -> Org:
+    """Return the Salesforce org: its connection, and the settings with the changes of the firm's folder.
+
+    Raises:
+        ConfigurationError: The connection is missing or invalid, or the firm's folder has mistakes.
+    """
+    from include.crm.run import Org
+    from include.crm.salesforce import VENDOR
+    from include.crm.settings import Settings
+    from include.firm.folder import in_force
+
+    return Org(engine, read_connection(VENDOR), Settings.of(read_extra(VENDOR), in_force().changes))
 
 
 def _read(system: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ The metadata are custom fields, the manifest `package.xml`, and the permission s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -47,7 +47,7 @@ _REQUIRED = {
     "FinServ__FinancialGoal__c.FinServ__PrimaryOwner__c", "FinServ__FinancialHolding__c.FinServ__FinancialAccount__c",
     "FinServ__Securities__c.FinServ__SecuritiesName__c",
 }  # fmt: skip
-_NAMES = {"FirstName", "LastName", "Name", "RecordTypeId"}
+_NAMES = {"FirstName", "LastName", "Name", "OwnerId", "RecordTypeId"}
 _USER_PERMISSIONS = ("ActivitiesAccess", "ApiEnabled", "EditTask", "ViewRoles", "ViewSetup")
 
 _PAGE = """# Fields that Tributary loads into Salesforce
@@ -88,6 +88,37 @@ def render() -> dict[str, str]:
     }
 
 
+def render_changed(mappings: Sequence[CrmObject], fields: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """Return the metadata that an org lacks for a mapping, by path below the folder to deploy.
+
+    These are the custom fields that are missing or too short, our own objects, and the permission set for the whole mapping.
+
+    Args:
+        mappings: The mapping in force.
+        fields: Object -> field -> characters of a text, else 0, as the org has them.
+    """
+    needed = {
+        f"{mapping.sobject}.{field.name}": _render_field(mapping, field)
+        for mapping in mappings
+        for field in _list_custom(mapping)
+        if _is_lacking(field, fields.get(mapping.sobject, {}))
+    }
+    loaded = {mapping.sobject for mapping in mappings} | {"Activity", "Tributary_Refresh__e"}
+    written = [name for name in HANDWRITTEN if name.partition(".")[0] in loaded]
+    own = tuple(name for name in _OBJECTS if name in loaded)
+    copied = [locate(name) for name in written] + [f"{METADATA}/objects/{name}/{name}.object-meta.xml" for name in own]
+    files = {locate(name): xml for name, xml in needed.items()}
+    files |= {name: (ROOT / name).read_text(encoding="utf-8") for name in copied}
+    return {name.removeprefix(f"{METADATA}/"): content for name, content in files.items()} | {
+        "package.xml": _render_package({*needed, *written}, own),
+        "permissionsets/Tributary_Load.permissionset-meta.xml": _render_permission_set(mappings),
+    }
+
+
+def _is_lacking(field: Field, known: Mapping[str, int]) -> bool:
+    return field.name not in known or (field.kind == "text" and 0 < known[field.name] < field.length)
+
+
 def locate(field: str) -> str:
     """Return the path of the metadata file of a field, named as `<object>.<field>`, such as `Account.Tributary_Key__c`."""
     sobject, _, name = field.partition(".")
@@ -101,8 +132,9 @@ def _list_custom(mapping: CrmObject) -> list[Field]:
 
 
 def _render_field(mapping: CrmObject, field: Field) -> str:
+    use = "fills this field in a new record" if field.owner == "firm" else "loads this field; do not edit it"
     tags = {
-        "description": f"{field.description}. Tributary loads this field; do not edit it.",
+        "description": f"{field.description}. Tributary {use}.",
         "label": field.label,
         "type": field.type,
     }
@@ -119,8 +151,8 @@ def _render_field(mapping: CrmObject, field: Field) -> str:
     return _render("CustomField", [_tag("fullName", field.name), *(_tag(tag, tags[tag]) for tag in sorted(tags))])
 
 
-def _render_package(fields: Iterable[str]) -> str:
-    members = {"CustomField": sorted(fields), "CustomObject": _OBJECTS, "PermissionSet": ("Tributary_Load",)}
+def _render_package(fields: Iterable[str], objects: Iterable[str] = _OBJECTS) -> str:
+    members = {"CustomField": sorted(fields), "CustomObject": objects, "PermissionSet": ("Tributary_Load",)}
     types = [
         _block("types", [*(_tag("members", name) for name in names), _tag("name", kind)])
         for kind, names in members.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,7 @@ def read(folder: Path) -> tuple[Firm, list[Fault]]:
         vendors.read_vendors(documents[VENDORS], faults, differences),
         thresholds.read_thresholds(documents[THRESHOLDS], faults, differences),
         alerts.read_routes(documents[ALERTS], faults, differences),
-        tuple(sorted(differences, key=lambda each: each.place)),
+        _sort(differences),
     )
     return firm, faults.list()
 
@@ -146,8 +146,11 @@ def read_all(folder: Path) -> tuple[Firm, list[Fault]]:
     firm, found = read(folder)
     faults, differences = Faults(), list(firm.differences)
     load_rules(folder, faults, differences)
-    everything = tuple(sorted(differences, key=lambda each: each.place))
-    return replace(firm, differences=everything), sorted([*found, *faults.list()])
+    return replace(firm, differences=_sort(differences)), sorted([*found, *faults.list()])
+
+
+def _sort(differences: Iterable[Difference]) -> tuple[Difference, ...]:
+    return tuple(sorted((each for each in differences if each.before != each.after), key=lambda each: each.place))
 
 
 def _read(folder: Path, name: str, faults: Faults) -> Item:

@@ -9,7 +9,7 @@ from typing import cast
 
 from include.crm.deployment import is_required
 from include.crm.firm_changes import AddedField, FieldChange, ObjectChange, OfSeveral, Owner, RecordOwner, Source
-from include.crm.objects.changed import RECORD_TYPE, make_field, name_of
+from include.crm.objects.changed import RECORD_TYPE, is_own, make_field, make_label, name_of
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.objects.portfolio import objects
 from include.crm.settings import PERSONS, Settings
@@ -163,7 +163,7 @@ class _Mapping:
         values = self._read_values(about, found, given.get("values"))
         if new_name:
             self._note(given["name"].place, f"{about} name", name, new_name)
-        if owner and owner != found.owner:
+        if owner:
             self._note(given["owner"].place, f"{about} owner", found.owner, owner)
         return FieldChange(False, new_name, cast(Owner, owner) if owner else None, values)
 
@@ -195,11 +195,10 @@ class _Mapping:
         owner = self._reader.choice(given.get("owner"), OWNERS, "an owner of a field") or "vendor"
         length = self._read_length(given.get("length"), source)
         is_daily = self._reader.flag(given.get("daily"), "`daily`") or False
-        is_ours = name.endswith("__c") and name.count("__") == 1
-        label = self._reader.word(given.get("label"), "the label") or name.removesuffix("__c").replace("_", " ")
+        label = self._reader.word(given.get("label"), "the label") or make_label(name)
         if source is None:
             return None
-        added = AddedField(name, source, cast(Owner, owner), {}, length, label if is_ours else "", is_daily)
+        added = AddedField(name, source, cast(Owner, owner), {}, length, label if is_own(name) else "", is_daily)
         values = self._read_values(f"{entity} {name}", make_field(added, ""), given.get("values"))
         self._note(item.place, f"{entity} {name}", "", f"{source}, {owner}")
         return AddedField(name, source, cast(Owner, owner), values, length, added.label, is_daily)

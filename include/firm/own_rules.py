@@ -5,6 +5,7 @@ A file defines `RULES`, `HOUSEHOLD_RULES` or both: tuples of `Rule`. It may impo
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 import traceback
@@ -40,7 +41,7 @@ def load_rules(
     for path in sorted((folder / RULES_FOLDER).glob("*.py")):
         name = f"{RULES_FOLDER}/{path.name}"
         module = _load(path, name, faults)
-        if module is None:
+        if module is None or not ast.parse(path.read_text(encoding="utf-8")).body:
             continue
         if not any(hasattr(module, each) for each in _TUPLES):
             faults.add(Place(name, 1), f"The file defines neither {' nor '.join(_TUPLES)}", _FORM)

@@ -39,6 +39,16 @@ def apply(mappings: Iterable[CrmObject], changes: Mapping[str, ObjectChange]) ->
     )
 
 
+def is_own(name: str) -> bool:
+    """Return whether a field is a custom one without the namespace of a package, so that the firm creates it."""
+    return name.endswith("__c") and name.count("__") == 1
+
+
+def make_label(name: str) -> str:
+    """Return a label for a field without one."""
+    return name.removesuffix("__c").replace("_", " ")
+
+
 def name_of(field: Field) -> str:
     """Return the name by which a change refers to a field: its API name; of a lookup, the relationship without the parent's key."""
     return field.name.partition(".")[0]
@@ -103,6 +113,8 @@ def _change_field(mapping: CrmObject, name: str, change: FieldChange) -> CrmObje
     if change.name:
         dot, parent_key = field.name.partition(".")[1:]
         changed = replace(changed, name=f"{change.name}{dot}{parent_key}")
+        if not changed.label and is_own(change.name):
+            changed = custom(changed, make_label(change.name), f"{name} of Tributary's mapping")
     closing, closed = mapping.closed_by
     return replace(
         mapping,
