@@ -13,6 +13,7 @@ from include.check.report import Finding, Findings
 from include.check.watcher import compare_own_clocks
 from include.control.calls import CallLog
 from include.control.clocks import Clocks
+from include.crm.objects.changed import RECORD_OWNER
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.run import Org
 from include.crm.salesforce import VENDOR, SalesforceSession
@@ -69,6 +70,9 @@ def check_salesforce(
         for name in dict.fromkeys(mapping.sobject for mapping, _ in usable):
             same = [(mapping, describe) for mapping, describe in usable if mapping.sobject == name]
             _check_required(name, [mapping for mapping, _ in same], same[0][1], findings)
+        _check_users(
+            session, {name for m in mappings for f in m.fields if f.name == RECORD_OWNER for name in f.values}, findings
+        )
         _list_rules(session, {each.sobject for each in mappings}, findings)
     compare_own_clocks(Clocks(org.engine), findings)
     return findings.list()
@@ -134,6 +138,10 @@ def _compare(
     for field in mapping.fields:
         if field.name.startswith("RecordType."):
             _check_record_types(mapping, field, describe, findings)
+        elif field.name == RECORD_OWNER:
+            owner = fields.get("OwnerId")
+            if owner is not None:
+                _check_writable(f"{mapping.sobject}.OwnerId", field, owner, findings)
         elif not field.links_to:
             subject = f"{mapping.sobject}.{field.name}"
             _check_field(subject, mapping, field, fields.get(field.name), sent, findings)
@@ -309,6 +317,29 @@ def _list_restricted(usable: Sequence[tuple[CrmObject, Describe]]) -> set[tuple[
         for field in describe["fields"]
         if field.get("restrictedPicklist")
     }
+
+
+def _check_users(session: SalesforceSession, names: set[str], findings: Findings) -> None:
+    """Check that the users exist and are active who own records; only an active user can get a record."""
+    if not names:
+        return
+    quoted = ", ".join("'" + name.replace("'", "\\'") + "'" for name in sorted(names))
+    try:
+        query = f"SELECT Username, IsActive FROM User WHERE Username IN ({quoted})"  # noqa: S608
+        answer = session.call("GET", f"/query?q={quote(query)}")
+    except TributaryError as error:
+        findings.add_error("users", error, _RIGHTS)
+        return
+    records = answer.body["records"] if answer.is_ok and isinstance(answer.body, dict) else []
+    active = {record["Username"].lower() for record in records if record["IsActive"]}
+    for name in sorted(names):
+        if name.lower() in active:
+            findings.add(f"user {name}", "green", "The user can own records.")
+        else:
+            findings.add(
+                f"user {name}", "red", "The org has no active user of this name, so records that the user is to own are rejected.",
+                "Correct the user name in the firm's folder.",
+            )  # fmt: skip
 
 
 def _list_rules(session: SalesforceSession, sobjects: set[str], findings: Findings) -> None:

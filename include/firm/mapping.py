@@ -24,7 +24,7 @@ _ADDED = ("column", "of_several", "owner", "values", "length", "label", "daily")
 _OWNER = ("users", "default", "owner")
 _LONGEST = 131_072
 _API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+|__[A-Za-z0-9]+)*")
-_USER_NAME = re.compile(r"[^@\s]+@[^@\s]+")
+_USER_NAME = re.compile(r"[^@\s\\]+@[^@\s\\]+")
 
 
 @dataclass(slots=True)

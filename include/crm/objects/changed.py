@@ -159,9 +159,9 @@ def _set_owner(mapping: CrmObject, record_owner: RecordOwner) -> CrmObject:
     cases = " ".join(f"when {literal(code)} then {literal(user)}" for code, user in record_owner.users.items())
     default = literal(record_owner.default) if record_owner.default else "null"
     sql = f"case btrim(firm_owner.number) {cases} else {default} end" if cases else default
-    field = Field(
-        RECORD_OWNER, sql, owner=record_owner.owner, unknown="" if record_owner.default else f"({sql}) is null"
-    )
+    users = tuple(dict.fromkeys(filter(None, (*record_owner.users.values(), record_owner.default))))
+    unknown = "" if record_owner.default else f"({sql}) is null"
+    field = Field(RECORD_OWNER, sql, owner=record_owner.owner, unknown=unknown, values=users)
     join = f"""
         left join warehouse.representative firm_owner
             on firm_owner.representative_id = {mapping.ids["representative_id"]} and {current("firm_owner")}
