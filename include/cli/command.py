@@ -71,9 +71,10 @@ def open_database(name: str) -> Engine:
     Raises:
         ConfigurationError: The variable is missing, or the URL is invalid.
     """
+    from include.firm.content import compute_hash, find_folder
     from include.warehouse import schema
 
-    return schema.engine(read_database_url(name))
+    return schema.engine(read_database_url(name), compute_hash(find_folder()))
 
 
 def read_keyring(*purposes: str) -> Keyring:

@@ -127,10 +127,11 @@ def audit_heads(keys: Keyring) -> Heads | None:
 
 
 def database(conn_id: str = "tributary_db") -> Engine:
-    """Return an engine for the firm's database, as the role of a connection."""
+    """Return an engine for the firm's database, as the role of a connection. The ledger records the firm's folder in force."""
+    from include.firm.content import compute_hash, find_folder
     from include.warehouse.schema import engine
 
-    return engine(database_url(conn_id))
+    return engine(database_url(conn_id), compute_hash(find_folder()))
 
 
 def database_url(conn_id: str = "tributary_db") -> str:

@@ -184,3 +184,12 @@ def test_a_day_is_compared_with_the_two_loaded_before_it_however_long_ago(databa
     partitions = ledger.find_earlier_partitions(engine, PULL)
     assert partitions == [f"sample/assets/{day}/pull-{day}" for day in (days[2], days[1])]
     engine.dispose()
+
+
+@pytest.mark.parametrize("firm_hash", ["", "4711abc"])
+def test_a_step_records_the_firm_s_folder_in_force(shared_database: Database, firm_hash: str) -> None:
+    engine = schema.engine(shared_database.url(), firm_hash)
+    with engine.connect() as connection:
+        ledger.record(connection, PULL, "stage", BALANCED["stage"])
+        assert ledger.find(connection, PULL, "stage")["firm_hash"] == (firm_hash or None)
+    engine.dispose()

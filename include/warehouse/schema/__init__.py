@@ -53,7 +53,7 @@ _NOTICING = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_inter
 """Connection settings that detect a dead server, in seconds (except the count). The operating system's default takes two hours."""
 
 
-def engine(url: str) -> sa.Engine:
+def engine(url: str, firm_hash: str = "") -> sa.Engine:
     """Return a pool of connections to a PostgreSQL URL (`postgresql://...`).
 
     Every connection has these settings:
@@ -64,6 +64,10 @@ def engine(url: str) -> sa.Engine:
       earlier than half an hour ago is visible.
     - A dead server is detected within about a minute. The URL may set other values (`?connect_timeout=3`).
 
+    Args:
+        url: The URL.
+        firm_hash: Hash of the firm's folder in force, which the ledger records (`include.firm.content`); empty without a folder.
+
     Raises:
         TargetUnavailable: Whenever the pool is used: the database is unavailable, busy or out of disk space. If a lock was not
             available, the error names the sessions that hold it.
@@ -73,6 +77,8 @@ def engine(url: str) -> sa.Engine:
     require_verified(url)
     driver_url = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
     options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
+    if firm_hash:
+        options += f" -c tributary.firm_hash={firm_hash}"
     database_engine = sa.create_engine(
         driver_url.set(query=_NOTICING | driver_url.query),
         pool_pre_ping=True,
