@@ -250,12 +250,12 @@ class _Mapping:
                 self._note(user.place, f"{entity} owner of representative {code}", "", name)
         default = self._reader.matching(given.get("default"), _is_user_name, form)
         owner = self._reader.choice(given.get("owner"), ("vendor", "firm"), "an owner of the field OwnerId") or "firm"
-        if not users and not default:
+        if not given.keys() & {"users", "default"}:
             self._faults.add(item.place, "No user is named", "Write `users`, `default` or both.")
             return None
         if default:
             self._note(given["default"].place, f"{entity} owner", "", default)
-        return RecordOwner(users, default, cast(Owner, owner))
+        return RecordOwner(users, default, cast(Owner, owner)) if users or default else None
 
     def _check_names(self, entity: str, changed: Mapping[str, FieldChange], fields: Item | None) -> None:
         """Check that no two fields of an object get the same name."""
