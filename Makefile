@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all test-short test-long lint style types fmt clean
+.PHONY: install demo stop vendor firm replay airflow sandbox bench bench-day bench-crm bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all test-short test-long lint style types fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -100,6 +100,9 @@ docs/javascripts/mermaid.min.js:
 	@if command -v npm > /dev/null; then mkdir -p $(@D) && npm pack --silent mermaid@$(MERMAID) --pack-destination $(@D) > /dev/null \
 		&& tar -xzf $(@D)/mermaid-$(MERMAID).tgz -C $(@D) --strip-components=2 package/dist/$(@F) && rm $(@D)/mermaid-$(MERMAID).tgz; fi
 
+firm: install  ## the start of the firm's folder, with every line commented out; see docs/how-to/firm_folder.md
+	@.venv/bin/python -m include.cli config start
+
 generate: install  ## after a change of a vendor's columns, of the Salesforce mappings, of retention or of a threshold: the files that are derived from them
 	.venv/bin/python -m include.crm.deployment
 	.venv/bin/python -m include.gateway.api.document > docs/reference/openapi.json
@@ -128,6 +131,9 @@ scan: install  ## known vulnerabilities of all packages in constraints.txt; need
 # Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early. The types are checked meanwhile, on one core.
 PYTEST = .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# The firm's own tests, if it has some; see docs/how-to/firm_folder.md.
+FIRM = $(or $(TRIBUTARY_FIRM),firm)
+TESTS = $(if $(wildcard $(FIRM)/tests),tests $(FIRM)/tests)
 
 test: style
 	@$(MAKE) --no-print-directory -j 2 types test-short
@@ -136,10 +142,10 @@ test-all: style
 	@$(MAKE) --no-print-directory -j 2 types test-long
 
 test-short:
-	$(PYTEST) -m "not long"
+	$(PYTEST) -m "not long" $(TESTS)
 
 test-long:
-	$(PYTEST)
+	$(PYTEST) $(TESTS)
 
 lint: style types
 

@@ -26,6 +26,7 @@ from include.connection import Connection
 from include.contract import AccessPoint, Impersonation, Vendor
 from include.control.ledger import Counts
 from include.extract.login import LoginContext, log_in
+from include.firm import content
 from include.keys.keyring import Keyring
 from include.pipeline import vendor_day
 from include.pipeline.run import Run, Site, VendorRun
@@ -37,6 +38,9 @@ from tests.firm_keys import KEYRING
 from tests.running_sandbox import LAST, NOW, PACE, Sandbox, closes_at_night, run_sandbox
 
 PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
+# A firm runs these tests beside its own folder, whose changes must not change what they test: see `tests/firm/test_goldens.py`.
+FIRM = content.find_folder()
+os.environ[content.VARIABLE] = str(FIRM / "none")
 
 
 @dataclass(frozen=True)
