@@ -1,7 +1,9 @@
 #!/bin/sh
-# Runs before all other services: migrates both databases, and creates roles, pools and the first user. Each step can be repeated; an
-# existing pool or user is not changed.
+# Runs before all other services: checks the firm's folder, migrates both databases, and creates roles, pools and the first user. Each step
+# can be repeated; an existing pool or user is not changed.
 set -eu
+
+python -m include.cli config check
 
 airflow db migrate
 python -m include.cli create-roles

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to" / "carrying_a_column.md"
-TREES = ("include", "sandbox", "local", "tests", "great_expectations", "docs")
+TREES = ("docker", "include", "sandbox", "local", "tests", "great_expectations", "docs")
 FILES = ("Makefile", "pyproject.toml", "requirements.txt", "constraints.txt")
 _STEP = re.compile(r"(In|Create)\s`([\w/.]+)`|```(\w+)\n(.*?)```", re.DOTALL)
 

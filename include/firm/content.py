@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,18 +46,15 @@ def compute_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def require_valid(work: Path) -> None:
-    """Check the firm's folder, with its rules, unless this version has checked the same content before.
-
-    Args:
-        work: Folder of this user, which records what was checked.
+def require_valid() -> None:
+    """Check the firm's folder, with its rules, unless this version has checked the same content before. A temporary file records that.
 
     Raises:
         InvalidFolder: The folder has mistakes; the message lists all of them.
     """
     folder = find_folder()
     others, digest = list_others(folder), compute_hash(folder)
-    mark = work / f"firm-{digest}-{VERSION}.checked"
+    mark = Path(tempfile.gettempdir()) / f"tributary-firm-{os.getuid()}-{VERSION}-{digest}.checked"
     if not others and (not digest or mark.exists()):
         return
     from include.firm.folder import InvalidFolder, read_all
@@ -64,4 +62,4 @@ def require_valid(work: Path) -> None:
     if faults := read_all(folder)[1]:
         raise InvalidFolder(folder, faults)
     with suppress(OSError):  # without a mark, the next process checks again
-        mark.touch()
+        mark.touch(mode=0o600)

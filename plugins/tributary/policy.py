@@ -20,11 +20,10 @@ from airflow.sdk import (
 from include.errors import ConfigurationError
 from include.firm.content import require_valid
 from tributary.alerts import Alert
-from tributary.connections import work_folder
 from tributary.outages import alert_of_outage
 
 # With a mistake in the firm's folder, no DAG can be imported, and the import error lists all mistakes.
-require_valid(work_folder())
+require_valid()
 
 # An event only announces new data. It carries none, because Airflow merges events: the DAG `salesforce` reads the warehouse.
 WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")

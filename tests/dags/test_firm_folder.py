@@ -82,6 +82,12 @@ def read_records(firm: Firm, sobject: str, entity: str = "") -> list[dict[str, A
     return [record for record in map(orjson.loads, lines) if f":{entity}" in record.get("Tributary_Key__c", "")]
 
 
+@pytest.fixture
+def environ(airflow: dict[str, str], folder: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of an Airflow process with the firm's folder, and temporary files of the test's own."""
+    return airflow | {"TRIBUTARY_FIRM": str(folder), "TMPDIR": str(tmp_path)}
+
+
 def prepare(firm: Firm, tmp_path: Path) -> dict[str, str]:
     """Let the vendor and the org differ from our declarations; return the id of a transaction and of a user."""
     add_field(firm, "Client_Phone__c", length=40)
@@ -97,12 +103,12 @@ def prepare(firm: Firm, tmp_path: Path) -> dict[str, str]:
 
 
 def test_one_change_of_each_kind_works_through_to_the_org(
-    airflow: dict[str, str], today: Firm, folder: Path, tmp_path: Path
+    environ: dict[str, str], today: Firm, folder: Path, tmp_path: Path
 ) -> None:
     assert [str(each) for each in read_all(folder)[1]] == []
     ids = prepare(today, tmp_path)
     routed = {"conn_type": "generic", "password": f"file://{tmp_path / 'operations.jsonl'}"}
-    environ = airflow | {"TRIBUTARY_FIRM": str(folder), "AIRFLOW_CONN_TRIBUTARY_ALERTS_OPERATIONS": json.dumps(routed)}
+    environ |= {"AIRFLOW_CONN_TRIBUTARY_ALERTS_OPERATIONS": json.dumps(routed)}
     output = run(environ, whole_run("orion", "salesforce"), timeout=280)
     assert [line.split()[0] for line in read_lines(output, "RUN")] == ["success", "success"], output[-3000:]
 
@@ -151,9 +157,9 @@ for path, error in sorted(bag.import_errors.items()):
 """
 
 
-def test_with_a_mistake_in_the_folder_no_dag_is_imported(airflow: dict[str, str], folder: Path) -> None:
+def test_with_a_mistake_in_the_folder_no_dag_is_imported(environ: dict[str, str], folder: Path) -> None:
     (folder / "thresholds.yaml").write_text("plan_days: 0\nexcess_cash: 1\n")
-    output = run(airflow | {"TRIBUTARY_FIRM": str(folder)}, _IMPORT)
+    output = run(environ, _IMPORT)
     assert said(output, "DAGS") == "0"
     errors = read_lines(output, "ERROR")
     assert len(errors) == len([*(ROOT / "dags").glob("*.py")])
@@ -167,8 +173,8 @@ print("URLS", alert_urls("failed"), alert_urls("digest"))
 """
 
 
-def test_an_alert_whose_route_is_missing_goes_to_the_usual_addresses(airflow: dict[str, str], folder: Path) -> None:
+def test_an_alert_whose_route_is_missing_goes_to_the_usual_addresses(environ: dict[str, str], folder: Path) -> None:
     (folder / "alerts.yaml").write_text("failed: tributary_alerts_nowhere\n")
-    output = run(airflow | {"TRIBUTARY_FIRM": str(folder), "PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _ROUTES)
-    usual = json.loads(airflow["AIRFLOW_CONN_TRIBUTARY_ALERTS"])["password"]
+    output = run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _ROUTES)
+    usual = json.loads(environ["AIRFLOW_CONN_TRIBUTARY_ALERTS"])["password"]
     assert said(output, "URLS") == f"['{usual}'] ['{usual}']"

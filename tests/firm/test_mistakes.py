@@ -147,7 +147,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path, monkeypatch: pytest.M
     assert len(faults) == sum(map(len, LINES.values())) == 20
 
     with pytest.raises(InvalidFolder) as refused:
-        content.require_valid(tmp_path)
+        content.require_valid()
     assert all(str(fault) in str(refused.value) for fault in faults)
     with pytest.raises(InvalidFolder, match="19 mistakes"):
         in_force()  # without the rules
