@@ -47,9 +47,15 @@ def test_no_format_that_can_run_code_or_fetch_files_is_read() -> None:
     imported = {(name, module) for name in SOURCES for module in find_imports(name) if READS_XML_OR_CODE.match(module)}
     assert imported == {
         ("include/crm/deployment.py", "xml.sax.saxutils"),  # `escape`, for XML that it writes
+        ("include/firm/document.py", "yaml"),  # the nodes of a file, from which nothing is constructed
         ("include/watchdog.py", "subprocess"),  # celery's own command, with a list of arguments
         ("include/recovery/pgbackrest.py", "subprocess"),  # PostgreSQL's programs, with a list of arguments
     }
+
+
+def test_yaml_constructs_no_object() -> None:
+    called = {ast.unparse(call.func) for call in find_calls("include/firm/document.py")}
+    assert {name for name in called if name.startswith("yaml.")} == {"yaml.compose", "yaml.scan"}
 
 
 def test_only_sha_256_is_used_as_a_hash_function() -> None:

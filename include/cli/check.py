@@ -106,9 +106,12 @@ def _check_salesforce(site: Site, run_id: str) -> list[Finding]:
 
 def _check_own_parts(site: Site, *, must_send_alert: bool) -> list[Finding]:
     from include.check.own_parts import OwnParts, check_own_parts
+    from include.firm.folder import in_force
     from include.gateway.webhooks.senders import SENDERS
 
-    urls = read_connection(_ALERTS).password.split() if is_connected(_ALERTS) else []
+    routed = (name for names in in_force().routes.values() for name in names)
+    known = dict.fromkeys(name for name in (_ALERTS, *routed) if is_connected(name))
+    urls = list(dict.fromkeys(url for name in known for url in read_connection(name).password.split()))
     webhooks_url = os.environ.get(WEBHOOKS, "")
     return check_own_parts(OwnParts(site, urls, SENDERS, _read_secrets, webhooks_url, must_send_alert=must_send_alert))
 

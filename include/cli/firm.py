@@ -47,7 +47,8 @@ def _check(_: argparse.Namespace) -> int:
 
 
 def _describe(count: int, digest: str) -> str:
-    return f"no mistakes, {count} differences, {digest}" if digest else "no files, so nothing is changed"
+    differences = "1 difference" if count == 1 else f"{count} differences"
+    return f"no mistakes, {differences}, {digest}" if digest else "no files, so nothing is changed"
 
 
 def _diff(_: argparse.Namespace) -> int:
@@ -79,6 +80,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     lacking = [each for each in plan.findings if each.state in _STATES]
     _print_table(("state", "what", "difference", "to do"), [(e.state, e.subject, e.detail, e.action) for e in lacking])
     folder = Path(arguments.to)
+    for old in folder.glob("objects/*/*/*-meta.xml"):  # of an earlier plan
+        old.unlink()
     for name, content in sorted(plan.files.items()):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

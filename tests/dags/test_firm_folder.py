@@ -178,3 +178,19 @@ def test_an_alert_whose_route_is_missing_goes_to_the_usual_addresses(environ: di
     output = run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _ROUTES)
     usual = json.loads(environ["AIRFLOW_CONN_TRIBUTARY_ALERTS"])["password"]
     assert said(output, "URLS") == f"['{usual}'] ['{usual}']"
+
+
+_CHANGE = """
+from include.errors import ConfigurationError
+from tributary.operations.thresholds import _refuse_those_of_the_folder
+_refuse_those_of_the_folder({"plan_days": {}})
+try:
+    _refuse_those_of_the_folder({"plan_days": {}, "excess_cash_percent": {}})
+except ConfigurationError as error:
+    print("REFUSED", error)
+"""
+
+
+def test_the_page_refuses_to_change_a_threshold_of_the_folder(environ: dict[str, str]) -> None:
+    output = run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _CHANGE)
+    assert said(output, "REFUSED").endswith("change them there: excess_cash_percent (thresholds.yaml:1)")

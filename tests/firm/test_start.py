@@ -15,6 +15,8 @@ from include.firm.own_rules import load_rules
 from include.firm.start import EXAMPLE, write_start
 from include.rules.policy import Policy
 
+GUIDE = Path(__file__).parents[2] / "docs/how-to/firm_folder.md"
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -53,6 +55,15 @@ def test_the_example_of_a_rule_is_valid(folder: Path) -> None:
     faults = Faults()
     [rule], household_rules = load_rules(folder, faults, [])
     assert (faults.list(), household_rules, rule.name) == ([], (), "firm_much_cash")
+
+
+def test_the_examples_of_the_guide_are_valid(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    for name, text in zip((MAPPING, VENDORS, ALERTS), blocks, strict=True):
+        (tmp_path / name).write_text(text)
+    firm, faults = read_all(tmp_path)
+    assert [str(each) for each in faults] == []
+    assert len(firm.differences) > 15
 
 
 def test_files_that_exist_are_not_overwritten(folder: Path) -> None:

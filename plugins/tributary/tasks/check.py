@@ -74,6 +74,7 @@ def _check_salesforce(run_id: str) -> list[Finding]:
 
 def _check_own_parts(*, must_send_alert: bool) -> list[Finding]:
     from include.check.own_parts import OwnParts, check_own_parts
+    from include.control.alerts import KINDS
     from include.gateway.webhooks.senders import SENDERS
     from include.keys.keyring import Keyring as FirmKeyring
     from include.pipeline.run import Site
@@ -81,7 +82,9 @@ def _check_own_parts(*, must_send_alert: bool) -> list[Finding]:
     # Not `connections.site()`, which registers the keys, and fails if they differ from the registered ones.
     keyring = FirmKeyring.parse(connections.find_connection("tributary_keys").password or "")
     site = Site(connections.database(), connections.staging(), keyring)
-    alerts = connections.alert_urls() if connections.is_connected("tributary_alerts") else []
+    alerts = []
+    if connections.is_connected("tributary_alerts"):
+        alerts = list(dict.fromkeys(url for kind in KINDS for url in connections.alert_urls(kind)))
     webhooks_url = os.environ.get("TRIBUTARY_WEBHOOKS_URL", "")
     return check_own_parts(
         OwnParts(site, alerts, SENDERS, _read_secrets, webhooks_url, must_send_alert=must_send_alert)
