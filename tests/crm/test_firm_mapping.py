@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from include.crm.objects.portfolio import objects
 from include.crm.settings import Settings
 from include.crm.sync.preview import preview
 from include.crm.sync.readback import read_back
+from include.errors import ConfigurationError
 from include.firm import folder
 from include.firm.catalogue import ONE_ROW, find_source
 from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, SECRET, SECURITIES, Crm
@@ -146,6 +148,9 @@ def test_records_belong_to_the_users_of_their_representatives(crm: Crm, tmp_path
     [code, *_] = sorted({*codes.values()} - {None})
     lines = f"{{users: {{'{code}': {ANNA}}}, default: {OFFICE}, owner: {owner}}}"
     change(crm, tmp_path / "firm", f"household: {{record_owner: {lines}}}\nperson: {{record_owner: {lines}}}")
+    crm.settings = replace(
+        crm.settings, most_collected=2000 if owner == "vendor" else 0
+    )  # by collections, and by bulk jobs
     crm.sync()
 
     households = crm.records("Account", "household")
@@ -165,6 +170,7 @@ def test_without_a_default_other_records_keep_their_owner(crm: Crm, tmp_path: Pa
     change(crm, tmp_path / "firm", f"household: {{record_owner: {{users: {{none: {ANNA}}}}}}}")
     crm.sync()
     assert len(list_values(crm, "Account", "household", "OwnerId")) == 1
+    assert crm.database.value("select count(*) from control.crm_state where payload ? 'Owner.Username'") == 0
     assert crm.dead_letters() == []
 
 
@@ -194,3 +200,19 @@ def test_no_record_has_several_rows_of_which_one_counts(crm: Crm, relation: str,
         where nth = 1 and key is not null group by key having count(*) > 1
     """
     assert crm.database.rows(several) == []
+
+
+def test_the_value_of_holdings_can_be_dropped(crm: Crm, tmp_path: Path) -> None:
+    change(crm, tmp_path / "firm", "position: {fields: {FinServ__MarketValue__c: drop}}")
+    crm.sync()
+    assert list_values(crm, HOLDINGS, "position", "FinServ__MarketValue__c") == {None}
+    checks = crm.database.rows("select distinct check_name from control.crm_total")
+    assert checks == [{"check_name": "roll-forward"}]
+
+
+def test_a_field_that_only_person_accounts_have_is_named(crm: Crm, tmp_path: Path) -> None:
+    settings = change(crm, tmp_path / "firm", "person: {fields: {PersonBirthdate: drop}}")
+    with pytest.raises(ConfigurationError, match=r"persons.*PersonBirthdate"):
+        objects(settings)
+    [person] = [each for each in objects(replace(settings, persons="person_accounts")) if each.entity == "person"]
+    assert "PersonBirthdate" not in person.columns

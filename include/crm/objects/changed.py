@@ -21,6 +21,7 @@ from include.crm.objects.mapping import (
     percent,
     text,
 )
+from include.errors import ConfigurationError
 
 RECORD_TYPE = "RecordType.DeveloperName"
 RECORD_OWNER = "Owner.Username"
@@ -30,7 +31,11 @@ MOST_TEXT = 255
 
 
 def apply(mappings: Iterable[CrmObject], changes: Mapping[str, ObjectChange]) -> tuple[CrmObject, ...]:
-    """Return the mappings with the changes applied, without the objects that are switched off and the lookups that refer only to these."""
+    """Return the mappings with the changes applied, without the objects that are switched off and the lookups that refer only to these.
+
+    Raises:
+        ConfigurationError: A change is about a field that only the other way of representing persons has.
+    """
     off = {entity for entity, change in changes.items() if change.is_off}
     return tuple(
         _apply(_without_links(mapping, off), changes.get(mapping.entity, ObjectChange()))
@@ -104,7 +109,12 @@ def _apply(mapping: CrmObject, change: ObjectChange) -> CrmObject:
 
 
 def _change_field(mapping: CrmObject, name: str, change: FieldChange) -> CrmObject:
-    [field] = [each for each in mapping.fields if name_of(each) == name]
+    field = next((each for each in mapping.fields if name_of(each) == name), None)
+    if field is None:
+        raise ConfigurationError(
+            "The firm's mapping changes a field that the object lacks with the connection's setting `persons`",
+            entity=mapping.entity, field=name,
+        )  # fmt: skip
     if change.is_dropped:
         mapping = replace(mapping, fields=tuple(each for each in mapping.fields if each is not field))
         closed_by, worth = ("", "") if mapping.closed_by[0] == field.name else mapping.closed_by, mapping.worth

@@ -25,7 +25,9 @@ def record(db: sa.Connection, objects: Iterable[CrmObject], settings: Settings, 
         run_id: The run.
     """
     for holding, (check, column) in product((each for each in objects if each.entity == "position"), FIELDS.items()):
-        field = next(each for each in holding.fields if column in each.sql and "-" not in each.sql)
+        field = next((each for each in holding.fields if column in each.sql and "-" not in each.sql), None)
+        if field is None:  # the firm does not send it
+            continue
         statement = f"""
         insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)
         select d.vendor, d.business_date, :check, coalesce(w.total, 0), coalesce(s.total, 0), :run_id
