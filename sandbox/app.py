@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from sandbox import admin, own_data, salesforce
 from sandbox.firm.world import World
+from sandbox.full_org import routes as full_org
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
@@ -68,6 +69,7 @@ def create_app(
     }
     for each in running.values():
         app.include_router(each.routes)
+    app.include_router(full_org.create_router(org.state.org, world))
     pubsub = org.state.pubsub
     app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, lambda: str(pubsub.url)))
     for name, each in running.items():

@@ -68,7 +68,7 @@ class SimulatedVendor:
         closes_at_night: Whether the vendor closes a day only in the following night. The edit `closed_through` closes it
             without the wait.
         list_true_matches: Returns the correct matches, as pairs of a vendor record (`clients:17`) and the firm's record
-            (`household:1001`, `person:1001:0` or `account:...`).
+            (`household:1001`, `person:1001:0`, `account:300001` or `entity:20005`).
     """
 
     name: str

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sandbox.firm.households import Household
+from sandbox.firm.households import Household, Registration
 from sandbox.firm.people import Home, Person, draw_home, draw_person
 
 
@@ -30,7 +30,7 @@ class Share:
     high: float
 
 
-_OTHER_NAMES = {
+OTHER_NAMES = {
     "Abe": "Abraham",
     "Ada": "Adaline",
     "Bea": "Beatrice",
@@ -48,6 +48,7 @@ _OTHER_NAMES = {
     "Mabel": "Mae",
     "Milo": "Miles",
 }
+"""Another form of a first name that its bearer also uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,11 @@ def write_person_key(household: Household, place: int) -> str:
     return f"person:{household.id}:{place}"
 
 
+def write_entity_key(registration: Registration) -> str:
+    """Return the key in `list_true_matches` of the trust or other legal entity that owns a registration: "entity:20005"."""
+    return f"entity:{registration.id}"
+
+
 def write_couple(people: list[Likeness]) -> str:
     """Join the names of one or two people: "John & Mary Smith", "John Smith & Mary Jones" or "John Smith"."""
     head, *others = people
@@ -130,9 +136,9 @@ def _draw_likeness(draw: random.Random, household: Household, place: int, home: 
 def _draw_first_name(draw: random.Random, person: Person) -> str:
     chance, name = draw.random(), person.first_name
     if chance < 0.12:
-        return _OTHER_NAMES.get(name, name)
+        return OTHER_NAMES.get(name, name)
     if chance < 0.15:
-        return _mistype(draw, name)
+        return mistype(draw, name)
     return f"{name} {draw.choice('ABEJLMR')}." if chance < 0.20 else name
 
 
@@ -143,7 +149,7 @@ def _draw_last_name(draw: random.Random, household: Household, place: int) -> st
     if place and chance < 0.08:
         return maiden if name == head else head
     if chance > 0.97:
-        return _mistype(draw, name)
+        return mistype(draw, name)
     return f"{name} Jr." if place == 0 and household.people[0].gender == "M" and chance > 0.95 else name
 
 
@@ -182,8 +188,8 @@ def _draw_phone(draw: random.Random, home: Home, old: Home) -> str | None:
     return f"{area}{middle}{last}" if chance < 0.7 else f"{area}-{middle}-{last}"
 
 
-def _mistype(draw: random.Random, name: str) -> str:
-    """Swap, drop or double one letter after the first."""
+def mistype(draw: random.Random, name: str) -> str:
+    """Return a name of at least three letters with a typing error: one letter after the first swapped, dropped or doubled."""
     at = draw.randrange(1, len(name) - 1)
     return draw.choice(
         (

@@ -10,6 +10,8 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 
 from sandbox.firm.edits import Edit
+from sandbox.firm.households import TRUST
+from sandbox.firm.likeness import write_entity_key, write_person_key
 from sandbox.firm.world import World
 from sandbox.orion.app import PARTNERS, PASSWORD, USER, Orion, create_app
 from sandbox.orion.books import OrionBooks
@@ -79,6 +81,18 @@ def _connect(world: World, url: str) -> dict[str, str]:
     }
 
 
+def _list_true_matches(world: World) -> list[tuple[str, str]]:
+    """Return the correct matches. Orion has the firm's own keys; a registration is its first owner, a trust or another organization."""
+    book = world.open_book()
+    pairs = [(f"clients:{house.id}", f"household:{house.id}") for house in book.households]
+    for each in book.registrations.values():
+        is_entity = each.kind is TRUST or each.owner is None
+        place = 0 if is_entity else each.household.people.index(each.owners[0])
+        key = write_entity_key(each) if is_entity else write_person_key(each.household, place)
+        pairs.append((f"registrations:{each.id}", key))
+    return pairs + [(f"accounts:{id_}", f"account:{id_}") for id_ in book.accounts]
+
+
 ORION = SimulatedVendor(
     "orion",
     _start,
@@ -90,4 +104,5 @@ ORION = SimulatedVendor(
         "createdDate": read_moment,
         "editedDate": read_moment,
     },
+    list_true_matches=_list_true_matches,
 )

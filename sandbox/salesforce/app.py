@@ -53,8 +53,8 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
     - `job_failed`: the job fails after `processed` rows.
     - `job_slow`: the job starts `seconds` later.
 
-    The org's Pub/Sub API (see `pubsub`) runs as long as the application, at `app.state.pubsub.url`. The admin routes for
-    tests and the operator are a separate application, `app.state.admin`.
+    The org is `app.state.org`. Its Pub/Sub API (see `pubsub`) runs as long as the application, at `app.state.pubsub.url`. The
+    admin routes for tests and the operator are a separate application, `app.state.admin`.
 
     Args:
         state_dir: Folder that contains the folder `salesforce` with the org's state; created if missing.
@@ -73,7 +73,7 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
         org.store.close()
 
     app = FastAPI(title="Sandbox Salesforce org", openapi_url=None, lifespan=run_lifespan)
-    app.state.pubsub = pubsub
+    app.state.org, app.state.pubsub = org, pubsub
     app.state.admin = admin = FastAPI(openapi_url=None)
     admin.include_router(create_router(org, org.find_user(ADMINISTRATOR)))
     for each in (app, admin):

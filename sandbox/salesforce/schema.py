@@ -19,6 +19,7 @@ TREES = (ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" / "crm" 
 KEY_PREFIXES = {
     "Account": "001",
     "Contact": "003",
+    "Lead": "00Q",
     "Opportunity": "006",
     "User": "005",
     "RecordType": "012",
@@ -35,6 +36,7 @@ READ_ONLY = {
     ("Account", "PersonContactId"),
     ("Account", "IsPersonAccount"),
     ("Contact", "IsPersonAccount"),
+    ("Lead", "IsConverted"),
     ("Opportunity", "IsClosed"),
     ("Opportunity", "IsWon"),
     ("RecordType", "IsPersonType"),

@@ -214,6 +214,8 @@ def index_keys(connection: sqlite3.Connection, sobject: SObject, changes: Iterab
 def mark_deleted(connection: sqlite3.Connection, bodies: Iterable[Body]) -> None:
     """Mark records as deleted, so that only `queryAll` returns them, and remove their keys from the index."""
     bodies = list(bodies)
+    if not bodies:  # an empty list would still scan the index of keys
+        return
     ids = _array(body["Id"] for body in bodies)
     save_records(connection, bodies)
     connection.execute("update record set is_deleted = 1 where id in (select value from json_each(?))", (ids,))

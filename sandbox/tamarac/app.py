@@ -20,14 +20,15 @@ from starlette.concurrency import run_in_threadpool
 
 from sandbox.firm.edits import Edit
 from sandbox.firm.likeness import write_person_key
+from sandbox.firm.market import Market
 from sandbox.firm.world import World
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults, distort
 from sandbox.server.response import Refused, create_vendor_app, read_basic, read_query, reply
 from sandbox.tamarac.folder import Folder
-from sandbox.tamarac.house import Drawing, label_client
-from sandbox.tamarac.office import Office
+from sandbox.tamarac.house import Drawing, label_account, label_client
+from sandbox.tamarac.office import Office, find_synced_session
 from sandbox.tamarac.reports import Jobs
 from sandbox.tamarac.rows import IDS, Row
 
@@ -115,17 +116,20 @@ def edit(world: World, kind: str, values: Mapping[str, Any]) -> Edit:
 
 
 def list_true_matches(world: World) -> list[tuple[str, str]]:
-    """Return the correct matches, as pairs of a key here and a key in the firm: households with households, clients with people.
+    """Return the correct matches, as pairs of a key here and a key in the firm: of households, of clients with people, and of accounts.
 
-    Records that only Tamarac has are omitted.
+    The clients of the acquired office, which only Tamarac has, have keys of the same form.
     """
     drawing, pairs = Drawing(world.firm), list[tuple[str, str]]()
+    market = Market(world.firm.seed, world.firm.first, find_synced_session(world.clock.now()))
     for number in drawing.numbers:
-        if origin := drawing.draw_origin(number):
-            id_ = number + 1001
-            pairs.append((f"households:H{id_}", f"household:{origin.id}"))
-            for place in range(len(origin.people)):
-                pairs.append((f"clients:{label_client(id_, place)}", write_person_key(origin, place)))
+        drawn = drawing.office.draw_household(number, market, has_trades=False)
+        house = drawing.draw_origin(number) or drawn
+        pairs.append((f"households:H{drawn.id}", f"household:{house.id}"))
+        for place in range(len(house.people)):
+            pairs.append((f"clients:{label_client(drawn.id, place)}", write_person_key(house, place)))
+        accounts = (account for account in drawn.accounts if not account.is_parent)
+        pairs += [(f"accounts:{label_account(account.id)}", f"account:{account.id}") for account in accounts]
     return pairs
 
 

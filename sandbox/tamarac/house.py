@@ -18,7 +18,7 @@ from sandbox.tamarac.groups import Group, Member
 
 VENDOR = "tamarac"
 SHARE = Share("portfolio", 0.0, 0.15)
-_COMMON, _OWN = 500_000, 700_000
+COMMON, OWN = 500_000, 700_000
 """The first household number in Tamarac for households of the firm, and for households of the acquired office."""
 _OFFICE_SEED = 1_000_003
 _FIRST_ACCOUNT = 300_001
@@ -129,7 +129,7 @@ class Drawing:
     def numbers(self) -> tuple[int, ...]:
         """Return the numbers of all of Tamarac's households, in ascending order."""
         numbers = (n for n in range(self.firm.households) if has_household(self.firm.seed, SHARE, n))
-        return (*(_COMMON + n for n in numbers), *(_OWN + n for n in range(self.office.households)))
+        return (*(COMMON + n for n in numbers), *(OWN + n for n in range(self.office.households)))
 
     @cached_property
     def places(self) -> dict[int, int]:
@@ -138,10 +138,10 @@ class Drawing:
 
     def draw_origin(self, number: int) -> Household | None:
         """Return the firm's household that has `number` in Tamarac, without history; None if only Tamarac has the household."""
-        if number >= _OWN:
+        if number >= OWN:
             return None
         start = Market(self.firm.seed, self.firm.first, self.firm.first)
-        return self.firm.draw_household(number - _COMMON, start)
+        return self.firm.draw_household(number - COMMON, start)
 
     def draw_house(self, number: int, market: Market) -> House:
         """Return a household with the trades of its accounts, numbered from 1 in each account. It has no groups yet."""
