@@ -17,6 +17,7 @@ TRIBUTARY = .venv/bin/python -m local.cli
 
 DATA ?=
 HOUSEHOLDS ?=
+ORG ?=
 SPECS ?=
 ARGS ?=
 NAME ?=
@@ -42,8 +43,8 @@ install: .venv/.installed
 	$(INSTALL) -r requirements.txt --group dev
 	@touch $@
 
-demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOLDS=how many to invent
-	@$(TRIBUTARY) demo $(if $(DATA),--data "$(DATA)") $(if $(HOUSEHOLDS),--households $(HOUSEHOLDS))
+demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOLDS=how many to invent, ORG=full: a Salesforce org with years of records
+	@$(TRIBUTARY) demo $(if $(DATA),--data "$(DATA)") $(if $(HOUSEHOLDS),--households $(HOUSEHOLDS)) $(if $(ORG),--org "$(ORG)")
 
 stop:
 	@test ! -e .venv/.installed || $(TRIBUTARY) stop

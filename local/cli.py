@@ -1,6 +1,6 @@
 """The commands behind the Makefile, for one machine: demo, stop, a new vendor, replay, sandbox and benchmarks.
 
-python -m local.cli demo [--data FOLDER] [--households N]
+python -m local.cli demo [--data FOLDER] [--households N] [--org full]
 python -m local.cli stop
 python -m local.cli vendor NAME
 python -m local.cli airflow ...
@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="start everything here, run a day, show the results")
     demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of synthetic data")
     demo.add_argument("--households", type=int, help="number of households to generate (200)")
+    demo.add_argument(
+        "--org", choices=["full"], help="full: a Salesforce org with years of records; default: an empty one"
+    )
     bench = commands.add_parser("bench", help="measure a day of positions, compared with a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
     crm = commands.add_parser(
@@ -81,6 +84,8 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     def say(line: str) -> None:
         print(line, flush=True)
 
+    if arguments.data and arguments.org:
+        raise ConfigurationError("ORG=full has the clients of the generated firm: leave out DATA or ORG")
     if arguments.data and not arguments.data.is_dir():
         say(f"No such folder: {arguments.data}. DATA must be a folder of <vendor>/<table>.jsonl files.")
         return 1
@@ -92,7 +97,7 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
             raise ConfigurationError(f"DATA can't be served: {error}") from None
     for number in (signal.SIGTERM, signal.SIGHUP):  # exit like Ctrl-C, so that cleanup runs
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    place = demo.Demo().start(say, arguments.data, arguments.households)
+    place = demo.Demo().start(say, arguments.data, arguments.households, is_org_full=arguments.org == "full")
     say(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
     demo.listen(place)
     say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")

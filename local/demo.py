@@ -7,7 +7,6 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,9 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import requests
-
-from include import business_dates
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
 from include.keys import keyring, register
@@ -30,13 +26,10 @@ from local.one_envelope import Step, live, subscribe
 from local.postgres import Postgres
 from local.private_file import write_private
 from local.processes import Processes, find_free_port
+from local.sandbox_process import PACE, ROOT, START_SECONDS, Served, start_sandbox
 
-ROOT = Path(__file__).parents[1]
 STATE = ROOT / ".tributary"
 DATABASE = "tributary"
-PACE = 240
-"""Factor by which the sandbox shortens the windows of its rate limits, so that a pull that takes hours takes seconds."""
-
 SIGNING, PORTFOLIO = "docusign", "orion"
 """The vendor that sends the demo's envelope, and the vendor whose household receives it."""
 
@@ -57,6 +50,7 @@ class Place:
         api: Airflow's API, logged in.
         sandbox_url: URL of the sandbox's vendors.
         connections: The settings of each vendor's connection to the sandbox, by vendor.
+        is_org_full: Whether the Salesforce org had records of the clients before the first sync.
     """
 
     read_url: str
@@ -67,11 +61,10 @@ class Place:
     api: AirflowApi
     sandbox_url: str
     connections: Mapping[str, dict[str, Any]]
+    is_org_full: bool = False
 
 
 PREFERRED_PORTS = {"airflow": 8080, "sandbox": 8765, "org": 8766}
-START_SECONDS = 900.0
-"""Seconds that Airflow may take to start, on a slow machine."""
 RESTARTS = 5
 """If a component is restarted this often before Airflow is healthy, the start is given up."""
 
@@ -107,13 +100,16 @@ class Demo:
         server = self.postgres.pid
         return ({"postgres": server} if server else {}) | self.processes.pids()
 
-    def start(self, say: Say, data: Path | None = None, households: int | None = None) -> Place:
+    def start(
+        self, say: Say, data: Path | None = None, households: int | None = None, *, is_org_full: bool = False
+    ) -> Place:
         """Start all processes that do not run yet, with a supervisor that restarts dead ones. A repeated call changes nothing.
 
         Args:
             say: Called with each line of progress.
             data: Folder of vendor files to serve instead of a generated firm.
             households: Number of households to generate; None keeps the existing firm, or generates 200.
+            is_org_full: Fill the Salesforce org, unless it was filled by an earlier start.
 
         Raises:
             ConfigurationError: The demo runs or has loaded another firm; the message says what to do.
@@ -121,15 +117,17 @@ class Demo:
         """
         households = self._find_households(households)
         settings = self._update_settings(str(data.resolve()) if data else "")
+        served = Served(households, data, is_org_full)
         supervisor.stop(self.processes)  # the old supervisor must not restart a process with old settings
         sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
         with ThreadPoolExecutor(2) as pool:
-            sandbox = pool.submit(self._start_sandbox, sandbox_url, settings["org_port"], data, households)
+            state = self.folder / "sandbox"
+            sandbox = pool.submit(start_sandbox, self.processes, state, sandbox_url, settings["org_port"], served)
             say("Starting PostgreSQL 18 ...")
             postgres = Postgres.start(self.folder / "postgres", settings["postgres_port"], durable=True)
             self._create_databases(postgres, settings["passwords"])
             urls = {role: _as(postgres.url(DATABASE), role, settings["passwords"][role]) for role in schema.ROLES}
-            environment = self._environment(postgres, urls, settings, sandbox.result())
+            environment = self._environment(postgres, urls, settings, sandbox.result().connections)
             say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
             airflow_start = pool.submit(airflow.start, environment, self.processes)
             schema.migrate(urls["tributary_migrate"])
@@ -150,7 +148,8 @@ class Demo:
             docs=self.folder / "data_docs",
             api=api,
             sandbox_url=sandbox_url,
-            connections=sandbox.result(),
+            connections=sandbox.result().connections,
+            is_org_full=sandbox.result().is_org_full,
         )
 
     def reach(self) -> AirflowApi:
@@ -294,54 +293,12 @@ class Demo:
             reason = f"{', '.join(dying)} keeps dying" if dying else str(error)
             raise TargetUnavailable(f"Airflow did not start: {reason}; see the log", log=logs) from error
 
-    def _start_sandbox(self, url: str, org_port: int, data: Path | None, households: int) -> dict[str, dict[str, Any]]:
-        """Start the sandbox; return the settings of each vendor's connection, by vendor.
-
-        Raises:
-            TargetUnavailable: The sandbox did not start; the message names its log.
-        """
-        command = [sys.executable, "-m", "sandbox.app", "--port", url.rsplit(":", 1)[1]]
-        command += ["--org-port", str(org_port)]
-        command += ["--households", str(households), "--state", str(self.folder / "sandbox")]
-        command += ["--data", str(data.resolve())] if data else []
-        command += ["--pace", str(PACE)]
-        processes = self.processes
-        processes.start("sandbox", command, folder=ROOT)
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and "sandbox" in processes.pids():
-            try:
-                requests.get(f"{url}/_sandbox/clock", timeout=5)
-                consumer = {
-                    "client_id": "tributary",
-                    "client_secret": "sandbox-only",
-                    "username": "load@tributary.example",
-                }
-                requests.post(f"{url}/salesforce/_admin/consumers", json=consumer, timeout=10)
-                _close_day(url)
-                connections: dict[str, dict[str, Any]] = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
-                return connections
-            except (requests.ConnectionError, requests.Timeout):
-                time.sleep(0.2)
-        log = processes.log("sandbox")
-        last = (log.read_text().splitlines() or [""])[-1]
-        raise TargetUnavailable("The sandbox did not start; see its log", last_line=last, log=log)
-
 
 def _register_keys(load_url: str, keys: str) -> None:
     """Register the keys before the gateway starts, so that it accepts deliveries at once."""
     engine = schema.engine(load_url)
     register.check(engine, keyring.Keyring.parse(keys))
     engine.dispose()
-
-
-def _close_day(url: str) -> None:
-    """Make the vendors that close a day at night close the latest trading day now, so that the demo does not wait for the night."""
-    from sandbox.vendors import VENDORS
-
-    closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}
-    for vendor in VENDORS:
-        if vendor.closes_at_night:
-            requests.post(f"{url}/_sandbox/{vendor.name}/closed_through", json=closed, timeout=10)
 
 
 def listen(place: Place) -> None:

@@ -19,8 +19,8 @@ _DAY_HOUSEHOLDS = 8
 """Households that an advisor types in on one day."""
 _CACHE_KIB = 65_536
 """SQLite's cache while it fills the org. Its usual two megabytes would be written to disk again and again."""
-_YEARS = timedelta(days=6 * 365)
-"""Time before the firm's first session in which the records were typed in."""
+_DAYS = 6 * 365
+"""Days before the firm's first session in which the records were typed in."""
 
 
 def fill(org: Org, firm: Firm, through: date) -> Truth:
@@ -51,10 +51,11 @@ def fill(org: Org, firm: Firm, through: date) -> Truth:
             [(draw_person(draw), "former.advisor")], is_active=False
         )
         clientele = Clientele(firm.seed, typist, picker, others)
-        now, last = org.clock.now(), datetime.combine(firm.first, time(), UTC) - timedelta(days=30)
+        now, last = org.clock.now(), firm.first - timedelta(days=30)
         days = -(-firm.households // _DAY_HOUSEHOLDS) + firm.households // 40 + 4
         for place, (user_id, clients) in enumerate(_list_days(typist, firm, through)):
-            at = last - _YEARS * max(0.0, 1 - place / days) + timedelta(hours=draw.uniform(14, 21))
+            day = last - timedelta(days=int(_DAYS * max(0.0, 1 - place / days)))
+            at = datetime.combine(day, time(14), UTC) + timedelta(hours=draw.uniform(0, 7))
             entries = []
             for client in clients:
                 entries += clientele.write(client)

@@ -24,9 +24,14 @@ def create_router(org: Org, world: World) -> APIRouter:
             fill(org, world.firm, world.closed_through)
         except ValueError as error:
             raise HTTPException(409, str(error)) from error
-        return reply({})
+        return read_state()
 
     @router.get("/full_org")
+    def read_state() -> Response:
+        """Return whether the org was filled."""
+        return reply({"is_full": bool(Truth(org.store))})
+
+    @router.get("/truth")
     def read_truth() -> StreamingResponse:
         """Return what each record is, one JSON object per line (`truth.Fact`); nothing if the org was not filled."""
         lines: Iterator[str] = (f"{line}\n" for line in Truth(org.store).read_lines())

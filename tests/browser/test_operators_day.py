@@ -14,8 +14,9 @@ from playwright.sync_api import FrameLocator, Locator, Page, expect, sync_playwr
 
 from include import business_dates
 from local import airflow
-from local.demo import START_SECONDS, Demo, Place
+from local.demo import Demo, Place
 from local.processes import find_free_port
+from local.sandbox_process import START_SECONDS
 from tests.outbound.conftest import HERE, SECRET, Receiver, listening  # noqa: F401
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -32,9 +32,10 @@ from include.rules.policy import Policy
 from include.staging.partitions import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
-from local.demo import DATABASE, PACE, Demo
+from local.demo import DATABASE, Demo
 from local.postgres import Postgres, _find_binaries
 from local.processes import find_free_port
+from local.sandbox_process import PACE, Served, start_sandbox
 from tests.chaos.plan import Edit
 
 SETTINGS = Settings(firm="demo")
@@ -63,8 +64,9 @@ class Twin:
         _copy_database(demo.postgres.url(DATABASE), postgres.url(DATABASE))
         here = Demo(folder)
         url = f"http://127.0.0.1:{find_free_port()}"
-        connections = here._start_sandbox(url, find_free_port(), None, here._find_households(None))
-        return cls(folder, postgres, url, connections, settings["keys"])
+        served = Served(here._find_households(None))
+        started = start_sandbox(here.processes, folder / "sandbox", url, find_free_port(), served)
+        return cls(folder, postgres, url, started.connections, settings["keys"])
 
     @functools.cached_property
     def site(self) -> Site:

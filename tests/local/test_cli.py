@@ -22,6 +22,16 @@ def test_data_that_can_not_be_served_is_named_before_anything_starts(
     assert not (tmp_path / "state").exists()
 
 
+def test_a_full_org_of_ones_own_data_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "STATE", tmp_path / "state")
+    (tmp_path / "data").mkdir()
+    assert cli.main(["demo", "--data", str(tmp_path / "data"), "--org", "full"]) == 1
+    assert "leave out DATA or ORG" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+
+
 def test_demo_of_another_firm_fails_with_the_next_step_before_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -249,13 +249,14 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
         form = {"grant_type": "client_credentials", "client_id": "tool", "client_secret": "only-here"}
         token = running.org.post("/services/oauth2/token", data=form).json()["access_token"]
         running.org.headers["Authorization"] = f"Bearer {token}"
-        assert running.http.get("/_sandbox/salesforce/full_org").text == ""
-        running.admin("salesforce/full_org")
+        assert running.http.get("/_sandbox/salesforce/full_org").json() == {"is_full": False}
+        assert running.http.get("/_sandbox/salesforce/truth").text == ""
+        assert running.admin("salesforce/full_org") == {"is_full": True}
         yield running
 
 
 def read_truth(sandbox: Sandbox) -> list[Record]:
-    lines = sandbox.http.get("/_sandbox/salesforce/full_org").text.splitlines()
+    lines = sandbox.http.get("/_sandbox/salesforce/truth").text.splitlines()
     return [orjson.loads(line) for line in lines]
 
 
@@ -289,8 +290,10 @@ def test_the_vendors_records_have_the_identities_of_the_truth(sandbox: Sandbox) 
     assert keys["orion"].keys() == served
 
 
-def test_an_org_with_records_from_elsewhere_is_not_filled(sandbox: Sandbox, tmp_path: Path) -> None:
-    sandbox.admin("salesforce/full_org")  # filled before: nothing happens
+def test_an_org_that_is_full_or_has_records_from_elsewhere_is_not_filled(sandbox: Sandbox, tmp_path: Path) -> None:
+    before = read_truth(sandbox)
+    sandbox.admin("salesforce/full_org")
+    assert read_truth(sandbox) == before
     with contextlib.closing((org := open_org(tmp_path)).store):
         user = org.find_user("ada@sample-wealth.example")
         with org.store.write() as connection:
