@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+import os
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
 
 from include.errors import InputRejected
 
 FIRST = date(2010, 1, 4)
+
+
+def present() -> datetime:
+    """Return the current time. In a demo whose data ends on an earlier day, this is a time on that day."""
+    return datetime.now(UTC) - behind()
+
+
+def behind() -> timedelta:
+    """Return how far `present` is behind the clock: the environment variable `TRIBUTARY_CLOCK_BEHIND` in seconds, which only the demo sets."""
+    return timedelta(seconds=float(os.environ.get("TRIBUTARY_CLOCK_BEHIND", "0")))
 
 
 @cache
@@ -35,7 +46,7 @@ def business_date(interval_end: datetime | None) -> date:
     Args:
         interval_end: End of the data interval; None (a manual run) means now.
     """
-    return latest_closed(interval_end or datetime.now(UTC))
+    return latest_closed(interval_end or present())
 
 
 def parse_business_date(text: str, now: datetime | None = None) -> date:
@@ -55,7 +66,7 @@ def parse_business_date(text: str, now: datetime | None = None) -> date:
         raise InputRejected(
             f"{day} is not a trading day of the New York Stock Exchange; the previous one is {previous(day)}"
         )
-    closed = latest_closed(now or datetime.now(UTC))
+    closed = latest_closed(now or present())
     if day > closed:
         raise InputRejected(f"{day} has not closed yet; the latest closed trading day is {closed}")
     return day
@@ -63,7 +74,7 @@ def parse_business_date(text: str, now: datetime | None = None) -> date:
 
 def is_past(day: date, now: datetime | None = None) -> bool:
     """Return whether a later trading day than this day has closed. A pull for a past day may only request data as of that day."""
-    return day < latest_closed(now or datetime.now(UTC))
+    return day < latest_closed(now or present())
 
 
 def previous(day: date) -> date:

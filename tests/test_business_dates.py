@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -61,3 +61,13 @@ def test_a_session_is_valid_once_it_has_closed() -> None:
     assert business_dates.parse_business_date("2026-11-24", datetime(2026, 11, 24, 21, tzinfo=UTC)) == date(
         2026, 11, 24
     )
+
+
+def test_business_dates_follow_the_demos_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    evening, last = datetime(2025, 6, 30, 23, tzinfo=UTC), date(2025, 6, 30)
+    monkeypatch.setenv("TRIBUTARY_CLOCK_BEHIND", str((datetime.now(UTC) - evening).total_seconds()))
+    assert business_dates.business_date(None) == last
+    assert not business_dates.is_past(last)
+    assert abs(business_dates.present() - evening) < timedelta(minutes=1)
+    monkeypatch.delenv("TRIBUTARY_CLOCK_BEHIND")
+    assert business_dates.business_date(None) > last

@@ -62,11 +62,13 @@ log = logging.getLogger(__name__)
 
 def site() -> Site:
     """Return the firm's database, staging and keys; call it inside a task, because it reads connections."""
+    from include import business_dates
     from include.pipeline.run import Site
 
     engine = database()
     speed = float(find_variable("tributary_speed", default="1"))
-    return Site(engine, staging(), keyring(engine), speed=speed, redis_url=os.environ.get("TRIBUTARY_REDIS_URL", ""))
+    redis_url = os.environ.get("TRIBUTARY_REDIS_URL", "")
+    return Site(engine, staging(), keyring(engine), business_dates.present, speed, redis_url)
 
 
 def keyring(engine: Engine) -> Keyring:

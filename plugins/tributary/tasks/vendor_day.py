@@ -27,10 +27,11 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
     """Return the plan of the run, made from the form and the schedule; log each selected table that is left out, with the reason."""
     import logging
 
+    from include import business_dates
     from include.pipeline import plan
 
     # A manual run loads the latest day, so the interval that Airflow infers for it is ignored.
-    interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end
+    interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end - business_dates.behind()
     user = str(dag_run.triggering_user_name or "")
     is_backfill = dag_run.run_type == "backfill"
     planned = plan.plan_day(named(name), params, interval_end, is_backfill=is_backfill, user=user)
