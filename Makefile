@@ -16,6 +16,7 @@ FREE_KB = $(shell df -Pk . | awk 'NR == 2 {print $$4}')
 TRIBUTARY = .venv/bin/python -m local.cli
 
 DATA ?=
+FAULTS ?=
 HOUSEHOLDS ?=
 ORG ?=
 SPECS ?=
@@ -43,8 +44,8 @@ install: .venv/.installed
 	$(INSTALL) -r requirements.txt --group dev
 	@touch $@
 
-demo: install  ## DATA=folder of vendor files instead of invented ones, HOUSEHOLDS=how many to invent, ORG=full: a Salesforce org with years of records
-	@$(TRIBUTARY) demo $(if $(DATA),--data "$(DATA)") $(if $(HOUSEHOLDS),--households $(HOUSEHOLDS)) $(if $(ORG),--org "$(ORG)")
+demo: install  ## DATA=folder of vendor files instead of invented ones (FAULTS=load: with their faults), HOUSEHOLDS=how many to invent, ORG=full: a Salesforce org with years of records
+	@$(TRIBUTARY) demo $(if $(DATA),--data "$(DATA)") $(if $(FAULTS),--with-faults) $(if $(HOUSEHOLDS),--households $(HOUSEHOLDS)) $(if $(ORG),--org "$(ORG)")
 
 stop:
 	@test ! -e .venv/.installed || $(TRIBUTARY) stop
@@ -104,13 +105,14 @@ docs/javascripts/mermaid.min.js:
 firm: install  ## the start of the firm's folder, with every line commented out; see docs/how-to/firm_folder.md
 	@.venv/bin/python -m include.cli config start
 
-generate: install  ## after a change of a vendor's columns, of the Salesforce mappings, of retention or of a threshold: the files that are derived from them
+generate: install  ## after a change of a vendor's columns or suites, of the Salesforce mappings, of retention or of a threshold: the files that are derived from them
 	.venv/bin/python -m include.crm.deployment
 	.venv/bin/python -m include.gateway.api.document > docs/reference/openapi.json
 	.venv/bin/python -m local.schema_page > docs/reference/schema.md
 	.venv/bin/python -m local.grants_file > include/check/grants.txt
 	.venv/bin/python -m local.catalogue_file > include/firm/catalogue.txt
 	.venv/bin/python -m local.retention_page > docs/reference/retention.md
+	.venv/bin/python -m local.own_data.page > docs/reference/own_data_columns.md
 	.venv/bin/python -m local.alert_rules > docker/prometheus/tributary.rules.yml
 
 lock:  ## after an edit of requirements*.txt or pyproject.toml: constraints.txt; ARGS="--upgrade-package requests" or ARGS=--upgrade: newer versions

@@ -1,6 +1,6 @@
 """The commands behind the Makefile, for one machine: demo, stop, a new vendor, replay, sandbox and benchmarks.
 
-python -m local.cli demo [--data FOLDER] [--households N] [--org full]
+python -m local.cli demo [--data FOLDER [--with-faults]] [--households N] [--org full]
 python -m local.cli stop
 python -m local.cli vendor NAME
 python -m local.cli airflow ...
@@ -19,11 +19,15 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from include.errors import ConfigurationError, TributaryError
+
+if TYPE_CHECKING:
+    from local.own_data import Checked
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="start everything here, run a day, show the results")
-    demo.add_argument("--data", type=Path, help="folder of <vendor>/<table>.jsonl to serve instead of synthetic data")
+    demo.add_argument(
+        "--data", type=Path, help="folder of <vendor>/<table>.jsonl or .csv to serve instead of synthetic data"
+    )
+    demo.add_argument(
+        "--with-faults", action="store_true", help="serve data with faults, as dead letters or a day that is refused"
+    )
     demo.add_argument("--households", type=int, help="number of households to generate (200)")
     demo.add_argument(
         "--org", choices=["full"], help="full: a Salesforce org with years of records; default: an empty one"
@@ -77,7 +86,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     from include.vendors import VENDORS
     from local import day, demo, summary
-    from sandbox import own_data
 
     began = datetime.now(UTC)
 
@@ -86,24 +94,18 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
 
     if arguments.data and arguments.org:
         raise ConfigurationError("ORG=full has the clients of the generated firm: leave out DATA or ORG")
-    if arguments.data and not arguments.data.is_dir():
-        say(f"No such folder: {arguments.data}. DATA must be a folder of <vendor>/<table>.jsonl files.")
-        return 1
-    if arguments.data:
-        try:
-            for line in own_data.describe(arguments.data):
-                say(line)
-        except ValueError as error:
-            raise ConfigurationError(f"DATA can't be served: {error}") from None
+    data = _check_data(arguments.data, say, must_be_clean=not arguments.with_faults) if arguments.data else None
     for number in (signal.SIGTERM, signal.SIGHUP):  # exit like Ctrl-C, so that cleanup runs
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    place = demo.Demo().start(say, arguments.data, arguments.households, is_org_full=arguments.org == "full")
+    place = demo.Demo().start(say, data, arguments.households, is_org_full=arguments.org == "full")
     say(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
     demo.listen(place)
     say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
     outcomes = day.run_day(place, say)
     steps = []
-    if day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
+    if data is not None and {demo.SIGNING, demo.PORTFOLIO} & data.counts.keys():
+        say("No envelope is sent: only generated households can sign one in the sandbox.")
+    elif day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
         say("Sending and signing an envelope ...")
         steps = demo.sign_an_envelope(place, say)
     summary.show(place, outcomes, began, steps)
@@ -113,6 +115,29 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
         )
     is_whole = not unseen and {outcome.state for outcome in outcomes.values()} == {"success"}
     return 0 if is_whole else 1
+
+
+def _check_data(folder: Path, say: Callable[[str], None], *, must_be_clean: bool) -> Checked:
+    """Check the folder of own data, and report what is in it and every fault.
+
+    Raises:
+        ConfigurationError: There is no such folder, or it has faults: any if `must_be_clean`, otherwise those of lines that can't be served.
+    """
+    from local import demo
+    from local.own_data import check_folder
+
+    if not folder.is_dir():
+        raise ConfigurationError("No such folder: DATA must be a folder of <vendor>/<table>.jsonl or .csv", data=folder)
+    checked = check_folder(folder, demo.STATE / "own_data")
+    for line in (*checked.describe(), *checked.faults.list()):
+        say(line)
+    if checked.faults.unserved or (must_be_clean and checked.faults):
+        advice = "" if checked.faults.unserved else ", or load them as they are with FAULTS=load"
+        raise ConfigurationError(
+            f"DATA has faults: correct those listed above{advice}; docs/reference/own_data_columns.md has all columns",
+            faults=len(checked.faults),
+        )
+    return checked
 
 
 def _stop(_: argparse.Namespace, __: list[str]) -> int:

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from include import business_dates
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
 from include.keys import keyring, register
@@ -28,11 +29,16 @@ from local.private_file import write_private
 from local.processes import Processes, find_free_port
 from local.sandbox_process import PACE, ROOT, START_SECONDS, Served, start_sandbox
 
+if TYPE_CHECKING:
+    from local.own_data import Checked
+
 STATE = ROOT / ".tributary"
 DATABASE = "tributary"
 SIGNING, PORTFOLIO = "docusign", "orion"
 """The vendor that sends the demo's envelope, and the vendor whose household receives it."""
 
+_EVENING_HOURS = 17
+"""Hours from the evening of a trading day in which the next one has certainly not closed."""
 IDLE_SECONDS = 120
 """Seconds after which PostgreSQL ends an Airflow session with an idle transaction, so that a stopped process holds no locks."""
 
@@ -101,13 +107,13 @@ class Demo:
         return ({"postgres": server} if server else {}) | self.processes.pids()
 
     def start(
-        self, say: Say, data: Path | None = None, households: int | None = None, *, is_org_full: bool = False
+        self, say: Say, data: Checked | None = None, households: int | None = None, *, is_org_full: bool = False
     ) -> Place:
         """Start all processes that do not run yet, with a supervisor that restarts dead ones. A repeated call changes nothing.
 
         Args:
             say: Called with each line of progress.
-            data: Folder of vendor files to serve instead of a generated firm.
+            data: Own data to serve instead of a generated firm. The evening of its last day counts as the present.
             households: Number of households to generate; None keeps the existing firm, or generates 200.
             is_org_full: Fill the Salesforce org, unless it was filled by an earlier start.
 
@@ -116,8 +122,9 @@ class Demo:
             TributaryError: A component did not start; the message contains its output or names its log.
         """
         households = self._find_households(households)
-        settings = self._update_settings(str(data.resolve()) if data else "")
-        served = Served(households, data, is_org_full)
+        settings = self._update_settings(str(data.folder.resolve()) if data else "", data.evening if data else None)
+        behind = timedelta(seconds=settings["present"]["behind_s"])
+        served = Served(households, data.served if data else None, is_org_full, behind)
         supervisor.stop(self.processes)  # the old supervisor must not restart a process with old settings
         sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
         with ThreadPoolExecutor(2) as pool:
@@ -215,10 +222,14 @@ class Demo:
             )
         return present
 
-    def _update_settings(self, data: str) -> dict[str, Any]:
-        """Write and return the demo's settings: passwords, keys, go-live time, ports and the folder of served data.
+    def _update_settings(self, data: str, evening: datetime | None) -> dict[str, Any]:
+        """Write and return the demo's settings: passwords, keys, go-live time, ports, the folder of served data, and the time that is present.
 
         Passwords, keys and the go-live time are set once. A port is kept while it is free or its process runs.
+
+        Args:
+            data: The folder of served data; empty for a generated firm.
+            evening: The evening of the data's last day, which counts as the present; None for the machine's time.
 
         Raises:
             ConfigurationError: The running sandbox serves other data.
@@ -232,6 +243,8 @@ class Demo:
                 "The data here was written by an earlier version, whose keys no longer work: run `make clean`, then `make demo`"
             )
         settings["data"] = data
+        if "sandbox" not in running or "present" not in settings:
+            settings["present"] = set_present(settings.get("present", {}), evening, datetime.now(UTC))
         passwords = settings.setdefault("passwords", {})
         passwords |= {role: secrets.token_urlsafe(16) for role in schema.ROLES if role not in passwords}
         known = settings.get("keys", "").split()
@@ -270,6 +283,7 @@ class Demo:
             variables={"tributary_speed": str(PACE), "tributary_backup_hours": "0"},
         )
         environment["TRIBUTARY_GO_LIVE"] = settings["go_live"]
+        environment["TRIBUTARY_CLOCK_BEHIND"] = str(settings["present"]["behind_s"])
         environment["TRIBUTARY_DATA_DOCS"] = str(self.folder / "data_docs")
         return environment
 
@@ -292,6 +306,29 @@ class Demo:
             logs = ", ".join(str(processes.log(name)) for name in dying or before)
             reason = f"{', '.join(dying)} keeps dying" if dying else str(error)
             raise TargetUnavailable(f"Airflow did not start: {reason}; see the log", log=logs) from error
+
+
+def set_present(earlier: Mapping[str, Any], evening: datetime | None, now: datetime) -> dict[str, Any]:
+    """Return which time counts as the present: how far it is behind the machine's clock, in seconds, for an evening, and in which start.
+
+    The present runs on from start to start until the next trading day closes. Then it begins at the evening again, an hour later than
+    before, because a load must not be older than the one before it.
+
+    Args:
+        earlier: The result of the last start; empty for the first one.
+        evening: The evening of the data's last day; None if the present is the machine's time.
+        now: The machine's time.
+    """
+    if evening is None or business_dates.latest_closed(evening) == business_dates.latest_closed(now):
+        return {"behind_s": 0.0, "evening": "", "starts": 0}
+    is_same = earlier.get("evening") == evening.isoformat()
+    if is_same:
+        present = now - timedelta(seconds=earlier["behind_s"])
+        if business_dates.latest_closed(present) == business_dates.latest_closed(evening):
+            return dict(earlier)
+    starts = earlier["starts"] + 1 if is_same else 0
+    begun = evening + timedelta(hours=min(starts, _EVENING_HOURS))
+    return {"behind_s": (now - begun).total_seconds(), "evening": evening.isoformat(), "starts": starts}
 
 
 def _register_keys(load_url: str, keys: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,15 @@ class Served:
 
     Attributes:
         households: Number of households of the generated firm.
-        data: Folder of vendor files to serve instead; None serves the firm.
+        data: Folder of vendor files to serve instead, as JSON lines; None serves the firm.
+        behind: How far the sandbox's clock is behind the machine's.
         is_org_full: Whether to fill the Salesforce org with years of records.
     """
 
     households: int
     data: Path | None = None
     is_org_full: bool = False
+    behind: timedelta = timedelta()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def start_sandbox(processes: Processes, state: Path, url: str, org_port: int, se
     command += ["--households", str(served.households), "--state", str(state)]
     command += ["--data", str(served.data.resolve())] if served.data else []
     command += ["--pace", str(PACE)]
+    if served.behind:
+        command += ["--now", (datetime.now(UTC) - served.behind).isoformat()]
     processes.start(NAME, command, folder=ROOT)
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and NAME in processes.pids():
@@ -94,17 +98,17 @@ def _prepare(url: str, served: Served) -> Started:
                 "The Salesforce org here has records of an earlier demo: `make clean` deletes them, then ORG=full can fill it"
             )
         answer.raise_for_status()
-    _close_day(url)
+    _close_day(url, datetime.now(UTC) - served.behind)
     connections = requests.get(f"{url}/_sandbox/connections", timeout=10).json()
     is_full = requests.get(f"{url}/_sandbox/salesforce/full_org", timeout=10).json()["is_full"]
     return Started(connections, is_full)
 
 
-def _close_day(url: str) -> None:
-    """Make the vendors that close a day at night close the latest trading day now, so that the demo does not wait for the night."""
+def _close_day(url: str, now: datetime) -> None:
+    """Make the vendors that close a day at night close the latest trading day at once, so that the demo does not wait for the night."""
     from sandbox.vendors import VENDORS
 
-    closed = {"date": business_dates.latest_closed(datetime.now(UTC)).isoformat()}
+    closed = {"date": business_dates.latest_closed(now).isoformat()}
     for vendor in VENDORS:
         if vendor.closes_at_night:
             requests.post(f"{url}/_sandbox/{vendor.name}/closed_through", json=closed, timeout=10)

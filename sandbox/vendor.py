@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, FastAPI
 
@@ -53,6 +53,13 @@ class Running:
     routes: APIRouter = field(default_factory=APIRouter)
 
 
+class Form(NamedTuple):
+    """The form of a value: `read` raises ValueError or TypeError for any other, and `expected` describes it."""
+
+    read: Callable[[Any], Any]
+    expected: str
+
+
 @dataclass(frozen=True)
 class SimulatedVendor:
     """One simulated vendor.
@@ -63,8 +70,9 @@ class SimulatedVendor:
         connect: Takes the world and the sandbox's URL; returns `host`, `login`, `password` and extra fields of the Airflow
             connection.
         own_data: Required fields of each line of `<name>/<table>.jsonl`, by table.
-        read: Parser by field name, for the fields whose values the sandbox itself uses. A parser raises ValueError or
-            TypeError if a value is invalid.
+        read: Form by field name, for the fields whose values the sandbox itself uses.
+        day: Field with the day of a row of own data; empty if no table has a row per day.
+        served_as: The vendor's name of an own-data table, if the file has another.
         closes_at_night: Whether the vendor closes a day only in the following night. The edit `closed_through` closes it
             without the wait.
         list_true_matches: Returns the correct matches, as pairs of a vendor record (`clients:17`) and the firm's record
@@ -75,6 +83,8 @@ class SimulatedVendor:
     start: Callable[[Setting], Running]
     connect: Callable[[World, str], Mapping[str, str]]
     own_data: Mapping[str, tuple[str, ...]]
-    read: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    read: Mapping[str, Form] = field(default_factory=dict)
+    day: str = ""
+    served_as: Mapping[str, str] = field(default_factory=dict)
     list_true_matches: Callable[[World], list[tuple[str, str]]] = lambda world: []
     closes_at_night: bool = False

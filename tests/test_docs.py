@@ -11,8 +11,6 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 
-from include.validation.suite import read_suite
-from include.vendors import named
 from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
@@ -94,27 +92,3 @@ def test_every_relation_that_is_named_exists(shared_database: Database):
         select relnamespace::regnamespace || '.' || relname as name from pg_class
         union select pronamespace::regnamespace || '.' || proname from pg_proc""")
     assert named - {row["name"] for row in known} == set()
-
-
-def test_bounds_of_values_are_those_of_the_suites():
-    rows = re.findall(
-        r"^\| `(\w+)\.(\w+)` \| (.+?) \| ([-\d,]+) \| ([-\d,]+) \|$",
-        (DOCS / "reference/own_data.md").read_text(),
-        re.MULTILINE,
-    )
-    stated = {
-        (vendor, table, column): (int(least.replace(",", "")), int(most.replace(",", "")))
-        for vendor, table, columns, least, most in rows
-        for column in re.findall(r"`(\w+)`", columns)
-    }
-    bounds = {
-        (vendor, table.name, each.column): (each.kwargs["min_value"], each.kwargs["max_value"])
-        for vendor in ("orion", "tamarac")
-        for table in named(vendor).requested_tables
-        for each in read_suite(vendor, table.name)
-        if each.level == "row"
-        and "to_be_between" in each.type
-        and each.column.endswith(("_usd", "quantity"))
-        and "length" not in each.type
-    }
-    assert stated == bounds

@@ -16,20 +16,29 @@ def read_nested_rows(table: Table, shape: Nested, parent: Partition) -> Iterator
 
     A list that can't be read becomes a string in the array, so that the reader turns only this element into a dead row.
     """
-    names = [*table.carried, *_list_requested_at(table)]
-    declared = {col.source for col in table.columns}
-    for _, part in parent.rows(sorted({*shape.columns, *names})):
-        rows: list[object] = []
-        for row in part.to_pylist():
-            for column in shape.columns:
-                context = {f"@{name}": row[name] for name in names} | {"@in": column}
-                carried = {name: value for name, value in context.items() if name in declared}
-                try:
-                    walked = _walk(load(row[column] or "[]"), shape.through, {})
-                    rows += [_drop_undeclared(flatten_row(each, table.skipped), declared) | carried for each in walked]
-                except (ValueError, TypeError, AttributeError, RecursionError):
-                    rows.append(f"a list in {column} can't be read")  # not an object, so only this row becomes dead
+    for _, part in parent.rows(sorted({*shape.columns, *_list_carried(table)})):
+        rows = [each for row in part.to_pylist() for each in list_nested_rows(table, shape, row)]
         yield number_rows(dump(rows), table)
+
+
+def list_nested_rows(table: Table, shape: Nested, row: Mapping[str, Any]) -> list[object]:
+    """Return the nested rows of one row of the parent, as flat rows; a list that can't be read gives a string instead.
+
+    Args:
+        table: The nested table.
+        shape: Its shape.
+        row: The staged columns of the parent's row: those with the lists, and those that the nested table carries.
+    """
+    declared, rows = {col.source for col in table.columns}, list[object]()
+    for column in shape.columns:
+        context = {f"@{name}": row[name] for name in _list_carried(table)} | {"@in": column}
+        carried = {name: value for name, value in context.items() if name in declared}
+        try:
+            walked = _walk(load(row[column] or "[]"), shape.through, {})
+            rows += [_drop_undeclared(flatten_row(each, table.skipped), declared) | carried for each in walked]
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            rows.append(f"a list in {column} can't be read")  # not an object, so only this row becomes dead
+    return rows
 
 
 def _walk(
@@ -56,5 +65,6 @@ def _drop_undeclared(row: dict[str, Any], declared: set[str]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if not name.startswith("^") or name in declared}
 
 
-def _list_requested_at(table: Table) -> tuple[str, ...]:
-    return ("requested_at",) if any(col.source == "@requested_at" for col in table.columns) else ()
+def _list_carried(table: Table) -> tuple[str, ...]:
+    """Return the parent's columns that the nested table carries."""
+    return (*table.carried, *(("requested_at",) if any(col.source == "@requested_at" for col in table.columns) else ()))

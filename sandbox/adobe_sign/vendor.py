@@ -25,4 +25,11 @@ _OWN_DATA = {
     "agreements": ("id", "name", "status", "createdDate", "senderEmail", "participantSetsInfo"),
     "library_documents": ("id", "sharingMode", "creatorEmail"),
 }
-ADOBE_SIGN = SimulatedVendor("adobe_sign", _start, _connect, _OWN_DATA, list_true_matches=app.list_true_matches)
+ADOBE_SIGN = SimulatedVendor(
+    "adobe_sign",
+    _start,
+    _connect,
+    _OWN_DATA,
+    served_as={"agreements": "agreement_details"},
+    list_true_matches=app.list_true_matches,
+)

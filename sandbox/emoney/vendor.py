@@ -25,4 +25,11 @@ def _connect(world: World, url: str) -> dict[str, str]:
     }
 
 
-EMONEY = SimulatedVendor("emoney", _start, _connect, list_needed(TABLES), list_true_matches=app.list_true_matches)
+EMONEY = SimulatedVendor(
+    "emoney",
+    _start,
+    _connect,
+    list_needed(TABLES),
+    served_as={"projections": "monte_carlo"},
+    list_true_matches=app.list_true_matches,
+)

@@ -19,7 +19,7 @@ from sandbox.orion.dataset import ORION_TABLES, Folder, export_lines
 from sandbox.orion.query import read_moment
 from sandbox.orion.render import Rendered
 from sandbox.server.request import read_body, reply
-from sandbox.vendor import Running, Setting, SimulatedVendor
+from sandbox.vendor import Form, Running, Setting, SimulatedVendor
 
 
 def _start(setting: Setting) -> Running:
@@ -93,16 +93,18 @@ def _list_true_matches(world: World) -> list[tuple[str, str]]:
     return pairs + [(f"accounts:{id_}", f"account:{id_}") for id_ in book.accounts]
 
 
+_MOMENT = Form(read_moment, "a time, such as 2026-11-20T14:30:00-05:00")
 ORION = SimulatedVendor(
     "orion",
     _start,
     _connect,
     dict.fromkeys(ORION_TABLES, ("id",)) | {"additional_accounts": ("clientId", "accountId")},
     read={
-        "id": operator.index,
-        "asOfDate": lambda text: date.fromisoformat(text[:10]),
-        "createdDate": read_moment,
-        "editedDate": read_moment,
+        "id": Form(operator.index, "a whole number, such as 1001"),
+        "asOfDate": Form(lambda text: date.fromisoformat(text[:10]), "a date, such as 2026-11-20"),
+        "createdDate": _MOMENT,
+        "editedDate": _MOMENT,
     },
+    day="asOfDate",
     list_true_matches=_list_true_matches,
 )

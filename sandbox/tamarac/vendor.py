@@ -6,7 +6,7 @@ from sandbox.firm.world import World
 from sandbox.tamarac import app
 from sandbox.tamarac.folder import read_day
 from sandbox.tamarac.rows import IDS
-from sandbox.vendor import Running, Setting, SimulatedVendor
+from sandbox.vendor import Form, Running, Setting, SimulatedVendor
 
 
 def _start(setting: Setting) -> Running:
@@ -25,6 +25,7 @@ TAMARAC = SimulatedVendor(
     {name: (id_,) for name, id_ in IDS.items()}
     | {"holdings": ("As Of Date",), "transactions": ("Entry Date", "Trade Date")},
     list_true_matches=app.list_true_matches,
-    read=dict.fromkeys(("As Of Date", "Entry Date", "Trade Date"), read_day),
+    read=dict.fromkeys(("As Of Date", "Entry Date", "Trade Date"), Form(read_day, "a date, such as 11/20/2026")),
+    day="As Of Date",
     closes_at_night=True,
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from include.errors import ConfigurationError
 from local import cli, demo
 from local.processes import Processes
 from tests.running_sandbox import run_sandbox
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_data_that_can_not_be_served_is_named_before_anything_starts(
@@ -18,8 +22,25 @@ def test_data_that_can_not_be_served_is_named_before_anything_starts(
     (tmp_path / "data" / "orion").mkdir(parents=True)
     (tmp_path / "data" / "orion" / "clients.jsonl").write_text('{"id": 1}\n{"id": null}\n')
     assert cli.main(["demo", "--data", str(tmp_path / "data")]) == 1
-    assert "clients.jsonl, line 2: no id" in capsys.readouterr().err
+    assert "orion/clients.jsonl, line 2, id: nothing; expected a value" in capsys.readouterr().out
     assert not (tmp_path / "state").exists()
+
+
+def test_data_with_faults_that_can_be_served_is_loaded_only_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "STATE", tmp_path / "state")
+    data = tmp_path / "data"
+    shutil.copytree(ROOT / "examples" / "own_data", data)
+    accounts = data / "emoney" / "accounts.csv"
+    accounts.write_text(accounts.read_text().replace("true", "yes").replace("false", "no"))
+    assert cli.main(["demo", "--data", str(data)]) == 1
+    assert "or load them as they are with FAULTS=load" in capsys.readouterr().err
+    checked = cli._check_data(data, print, must_be_clean=False)
+    assert (len(checked.faults), checked.faults.unserved) == (4, 0)
+    (data / "emoney" / "plans.csv").write_text("clientId,planId\n,1\n")
+    with pytest.raises(ConfigurationError, match="DATA has faults: correct those listed above;"):
+        cli._check_data(data, print, must_be_clean=False)
 
 
 def test_a_full_org_of_ones_own_data_is_rejected(

@@ -1,15 +1,12 @@
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import pytest
 
-from sandbox import own_data
 from sandbox.firm.edits import Edits
 from sandbox.firm.world import World
 from sandbox.orion.books import OrionBooks
 from sandbox.orion.dataset import ORION_TABLES, Folder, export
 from sandbox.server.clock import Clock
-from sandbox.vendors import VENDORS
 
 FIRST, LAST = date(2026, 11, 18), date(2026, 11, 20)
 PATHS = [
@@ -127,20 +124,29 @@ def test_data_from_files_accepts_price_and_row_edits(start_sandbox, tmp_path):
 @pytest.mark.parametrize(
     ("table", "line", "fault"),
     [
-        ("orion/clients", '{"id":', "not JSON"),
-        ("orion/clients", "[1]", "not a JSON object"),
-        ("orion/clients", '{"name":"Ada Sample"}', "no id"),
-        ("orion/clients", '{"id":"1001"}', "id: "),
+        ("orion/clients", '{"id":', r': "{\\"id\\":"; expected one JSON object in UTF-8'),
+        ("orion/clients", '{"id":NaN}', r': "{\\"id\\":NaN}"; expected one JSON object in UTF-8'),
+        ("orion/clients", "[1]", r": \[1\]; expected a JSON object"),
+        ("orion/clients", '{"name":"Ada Sample"}', ", id: nothing; expected a value: every line must have one"),
+        ("orion/clients", '{"id":"1001"}', ', id: "1001"; expected a whole number, such as 1001'),
         (
             "orion/clients",
             '{"id":1,"notes":[{"size":123456789012345678901234567890}]}',
-            "notes: an integer beyond 64 bits",
+            r", notes: .*; expected integers of at most 64 bits",
         ),
-        ("docusign/templates", '{"templateId":"A","name":-9223372036854775809}', "name: an integer beyond 64 bits"),
-        ("orion/assets", '{"id":1,"asOfDate":"soon"}', "asOfDate: "),
-        ("orion/transactions", '{"id":1,"editedDate":"soon"}', "editedDate: "),
-        ("tamarac/holdings", '{"Account ID":"A","As Of Date":"2026-11-20"}', "As Of Date: "),
-        ("emoney/plans", '{"clientId":"A"}', "no planId"),
+        (
+            "docusign/templates",
+            '{"templateId":"A","name":-9223372036854775809}',
+            ", name: -9223372036854775809; expected integers of at most 64 bits",
+        ),
+        ("orion/assets", '{"id":1,"asOfDate":"soon"}', ', asOfDate: "soon"; expected a date, such as 2026-11-20'),
+        ("orion/transactions", '{"id":1,"editedDate":"soon"}', ', editedDate: "soon"; expected a time, such as'),
+        (
+            "tamarac/holdings",
+            '{"Account ID":"A","As Of Date":"2026-11-20"}',
+            ', As Of Date: "2026-11-20"; expected a date, such as 11/20/2026',
+        ),
+        ("emoney/plans", '{"clientId":"A"}', ", planId: nothing; expected a value: every line must have one"),
     ],
 )
 def test_line_that_can_not_be_served_stops_the_start_with_its_file_and_place(
@@ -149,28 +155,18 @@ def test_line_that_can_not_be_served_stops_the_start_with_its_file_and_place(
     path = tmp_path / "data" / f"{table}.jsonl"
     path.parent.mkdir(parents=True)
     path.write_text(f"\n{line}\n")
-    with pytest.raises(ValueError, match=rf"{path}, line 2: {fault}"):
+    with pytest.raises(ValueError, match=rf"{table}\.jsonl, line 2{fault}"):
         start_sandbox(data=tmp_path / "data")
 
 
-def test_description_lists_served_missing_and_unread_files(tmp_path):
-    write_folder(tmp_path, clients='{"id":1}\n\n{"id":2}\n', transaction="")
-    (tmp_path / "README").touch()
-    served, synthetic, unread = own_data.describe(tmp_path)
-    assert served.startswith("orion: clients 2; missing files (empty tables): representatives, registrations,")
-    assert synthetic == f"synthetic: {', '.join(vendor.name for vendor in VENDORS if vendor.name != 'orion')}"
-    assert unread == "files not read: README, orion/transaction.jsonl"
-
-
-def test_page_names_every_file_that_is_served_and_what_its_lines_must_have():
-    page = (Path(__file__).parents[3] / "docs" / "reference" / "own_data.md").read_text()
-    tables_of = {vendor.name: vendor.own_data for vendor in VENDORS}
-    orion = tables_of["orion"]
-    assert [name for name in orion if f"folder/orion/{name}.jsonl" not in page and f"`{name}`" not in page] == []
-    rows = {
-        f"| `{vendor}/{name}.jsonl` | {', '.join(f'`{field}`' for field in needed)} |"
-        for vendor, tables in tables_of.items()
-        if vendor != "orion"
-        for name, needed in tables.items()
-    }
-    assert {line for line in page.splitlines() if ".jsonl` |" in line} == rows
+def test_all_faults_of_all_files_are_listed_and_many_of_a_kind_are_counted(start_sandbox, tmp_path):
+    write_folder(tmp_path, clients='{"id":1}\n' + '{"name":"Ada Sample"}\n' * 25, registrations="{}\n")
+    with pytest.raises(ValueError, match="faults: 26") as failure:
+        start_sandbox(data=tmp_path)
+    lines = str(failure.value).splitlines()[1:]
+    assert lines[0].startswith("orion/clients.jsonl, line 2, id: nothing")
+    assert lines[19].startswith("orion/clients.jsonl, line 21, id: nothing")
+    assert lines[20:] == [
+        "orion/clients.jsonl, id: 5 more; expected a value: every line must have one",
+        "orion/registrations.jsonl, line 1, id: nothing; expected a value: every line must have one",
+    ]
