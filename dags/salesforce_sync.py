@@ -6,6 +6,7 @@ and sends the changes. It holds back
 - the rows of a vendor whose newest day is not reconciled;
 - an object with a large change, until a user approves it in the DAG `approve_salesforce`;
 - an object whose sync fails;
+- a new record that the org may have from elsewhere, until a user approves or decides (DAG `adopt_salesforce_records`);
 - the records that refer to any of these.
 
 All other changes are sent. By default, a change of an object is large if it
@@ -80,8 +81,9 @@ def salesforce() -> None:
         openlineage_inject_parent_info=False,
     )
     evaluated, shown, sent = crm_steps.evaluate_rules(), crm_steps.show_changes(), crm_steps.send_changes()
+    compared = crm_steps.compare_org()
     questions = crm_steps.open_approvals(shown)
-    crm_steps.resolve_identity() >> evaluated >> shown >> crm_steps.may_write() >> [questions, sent]
+    crm_steps.resolve_identity() >> evaluated >> compared >> shown >> crm_steps.may_write() >> [questions, sent]
     questions >> request_approval
     [sent, evaluated] >> crm_steps.raise_tasks()
     sent >> crm_steps.report_held_back()

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
+from include.crm import desired, readiness
 from include.crm.database import open_connection
 from include.crm.objects.mapping import CrmObject
 from include.crm.run import Org
-from include.crm.sync import desired, readiness
 from include.crm.temporary import DESIRED, PRESENT_DAY
 
 _VALUES = sa.text(f"select distinct payload ->> :name from {DESIRED} where payload ->> :name is not null")  # noqa: S608

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import sqlalchemy as sa
 
 from include.connection import Connection
 from include.crm.settings import Settings
+from include.identity.policy import Policy
+from include.sensitive import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,15 @@ class Org:
         engine: The database, as the loading role.
         connection: The connection to the org; see `SalesforceSession`.
         settings: The firm's settings for the org.
+        redactor: Hashes account numbers of the org, to compare them with those of vendors; None compares only their last four digits.
+        identity: Thresholds for matching the org's persons with those of vendors.
     """
 
     engine: sa.Engine
     connection: Connection
     settings: Settings
+    redactor: Redactor | None = None
+    identity: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)

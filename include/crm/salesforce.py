@@ -38,6 +38,10 @@ DOMAINS = ("salesforce.com", "salesforce.mil", "sfcrmproducts.cn")
 CLIENT = "Tributary"
 """Our client name, sent with every call. A change event of Salesforce reports it at the end of `changeOrigin` if we made the change."""
 DATA = "/services/data/v66.0"
+COLLECTION_ROWS = 200
+"""Salesforce's maximum number of rows of a collection."""
+CALL_COLLECTIONS = 5
+"""Salesforce's maximum number of collections among the 25 subrequests of a composite call."""
 _TIMEOUT_S = (10, 120)
 _LONGEST_WAIT_S = 30.0
 _PIECE_BYTES = 1 << 16

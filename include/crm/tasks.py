@@ -22,11 +22,11 @@ from include.control.ledger import Counts
 from include.crm.objects.mapping import CrmObject, defuse
 from include.crm.objects.portfolio import ACCOUNT, FINANCIAL_ACCOUNT
 from include.crm.run import Org, SyncRun
-from include.crm.salesforce import VENDOR, SalesforceSession
+from include.crm.salesforce import COLLECTION_ROWS, VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import rounds
 from include.crm.sync.bulk import Bulk
-from include.crm.sync.collections import COLLECTION_ROWS, Batch, read_outcome
+from include.crm.sync.collections import Batch, read_outcome
 from include.crm.sync.jobs import Jobs
 from include.crm.sync.results import Outcome
 from include.errors import ConfigurationError, RowsFailed, TargetUnavailable

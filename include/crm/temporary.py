@@ -95,7 +95,8 @@ def outgoing(entity: str) -> TempTable:
     - `family`: records with the same value are sent together, because they have the same parent.
     - `is_refused`: the record is in `REFUSED` with the same payload, so it is not sent now.
     - `is_notable`: the record is new, or more than daily fields have changed.
-    - `held_by`: the vendor whose newest day is not reconciled; null if the record may be sent.
+    - `held_by`: the vendor whose newest day is not reconciled, or `salesforce` if Salesforce may have the record already; null if the
+      record may be sent.
     - `waits_for`: the object of the parent that the record waits for, set by `rounds.wait_for_parents`; null if it does not wait.
     """
     columns = {

@@ -92,7 +92,7 @@ def _find_matches(accounts: pa.Table) -> list[dict[str, Any]]:
     import duckdb
 
     coded = accounts["institution"].combine_chunks().dictionary_encode()
-    words = pa.array([sorted(_words(name)) for name in coded.dictionary.to_pylist()], pa.list_(pa.string()))
+    words = pa.array([sorted(read_words(name)) for name in coded.dictionary.to_pylist()], pa.list_(pa.string()))
     given = accounts.append_column("words", words.take(coded.indices))
     named = {
         verdict: ", ".join(f"case when {column} is {verdict} then '{name}' end" for name, column in _COMPARED.items())
@@ -105,7 +105,7 @@ def _find_matches(accounts: pa.Table) -> list[dict[str, Any]]:
         return list(matches.to_pylist())
 
 
-def _words(institution: str | None) -> set[str]:
+def read_words(institution: str | None) -> set[str]:
     """Return the distinctive words of an institution's name, such as `charles` and `schwab` for `Charles Schwab & Co., Inc.`."""
     words = re.split(r"[\s,&+-]+", plain(institution))
     return {word for word in words if word and word not in _COMMON_WORDS} or {word for word in words if word}

@@ -48,6 +48,9 @@ _IS_IN_CONTENT = {table: f"{of_row} = any(:sealed_{table.partition('.')[2]})" fo
 """Table -> SQL condition of rows `t` in whose sealed content the person was found."""
 
 _COPIES = {
+    "control.org_read": "true",  # the next comparison reads the org again
+    "control.org_record": "true",
+    "control.adoption_finding": "true",
     "control.identity_state": "true",  # the next run matches all records and writes it again
     "control.inbox": f"t.processed_at is not null and ({has_term('t.headers', ['body'])} or {_IS_IN_CONTENT['control.inbox']})",
     "control.answer": f"({_REQUESTED} or {has_term('t.request_key')} or {_IS_IN_CONTENT['control.answer']})",
@@ -62,6 +65,8 @@ _RECORDS = {
     "control.finding": "t.finding_id = any(:findings)",
     "control.crm_sent": _IN_SALESFORCE,
     "control.crm_difference": _IN_SALESFORCE,
+    "control.adoption_decision": "t.salesforce_id = any(:salesforce_ids)",
+    "control.adopted": "t.salesforce_id = any(:salesforce_ids)",
     "control.crm_mark": "t.salesforce_id = any(:salesforce_ids)",
     "warehouse.crm_change": "t.salesforce_id = any(:salesforce_ids)",
     "control.crm_state": _IN_SALESFORCE,

@@ -1,15 +1,15 @@
 """Benchmark of the sync of changed holdings to Salesforce: time and memory, compared with simple-salesforce and polars.
 
-The firm is generated in the database: twenty holdings per account, two accounts per household, five thousand securities. A first
-sync fills an empty org, and a second one finds no changes. Then every holding gets a new price and value. Each step runs in its own process:
+The generated firm has twenty holdings per account, two accounts per household, and five thousand securities. A first sync fills an empty org, a
+second one finds no changes. Then every holding gets a new price and value. Each step runs in its own process:
 
     unchanged           a sync that finds nothing to send
     file                writing the changed holdings to files, compared with polars writing the same rows from memory
     sync                syncing the changed holdings, from the comparison until the result of every row is recorded
     simple-salesforce   upserting the same files into the same org with its bulk API client, and fetching the results
 
-simple-salesforce does not compare rows, write files or store results. So the time of our sync is shown twice: in total, and for the steps that
-both have. The org is the sandbox, in another process on the same machine, so its own work is part of each measured wait.
+simple-salesforce does not compare rows, write files or store results. So our sync's time is shown in total, and for the steps that both have. The
+org is the sandbox, in another process on the same machine, so its own work is part of each measured wait.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ from rich.console import Console
 from rich.table import Table
 
 from include.connection import Connection
+from include.crm import readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import HOLDING, objects
 from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
-from include.crm.sync import delta, file, load, readiness, results, rounds, sender
+from include.crm.sync import delta, file, load, results, rounds, sender
 from include.crm.sync.bulk import Bulk
 from include.crm.temporary import TempTable
 from include.errors import BalanceError, TargetUnavailable
@@ -54,8 +55,7 @@ ROOT = Path(__file__).parents[2]
 BEFORE, DAY = date(2026, 11, 19), date(2026, 11, 20)
 APP = {"client_id": "bench", "client_secret": "bench-only", "username": "load@sample-wealth.example"}
 SETTINGS = Settings("sample", few=10_000_000, most_collected=0)  # no approvals; bulk jobs only
-TIMES = 3
-"""Number of times that a file is written; the median time is reported."""
+TIMES = 3  # files are written so often; the median time is reported
 
 SHARED = ("upload", "wait for Salesforce", "results")
 

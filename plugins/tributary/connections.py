@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from include.audit.head import Heads
     from include.connection import Connection
+    from include.crm.run import Org
     from include.crm.settings import Settings
     from include.identity.policy import Policy as IdentityPolicy
     from include.keys.inbox import ReceivingKey
@@ -194,6 +195,14 @@ def skip_without_salesforce() -> None:
         raise AirflowSkipException(
             "There is no connection salesforce: this firm does not use Salesforce, so there is nothing to do"
         )
+
+
+def org() -> Org:
+    """Return the Salesforce org with all that its records are compared by; call it inside a task."""
+    from include.crm.run import Org
+
+    known = site()
+    return Org(known.engine, connection("salesforce"), crm_settings(), known.redactor, identity_policy())
 
 
 def crm_settings() -> Settings:

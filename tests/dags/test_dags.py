@@ -36,6 +36,7 @@ def test_every_dag_imports_alerts_about_failures_and_is_documented(airflow: dict
         "serve_requests", "subscribe_salesforce", "store_documents", "hold_documents", "daily_digest",
         "audit_trail", "dispose_expired_data", "restore_drill", "preview_thresholds",
         "approve_salesforce", "check_connection", "settle_salesforce_drift", "declare_known_difference",
+        "adopt_salesforce_records",
     }  # fmt: skip
     ours |= {f"{v.name}_live" for v in VENDORS if v.live} | {f"{v.name}_on_demand" for v in VENDORS if find_keyed(v)}
     assert set(bag["dags"]) == ours | {v.name for v in VENDORS}

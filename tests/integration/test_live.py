@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from include.contract import Vendor
-from include.crm.sync.readiness import find_unsettled
+from include.crm.readiness import find_unsettled
 from include.pipeline.incremental import edited_tables, pull_edits, republish
 from include.vendors import VENDORS
 from tests.conftest import Firm

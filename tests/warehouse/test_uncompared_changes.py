@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.crm.sync.readiness import find_uncompared_days, find_unsettled
+from include.crm.readiness import find_uncompared_days, find_unsettled
 from include.pipeline.comparison import compare_changed_days
 from include.warehouse import withdrawal
 from include.warehouse.reconcile import reconcile, record

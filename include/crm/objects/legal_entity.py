@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from include.crm.objects.mapping import CrmObject, always, choice, current, flag, is_no_copy, key, link, once, text
+from include.crm.objects.mapping import (
+    CrmObject,
+    always,
+    choice,
+    current,
+    flag,
+    is_no_copy,
+    key,
+    link,
+    once,
+    shared,
+    text,
+)
 from include.crm.settings import Settings
 
 ROLE = "FinServ__FinancialAccountRole__c"
@@ -18,7 +30,10 @@ def legal_entity(settings: Settings, account: str) -> CrmObject:
         sobject=account,
         key_field=settings.key_of(account),
         key=key("legal_entity", "l"),
-        fields=(always("RecordType.DeveloperName", "IndustriesBusiness"), text("Name", "l.name", 255)),
+        fields=(
+            once(always("RecordType.DeveloperName", "IndustriesBusiness")),
+            shared(text("Name", "l.name", 255)),
+        ),
         source="warehouse.known_legal_entity l",
         where="l.is_anchor",
         ids={"legal_entity_id": "l.legal_entity_id"},
@@ -68,4 +83,9 @@ def account_role(settings: Settings, account: str, financial_account: str) -> Cr
         where=f"{current('t')} and t.role in ('trustee', 'custodian', 'beneficiary', 'executor')",
         parent=f"FinServ__FinancialAccount__r.{settings.key_of(financial_account)}",
         died_as="registration_party",
+        same_if=(
+            f"FinServ__FinancialAccount__r.{settings.key_of(financial_account)}",
+            f"FinServ__RelatedAccount__r.{settings.key_of(account)}",
+            "FinServ__Role__c",
+        ),
     )

@@ -21,6 +21,9 @@ from include.crm.settings import Settings
 
 Kind = Literal["text", "number", "flag", "time"]
 
+ADOPTABLE = ("household", "person", "contact", "legal_entity", "account")
+"""The entities of which a sync looks for a record in the org before it creates one; see `include.crm.adoption`."""
+
 _FORMULA = r"^([\x01-\x1f=@]|[-+](?![-0-9 ,()./]*((x|ext[.]?) *[0-9]+)?$))"
 
 
@@ -33,11 +36,12 @@ class Field:
         sql: SQL of the text that is sent; null clears the field.
         kind: The JSON type, and how the value is compared with Salesforce's.
         owner: Whose value counts. `vendor`: the vendor's; edits in Salesforce are overwritten. `firm`: Salesforce's; the field is sent only
-            with a new record. `shared`: as `vendor`.
+            with a new record. `shared`: a value that is typed in Salesforce stays until the vendor's value changes.
         unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
         when_gone: The value to send when the record is missing from the vendor's snapshot; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
+        is_masked: Whether only the last four characters are sent, compared and stored. A complete number that the org has stays there.
         values: All values that the SQL can return, if they are ours, such as those of a `case`; empty if the vendor's or unlimited.
         entities: Entities to whose records a lookup refers.
         type: Salesforce's type. Only custom fields are created from it.
@@ -52,6 +56,7 @@ class Field:
     kind: Kind = "text"
     owner: Owner = "vendor"
     is_daily: bool = False
+    is_masked: bool = False
     links_to: str = ""
     unknown: str = ""
     when_gone: str | None = None
@@ -86,6 +91,8 @@ class CrmObject:
             person, or a person that was one with another. Such a new record needs approval; see `include.crm.sync.separation`. Empty for
             none.
         ids: The columns by which other tables can be joined to a record, such as `household_id`: name -> SQL.
+        same_if: The fields that tell which record of the org is the same, if it has one without our key: lookups, and perhaps others. Empty
+            for records that are matched by what they describe, or not at all; see `include.crm.adoption`.
         stays_if: SQL condition of a record `s` (vendor, source_key) that is missing from the desired state: if true, it is not written as
             gone yet. Empty for none.
     """
@@ -103,6 +110,7 @@ class CrmObject:
     died_as: str = ""
     separated_from: str = ""
     ids: Mapping[str, str] = attribute(default_factory=dict, hash=False)
+    same_if: tuple[str, ...] = ()
     stays_if: str = ""
 
     @property
@@ -119,6 +127,11 @@ class CrmObject:
     def once(self) -> list[str]:
         """Names of the fields sent only with a new record."""
         return [field.name for field in self.fields if field.owner == "firm"]
+
+    @property
+    def shared(self) -> list[str]:
+        """Names of the fields in which a value that users typed stays until the vendor's value changes."""
+        return [field.name for field in self.fields if field.owner == "shared"]
 
     @property
     def daily(self) -> list[str]:
@@ -157,6 +170,11 @@ def current(alias: str) -> str:
 def is_no_copy(account_id: str) -> str:
     """Return the SQL condition that an account is not a copy of an account in another portfolio system. Only originals are sent."""
     return f"not exists (select from warehouse.identity i where i.entity = 'account' and i.id = {account_id} and i.recorded_to is null)"
+
+
+def name_lookup(relationship: str) -> str:
+    """Return the field that stores the lookup of a relationship. A null in this field clears the lookup."""
+    return f"{relationship.removesuffix('__r')}__c" if relationship.endswith("__r") else f"{relationship}Id"
 
 
 def link(settings: Settings, relationship: str, sobject: str, sql: str, *entities: str) -> Field:
@@ -246,6 +264,11 @@ def daily(field: Field) -> Field:
 def once(field: Field) -> Field:
     """Return the field, marked as one that is sent only with a new record; after that the firm owns it."""
     return replace(field, owner="firm")
+
+
+def shared(field: Field) -> Field:
+    """Return the field, marked as one in which a value that is typed in Salesforce stays until the vendor's value changes."""
+    return replace(field, owner="shared")
 
 
 def custom(field: Field, label: str, description: str) -> Field:

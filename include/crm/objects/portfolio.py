@@ -26,6 +26,7 @@ from include.crm.objects.mapping import (
     noon,
     number,
     once,
+    shared,
     text,
 )
 from include.crm.settings import Settings
@@ -66,7 +67,7 @@ def _household(settings: Settings) -> CrmObject:
         fields=(
             always("RecordType.DeveloperName", "IndustriesHousehold"),
             always("FinServ__IndividualType__c", "Group"),
-            text("Name", "h.name", 255),
+            shared(text("Name", "h.name", 255)),
             once(text("FinServ__ClientCategory__c", "h.category", 255)),
             choice(
                 "FinServ__Status__c",
@@ -74,11 +75,11 @@ def _household(settings: Settings) -> CrmObject:
                 "Active",
                 "Inactive",
             ),
-            text("BillingStreet", "h.street", 255),
-            text("BillingCity", "h.city", 40),
-            text("BillingState", "h.state_code", 80),
-            text("BillingPostalCode", "h.postal_code", 20),
-            text("BillingCountry", "h.country", 80),
+            shared(text("BillingStreet", "h.street", 255)),
+            shared(text("BillingCity", "h.city", 40)),
+            shared(text("BillingState", "h.state_code", 80)),
+            shared(text("BillingPostalCode", "h.postal_code", 20)),
+            shared(text("BillingCountry", "h.country", 80)),
             once(text("Phone", "h.phone", 40)),
             *planning.SUMMARY,
             planning.HELD_AWAY,
@@ -100,8 +101,8 @@ def _person_account(settings: Settings) -> CrmObject:
         key=key("person", "p"),
         fields=(
             always("RecordType.DeveloperName", "PersonAccount"),
-            text("FirstName", "p.first_name", 40),
-            text("LastName", "coalesce(p.last_name, p.name)", 80),
+            shared(text("FirstName", "p.first_name", 40)),
+            shared(text("LastName", "coalesce(p.last_name, p.name)", 80)),
             day("PersonBirthdate", "p.birth_date"),
             # A relation to a household refers to the contact half of a person account, which has its own key field.
             Field(f"{settings.key_of(CONTACT).removesuffix('__c')}__pc", key("person", "p"), length=120),
@@ -127,7 +128,7 @@ def _individual(settings: Settings) -> list[CrmObject]:
         fields=(
             always("RecordType.DeveloperName", "IndustriesIndividual"),
             always("FinServ__IndividualType__c", "Individual"),
-            text("Name", "p.name", 255),
+            shared(text("Name", "p.name", 255)),
             *planning.SUMMARY,
         ),
         source=f"warehouse.known_person p {planning.OF_PERSON}",
@@ -142,8 +143,8 @@ def _individual(settings: Settings) -> list[CrmObject]:
         key=key("person", "p"),
         fields=(
             link(settings, "Account", ACCOUNT, key("person", "p"), "person"),
-            text("FirstName", "p.first_name", 40),
-            text("LastName", "coalesce(p.last_name, p.name)", 80),
+            shared(text("FirstName", "p.first_name", 40)),
+            shared(text("LastName", "coalesce(p.last_name, p.name)", 80)),
             day("Birthdate", "p.birth_date"),
         ),
         source="warehouse.known_person p",
@@ -179,6 +180,7 @@ def _membership(settings: Settings) -> CrmObject:
         where="p.is_anchor",
         parent=f"Account.{settings.key_of(ACCOUNT)}",
         died_as="person",
+        same_if=(contact.name, f"Account.{settings.key_of(ACCOUNT)}"),
         stays_if=legal_entity.is_awaited(ACCOUNT),
     )
 
@@ -242,8 +244,8 @@ def _account(settings: Settings) -> CrmObject:
         key_field=settings.key_of(FINANCIAL_ACCOUNT),
         key=key("account", "a"),
         fields=(
-            always("RecordType.DeveloperName", "InvestmentAccount"),
-            text("Name", "a.name", 80),
+            once(always("RecordType.DeveloperName", "InvestmentAccount")),
+            shared(text("Name", "a.name", 80)),
             link(
                 settings,
                 "FinServ__PrimaryOwner__r",
@@ -261,8 +263,8 @@ def _account(settings: Settings) -> CrmObject:
                 "person",
             ),
             link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h"), "household"),
-            text("FinServ__FinancialAccountType__c", "a.account_type", 255),
-            Field("FinServ__FinancialAccountNumber__c", "'xxxx' || a.account_number_last4", length=8),
+            shared(text("FinServ__FinancialAccountType__c", "a.account_type", 255)),
+            Field("FinServ__FinancialAccountNumber__c", "'xxxx' || a.account_number_last4", length=8, is_masked=True),
             choice(
                 "FinServ__Status__c",
                 "case when a.is_active then 'Open' when not a.is_active then 'Closed' end",

@@ -15,15 +15,11 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from include.crm.objects.mapping import CrmObject, Field
-from include.crm.salesforce import DATA, Answer, SalesforceSession
+from include.crm.objects.mapping import CrmObject, Field, name_lookup
+from include.crm.salesforce import CALL_COLLECTIONS, COLLECTION_ROWS, DATA, Answer, SalesforceSession
 from include.crm.sync.results import Outcome
 from include.crm.temporary import TempTable
 from include.errors import ConfigurationError, TargetUnavailable
-
-COLLECTION_ROWS = 200
-CALL_COLLECTIONS = 5
-"""Salesforce's maximum number of collections among the 25 subrequests of a composite call."""
 
 
 @dataclass
@@ -100,7 +96,7 @@ def build_record(mapping: CrmObject, key: str, payload: dict[str, str | None]) -
         if not parent_key:
             record[item.name] = _convert(item, value)
         elif value is None:
-            record[_name_lookup(relationship)] = None
+            record[name_lookup(relationship)] = None
         else:
             record[relationship] = {parent_key: value}
     return record
@@ -110,11 +106,6 @@ def _convert(item: Field, value: str | None) -> Any:
     if value is None or item.kind in ("text", "time"):
         return value
     return value == "true" if item.kind == "flag" else orjson.Fragment(value)
-
-
-def _name_lookup(relationship: str) -> str:
-    """Return the field that stores the lookup of a relationship. A null in this field clears the lookup."""
-    return f"{relationship.removesuffix('__r')}__c" if relationship.endswith("__r") else f"{relationship}Id"
 
 
 def _read_responses(answer: Answer, count: int) -> list[Any]:

@@ -10,10 +10,12 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from include.crm.objects.mapping import CrmObject
+from include.crm import desired
+from include.crm.objects.mapping import ADOPTABLE, CrmObject
+from include.crm.readiness import Readiness
+from include.crm.salesforce import VENDOR
 from include.crm.settings import Settings
-from include.crm.sync import desired, separation
-from include.crm.sync.readiness import Readiness
+from include.crm.sync import separation
 from include.crm.temporary import REFUSED, outgoing
 
 EVERY_ERROR = "*"
@@ -35,7 +37,8 @@ where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and :re
 
 _OUTGOING = """
 with compared as (
-    select d.external_key, case when s.external_key is null then d.payload else d.payload - cast(:once as text[]) - s.left_fields end as payload,
+    select d.external_key, case when s.external_key is null then d.payload
+                                else d.payload - cast(:once as text[]) - s.left_fields {minus_typed} end as payload,
            s.payload as accepted, s.external_key is null as is_new, s.missing
     from {desired} d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
 )
@@ -43,11 +46,29 @@ select c.external_key, c.payload, c.is_new,
        coalesce(c.payload ->> :parent, c.accepted ->> :parent, c.external_key) collate "C" as family,
        r.external_key is not null as is_refused,
        c.is_new or not c.accepted @> (c.payload - cast(:daily as text[])) as is_notable,
-       coalesce(v.vendor, u.vendor) as held_by, null::text as waits_for
+       coalesce(v.vendor, u.vendor, {adoption}) as held_by, null::text as waits_for
 from compared c left join {refused} r on r.external_key = c.external_key and r.payload = c.payload
 left join {ready.unsettled} v on v.vendor = split_part(c.external_key, ':', 2)
 left join {ready.unsettled_record} u on :firm || ':' || u.external_key = c.external_key
+{may_be_there}
 where c.missing is null and (c.is_new or not c.accepted @> c.payload)
+"""
+
+# A shared field keeps what users typed, as long as the vendor's value is the one that was known then. A complete account number stays while its
+# last four digits agree.
+_MINUS_TYPED = """
+- array(select name from unnest(cast(:shared as text[])) name
+        where s.shared_values ? name and s.shared_values ->> name is not distinct from d.payload ->> name and s.payload ->> name is not null
+        union all select name from unnest(cast(:masked as text[])) name where s.payload ->> name is not distinct from d.payload ->> name)
+"""
+
+# New records that the org may have from elsewhere: until their key is written there, or a person decides, none is created.
+_MAY_BE_THERE = """
+left join (
+    select distinct key from control.adoption_finding f cross join lateral (
+        select f.external_key union select candidate ->> 'external_key' from jsonb_array_elements(f.candidates) candidate) k(key)
+    where f.outcome in ('matched', 'doubtful', 'duplicate', 'shared') and key is not null
+) a on a.key = c.external_key and c.is_new
 """
 
 _COUNTS = """
@@ -55,6 +76,7 @@ select count(*) filter (where is_new and is_free) as new,
        count(*) filter (where not is_new and is_free) as changed,
        count(*) filter (where is_refused and held_by is null) as refused,
        count(*) filter (where held_by is not null) as withheld,
+       count(*) filter (where held_by = :existing) as existing,
        count(*) filter (where is_notable and is_free) as notable,
        sum(hashtextextended(external_key || (payload - cast(:daily as text[]))::text, 0)::numeric)
            filter (where is_notable and is_free) as difference,
@@ -95,12 +117,14 @@ class Delta:
         changed: Records to send that Salesforce has with other values.
         unchanged: Records that Salesforce has with the desired values.
         refused: New or changed records that Salesforce rejected before with the same content; they are not sent again yet.
-        withheld: New or changed records that are not sent, because a vendor's newest day is not reconciled.
+        withheld: New or changed records that are not sent, because a vendor's newest day is not reconciled, or because Salesforce may have
+            them already; see `include.crm.adoption`.
         held: Our records of this object in Salesforce.
         notable: Records to send that are new, or changed in more than daily fields.
         closing: Changed records that the change closes, such as accounts.
         worth_usd: Total worth of the records in Salesforce; 0 for objects without a worth.
         moved_usd: The change of the total worth.
+        existing: New records, among the withheld, that Salesforce may have already.
         separated: New records that Salesforce has as, or within, another kind of record; see `include.crm.sync.separation`.
         difference: A text that identifies the notable changes, without daily fields; empty if there are none.
     """
@@ -116,6 +140,7 @@ class Delta:
     moved_usd: Decimal = Decimal(0)
     withheld: int = 0
     separated: int = 0
+    existing: int = 0
     difference: str = ""
 
     @property
@@ -174,6 +199,8 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
         "parent": mapping.parent,
         "once": mapping.once,
         "daily": mapping.daily,
+        "shared": mapping.shared,
+        "masked": [field.name for field in mapping.fields if field.is_masked],
         "resends": resends,
         "every_error": EVERY_ERROR,
         **mapping.lookups,
@@ -181,7 +208,14 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
     db.execute(sa.text("set local work_mem = '128MB'"))  # otherwise a join of half a million payloads spills to disk
     records, total = desired.build(db, mapping, settings, ready.present_day)
     REFUSED.fill(db, _REFUSED, values)
-    outgoing(mapping.entity).fill(db, _OUTGOING.format(desired=records, refused=REFUSED, ready=ready), values)
+    is_adoptable = mapping.entity in ADOPTABLE or bool(mapping.same_if)
+    parts = {
+        "minus_typed": _MINUS_TYPED if mapping.shared else "",
+        "may_be_there": _MAY_BE_THERE if is_adoptable else "",
+        "adoption": f"case when a.key is not null then '{VENDOR}' end" if is_adoptable else "null",
+    }
+    query = _OUTGOING.format(desired=records, refused=REFUSED, ready=ready, **parts)
+    outgoing(mapping.entity).fill(db, query, values)
     for table in (records, REFUSED):
         table.drop(db)
     separated = len(separation.list_separated(db, mapping, settings))
@@ -198,6 +232,7 @@ def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int
             "field": mapping.closed_by[0],
             "closed": mapping.closed_by[1],
             "worth": mapping.worth,
+            "existing": VENDOR,
         },
     ).one()
     return Delta(
@@ -211,6 +246,7 @@ def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int
         worth_usd=counts.worth or Decimal(0),
         moved_usd=counts.moved or Decimal(0),
         withheld=counts.withheld,
+        existing=counts.existing,
         difference=str(counts.difference or ""),
     )
 
@@ -234,10 +270,10 @@ def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, ru
 
 
 def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
-    """Count the records of `outgoing(mapping.entity)` that are held back because a vendor's newest day is not reconciled.
+    """Count the records of `outgoing(mapping.entity)` that are held back.
 
     Returns:
-        Vendor -> number of records; empty if none is held back.
+        The vendor whose newest day is not reconciled -> number of records. Those that Salesforce may have already count for `salesforce`.
     """
     query = f"select held_by, count(*) from {outgoing(mapping.entity)} where held_by is not null group by 1"  # noqa: S608
     return dict(db.execute(sa.text(query)).tuples().all())

@@ -4,6 +4,7 @@ A sync does not send:
 
 - an object that failed, or whose changes need approval
 - the records of a vendor whose newest day is not reconciled
+- a new record that Salesforce may have from elsewhere (`include.crm.adoption`)
 - a record whose parent Salesforce has not accepted, or whose parent has notable changes in an object that is not sent
 
 Everything else is sent. `include.crm.sync.holding` stores what was held back.
@@ -19,6 +20,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from include.crm.objects.mapping import CrmObject
+from include.crm.salesforce import VENDOR
 from include.crm.settings import Settings
 from include.crm.sync import delta, rounds
 from include.crm.sync.delta import Delta
@@ -28,6 +30,8 @@ from include.errors import BalanceError, ConfigurationError, ObjectUnavailable, 
 
 STOPPING = (ObjectUnavailable, ConfigurationError, BalanceError)
 """Errors that stop one object. Every other error stops the sync."""
+
+_MAY_BE_THERE = "Salesforce may have these records already; approve or decide on the page Adoption"
 
 
 class Holdback:
@@ -125,6 +129,8 @@ class Holdback:
     def _withhold(self, mapping: CrmObject, unsettled: Mapping[str, datetime]) -> None:
         with self._db.begin():
             counts = delta.count_withheld(self._db, mapping)
+        if records := counts.pop(VENDOR, 0):
+            self._withheld.append(Held(mapping.entity, "adoption", "", records, _MAY_BE_THERE))
         for vendor, records in sorted(counts.items()):
             reason = f"the newest day of {vendor} is not reconciled"
             self._withheld.append(Held(mapping.entity, "vendor", vendor, records, reason, unsettled.get(vendor)))

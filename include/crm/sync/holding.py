@@ -33,7 +33,7 @@ where alerted_at is null and since < clock_timestamp() - :patience
 returning entity, cause, subject, records, reason, since
 """)
 
-Cause = Literal["vendor", "approval", "failure", "parent"]
+Cause = Literal["vendor", "approval", "failure", "parent", "adoption"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class Held:
             - `approval`: a change needs approval.
             - `failure`: sending the object failed.
             - `parent`: a parent is not in Salesforce yet.
+            - `adoption`: Salesforce may have the records already.
 
-        subject: The vendor, the kinds of change (`approval`), or the class of the error (`failure`); empty for `parent`.
+        subject: The vendor, the kinds of change (`approval`), or the class of the error (`failure`); empty for `parent` and `adoption`.
         records: Number of records.
         reason: Explanation, without values of records.
         since: For a vendor, when the load of its newest day began; otherwise when the row was first stored. None before it is stored.

@@ -227,7 +227,7 @@ class Jobs:
 
     def _settle(self, job: Job, info: JobInfo) -> Settled:
         try:
-            settled = results.settle(self._db, job, info, self._fence, self._run.run_id)
+            settled = results.settle(self._db, job, info, self._fence, self._run.run_id, self._mapping.shared)
         except BalanceError:
             self._mark(job.job_id, "unbalanced")
             raise

@@ -17,13 +17,15 @@ import sqlalchemy as sa
 from include.control import ledger, writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts, Pull
+from include.crm import readiness
+from include.crm.adoption.find import find
+from include.crm.adoption.keys import write_keys
 from include.crm.database import open_connection, take_turn, translate_errors
-from include.crm.objects.mapping import CrmObject
+from include.crm.objects.mapping import ADOPTABLE, CrmObject
 from include.crm.objects.portfolio import objects
 from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
-from include.crm.settings import Settings
-from include.crm.sync import delta, file, holding, marks, readback, readiness, totals
+from include.crm.sync import delta, file, holding, marks, readback, totals
 from include.crm.sync.bulk import Bulk
 from include.crm.sync.delta import Delta
 from include.crm.sync.guard import Concern
@@ -37,6 +39,8 @@ from include.recovery.restore import require_read_back
 log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
+
+_IS_COMPARED = sa.text("select exists (select from control.adoption_finding where run_id = :run_id)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def sync(
         file.fresh_folder(work_dir / "crm") as folder,
         take_turn(org.engine, is_whole=scope.is_whole),
     ):
-        this = _Sync(db, session, folder, org.settings, run, scope, on_progress)
+        this = _Sync(db, session, folder, org, run, scope, on_progress)
         if scope.is_whole:
             _recover(org, db, session, run.run_id, on_progress)
         counts = this.run()
@@ -185,12 +189,13 @@ class _Sync:
         db: sa.Connection,
         session: SalesforceSession,
         folder: Path,
-        settings: Settings,
+        org: Org,
         run: SyncRun,
         scope: Scope,
         say: Say,
     ) -> None:
-        self._db, self._session, self._settings, self._say = db, session, settings, say
+        settings = org.settings
+        self._db, self._session, self._org, self._settings, self._say = db, session, org, settings, say
         self._run, self._scope = run, scope
         self._objects = tuple(each for each in objects(settings) if scope.is_whole or each.entity in scope.only)
         names = list(dict.fromkeys(mapping.sobject for mapping in self._objects))
@@ -207,6 +212,8 @@ class _Sync:
         with translate_errors(self._db, self._fences):
             self._sender.adopt()
             first = deltas = self._compare(self._objects, resends=self._scope.resends)
+            if self._looks_for_existing(first):
+                first = deltas = self._compare(self._objects, resends=self._scope.resends)
             self.holdback.decide(first, list(self._scope.approved), self._unsettled)
             while any(each.going_out for each in deltas.values()):
                 self._session.keep_reserve(self._settings.reserved_ratio)
@@ -217,6 +224,22 @@ class _Sync:
             self._record_idle(first)
             self._record_held()
         return {name: replace(counts, unchanged=first[name].unchanged) for name, counts in self._sender.total.items()}
+
+    def _looks_for_existing(self, deltas: Mapping[str, Delta]) -> bool:
+        """Before records are created, look for them in the org, and write our key onto those that are approved.
+
+        Return whether the org was compared: then some new records may be held back, and others are no longer new.
+        """
+        adopted = [each for each in self._objects if each.entity in ADOPTABLE or each.same_if]
+        found = [deltas[each.entity] for each in adopted]
+        if not self._scope.is_whole or not any(each.new or each.existing for each in found):
+            return False
+        with self._db.begin():
+            is_compared = self._db.scalar(_IS_COMPARED, {"run_id": self._run.run_id})
+        if not is_compared:
+            find(self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._say)
+        write_keys(self._db, self._session, adopted, self._settings, self._run.run_id, self._sender.check_fences)
+        return True
 
     @property
     def written(self) -> list[str]:

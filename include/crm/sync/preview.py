@@ -8,10 +8,11 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from include.crm import readiness
 from include.crm.database import open_connection
 from include.crm.objects.portfolio import objects
 from include.crm.settings import Settings
-from include.crm.sync import delta, readiness, separation
+from include.crm.sync import delta, separation
 from include.crm.sync.delta import Change, Delta
 from include.crm.sync.guard import Concern, find_concerns
 

@@ -2,6 +2,7 @@
 
 - An edit of a field that we write: the next sync overwrites it.
 - An edit of a field that we write only once: not a difference, because the field belongs to the firm.
+- An edit of a shared field: not a difference; it stays until the vendor's value changes.
 - A record that was deleted or merged: the sync does not send it again until an operator decides (`recreate`).
 - A record that was deleted because another record replaces it: not a difference; it is removed from the accepted state.
 - A record with our key that is not in the accepted state: it is added to the accepted state.
@@ -9,8 +10,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from include.control.calls import CallLog
+from include.crm.bulk_query import BulkQuery
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.objects.portfolio import objects
 from include.crm.run import Org
@@ -27,14 +28,9 @@ from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta
 from include.crm.temporary import DIFFERING, HELD, TempTable, answered
-from include.errors import ConfigurationError, TargetUnavailable
+from include.errors import ConfigurationError
 from include.recovery.restore import note_read_back
 
-PAGE_ROWS = 50_000
-"""Rows per page of a query's results."""
-
-_LONGEST_QUERY_S = 3600.0
-_FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
 _MERGES = ("Account", "Contact")
 """The objects whose records can be merged; a merged record has a field with the id of the surviving record."""
 
@@ -65,8 +61,12 @@ _BELIEVED = "select count(*) from control.crm_state where sobject = :sobject and
 
 _RECORD = """
 insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind, fields, master_id)
-select :run_id, :sobject, :entity, external_key, salesforce_id, kind, case kind when 'edited' then fields else '{}' end, master_id
-from differing
+select :run_id, :sobject, :entity, external_key, salesforce_id, kind,
+       case kind when 'edited' then array(select unnest(fields) except select unnest(cast(:shared as text[])) order by 1) else '{}' end, master_id
+from differing where not (kind = 'edited' and fields <@ cast(:shared as text[]))
+"""
+_KINDS = """
+select kind, count(*) from differing where not (kind = 'edited' and fields <@ cast(:shared as text[])) group by 1
 """
 
 # Take Salesforce's values as the accepted state; the next sync sends the differences from the desired state.
@@ -75,7 +75,10 @@ insert into control.crm_state as s (sobject, external_key, payload, salesforce_i
 select :sobject, external_key, theirs, salesforce_id, 'read back', :started from differing
 where kind in ('edited', 'unknown', 'other id')
 on conflict (sobject, external_key) do update
-set payload = s.payload || excluded.payload, salesforce_id = excluded.salesforce_id, missing = null
+set payload = s.payload || excluded.payload, salesforce_id = excluded.salesforce_id, missing = null,
+    -- What users have typed since is newer than the vendor's value that was accepted last.
+    shared_values = (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(s.payload) where key = any(cast(:shared as text[])))
+                    || s.shared_values
 where s.accepted_at < :started
 """
 
@@ -202,7 +205,7 @@ def _read_object(
     response = _query(db, session, mapping, settings)
     values = {
         "run_id": run_id, "sobject": mapping.sobject, "entity": mapping.entity, "started": started,
-        "keys": delta.keys_like(mapping, settings),
+        "keys": delta.keys_like(mapping, settings), "shared": mapping.shared,
     }  # fmt: skip
     with db.begin():
         read = HELD.fill(db, _select_held(mapping, response))
@@ -211,9 +214,7 @@ def _read_object(
         DIFFERING.fill(db, _FIND.format(edited=_list_edited(mapping)), values)
         db.execute(sa.text(_FORGET_SUPERSEDED), values)
         believed = db.scalar(sa.text(_BELIEVED), values) or 0
-        kinds: dict[str, int] = dict(
-            db.execute(sa.text("select kind, count(*) from differing group by 1")).tuples().all()
-        )
+        kinds: dict[str, int] = dict(db.execute(sa.text(_KINDS), values).tuples().all())
         missing = kinds.get("deleted", 0) + kinds.get("merged", 0)
         if not is_restored and missing > settings.few and missing > believed * settings.most_changed_ratio:
             raise ConfigurationError(
@@ -234,52 +235,23 @@ def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, se
     """
     names = _list_columns(mapping)
     keys = delta.keys_like(mapping, settings).replace("'", r"\'")
-    query = f"SELECT {', '.join(names)} FROM {mapping.sobject} WHERE {mapping.key_field} LIKE '{keys}'"  # noqa: S608
-    answer = session.call("POST", "/jobs/query", {"operation": "queryAll", "query": query})
-    if not answer.is_ok:
-        raise ConfigurationError(
-            "Salesforce rejected a query", sobject=mapping.sobject, status=answer.status, code=answer.code
-        )
-    job = str(answer.body["id"])
-    expected = _wait(session, job, mapping)
+    where = f"{mapping.key_field} LIKE '{keys}'"
+    query = BulkQuery(session, mapping.sobject, f"SELECT {', '.join(names)} FROM {mapping.sobject} WHERE {where}")  # noqa: S608
     table = answered(names)
     with db.begin():
         table.create(db)
-    locator = ""
-    while locator != "null":
-        path = f"/jobs/query/{job}/results?maxRecords={PAGE_ROWS}" + (f"&locator={locator}" if locator else "")
-        locator = session.persist(lambda path=path: _copy_page(db, session, path, table))  # type: ignore[misc]
+    query.read(lambda pieces: _copy_page(db, pieces, table))
     with db.begin():
-        read = db.scalar(sa.text(f"select count(*) from {table}"))  # noqa: S608
-    if read != expected:
-        raise TargetUnavailable(
-            "The results of a query are incomplete", sobject=mapping.sobject, job=job, rows=expected, read=read
-        )
+        query.require_all(db.scalar(sa.text(f"select count(*) from {table}")) or 0)  # noqa: S608
     return table
 
 
-def _copy_page(db: sa.Connection, session: SalesforceSession, path: str, table: TempTable) -> str:
-    """Copy one page of a query's result into a table; return the locator of the next page, or the text `null` after the last page."""
+def _copy_page(db: sa.Connection, pieces: Iterator[bytes], table: TempTable) -> None:
+    """Copy one page of a query's result into a table."""
     query = sql.SQL("copy {} from stdin (format csv, header match, encoding 'UTF8')").format(sql.Identifier(table.name))
-    with db.begin(), session.stream(path) as (pieces, headers):
-        with _cursor(db).copy(query) as copy:
-            for piece in pieces:
-                copy.write(piece)
-        return headers.get("Sforce-Locator", "null")
-
-
-def _wait(session: SalesforceSession, job: str, mapping: CrmObject) -> int:
-    """Wait until a query job has completed; return its number of rows."""
-    pause, until = _FASTEST_POLL_S, time.monotonic() + _LONGEST_QUERY_S
-    while time.monotonic() < until:
-        body = session.call("GET", f"/jobs/query/{job}").body
-        if body["state"] == "JobComplete":
-            return int(body["numberRecordsProcessed"])
-        if body["state"] in ("Failed", "Aborted"):
-            raise ConfigurationError(f"A query failed: {body.get('errorMessage')}", sobject=mapping.sobject, job=job)
-        time.sleep(pause)
-        pause = min(pause * 1.5, _SLOWEST_POLL_S)
-    raise TargetUnavailable("Salesforce did not finish a query in time", sobject=mapping.sobject, job=job)
+    with db.begin(), _cursor(db).copy(query) as copy:
+        for piece in pieces:
+            copy.write(piece)
 
 
 def _list_columns(mapping: CrmObject) -> list[str]:
@@ -299,6 +271,8 @@ def _select_held(mapping: CrmObject, response: TempTable) -> str:
 
 def _convert(field: Field) -> str:
     value = f"nullif(\"{field.name}\", '')"
+    if field.is_masked:
+        return f"'xxxx' || right(regexp_replace({value}, '\\W', '', 'g'), 4)"
     return f"coalesce(lower({value}), 'false')" if field.kind == "flag" else value
 
 

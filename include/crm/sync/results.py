@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 
@@ -44,13 +44,14 @@ where s.external_key is null or o.external_key is null or o.times <> 1
 """
 
 _ACCEPT = """
-insert into control.crm_state as c (sobject, external_key, payload, salesforce_id, job_id)
-select :sobject, s.external_key, s.payload, o.salesforce_id, :job_id
+insert into control.crm_state as c (sobject, external_key, payload, salesforce_id, job_id, shared_values)
+select :sobject, s.external_key, s.payload, o.salesforce_id, :job_id,
+       (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(s.payload) where key = any(cast(:shared as text[])))
 from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
 where o.status in ('created', 'updated') and o.external_key not in (select external_key from remade)
 on conflict (sobject, external_key) do update
 set missing = null, payload = c.payload || excluded.payload, salesforce_id = excluded.salesforce_id, job_id = excluded.job_id,
-    accepted_at = clock_timestamp()
+    accepted_at = clock_timestamp(), shared_values = c.shared_values || excluded.shared_values
 """
 
 # The record was deleted in Salesforce and our upsert created it again, without the fields that are sent once. Record the difference,
@@ -176,7 +177,9 @@ def _close_outcome(db: sa.Connection) -> None:
         db.execute(sa.text("analyze outcome"))
 
 
-def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str) -> Settled:
+def settle(
+    db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str, shared: Sequence[str] = ()
+) -> Settled:
     """Settle a job in one transaction: update the accepted state, the dead letters and the ledger, and close the job.
 
     Args:
@@ -185,6 +188,7 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
         info: The job's state in Salesforce.
         fence: The writer's fence for the object.
         run_id: The run that settles the job; an earlier run may have sent it.
+        shared: The object's fields in which users' values stay; what was sent of them is remembered as the vendor's value.
 
     Raises:
         BalanceError: A sent row has no result or several, or a result belongs to no sent row.
@@ -193,6 +197,7 @@ def settle(db: sa.Connection, job: Job, info: JobInfo, fence: Fence, run_id: str
     started = time.perf_counter()
     values = {
         "job_id": job.job_id, "sobject": job.sobject, "entity": job.entity, "vendor": VENDOR, "run_id": run_id,
+        "shared": list(shared),
     }  # fmt: skip
     with db.begin():
         if unmatched := db.scalar(sa.text(_UNMATCHED), values):

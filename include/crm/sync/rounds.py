@@ -100,7 +100,7 @@ def cut(db: sa.Connection, mapping: CrmObject, most_rows: int, only: Sequence[st
         only: The keys to include; empty for all.
     """
     chosen = "and external_key in (select unnest(cast(:only as text[])))" if only else ""
-    names_bytes = sum(len(f.name.encode()) for f in mapping.fields if f.owner != "firm" and not f.unknown)
+    names_bytes = sum(len(f.name.encode()) for f in mapping.fields if f.owner == "vendor" and not f.unknown)
     values = {"names_bytes": names_bytes, "most_bytes": MOST_BYTES, "most_rows": most_rows, "only": list(only)}
     SENDING.fill(db, _SENDING.format(outgoing=outgoing(mapping.entity), only=chosen), values)
     db.execute(sa.text(f"create index on {SENDING} (part)"))

@@ -130,7 +130,7 @@ class Sender:
                 sending, parts = rounds.cut(self._db, mapping, MOST_ROWS)
             if parts:
                 batches.append(self._jobs[mapping].collect(sending))
-        collections.send(self._session, batches, self._check_fences)
+        collections.send(self._session, batches, self.check_fences)
         again = {}
         for batch in batches:
             settled = self._jobs[batch.mapping].settle(batch)
@@ -172,7 +172,8 @@ class Sender:
             sobject=mapping.sobject, rows=len(again), dead=self.total[mapping.entity].dead or None,
         )  # fmt: skip
 
-    def _check_fences(self) -> None:
+    def check_fences(self) -> None:
+        """Raise `WriterSuperseded` if another writer has taken over one of the objects."""
         with self._db.begin():
             for fence in self._fences:
                 fence.check(self._db)

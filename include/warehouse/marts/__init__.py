@@ -34,6 +34,7 @@ MARTS = (
     "reconciliation_break", "salesforce_sync",
     "salesforce_rejection", "open_finding", "pending_delivery", "subscriber_state", "caller_request", "caller_key", "activity",
     "salesforce_approval", "salesforce_held_back", "salesforce_job", "salesforce_difference",
+    "salesforce_adoption", "salesforce_adoption_state",
     "salesforce_record", "rejected_delivery", "missing_document", "stored_document", "given_up_event",
     "queue_state", "safeguard_state",
     # data quality

@@ -46,6 +46,22 @@ def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str
     return {vendor: {rule: str(tally) for rule, tally in rules.items()} for vendor, rules in tallies.items()}
 
 
+@task
+def compare_org(params: Any = None, run_id: Any = None) -> dict[str, int]:
+    """Before new records are created, look for them in the org; return the number of findings by outcome. A dry run looks for nothing."""
+    import logging
+
+    from include import business_dates
+    from include.crm.adoption import adopt
+    from tributary import connections
+
+    connections.skip_without_salesforce()
+    org = connections.org()
+    if params["dry_run"] or not adopt.has_new_records(org):
+        return {}
+    return adopt.compare(org, run_id, business_dates.business_date(None), logging.getLogger(__name__).info)
+
+
 # `all_done`: the task runs even if a rule failed. A failed rule fails the run, but holds back only its own Tasks in Salesforce.
 @task(trigger_rule="all_done")
 def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
@@ -61,9 +77,9 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     import logging
 
     from include import business_dates
+    from include.crm.readiness import find_uncompared_days
     from include.crm.sync import difference
     from include.crm.sync.preview import preview
-    from include.crm.sync.readiness import find_uncompared_days
     from include.pipeline import dry_run
     from include.vendors import VENDORS
     from tributary import connections
@@ -131,14 +147,14 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         RowsFailed: Salesforce rejected rows; all other rows were sent.
     """
     from include import business_dates
-    from include.crm.run import Org, SyncRun
+    from include.crm.run import SyncRun
     from include.crm.sync import approval
     from include.crm.sync.load import Scope, sync
     from include.errors import RowsFailed
     from tributary import connections
 
-    engine = connections.site().engine
-    org = Org(engine, connections.connection("salesforce"), connections.crm_settings())
+    org = connections.org()
+    engine = org.engine
     scope = Scope(approval.find_approved(engine), _choose_resends(params))
     try:
         counts = sync(org, SyncRun(run_id, business_dates.business_date(None)), connections.work_folder(), scope)

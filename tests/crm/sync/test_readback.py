@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from include.crm import tasks
+from include.crm import bulk_query, tasks
+from include.crm.bulk_query import BulkQuery
 from include.crm.run import SyncRun
-from include.crm.sync import readback
 from include.crm.sync.readback import Found, read_back, recreate
 from include.errors import ConfigurationError, TargetUnavailable
 from include.recovery import restore
@@ -54,7 +54,7 @@ def test_after_a_sync_nothing_differs(crm: Crm, persons: str) -> None:
 
 @pytest.mark.synced
 def test_pages_are_read_to_the_last(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readback, "PAGE_ROWS", 7)
+    monkeypatch.setattr(bulk_query, "PAGE_ROWS", 7)
 
     assert read(crm) == {}
 
@@ -175,9 +175,9 @@ def test_what_was_sent_while_it_was_read_is_left_to_the_next_time(crm: Crm) -> N
 
 @pytest.mark.synced
 def test_an_incomplete_response_is_rejected(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = readback._copy_page
-    monkeypatch.setattr(readback, "PAGE_ROWS", 5)
-    monkeypatch.setattr(readback, "_copy_page", lambda *args: (take(*args), "null")[1])
+    read_page = BulkQuery._read_page
+    monkeypatch.setattr(bulk_query, "PAGE_ROWS", 5)
+    monkeypatch.setattr(BulkQuery, "_read_page", lambda *args: (read_page(*args), "null")[1])
 
     with pytest.raises(TargetUnavailable, match="are incomplete"):
         read(crm)

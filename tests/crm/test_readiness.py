@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.crm.sync.readiness import find_unsettled
+from include.crm.readiness import find_unsettled
 from include.errors import HeldBack
 from tests.crm.conftest import HOLDINGS, Crm
 

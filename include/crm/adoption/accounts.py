@@ -1,0 +1,139 @@
+"""Match the org's financial accounts with ours: by number, and else by the last four digits and the owner."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+
+from include.crm.adoption.evidence import Accounts, OurAccount, TheirAccount
+from include.crm.adoption.match import Candidate, Decided, Unit, settle
+
+Owners = Mapping[str, frozenset[str]]
+"""Salesforce id of an account that may own others -> our ids of whom it is, after `p` for a person or `e` for a legal entity."""
+
+Place = tuple[str, str | int]
+"""Where accounts are compared: `owner` and an owner of ours, or `home` and a household of ours."""
+
+
+def match_accounts(
+    accounts: Accounts, owners: Owners, homes: Mapping[str, int], sobject: str, decided: Decided
+) -> list[Unit]:
+    """Match the org's financial accounts with ours.
+
+    An account is the same
+
+    - if the complete numbers are equal, unless the owners on both sides are known, different, and of different households;
+    - if the org has only the last four digits: if an owner is on both sides, and custodian, type or open date agree; or, if no owner is
+      known, the household, and the custodian agrees;
+    - without a number: if an owner is on both sides, and custodian, type and open date agree.
+
+    Without complete numbers, no other account of that owner may agree so on either side. All other pairs that agree in most of this are
+    doubts.
+
+    Args:
+        accounts: The accounts of both sides.
+        owners: The org's owners.
+        homes: Salesforce id of a household -> our id of the household that it is.
+        sobject: Salesforce's object.
+        decided: People's decisions.
+    """
+    held_by = {
+        each.salesforce_id: frozenset[str]().union(*(owners.get(of, frozenset()) for of in each.owners))
+        for each in accounts.theirs
+    }
+    comparison = _Comparison(accounts, held_by, homes)
+    all_ours = {each.key: each.identity for each in accounts.ours}
+    units = []
+    for each in accounts.theirs:
+        unit = Unit({sobject: each.salesforce_id}, each.external_key, frozenset([sobject] if each.external_key else []))
+        found = {candidate.external_key: candidate for candidate in comparison.find(each)}
+        units.append(settle(unit, found, all_ours, decided))
+    return units
+
+
+class _Comparison:
+    """Our accounts, by number and by owner.
+
+    Args:
+        accounts: The accounts of both sides.
+        held_by: Salesforce id of an account -> its owners among ours.
+        homes: Salesforce id of a household -> our id.
+    """
+
+    def __init__(self, accounts: Accounts, held_by: Owners, homes: Mapping[str, int]) -> None:
+        self._held_by, self._homes = held_by, homes
+        self._by_hash: dict[str, list[OurAccount]] = defaultdict(list)
+        self._by_place: dict[Place, list[OurAccount]] = defaultdict(list)
+        numbered = {ours.identity for _, ours in accounts.equal}
+        for each in accounts.ours:
+            if each.number_hash:
+                self._by_hash[each.number_hash].append(each)
+            if each.identity in numbered:
+                continue
+            for owner in each.owners:
+                self._by_place["owner", owner].append(each)
+            if each.household is not None:
+                self._by_place["home", each.household].append(each)
+        self._custodians = frozenset[str]().union(*(each.custodian for each in accounts.ours))
+        self._times: Counter[tuple[str | None, str | None, Place]] = Counter(
+            (each.last4, each.last4 or each.open_date, place)
+            for each in accounts.theirs
+            for place in self._list_places(each)
+            if not each.number_hash
+        )
+
+    def find(self, theirs: TheirAccount) -> Iterator[Candidate]:
+        """Yield what an account of the org may be."""
+        if theirs.number_hash:
+            yield from (self._compare_owners(theirs, each) for each in self._by_hash.get(theirs.number_hash, ()))
+            return
+        owners = self._held_by[theirs.salesforce_id]
+        for place in self._list_places(theirs):
+            near = [(each, *self._compare_kinds(theirs, each)) for each in self._by_place[place]]
+            if theirs.last4:
+                fitting = [each for each in near if each[0].last4 == theirs.last4]
+                needed = {"custodian"} if place[0] == "home" else {"custodian", "type", "open date"}
+                found = [(each, agreed, differed, bool(needed & set(agreed))) for each, agreed, differed in fitting]
+            else:
+                fitting = [each for each in near if len(each[1]) == 3]
+                found = [
+                    (each, agreed, differed, True) for each, agreed, differed in fitting or near if len(agreed) > 1
+                ]
+            is_only = len(fitting) == 1 and self._times[theirs.last4, theirs.last4 or theirs.open_date, place] == 1
+            has = "last four" if theirs.last4 else "no number"
+            for each, agreed, differed, is_known in found:
+                if place[0] == "home" and each.owners & owners:
+                    continue  # compared with the owner's accounts already
+                is_same = is_only and is_known and not differed and (place[0] == "owner" or not owners)
+                yield _describe(each, (has, place[0], *agreed), differed, is_same=is_same)
+
+    def _list_places(self, theirs: TheirAccount) -> list[Place]:
+        """Return the owners of an account among ours, then its household."""
+        owners: list[Place] = [("owner", owner) for owner in sorted(self._held_by[theirs.salesforce_id])]
+        home = self._homes.get(theirs.household or "")
+        return [*owners, *([("home", home)] if home is not None else [])]
+
+    def _compare_owners(self, theirs: TheirAccount, ours: OurAccount) -> Candidate:
+        held_by, home = self._held_by[theirs.salesforce_id], self._homes.get(theirs.household or "")
+        is_known = bool(held_by and ours.owners)
+        is_same = not is_known or bool(held_by & ours.owners) or (home is not None and home == ours.household)
+        return _describe(ours, ("number",), () if is_same else ("owner",), is_same=is_same)
+
+    def _compare_kinds(self, theirs: TheirAccount, ours: OurAccount) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return which of custodian, type and open date agree, and whether the custodian differs.
+
+        A value that one side lacks does neither. Types have many names, and dates of transfers are typed in too, so their difference says
+        little.
+        """
+        named = theirs.words & self._custodians
+        custodian = bool(named & ours.custodian) if named and ours.custodian else None
+        is_equal = {
+            "custodian": custodian,
+            "type": bool({*theirs.account_type.split(), *theirs.words} & set(ours.account_type.split())),
+            "open date": theirs.open_date is not None and theirs.open_date == ours.open_date,
+        }
+        return tuple(name for name, value in is_equal.items() if value), ("custodian",) if custodian is False else ()
+
+
+def _describe(account: OurAccount, agreed: tuple[str, ...], differed: tuple[str, ...], *, is_same: bool) -> Candidate:
+    return Candidate(account.key, account.identity, 0.0, agreed, differed, is_same=is_same, is_sure=is_same)

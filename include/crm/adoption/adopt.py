@@ -1,0 +1,148 @@
+"""Adopt records of the org: compare, approve or decide, write our keys, remove them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+
+import sqlalchemy as sa
+
+from include.control import writer
+from include.control.calls import CallLog
+from include.crm.adoption import keys
+from include.crm.adoption.find import find, has_new
+from include.crm.adoption.org_records import Say
+from include.crm.database import open_connection, take_turn, translate_errors
+from include.crm.objects.mapping import ADOPTABLE, CrmObject
+from include.crm.objects.portfolio import objects
+from include.crm.run import Org
+from include.crm.salesforce import VENDOR, SalesforceSession
+from include.crm.settings import Settings
+from include.errors import InputRejected
+
+_RECORDS = sa.text("""
+select count(*) from control.adoption_finding where entity = :entity and outcome = 'matched' and salesforce_id <> ''
+""")
+_APPROVE = sa.text("""
+insert into control.adoption_approval (entity, is_approved, records, approved_by) values (:entity, :is_approved, :records, :by)
+""")
+_IS_KNOWN = sa.text("""
+select exists (select from control.org_record where sobject = :sobject and salesforce_id = :salesforce_id)
+""")
+_DECIDE = sa.text("""
+insert into control.adoption_decision (sobject, salesforce_id, external_key, is_same, reason, decided_by)
+values (:sobject, :salesforce_id, :external_key, :is_same, :reason, :by)
+""")
+
+
+def list_adopted(settings: Settings) -> list[CrmObject]:
+    """Return the mappings whose records are adopted, parents first."""
+    return [each for each in objects(settings) if each.entity in ADOPTABLE or each.same_if]
+
+
+def has_new_records(org: Org) -> bool:
+    """Return whether a sync would create records that the org may have already."""
+    with open_connection(org.engine) as db:
+        return has_new(db, objects(org.settings), org.settings.firm)
+
+
+def compare(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
+    """Compare the org with ours, and replace the findings; write nothing to Salesforce. Return the number of findings by outcome."""
+    with open_connection(org.engine) as db, _open_session(org, run_id) as session:
+        return find(db, session, org, run_id, on, say)
+
+
+def adopt(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
+    """Compare the org with ours, and write the keys of the matched records whose entities are approved.
+
+    Returns:
+        The number of keys: `written`, and `failed` if Salesforce rejected some; `control.adopted` has the errors.
+    """
+    mappings = list_adopted(org.settings)
+    with _write(org, run_id, mappings) as (db, session, check):
+        find(db, session, org, run_id, on, say)
+        counts = keys.write_keys(db, session, mappings, org.settings, run_id, check)
+        say(f"Keys: {counts}")
+        return counts
+
+
+def undo(org: Org, run_id: str, by: str, say: Say) -> dict[str, int]:
+    """Remove every key that adoption has written, and withdraw the approvals. What syncs have sent since stays in Salesforce."""
+    mappings = list_adopted(org.settings)
+    with _write(org, run_id, mappings) as (db, session, check):
+        counts = keys.remove_keys(db, session, mappings, by, check)
+        say(f"Keys: {counts}")
+        return counts
+
+
+def approve(engine: sa.Engine, entities: Sequence[str], by: str, *, is_approved: bool = True) -> int:
+    """Approve that matched records of some entities get our key, now and in later syncs; or withdraw that. Return the number of records.
+
+    Args:
+        engine: The database, as the loading role.
+        entities: Entities of `ADOPTABLE`; `person` includes `contact`.
+        by: The user.
+        is_approved: False to withdraw the approval. Keys that are written stay.
+
+    Raises:
+        InputRejected: An entity is unknown.
+    """
+    chosen = [*entities, *(["contact"] if "person" in entities and "contact" not in entities else [])]
+    if unknown := sorted(set(chosen) - set(ADOPTABLE)):
+        raise InputRejected(f"Unknown: {', '.join(unknown)}; choose among {', '.join(ADOPTABLE)}")
+    with engine.begin() as db:
+        counts = [db.scalar(_RECORDS, {"entity": entity}) or 0 for entity in chosen]
+        rows = [
+            {"entity": entity, "is_approved": is_approved, "records": count, "by": by}
+            for entity, count in zip(chosen, counts, strict=True)
+        ]
+        db.execute(_APPROVE, rows)
+    return sum(counts)
+
+
+def decide(
+    engine: sa.Engine,
+    sobject: str,
+    salesforce_id: str,
+    external_key: str,
+    is_same: bool | None,
+    by: str,
+    reason: str = "",
+) -> None:
+    """Record whether a record of the org is one of ours; None lets the comparison decide again. It counts from the next comparison.
+
+    Raises:
+        InputRejected: The org has no such record.
+    """
+    values = {"sobject": sobject, "salesforce_id": salesforce_id, "external_key": external_key}
+    with engine.begin() as db:
+        if not db.scalar(_IS_KNOWN, {"sobject": sobject, "salesforce_id": salesforce_id}):
+            raise InputRejected("The org has no such record, or it was not read yet; compare again")
+        db.execute(_DECIDE, values | {"is_same": is_same, "reason": reason.strip()[:500], "by": by})
+
+
+def _open_session(org: Org, run_id: str) -> SalesforceSession:
+    return SalesforceSession(org.connection, CallLog(org.engine, VENDOR, "", run_id))
+
+
+@contextmanager
+def _write(
+    org: Org, run_id: str, mappings: Sequence[CrmObject]
+) -> Iterator[tuple[sa.Connection, SalesforceSession, keys.Check]]:
+    """Open a connection and a session as the only writer of the objects; a running sync is superseded."""
+    with (
+        open_connection(org.engine) as db,
+        _open_session(org, run_id) as session,
+        take_turn(org.engine, is_whole=True),
+    ):
+        fences = writer.take_all(db, [f"crm:{name}" for name in dict.fromkeys(each.sobject for each in mappings)])
+
+        def check() -> None:
+            with db.begin():
+                for fence in fences:
+                    fence.check(db)
+
+        with translate_errors(db, fences):
+            session.keep_reserve(org.settings.reserved_ratio)
+            yield db, session, check

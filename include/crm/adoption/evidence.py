@@ -1,0 +1,119 @@
+"""What accounts say about persons and households: a complete account number that is equal on both sides joins their owners and households."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from include.crm.adoption.match import Decided
+from include.identity.account import read_words
+from include.names.words import plain
+
+_OURS = sa.text("""
+select a.account_id, a.account_number_hash as number_hash, a.account_number_last4 as last4, a.custodian, a.account_type, a.open_date::text, h.identity_id as household,
+       array_remove(array_agg('p' || p.identity_id) || array_agg('e' || l.identity_id), null) as owners
+from warehouse.account a
+left join warehouse.known_household h on h.household_id = a.household_id
+left join warehouse.account_owner o on o.account_id = a.account_id and o.recorded_to is null and o.valid_to is null
+left join warehouse.known_person p on p.person_id = o.person_id
+left join warehouse.known_legal_entity l on l.legal_entity_id = o.legal_entity_id
+where a.recorded_to is null and a.valid_to is null and not a.is_past_only group by 1, 2, 3, 4, 5, 6, 7 order by 1
+""")
+_THEIRS = sa.text("""
+select salesforce_id, external_key, name, number_hash, number_last4 as last4, payload ->> 'FinServ__FinancialAccountType__c' as account_type,
+       payload ->> 'FinServ__OpenDate__c' as open_date,
+       links ->> 'FinServ__Household__r' as household,
+       array_remove(array[links ->> 'FinServ__PrimaryOwner__r', links ->> 'FinServ__JointOwner__r'], null) as owners
+from control.org_record where entity = 'account' order by 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class OurAccount:
+    """One of our accounts. `owners` are ids of ours after `p` for a person or `e` for a legal entity."""
+
+    identity: int
+    key: str
+    number_hash: str | None
+    last4: str | None
+    custodian: frozenset[str]
+    account_type: str
+    open_date: str | None
+    household: int | None
+    owners: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TheirAccount:
+    """A financial account of the org. `owners` and `household` are Salesforce ids."""
+
+    salesforce_id: str
+    external_key: str | None
+    words: frozenset[str]
+    number_hash: str | None
+    last4: str | None
+    account_type: str
+    open_date: str | None
+    household: str | None
+    owners: tuple[str, ...]
+
+
+@dataclass
+class Accounts:
+    """The accounts of both sides.
+
+    Attributes:
+        ours: Our accounts that are sent.
+        theirs: The org's accounts.
+        equal: Pairs with an equal complete number that no other account has.
+    """
+
+    ours: list[OurAccount] = field(default_factory=list)
+    theirs: list[TheirAccount] = field(default_factory=list)
+    equal: list[tuple[TheirAccount, OurAccount]] = field(default_factory=list)
+
+    def count_shared_owners(self) -> dict[tuple[str, str], int]:
+        """Return the number of equal accounts of each pair of a Salesforce id of an owner and an owner of ours."""
+        return Counter((theirs, ours) for left, right in self.equal for theirs in left.owners for ours in right.owners)
+
+
+def read_accounts(db: sa.Connection, keys: Mapping[int, str], decided: Decided) -> Accounts:
+    """Read the accounts of both sides; `keys` are ours: id -> our key. A pair that people decided to be two accounts is not equal."""
+    accounts = Accounts(
+        [
+            OurAccount(
+                row.account_id, keys[row.account_id], row.number_hash, row.last4, frozenset(read_words(row.custodian)),
+                plain(row.account_type), row.open_date, row.household, frozenset(row.owners),
+            )
+            for row in db.execute(_OURS)
+            if row.account_id in keys
+        ],
+        [
+            TheirAccount(
+                row.salesforce_id, row.external_key, frozenset(read_words(row.name)), row.number_hash, row.last4,
+                plain(row.account_type), row.open_date, row.household, tuple(row.owners),
+            )
+            for row in db.execute(_THEIRS)
+        ],
+    )  # fmt: skip
+    accounts.equal = list(_find_equal(accounts, decided))
+    return accounts
+
+
+def _find_equal(accounts: Accounts, decided: Decided) -> Iterator[tuple[TheirAccount, OurAccount]]:
+    ours: dict[str, list[OurAccount]] = defaultdict(list)
+    theirs: Counter[str] = Counter()
+    for each in accounts.ours:
+        if each.number_hash:
+            ours[each.number_hash].append(each)
+    for other in accounts.theirs:
+        if other.number_hash:
+            theirs[other.number_hash] += 1
+    for other in accounts.theirs:
+        found = ours.get(other.number_hash or "", [])
+        is_only = len(found) == 1 and theirs[other.number_hash or ""] == 1
+        if is_only and decided.get(other.salesforce_id, {}).get(found[0].key) is not False:
+            yield other, found[0]

@@ -1,0 +1,213 @@
+"""Compare the org with ours before a sync creates records, and store what was found in `control.adoption_finding`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from include.crm.adoption import evidence, matching, relations
+from include.crm.adoption.accounts import match_accounts
+from include.crm.adoption.households import Homes
+from include.crm.adoption.legal_entities import settle_entities
+from include.crm.adoption.lookalikes import find_lookalikes
+from include.crm.adoption.match import Decided, Unit
+from include.crm.adoption.members import settle_members
+from include.crm.adoption.org_records import Say, read_org
+from include.crm.adoption.outcomes import Finding, classify
+from include.crm.objects.mapping import ADOPTABLE, CrmObject, current, is_no_copy
+from include.crm.objects.portfolio import objects
+from include.crm.run import Org
+from include.crm.salesforce import SalesforceSession
+from include.database.copy import copy_in
+
+# Entity -> the rows with an identity of ours, named as in the keys of the mappings.
+_OURS = {
+    "household": ("identity_id", "warehouse.known_household h where h.is_anchor"),
+    "person": ("identity_id", "warehouse.known_person p where p.is_anchor"),
+    "legal_entity": ("identity_id", "warehouse.known_legal_entity l where l.is_anchor"),
+    "account": ("account_id", f"warehouse.account a where {current('a')} and {is_no_copy('a.account_id')}"),
+}
+_DECISIONS = sa.text("""
+select salesforce_id, external_key, is_same from (
+    select distinct on (salesforce_id, external_key) * from control.adoption_decision order by salesforce_id, external_key, decision_id desc
+) d where is_same is not null
+""")
+_FINDING = pa.schema(
+    {name: pa.string() for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "candidates")}
+)
+_REPLACE = sa.text("delete from control.adoption_finding")
+_STORE = sa.text("""
+insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, candidates, run_id)
+select entity, sobject, salesforce_id, external_key, outcome, candidates::jsonb, :run_id from found
+""")
+# Of several records of one client: the one with the most accounts, then the most fields, then the newest change.
+_PROPOSE = sa.text("""
+with record as (
+    select f.finding_id, f.sobject, f.external_key, r.salesforce_id, r.changed_at,
+           (select count(*) from control.org_record a where a.entity = 'account' and r.salesforce_id in
+                (a.links ->> 'FinServ__PrimaryOwner__r', a.links ->> 'FinServ__JointOwner__r')) as accounts,
+           num_nonnulls(r.birth_date, r.email, r.phone, r.street) as filled
+    from control.adoption_finding f join control.org_record r using (sobject, salesforce_id) where f.outcome = 'duplicate'
+), ranked as (
+    select *, first_value(salesforce_id) over best as kept, row_number() over best as place, count(*) over (partition by sobject, external_key) as times
+    from record window best as (partition by sobject, external_key order by accounts desc, filled desc, changed_at desc, salesforce_id)
+), keyed as (
+    select r.sobject, r.external_key, r.salesforce_id from control.org_record r where r.external_key is not null
+)
+update control.adoption_finding f
+set proposal = case when k.salesforce_id is not null then 'Merge into ' || k.salesforce_id || ', which has our key'
+                    when r.place = 1 then 'Choose this record: ' || r.accounts || ' accounts'
+                    else 'Merge into ' || r.kept || ' after that got our key' end
+from ranked r left join keyed k on k.sobject = r.sobject and k.external_key = r.external_key
+where f.finding_id = r.finding_id
+""")
+
+
+def find(
+    db: sa.Connection,
+    session: SalesforceSession,
+    org: Org,
+    run_id: str,
+    on: date,
+    say: Say,
+) -> dict[str, int]:
+    """Read what has changed in the org, compare it with ours, and replace the findings.
+
+    Args:
+        db: A connection outside a transaction.
+        session: The session.
+        org: The org.
+        run_id: The run.
+        on: Today, for the matching of persons.
+        say: Receives progress, a line at a time.
+
+    Returns:
+        The number of findings by outcome.
+
+    Raises:
+        ConfigurationError: The org lacks an object, or rejected a query.
+        TargetUnavailable: Salesforce is unavailable.
+    """
+    mappings = [each for each in objects(org.settings) if each.entity in ADOPTABLE or each.same_if]
+    read_org(db, session, mappings, org.redactor, say)
+    with db.begin():
+        relations.take_keyed(db, mappings, org.settings)
+        decided = read_decisions(db)
+        counts = _store(db, _compare(db, org, mappings, decided, on), run_id)
+        _name(db, mappings, org.settings.firm)
+        relations.note_changes(db, mappings, org.settings)
+        relations.match(db, mappings, org.settings, run_id)
+    say(f"Salesforce has already: {', '.join(f'{count:,} {name}' for name, count in counts.items()) or 'nothing'}")
+    return counts
+
+
+def has_new(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> bool:
+    """Return whether a sync would create records of which the org may have some."""
+    for mapping in mappings:
+        if mapping.entity in _OURS:
+            rows = _OURS[mapping.entity][1]
+            query = sa.text(f"""
+                select exists (select from (select {mapping.key} as external_key from {rows}) o where not exists (
+                    select from control.crm_state s where s.sobject = :sobject and s.external_key = o.external_key))
+            """)  # noqa: S608
+            if db.scalar(query, {"firm": firm, "sobject": mapping.sobject}):
+                return True
+    return False
+
+
+def read_decisions(db: sa.Connection) -> Decided:
+    """Return people's decisions that count."""
+    decided: dict[str, dict[str, bool]] = {}
+    for salesforce_id, key, is_same in db.execute(_DECISIONS):
+        decided.setdefault(salesforce_id, {})[key] = is_same
+    return decided
+
+
+def _compare(db: sa.Connection, org: Org, mappings: Sequence[CrmObject], decided: Decided, on: date) -> list[Finding]:
+    keys = {
+        entity: _read_keys(db, next(each for each in mappings if each.entity == entity), org.settings.firm)
+        for entity in _OURS
+        if any(each.entity == entity for each in mappings)
+    }
+    sobject_of = {each.entity: each.sobject for each in mappings}
+    accounts = evidence.read_accounts(db, keys["account"], decided)
+    shared = accounts.count_shared_owners()
+    homes = Homes(db, keys["household"], accounts)
+    persons, traits = matching.match_persons(db, keys["person"], decided, org.identity, on)
+    entities, named = matching.match_entities(db, keys["legal_entity"], decided, org.identity)
+    settle_entities(entities, named, shared, keys["legal_entity"])
+    # Persons tell which households are the same, and these, with their accounts, which other persons are.
+    settle_members(persons, traits, _map_same(homes.match(persons, decided)), homes.home_of, shared, keys["person"])
+    households = homes.match(persons, decided)
+    found = {"household": households, "person": persons, "legal_entity": entities}
+    owners = _map_owners(found)
+    found["account"] = match_accounts(accounts, owners, _map_same(households), sobject_of["account"], decided)
+    lookalikes = {
+        "person": find_lookalikes(persons, traits, _map_same(households), homes.home_of, keys["person"], decided)
+    }
+    lookalikes["household"] = homes.list_doubtful(persons, keys["person"], lookalikes["person"])
+    findings: list[Finding] = []
+    for entity, units in found.items():
+        pairs = [
+            (sobject_of[of], of) for of in (entity, *(["contact"] if entity == "person" else [])) if of in sobject_of
+        ]
+        findings += classify(entity, units, set(keys.get(entity, {}).values()), pairs, lookalikes.get(entity))
+    return findings
+
+
+def _name(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> None:
+    """Add the name of our record, or of the first candidate, to the findings."""
+    for mapping in mappings:
+        if mapping.entity in _OURS:
+            rows = _OURS[mapping.entity][1]
+            query = sa.text(f"""
+                update control.adoption_finding f set our_name = o.name
+                from (select {mapping.key} as external_key, {rows.split()[1]}.name from {rows}) o
+                where o.external_key = coalesce(f.external_key, f.candidates -> 0 ->> 'external_key')
+            """)  # noqa: S608
+            db.execute(query, {"firm": firm})
+
+
+def _read_keys(db: sa.Connection, mapping: CrmObject, firm: str) -> dict[int, str]:
+    """Return our key of each record of an entity, by its identity."""
+    column, rows = _OURS[mapping.entity]
+    alias = rows.split()[1]
+    query = sa.text(f"select {alias}.{column}, {mapping.key} from {rows}")  # noqa: S608
+    return dict(db.execute(query, {"firm": firm}).tuples().all())
+
+
+def _map_same(households: Sequence[Unit]) -> dict[str, int]:
+    return {unit.records["Account"]: unit.matches.only.identity for unit in households if unit.matches.only}
+
+
+def _map_owners(found: Mapping[str, Sequence[Unit]]) -> dict[str, frozenset[str]]:
+    letters = {"person": "p", "legal_entity": "e"}
+    return {
+        unit.records["Account"]: frozenset(f"{letter}{each.identity}" for each in unit.matches.same)
+        for entity, letter in letters.items()
+        for unit in found[entity]
+        if "Account" in unit.records and unit.matches.same
+    }
+
+
+def _store(db: sa.Connection, findings: Iterable[Finding], run_id: str) -> dict[str, int]:
+    rows = [
+        {name: getattr(each, name) for name in _FINDING.names[:-1]}
+        | {"candidates": json.dumps([asdict(candidate) for candidate in each.candidates])}
+        for each in findings
+    ]
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1
+    db.execute(_REPLACE)
+    copy_in(db, "found", _FINDING, [pa.Table.from_pylist(rows, schema=_FINDING)])
+    db.execute(_STORE, {"run_id": run_id})
+    db.execute(sa.text("drop table found"))
+    db.execute(sa.text("analyze control.adoption_finding"))
+    db.execute(_PROPOSE)
+    return counts

@@ -1,0 +1,199 @@
+"""Write our key onto the org's records that were matched, by record id; and remove these keys again.
+
+The key is the only field that adoption writes. Both are safe to repeat after a kill: what is planned is stored before Salesforce is called, and
+the next run reads from the org which records have their key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from include.crm.adoption import relations
+from include.crm.objects.mapping import ADOPTABLE, CrmObject
+from include.crm.salesforce import CALL_COLLECTIONS, COLLECTION_ROWS, DATA, Answer, SalesforceSession
+from include.crm.settings import Settings
+from include.errors import ConfigurationError, TargetUnavailable
+
+_APPROVED = """
+select entity from (select distinct on (entity) entity, is_approved from control.adoption_approval order by entity, approval_id desc) a
+where is_approved
+"""
+# Records that connect two others need no approval: both ends were approved.
+_PLAN = sa.text(f"""
+insert into control.adopted as a (sobject, salesforce_id, external_key, state, run_id)
+select f.sobject, f.salesforce_id, f.external_key, 'planned', :run_id from control.adoption_finding f
+where f.outcome = 'matched' and (f.entity in ({_APPROVED}) or f.entity <> all(:asked))
+on conflict (sobject, salesforce_id) do update
+set external_key = excluded.external_key, state = 'planned', run_id = excluded.run_id, error = '', changed_at = clock_timestamp()
+""")  # noqa: S608
+_PLANNED = sa.text("""
+select salesforce_id, external_key from control.adopted where sobject = :sobject and state = 'planned' order by external_key
+""")
+_TAKEN = sa.text("""
+with outcome as (select * from unnest(cast(:ids as text[]), cast(:errors as text[])) o(salesforce_id, error)), noted as (
+    update control.adopted a
+    set state = case when o.error is null then 'written' else 'failed' end, error = coalesce(o.error, ''), changed_at = clock_timestamp()
+    from outcome o where a.sobject = :sobject and a.salesforce_id = o.salesforce_id returning a.salesforce_id, a.external_key, a.state
+), keyed as (
+    update control.org_record r set external_key = n.external_key from noted n
+    where r.sobject = :sobject and r.salesforce_id = n.salesforce_id and n.state = 'written' returning r.salesforce_id
+)
+delete from control.adoption_finding f using keyed k where f.sobject = :sobject and f.salesforce_id = k.salesforce_id
+""")
+_FORGET_STATE = sa.text("""
+delete from control.crm_state s using control.adopted a
+where a.state = 'written' and (s.sobject, s.external_key, s.salesforce_id) = (a.sobject, a.external_key, a.salesforce_id)
+""")
+_WITHDRAW = sa.text(f"""
+insert into control.adoption_approval (entity, is_approved, records, approved_by)
+select entity, false, 0, :by from ({_APPROVED}) a
+""")  # noqa: S608
+_WRITTEN = sa.text("""
+select sobject, salesforce_id from control.adopted where state = 'written' order by sobject, external_key
+""")
+_REMOVED = sa.text("""
+with outcome as (select * from unnest(cast(:ids as text[]), cast(:errors as text[])) o(salesforce_id, error)), noted as (
+    update control.adopted a
+    set state = case when o.error is null then 'removed' else a.state end, error = coalesce(o.error, ''), changed_at = clock_timestamp()
+    from outcome o where a.sobject = :sobject and a.salesforce_id = o.salesforce_id returning a.salesforce_id, a.state
+)
+update control.org_record r set external_key = null from noted n
+where r.sobject = :sobject and r.salesforce_id = n.salesforce_id and n.state = 'removed'
+""")
+_COUNT = sa.text("select state, count(*) from control.adopted where run_id = :run_id group by 1")
+
+Check = Callable[[], None]
+Rows = Sequence[tuple[str, str | None]]
+"""Salesforce ids, each with the key to write, or None to remove it."""
+
+
+def write_keys(
+    db: sa.Connection,
+    session: SalesforceSession,
+    mappings: Sequence[CrmObject],
+    settings: Settings,
+    run_id: str,
+    check: Check,
+) -> dict[str, int]:
+    """Write our key onto the matched records whose entity is approved, then onto the records that connect them.
+
+    Args:
+        db: A connection outside a transaction, after `find.find`.
+        session: The session.
+        mappings: The mappings whose records are adopted, parents first.
+        settings: The firm's settings.
+        run_id: The run.
+        check: Raises if this run may no longer write; called before each call to Salesforce.
+
+    Returns:
+        The number of keys by state: `written`, `failed`.
+
+    Raises:
+        ConfigurationError: Salesforce rejected a whole call.
+        TargetUnavailable: Salesforce is unavailable.
+        RateLimited: The org's daily calls are used up to the reserve.
+    """
+    for connects in (False, True):
+        chosen = [mapping for mapping in mappings if bool(mapping.same_if) is connects]
+        if connects:
+            with db.begin():
+                relations.match(db, chosen, settings, run_id)
+        with db.begin():
+            db.execute(_PLAN, {"run_id": run_id, "asked": list(ADOPTABLE)})
+        for sobject, key_field in {each.sobject: each.key_field for each in chosen}.items():
+            with db.begin():
+                rows = db.execute(_PLANNED, {"sobject": sobject}).tuples().all()
+            for part, outcomes in _update(session, sobject, key_field, rows, check):
+                values = {"sobject": sobject, "ids": [row[0] for row in part], "errors": outcomes}
+                with db.begin():
+                    db.execute(_TAKEN, values)
+        with db.begin():
+            relations.take_keyed(db, chosen, settings)
+    with db.begin():
+        return dict(db.execute(_COUNT, {"run_id": run_id}).tuples().all())
+
+
+def remove_keys(
+    db: sa.Connection, session: SalesforceSession, mappings: Sequence[CrmObject], by: str, check: Check
+) -> dict[str, int]:
+    """Remove the keys that adoption has written, and withdraw all approvals; return the number of keys by state.
+
+    The accepted state of these records is deleted first: were it deleted last and the run killed, a sync would upsert a key that no record has,
+    and create a second record. The next sync compares the org with ours again, and holds these records back.
+
+    Args:
+        db: A connection outside a transaction.
+        session: The session.
+        mappings: The mappings whose records are adopted.
+        by: The user who asked for it.
+        check: Raises if this run may no longer write.
+    """
+    key_fields = {each.sobject: each.key_field for each in mappings}
+    with db.begin():
+        db.execute(_WITHDRAW, {"by": by})
+        db.execute(_FORGET_STATE)
+        rows = db.execute(_WRITTEN).tuples().all()
+    counts = {"removed": 0, "failed": 0}
+    for sobject, key_field in key_fields.items():
+        of = [(salesforce_id, None) for name, salesforce_id in rows if name == sobject]
+        for part, outcomes in _update(session, sobject, key_field, of, check):
+            values = {"sobject": sobject, "ids": [row[0] for row in part], "errors": outcomes}
+            with db.begin():
+                db.execute(_REMOVED, values)
+            failed = sum(error is not None for error in outcomes)
+            counts["failed"] += failed
+            counts["removed"] += len(outcomes) - failed
+    return counts
+
+
+def _update(
+    session: SalesforceSession,
+    sobject: str,
+    key_field: str,
+    rows: Rows,
+    check: Check,
+) -> Iterator[tuple[Rows, list[str | None]]]:
+    """Set the key of records by id; yield, for each call, its rows and the error of each, None for a success."""
+    for call in _split(rows, COLLECTION_ROWS * CALL_COLLECTIONS):
+        session.check_reserve()
+        check()
+        parts = list(_split(call, COLLECTION_ROWS))
+        requests = [_build_request(sobject, key_field, part, number) for number, part in enumerate(parts)]
+        answer = session.call("POST", "/composite", {"allOrNone": False, "compositeRequest": requests})
+        bodies = _read(answer, len(parts), sobject)
+        yield (
+            call,
+            [error for part, body in zip(parts, bodies, strict=True) for error in _list_errors(part, body, sobject)],
+        )
+
+
+def _split(rows: Rows, size: int) -> Iterator[Rows]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def _build_request(sobject: str, key_field: str, rows: Rows, number: int) -> Mapping[str, Any]:
+    records = [{"attributes": {"type": sobject}, "id": id_, key_field: key} for id_, key in rows]
+    return {
+        "method": "PATCH",
+        "url": f"{DATA}/composite/sobjects",
+        "referenceId": f"part{number}",
+        "body": {"allOrNone": False, "records": records},
+    }
+
+
+def _read(answer: Answer, count: int, sobject: str) -> list[Any]:
+    responses = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
+    if not answer.is_ok or not isinstance(responses, list) or len(responses) != count:
+        raise ConfigurationError("Salesforce rejected a composite call", sobject=sobject, status=answer.status)
+    if any(int(each["httpStatusCode"]) >= 500 for each in responses):
+        raise TargetUnavailable("Salesforce failed", sobject=sobject)
+    return [each["body"] for each in responses]
+
+
+def _list_errors(rows: Rows, body: Any, sobject: str) -> list[str | None]:
+    if not isinstance(body, list) or len(body) != len(rows) or not all("success" in each for each in body):
+        raise ConfigurationError("Salesforce rejected rows", sobject=sobject, response=str(body)[:200])
+    return [None if each["success"] else str(each["errors"][0]["statusCode"]) for each in body]

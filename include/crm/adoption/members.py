@@ -1,0 +1,120 @@
+"""Settle doubts about persons by what surrounds them: in a household or an account that both sides have, few persons have one first name.
+
+A person of the org is the one of ours in the same household, or with an account of the same number, if the first names agree, nothing
+contradicts, a birth date, an e-mail or an account agrees too, and nobody else on either side could be meant.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from include.crm.adoption.match import Candidate, Matches, Unit
+from include.crm.adoption.traits import Traits, is_other_day, share_first
+
+
+def settle_members(
+    units: Sequence[Unit],
+    traits: Mapping[int, Traits],
+    homes: Mapping[str, int],
+    home_of: Mapping[int, int],
+    shared: Mapping[tuple[str, str], int],
+    keys: Mapping[int, str],
+) -> None:
+    """Settle doubts about persons; change the matches of their units.
+
+    Args:
+        units: The org's persons, matched, with `record` as their id in `traits`.
+        traits: Traits of the persons of both sides, by identity or record.
+        homes: Salesforce id of a household -> our id of the household that it is.
+        home_of: Our person -> our household.
+        shared: Pairs of a Salesforce id of an owner and an owner of ours (`p` and the id) -> number of accounts with equal numbers.
+        keys: Our person -> our key.
+    """
+    _Neighborhood(units, traits, homes, home_of, shared, keys).settle()
+
+
+class _Neighborhood:
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        traits: Mapping[int, Traits],
+        homes: Mapping[str, int],
+        home_of: Mapping[int, int],
+        shared: Mapping[tuple[str, str], int],
+        keys: Mapping[int, str],
+    ) -> None:
+        self._units, self._traits, self._keys = units, traits, keys
+        self._members: dict[int, list[int]] = defaultdict(list)
+        for person, home in home_of.items():
+            if person in keys:
+                self._members[home].append(person)
+        self._owners: dict[str, set[int]] = defaultdict(set)
+        for theirs, ours in shared:
+            if ours.startswith("p") and int(ours[1:]) in keys:
+                self._owners[theirs].add(int(ours[1:]))
+        self._inside = [self._list_inside(unit, homes) for unit in units]
+        self._near = [
+            inside | {each.identity for each in (*unit.matches.same, *unit.matches.doubts)} if inside else set()
+            for unit, inside in zip(units, self._inside, strict=True)
+        ]
+        self._around: dict[int, list[Unit]] = defaultdict(list)
+        for unit, near in zip(units, self._near, strict=True):
+            for person in near:
+                self._around[person].append(unit)
+
+    def settle(self) -> None:
+        taken = {each.identity for unit in self._units for each in unit.matches.same if each.is_sure}
+        for unit, near, inside in zip(self._units, self._near, self._inside, strict=True):
+            if unit.matches.is_joint:
+                continue
+            if len(unit.matches.same) > 1:
+                _choose(unit, inside)
+            if any(each.is_sure for each in unit.matches.same):
+                continue
+            fitting = sorted(person for person in near if self._fits(unit, person))
+            if len(fitting) != 1 or fitting[0] in taken:
+                continue
+            [person] = fitting
+            others = [other for other in self._around[person] if other is not unit and self._fits(other, person)]
+            agreed = tuple(self._list_agreed(unit, person))
+            if not others and {"birth date", "e-mail", "account"} & set(agreed):
+                found = Candidate(self._keys[person], person, 0.0, agreed, (), is_same=True, is_sure=True)
+                unit.matches = Matches([found], [each for each in unit.matches.doubts if each.identity != person])
+
+    def _list_inside(self, unit: Unit, homes: Mapping[str, int]) -> set[int]:
+        """Return our persons of the unit's household, and those who own one of its accounts."""
+        home = homes.get(unit.household_id or "")
+        members = set(self._members[home]) if home is not None else set()
+        return members | self._owners.get(unit.records.get("Account", ""), set())
+
+    def _fits(self, unit: Unit, person: int) -> bool:
+        """Return whether the first names agree and nothing contradicts; or whether both birth date and e-mail agree."""
+        left, right = self._traits.get(unit.record), self._traits.get(person)
+        if left is None or right is None:
+            return False
+        if left.births & right.births and left.emails & right.emails:
+            return True  # nicknames are many, and neither a spouse nor a twin shares both
+        is_other_generation = left.generations and right.generations and not left.generations & right.generations
+        return share_first(left, right) and not is_other_day(left, right) and not is_other_generation
+
+    def _list_agreed(self, unit: Unit, person: int) -> Iterator[str]:
+        left, right = self._traits[unit.record], self._traits[person]
+        yield "household or account"
+        if left.firsts & right.firsts:
+            yield "first name"
+        if left.births & right.births:
+            yield "birth date"
+        if left.emails & right.emails:
+            yield "e-mail"
+        if person in self._owners.get(unit.records.get("Account", ""), set()):
+            yield "account"
+
+
+def _choose(unit: Unit, inside: set[int]) -> None:
+    """Of several persons of ours that a record is, keep the only one of its household or accounts; the others become doubts."""
+    kept = [each for each in unit.matches.same if each.identity in inside]
+    if len(kept) == 1:
+        others = [replace(each, is_same=False, is_sure=False) for each in unit.matches.same if each != kept[0]]
+        unit.matches = Matches(kept, [*others, *unit.matches.doubts])

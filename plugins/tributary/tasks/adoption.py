@@ -1,0 +1,46 @@
+"""The task of the DAG `adopt_salesforce_records`; see `include.crm.adoption`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from include import business_dates
+from include.crm.adoption import adopt
+from tributary import connections
+
+_DECISIONS = {"same": True, "not the same": False, "undecided": None}
+
+log = logging.getLogger(__name__)
+
+
+def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
+    """Do what the parameters say; return a sentence about it.
+
+    Raises:
+        AirflowSkipException: Writing to Salesforce is paused, or the firm does not use Salesforce.
+    """
+    connections.skip_without_salesforce()
+    action, org = params["action"], connections.org()
+    on = business_dates.business_date(None)
+    if action == "compare":
+        counts = adopt.compare(org, run_id, on, log.info)
+        return f"Compared: {_list(counts)}."
+    if action in ("approve", "withdraw"):
+        records = adopt.approve(org.engine, params["entities"], user, is_approved=action == "approve")
+        return f"{'Approved' if action == 'approve' else 'Withdrawn'}: {records:,} matched records of {', '.join(params['entities'])}."
+    if action in _DECISIONS:
+        adopt.decide(org.engine, params["object"], params["record"], params["key"], _DECISIONS[action], user)
+        return f"Decided: {action}. It counts from the next comparison."
+    if connections.is_crm_paused():
+        raise AirflowSkipException("Writing to Salesforce is paused")
+    if action == "write keys":
+        return f"Keys: {_list(adopt.adopt(org, run_id, on, log.info))}."
+    return f"Keys: {_list(adopt.undo(org, run_id, user, log.info))}."
+
+
+def _list(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items()) or "none"
