@@ -328,7 +328,7 @@ def _check_users(session: SalesforceSession, names: set[str], findings: Findings
         query = f"SELECT Username, IsActive FROM User WHERE Username IN ({quoted})"  # noqa: S608
         answer = session.call("GET", f"/query?q={quote(query)}")
     except TributaryError as error:
-        findings.add_error("users", error, _RIGHTS)
+        findings.add_error("user names", error, _RIGHTS)
         return
     records = answer.body["records"] if answer.is_ok and isinstance(answer.body, dict) else []
     active = {record["Username"].lower() for record in records if record["IsActive"]}

@@ -54,7 +54,10 @@ def require_valid() -> None:
     """
     folder = find_folder()
     others, digest = list_others(folder), compute_hash(folder)
-    mark = Path(tempfile.gettempdir()) / f"tributary-firm-{os.getuid()}-{VERSION}-{digest}.checked"
+    mark = (
+        Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+        / f"tributary-firm-{os.getuid()}-{VERSION}-{digest}.checked"
+    )
     if not others and (not digest or mark.exists()):
         return
     from include.firm.folder import InvalidFolder, read_all

@@ -21,7 +21,7 @@ OWNERS: tuple[Owner, ...] = ("vendor", "shared", "firm")
 _OBJECT = ("send", "record_type", "record_owner", "fields")
 _CHANGED = ("name", "owner", "values")
 _ADDED = ("column", "of_several", "owner", "values", "length", "label", "daily")
-_OWNER = ("users", "default", "owner")
+_OWNER = ("by_code", "default", "owner")
 _LONGEST = 131_072
 _API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+|__[A-Za-z0-9]+)*")
 _USER_NAME = re.compile(r"[^@\s\\]+@[^@\s\\]+")
@@ -244,14 +244,14 @@ class _Mapping:
             return None
         form = "Write the user name in Salesforce, such as `anna@firm.example`."
         users = {}
-        for code, user in self._reader.any_entries(given.get("users"), "a representative").items():
+        for code, user in self._reader.any_entries(given.get("by_code"), "a representative").items():
             if name := self._reader.matching(user, _is_user_name, form):
                 users[code] = name
                 self._note(user.place, f"{entity} owner of representative {code}", "", name)
         default = self._reader.matching(given.get("default"), _is_user_name, form)
         owner = self._reader.choice(given.get("owner"), ("vendor", "firm"), "an owner of the field OwnerId") or "firm"
-        if not given.keys() & {"users", "default"}:
-            self._faults.add(item.place, "No user is named", "Write `users`, `default` or both.")
+        if not given.keys() & {"by_code", "default"}:
+            self._faults.add(item.place, "No user is named", "Write `by_code`, `default` or both.")
             return None
         if default:
             self._note(given["default"].place, f"{entity} owner", "", default)

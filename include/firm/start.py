@@ -86,7 +86,7 @@ def _list_mapping() -> Iterator[str]:
     yield f"## An object has `send`, `record_type`, `record_owner` and `fields`. A field is `drop`, or has `name`, `owner` ({', '.join(OWNERS)}) and `values`."
     yield "## A new field shows a column: `Plan__c: {column: mart.plan_freshness.probability_ratio, daily: true, label: Plan}`."
     yield f"## If a relation has several rows for a record, add `of_several`: {', '.join(OF_SEVERAL)}. A text has a `length`."
-    yield "## record_owner: {users: {REP1: anna@firm.example}, default: office@firm.example, owner: firm}"
+    yield "## record_owner: {by_code: {REP1: anna@firm.example}, default: office@firm.example, owner: firm}"
     for entity, declared in list_declared().items():
         yield "##"
         yield f"## {declared.sobject}; relations are joined by {', '.join(declared.ids) or 'nothing'}"

@@ -130,6 +130,6 @@ def test_without_a_login_there_is_nothing_to_deploy(crm: Crm, tmp_path: Path) ->
 
 
 def test_a_user_who_owns_records_must_be_active(crm: Crm, tmp_path: Path) -> None:
-    mapping = "household: {record_owner: {default: Load@tributary.example, users: {REP1: nobody@firm.example}}}"
+    mapping = "household: {record_owner: {default: Load@tributary.example, by_code: {REP1: nobody@firm.example}}}"
     found = plan(crm, tmp_path / "firm", mapping)
     assert list_red(found).keys() == {"user nobody@firm.example"}

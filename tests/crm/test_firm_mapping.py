@@ -146,7 +146,7 @@ def test_records_belong_to_the_users_of_their_representatives(crm: Crm, tmp_path
     """)
     }
     [code, *_] = sorted({*codes.values()} - {None})
-    lines = f"{{users: {{'{code}': {ANNA}}}, default: {OFFICE}, owner: {owner}}}"
+    lines = f"{{by_code: {{'{code}': {ANNA}}}, default: {OFFICE}, owner: {owner}}}"
     change(crm, tmp_path / "firm", f"household: {{record_owner: {lines}}}\nperson: {{record_owner: {lines}}}")
     crm.settings = replace(
         crm.settings, most_collected=2000 if owner == "vendor" else 0
@@ -167,7 +167,7 @@ def test_records_belong_to_the_users_of_their_representatives(crm: Crm, tmp_path
 
 
 def test_without_a_default_other_records_keep_their_owner(crm: Crm, tmp_path: Path) -> None:
-    change(crm, tmp_path / "firm", f"household: {{record_owner: {{users: {{none: {ANNA}}}}}}}")
+    change(crm, tmp_path / "firm", f"household: {{record_owner: {{by_code: {{none: {ANNA}}}}}}}")
     crm.sync()
     assert len(list_values(crm, "Account", "household", "OwnerId")) == 1
     assert crm.database.value("select count(*) from control.crm_state where payload ? 'Owner.Username'") == 0

@@ -58,7 +58,7 @@ MISTAKES = (
     Mistake("flag that is no truth value", M, "household:\n  send: maybe<", "'maybe' is not valid", "true or false"),
     Mistake("object that others need", M, "household:\n  send: false<", "household can't be switched off", "send: false"),
     Mistake("owner of a record without representative", M, "security:\n  record_owner: {default: a@b.example}<", "security have no representative", "household"),
-    Mistake("user name", M, "household:\n  record_owner:\n    users: {REP1: Anna}<", "'Anna' is not valid", "anna@firm.example"),
+    Mistake("user name", M, "household:\n  record_owner:\n    by_code: {REP1: Anna}<", "'Anna' is not valid", "anna@firm.example"),
     Mistake("list in place of a map", M, "household: [Phone]<", "This is a list, not a map", "name: value"),
     Mistake("unknown vendor", V, "orionn: {}<", "orionn is not a vendor", "Did you mean orion?"),
     Mistake("unknown table", V, "orion:\n  columns:\n    account: {}<", "account is not a table of orion", "accounts"),

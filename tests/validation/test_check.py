@@ -36,7 +36,7 @@ from include.pipeline import vendor_day
 from include.sensitive import Redactor
 from include.staging import files as staging_module
 from include.staging.partitions import Partition, Staging
-from include.validation import check
+from include.validation import suite as suites_of_tables
 from include.validation.check import Outcome, stop_if_unfit, validate_day
 from include.validation.suite import read_suite
 from tests.conftest import Firm
@@ -119,7 +119,7 @@ class Day:
 def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     suites = tmp_path / "suites"
     suites.mkdir()
-    monkeypatch.setattr(check, "read_suite", partial(read_suite, folder=suites))
+    monkeypatch.setattr(suites_of_tables, "read_suite", partial(read_suite, folder=suites))
     return Day(Staging(str(tmp_path / "staging"), KEYRING.staging), suites)
 
 
@@ -620,7 +620,7 @@ def test_unfit_day_loads_nothing(firm: Firm, monkeypatch: pytest.MonkeyPatch, tm
         (tmp_path / f"{vendor}__{table}.json").write_text(json.dumps({"expectations": [batch("rows", max_value=1)]}))
         return (*suite, *strict(vendor, table, tmp_path))
 
-    monkeypatch.setattr(check, "read_suite", read)
+    monkeypatch.setattr(suites_of_tables, "read_suite", read)
     with pytest.raises(DataQualityError, match=rf"{money.name}: .*\(rows\).*vendor={firm.vendor.name}"):
         firm.day()
     assert firm.database.value("select count(*) from control.ledger where stage in ('transform', 'load')") == 0
@@ -636,7 +636,7 @@ def test_suite_that_rejects_every_row_is_named_and_limits_dead_letters(
     narrow = {"expectations": [row(BETWEEN, column="market_value_usd", max_value=-(10**6))]}
     (tmp_path / "orion__assets.json").write_text(json.dumps(narrow))
     monkeypatch.setattr(
-        check, "read_suite", lambda v, t: (*read(v, t), *(read(v, t, tmp_path) if t == "assets" else ()))
+        suites_of_tables, "read_suite", lambda v, t: (*read(v, t), *(read(v, t, tmp_path) if t == "assets" else ()))
     )
     run = firm.new_run()
     partitions = firm.stage(run)
