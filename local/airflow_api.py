@@ -107,14 +107,6 @@ class AirflowApi:
             body = {"name": name, "slots": slots, "include_deferred": False}
             self._call("POST", "pools", repeated=True, json=body)
 
-    def set_variable(self, key: str, value: str) -> None:
-        """Create a Variable, or change its value."""
-        body = {"key": key, "value": value}
-        if key in {each["key"] for each in self._pages("variables", "variables")}:
-            self._call("PATCH", f"variables/{key}", json=body)
-        else:
-            self._call("POST", "variables", repeated=True, json=body)
-
     def dags(self) -> dict[str, list[str]]:
         """Return the tags of each DAG that Airflow has read, by DAG id."""
         return {dag["dag_id"]: [tag["name"] for tag in dag["tags"]] for dag in self._pages("dags", "dags")}

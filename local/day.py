@@ -10,8 +10,6 @@ from local.follow import Follower, Outcome, Say
 from local.sandbox_process import START_SECONDS
 
 SYNC, APPROVAL = "salesforce", "approve_salesforce"
-PAUSED = "tributary_crm_paused"
-"""The Variable that stops all writes to Salesforce."""
 ANSWERING = ("drain_inbox", "serve_requests", "deliver_events")
 """DAGs that process webhooks, API requests and outbound events."""
 
@@ -19,7 +17,7 @@ ANSWERING = ("drain_inbox", "serve_requests", "deliver_events")
 def run_day(place: Place, say: Say) -> dict[str, Outcome]:
     """Run every vendor's daily load, then the Salesforce sync; return the outcome of each DAG's last run.
 
-    The sync runs only if at least one load succeeded, and never before the records of a full org are adopted. The DAGs in `ANSWERING` and
+    The sync runs only if at least one load succeeded. In a full org, it creates no client who may be there already. The DAGs in `ANSWERING` and
     the on-demand DAGs are unpaused before the loads. The sync is unpaused at the end, even after a failure.
     """
     follower = Follower(place.api, say, place.alerts)
@@ -27,27 +25,18 @@ def run_day(place: Place, say: Say) -> dict[str, Outcome]:
     for dag_id in [*ANSWERING, *vendors]:
         place.api.wait_dag(dag_id, START_SECONDS)
     on_demand = [dag_id for dag_id, tags in place.api.dags().items() if "on demand" in tags]
-    if place.is_org_full:  # the inbox sends envelopes too
-        place.api.set_variable(PAUSED, "true")
     for dag_id in [*ANSWERING, *on_demand]:
         place.api.unpause(dag_id)
     try:
         outcomes = follower.run(vendors)
         is_loaded = any(outcome.state == "success" for outcome in outcomes.values())
-        if is_loaded and (not place.is_org_full or adopt_org(place, say)):
+        if is_loaded:
             outcomes |= follower.run([SYNC], also=[APPROVAL])
+            if place.is_org_full:
+                say("Clients who may be in the org already were not sent: open Operations > Salesforce > Adoption")
         return outcomes
     finally:
         place.api.unpause(SYNC)
-
-
-def adopt_org(place: Place, say: Say) -> bool:
-    """Adopt the records of a full org before the first sync, which would otherwise create every client a second time.
-
-    Return whether the sync may run. Until then, the Variable `PAUSED` stops all writes to Salesforce.
-    """
-    say("The Salesforce org is full: nothing is sent to it before its records are adopted.")
-    return False
 
 
 def replay(api: AirflowApi, table: str, day: str | None, *, is_dry: bool, timeout: float = 600) -> dict[str, int]:

@@ -43,7 +43,7 @@ class Truth:
     """The sandbox's facts."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        lines = sandbox.http.get("/_sandbox/salesforce/full_org", timeout=300).text.splitlines()
+        lines = sandbox.http.get("/_sandbox/salesforce/truth", timeout=300).text.splitlines()
         self.facts: list[dict[str, Any]] = [orjson.loads(line) for line in lines]
         self.identities: dict[tuple[str, str, str], set[str]] = defaultdict(set)
         keys = sandbox.http.get("/_sandbox/salesforce/vendor_keys", timeout=300).json()
