@@ -1,5 +1,6 @@
 """What the server of forked test processes imports once: Airflow, and what its tasks import. See `tests.forked`."""
 
+import gc
 import importlib
 import os
 import sys
@@ -12,7 +13,7 @@ MODULES = (
     "airflow.providers.standard.operators.trigger_dagrun", "airflow.providers.standard.sensors.external_task",
     "great_expectations", "pgpq", "pyarrow.dataset", "include.validation.check", "include.gateway.api.app", "include.gateway.webhooks.app",
     "include.identity.preview", "include.operations.metrics", "include.rules.evaluation", "include.crm.sync.preview", "limits",
-    "tests.faults.worker",
+    "include.crm.sync.load", "tests.conftest", "tests.faults.worker",
 )  # fmt: skip
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -23,3 +24,5 @@ for name in MODULES:
 # `dag.test()` runs its tasks against this API, which takes five seconds to build all its versions.
 sys.modules[SUPERVISOR].in_process_api_server().app._cadwyn_initialize()
 del os.environ["_AIRFLOW__AS_LIBRARY"]
+# A collection of cycles in a forked process would look at all of this, and so copy its memory.
+gc.freeze()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from include.extract.session import VendorSession
 from include.vendors import named
 from include.warehouse import schema
 from tests.conftest import connect
+from tests.forked import submit
 from tests.running_sandbox import run_sandbox
 
 RATE = 25.0
@@ -46,8 +46,8 @@ def take_many(url: str, turns: int) -> list[float]:
 
 
 def test_processes_and_threads_together_never_exceed_the_rate(database: Any) -> None:
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        times = sorted(when for each in pool.map(take_many, [database.url()] * 2, [25] * 2) for when in each)
+    running = [submit(take_many, database.url(), 25) for _ in range(2)]
+    times = sorted(when for each in running for when in each.result())
     assert len(times) == 50
     # However long earlier calls were delayed, each of the six callers is late with at most one turn.
     for first in range(len(times)):
@@ -249,9 +249,8 @@ def test_four_workers_are_never_over_by_the_vendor_s_own_count(database: Any, tm
     pace = 20.0  # the vendor's minute and ours are 3 s
     with run_sandbox(tmp_path, households=5, pace=pace) as sandbox:
         connection = connect(sandbox, named("emoney"))
-        work = ([database.url()] * 4, [connection] * 4, [25] * 4, [pace] * 4)
-        with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
-            assert sum(pool.map(pull_many, *work)) == 100
+        running = [submit(pull_many, database.url(), connection, 25, pace) for _ in range(4)]
+        assert sum(each.result() for each in running) == 100
         counted = sandbox.http.get("/_sandbox/calls").json()
     assert counted["violations"] == {}
     clients = next(route for name, route in counted["routes"].items() if name.endswith("/public/v1/clients"))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -26,10 +25,10 @@ from include.vendors import named
 from include.warehouse import schema
 from tests.conftest import Database, connect
 from tests.firm_keys import KEYRING, write_keyring
+from tests.forked import submit
 from tests.running_sandbox import Sandbox, run_sandbox
 
 NITROGEN = named("nitrogen")
-_SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture
@@ -235,17 +234,15 @@ def logins(sandbox: Sandbox) -> dict[str, int]:
 def test_processes_at_once_never_use_one_token_twice(sandbox: Sandbox, database: Database) -> None:
     """The vendor revokes the whole grant if a token is reused; then every call would fail."""
     connection = connect(sandbox, NITROGEN)
-    with ProcessPoolExecutor(2, _SPAWN) as pool:
-        running = [pool.submit(ask_clients, database.url(), connection, 12) for _ in range(2)]
-        assert [each.result(60) for each in running] == [12, 12]
+    running = [submit(ask_clients, database.url(), connection, 12) for _ in range(2)]
+    assert [each.result() for each in running] == [12, 12]
     assert logins(sandbox) == {"200": 24}
 
 
 def test_newest_token_survives_a_crash_after_the_exchange(sandbox: Sandbox, database: Database) -> None:
     connection = connect(sandbox, NITROGEN)
     assert ask_clients(database.url(), connection, 1) == 1
-    dying = _SPAWN.Process(target=log_in_and_die, args=(database.url(), connection))
-    dying.start()
+    dying = submit(log_in_and_die, database.url(), connection)
     dying.join(60)
     assert dying.exitcode == -signal.SIGKILL
     assert logins(sandbox) == {"200": 2}

@@ -1,15 +1,9 @@
-"""A loader that dies, or stops, at a named point of a job: python -m tests.crm.dying JSON
-
-JSON: url, connection (url, login, password), work, point, job (which job of the run, from 1), signal, most_collected.
-Points of collections count calls of few rows each; the Tasks' point raises Tasks instead of a sync.
-"""
+"""A loader that dies, or stops, at a named point of a job, in a process of its own."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,12 +18,12 @@ from include.crm.sync.bulk import Bulk
 from include.warehouse import schema
 from tests.running_sandbox import LAST
 
-options = json.loads(sys.argv[1])
+options: dict[str, Any] = {}
 calls = 0
 
 
 def die() -> None:
-    os.kill(os.getpid(), getattr(signal, options["signal"]))
+    os.kill(os.getpid(), options["signal"])
 
 
 def die_after(owner: Any, name: str) -> None:
@@ -122,17 +116,26 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-def run() -> None:
-    where, engine = options["connection"], schema.engine(options["url"])
-    connection = Connection(where["url"], where["login"], where["password"], {"grant": "client_credentials"})
-    settings = Settings("sample", most_collected=options["most_collected"], few=1_000_000)
-    org = Org(engine, connection, settings)
-    if options["point"].startswith("Task"):
+def run(
+    url: str, connection: Connection, settings: Settings, work: str, point: str, job: int, number: signal.Signals
+) -> None:
+    """Sync, up to a point, and send a signal to this process there.
+
+    Points of collections count calls of few rows each; the Tasks' point raises Tasks instead of a sync.
+
+    Args:
+        url: The database's.
+        connection: To the org.
+        settings: Of the org.
+        work: Folder for the files.
+        point: Key of `POINTS`.
+        job: Which job of the run, from 1.
+        number: The signal.
+    """
+    options.update(point=point, job=job, signal=number)
+    POINTS[point]()
+    org = Org(schema.engine(url), connection, settings)
+    if point.startswith("Task"):
         tasks.sync(org, SyncRun("killed", LAST), {"negative_cash": tasks.TaskSpec("Cover it", 1)})
     else:
-        load.sync(org, SyncRun("killed", LAST), Path(options["work"]))
-
-
-if __name__ == "__main__":
-    POINTS[options["point"]]()
-    run()
+        load.sync(org, SyncRun("killed", LAST), Path(work))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import threading
 import time
 from collections import Counter
@@ -42,6 +41,7 @@ from tests.conftest import Database
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS, NUMBER, VENDOR, Serve, account, accounts, client_of, clients
 from tests.extract.vendor_server import DAY, NOW, REDACTOR, Puller, RecordedCall, Reply, listen, vendor_of
 from tests.firm_keys import KEYRING
+from tests.forked import submit
 
 
 def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
@@ -326,10 +326,7 @@ def test_killed_fan_out_requests_only_missing_keys(serve: Serve, shared_database
         return accounts(call)
 
     puller, listener = serve(answer)
-    process = multiprocessing.get_context("spawn").Process(
-        target=pull_accounts, args=(listener.url, shared_database.url(), str(tmp_path), puller.run_id)
-    )
-    process.start()
+    process = submit(pull_accounts, listener.url, shared_database.url(), str(tmp_path), puller.run_id)
     assert is_held.wait(60)
     until = time.monotonic() + 30
     while len(read_stored_responses(shared_database, puller.run_id)) < 7 and time.monotonic() < until:

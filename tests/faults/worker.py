@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
 import signal
 import sys
 import time
@@ -29,7 +28,7 @@ from include.staging.partitions import Staging
 from include.vendors import named
 from include.warehouse import schema
 from tests.firm_keys import KEYRING
-from tests.forked import SERVER
+from tests.forked import Forked
 from tests.running_sandbox import NOW, PACE
 
 Step = tuple[str, str]
@@ -96,19 +95,15 @@ class Worker:
 
     def __init__(self, work: Work, hold: Hold | None = None) -> None:
         self.work, self.done, self.paths, self.error = work, list[Step](), dict(work.paths), ""
-        self._pipe, theirs = SERVER.Pipe()
-        self._process = SERVER.Process(target=_run, args=(work, hold, theirs))
-        self._process.start()
-        theirs.close()
+        self._process = Forked(_run, work, hold)
+        self._pipe = self._process.pipe
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process.is_alive():
-            self.signal(signal.SIGCONT)
             self.kill()
-        self._pipe.close()
         self._process.close()
 
     def wait_held(self) -> None:
@@ -121,8 +116,7 @@ class Worker:
 
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""
-        assert self._process.pid
-        os.kill(self._process.pid, number)
+        self._process.signal(number)
 
     def kill(self) -> None:
         """Ends it as the kernel does when memory is short."""

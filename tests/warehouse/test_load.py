@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import string
-from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +17,7 @@ from include.staging.partitions import Staging
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.firm_keys import KEYRING
+from tests.forked import submit
 from tests.warehouse.loading import DAY, NEXT, Loader, declare, position, summarize
 
 TABLES = ("warehouse.position", "warehouse.account", "warehouse.person", "control.ledger")
@@ -124,29 +123,28 @@ def load_elsewhere(url: str, folder: str, vendor: str, pull: Pull, path: str) ->
 
 def test_of_two_processes_with_the_same_partition_one_wins(loader: Loader, tmp_path: Any) -> None:
     loader.staging = Staging(str(tmp_path), KEYRING.staging)
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        for turn in range(4):
-            pulls = []
-            for units in (1, 2):
-                loader.stage("position", [position(f"P{n}", units + turn * 10) for n in range(400)])
-                pulls.append((loader.pull, loader.partition.path))
-            jobs = [
-                pool.submit(load_elsewhere, loader.database.url(), str(tmp_path), loader.vendor.name, *pull)
-                for pull in pulls[:: 1 if turn % 2 else -1]
-            ]
-            outcomes = [job.result(60) for job in jobs]
-            assert "loaded" in outcomes
-            assert set(outcomes) <= {"loaded", "WriterSuperseded", "TargetUnavailable"}
-            open_rows = loader.rows(
-                "select count(*) as rows, count(distinct position_key) as keys, min(quantity), max(quantity)"
-                " from warehouse.position where vendor = :vendor and recorded_to is null"
-            )[0]
-            assert (open_rows["rows"], open_rows["keys"]) == (400, 400)
-            assert open_rows["min"] == open_rows["max"], "rows of both writers are open"
-            last = loader.rows(
-                "select pull_id from control.ledger where vendor = :vendor and stage = 'load' order by extracted_at desc"
-            )[0]
-            assert open_rows["max"] == turn * 10 + (2 if last["pull_id"] == pulls[1][0].pull_id else 1)
+    for turn in range(4):
+        pulls = []
+        for units in (1, 2):
+            loader.stage("position", [position(f"P{n}", units + turn * 10) for n in range(400)])
+            pulls.append((loader.pull, loader.partition.path))
+        jobs = [
+            submit(load_elsewhere, loader.database.url(), str(tmp_path), loader.vendor.name, *pull)
+            for pull in pulls[:: 1 if turn % 2 else -1]
+        ]
+        outcomes = [job.result() for job in jobs]
+        assert "loaded" in outcomes
+        assert set(outcomes) <= {"loaded", "WriterSuperseded", "TargetUnavailable"}
+        open_rows = loader.rows(
+            "select count(*) as rows, count(distinct position_key) as keys, min(quantity), max(quantity)"
+            " from warehouse.position where vendor = :vendor and recorded_to is null"
+        )[0]
+        assert (open_rows["rows"], open_rows["keys"]) == (400, 400)
+        assert open_rows["min"] == open_rows["max"], "rows of both writers are open"
+        last = loader.rows(
+            "select pull_id from control.ledger where vendor = :vendor and stage = 'load' order by extracted_at desc"
+        )[0]
+        assert open_rows["max"] == turn * 10 + (2 if last["pull_id"] == pulls[1][0].pull_id else 1)
 
 
 def test_every_entity_of_a_table_is_loaded_or_none(loader: Loader) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +14,10 @@ import pytest
 
 from include.crm import tasks
 from include.crm.run import SyncRun
-from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, INGEST, SECRET, SECURITIES, Crm
+from include.errors import WriterSuperseded
+from tests.crm import dying
+from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, INGEST, SECURITIES, Crm
+from tests.forked import Forked, submit
 from tests.running_sandbox import LAST
 
 POINTS = (
@@ -46,27 +45,18 @@ OBJECTS = ("Account", SECURITIES, ACCOUNTS, HOLDINGS)
 
 
 @contextmanager
-def loader(crm: Crm, point: str, job: int, how: str) -> Iterator[subprocess.Popen[str]]:
+def loader(crm: Crm, point: str, job: int, how: signal.Signals) -> Iterator[Forked]:
     """Run a loader in a process of its own, which sends itself a signal at a point of its nth job."""
-    options = {
-        "url": crm.database.url(),
-        "connection": {"url": crm.connection.url, "login": "tributary", "password": SECRET},
-        "work": str(crm.work.with_name("other_work")),
-        "point": point,
-        "job": job,
-        "signal": how,
-        "most_collected": crm.settings.most_collected,
-    }
-    command = [sys.executable, "-m", "tests.crm.dying", json.dumps(options)]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    work = str(crm.work.with_name("other_work"))
+    child = submit(dying.run, crm.database.url(), crm.connection, crm.settings, work, point, job, how)
     try:
         yield child
     finally:
         child.kill()
-        child.communicate()
+        child.close()
 
 
-def wait_until_stopped(child: subprocess.Popen[str]) -> None:
+def wait_until_stopped(child: Forked) -> None:
     until = time.monotonic() + 60
     while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
         assert time.monotonic() < until
@@ -108,8 +98,9 @@ def _cases(points: Iterable[str], job: int = 8) -> list[Any]:
 
 @pytest.mark.parametrize(("point", "job"), [*_cases(POINTS), *_cases(["uploaded", "started"], 1)])
 def test_a_killed_load_is_made_whole_by_the_next(crm: Crm, point: str, job: int) -> None:
-    with loader(crm, point, job, "SIGKILL") as child:
-        assert child.wait(60) == -signal.SIGKILL
+    with loader(crm, point, job, signal.SIGKILL) as child:
+        child.join(60)
+        assert child.exitcode == -signal.SIGKILL
 
     crm.sync()
 
@@ -117,8 +108,8 @@ def test_a_killed_load_is_made_whole_by_the_next(crm: Crm, point: str, job: int)
 
 
 def test_a_job_under_way_is_adopted_not_sent_again(crm: Crm) -> None:
-    with loader(crm, "started", 8, "SIGKILL") as child:
-        child.wait(60)
+    with loader(crm, "started", 8, signal.SIGKILL) as child:
+        child.join(60)
 
     counts = crm.sync()
 
@@ -128,8 +119,8 @@ def test_a_job_under_way_is_adopted_not_sent_again(crm: Crm) -> None:
 
 @pytest.mark.long
 def test_a_job_that_was_not_started_is_aborted(crm: Crm) -> None:
-    with loader(crm, "uploaded", 1, "SIGKILL") as child:
-        child.wait(60)
+    with loader(crm, "uploaded", 1, signal.SIGKILL) as child:
+        child.join(60)
 
     crm.sync()
 
@@ -141,21 +132,20 @@ def test_a_job_that_was_not_started_is_aborted(crm: Crm) -> None:
     _cases(["job row written", "in the middle of the upload", "uploaded", "started", "before the commit"]),
 )
 def test_a_stopped_writer_that_wakes_after_another_is_refused(crm: Crm, point: str, job: int) -> None:
-    with loader(crm, point, job, "SIGSTOP") as child:
+    with loader(crm, point, job, signal.SIGSTOP) as child:
         wait_until_stopped(child)
         crm.sync()
-        os.kill(child.pid, signal.SIGCONT)
-        _, output = child.communicate(timeout=60)
+        child.signal(signal.SIGCONT)
+        with pytest.raises(WriterSuperseded):
+            child.result()
 
-    assert child.returncode != 0
-    assert "WriterSuperseded" in output.splitlines()[-1]
     check_whole(crm)
 
 
 def test_a_job_whose_rows_were_locked_when_its_writer_died_is_sent_again(crm: Crm) -> None:
     crm.fault("row_lock", f"{INGEST}/*", share=0.5, seed=4, times=1)
-    with loader(crm, "started", 1, "SIGKILL") as child:
-        child.wait(60)
+    with loader(crm, "started", 1, signal.SIGKILL) as child:
+        child.join(60)
 
     crm.sync()
 
@@ -164,8 +154,8 @@ def test_a_job_whose_rows_were_locked_when_its_writer_died_is_sent_again(crm: Cr
 
 @pytest.mark.long
 def test_a_job_that_salesforce_has_forgotten_is_sent_again(crm: Crm) -> None:
-    with loader(crm, "started", 1, "SIGKILL") as child:
-        child.wait(60)
+    with loader(crm, "started", 1, signal.SIGKILL) as child:
+        child.join(60)
     job = f"{DATA}/jobs/ingest/{crm.database.value('select job_id from control.crm_job')}"
     crm.log_in()
     until = time.monotonic() + 20
@@ -180,8 +170,9 @@ def test_a_job_that_salesforce_has_forgotten_is_sent_again(crm: Crm) -> None:
 
 
 def kill(crm: Crm, point: str, job: int) -> None:
-    with loader(crm, point, job, "SIGKILL") as child:
-        assert child.wait(60) == -signal.SIGKILL
+    with loader(crm, point, job, signal.SIGKILL) as child:
+        child.join(60)
+        assert child.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -241,15 +232,14 @@ def test_a_stopped_writer_by_collections_that_wakes_after_another_is_refused(crm
     crm.settings = replace(crm.settings, most_collected=2000)
     crm.sync()
     crm.database.do("update warehouse.household set city = 'Old Town'")
-    with loader(crm, point, 1, "SIGSTOP") as child:
+    with loader(crm, point, 1, signal.SIGSTOP) as child:
         wait_until_stopped(child)
         crm.database.do("update warehouse.household set city = 'New Town'")
         crm.sync()
-        os.kill(child.pid, signal.SIGCONT)
-        _, output = child.communicate(timeout=60)
+        child.signal(signal.SIGCONT)
+        with pytest.raises(WriterSuperseded):
+            child.result()
 
-    assert child.returncode != 0
-    assert "WriterSuperseded" in output.splitlines()[-1]
     assert {r["BillingCity"] for r in crm.records("Account", "household").values()} == {"New Town"}
     check_whole(crm)
 
