@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import requests
@@ -15,9 +14,11 @@ from local import airflow
 from local.private_file import write_private
 from local.processes import find_free_port
 from tests.dags.airflow_home import prepare
-from tests.forked import ROOT, start_airflow
+from tests.forked import ROOT, Forked, start_airflow
 
 START_S = 90
+STOP_S = 2
+"""How long it may take to stop: it would wait a minute for connections that a browser has left open."""
 _SERVE = """
 import sys
 from airflow.__main__ import main
@@ -60,10 +61,12 @@ def serve(
         yield f"http://127.0.0.1:{port}", passwords
     finally:
         process.terminate()
+        process.join(STOP_S)
+        process.kill()
         process.join()
 
 
-def wait(url: str, process: BaseProcess) -> None:
+def wait(url: str, process: Forked) -> None:
     end = time.monotonic() + START_S
     while process.is_alive() and time.monotonic() < end:
         with suppress(requests.RequestException):

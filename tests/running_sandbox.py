@@ -2,7 +2,6 @@
 
 import contextlib
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from sandbox.app import create_app, listen
 from sandbox.docusign.login import read_private_key
@@ -20,6 +18,7 @@ from sandbox.orion.app import PARTNERS, PASSWORD, USER
 from sandbox.server.clock import Clock
 from sandbox.server.key_file import write_once
 from sandbox.vendors import VENDORS
+from tests.running_server import run_server
 
 NOW = datetime.fromisoformat("2026-11-20T23:00:00+00:00")
 """A Friday, after the close."""
@@ -94,17 +93,10 @@ def run_sandbox(state: Path, **options: Any) -> Iterator[Sandbox]:
         each.listen()
     ports = [each.getsockname()[1] for each in listeners]
     app = create_app(state, org_port=ports[1], **{"households": 40, "clock": clock, "pace": PACE} | options)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_keep_alive=60))
-    thread = threading.Thread(target=server.run, args=(listeners,))
-    thread.start()
-    caller = Sandbox(*(f"http://127.0.0.1:{port}" for port in ports))
-    try:
-        yield caller
-    finally:
-        caller.http.close()
-        caller.org.close()
-        server.should_exit = True
-        thread.join(10)
-        for each in listeners:
-            each.close()
-        assert not thread.is_alive()
+    with run_server(app, listeners, timeout_keep_alive=60):
+        caller = Sandbox(*(f"http://127.0.0.1:{port}" for port in ports))
+        try:
+            yield caller
+        finally:
+            caller.http.close()
+            caller.org.close()

@@ -2,13 +2,13 @@
 
 import contextlib
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import trustme
-import uvicorn
 from starlette.types import ASGIApp
+
+from tests.running_server import run_server
 
 
 @contextlib.contextmanager
@@ -22,14 +22,5 @@ def serve_tls(app: ASGIApp, folder: Path) -> Iterator[str]:
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     close = [("Connection", "close")]  # otherwise the server's shutdown waits for the client's kept-alive connections
-    config = uvicorn.Config(app, log_level="warning", access_log=False, ssl_certfile=str(chain), headers=close)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
+    with run_server(app, [listener], ssl_certfile=str(chain), headers=close):
         yield f"127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-        assert not thread.is_alive()

@@ -30,7 +30,7 @@ class _Pager(http.server.BaseHTTPRequestHandler):
 def pager() -> Iterator[str]:
     RECEIVED.clear()
     server = http.server.HTTPServer(("127.0.0.1", 0), _Pager)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"json://127.0.0.1:{server.server_port}/alerts"
     server.shutdown()

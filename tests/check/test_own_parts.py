@@ -183,7 +183,7 @@ class AcceptsAll(http.server.BaseHTTPRequestHandler):
 
 def test_a_gateway_that_accepts_everything_is_red(own: Own) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), AcceptsAll)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         own.parts = replace(own.parts, webhooks_url=f"http://127.0.0.1:{server.server_address[1]}")

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import hmac
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,6 @@ import httpx
 import psycopg
 import pytest
 import sqlalchemy as sa
-import uvicorn
 
 from include.contract.webhook import Sender
 from include.gateway.webhooks.app import create_app
@@ -25,6 +23,7 @@ from include.gateway.webhooks.senders import SENDERS
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.firm_keys import KEYRING, open_body, register_inbox_key
+from tests.running_server import run_server
 
 KEY = "an-invented-key="
 CLIENT_ID = "CBJCHBCAABAAinvented"
@@ -84,20 +83,14 @@ def run_gateway(
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
     place = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    # On a busy machine a kept-alive connection may idle so long that the server closes it just as a request starts.
+    limits = httpx.Limits(max_keepalive_connections=0)
     try:
-        # On a busy machine a kept-alive connection may idle so long that the server closes it just as a request starts.
-        with httpx.Client(base_url=place, timeout=20, limits=httpx.Limits(max_keepalive_connections=0)) as http:
+        with run_server(app, [listener]), httpx.Client(base_url=place, timeout=20, limits=limits) as http:
             yield Gateway(http, database, all_keyrings)
     finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
         engine.dispose()
-        assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import httpx
 import jwt
 import pytest
 import sqlalchemy as sa
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -29,6 +28,7 @@ from include.gateway.api.settings import Settings
 from include.warehouse import schema
 from tests.conftest import Database
 from tests.firm_keys import KEYRING, register_inbox_key
+from tests.running_server import run_server
 
 AUDIENCE = "https://tributary.example/api"
 TABLES = (
@@ -148,18 +148,12 @@ def run_api(database: Database, provider: Provider, url: str | None = None, **op
     api = create_app(lambda: engine, lambda: settings, lambda: issuer, lambda: KEYRING.receiving_key, **options)
     app = Starlette(routes=[Mount("/api/v1", api)])
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
+    base_url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1", timeout=30) as http:
+        with run_server(app, [listener]), httpx.Client(base_url=base_url, timeout=30) as http:
             yield Api(http, database, provider)
     finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
         engine.dispose()
-        assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 import requests
-import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from requests.adapters import HTTPAdapter
@@ -22,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sandbox.salesforce import create_app
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Fault, Faults
+from tests.running_server import run_server
 
 USERNAME = "loader@sample-wealth.example"
 CLIENT_ID, CLIENT_SECRET = "3MVG9sample", "sample-secret"
@@ -150,17 +149,9 @@ def serve(app: ASGIApp) -> Iterator[str]:
     """Run an application on a free port until the block ends; yield its URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=60))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.005)
-    try:
+    listener.listen()
+    with run_server(app, [listener], timeout_keep_alive=60):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 @contextlib.contextmanager
