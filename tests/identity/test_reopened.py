@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+from collections.abc import Iterator
+from typing import Any
 
+import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from include.identity import link as linking
 from include.identity.link import link
 from tests.identity.rows import ADAM, Row, decisions, pairs, people, persons
 
@@ -37,6 +43,24 @@ def test_record_that_clearly_fits_one_side_is_not_asked_about() -> None:
     assert pairs(result.review) == set()
 
 
+@pytest.fixture(scope="module")
+def scored_once() -> Iterator[None]:
+    """Score the same records once: scores do not depend on decisions, and take nearly all the time of a run."""
+    scores: dict[bytes, Any] = {}
+
+    def score(features: pa.Table, *rest: Any) -> Any:
+        key = pickle.dumps((features.to_pylist(), rest))
+        if key not in scores:
+            scores[key] = original(features, *rest)
+        return scores[key]
+
+    original = linking.score
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linking, "score", score)
+        yield
+
+
+@pytest.mark.usefixtures("scored_once")
 @settings(max_examples=40, deadline=None)
 @given(
     kinds=st.lists(st.sampled_from([ADAM, BARE, ADAM | {"email": None}]), min_size=2, max_size=5),
