@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,19 +11,38 @@ import sqlalchemy as sa
 
 from include.identity.policy import Policy
 from include.identity.resolve import FULL_DAYS, Resolved, resolve
+from include.warehouse import schema
 from local.bench import identity_warehouse
 from local.bench.identity_days import ON
 from local.bench.people import make_firm
-from tests.conftest import Database
+from local.postgres import Postgres
+from tests.conftest import Database, new_database
 
 _IDENTITIES = "select entity, id, identity_id from warehouse.identity where recorded_to is null order by 1, 2"
 _LINKS = "select entity, left_id, right_id, how from control.identity_link order by 1, 2, 3"
 
 
+@pytest.fixture(scope="module")
+def matched(postgres: Postgres) -> Iterator[str]:
+    """The name of a database with a warehouse of 1,000 records that were matched once."""
+    with new_database(postgres) as database:
+        identity_warehouse.fill(database.admin_url, make_firm(320, seed=3))
+        engine = schema.engine(database.url())
+        assert run(engine, "first").matched is None
+        engine.dispose()
+        database.close()
+        yield database.admin_url.rsplit("/", 1)[1]
+
+
+@pytest.fixture
+def database(postgres: Postgres, matched: str) -> Iterator[Database]:
+    """A copy of it."""
+    with new_database(postgres, matched) as copy:
+        yield copy
+
+
 @pytest.fixture
 def firm(database: Database) -> Database:
-    """A warehouse of 1,000 records, matched once."""
-    identity_warehouse.fill(database.admin_url, make_firm(320, seed=3))
     return database
 
 
@@ -46,7 +66,6 @@ def change(database: Database) -> None:
 
 
 def test_a_daily_run_stores_what_a_full_run_stores(firm: Database, engine: sa.Engine) -> None:
-    assert run(engine, "first").matched is None
     change(firm)
     daily = run(engine, "daily")
     assert daily.matched is not None
@@ -60,7 +79,6 @@ def test_a_daily_run_stores_what_a_full_run_stores(firm: Database, engine: sa.En
 
 def test_a_record_that_changes_and_changes_back_is_stored_again(firm: Database, engine: sa.Engine) -> None:
     """On the second day, it has no change since the full run; only the stored result of the first day is wrong."""
-    run(engine, "first")
     stored = firm.rows(_IDENTITIES)
     firm.do("create table before as select * from warehouse.person where person_id between 100 and 110")
     nothing = ("email", "tax_id_hash", "birth_date", "phone", "name", "cross_references")
@@ -87,20 +105,17 @@ def test_a_record_that_changes_and_changes_back_is_stored_again(firm: Database, 
     ],
 )
 def test_all_records_are_matched_after(reason: str, options: dict[str, Any], firm: Database, engine: sa.Engine) -> None:
-    run(engine, "first")
     change(firm)
     assert run(engine, reason, **options).matched is None
 
 
 def test_all_records_are_matched_if_many_changed(firm: Database, engine: sa.Engine) -> None:
-    run(engine, "first")
     firm.do("update warehouse.person set email = null where person_id % 9 = 0")
     assert run(engine, "many changed").matched is None
 
 
 def test_all_records_are_matched_if_a_vendor_is_new(firm: Database, engine: sa.Engine) -> None:
     """Its order of names and its registrations are not known yet."""
-    run(engine, "first")
     firm.do("""
         insert into warehouse.person (person_id, vendor, person_key, name, valid_from, recorded_from, source_run_id)
         values (9000002, 'new vendor', 'n1', 'Specimen Adam', '2026-01-02', now(), 1)""")
@@ -108,14 +123,12 @@ def test_all_records_are_matched_if_a_vendor_is_new(firm: Database, engine: sa.E
 
 
 def test_all_records_are_matched_if_the_state_is_lost(firm: Database, engine: sa.Engine) -> None:
-    run(engine, "first")
     firm.do("delete from control.identity_state")
     change(firm)
     assert run(engine, "state lost").matched is None
 
 
 def test_a_full_run_stores_what_the_decisions_teach(firm: Database, engine: sa.Engine) -> None:
-    run(engine, "first")
     assert firm.rows("select * from control.identity_lesson") == []
     counts = firm.rows("""
         with decided as (
