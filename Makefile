@@ -131,9 +131,9 @@ scan: install  ## known vulnerabilities of all packages in constraints.txt; need
 	@$(INSTALL) --group security
 	.venv/bin/pip-audit --disable-pip --require-hashes --requirement constraints.txt $(ARGS)
 
-# Three on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
+# Four on two cores: many tests wait, for a vendor that has asked for a pause, or for Airflow. In the order of folders, so that
 # Airflow's few long ones begin early. The types are checked meanwhile, on one core.
-PYTEST = .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST = .venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 # The firm's own tests, if it has some; see docs/how-to/firm_folder.md.
 FIRM = $(or $(TRIBUTARY_FIRM),firm)
 TESTS = $(if $(wildcard $(FIRM)/tests),tests $(FIRM)/tests)
