@@ -310,13 +310,13 @@ def start_firm(
 
 @pytest.fixture
 def loaded_firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
-    """A firm of 40 households whose last day is loaded, for every vendor in turn."""
+    """A firm of 16 households whose last day is loaded, for every vendor in turn."""
     return start_firm(vendor, after=Firm.day)
 
 
 @pytest.fixture
 def firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
-    """A firm of 40 households, for every vendor in turn."""
+    """A firm of 16 households, for every vendor in turn."""
     return start_firm(vendor)
 
 

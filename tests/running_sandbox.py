@@ -1,4 +1,4 @@
-"""A sandbox that really listens, in a thread of the test's own process, with a firm of 40 households."""
+"""A sandbox that really listens, in a thread of the test's own process, with a firm of 16 households."""
 
 import contextlib
 import tempfile
@@ -92,7 +92,7 @@ def run_sandbox(state: Path, **options: Any) -> Iterator[Sandbox]:
     for each in listeners:
         each.listen()
     ports = [each.getsockname()[1] for each in listeners]
-    app = create_app(state, org_port=ports[1], **{"households": 40, "clock": clock, "pace": PACE} | options)
+    app = create_app(state, org_port=ports[1], **{"households": 16, "clock": clock, "pace": PACE} | options)
     with run_server(app, listeners, timeout_keep_alive=60):
         caller = Sandbox(*(f"http://127.0.0.1:{port}" for port in ports))
         try:

@@ -34,7 +34,7 @@ def configure(firm: Firm, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_check_prints_and_stores_its_findings(configured: Firm, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "--system", "orion"]) == 0
     printed = capsys.readouterr().out
-    assert "green  orion  accounts: 100 rows fit" in printed
+    assert "green  orion  assets: 100 rows fit" in printed
     with configured.engine.connect() as connection:
         [report] = read_newest(connection)
     assert (report.system, report.state) == ("orion", "grey")

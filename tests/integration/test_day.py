@@ -23,6 +23,12 @@ def is_drawn(vendor: Vendor, table_name: str) -> bool:
     return (isinstance(shape, FanOut) and bool(shape.bucket)) or (bool(table.parent) and is_drawn(vendor, table.parent))
 
 
+@pytest.fixture
+def loaded_firm(start_firm: Callable[..., Firm], vendor: Vendor) -> Firm:
+    """A firm that is large enough for every kind of household, with its last day loaded, for every vendor in turn."""
+    return start_firm(vendor, after=Firm.day, households=40)
+
+
 def test_a_day_holds_what_the_vendor_states(loaded_firm: Firm) -> None:
     theirs, ours = read_both_sides(loaded_firm)
     assert len(theirs) >= 10

@@ -33,7 +33,7 @@ def test_unreadable_rows_take_no_good_position_out(start_firm: Callable[..., Fir
         kind="poison",
         field="Quantity",
         value="N/A",
-        share=0.02,
+        share=0.01,
         seed=3,
     )
     counts = firm.day()

@@ -16,14 +16,16 @@ def start_sandbox(tmp_path: Path) -> Iterator[Start]:
     with contextlib.ExitStack() as running:
 
         def start(state: Path | None = None, **options: Any) -> Sandbox:
-            return running.enter_context(run_sandbox(state or tmp_path / "state", **{"pace": 1.0} | options))
+            return running.enter_context(
+                run_sandbox(state or tmp_path / "state", **{"households": 40, "pace": 1.0} | options)
+            )
 
         yield start
 
 
 @pytest.fixture(scope="session")
 def shared_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with run_sandbox(tmp_path_factory.mktemp("sandbox")) as sandbox:
+    with run_sandbox(tmp_path_factory.mktemp("sandbox"), households=40) as sandbox:
         yield sandbox
 
 

@@ -23,7 +23,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def used(tmp_path_factory):
     state = tmp_path_factory.mktemp("docusign")
     give_keys(state)
-    with run_sandbox(state, pace=1.0) as sandbox:
+    with run_sandbox(state, households=40, pace=1.0) as sandbox:
         yield sandbox
 
 

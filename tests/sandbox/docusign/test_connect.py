@@ -22,7 +22,7 @@ AT = "2026-11-20T23:00:00.0000000Z"
 def used(tmp_path_factory):
     state = tmp_path_factory.mktemp("docusign")
     give_keys(state)
-    with run_sandbox(state, pace=1.0) as sandbox:
+    with run_sandbox(state, households=40, pace=1.0) as sandbox:
         yield sandbox
 
 

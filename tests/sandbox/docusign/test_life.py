@@ -16,7 +16,7 @@ ANN, BOB = ("Ann Sample", "ann@example.org"), ("Bob Sample", "bob@example.org")
 def used(tmp_path_factory):
     state = tmp_path_factory.mktemp("docusign")
     give_keys(state)
-    with run_sandbox(state, pace=1.0) as sandbox:
+    with run_sandbox(state, households=40, pace=1.0) as sandbox:
         yield sandbox
 
 
