@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import time
@@ -24,7 +25,8 @@ from include.staging.partitions import Staging
 from include.vendors import named
 from include.warehouse import known_difference, schema
 from include.warehouse.load import load
-from tests.conftest import Database, Firm
+from local.postgres import Postgres
+from tests.conftest import Database, Firm, new_database
 from tests.firm_keys import KEYRING, write_keyring
 from tests.keys.rotated import NEW_KEY, ROTATED, TEXT, hash_account_numbers
 from tests.running_sandbox import LAST
@@ -43,6 +45,16 @@ NOT_LIFTED = {"control.audit", "control.first_hash", "control.key"}
 
 
 @pytest.fixture
+def database(request: pytest.FixtureRequest, postgres: Postgres) -> Iterator[Database]:
+    """A database of the test's own: that of the loaded firms, or an empty one."""
+    if "loaded" in request.fixturenames:
+        yield request.getfixturevalue("loaded")["orion"].database
+        return
+    with new_database(postgres) as empty:
+        yield empty
+
+
+@pytest.fixture
 def owner(database: Database) -> Iterator[sa.Engine]:
     opened = schema.engine(database.url("tributary_migrate"))
     yield opened
@@ -56,18 +68,34 @@ def rotate(engine: sa.Engine, owner: sa.Engine) -> Callable[[], dict[str, int]]:
     return lambda: rotation.rotate(owner, ROTATED)
 
 
+@contextlib.contextmanager
+def pair_up(orion: Firm) -> Iterator[dict[str, Firm]]:
+    """Yield two vendors of one firm; the account keys of Tamarac are hashed."""
+    declared = hash_account_numbers(named("tamarac"))
+    tamarac = Firm(declared, orion.sandbox, orion.database, orion.folder, now=orion.now, runs=orion._runs)
+    yield {"orion": orion, "tamarac": tamarac}
+    tamarac.engine.dispose()
+
+
+def load_both(orion: Firm) -> None:
+    with pair_up(orion) as firms:
+        for firm in firms.values():
+            firm.day()
+        resolve(orion.engine, [firm.vendor for firm in firms.values()], "identity", LAST)
+
+
 @pytest.fixture
-def firms(start_firm: Callable[..., Firm], database: Database, tmp_path: Path) -> dict[str, Firm]:
-    """Two vendors of one firm; the account keys of Tamarac are hashed."""
-    orion = start_firm(named("orion"), households=6)
-    tamarac = Firm(hash_account_numbers(named("tamarac")), orion.sandbox, database, tmp_path)
-    return {"orion": orion, "tamarac": tamarac}
+def firms(start_firm: Callable[..., Firm]) -> Iterator[dict[str, Firm]]:
+    """Two vendors of one firm."""
+    with pair_up(start_firm(named("orion"), households=6)) as pair:
+        yield pair
 
 
-def load_all(firms: dict[str, Firm]) -> None:
-    for firm in firms.values():
-        firm.day()
-    resolve(firms["orion"].engine, [firm.vendor for firm in firms.values()], "identity", LAST)
+@pytest.fixture
+def loaded(start_firm: Callable[..., Firm]) -> Iterator[dict[str, Firm]]:
+    """Two vendors of one firm, whose day is loaded and matched."""
+    with pair_up(start_firm(named("orion"), after=load_both, households=6)) as pair:
+        yield pair
 
 
 def read_all(database: Database, kinds: str, *schemas: str) -> dict[str, list[str]]:
@@ -86,9 +114,8 @@ def lift(rows: dict[str, list[str]]) -> dict[str, list[str]]:
 
 
 def test_rotation_lifts_every_hash_and_changes_nothing_else(
-    firms: dict[str, Firm], database: Database, rotate: Any
+    loaded: dict[str, Firm], database: Database, rotate: Any
 ) -> None:
-    load_all(firms)
     tables, marts = read_all(database, "rp", "warehouse", "control"), read_all(database, "v", "mart")
 
     changed = rotate()
@@ -102,8 +129,7 @@ def test_rotation_lifts_every_hash_and_changes_nothing_else(
     assert any(marts.values())
 
 
-def test_no_old_hash_remains_outside_the_audit_trail(firms: dict[str, Firm], database: Database, rotate: Any) -> None:
-    load_all(firms)
+def test_no_old_hash_remains_outside_the_audit_trail(loaded: dict[str, Firm], database: Database, rotate: Any) -> None:
     query = """
     select tax_id_hash as hash from warehouse.person union select account_number_hash from warehouse.account
     union select substring(source_key, '[0-9a-f]{64}') from warehouse.source_key
@@ -116,27 +142,25 @@ def test_no_old_hash_remains_outside_the_audit_trail(firms: dict[str, Firm], dat
     ] == []
 
 
-def test_load_after_a_rotation_changes_nothing(firms: dict[str, Firm], database: Database, rotate: Any) -> None:
-    load_all(firms)
+def test_load_after_a_rotation_changes_nothing(loaded: dict[str, Firm], database: Database, rotate: Any) -> None:
     identities = database.rows("select * from warehouse.identity")
     rotate()
-    for firm in firms.values():
+    for firm in loaded.values():
         firm.use(ROTATED)
         counts = firm.day()
         assert {name: (c.inserted, c.updated, c.withdrawn) for name, c in counts.items()} == dict.fromkeys(
             counts, (0, 0, 0)
         )
         assert counts["account"].unchanged
-    resolve(firms["orion"].engine, [firm.vendor for firm in firms.values()], "again", LAST)
+    resolve(loaded["orion"].engine, [firm.vendor for firm in loaded.values()], "again", LAST)
     assert database.rows("select * from warehouse.identity") == identities
 
 
 @pytest.mark.parametrize("is_transformed", [False, True], ids=["staged", "transformed"])
 def test_partition_of_before_a_rotation_loads_after_it(
-    firms: dict[str, Firm], rotate: Any, is_transformed: bool
+    loaded: dict[str, Firm], rotate: Any, is_transformed: bool
 ) -> None:
-    load_all(firms)
-    firm = firms["tamarac"]
+    firm = loaded["tamarac"]
     run = firm.new_run()
     before = firm.stage(run)
     vendor_day.validate(firm.vendor_run(run), list(before.values()))
