@@ -370,10 +370,12 @@ def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy
     agreed = ", ".join(f"case {' '.join(each.says(level) for level in each.levels[:-1])} end" for each in compared)
     differed = ", ".join(f"case when gamma_{each.column} = 0 then '{each.name}' end" for each in compared)
     rules = RULES if policy.has_households else ()
-    left = [rule.left for rule in rules]
+    # What each rule leaves is a column, because DuckDB takes longer to plan a text that repeats it than to score a small firm.
+    left = [f"left_{number}" for number, _ in enumerate(rules)]
     held = " ".join(
         f"when least({', '.join(left)}) = {one} then '{rule.name}'" for one, rule in zip(left, rules, strict=True)
     )
+    columns = ", ".join(["*", *(f"{rule.left} as {one}" for one, rule in zip(left, rules, strict=True))])
     bits = ((2**at, _EXCUSES[name]) for at, name in enumerate(EXCUSABLE))
     excuses = " + ".join(f"case when {when} then {bit} else 0 end" for bit, when in (*bits, (EVIDENT, _IS_EVIDENT)))
     excuse = excuses if policy.has_households else "0"
@@ -384,5 +386,5 @@ def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy
                list_filter([{differed}], lambda x: x is not null) as differed,
                case when gamma_cross_reference = 1 or {model.at("tax id")} then 'key' else 'model' end as how,
                {f"case {held} end" if held else "null::text"} as rule, cast({excuse} as tinyint) as excuse, round({others}, 2) as "limit"
-        from {scored} where not coalesce({_VETO if policy.has_households else "false"}, false))
+        from (select {columns} from {scored} where not coalesce({_VETO if policy.has_households else "false"}, false)))
         where score >= {policy.review_score}"""
