@@ -206,6 +206,10 @@ PAGES = {
     "clients/salesforce-differences": Shown(
         USERS, dict.fromkeys(("Check now", "Create again", "Leave to Salesforce", "Write again"), RUN)
     ),
+    "lists/salesforce-adoption": Shown(
+        ALL, dict.fromkeys(("Compare now", "Write approved keys", "Undo adoption", "Approve", "Withdraw"), RUN)
+    ),
+    "clients/salesforce-adoption-records": Shown(USERS, dict.fromkeys(("Same", "Not the same", "Undo decision"), RUN)),
     "lists/deliveries": Shown(),
     "lists/rejected-deliveries": Shown(),
     "lists/subscribers": Shown(ALL, {"Re-enable": RUN, "Send given-up events again": RUN}),
@@ -305,6 +309,20 @@ def record_work(database: Database, folder: Path) -> None:
             "insert into control.crm_difference (run_id, sobject, entity, kind, external_key, salesforce_id, fields)"
             " values ('r', 'Contact', 'person', :kind, :key, :key, '{Phone}')", kind=kind, key=key,
         )  # fmt: skip
+    for entity, sobject, outcome in (
+        ("household", "Account", "matched"),
+        ("account", "FinServ__FinancialAccount__c", "matched"),
+        ("person", "Account", "doubtful"),
+    ):
+        database.do(
+            "insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, candidates, our_name, run_id)"
+            " values (:entity, :sobject, :entity, 'k', :outcome, '[{\"external_key\": \"k\", \"agreed\": [], \"differed\": []}]', 'Pat Sample', 'r')",
+            entity=entity, sobject=sobject, outcome=outcome,
+        )  # fmt: skip
+    database.do("""
+        insert into control.adoption_approval (entity, is_approved, records, approved_by) values ('household', true, 1, 'ann');
+        insert into control.adoption_decision (sobject, salesforce_id, external_key, is_same, decided_by) values ('Account', 'person', 'k', true, 'ann');
+    """)
 
 
 def write_connections(database: Database) -> dict[str, str]:

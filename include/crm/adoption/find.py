@@ -17,7 +17,7 @@ from include.crm.adoption.legal_entities import settle_entities
 from include.crm.adoption.lookalikes import find_lookalikes
 from include.crm.adoption.match import Decided, Unit
 from include.crm.adoption.members import settle_members
-from include.crm.adoption.org_records import Say, read_org
+from include.crm.adoption.org_records import Say, has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
 from include.crm.objects.mapping import ADOPTABLE, CrmObject, current, is_no_copy
 from include.crm.objects.portfolio import objects
@@ -94,6 +94,10 @@ def find(
         TargetUnavailable: Salesforce is unavailable.
     """
     mappings = [each for each in objects(org.settings) if each.entity in ADOPTABLE or each.same_if]
+    if not has_foreign(session, mappings):
+        with db.begin():
+            db.execute(_REPLACE)
+        return {}
     read_org(db, session, mappings, org.redactor, say)
     with db.begin():
         relations.take_keyed(db, mappings, org.settings)

@@ -89,6 +89,7 @@ class Homes:
         doubts = {
             each.external_key: Candidate(next(iter(unit.records.values())), 0, 0.0, ("member",), (), is_same=False, is_sure=False)
             for unit in persons
+            if unit.is_foreign
             for each in (*unit.matches.doubts, *(() if unit.matches.only else unit.matches.same))
         }  # fmt: skip
         settled = {unit.matches.only.external_key for unit in persons if unit.matches.only}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import pyarrow as pa
@@ -92,6 +93,23 @@ _PAGE = pa.schema(
 )
 
 Say = Callable[[str], None]
+
+
+def has_foreign(session: SalesforceSession, mappings: Sequence[CrmObject]) -> bool:
+    """Return whether the org has records without our key. Relations do not count: without records of ours, they connect nothing of ours.
+
+    Raises:
+        ConfigurationError: The org lacks an object or its key field.
+    """
+    for sobject, key_field in {each.sobject: each.key_field for each in mappings if not each.same_if}.items():
+        query = urlencode({"q": f"SELECT Id FROM {sobject} WHERE {key_field} = null LIMIT 1"})  # noqa: S608
+        answer = session.call("GET", f"/query?{query}")
+        if not answer.is_ok:
+            message = answer.body[0].get("message", "") if isinstance(answer.body, list) and answer.body else ""
+            raise ConfigurationError(f"Salesforce rejected a query: {message}", sobject=sobject, code=answer.code)
+        if answer.body["records"]:
+            return True
+    return False
 
 
 def read_org(

@@ -1,6 +1,6 @@
 """Records that only connect two others: the org's record is the same if it connects the same two.
 
-Also the records of the org that have our key already, but not in the accepted state: a run was killed after Salesforce took the key.
+Also the records that have a key of adoption already, but are not in the accepted state: a run was killed after Salesforce took the key.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ select r.sobject, r.external_key, (select coalesce(jsonb_object_agg(key, value),
        (select coalesce(jsonb_object_agg(key, value), '{{}}') from jsonb_each(d.payload)
         where key = any(:shared) and r.payload ->> key is not null)
 from {desired} d join control.org_record r on r.sobject = :sobject and r.external_key = d.external_key
+join control.adopted a on (a.sobject, a.salesforce_id, a.external_key) = (r.sobject, r.salesforce_id, r.external_key) and a.state <> 'removed'
 on conflict (sobject, external_key) do nothing
 """
 _SETTLED = sa.text("""
@@ -58,7 +59,7 @@ order by d.external_key, r.salesforce_id
 
 
 def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings) -> None:
-    """Add to the accepted state the org's records that have our key, with the values that they have there.
+    """Add to the accepted state the org's records that have a key of adoption, with the values that they have there.
 
     A sync then sends only what differs, and neither what the firm owns nor what users typed into shared fields.
 
@@ -81,7 +82,8 @@ def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Setti
 
 
 _HAS_UNKNOWN = sa.text("""
-select exists (select from control.org_record r where r.sobject = :sobject and r.external_key is not null and not exists (
+select exists (select from control.org_record r join control.adopted a using (sobject, salesforce_id, external_key)
+               where r.sobject = :sobject and a.state <> 'removed' and not exists (
     select from control.crm_state s where s.sobject = r.sobject and s.external_key = r.external_key))
 """)
 

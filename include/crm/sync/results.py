@@ -61,6 +61,12 @@ select c.external_key, c.salesforce_id from control.crm_state c join outcome o o
 where c.sobject = :sobject and o.status = 'created' and c.salesforce_id <> o.salesforce_id
 """
 
+# A shared field was not sent, because the org has it; but the org does not have the record any more. The next sync sends the field.
+_SEND_SHARED = """
+update control.crm_state c set shared_values = '{}' from outcome o
+where c.sobject = :sobject and c.external_key = o.external_key and o.status = 'failed' and o.error like 'REQUIRED_FIELD_MISSING%'
+"""
+
 _NOTE_REMADE = """
 insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind)
 select :run_id, :sobject, :entity, external_key, salesforce_id, 'remade' from remade
@@ -205,7 +211,7 @@ def settle(
                 "The results of a job do not account for its rows", job=job.job_id, sobject=job.sobject, rows=unmatched
             )
         REMADE.fill(db, _FIND_REMADE, values)
-        for statement in (_ACCEPT, _NOTE_REMADE, _FORGET_REMADE):
+        for statement in (_ACCEPT, _NOTE_REMADE, _FORGET_REMADE, _SEND_SHARED):
             db.execute(sa.text(statement), values)
         db.execute(sa.text(_CLOSE_DEAD_LETTERS), values)
         pull = _pull(job, run_id)

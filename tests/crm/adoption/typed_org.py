@@ -103,8 +103,11 @@ class TypedOrg:
         """Approve the matched records of some entities, and adopt; return the keys by state."""
         self._runs += 1
         if entities:
-            adopt.approve(self.crm.engine, entities, "ada@sample.example")
+            self.approve(*entities)
         return adopt.adopt(self.org, f"adopt-{self._runs}", LAST, lambda _: None)
+
+    def approve(self, *entities: str) -> None:
+        adopt.approve(self.crm.engine, entities, "ada@sample.example")
 
     def decide(self, sobject: str, record_id: str, key: str, is_same: bool | None) -> None:
         adopt.decide(self.crm.engine, sobject, record_id, key, is_same, "ada@sample.example", "asked the advisor")

@@ -109,7 +109,7 @@ def test_an_exhausted_daily_limit_is_reported_and_the_load_resumes(
 ) -> None:
     choose(crm, way)
     crm.settings = replace(crm.settings, reserved_ratio=Decimal(reserved))
-    left = int(100 * Decimal(reserved)) + 6
+    left = int(100 * Decimal(reserved)) + 9
     crm.http.post("/salesforce/_admin/limits", json={"DailyApiRequests": {"Max": 100, "Remaining": left}})
 
     with pytest.raises(RateLimited, match=words):
