@@ -16,11 +16,12 @@ from tests.crm.conftest import KEY_FIELD
 from tests.forked import Forked, submit
 
 QUICK = ("keys are planned", "sent, answer not read", "before the accepted state")
+ONCE = ("the org is read", "before the findings are committed")
 UNDO_POINTS = ("keys are planned", "sent, answer not read", "answer read")
 CASES = [
     pytest.param(point, call, marks=() if point in QUICK and call == 1 else pytest.mark.long)
     for point in dying.POINTS
-    for call in (1, 2)
+    for call in ((1,) if point in ONCE else (1, 2))
 ]
 
 
