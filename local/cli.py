@@ -105,6 +105,8 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     steps = []
     if data is not None and {demo.SIGNING, demo.PORTFOLIO} & data.counts.keys():
         say("No envelope is sent: only generated households can sign one in the sandbox.")
+    elif place.is_org_full:
+        say("No envelope is sent: its household may wait for the adoption of the org.")
     elif day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
         say("Sending and signing an envelope ...")
         steps = demo.sign_an_envelope(place, say)

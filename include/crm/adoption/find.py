@@ -47,12 +47,15 @@ select entity, sobject, salesforce_id, external_key, outcome, candidates::jsonb,
 """)
 # Of several records of one client: the one with the most accounts, then the most fields, then the newest change.
 _PROPOSE = sa.text("""
-with record as (
-    select f.finding_id, f.sobject, f.external_key, r.salesforce_id, r.changed_at,
-           (select count(*) from control.org_record a where a.entity = 'account' and r.salesforce_id in
-                (a.links ->> 'FinServ__PrimaryOwner__r', a.links ->> 'FinServ__JointOwner__r')) as accounts,
+with owned as (
+    select owner, count(*) as accounts from control.org_record a
+    cross join lateral (values (a.links ->> 'FinServ__PrimaryOwner__r'), (a.links ->> 'FinServ__JointOwner__r')) o(owner)
+    where a.entity = 'account' and owner is not null group by 1
+), record as (
+    select f.finding_id, f.sobject, f.external_key, r.salesforce_id, r.changed_at, coalesce(o.accounts, 0) as accounts,
            num_nonnulls(r.birth_date, r.email, r.phone, r.street) as filled
-    from control.adoption_finding f join control.org_record r using (sobject, salesforce_id) where f.outcome = 'duplicate'
+    from control.adoption_finding f join control.org_record r using (sobject, salesforce_id)
+    left join owned o on o.owner = r.salesforce_id where f.outcome = 'duplicate'
 ), ranked as (
     select *, first_value(salesforce_id) over best as kept, row_number() over best as place, count(*) over (partition by sobject, external_key) as times
     from record window best as (partition by sobject, external_key order by accounts desc, filled desc, changed_at desc, salesforce_id)
@@ -144,9 +147,11 @@ def _compare(db: sa.Connection, org: Org, mappings: Sequence[CrmObject], decided
     homes = Homes(db, keys["household"], accounts)
     persons, traits = matching.match_persons(db, keys["person"], decided, org.identity, on)
     entities, named = matching.match_entities(db, keys["legal_entity"], decided, org.identity)
-    settle_entities(entities, named, shared, keys["legal_entity"])
+    settle_entities(entities, named, shared, keys["legal_entity"], decided)
     # Persons tell which households are the same, and these, with their accounts, which other persons are.
-    settle_members(persons, traits, _map_same(homes.match(persons, decided)), homes.home_of, shared, keys["person"])
+    settle_members(
+        persons, traits, _map_same(homes.match(persons, decided)), homes.home_of, shared, keys["person"], decided
+    )
     households = homes.match(persons, decided)
     found = {"household": households, "person": persons, "legal_entity": entities}
     owners = _map_owners(found)

@@ -29,8 +29,14 @@ where f.outcome = 'matched' and (f.entity in ({_APPROVED}) or f.entity <> all(:a
 on conflict (sobject, salesforce_id) do update
 set external_key = excluded.external_key, state = 'planned', run_id = excluded.run_id, error = '', changed_at = clock_timestamp()
 """)  # noqa: S608
+# What an earlier run planned and did not write: approvals and decisions may have changed since. A key that Salesforce took is in `org_record`.
+_FORGET_PLANS = sa.text("""
+delete from control.adopted a where a.state = 'planned' and not exists (
+    select from control.org_record r where (r.sobject, r.salesforce_id, r.external_key) = (a.sobject, a.salesforce_id, a.external_key))
+""")
 _PLANNED = sa.text("""
-select salesforce_id, external_key from control.adopted where sobject = :sobject and state = 'planned' order by external_key
+select a.salesforce_id, a.external_key from control.adopted a where a.sobject = :sobject and a.state = 'planned' and a.run_id = :run_id
+order by a.external_key
 """)
 _TAKEN = sa.text("""
 with outcome as (select * from unnest(cast(:ids as text[]), cast(:errors as text[])) o(salesforce_id, error)), noted as (
@@ -43,16 +49,26 @@ with outcome as (select * from unnest(cast(:ids as text[]), cast(:errors as text
 )
 delete from control.adoption_finding f using keyed k where f.sobject = :sobject and f.salesforce_id = k.salesforce_id
 """)
+# A record that no longer exists: otherwise its client would wait for it for ever.
+_GONE = sa.text("""
+with gone as (
+    delete from control.adopted where sobject = :sobject and error in ('ENTITY_IS_DELETED', 'NOT_FOUND', 'INVALID_CROSS_REFERENCE_KEY')
+    returning salesforce_id
+), forgotten as (
+    delete from control.adoption_finding f using gone g where f.sobject = :sobject and f.salesforce_id = g.salesforce_id
+)
+delete from control.org_record r using gone g where r.sobject = :sobject and r.salesforce_id = g.salesforce_id
+""")
 _FORGET_STATE = sa.text("""
 delete from control.crm_state s using control.adopted a
-where a.state = 'written' and (s.sobject, s.external_key, s.salesforce_id) = (a.sobject, a.external_key, a.salesforce_id)
+where a.state in ('planned', 'written') and (s.sobject, s.external_key, s.salesforce_id) = (a.sobject, a.external_key, a.salesforce_id)
 """)
 _WITHDRAW = sa.text(f"""
 insert into control.adoption_approval (entity, is_approved, records, approved_by)
 select entity, false, 0, :by from ({_APPROVED}) a
 """)  # noqa: S608
 _WRITTEN = sa.text("""
-select sobject, salesforce_id from control.adopted where state = 'written' order by sobject, external_key
+select sobject, salesforce_id from control.adopted where state in ('planned', 'written') order by sobject, external_key
 """)
 _REMOVED = sa.text("""
 with outcome as (select * from unnest(cast(:ids as text[]), cast(:errors as text[])) o(salesforce_id, error)), noted as (
@@ -102,14 +118,16 @@ def write_keys(
             with db.begin():
                 relations.match(db, chosen, settings, run_id)
         with db.begin():
+            db.execute(_FORGET_PLANS)
             db.execute(_PLAN, {"run_id": run_id, "asked": list(ADOPTABLE)})
         for sobject, key_field in {each.sobject: each.key_field for each in chosen}.items():
             with db.begin():
-                rows = db.execute(_PLANNED, {"sobject": sobject}).tuples().all()
+                rows = db.execute(_PLANNED, {"sobject": sobject, "run_id": run_id}).tuples().all()
             for part, outcomes in _update(session, sobject, key_field, rows, check):
                 values = {"sobject": sobject, "ids": [row[0] for row in part], "errors": outcomes}
                 with db.begin():
                     db.execute(_TAKEN, values)
+                    db.execute(_GONE, {"sobject": sobject})
         with db.begin():
             relations.take_keyed(db, chosen, settings)
     with db.begin():

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from include.crm.adoption.match import Candidate, Matches, Unit
+from include.crm.adoption.match import Candidate, Decided, Matches, Unit, is_refused
 from include.names.words import lexicon, plain
 
 
@@ -15,19 +15,25 @@ class Named:
     """What is known of a legal entity: the distinctive words of its name, and its address."""
 
     words: frozenset[str]
+    kinds: frozenset[str]
     place: tuple[str, str] | None
 
     @classmethod
     def read(cls, name: str | None, street: str | None, postal_code: str | None) -> Named:
         """Read a name and an address."""
-        words = frozenset(plain(name).replace(",", " ").split()) - _COMMON_WORDS
-        return cls(words, (plain(street), postal_code[:5]) if street and postal_code else None)
+        words = frozenset(plain(name).replace(",", " ").split())
+        kinds = frozenset(_KINDS[word] for word in words if word in _KINDS)
+        return cls(words - _COMMON_WORDS, kinds, (plain(street), postal_code[:5]) if street and postal_code else None)
 
 
 def settle_entities(
-    units: Sequence[Unit], named: Mapping[int, Named], shared: Mapping[tuple[str, str], int], keys: Mapping[int, str]
+    units: Sequence[Unit],
+    named: Mapping[int, Named],
+    shared: Mapping[tuple[str, str], int],
+    keys: Mapping[int, str],
+    decided: Decided,
 ) -> None:
-    """Settle doubts about legal entities: with the account of the same number, or at the same address, one word of the name is enough.
+    """Settle doubts about legal entities: with the account of the same number one word of the name is enough, at the same address two are.
 
     Nobody else on either side may be meant.
 
@@ -36,6 +42,7 @@ def settle_entities(
         named: Name and address of the legal entities of both sides, by identity or record.
         shared: Pairs of a Salesforce id of an owner and an owner of ours (`e` and the id) -> number of accounts with equal numbers.
         keys: Our legal entity -> our key.
+        decided: People's decisions.
     """
     at: dict[tuple[str, str], set[int]] = defaultdict(set)
     for entity in keys:
@@ -45,7 +52,14 @@ def settle_entities(
     for theirs, ours in shared:
         if ours.startswith("e") and int(ours[1:]) in keys:
             owners[theirs].add(int(ours[1:]))
-    near = [_list_near(unit, named, at, owners[unit.records["Account"]], keys) for unit in units]
+    near = [
+        [
+            each
+            for each in _list_near(unit, named, at, owners[unit.records["Account"]], keys)
+            if not is_refused(unit, each.external_key, decided)
+        ]
+        for unit in units
+    ]
     times = Counter(each.identity for candidates in near for each in candidates)
     for unit, candidates in zip(units, near, strict=True):
         if any(each.is_sure for each in unit.matches.same):
@@ -76,20 +90,28 @@ def _list_near(
         words = theirs.words & named[entity].words if entity in named else frozenset()
         if not words and entity not in known:
             continue
+        kinds = named[entity].kinds if entity in named else frozenset()
+        is_other = bool(theirs.kinds and kinds and not theirs.kinds & kinds)
         extra = [
             *(["account"] if entity in own else []),
             *(["address"] if theirs.place and entity in named and named[entity].place == theirs.place else []),
             *(["words of the name"] if words else []),
+            *(["two words of the name"] if len(words) > 1 else []),
         ]
         each = known.get(entity) or Candidate(keys[entity], entity, 0.0, (), (), is_same=False, is_sure=False)
-        candidates.append(replace(each, agreed=(*extra, *each.agreed)))
+        differed = (*each.differed, *(["kind"] if is_other and "kind" not in each.differed else []))
+        candidates.append(replace(each, agreed=(*extra, *each.agreed), differed=differed))
     return candidates
 
 
 _COMMON_WORDS = lexicon("the trust family revocable rev tr living and & llc inc foundation estate of")
+_KINDS = {
+    "trust": "trust", "tr": "trust", "llc": "company", "inc": "company", "lp": "company", "corp": "company", "foundation": "foundation",
+    "estate": "estate",
+}  # fmt: skip
 _ENOUGH = (
     {"account", "words of the name"},
-    {"address", "words of the name"},
+    {"address", "two words of the name"},
     {"name", "home"},
     {"name", "zip"},
     {"name (close)", "home"},

@@ -83,6 +83,11 @@ Decided = Mapping[str, Mapping[str, bool]]
 """People's decisions: Salesforce id -> our key -> whether both are the same."""
 
 
+def is_refused(unit: Unit, key: str, decided: Decided) -> bool:
+    """Return whether people decided that a record of a unit is not ours of this key."""
+    return any(decided.get(id_, {}).get(key) is False for id_ in unit.records.values())
+
+
 def settle(unit: Unit, found: Mapping[str, Candidate], all_ours: Mapping[str, int], decided: Decided) -> Unit:
     """Add the candidates that were found to a unit, after its key and people's decisions; return the unit.
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from include.crm.adoption.match import Candidate, Matches, Unit
+from include.crm.adoption.match import Candidate, Decided, Matches, Unit, is_refused
 from include.crm.adoption.traits import Traits, is_other_day, share_first
 
 
@@ -21,6 +21,7 @@ def settle_members(
     home_of: Mapping[int, int],
     shared: Mapping[tuple[str, str], int],
     keys: Mapping[int, str],
+    decided: Decided,
 ) -> None:
     """Settle doubts about persons; change the matches of their units.
 
@@ -31,8 +32,9 @@ def settle_members(
         home_of: Our person -> our household.
         shared: Pairs of a Salesforce id of an owner and an owner of ours (`p` and the id) -> number of accounts with equal numbers.
         keys: Our person -> our key.
+        decided: People's decisions.
     """
-    _Neighborhood(units, traits, homes, home_of, shared, keys).settle()
+    _Neighborhood(units, traits, homes, home_of, shared, keys, decided).settle()
 
 
 class _Neighborhood:
@@ -44,6 +46,7 @@ class _Neighborhood:
         home_of: Mapping[int, int],
         shared: Mapping[tuple[str, str], int],
         keys: Mapping[int, str],
+        decided: Decided,
     ) -> None:
         self._units, self._traits, self._keys = units, traits, keys
         self._members: dict[int, list[int]] = defaultdict(list)
@@ -55,10 +58,14 @@ class _Neighborhood:
             if ours.startswith("p") and int(ours[1:]) in keys:
                 self._owners[theirs].add(int(ours[1:]))
         self._inside = [self._list_inside(unit, homes) for unit in units]
-        self._near = [
-            inside | {each.identity for each in (*unit.matches.same, *unit.matches.doubts)} if inside else set()
-            for unit, inside in zip(units, self._inside, strict=True)
-        ]
+        self._near = []
+        for unit, inside in zip(units, self._inside, strict=True):
+            near = (
+                inside | {each.identity for each in (*unit.matches.same, *unit.matches.doubts)}
+                if inside
+                else set[int]()
+            )
+            self._near.append({each for each in near if not is_refused(unit, keys[each], decided)})
         self._around: dict[int, list[Unit]] = defaultdict(list)
         for unit, near in zip(units, self._near, strict=True):
             for person in near:
@@ -79,7 +86,9 @@ class _Neighborhood:
             [person] = fitting
             others = [other for other in self._around[person] if other is not unit and self._fits(other, person)]
             agreed = tuple(self._list_agreed(unit, person))
-            if not others and {"birth date", "e-mail", "account"} & set(agreed):
+            # A typing error in the first name, such as Joan for John, may be the spouse, who shares e-mail and account.
+            enough = {"birth date", "e-mail", "account"} if "first name" in agreed else {"birth date"}
+            if not others and enough & set(agreed):
                 found = Candidate(self._keys[person], person, 0.0, agreed, (), is_same=True, is_sure=True)
                 unit.matches = Matches([found], [each for each in unit.matches.doubts if each.identity != person])
 

@@ -50,11 +50,13 @@ where f.sobject = :sobject and f.salesforce_id = c.salesforce_id and c.changes i
 """
 _MATCH = """
 insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, run_id)
+select distinct on (salesforce_id) * from (
 select distinct on (d.external_key) :entity, :sobject, r.salesforce_id, d.external_key, 'matched', :run_id
 from {desired} d join control.org_record r on r.sobject = :sobject and r.external_key is null
 {ends} {fields}
 where not exists (select from control.crm_state s where s.sobject = :sobject and s.external_key = d.external_key)
-order by d.external_key, r.salesforce_id
+order by d.external_key, r.salesforce_id) m order by salesforce_id, external_key
+on conflict do nothing
 """
 
 

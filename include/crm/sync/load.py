@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
-_IS_COMPARED = sa.text("select exists (select from control.adoption_finding where run_id = :run_id)")
-
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -234,10 +232,7 @@ class _Sync:
         found = [deltas[each.entity] for each in adopted]
         if not self._scope.is_whole or not any(each.new or each.existing for each in found):
             return False
-        with self._db.begin():
-            is_compared = self._db.scalar(_IS_COMPARED, {"run_id": self._run.run_id})
-        if not is_compared:
-            find(self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._say)
+        find(self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._say)
         write_keys(self._db, self._session, adopted, self._settings, self._run.run_id, self._sender.check_fences)
         return True
 

@@ -63,8 +63,9 @@ where c.sobject = :sobject and o.status = 'created' and c.salesforce_id <> o.sal
 
 # A shared field was not sent, because the org has it; but the org does not have the record any more. The next sync sends the field.
 _SEND_SHARED = """
-update control.crm_state c set shared_values = '{}' from outcome o
-where c.sobject = :sobject and c.external_key = o.external_key and o.status = 'failed' and o.error like 'REQUIRED_FIELD_MISSING%'
+update control.crm_state c
+set shared_values = c.shared_values - array(select name from unnest(cast(:shared as text[])) name where position(name in o.error) > 0)
+from outcome o where c.sobject = :sobject and c.external_key = o.external_key and o.status = 'failed' and o.error like 'REQUIRED_FIELD_MISSING%'
 """
 
 _NOTE_REMADE = """

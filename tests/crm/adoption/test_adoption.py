@@ -153,6 +153,19 @@ def test_a_record_that_is_decided_to_be_another_person_is_left_and_the_client_is
     assert person["key"] in {each.get(KEY_FIELD) for each in accounts.values()}
 
 
+def test_a_decision_is_not_overruled_by_the_household(org: TypedOrg, homes: list[dict[str, Any]]) -> None:
+    home = couple(homes)
+    household_id = org.add_household(home)
+    [(account_id, contact_id), *_] = [org.add_person(person, household_id) for person in home["persons"]]
+    assert org.compare()[account_id] == "matched"
+    org.decide("Account", account_id, home["persons"][0]["key"], False)
+
+    org.adopt("household", "person")
+
+    assert org.read("Account")[account_id].get(KEY_FIELD) is None
+    assert org.read("Contact")[contact_id].get(KEY_FIELD) is None
+
+
 def test_of_two_records_of_one_client_a_person_chooses_and_none_is_merged(
     org: TypedOrg, homes: list[dict[str, Any]]
 ) -> None:
