@@ -40,6 +40,8 @@ select salesforce_id, external_key, is_same from (
 _FINDING = pa.schema(
     {name: pa.string() for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "candidates")}
 )
+# A killed run may have written the keys of these records; only a read of the org can tell.
+_HAS_PLANS = sa.text("select exists (select from control.adopted where state = 'planned')")
 _REPLACE = sa.text("delete from control.adoption_finding")
 _STORE = sa.text("""
 insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, candidates, run_id)
@@ -97,7 +99,9 @@ def find(
         TargetUnavailable: Salesforce is unavailable.
     """
     mappings = [each for each in objects(org.settings) if each.entity in ADOPTABLE or each.same_if]
-    if not has_foreign(session, mappings):
+    with db.begin():
+        has_plans = db.scalar(_HAS_PLANS)
+    if not has_plans and not has_foreign(session, mappings):
         with db.begin():
             db.execute(_REPLACE)
         return {}

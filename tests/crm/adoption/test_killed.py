@@ -69,6 +69,20 @@ def test_a_killed_adoption_is_made_whole_by_the_next(
     check_adopted(org, typed)
 
 
+def test_what_users_typed_survives_a_kill_after_the_last_record_got_its_key(org: TypedOrg) -> None:
+    person = next(person for home in list_homes(org.crm) for person in home["persons"])
+    _, contact_id = org.add_person(person, FirstName=person["first_name"].upper())
+    org.approve("person")
+    child = start(org, "adopt", "sent, answer not read", 2)  # of the contact, after the account
+    child.join(90)
+    assert child.exitcode == -signal.SIGKILL
+    assert org.read("Contact")[contact_id][KEY_FIELD] == person["key"]
+
+    org.crm.sync()
+
+    assert org.read("Contact")[contact_id]["FirstName"] == person["first_name"].upper()
+
+
 @pytest.mark.parametrize(
     "point", [pytest.param(p, marks=() if p == UNDO_POINTS[1] else pytest.mark.long) for p in UNDO_POINTS]
 )
