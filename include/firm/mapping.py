@@ -9,8 +9,8 @@ from typing import cast
 
 from include.crm.deployment import is_required
 from include.crm.firm_changes import AddedField, FieldChange, ObjectChange, OfSeveral, Owner, RecordOwner, Source
-from include.crm.objects.changed import RECORD_TYPE, is_own, make_field, make_label, name_of
-from include.crm.objects.mapping import CrmObject, Field
+from include.crm.objects.changed import is_own, make_field, make_label, name_of
+from include.crm.objects.mapping import RECORD_TYPE, CrmObject, Field
 from include.crm.objects.portfolio import objects
 from include.crm.settings import PERSONS, Settings
 from include.firm.catalogue import OF_SEVERAL, UnknownColumn, find_source

@@ -20,7 +20,7 @@ import pyarrow.csv
 import sqlalchemy as sa
 
 from include.crm.bulk_query import BulkQuery
-from include.crm.objects.mapping import CrmObject, name_lookup
+from include.crm.objects.mapping import RECORD_TYPE, CrmObject, name_lookup
 from include.crm.salesforce import SalesforceSession
 from include.database.copy import copy_in
 from include.errors import ConfigurationError
@@ -58,8 +58,10 @@ _LAST_FOUR = re.compile(r"(?:[x*#.\u2026]|ending(?: in)?|\()\s*-?(\d{4})\)?\s*$"
 _TEXTS = ("name", "first_name", "last_name", "birth_date", "email", "phone", *_ADDRESS)
 
 _UNTIL = sa.text("select read_until, columns from control.org_read where sobject = :sobject")
+# An account is what the record type in the mapping in force says; else what the types of the Financial Services Cloud package say.
 _ENTITY = """
 case when sobject <> 'Account' then entity
+     when cast(:types as jsonb) ? (payload ->> 'RecordType.DeveloperName') then cast(:types as jsonb) ->> (payload ->> 'RecordType.DeveloperName')
      when payload ->> 'RecordType.DeveloperName' = 'IndustriesHousehold' or payload ->> 'FinServ__IndividualType__c' = 'Group' then 'household'
      when payload ->> 'RecordType.DeveloperName' in ('IndustriesIndividual', 'PersonAccount')
           or payload ->> 'FinServ__IndividualType__c' = 'Individual' then 'person'
@@ -156,6 +158,8 @@ class _Reader:
         self._db, self._session, self._redactor = db, session, redactor
         self._sobject, self._key_field = mappings[0].sobject, mappings[0].key_field
         self._entity = mappings[0].entity
+        types = [(f, mapping.entity) for mapping in mappings for f in mapping.fields if f.name == RECORD_TYPE]
+        self._types = {value: entity for f, entity in types for value in f.values}
         fields = [field for mapping in mappings for field in mapping.fields]
         known = self._describe()
         self._links = {
@@ -218,7 +222,7 @@ class _Reader:
         with self._db.begin():
             copy_in(self._db, "org_page", _PAGE, [self._build(table)])
             self._db.execute(_FORGET)
-            self._db.execute(sa.text(_STORE))
+            self._db.execute(sa.text(_STORE), {"types": orjson.dumps(self._types).decode()})
             self._db.execute(sa.text("drop table org_page"))
         return int(table.num_rows)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from include.crm.firm_changes import AddedField, FieldChange, ObjectChange, RecordOwner, Source
 from include.crm.objects.mapping import (
+    RECORD_TYPE,
     CrmObject,
     Field,
     always,
@@ -23,7 +24,6 @@ from include.crm.objects.mapping import (
 )
 from include.errors import ConfigurationError
 
-RECORD_TYPE = "RecordType.DeveloperName"
 RECORD_OWNER = "Owner.Username"
 MOST_DECIMALS = 8
 MOST_TEXT = 255
@@ -97,7 +97,9 @@ def _without_links(mapping: CrmObject, off: set[str]) -> CrmObject:
 def _apply(mapping: CrmObject, change: ObjectChange) -> CrmObject:
     if change.record_type:
         rest = [field for field in mapping.fields if field.name != RECORD_TYPE]
-        mapping = replace(mapping, fields=(always(RECORD_TYPE, change.record_type), *rest))
+        ours = next((field for field in mapping.fields if field.name == RECORD_TYPE), None)
+        record_type = replace(always(RECORD_TYPE, change.record_type), owner=ours.owner if ours else "vendor")
+        mapping = replace(mapping, fields=(record_type, *rest))
     for name, field_change in change.fields.items():
         mapping = _change_field(mapping, name, field_change)
     for number_, added in enumerate(change.added):

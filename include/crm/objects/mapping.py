@@ -21,6 +21,9 @@ from include.crm.settings import Settings
 
 Kind = Literal["text", "number", "flag", "time"]
 
+RECORD_TYPE = "RecordType.DeveloperName"
+"""The field that sets the record type."""
+
 ADOPTABLE = ("household", "person", "contact", "legal_entity", "account")
 """The entities of which a sync looks for a record in the org before it creates one; see `include.crm.adoption`."""
 
