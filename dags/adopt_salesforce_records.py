@@ -40,9 +40,11 @@ ENTITIES = ["household", "person", "legal_entity", "account"]
             title="Entities",
             description="To approve or withdraw, one per line.",
         ),
-        "object": Param("", type="string", title="Object", description="API name of the object in Salesforce."),
         "record": Param("", type="string", title="Record", description="Salesforce's id of the record."),
         "key": Param("", type="string", title="Key", description="Tributary's key of our record."),
+        "reason": Param(
+            "", type="string", title="Reason", description="Of a decision, for the audit trail; may be empty."
+        ),
     },
 )
 def adopt_salesforce_records() -> None:

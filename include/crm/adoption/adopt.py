@@ -27,12 +27,9 @@ select count(*) from control.adoption_finding where entity = :entity and outcome
 _APPROVE = sa.text("""
 insert into control.adoption_approval (entity, is_approved, records, approved_by) values (:entity, :is_approved, :records, :by)
 """)
-_IS_KNOWN = sa.text("""
-select exists (select from control.org_record where sobject = :sobject and salesforce_id = :salesforce_id)
-""")
 _DECIDE = sa.text("""
 insert into control.adoption_decision (sobject, salesforce_id, external_key, is_same, reason, decided_by)
-values (:sobject, :salesforce_id, :external_key, :is_same, :reason, :by)
+select sobject, salesforce_id, :external_key, :is_same, :reason, :by from control.org_record where salesforce_id = :salesforce_id
 """)
 
 
@@ -102,24 +99,17 @@ def approve(engine: sa.Engine, entities: Sequence[str], by: str, *, is_approved:
 
 
 def decide(
-    engine: sa.Engine,
-    sobject: str,
-    salesforce_id: str,
-    external_key: str,
-    is_same: bool | None,
-    by: str,
-    reason: str = "",
+    engine: sa.Engine, salesforce_id: str, external_key: str, is_same: bool | None, by: str, reason: str = ""
 ) -> None:
     """Record whether a record of the org is one of ours; None lets the comparison decide again. It counts from the next comparison.
 
     Raises:
         InputRejected: The org has no such record.
     """
-    values = {"sobject": sobject, "salesforce_id": salesforce_id, "external_key": external_key}
+    values = {"salesforce_id": salesforce_id, "external_key": external_key, "is_same": is_same, "by": by}
     with engine.begin() as db:
-        if not db.scalar(_IS_KNOWN, {"sobject": sobject, "salesforce_id": salesforce_id}):
+        if not db.execute(_DECIDE, values | {"reason": reason.strip()[:500]}).rowcount:
             raise InputRejected("The org has no such record, or it was not read yet; compare again")
-        db.execute(_DECIDE, values | {"is_same": is_same, "reason": reason.strip()[:500], "by": by})
 
 
 def _open_session(org: Org, run_id: str) -> SalesforceSession:

@@ -38,14 +38,18 @@ select salesforce_id, external_key, is_same from (
 ) d where is_same is not null
 """)
 _FINDING = pa.schema(
-    {name: pa.string() for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "candidates")}
+    {
+        name: pa.string()
+        for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "our_name", "candidates")
+    }
 )
+Names = dict[str, str | None]
 # A killed run may have written the keys of these records; only a read of the org can tell.
 _HAS_PLANS = sa.text("select exists (select from control.adopted where state = 'planned')")
 _REPLACE = sa.text("delete from control.adoption_finding")
 _STORE = sa.text("""
-insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, candidates, run_id)
-select entity, sobject, salesforce_id, external_key, outcome, candidates::jsonb, :run_id from found
+insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, our_name, candidates, run_id)
+select entity, sobject, salesforce_id, external_key, outcome, our_name, candidates::jsonb, :run_id from found
 """)
 # Of several records of one client: the one with the most accounts, then the most fields, then the newest change.
 _PROPOSE = sa.text("""
@@ -66,8 +70,8 @@ with owned as (
 )
 update control.adoption_finding f
 set proposal = case when k.salesforce_id is not null then 'Merge into ' || k.salesforce_id || ', which has our key'
-                    when r.place = 1 then 'Choose this record: ' || r.accounts || ' accounts'
-                    else 'Merge into ' || r.kept || ' after that got our key' end
+                    when r.place = 1 then 'Choose this record: ' || r.accounts || case r.accounts when 1 then ' account' else ' accounts' end
+                    else 'Merge into ' || r.kept || ' once it has our key' end
 from ranked r left join keyed k on k.sobject = r.sobject and k.external_key = r.external_key
 where f.finding_id = r.finding_id
 """)
@@ -109,8 +113,8 @@ def find(
     with db.begin():
         relations.take_keyed(db, mappings, org.settings)
         decided = read_decisions(db)
-        counts = _store(db, _compare(db, org, mappings, decided, on), run_id)
-        _name(db, mappings, org.settings.firm)
+        keys, names = _read_ours(db, mappings, org.settings.firm)
+        counts = _store(db, _compare(db, org, mappings, keys, decided, on), names, run_id)
         relations.note_changes(db, mappings, org.settings)
         relations.match(db, mappings, org.settings, run_id)
     say(f"Salesforce has already: {', '.join(f'{count:,} {name}' for name, count in counts.items()) or 'nothing'}")
@@ -139,12 +143,15 @@ def read_decisions(db: sa.Connection) -> Decided:
     return decided
 
 
-def _compare(db: sa.Connection, org: Org, mappings: Sequence[CrmObject], decided: Decided, on: date) -> list[Finding]:
-    keys = {
-        entity: _read_keys(db, next(each for each in mappings if each.entity == entity), org.settings.firm)
-        for entity in _OURS
-        if any(each.entity == entity for each in mappings)
-    }
+def _compare(
+    db: sa.Connection,
+    org: Org,
+    mappings: Sequence[CrmObject],
+    keys: Mapping[str, Mapping[int, str]],
+    decided: Decided,
+    on: date,
+) -> list[Finding]:
+    """Return what each record is. An entity that is not sent has no keys, so nothing of the org is one of it."""
     sobject_of = {each.entity: each.sobject for each in mappings}
     accounts = evidence.read_accounts(db, keys["account"], decided)
     shared = accounts.count_shared_owners()
@@ -159,7 +166,8 @@ def _compare(db: sa.Connection, org: Org, mappings: Sequence[CrmObject], decided
     households = homes.match(persons, decided)
     found = {"household": households, "person": persons, "legal_entity": entities}
     owners = _map_owners(found)
-    found["account"] = match_accounts(accounts, owners, _map_same(households), sobject_of["account"], decided)
+    if "account" in sobject_of:
+        found["account"] = match_accounts(accounts, owners, _map_same(households), sobject_of["account"], decided)
     lookalikes = {
         "person": find_lookalikes(persons, traits, _map_same(households), homes.home_of, keys["person"], decided)
     }
@@ -169,29 +177,23 @@ def _compare(db: sa.Connection, org: Org, mappings: Sequence[CrmObject], decided
         pairs = [
             (sobject_of[of], of) for of in (entity, *(["contact"] if entity == "person" else [])) if of in sobject_of
         ]
-        findings += classify(entity, units, set(keys.get(entity, {}).values()), pairs, lookalikes.get(entity))
+        findings += classify(entity, units, set(keys[entity].values()), pairs, lookalikes.get(entity))
     return findings
 
 
-def _name(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> None:
-    """Add the name of our record, or of the first candidate, to the findings."""
+def _read_ours(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> tuple[dict[str, dict[int, str]], Names]:
+    """Return our keys by entity and identity, and the names of our records by entity and key."""
+    keys: dict[str, dict[int, str]] = {entity: {} for entity in _OURS}
+    names: Names = {}
     for mapping in mappings:
         if mapping.entity in _OURS:
-            rows = _OURS[mapping.entity][1]
-            query = sa.text(f"""
-                update control.adoption_finding f set our_name = o.name
-                from (select {mapping.key} as external_key, {rows.split()[1]}.name from {rows}) o
-                where o.external_key = coalesce(f.external_key, f.candidates -> 0 ->> 'external_key')
-            """)  # noqa: S608
-            db.execute(query, {"firm": firm})
-
-
-def _read_keys(db: sa.Connection, mapping: CrmObject, firm: str) -> dict[int, str]:
-    """Return our key of each record of an entity, by its identity."""
-    column, rows = _OURS[mapping.entity]
-    alias = rows.split()[1]
-    query = sa.text(f"select {alias}.{column}, {mapping.key} from {rows}")  # noqa: S608
-    return dict(db.execute(query, {"firm": firm}).tuples().all())
+            column, rows = _OURS[mapping.entity]
+            alias = rows.split()[1]
+            query = sa.text(f"select {alias}.{column}, {mapping.key}, {alias}.name from {rows}")  # noqa: S608
+            for identity, key, name in db.execute(query, {"firm": firm}):
+                keys[mapping.entity][identity] = key
+                names[key] = name
+    return keys, names
 
 
 def _map_same(households: Sequence[Unit]) -> dict[str, int]:
@@ -199,21 +201,22 @@ def _map_same(households: Sequence[Unit]) -> dict[str, int]:
 
 
 def _map_owners(found: Mapping[str, Sequence[Unit]]) -> dict[str, frozenset[str]]:
-    letters = {"person": "p", "legal_entity": "e"}
+    prefixes = {"person": "p", "legal_entity": "e"}
     return {
-        unit.records["Account"]: frozenset(f"{letter}{each.identity}" for each in unit.matches.same)
-        for entity, letter in letters.items()
+        unit.records["Account"]: frozenset(f"{prefix}{each.identity}" for each in unit.matches.same)
+        for entity, prefix in prefixes.items()
         for unit in found[entity]
         if "Account" in unit.records and unit.matches.same
     }
 
 
-def _store(db: sa.Connection, findings: Iterable[Finding], run_id: str) -> dict[str, int]:
-    rows = [
-        {name: getattr(each, name) for name in _FINDING.names[:-1]}
-        | {"candidates": json.dumps([asdict(candidate) for candidate in each.candidates])}
-        for each in findings
-    ]
+def _store(db: sa.Connection, findings: Iterable[Finding], names: Names, run_id: str) -> dict[str, int]:
+    """Replace the findings; return their number by outcome."""
+    rows = []
+    for each in findings:
+        candidates = [asdict(one) | {"name": names.get(one.external_key)} for one in each.candidates]
+        row = {name: getattr(each, name) for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome")}
+        rows.append(row | {"our_name": names.get(each.external_key or ""), "candidates": json.dumps(candidates)})
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1

@@ -70,9 +70,10 @@ order by 1
 """
 _ENTITIES = """
 select row_number() over (order by salesforce_id) + %(first)s as record_id, salesforce_id as account_id, null as contact_id, external_key as account_key,
-       null as contact_key, true as is_foreign, null as household, null as first_name, null as last_name, name, null::date as birth_date,
+       null as contact_key, external_key is null or exists (
+           select from control.adopted d where d.salesforce_id = r.salesforce_id and d.state = 'written') as is_foreign, null as household, null as first_name, null as last_name, name, null::date as birth_date,
        email, phone, street, city, state_code, postal_code
-from control.org_record where sobject = 'Account' and entity = 'legal_entity' order by 1
+from control.org_record r where sobject = 'Account' and entity = 'legal_entity' order by 1
 """
 _ORG = pa.schema(
     {"record_id": pa.int64(), "account_id": pa.string(), "contact_id": pa.string(), "account_key": pa.string()}

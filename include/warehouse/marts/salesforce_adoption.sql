@@ -2,9 +2,10 @@
 -- who is an account and a contact is listed as the account.
 create view control.salesforce_adoption as
 select f.finding_id, f.outcome, f.entity, f.sobject as object,
-       case when f.salesforce_id = '' then candidate.value ->> 'external_key' else f.salesforce_id end as salesforce_id,
+       -- Of a household whose persons are all doubts, the candidates are persons of the org: the decisions on these decide about it, too.
+       case when f.salesforce_id <> '' then f.salesforce_id when f.entity <> 'household' then candidate.value ->> 'external_key' end as salesforce_id,
        case when f.salesforce_id = '' then f.external_key else coalesce(candidate.value ->> 'external_key', f.external_key) end as external_key,
-       r.name, f.our_name, r.birth_date, concat_ws(', ', r.street, r.city, r.postal_code) as address, r.changed_at,
+       r.name, coalesce(candidate.value ->> 'name', f.our_name) as our_name, r.birth_date, concat_ws(', ', r.street, r.city, r.postal_code) as address, r.changed_at,
        (select string_agg(word, ', ') from jsonb_array_elements_text(candidate.value -> 'agreed') word) as agreed,
        (select string_agg(word, ', ') from jsonb_array_elements_text(candidate.value -> 'differed') word) as differed,
        f.proposal, d.is_same as decided,
@@ -12,8 +13,8 @@ select f.finding_id, f.outcome, f.entity, f.sobject as object,
         from jsonb_each(f.changes)) as changes
 from control.adoption_finding f
 left join lateral jsonb_array_elements(f.candidates) candidate on f.outcome not in ('matched', 'unmatched', 'missing')
-left join control.org_record r on r.sobject = f.sobject
-     and r.salesforce_id = case when f.salesforce_id = '' then candidate.value ->> 'external_key' else f.salesforce_id end
+left join control.org_record r
+     on r.salesforce_id = case when f.salesforce_id = '' then candidate.value ->> 'external_key' else f.salesforce_id end
 left join lateral (
     select is_same from control.adoption_decision a
     where a.salesforce_id = case when f.salesforce_id = '' then candidate.value ->> 'external_key' else f.salesforce_id end

@@ -24,6 +24,7 @@ create table control.org_record (
     changed_at      timestamptz not null,           -- by Salesforce's clock
     primary key (sobject, salesforce_id)
 );
+create index org_record_id on control.org_record (salesforce_id);  -- unique in the whole org
 create index org_record_key on control.org_record (sobject, external_key);
 create index org_record_contact on control.org_record ((links ->> 'Account')) where sobject = 'Contact';
 comment on table control.org_record is 'Records of the org that are compared with ours before a sync creates new ones';
@@ -45,8 +46,9 @@ create table control.adoption_finding (
     -- matched: one record on each side. doubtful: may be one of `candidates`. duplicate: another record of the org is the same client.
     -- shared: stands for two of our clients. unmatched: none of ours. missing: the org has no such record.
     outcome        text        not null check (outcome in ('matched', 'doubtful', 'duplicate', 'shared', 'unmatched', 'missing')),
-    candidates     jsonb       not null default '[]',  -- [{"external_key", "name", "score", "agreed", "differed"}], the best first
-    our_name       text,                            -- the name of our record, or of the first candidate
+    candidates     jsonb       not null default '[]',  -- [{"external_key", "name", "score", "agreed", "differed", ...}], the best first; if the org
+                                                    -- has no record, `external_key` is the Salesforce id of a record that looks like it
+    our_name       text,                            -- the name of our record
     changes        jsonb       not null default '{}',  -- what the first sync changes in a matched record: field -> [old, new]
     proposal       text        not null default '',
     run_id         text        not null,

@@ -33,7 +33,7 @@ def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
         records = adopt.approve(org.engine, params["entities"], user, is_approved=action == "approve")
         return f"{'Approved' if action == 'approve' else 'Withdrawn'}: {records:,} matched records of {', '.join(params['entities'])}."
     if action in _DECISIONS:
-        adopt.decide(org.engine, params["object"], params["record"], params["key"], _DECISIONS[action], user)
+        adopt.decide(org.engine, params["record"], params["key"], _DECISIONS[action], user, params["reason"])
         return f"Decided: {action}. It counts from the next comparison."
     if connections.is_crm_paused():
         raise AirflowSkipException("Writing to Salesforce is paused")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from include.crm.adoption import adopt
+from include.crm.firm_changes import ObjectChange
 from include.errors import InputRejected
 from tests.crm.adoption.typed_org import TypedOrg, list_homes
 from tests.crm.conftest import ACCOUNTS, KEY_FIELD, Crm
@@ -128,7 +131,7 @@ def test_a_doubtful_record_waits_for_a_decision(org: TypedOrg, homes: list[dict[
     org.adopt("person")
     org.crm.sync()
     held = org.held()
-    org.decide("Account", account_id, person["key"], True)
+    org.decide(account_id, person["key"], True)
     org.adopt()
     org.crm.sync()
 
@@ -144,7 +147,7 @@ def test_a_record_that_is_decided_to_be_another_person_is_left_and_the_client_is
     person = couple(homes)["persons"][0]
     account_id, _ = org.add_person(person, Birthdate=None)
     org.compare()
-    org.decide("Account", account_id, person["key"], False)
+    org.decide(account_id, person["key"], False)
 
     org.crm.sync()
 
@@ -158,7 +161,7 @@ def test_a_decision_is_not_overruled_by_the_household(org: TypedOrg, homes: list
     household_id = org.add_household(home)
     [(account_id, contact_id), *_] = [org.add_person(person, household_id) for person in home["persons"]]
     assert org.compare()[account_id] == "matched"
-    org.decide("Account", account_id, home["persons"][0]["key"], False)
+    org.decide(account_id, home["persons"][0]["key"], False)
 
     org.adopt("household", "person")
 
@@ -181,12 +184,12 @@ def test_of_two_records_of_one_client_a_person_chooses_and_none_is_merged(
         row["salesforce_id"]: row["proposal"]
         for row in org.crm.database.rows("select * from control.adoption_finding where sobject = 'Account'")
     }
-    org.decide("Account", second, person["key"], True)
+    org.decide(second, person["key"], True)
     org.adopt()
 
     assert (outcomes[first], outcomes[second]) == ("duplicate", "duplicate")
     assert untouched == [None, None]
-    assert proposals[second] == "Choose this record: 1 accounts"
+    assert proposals[second] == "Choose this record: 1 account"
     assert second in proposals[first]
     accounts = org.read("Account")
     assert (accounts[first].get(KEY_FIELD), accounts[second].get(KEY_FIELD)) == (None, person["key"])
@@ -337,10 +340,62 @@ def test_a_legal_entity_is_matched_with_a_business_account(org: TypedOrg) -> Non
     id_ = org.add("Account", "IndustriesBusiness", Name=entity["name"].upper())
 
     assert org.compare()[id_] in ("matched", "doubtful")
-    org.decide("Account", id_, f"sample:{entity['vendor']}:legal_entity:{entity['legal_entity_key']}", True)
+    org.decide(id_, f"sample:{entity['vendor']}:legal_entity:{entity['legal_entity_key']}", True)
     org.adopt("legal_entity")
 
     assert org.read("Account")[id_][KEY_FIELD].endswith(f":legal_entity:{entity['legal_entity_key']}")
+
+
+def test_after_a_withdrawal_no_further_key_is_written(org: TypedOrg, homes: list[dict[str, Any]]) -> None:
+    org.approve("person")
+    adopt.approve(org.crm.engine, ["person"], "ada@sample.example", is_approved=False)
+    account_id, contact_id = org.add_person(couple(homes)["persons"][0])
+
+    org.crm.sync()
+
+    assert org.read("Account")[account_id].get(KEY_FIELD) is None
+    assert org.read("Contact")[contact_id].get(KEY_FIELD) is None
+    assert org.held() == {"person": 1, "contact": 1}
+
+
+def test_each_candidate_is_listed_with_its_own_name(org: TypedOrg, homes: list[dict[str, Any]]) -> None:
+    home = couple(homes)
+    one, other = home["persons"][:2]
+    name = f"{one['first_name']} & {other['first_name']} {one['last_name']}"
+    org.add("Contact", LastName=name, MailingStreet=home["street"], MailingPostalCode=home["postal_code"])
+    org.compare()
+
+    rows = org.crm.database.rows(
+        "select external_key, our_name from control.salesforce_adoption where name = :name and entity <> 'household'",
+        name=name,
+    )
+
+    known = {person["key"]: person["name"] for person in home["persons"]}
+    assert {row["external_key"]: row["our_name"] for row in rows} == known
+
+
+def test_a_firm_may_switch_off_an_entity(org: TypedOrg, homes: list[dict[str, Any]]) -> None:
+    org.crm.settings = replace(org.crm.settings, changes={"legal_entity": ObjectChange(is_off=True)})
+    account_id, _ = org.add_person(couple(homes)["persons"][0])
+    business = org.add("Account", "IndustriesBusiness", Name="Quite Another Bakery LLC")
+
+    outcomes = org.compare()
+
+    assert (outcomes[account_id], outcomes[business]) == ("matched", "unmatched")
+
+
+def test_the_firms_own_record_type_tells_what_an_account_is(org: TypedOrg, homes: list[dict[str, Any]]) -> None:
+    changes = {
+        "household": ObjectChange(record_type="IndustriesBusiness"),
+        "legal_entity": ObjectChange(record_type="IndustriesHousehold"),
+    }
+    org.crm.settings = replace(org.crm.settings, changes=changes)
+    home = couple(homes)
+    household_id = org.add("Account", "IndustriesBusiness", Name=home["name"])
+    for person in home["persons"]:
+        org.add_person(person, household_id)
+
+    assert org.compare()[household_id] == "matched"
 
 
 def test_an_unknown_entity_is_not_approved(org: TypedOrg) -> None:

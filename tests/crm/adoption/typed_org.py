@@ -109,8 +109,8 @@ class TypedOrg:
     def approve(self, *entities: str) -> None:
         adopt.approve(self.crm.engine, entities, "ada@sample.example")
 
-    def decide(self, sobject: str, record_id: str, key: str, is_same: bool | None) -> None:
-        adopt.decide(self.crm.engine, sobject, record_id, key, is_same, "ada@sample.example", "asked the advisor")
+    def decide(self, record_id: str, key: str, is_same: bool | None) -> None:
+        adopt.decide(self.crm.engine, record_id, key, is_same, "ada@sample.example", "asked the advisor")
 
     def undo(self) -> dict[str, int]:
         self._runs += 1
