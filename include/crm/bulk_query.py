@@ -35,9 +35,11 @@ class BulkQuery:
         self._session, self._sobject = session, sobject
         answer = session.call("POST", "/jobs/query", {"operation": "queryAll", "query": query})
         if not answer.is_ok:
-            message = answer.body[0].get("message", "") if isinstance(answer.body, list) and answer.body else ""
             raise ConfigurationError(
-                f"Salesforce rejected a query: {message}", sobject=sobject, status=answer.status, code=answer.code
+                f"Salesforce rejected a query: {answer.message}",
+                sobject=sobject,
+                status=answer.status,
+                code=answer.code,
             )
         self._job = str(answer.body["id"])
         self.rows = self._wait()

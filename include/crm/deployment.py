@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from include.crm.objects.mapping import CrmObject, Field, custom, text
+from include.crm.objects.mapping import CrmObject, Field, custom, name_lookup, text
 from include.crm.objects.portfolio import RELATION, objects
 from include.crm.settings import PERSONS, Settings
 
@@ -194,8 +194,8 @@ def is_required(mappings: Iterable[CrmObject], field: Field) -> bool:
 
 def _name_column(name: str) -> str:
     """Return the field that stores a column of a mapping; of a relationship, its lookup."""
-    name, _, parent_key = name.partition(".")
-    return name if not parent_key else f"{name[:-1]}c" if name.endswith("__r") else f"{name}Id"
+    relationship, _, parent_key = name.partition(".")
+    return name_lookup(relationship) if parent_key else name
 
 
 def _find_permission(sobject: str, column: str) -> str:

@@ -38,10 +38,6 @@ DOMAINS = ("salesforce.com", "salesforce.mil", "sfcrmproducts.cn")
 CLIENT = "Tributary"
 """Our client name, sent with every call. A change event of Salesforce reports it at the end of `changeOrigin` if we made the change."""
 DATA = "/services/data/v66.0"
-COLLECTION_ROWS = 200
-"""Salesforce's maximum number of rows of a collection."""
-CALL_COLLECTIONS = 5
-"""Salesforce's maximum number of collections among the 25 subrequests of a composite call."""
 _TIMEOUT_S = (10, 120)
 _LONGEST_WAIT_S = 30.0
 _PIECE_BYTES = 1 << 16
@@ -77,6 +73,12 @@ class Answer:
         """Salesforce's error code; empty if there is none."""
         first = self.body[0] if isinstance(self.body, list) and self.body else self.body
         return str(first.get("errorCode", "")) if isinstance(first, dict) else ""
+
+    @property
+    def message(self) -> str:
+        """Salesforce's error message; empty if there is none."""
+        first = self.body[0] if isinstance(self.body, list) and self.body else None
+        return str(first.get("message", "")) if isinstance(first, dict) else ""
 
 
 class SalesforceSession:
@@ -338,7 +340,7 @@ def _read(answer: requests.Response, path: str) -> Answer:
 def _translate_forbidden(answer: Answer, path: str) -> Exception:
     if answer.code != "REQUEST_LIMIT_EXCEEDED":
         return AuthenticationError("Salesforce denies our user this request", path=path, code=answer.code)
-    message = str(answer.body[0].get("message", ""))
+    message = answer.message
     # The limit on concurrent long calls clears in seconds; a daily allowance does not.
     if message.startswith("Concurrent"):
         return TargetUnavailable(message, path=path, code=answer.code)

@@ -19,10 +19,11 @@ import sqlalchemy as sa
 from include.control import writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts
+from include.crm.composite import COLLECTION_ROWS
 from include.crm.objects.mapping import CrmObject, defuse
 from include.crm.objects.portfolio import ACCOUNT, FINANCIAL_ACCOUNT
 from include.crm.run import Org, SyncRun
-from include.crm.salesforce import COLLECTION_ROWS, VENDOR, SalesforceSession
+from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import rounds
 from include.crm.sync.bulk import Bulk

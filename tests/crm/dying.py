@@ -81,7 +81,7 @@ def die_after_call(is_answered: bool) -> None:
     """Die once Salesforce has processed the selected call of collections, before or after its response is read."""
     collections.COLLECTION_ROWS, collections.CALL_COLLECTIONS = 10, 1
     if is_answered:
-        die_after(collections, "_read_responses")
+        die_after(collections, "send_requests")
         return
     whole = SalesforceSession._send
 

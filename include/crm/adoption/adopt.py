@@ -35,7 +35,7 @@ select sobject, salesforce_id, :external_key, :is_same, :reason, :by from contro
 
 def list_adopted(settings: Settings) -> list[CrmObject]:
     """Return the mappings whose records are adopted, parents first."""
-    return [each for each in objects(settings) if each.entity in ADOPTABLE or each.same_if]
+    return [each for each in objects(settings) if each.is_adopted]
 
 
 def has_new_records(org: Org) -> bool:

@@ -11,15 +11,17 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from include.crm.adoption import evidence, matching, relations
+from include.crm.adoption.accepted import take_keyed
 from include.crm.adoption.accounts import match_accounts
+from include.crm.adoption.first_changes import note_changes
 from include.crm.adoption.households import Homes
 from include.crm.adoption.legal_entities import settle_entities
 from include.crm.adoption.lookalikes import find_lookalikes
 from include.crm.adoption.match import Decided, Unit
-from include.crm.adoption.members import settle_members
+from include.crm.adoption.members import Members
 from include.crm.adoption.org_records import Say, has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
-from include.crm.objects.mapping import ADOPTABLE, CrmObject, current, is_no_copy
+from include.crm.objects.mapping import CrmObject, current, is_no_copy
 from include.crm.objects.portfolio import objects
 from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
@@ -102,7 +104,7 @@ def find(
         ConfigurationError: The org lacks an object, or rejected a query.
         TargetUnavailable: Salesforce is unavailable.
     """
-    mappings = [each for each in objects(org.settings) if each.entity in ADOPTABLE or each.same_if]
+    mappings = [each for each in objects(org.settings) if each.is_adopted]
     with db.begin():
         has_plans = db.scalar(_HAS_PLANS)
     if not has_plans and not has_foreign(session, mappings):
@@ -111,11 +113,11 @@ def find(
         return {}
     read_org(db, session, mappings, org.redactor, say)
     with db.begin():
-        relations.take_keyed(db, mappings, org.settings)
+        take_keyed(db, mappings, org.settings)
         decided = read_decisions(db)
         keys, names = _read_ours(db, mappings, org.settings.firm)
         counts = _store(db, _compare(db, org, mappings, keys, decided, on), names, run_id)
-        relations.note_changes(db, mappings, org.settings)
+        note_changes(db, mappings, org.settings)
         relations.match(db, mappings, org.settings, run_id)
     say(f"Salesforce has already: {', '.join(f'{count:,} {name}' for name, count in counts.items()) or 'nothing'}")
     return counts
@@ -160,9 +162,8 @@ def _compare(
     entities, named = matching.match_entities(db, keys["legal_entity"], decided, org.identity)
     settle_entities(entities, named, shared, keys["legal_entity"], decided)
     # Persons tell which households are the same, and these, with their accounts, which other persons are.
-    settle_members(
-        persons, traits, _map_same(homes.match(persons, decided)), homes.home_of, shared, keys["person"], decided
-    )
+    at_home = _map_same(homes.match(persons, decided))
+    Members(persons, traits, at_home, homes.home_of, shared, keys["person"], decided).settle()
     households = homes.match(persons, decided)
     found = {"household": households, "person": persons, "legal_entity": entities}
     owners = _map_owners(found)

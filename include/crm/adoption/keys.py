@@ -11,11 +11,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from include.crm.adoption import relations
+from include.crm.adoption import accepted, relations
+from include.crm.composite import CALL_COLLECTIONS, COLLECTION_ROWS, send_requests
 from include.crm.objects.mapping import ADOPTABLE, CrmObject
-from include.crm.salesforce import CALL_COLLECTIONS, COLLECTION_ROWS, DATA, Answer, SalesforceSession
+from include.crm.salesforce import DATA, SalesforceSession
 from include.crm.settings import Settings
-from include.errors import ConfigurationError, TargetUnavailable
+from include.errors import ConfigurationError
 
 _APPROVED = """
 select entity from (select distinct on (entity) entity, is_approved from control.adoption_approval order by entity, approval_id desc) a
@@ -129,7 +130,7 @@ def write_keys(
                     db.execute(_TAKEN, values)
                     db.execute(_GONE, {"sobject": sobject})
         with db.begin():
-            relations.take_keyed(db, chosen, settings)
+            accepted.take_keyed(db, chosen, settings)
     with db.begin():
         return dict(db.execute(_COUNT, {"run_id": run_id}).tuples().all())
 
@@ -180,12 +181,9 @@ def _update(
         check()
         parts = list(_split(call, COLLECTION_ROWS))
         requests = [_build_request(sobject, key_field, part, number) for number, part in enumerate(parts)]
-        answer = session.call("POST", "/composite", {"allOrNone": False, "compositeRequest": requests})
-        bodies = _read(answer, len(parts), sobject)
-        yield (
-            call,
-            [error for part, body in zip(parts, bodies, strict=True) for error in _list_errors(part, body, sobject)],
-        )
+        responses = send_requests(session, requests)
+        errors = (_list_errors(part, each, sobject) for part, each in zip(parts, responses, strict=True))
+        yield call, [error for of_part in errors for error in of_part]
 
 
 def _split(rows: Rows, size: int) -> Iterator[Rows]:
@@ -202,16 +200,11 @@ def _build_request(sobject: str, key_field: str, rows: Rows, number: int) -> Map
     }
 
 
-def _read(answer: Answer, count: int, sobject: str) -> list[Any]:
-    responses = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
-    if not answer.is_ok or not isinstance(responses, list) or len(responses) != count:
-        raise ConfigurationError("Salesforce rejected a composite call", sobject=sobject, status=answer.status)
-    if any(int(each["httpStatusCode"]) >= 500 for each in responses):
-        raise TargetUnavailable("Salesforce failed", sobject=sobject)
-    return [each["body"] for each in responses]
-
-
-def _list_errors(rows: Rows, body: Any, sobject: str) -> list[str | None]:
-    if not isinstance(body, list) or len(body) != len(rows) or not all("success" in each for each in body):
-        raise ConfigurationError("Salesforce rejected rows", sobject=sobject, response=str(body)[:200])
+def _list_errors(rows: Rows, response: Mapping[str, Any], sobject: str) -> list[str | None]:
+    body = response["body"]
+    if response["httpStatusCode"] >= 300 or len(body) != len(rows):
+        first = body[0] if isinstance(body, list) and body else {}
+        raise ConfigurationError(
+            f"Salesforce rejected rows: {first.get('message', '')}", sobject=sobject, code=first.get("errorCode")
+        )
     return [None if each["success"] else str(each["errors"][0]["statusCode"]) for each in body]

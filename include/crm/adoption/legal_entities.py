@@ -35,7 +35,7 @@ def settle_entities(
 ) -> None:
     """Settle doubts about legal entities: with the account of the same number one word of the name is enough, at the same address two are.
 
-    Nobody else on either side may be meant.
+    No other legal entity on either side may fit.
 
     Args:
         units: The org's legal entities, matched, with `record` as their id in `named`.

@@ -1,11 +1,11 @@
-"""Find our persons who look like somebody in the org, although the comparison could not tell who it is."""
+"""Find our persons who look like a person of the org, although the comparison did not match them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from include.crm.adoption.match import Candidate, Decided, Unit
+from include.crm.adoption.match import Candidate, Decided, Unit, is_refused
 from include.crm.adoption.traits import Traits, is_other_day, share_first
 
 MOST_LOOKALIKES = 5
@@ -20,12 +20,17 @@ def find_lookalikes(
     keys: Mapping[int, str],
     decided: Decided,
 ) -> dict[str, list[Candidate]]:
-    """Return our persons whom the comparison did not find in the org, but who look like a person whom the org had before us.
+    """Return our unmatched persons who look like a person whom the org had before us.
 
-    They have the same name and no other birth date; or the same e-mail and nearly the same first name; or the same birth date, and the same
-    last or nearly the same first name; or they are in the same household, with nearly the same first or the same last name and no other birth
-    date, and nobody knows who the person of the org is. They are not created before somebody has looked: a vendor may know so little of a client, or write it so
-    wrongly, that it can't be told who it is.
+    Two persons look alike if one of these is true:
+
+    - They have the same name, and no different birth dates.
+    - They have the same e-mail and nearly the same first name.
+    - They have the same birth date, and the same last or nearly the same first name.
+    - They are in the same household, have nearly the same first or the same last name and no different birth dates, and the person of the
+      org is not matched.
+
+    Such persons wait for a user's decision, because a vendor may have too few or misspelled values of a client.
 
     Args:
         units: The org's persons, matched.
@@ -56,8 +61,7 @@ def find_lookalikes(
         others = [
             Candidate(next(iter(unit.records.values())), 0, 0.0, agreed, (), is_same=False, is_sure=False)
             for at, (unit, side) in ((at, sides[at]) for at in sorted(near))
-            if (agreed := _resemble(side, ours, is_inside=at in inside))
-            and not any(decided.get(id_, {}).get(key) is False for id_ in unit.records.values())
+            if (agreed := _resemble(side, ours, is_inside=at in inside)) and not is_refused(unit, key, decided)
         ]
         if others:
             lookalikes[key] = others[:MOST_LOOKALIKES]

@@ -1,7 +1,7 @@
 """Settle doubts about persons by what surrounds them: in a household or an account that both sides have, few persons have one first name.
 
 A person of the org is the one of ours in the same household, or with an account of the same number, if the first names agree, nothing
-contradicts, a birth date, an e-mail or an account agrees too, and nobody else on either side could be meant.
+contradicts, a birth date, an e-mail or an account agrees too, and no other person on either side fits.
 """
 
 from __future__ import annotations
@@ -14,16 +14,8 @@ from include.crm.adoption.match import Candidate, Decided, Matches, Unit, is_ref
 from include.crm.adoption.traits import Traits, is_other_day, share_first
 
 
-def settle_members(
-    units: Sequence[Unit],
-    traits: Mapping[int, Traits],
-    homes: Mapping[str, int],
-    home_of: Mapping[int, int],
-    shared: Mapping[tuple[str, str], int],
-    keys: Mapping[int, str],
-    decided: Decided,
-) -> None:
-    """Settle doubts about persons; change the matches of their units.
+class Members:
+    """The persons of both sides, by household and by account.
 
     Args:
         units: The org's persons, matched, with `record` as their id in `traits`.
@@ -34,10 +26,7 @@ def settle_members(
         keys: Our person -> our key.
         decided: People's decisions.
     """
-    _Neighborhood(units, traits, homes, home_of, shared, keys, decided).settle()
 
-
-class _Neighborhood:
     def __init__(
         self,
         units: Sequence[Unit],
@@ -72,6 +61,7 @@ class _Neighborhood:
                 self._around[person].append(unit)
 
     def settle(self) -> None:
+        """Settle doubts about persons: change the matches of their units."""
         taken = {each.identity for unit in self._units for each in unit.matches.same if each.is_sure}
         for unit, near, inside in zip(self._units, self._near, self._inside, strict=True):
             if unit.matches.is_joint:

@@ -107,8 +107,9 @@ def has_foreign(session: SalesforceSession, mappings: Sequence[CrmObject]) -> bo
         query = urlencode({"q": f"SELECT Id FROM {sobject} WHERE {key_field} = null LIMIT 1"})  # noqa: S608
         answer = session.call("GET", f"/query?{query}")
         if not answer.is_ok:
-            message = answer.body[0].get("message", "") if isinstance(answer.body, list) and answer.body else ""
-            raise ConfigurationError(f"Salesforce rejected a query: {message}", sobject=sobject, code=answer.code)
+            raise ConfigurationError(
+                f"Salesforce rejected a query: {answer.message}", sobject=sobject, code=answer.code
+            )
         if answer.body["records"]:
             return True
     return False

@@ -49,7 +49,7 @@ def classify(
         keys: Our keys of all records of the entity.
         sobjects: Pairs of object and entity of the mappings that send these records: a person may be an account and a contact.
         lookalikes: Our key -> what may be the same although the comparison did not find it; such a record is a doubt, not missing.
-    """  # fmt: skip
+    """
     holders: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
         if unit.matches.only:

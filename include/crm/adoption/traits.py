@@ -1,4 +1,4 @@
-"""The values by which persons of both sides are told apart."""
+"""The values that distinguish persons, on both sides."""
 
 from __future__ import annotations
 

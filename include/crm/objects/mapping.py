@@ -132,6 +132,11 @@ class CrmObject:
         return [field.name for field in self.fields if field.owner == "firm"]
 
     @property
+    def is_adopted(self) -> bool:
+        """Whether a record that the org has from elsewhere gets our key, instead of a second record; see `include.crm.adoption`."""
+        return self.entity in ADOPTABLE or bool(self.same_if)
+
+    @property
     def shared(self) -> list[str]:
         """Names of the fields in which a value that users typed stays until the vendor's value changes."""
         return [field.name for field in self.fields if field.owner == "shared"]

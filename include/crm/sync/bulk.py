@@ -83,8 +83,7 @@ class Bulk:
 
 def _check(answer: Answer, job: str) -> Answer:
     if not answer.is_ok:
-        message = answer.body[0].get("message", "") if isinstance(answer.body, list) and answer.body else ""
         raise ConfigurationError(
-            f"Salesforce rejected a bulk job: {message}", job=job, status=answer.status, code=answer.code
+            f"Salesforce rejected a bulk job: {answer.message}", job=job, status=answer.status, code=answer.code
         )
     return answer

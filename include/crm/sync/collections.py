@@ -15,11 +15,12 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from include.crm.composite import CALL_COLLECTIONS, COLLECTION_ROWS, send_requests
 from include.crm.objects.mapping import CrmObject, Field, name_lookup
-from include.crm.salesforce import CALL_COLLECTIONS, COLLECTION_ROWS, DATA, Answer, SalesforceSession
+from include.crm.salesforce import DATA, SalesforceSession
 from include.crm.sync.results import Outcome
 from include.crm.temporary import TempTable
-from include.errors import ConfigurationError, TargetUnavailable
+from include.errors import ConfigurationError
 
 
 @dataclass
@@ -64,8 +65,7 @@ def send(session: SalesforceSession, batches: Sequence[Batch], check: Callable[[
         session.check_reserve()
         check()
         requests = [_build_subrequest(batch, rows, n) for n, (batch, rows) in enumerate(call)]
-        answer = session.call("POST", "/composite", {"allOrNone": False, "compositeRequest": requests})
-        for (batch, rows), response in zip(call, _read_responses(answer, len(call)), strict=True):
+        for (batch, rows), response in zip(call, send_requests(session, requests), strict=True):
             batch.outcomes += _read_outcomes(batch, rows, response)
 
 
@@ -108,18 +108,8 @@ def _convert(item: Field, value: str | None) -> Any:
     return value == "true" if item.kind == "flag" else orjson.Fragment(value)
 
 
-def _read_responses(answer: Answer, count: int) -> list[Any]:
-    """Return the responses to the `count` subrequests of a composite call, in order."""
-    responses = answer.body.get("compositeResponse") if isinstance(answer.body, dict) else None
-    if not answer.is_ok or not isinstance(responses, list) or len(responses) != count:
-        raise ConfigurationError("Salesforce rejected a composite call", status=answer.status, code=answer.code)
-    return responses
-
-
 def _read_outcomes(batch: Batch, rows: Sequence[tuple[str, dict[str, str | None]]], response: Any) -> Iterator[Outcome]:
     body, status = response["body"], int(response["httpStatusCode"])
-    if status >= 500:
-        raise TargetUnavailable("Salesforce failed", sobject=batch.mapping.sobject, status=status)
     if status >= 300 or len(body) != len(rows):
         first = body[0] if isinstance(body, list) and body else {}
         raise ConfigurationError(

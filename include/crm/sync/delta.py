@@ -11,7 +11,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from include.crm import desired
-from include.crm.objects.mapping import ADOPTABLE, CrmObject
+from include.crm.objects.mapping import CrmObject
 from include.crm.readiness import Readiness
 from include.crm.salesforce import VENDOR
 from include.crm.settings import Settings
@@ -192,6 +192,7 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
         ready: The days and vendors that may be sent, from `readiness.find_present_days`.
         resends: The error whose rejected records are sent again although they have not changed; see `EVERY_ERROR`.
     """
+    masked = [field.name for field in mapping.fields if field.is_masked]
     values = {
         "firm": settings.firm,
         "sobject": mapping.sobject,
@@ -200,7 +201,7 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
         "once": mapping.once,
         "daily": mapping.daily,
         "shared": mapping.shared,
-        "masked": [field.name for field in mapping.fields if field.is_masked],
+        "masked": masked,
         "resends": resends,
         "every_error": EVERY_ERROR,
         **mapping.lookups,
@@ -208,11 +209,10 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
     db.execute(sa.text("set local work_mem = '128MB'"))  # otherwise a join of half a million payloads spills to disk
     records, total = desired.build(db, mapping, settings, ready.present_day)
     REFUSED.fill(db, _REFUSED, values)
-    is_adoptable = mapping.entity in ADOPTABLE or bool(mapping.same_if)
     parts = {
-        "minus_typed": _MINUS_TYPED if mapping.shared else "",
-        "may_be_there": _MAY_BE_THERE if is_adoptable else "",
-        "adoption": f"case when a.key is not null then '{VENDOR}' end" if is_adoptable else "null",
+        "minus_typed": _MINUS_TYPED if mapping.shared or masked else "",
+        "may_be_there": _MAY_BE_THERE if mapping.is_adopted else "",
+        "adoption": f"case when a.key is not null then '{VENDOR}' end" if mapping.is_adopted else "null",
     }
     query = _OUTGOING.format(desired=records, refused=REFUSED, ready=ready, **parts)
     outgoing(mapping.entity).fill(db, query, values)

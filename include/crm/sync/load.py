@@ -21,7 +21,7 @@ from include.crm import readiness
 from include.crm.adoption.find import find
 from include.crm.adoption.keys import write_keys
 from include.crm.database import open_connection, take_turn, translate_errors
-from include.crm.objects.mapping import ADOPTABLE, CrmObject
+from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import objects
 from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
@@ -228,7 +228,7 @@ class _Sync:
 
         Return whether the org was compared: then some new records may be held back, and others are no longer new.
         """
-        adopted = [each for each in self._objects if each.entity in ADOPTABLE or each.same_if]
+        adopted = [each for each in self._objects if each.is_adopted]
         found = [deltas[each.entity] for each in adopted]
         if not self._scope.is_whole or not any(each.new or each.existing for each in found):
             return False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from include.connection import Connection
-from include.crm.adoption import adopt, find, keys, relations
+from include.crm.adoption import accepted, adopt, find, keys, relations
 from include.crm.adoption.org_records import _Reader
 from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
@@ -24,8 +24,8 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "keys are planned": (keys, "_update", False),
     "a call was not sent": (keys, "_build_request", True),
     "sent, answer not read": (SalesforceSession, "call_once", True),
-    "answer read": (keys, "_read", True),
-    "before the accepted state": (relations, "take_keyed", False),
+    "answer read": (keys, "send_requests", True),
+    "before the accepted state": (accepted, "take_keyed", False),
     "relations are found": (relations, "match", True),
 }
 """Point -> owner and name of the function; whether the process dies after it, or before."""

@@ -6,7 +6,7 @@ import pytest
 
 from include.crm.adoption.legal_entities import Named, settle_entities
 from include.crm.adoption.match import Unit
-from include.crm.adoption.members import settle_members
+from include.crm.adoption.members import Members
 from include.crm.adoption.traits import Traits
 
 HOME, KEY = "001H", "firm:orion:person:1"
@@ -16,7 +16,7 @@ def settle(theirs: Traits, ours: Traits, *others: Traits) -> bool:
     """Return whether a person of the org is settled as the only person of the same household; `others` are in the org's household too."""
     units = [Unit({"Account": f"001{n}"}, None, household_id=HOME, record=100 + n) for n in range(1 + len(others))]
     traits = {1: ours} | {unit.record: each for unit, each in zip(units, (theirs, *others), strict=True)}
-    settle_members(units, traits, {HOME: 7}, {1: 7}, {}, {1: KEY}, {})
+    Members(units, traits, {HOME: 7}, {1: 7}, {}, {1: KEY}, {}).settle()
     return units[0].matches.only is not None
 
 

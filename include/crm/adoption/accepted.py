@@ -1,0 +1,56 @@
+"""Add adopted records to the state that Salesforce accepted, so that a sync sends only what differs from the org's values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from include.crm import desired, readiness
+from include.crm.objects.mapping import CrmObject
+from include.crm.settings import Settings
+
+# The accepted state begins with the values that the org has. In a shared field that has a value, the vendor's value of today counts as known.
+_TAKE = """
+insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id, shared_values)
+select r.sobject, r.external_key, (select coalesce(jsonb_object_agg(key, value), '{{}}') from jsonb_each(r.payload) where key = any(:names)),
+       r.salesforce_id, 'adopted',
+       (select coalesce(jsonb_object_agg(key, value), '{{}}') from jsonb_each(d.payload)
+        where key = any(:shared) and r.payload ->> key is not null)
+from {desired} d join control.org_record r on r.sobject = :sobject and r.external_key = d.external_key
+join control.adopted a on (a.sobject, a.salesforce_id, a.external_key) = (r.sobject, r.salesforce_id, r.external_key) and a.state <> 'removed'
+on conflict (sobject, external_key) do nothing
+"""
+_SETTLED = sa.text("""
+update control.adopted a set state = 'written', error = '', changed_at = clock_timestamp()
+from control.org_record r
+where a.state in ('planned', 'failed') and (r.sobject, r.salesforce_id, r.external_key) = (a.sobject, a.salesforce_id, a.external_key)
+""")
+_HAS_UNKNOWN = sa.text("""
+select exists (select from control.org_record r join control.adopted a using (sobject, salesforce_id, external_key)
+               where r.sobject = :sobject and a.state <> 'removed' and not exists (
+    select from control.crm_state s where s.sobject = r.sobject and s.external_key = r.external_key))
+""")
+
+
+def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings) -> None:
+    """Add to the accepted state the org's records that have a key of adoption, with the values that they have there.
+
+    A sync then sends only what differs, and neither what the firm owns nor what users typed into shared fields.
+
+    Args:
+        db: The connection, in a transaction, after the org was read.
+        mappings: The mappings whose records are adopted.
+        settings: The firm's settings.
+    """
+    ready = readiness.find_present_days(db)
+    for mapping in mappings:
+        if not db.scalar(_HAS_UNKNOWN, {"sobject": mapping.sobject}):
+            continue
+        table, _ = desired.build(db, mapping, settings, ready.present_day)
+        names = [field.name for field in mapping.fields]
+        db.execute(
+            sa.text(_TAKE.format(desired=table)), {"sobject": mapping.sobject, "names": names, "shared": mapping.shared}
+        )
+        table.drop(db)
+    db.execute(_SETTLED)
