@@ -73,6 +73,25 @@ def test_a_field_that_we_write_is_written_over(crm: Crm) -> None:
 
 
 @pytest.mark.synced
+@pytest.mark.parametrize("number", ["ZZ-4711-99887766", "12345", "12-345"])
+def test_an_account_number_that_a_user_completes_stays_and_is_stored_masked(crm: Crm, number: str) -> None:
+    key, record_id = first(crm, ACCOUNTS)
+    crm.database.do(
+        "update warehouse.account set account_number_last4 = case when length(:number) >= 8 then right(:number, 4) end",
+        number=number,
+    )
+    crm.sync()
+    edit(crm, ACCOUNTS, record_id, FinServ__FinancialAccountNumber__c=number)
+
+    read(crm)
+    crm.database.do("update warehouse.account_value set cash_usd = cash_usd + 1")
+    crm.sync()
+
+    assert crm.records(ACCOUNTS)[key]["FinServ__FinancialAccountNumber__c"] == number
+    assert number not in str(crm.database.rows("select payload from control.crm_state"))
+
+
+@pytest.mark.synced
 def test_a_field_that_we_write_once_is_left_to_the_firm(crm: Crm) -> None:
     key, record_id = first(crm, "Account", "household")
     edit(crm, "Account", record_id, Phone="555-0100", FinServ__ClientCategory__c="A")
