@@ -52,8 +52,8 @@ ADOPTION = Listing(
     "Records that Salesforce has from elsewhere, compared with ours. Before anything is created, our key is written onto those that are the same.",
     "salesforce_adoption_state",
     (
-        Column("entity", "Entity"), Column("outcome", "Outcome"), Column("records", "Records", "number"), Column("approved_by", "Approved by"),
-        Column("approved_at", "Approved", "time"), Column("is_approved", "In force"),
+        Column("entity", "Entity"), Column("outcome", "Outcome"), Column("records", "Records", "number"), Column("approval", "Approval"),
+        Column("approved_by", "Decided by"), Column("approved_at", "Decided", "time"),
     ),
     ("entity", "outcome"), ("entity",), "The org was not compared yet.", template="salesforce_adoption.html",
 )  # fmt: skip
@@ -63,12 +63,11 @@ ADOPTION_RECORDS = Listing(
     "Each record of the org that lacks our key, and each of ours that the org lacks, with what it may be and what the first sync would change.",
     "salesforce_adoption",
     (
-        Column("outcome", "Outcome"), Column("entity", "Entity"), Column("name", "In Salesforce"), Column("our_name", "At the vendors"),
-        Column("birth_date", "Born", "date"), Column("address", "Address"), Column("agreed", "Agree"), Column("differed", "Differ"),
-        Column("proposal", "Proposal"), Column("decided", "Decided the same"), Column("changes", "First sync changes"), Column("object", "Object"),
-        Column("salesforce_id", "Salesforce id"), Column("external_key", "Our key"),
+        Column("outcome", "Outcome"), Column("entity", "Entity"), Column("theirs", "In Salesforce"), Column("ours", "At the vendors"),
+        Column("agreed", "Agree"), Column("differed", "Differ"), Column("next_step", "Proposal, or what the first sync changes"),
+        Column("decided", "Decision"), Column("salesforce_id", "Salesforce id"), Column("external_key", "Our key"),
     ),
-    ("outcome", "entity", "finding_id"), ("outcome", "entity", "object"), "Every record of the org has our key, and the org lacks none of ours.",
+    ("outcome", "entity", "finding_id"), ("outcome", "entity", "decided"), "Every record of the org has our key, and the org lacks none of ours.",
     is_personal=True, template="salesforce_adoption_records.html",
 )  # fmt: skip
 

@@ -315,7 +315,7 @@ def record_work(database: Database, folder: Path) -> None:
         ("person", "Account", "doubtful"),
     ):
         database.do(
-            "insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, candidates, our_name, run_id)"
+            "insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, candidates, ours, run_id)"
             " values (:entity, :sobject, :entity, 'k', :outcome, '[{\"external_key\": \"k\", \"agreed\": [], \"differed\": []}]', 'Pat Sample', 'r')",
             entity=entity, sobject=sobject, outcome=outcome,
         )  # fmt: skip

@@ -27,12 +27,24 @@ from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
 from include.database.copy import copy_in
 
-# Entity -> the rows with an identity of ours, named as in the keys of the mappings.
+# Entity -> the column with our identity; the rows, named as in the keys of the mappings; and what a user compares with the org's record.
 _OURS = {
-    "household": ("identity_id", "warehouse.known_household h where h.is_anchor"),
-    "person": ("identity_id", "warehouse.known_person p where p.is_anchor"),
-    "legal_entity": ("identity_id", "warehouse.known_legal_entity l where l.is_anchor"),
-    "account": ("account_id", f"warehouse.account a where {current('a')} and {is_no_copy('a.account_id')}"),
+    "household": (
+        "identity_id",
+        "warehouse.known_household h where h.is_anchor",
+        "h.name, h.street, h.city, h.postal_code, h.phone, h.email",
+    ),
+    "person": (
+        "identity_id",
+        "warehouse.known_person p left join warehouse.known_household h on h.household_id = p.household_id where p.is_anchor",
+        "p.name, 'born ' || p.birth_date, h.street, h.city, h.postal_code, p.phone, p.email",
+    ),
+    "legal_entity": ("identity_id", "warehouse.known_legal_entity l where l.is_anchor", "l.name"),
+    "account": (
+        "account_id",
+        f"warehouse.account a where {current('a')} and {is_no_copy('a.account_id')}",
+        "a.name, a.custodian, a.account_type, 'xxxx' || a.account_number_last4, 'opened ' || a.open_date",
+    ),
 }
 _DECISIONS = sa.text("""
 select salesforce_id, external_key, is_same from (
@@ -42,16 +54,15 @@ select salesforce_id, external_key, is_same from (
 _FINDING = pa.schema(
     {
         name: pa.string()
-        for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "our_name", "candidates")
+        for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "ours", "candidates")
     }
 )
-Names = dict[str, str | None]
 # A killed run may have written the keys of these records; only a read of the org can tell.
 _HAS_PLANS = sa.text("select exists (select from control.adopted where state = 'planned')")
 _REPLACE = sa.text("delete from control.adoption_finding")
 _STORE = sa.text("""
-insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, our_name, candidates, run_id)
-select entity, sobject, salesforce_id, external_key, outcome, our_name, candidates::jsonb, :run_id from found
+insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, ours, candidates, run_id)
+select entity, sobject, salesforce_id, external_key, outcome, ours, candidates::jsonb, :run_id from found
 """)
 # Of several records of one client: the one with the most accounts, then the most fields, then the newest change.
 _PROPOSE = sa.text("""
@@ -115,8 +126,8 @@ def find(
     with db.begin():
         take_keyed(db, mappings, org.settings)
         decided = read_decisions(db)
-        keys, names = _read_ours(db, mappings, org.settings.firm)
-        counts = _store(db, _compare(db, org, mappings, keys, decided, on), names, run_id)
+        keys, ours = _read_ours(db, mappings, org.settings.firm)
+        counts = _store(db, _compare(db, org, mappings, keys, decided, on), ours, run_id)
         note_changes(db, mappings, org.settings)
         relations.match(db, mappings, org.settings, run_id)
     say(f"Salesforce has already: {', '.join(f'{count:,} {name}' for name, count in counts.items()) or 'nothing'}")
@@ -127,7 +138,7 @@ def has_new(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> bool
     """Return whether a sync would create records of which the org may have some."""
     for mapping in mappings:
         if mapping.entity in _OURS:
-            rows = _OURS[mapping.entity][1]
+            _, rows, _ = _OURS[mapping.entity]
             query = sa.text(f"""
                 select exists (select from (select {mapping.key} as external_key from {rows}) o where not exists (
                     select from control.crm_state s where s.sobject = :sobject and s.external_key = o.external_key))
@@ -182,19 +193,21 @@ def _compare(
     return findings
 
 
-def _read_ours(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> tuple[dict[str, dict[int, str]], Names]:
-    """Return our keys by entity and identity, and the names of our records by entity and key."""
+def _read_ours(
+    db: sa.Connection, mappings: Sequence[CrmObject], firm: str
+) -> tuple[dict[str, dict[int, str]], dict[str, str]]:
+    """Return our keys by entity and identity, and the descriptions of our records by key."""
     keys: dict[str, dict[int, str]] = {entity: {} for entity in _OURS}
-    names: Names = {}
+    descriptions: dict[str, str] = {}
     for mapping in mappings:
         if mapping.entity in _OURS:
-            column, rows = _OURS[mapping.entity]
+            column, rows, shown = _OURS[mapping.entity]
             alias = rows.split()[1]
-            query = sa.text(f"select {alias}.{column}, {mapping.key}, {alias}.name from {rows}")  # noqa: S608
-            for identity, key, name in db.execute(query, {"firm": firm}):
+            query = sa.text(f"select {alias}.{column}, {mapping.key}, concat_ws(', ', {shown}) from {rows}")  # noqa: S608
+            for identity, key, description in db.execute(query, {"firm": firm}):
                 keys[mapping.entity][identity] = key
-                names[key] = name
-    return keys, names
+                descriptions[key] = description
+    return keys, descriptions
 
 
 def _map_same(households: Sequence[Unit]) -> dict[str, int]:
@@ -211,13 +224,13 @@ def _map_owners(found: Mapping[str, Sequence[Unit]]) -> dict[str, frozenset[str]
     }
 
 
-def _store(db: sa.Connection, findings: Iterable[Finding], names: Names, run_id: str) -> dict[str, int]:
+def _store(db: sa.Connection, findings: Iterable[Finding], ours: Mapping[str, str], run_id: str) -> dict[str, int]:
     """Replace the findings; return their number by outcome."""
     rows = []
     for each in findings:
-        candidates = [asdict(one) | {"name": names.get(one.external_key)} for one in each.candidates]
+        candidates = [asdict(one) | {"ours": ours.get(one.external_key)} for one in each.candidates]
         row = {name: getattr(each, name) for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome")}
-        rows.append(row | {"our_name": names.get(each.external_key or ""), "candidates": json.dumps(candidates)})
+        rows.append(row | {"ours": ours.get(each.external_key or ""), "candidates": json.dumps(candidates)})
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["outcome"]] = counts.get(row["outcome"], 0) + 1

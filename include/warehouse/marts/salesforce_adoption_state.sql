@@ -8,7 +8,7 @@ with approval as (
     select coalesce(r.entity, 'deleted'), case a.state when 'written' then 'adopted' else a.state end, count(*)
     from control.adopted a left join control.org_record r using (sobject, salesforce_id) where a.state <> 'removed' group by 1, 2
 )
-select c.entity, c.outcome, c.records, case when c.outcome = 'matched' then coalesce(a.is_approved, false) end as is_approved,
+select c.entity, c.outcome, c.records, case when c.outcome = 'matched' then case a.is_approved when true then 'approved' else 'not approved' end end as approval,
        a.approved_by, a.approved_at
 from counted c left join approval a on a.entity = c.entity and c.outcome = 'matched';
 grant select on control.salesforce_adoption_state to tributary_web;

@@ -44,11 +44,11 @@ create table control.adoption_finding (
     salesforce_id  text        not null,            -- empty: the org has no such record
     external_key   text        collate "C",         -- our record; null if there is none, or if several may be the same
     -- matched: one record on each side. doubtful: may be one of `candidates`. duplicate: another record of the org is the same client.
-    -- shared: stands for two of our clients. unmatched: none of ours. missing: the org has no such record.
+    -- shared: stands for two of our clients. unmatched: none of ours. missing: the org has no such record. If a record of ours without one in the
+    -- org is doubtful, the `external_key` of a candidate is the Salesforce id of a record that looks like it.
     outcome        text        not null check (outcome in ('matched', 'doubtful', 'duplicate', 'shared', 'unmatched', 'missing')),
-    candidates     jsonb       not null default '[]',  -- [{"external_key", "name", "score", "agreed", "differed", ...}], the best first; if the org
-                                                    -- has no record, `external_key` is the Salesforce id of a record that looks like it
-    our_name       text,                            -- the name of our record
+    candidates     jsonb       not null default '[]',  -- [{"external_key", "score", "agreed", "differed", "ours", ...}], the best first
+    ours           text,                            -- our record as users compare it: name, birth date, address and so on
     changes        jsonb       not null default '{}',  -- what the first sync changes in a matched record: field -> [old, new]
     proposal       text        not null default '',
     run_id         text        not null,
