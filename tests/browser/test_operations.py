@@ -205,25 +205,31 @@ def read_decisions(database: Database, vendor_id: int = 0) -> list[bool]:
     return [row["is_same"] for row in rows]
 
 
+def press(page: Page, key: str) -> None:
+    """Press a key once the page listens: its text is visible before its scripts have run."""
+    page.wait_for_load_state("domcontentloaded")
+    page.keyboard.press(key)
+
+
 def test_keys_decide_skip_and_undo_but_not_while_typing(page: Page, shared_database: Database) -> None:
     queue = "/operations/who-is-who/?vendor=tamarac"
     before = read_decisions(shared_database)
     page.goto(queue)
     expect(page.get_by_text("1 of 500")).to_be_visible()
     for key, position in (("n", 2), ("k", 3), ("p", 2), ("Enter", 2), ("x", 2)):
-        page.keyboard.press(key)
+        press(page, key)
         expect(page.get_by_text(f"{position} of 500")).to_be_visible()
     page.get_by_label("or in your words").fill("s d n Asked her")
-    page.keyboard.press("Enter")
+    press(page, "Enter")
     expect(page.get_by_text("2 of 500")).to_be_visible()
     assert read_decisions(shared_database) == before
-    page.keyboard.press("Escape")
-    page.keyboard.press("d")
+    press(page, "Escape")
+    press(page, "d")
     expect(page.get_by_text("2 of 499")).to_be_visible()
     assert read_decisions(shared_database) == [*before, False]
-    page.keyboard.press("n")
+    press(page, "n")
     expect(page.get_by_text("3 of 499")).to_be_visible()
-    page.keyboard.press("u")
+    press(page, "u")
     expect(page.get_by_text("2 of 500")).to_be_visible()
     assert read_decisions(shared_database) == before
 
@@ -241,7 +247,7 @@ def test_500_pairs_are_decided_by_the_keyboard(page: Page, shared_database: Data
     started = time.perf_counter()
     for left in range(500, 0, -1):
         expect(page.get_by_text(f"1 of {left}", exact=True)).to_be_visible()
-        page.keyboard.press("sd"[left % 2])
+        press(page, "sd"[left % 2])
     expect(page.get_by_text("No pair waits for a decision here.")).to_be_visible()
     print(f"{(time.perf_counter() - started) / 500:.2f} s per pair")
     assert len(read_decisions(shared_database, 1000)) == 500

@@ -243,6 +243,8 @@ def decide_and_undo_a_pair(desk: Desk) -> None:
     total = int(shown.inner_text().rsplit(" ", 1)[1])
     desk.page.keyboard.press("d")
     expect(desk.frame.get_by_text(f"1 of {total - 1}", exact=True)).to_be_visible()
+    for frame in desk.page.frames:
+        frame.wait_for_load_state("domcontentloaded")
     desk.page.keyboard.press("u")
     expect(desk.frame.get_by_text(f"1 of {total}", exact=True)).to_be_visible()
 
