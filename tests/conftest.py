@@ -165,7 +165,7 @@ class Firm:
         self.site = Site(self.engine, staging, keyring, self.clock, PACE)
 
     def clock(self) -> datetime:
-        """The sandbox's day, on which time goes on; a test that sets the sandbox's clock sets `now`, too."""
+        """Return the sandbox's time, which runs on. A test that sets the sandbox's clock must also set `now`."""
         return self.now + timedelta(seconds=time.monotonic() - self._started)
 
     def turn_to(self, now: datetime) -> None:

@@ -74,7 +74,7 @@ class Firm:
         """Return a vendor's connection with the firm's overrides in its extra fields.
 
         Raises:
-            ConfigurationError: The connection states a value that the folder states, too.
+            ConfigurationError: Both the connection and the folder state a value.
         """
         extra = dict(connection.extra)
         for name, values in self.vendors.get(connection.name or "", {}).items():

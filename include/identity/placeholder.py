@@ -62,7 +62,7 @@ def _find_numbers_of_families(features: pa.Table) -> dict[str, pa.Array]:
 
 
 def clear_placeholders(features: pa.Table, placeholders: Mapping[str, pa.Array]) -> pa.Table:
-    """Return FEATURES without these values; the last four digits of a placeholder are one, too."""
+    """Return FEATURES without these values; the last four digits of a placeholder are also a placeholder."""
     is_placeholder = {
         name: pc.is_in(features[name], value_set=values) for name, values in placeholders.items() if len(values)
     }

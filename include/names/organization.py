@@ -63,7 +63,7 @@ def has_legal_form(text: str) -> bool:
 
 
 def sounds_like_organization(text: str) -> bool:
-    """Return whether a name has a word that organizations have in their names. A person may be called Church or Banks, too."""
+    """Return whether a name has a word that organizations have in their names. But a person may also be called Church or Banks."""
     words = _split(text)
     return bool(set(words[1:]) & WORDS) or words[:2] == ["trust", "company"]
 

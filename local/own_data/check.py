@@ -49,7 +49,7 @@ class Checked:
         return datetime.combine(self.last_day, _EVENING).astimezone(UTC) if self.last_day else None
 
     def describe(self) -> Iterator[str]:
-        """Yield the tables and rows of each vendor, the vendors with synthetic data, the files that nobody reads, and the last day."""
+        """Yield the tables and rows of each vendor, the vendors with synthetic data, the unused files, and the last day."""
         for vendor in VENDORS:
             if (rows := self.counts.get(vendor.name)) is not None:
                 counts = ", ".join(f"{table} {count:,}" for table, count in rows.items()) or "no table"

@@ -24,7 +24,7 @@ class Holding:
     Attributes:
         slot: Number of the account within the household. It never changes.
         name: The planner's name for the account.
-        number: The custodian's account number; None if nobody entered it.
+        number: The custodian's account number; None if it was never entered.
         institution: The institution that holds the account.
         kind: Type of account, as free text.
         value: Value at the end of `as_of`, in dollars.

@@ -51,7 +51,7 @@ class Clientele:
         typist: Who types them in.
         picker: Selects the records of each kind.
         others: The ids of the users who own the records that are not the advisor's.
-        missing: What nobody typed in, of all clients so far.
+        missing: The people, accounts and trusts that were never typed in, of all clients so far.
     """
 
     seed: int
@@ -61,7 +61,7 @@ class Clientele:
     missing: list[Fact] = field(default_factory=list)
 
     def write(self, client: Client) -> list[Entry]:
-        """Return the entries of a client; none if nobody typed in the household."""
+        """Return the entries of a client; none if the household was never typed in."""
         if self.picker.is_next("absent"):
             for key in client.list_keys():
                 self.miss(key, "absent")
@@ -69,7 +69,7 @@ class Clientele:
         return _Present(self, client).entries
 
     def miss(self, key: str, kind: str) -> None:
-        """Record that nobody typed in a person, account or trust."""
+        """Record a person, account or trust that was never typed in."""
         name = FINANCIAL_ACCOUNT if key.startswith("account:") else ACCOUNT
         self.missing.append(Fact(None, name, (key,), (kind,)))
 
@@ -212,7 +212,7 @@ class _Present:
         self.entries += write_person(self._typist, profile, fact, Type="Prospect", **self._owner)
 
     def _draw_first_name(self) -> str:
-        """Return a first name that nobody in the household has."""
+        """Return a first name that no person of the household has."""
         names = {person.first_name for person in self._household.people}
         return next(name for _ in iter(int, 1) if (name := draw_person(self._draw).first_name) not in names)
 
@@ -242,7 +242,7 @@ class _Present:
         return self._add(Entry(Fact(None, ACCOUNT, (key,), tuple(kinds)), values))
 
     def _write_account(self, each: ClientAccount, owner: Entry | None) -> None:
-        """Add an account's record, unless nobody typed it in, or nobody who could own it is in the org."""
+        """Add an account's record, unless it was never typed in or none of its owners is in the org."""
         account, kind = each.account, each.account.registration.kind
         if owner is None or self._is_next("absent_account"):
             self._miss(each.key, "absent_account")

@@ -22,7 +22,7 @@ class Kind(NamedTuple):
 
 
 HOUSEHOLDS = (
-    Kind("absent", 0.05, "nobody typed in the household, its people and accounts"),
+    Kind("absent", 0.05, "the household, its people and accounts were never typed in"),
     Kind("couple", 0.06, "both people are one record: John & Mary Doe"),
     Kind("renamed", 0.3, "the household has another name than at the vendors: The Doe Family"),
     Kind("duplicate_household", 0.04, "a second record of the household"),
@@ -49,14 +49,14 @@ PEOPLE = (
     Kind("twin", 0.04, "a twin with the same last name, birth date and address, who is no client"),
 )
 ACCOUNTS = (
-    Kind("absent_account", 0.4, "nobody typed in the account"),
+    Kind("absent_account", 0.4, "the account was never typed in"),
     Kind("masked_number", 0.4, "of the account number, only the last four digits: xxxx1234"),
     Kind("number_in_name", 0.2, "the last four digits of the account number are in the record's name only"),
     Kind("no_number", 0.08, "no account number"),
     Kind("duplicate_account", 0.02, "a second record of the account"),
 )
 ENTITIES = (
-    Kind("absent_entity", 0.15, "nobody typed in the trust"),
+    Kind("absent_entity", 0.15, "the trust was never typed in"),
     Kind("short_name", 0.4, "a short form of the trust's name"),
     Kind("typo_in_entity", 0.25, "a typing error in the trust's name"),
 )

@@ -1,4 +1,4 @@
-"""What somebody typed in of a person: the firm's own values, or these values with the errors of a kind."""
+"""A person as typed into the org: the firm's own values, or these values with the errors of a kind."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What each record of a full org really is. The sandbox knows; whoever adopts the org must find out."""
+"""What each record of a full org really is. The sandbox serves it; the adoption must find it without."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping

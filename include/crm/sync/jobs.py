@@ -39,7 +39,7 @@ LONGEST_JOB_S = 2 * 3600.0
 """Seconds that an attempt waits for a job. After that it gives up, and the next attempt adopts the job."""
 
 LONGEST_STALL_S = 900.0
-"""Seconds that an attempt waits for a job without progress, because other objects wait too. The next attempt adopts the job."""
+"""Seconds that an attempt waits for a job without progress, because other objects also wait. The next attempt adopts the job."""
 
 LONGEST_ADOPTED_STALL_S = 60.0
 """The same limit as `LONGEST_STALL_S`, for a job adopted from an earlier attempt."""

@@ -2,7 +2,7 @@
 -- records as users compare them. A person who is an account and a contact is listed as the account.
 create view control.salesforce_adoption as
 select f.finding_id, f.outcome, f.entity,
-       -- Of a household whose persons are all doubts, the candidates are persons of the org: the decisions on these decide about it, too.
+       -- Of a household whose persons are all doubts, the candidates are persons of the org: the decisions on these also decide about it.
        case when f.salesforce_id <> '' then f.salesforce_id when f.entity <> 'household' then candidate.value ->> 'external_key' end as salesforce_id,
        case when f.salesforce_id = '' then f.external_key else coalesce(candidate.value ->> 'external_key', f.external_key) end as external_key,
        concat_ws(', ', r.name, 'born ' || r.birth_date, r.street, r.city, r.postal_code, r.phone, r.email, 'xxxx' || r.number_last4,
