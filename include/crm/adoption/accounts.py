@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from include.crm.adoption.evidence import Accounts, OurAccount, TheirAccount
-from include.crm.adoption.match import Candidate, Decided, Unit, settle
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Unit, is_refused, look_alike, settle
 
 Owners = Mapping[str, frozenset[str]]
 """Salesforce id of an account that may own others -> our ids of whom it is, after `p` for a person or `e` for a legal entity."""
@@ -49,6 +49,38 @@ def match_accounts(
         found = {candidate.external_key: candidate for candidate in comparison.find(each)}
         units.append(settle(unit, found, all_ours, decided))
     return units
+
+
+def find_lookalikes(accounts: Accounts, units: Sequence[Unit], decided: Decided) -> dict[str, list[Candidate]]:
+    """Return our unmatched accounts that look like an unmatched account of the org, whoever owns it: accounts move between owners.
+
+    Two accounts look alike if the last four digits agree, or the org has no number, and the open date and the custodian agree.
+
+    Args:
+        accounts: The accounts of both sides.
+        units: The org's accounts, matched, in the order of `accounts.theirs`.
+        decided: People's decisions.
+
+    Returns:
+        Our key -> the accounts of the org, up to `MOST_LOOKALIKES`, as `look_alike` returns them.
+    """
+    custodians = frozenset[str]().union(*(each.custodian for each in accounts.ours))
+    found = {unit.matches.only.external_key for unit in units if unit.matches.only}
+    index: dict[tuple[str | None, str | None], list[tuple[TheirAccount, Unit]]] = defaultdict(list)
+    for theirs, unit in zip(accounts.theirs, units, strict=True):
+        if unit.is_foreign and not theirs.number_hash and not unit.matches.same and theirs.open_date:
+            index[theirs.last4, theirs.open_date].append((theirs, unit))
+    lookalikes = {}
+    for ours in accounts.ours:
+        near = [*index.get((ours.last4, ours.open_date), ()), *index.get((None, ours.open_date), ())]
+        others = [
+            look_alike(unit, "last four" if theirs.last4 else "no number", "open date", "custodian")
+            for theirs, unit in near
+            if theirs.words & custodians & ours.custodian and not is_refused(unit, ours.key, decided)
+        ]
+        if others and ours.key not in found:
+            lookalikes[ours.key] = others[:MOST_LOOKALIKES]
+    return lookalikes
 
 
 class _Comparison:

@@ -10,14 +10,11 @@ from datetime import date
 import pyarrow as pa
 import sqlalchemy as sa
 
-from include.crm.adoption import evidence, matching, relations
+from include.crm.adoption import accounts, evidence, legal_entities, lookalikes, matching, relations
 from include.crm.adoption.accepted import take_keyed
-from include.crm.adoption.accounts import match_accounts
 from include.crm.adoption.first_changes import note_changes
 from include.crm.adoption.households import Homes
-from include.crm.adoption.legal_entities import settle_entities
-from include.crm.adoption.lookalikes import find_lookalikes
-from include.crm.adoption.match import Decided, Unit
+from include.crm.adoption.match import Candidate, Decided, Unit
 from include.crm.adoption.members import Members
 from include.crm.adoption.org_records import Say, has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
@@ -57,8 +54,8 @@ _FINDING = pa.schema(
         for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "ours", "candidates")
     }
 )
-# A killed run may have written the keys of these records; only a read of the org can tell.
-_HAS_PLANS = sa.text("select exists (select from control.adopted where state = 'planned')")
+# Records that the org had before us: others of ours may be one of them. A killed run may have written the planned keys.
+_HAS_ADOPTED = sa.text("select exists (select from control.adopted where state in ('planned', 'written'))")
 _REPLACE = sa.text("delete from control.adoption_finding")
 _STORE = sa.text("""
 insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, ours, candidates, run_id)
@@ -117,8 +114,8 @@ def find(
     """
     mappings = [each for each in objects(org.settings) if each.is_adopted]
     with db.begin():
-        has_plans = db.scalar(_HAS_PLANS)
-    if not has_plans and not has_foreign(session, mappings):
+        has_adopted = db.scalar(_HAS_ADOPTED)
+    if not has_adopted and not has_foreign(session, mappings):
         with db.begin():
             db.execute(_REPLACE)
         return {}
@@ -166,30 +163,32 @@ def _compare(
 ) -> list[Finding]:
     """Return what each record is. An entity that is not sent has no keys, so nothing of the org is one of it."""
     sobject_of = {each.entity: each.sobject for each in mappings}
-    accounts = evidence.read_accounts(db, keys["account"], decided)
-    shared = accounts.count_shared_owners()
-    homes = Homes(db, keys["household"], accounts)
+    numbers = evidence.read_accounts(db, keys["account"], decided)
+    shared = numbers.count_shared_owners()
+    homes = Homes(db, keys["household"], numbers)
     persons, traits = matching.match_persons(db, keys["person"], decided, org.identity, on)
     entities, named = matching.match_entities(db, keys["legal_entity"], decided, org.identity)
-    settle_entities(entities, named, shared, keys["legal_entity"], decided)
+    legal_entities.settle_entities(entities, named, shared, keys["legal_entity"], decided)
     # Persons tell which households are the same, and these, with their accounts, which other persons are.
     at_home = _map_same(homes.match(persons, decided))
     Members(persons, traits, at_home, homes.home_of, shared, keys["person"], decided).settle()
     households = homes.match(persons, decided)
+    at_home = _map_same(households)
     found = {"household": households, "person": persons, "legal_entity": entities}
-    owners = _map_owners(found)
-    if "account" in sobject_of:
-        found["account"] = match_accounts(accounts, owners, _map_same(households), sobject_of["account"], decided)
-    lookalikes = {
-        "person": find_lookalikes(persons, traits, _map_same(households), homes.home_of, keys["person"], decided)
+    alike: dict[str, dict[str, list[Candidate]]] = {
+        "person": lookalikes.find_lookalikes(persons, traits, at_home, homes.home_of, keys["person"], decided),
+        "legal_entity": legal_entities.find_lookalikes(entities, named, keys["legal_entity"], decided),
     }
-    lookalikes["household"] = homes.list_doubtful(persons, keys["person"], lookalikes["person"])
+    alike["household"] = homes.list_doubtful(persons, keys["person"], alike["person"])
+    if "account" in sobject_of:
+        units = accounts.match_accounts(numbers, _map_owners(found), at_home, sobject_of["account"], decided)
+        found["account"], alike["account"] = units, accounts.find_lookalikes(numbers, units, decided)
     findings: list[Finding] = []
     for entity, units in found.items():
         pairs = [
             (sobject_of[of], of) for of in (entity, *(["contact"] if entity == "person" else [])) if of in sobject_of
         ]
-        findings += classify(entity, units, set(keys[entity].values()), pairs, lookalikes.get(entity))
+        findings += classify(entity, units, set(keys[entity].values()), pairs, alike.get(entity))
     return findings
 
 

@@ -9,13 +9,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.crm.adoption.evidence import Accounts
-from include.crm.adoption.match import Candidate, Decided, Unit, settle
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Unit, look_alike, settle
 from include.names.words import lexicon, plain
 
 _MEMBERS = sa.text("""
 select p.identity_id as person, h.identity_id as household from warehouse.known_person p
 join warehouse.known_household h on h.household_id = p.household_id where p.is_anchor
 """)
+_ALL_MEMBERS = sa.text(f"{_MEMBERS.text.partition(' where')[0]} group by 1, 2")
 _OURS = sa.text("select identity_id, name, street, postal_code, phone from warehouse.known_household where is_anchor")
 _THEIRS = sa.text("""
 select salesforce_id, external_key, name, street, postal_code, phone from control.org_record
@@ -40,6 +41,7 @@ class Homes:
     def __init__(self, db: sa.Connection, keys: Mapping[int, str], accounts: Accounts) -> None:
         self._keys = keys
         self.home_of: dict[int, int] = dict(db.execute(_MEMBERS).tuples().all())
+        self._all_members = db.execute(_ALL_MEMBERS).tuples().all()
         self._sizes = Counter(self.home_of.values())
         self._rows = {row.identity_id: row for row in db.execute(_OURS) if row.identity_id in keys}
         self._theirs = db.execute(_THEIRS).all()
@@ -79,7 +81,9 @@ class Homes:
     def list_doubtful(
         self, persons: Sequence[Unit], keys: Mapping[int, str], lookalikes: Mapping[str, Sequence[Candidate]]
     ) -> dict[str, list[Candidate]]:
-        """Return our households all of whose persons are doubts: our key -> what the persons may be.
+        """Return our households that a household of the org may be: our key -> what the persons may be.
+
+        These are the households all of whose persons are doubts, and those with a person whom the org has in a household.
 
         Args:
             persons: The org's persons, matched.
@@ -87,11 +91,11 @@ class Homes:
             lookalikes: Our key of a person -> persons of the org who look like it.
         """
         doubts = {
-            each.external_key: Candidate(next(iter(unit.records.values())), 0, 0.0, ("member",), (), is_same=False, is_sure=False)
+            each.external_key: look_alike(unit, "member")
             for unit in persons
             if unit.is_foreign
             for each in (*unit.matches.doubts, *(() if unit.matches.only else unit.matches.same))
-        }  # fmt: skip
+        }
         settled = {unit.matches.only.external_key for unit in persons if unit.matches.only}
         members: dict[int, list[str]] = defaultdict(list)
         for person, home in self.home_of.items():
@@ -104,8 +108,21 @@ class Homes:
                 for key in of
             ]
             if home in self._keys and all(near):
-                doubtful[self._keys[home]] = [each for candidates in near for each in candidates][:5]
-        return doubtful
+                doubtful[self._keys[home]] = [each for candidates in near for each in candidates][:MOST_LOOKALIKES]
+        return self._list_second(persons) | doubtful
+
+    def _list_second(self, persons: Sequence[Unit]) -> dict[str, list[Candidate]]:
+        """Return our households with a person, in the records of any vendor, whom the org has in a household."""
+        at_home: dict[int, list[Candidate]] = defaultdict(list)
+        for unit in persons:
+            if unit.is_foreign and unit.household_id:
+                for each in unit.matches.same:
+                    at_home[each.identity].append(look_alike(unit, "member"))
+        second: dict[str, list[Candidate]] = defaultdict(list)
+        for person, home in self._all_members:
+            if home in self._keys and person in at_home:
+                second[self._keys[home]] += at_home[person]
+        return {key: candidates[:MOST_LOOKALIKES] for key, candidates in second.items()}
 
     def _find(
         self, theirs: sa.Row[Any], members: set[int], size: int, accounts: Mapping[int, int]

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from include.crm.adoption.match import Candidate, Decided, Matches, Unit, is_refused
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Matches, Unit, is_refused, look_alike
 from include.names.words import lexicon, plain
 
 
@@ -73,6 +73,47 @@ def settle_entities(
             )
             is_sure = is_only and any(one <= set(each.agreed) for one in _ENOUGH)
             unit.matches.add(replace(each, is_same=each.is_same or is_sure, is_sure=is_sure))
+
+
+def find_lookalikes(
+    units: Sequence[Unit], named: Mapping[int, Named], keys: Mapping[int, str], decided: Decided
+) -> dict[str, list[Candidate]]:
+    """Return our unmatched legal entities that look like an unmatched one of the org: the words of one name are part of the other.
+
+    Args:
+        units: The org's legal entities, matched, with `record` as their id in `named`.
+        named: Name and address of the legal entities of both sides, by identity or record.
+        keys: Our legal entity -> our key.
+        decided: People's decisions.
+
+    Returns:
+        Our key -> the legal entities of the org, up to `MOST_LOOKALIKES`, as `look_alike` returns them.
+    """
+    found = {unit.matches.only.external_key for unit in units if unit.matches.only}
+    index: dict[str, list[Unit]] = defaultdict(list)
+    for unit in units:
+        if unit.is_foreign and not unit.matches.same:
+            for word in named[unit.record].words:
+                index[word].append(unit)
+    lookalikes = {}
+    for entity, key in keys.items():
+        if key in found or entity not in named:
+            continue
+        near = {unit.record: unit for word in named[entity].words for unit in index.get(word, ())}
+        others = [
+            look_alike(unit, "words of the name")
+            for unit in near.values()
+            if _is_part(named[unit.record], named[entity]) and not is_refused(unit, key, decided)
+        ]
+        if others:
+            lookalikes[key] = others[:MOST_LOOKALIKES]
+    return lookalikes
+
+
+def _is_part(left: Named, right: Named) -> bool:
+    """Return whether one name has all distinctive words of the other, and neither is of another kind."""
+    is_other = bool(left.kinds and right.kinds and not left.kinds & right.kinds)
+    return not is_other and (left.words <= right.words or right.words <= left.words)
 
 
 def _list_near(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from include.crm.adoption.match import Candidate, Decided, Unit, is_refused
-from include.crm.adoption.traits import Traits, is_other_day, share_first
-
-MOST_LOOKALIKES = 5
-"""Number of persons of the org that are listed for one of ours."""
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Unit, is_refused, look_alike
+from include.crm.adoption.traits import Traits, has_same_name, is_near_first, is_near_last, is_other_day, share_first
 
 
 def find_lookalikes(
@@ -24,9 +21,10 @@ def find_lookalikes(
 
     Two persons look alike if one of these is true:
 
-    - They have the same name, and no different birth dates.
-    - They have the same e-mail and nearly the same first name.
-    - They have the same birth date, and the same last or nearly the same first name.
+    - They have the same name, up to a typing error, and no different birth dates.
+    - They have the same e-mail and a near first name.
+    - They have the same birth date, and a near first or last name.
+    - They have the same telephone or address, and the same first name, or a near first and last name.
     - They are in the same household, have nearly the same first or the same last name and no different birth dates, and the person of the
       org is not matched.
 
@@ -43,10 +41,10 @@ def find_lookalikes(
     Returns:
         Our key -> the persons of the org, up to `MOST_LOOKALIKES`. A candidate has the Salesforce id in place of our key.
     """
-    sides = [(unit, _merge(traits, unit)) for unit in units if unit.is_foreign]
+    sides = [(unit, side) for unit in units if unit.is_foreign for side in _list_sides(traits, unit)]
     index: dict[object, list[int]] = defaultdict(list)
     for at, (unit, side) in enumerate(sides):
-        for value in {*side.names, *side.emails, *side.births}:
+        for value in _list_values(side):
             index[value].append(at)
         if not unit.matches.same and (home := homes.get(unit.household_id or "")) is not None:
             index["home", home].append(at)
@@ -57,9 +55,9 @@ def find_lookalikes(
             continue
         ours = traits[person]
         inside = set(index.get(("home", home_of.get(person)), ()))
-        near = inside | {at for value in {*ours.names, *ours.emails, *ours.births} for at in index.get(value, ())}
+        near = inside | {at for value in _list_values(ours) for at in index.get(value, ())}
         others = [
-            Candidate(next(iter(unit.records.values())), 0, 0.0, agreed, (), is_same=False, is_sure=False)
+            look_alike(unit, *agreed)
             for at, (unit, side) in ((at, sides[at]) for at in sorted(near))
             if (agreed := _resemble(side, ours, is_inside=at in inside)) and not is_refused(unit, key, decided)
         ]
@@ -68,26 +66,41 @@ def find_lookalikes(
     return lookalikes
 
 
-def _merge(traits: Mapping[int, Traits], unit: Unit) -> Traits:
-    """Return the traits of a unit and of what it is of ours."""
+def _list_sides(traits: Mapping[int, Traits], unit: Unit) -> Iterator[Traits]:
+    """Yield the traits of a unit and of what it is of ours; of a record of two people, those of each."""
     merged = Traits()
-    for each in (unit.record, -unit.record, *(candidate.identity for candidate in unit.matches.same)):
-        if each in traits:
-            for name in ("firsts", "names", "births", "emails"):
-                getattr(merged, name).update(getattr(traits[each], name))
-    return merged
+    for each in (unit.record, *(candidate.identity for candidate in unit.matches.same)):
+        merged.add(traits.get(each, Traits()))
+    yield merged
+    if -unit.record in traits:
+        yield traits[-unit.record]
+
+
+def _list_values(traits: Traits) -> set[object]:
+    """Return the values of which at least one is the same if two persons look alike."""
+    lasts = {("last", last, first[:1]) for first, last in traits.names}
+    firsts = {("first", first, last[:1]) for first, last in traits.names}
+    return {*traits.names, *traits.emails, *traits.births, *traits.phones, *traits.places, *lasts, *firsts}
 
 
 def _resemble(left: Traits, right: Traits, *, is_inside: bool) -> tuple[str, ...]:
     """Return what makes two persons look alike; empty if nothing does."""
-    if left.names & right.names and not is_other_day(left, right):
+    is_other = is_other_day(left, right)
+    has_first, has_last = share_first(left, right), is_near_last(left, right)
+    if has_same_name(left, right) and not is_other:
         return ("name",)
-    has_first = share_first(left, right)
-    if left.emails & right.emails and has_first:
+    is_near = has_first or is_near_first(left, right)
+    if left.emails & right.emails and is_near:
         return ("e-mail", "first name")
-    has_last = bool({last for _, last in left.names} & {last for _, last in right.names})
-    if left.births & right.births and (has_first or has_last):
-        return ("birth date", "first name" if has_first else "last name")
-    if is_inside and (has_first or has_last) and not is_other_day(left, right):
+    if left.births & right.births and (is_near or has_last):
+        return ("birth date", "first name" if is_near else "last name")
+    at_home = [
+        name
+        for name, is_same in (("telephone", left.phones & right.phones), ("address", left.places & right.places))
+        if is_same
+    ]
+    if at_home and (has_first or (is_near and has_last)):
+        return (*at_home, "first name")
+    if is_inside and (has_first or left.lasts & right.lasts) and not is_other:
         return ("household", "first name" if has_first else "last name")
     return ()

@@ -88,6 +88,15 @@ def is_refused(unit: Unit, key: str, decided: Decided) -> bool:
     return any(decided.get(id_, {}).get(key) is False for id_ in unit.records.values())
 
 
+MOST_LOOKALIKES = 5
+"""Number of records of the org that are listed for one of ours that looks like them."""
+
+
+def look_alike(unit: Unit, *agreed: str) -> Candidate:
+    """Return a unit as a candidate of one of our records, with the Salesforce id in place of our key."""
+    return Candidate(next(iter(unit.records.values())), 0, 0.0, agreed, (), is_same=False, is_sure=False)
+
+
 def settle(unit: Unit, found: Mapping[str, Candidate], all_ours: Mapping[str, int], decided: Decided) -> Unit:
     """Add the candidates that were found to a unit, after its key and people's decisions; return the unit.
 

@@ -210,6 +210,23 @@ def test_a_record_that_names_a_couple_is_adopted_by_neither(org: TypedOrg, homes
     assert org.held() == {"household": 1, "person": 2, "contact": 2}
 
 
+def test_a_household_waits_whose_person_the_org_has_in_another_household(
+    org: TypedOrg, homes: list[dict[str, Any]]
+) -> None:
+    home = couple(homes)
+    other = next(each for each in homes if each["persons"] and each is not home)
+    household_id = org.add_household(home)
+    for person in (*home["persons"], other["persons"][0]):
+        org.add_person(person, household_id)
+
+    org.adopt("household", "person")
+    org.crm.sync()
+
+    assert org.read("Account")[household_id][KEY_FIELD] == home["key"]
+    assert org.held()["household"] == 1
+    assert other["key"] not in {each.get(KEY_FIELD) for each in org.read("Account").values()}
+
+
 def one_account(crm: Crm) -> dict[str, Any]:
     """Return an account of a vendor with the key of its owner and its whole number."""
     [row] = crm.database.rows("""
