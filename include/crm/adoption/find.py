@@ -1,4 +1,4 @@
-"""Compare the org with ours before a sync creates records, and store what was found in `control.adoption_finding`."""
+"""Compare the org's records with ours before a sync creates any, and store the adoption findings in `control.adoption_finding`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from include.crm.adoption.first_changes import note_changes
 from include.crm.adoption.households import Homes
 from include.crm.adoption.legal_entities import settle_entities
 from include.crm.adoption.lookalikes import find_lookalikes
-from include.crm.adoption.match import Decided, Unit
+from include.crm.adoption.match import Decisions, Unit
 from include.crm.adoption.members import Members
 from include.crm.adoption.org_records import Say, has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
@@ -27,7 +27,8 @@ from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
 from include.database.copy import copy_in
 
-# Entity -> the column with our identity; the rows, named as in the keys of the mappings; and what a user compares with the org's record.
+# Entity -> the column with our id; the rows, with the alias that the mappings' keys use; and the description that a reviewer compares with
+# the org record.
 _OURS = {
     "household": (
         "identity_id",
@@ -57,7 +58,7 @@ _FINDING = pa.schema(
         for name in ("entity", "sobject", "salesforce_id", "external_key", "outcome", "ours", "candidates")
     }
 )
-# A killed run may have written the keys of these records; only a read of the org can tell.
+# A killed run may have written the keys of these records; only a read of the org shows it.
 _HAS_PLANS = sa.text("select exists (select from control.adopted where state = 'planned')")
 _REPLACE = sa.text("delete from control.adoption_finding")
 _STORE = sa.text("""
@@ -98,7 +99,7 @@ def find(
     on: date,
     say: Say,
 ) -> dict[str, int]:
-    """Read what has changed in the org, compare it with ours, and replace the findings.
+    """Read the changed org records, compare the org's records with ours, and replace the adoption findings.
 
     Args:
         db: A connection outside a transaction.
@@ -135,7 +136,7 @@ def find(
 
 
 def has_new(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> bool:
-    """Return whether a sync would create records of which the org may have some."""
+    """Return whether a sync would create a record of a kind that is compared with the org's records."""
     for mapping in mappings:
         if mapping.entity in _OURS:
             _, rows, _ = _OURS[mapping.entity]
@@ -148,8 +149,8 @@ def has_new(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> bool
     return False
 
 
-def read_decisions(db: sa.Connection) -> Decided:
-    """Return people's decisions that count."""
+def read_decisions(db: sa.Connection) -> Decisions:
+    """Return the reviewers' decisions that are in effect."""
     decided: dict[str, dict[str, bool]] = {}
     for salesforce_id, key, is_same in db.execute(_DECISIONS):
         decided.setdefault(salesforce_id, {})[key] = is_same
@@ -161,10 +162,10 @@ def _compare(
     org: Org,
     mappings: Sequence[CrmObject],
     keys: Mapping[str, Mapping[int, str]],
-    decided: Decided,
+    decided: Decisions,
     on: date,
 ) -> list[Finding]:
-    """Return what each record is. An entity that is not sent has no keys, so nothing of the org is one of it."""
+    """Return the findings of all entities. An entity that is not sent to Salesforce has no keys, so no org record matches it."""
     sobject_of = {each.entity: each.sobject for each in mappings}
     accounts = evidence.read_accounts(db, keys["account"], decided)
     shared = accounts.count_shared_owners()
@@ -172,7 +173,7 @@ def _compare(
     persons, traits = matching.match_persons(db, keys["person"], decided, org.identity, on)
     entities, named = matching.match_entities(db, keys["legal_entity"], decided, org.identity)
     settle_entities(entities, named, shared, keys["legal_entity"], decided)
-    # Persons tell which households are the same, and these, with their accounts, which other persons are.
+    # Matched persons show which households are the same. Matched households and accounts then show which other persons are the same.
     at_home = _map_same(homes.match(persons, decided))
     Members(persons, traits, at_home, homes.home_of, shared, keys["person"], decided).settle()
     households = homes.match(persons, decided)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from include.crm.adoption.match import Candidate, Decided, Unit, is_refused
+from include.crm.adoption.match import Candidate, Decisions, Unit, is_refused
 from include.crm.adoption.traits import Traits, is_other_day, share_first
 
 MOST_LOOKALIKES = 5
-"""Number of persons of the org that are listed for one of ours."""
+"""Highest number of org persons that are listed for one of our persons."""
 
 
 def find_lookalikes(
@@ -18,27 +18,27 @@ def find_lookalikes(
     homes: Mapping[str, int],
     home_of: Mapping[int, int],
     keys: Mapping[int, str],
-    decided: Decided,
+    decided: Decisions,
 ) -> dict[str, list[Candidate]]:
-    """Return our unmatched persons who look like a person whom the org had before us.
+    """Return our unmatched persons who look like a person whom the org had before Tributary.
 
     Two persons look alike if one of these is true:
 
-    - They have the same name, and no different birth dates.
+    - They have the same name, and their birth dates do not differ.
     - They have the same e-mail and nearly the same first name.
-    - They have the same birth date, and the same last or nearly the same first name.
-    - They are in the same household, have nearly the same first or the same last name and no different birth dates, and the person of the
-      org is not matched.
+    - They have the same birth date, and the same last name or nearly the same first name.
+    - They are in the same household, have the same last name or nearly the same first name, their birth dates do not differ, and the org's
+      person is not matched.
 
-    Such persons wait for a user's decision, because a vendor may have too few or misspelled values of a client.
+    Such persons wait for a reviewer's decision, because the vendor's data of a client may be incomplete or misspelled.
 
     Args:
         units: The org's persons, matched.
         traits: Traits of the persons of both sides.
-        homes: Salesforce id of a household -> our id of the household that it is.
-        home_of: Our person -> our household.
-        keys: Our person -> our key.
-        decided: People's decisions.
+        homes: Salesforce id of a household -> our id of the same household.
+        home_of: Our person id -> our household id.
+        keys: Our person id -> our key.
+        decided: The reviewers' decisions.
 
     Returns:
         Our key -> the persons of the org, up to `MOST_LOOKALIKES`. A candidate has the Salesforce id in place of our key.
@@ -69,7 +69,7 @@ def find_lookalikes(
 
 
 def _merge(traits: Mapping[int, Traits], unit: Unit) -> Traits:
-    """Return the traits of a unit and of what it is of ours."""
+    """Return the traits of a unit and of the persons that it matches."""
     merged = Traits()
     for each in (unit.record, -unit.record, *(candidate.identity for candidate in unit.matches.same)):
         if each in traits:
@@ -79,7 +79,7 @@ def _merge(traits: Mapping[int, Traits], unit: Unit) -> Traits:
 
 
 def _resemble(left: Traits, right: Traits, *, is_inside: bool) -> tuple[str, ...]:
-    """Return what makes two persons look alike; empty if nothing does."""
+    """Return the values that make two persons look alike; empty if they do not."""
     if left.names & right.names and not is_other_day(left, right):
         return ("name",)
     has_first = share_first(left, right)

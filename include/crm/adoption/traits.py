@@ -14,7 +14,7 @@ from include.identity.cluster import is_same_day, is_slip
 
 @dataclass
 class Traits:
-    """The values of a person's records, as `include.identity.features` has them."""
+    """The values of a person's records, in the form that `include.identity.features` returns."""
 
     firsts: set[str] = field(default_factory=set)
     names: set[tuple[str, str]] = field(default_factory=set)
@@ -24,7 +24,7 @@ class Traits:
 
 
 def read_traits(features: pa.Table, person_of: Mapping[int, int]) -> dict[int, Traits]:
-    """Return the traits of each person; `person_of` is record -> person, for records that are not their own person.
+    """Return the traits of each person. `person_of` maps a record id to the person's id, for records whose own id is not the person's.
 
     The second person of a joint record has the negated record id.
     """
@@ -48,7 +48,7 @@ def share_first(left: Traits, right: Traits) -> bool:
 
 
 def is_other_day(left: Traits, right: Traits) -> bool:
-    """Return whether both have a birth date, and none of them may be the other's."""
+    """Return whether both have birth dates, and these differ by more than a likely error."""
     pairs = list(product(left.births, right.births))
     return bool(pairs) and not any(is_same_day(*pair) for pair in pairs)
 
