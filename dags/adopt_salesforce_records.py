@@ -1,9 +1,9 @@
-"""Adopt records that Salesforce has from elsewhere. The list **Adoption** in Operations starts this DAG.
+"""Adopt existing Salesforce records. The list **Adoption** in Operations starts this DAG.
 
-- **compare**: read what has changed in the org and compare it with the vendors' data. Nothing is written to Salesforce.
-- **approve**: matched records of these entities get our key, now and before later syncs create a record. **withdraw** ends that.
-- **write keys**: compare, then write our key onto the matched records whose entity is approved. It is the only field that is written.
-- **same**, **not the same**: decide about one record of the org and one of ours. **undecided** ends that.
+- **compare**: read the changed records of the org and compare them with the vendors' data. Nothing is written to Salesforce.
+- **approve**: approve writing our key to matched records of these entities, now and in later syncs. **withdraw** ends the approval.
+- **write keys**: compare, then write our key to the matched records of approved entities. No other field is written.
+- **same**, **not the same**: decide about one org record and one of our records. **undecided** removes the decision.
 - **undo**: remove every key that adoption has written, and withdraw the approvals.
 
 A new record that may be in the org already is not created before it is approved or decided. The audit trail records decisions, approvals and keys.
@@ -48,7 +48,7 @@ ENTITIES = ["household", "person", "legal_entity", "account"]
     },
 )
 def adopt_salesforce_records() -> None:
-    """Do what the action says, and return a sentence about it."""
+    """Run the selected action, and return a sentence about its result."""
 
     @task
     def work(params: Any = None, dag_run: Any = None, run_id: Any = None) -> str:

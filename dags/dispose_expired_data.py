@@ -2,8 +2,8 @@
 
 It also alerts about persons who were forgotten, and whom a vendor has sent again.
 
-The Variable `tributary_retention` changes the periods. A run that you start by hand is a dry run, which only lists what would go, unless you
-switch **Dry run** off.
+The Variable `tributary_retention` changes the periods. A run that you start by hand is a dry run, which only lists the data that would be
+deleted, unless you switch **Dry run** off.
 """
 
 from __future__ import annotations

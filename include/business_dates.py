@@ -12,13 +12,13 @@ from include.errors import InputRejected
 FIRST = date(2010, 1, 4)
 
 
-def present() -> datetime:
+def get_now() -> datetime:
     """Return the current time. In a demo whose data ends on an earlier day, this is a time on that day."""
-    return datetime.now(UTC) - behind()
+    return datetime.now(UTC) - read_clock_offset()
 
 
-def behind() -> timedelta:
-    """Return how far `present` is behind the clock: the environment variable `TRIBUTARY_CLOCK_BEHIND` in seconds, which only the demo sets."""
+def read_clock_offset() -> timedelta:
+    """Return how far `get_now` is behind the clock: the environment variable `TRIBUTARY_CLOCK_BEHIND` in seconds, which only the demo sets."""
     return timedelta(seconds=float(os.environ.get("TRIBUTARY_CLOCK_BEHIND", "0")))
 
 
@@ -46,7 +46,7 @@ def business_date(interval_end: datetime | None) -> date:
     Args:
         interval_end: End of the data interval; None (a manual run) means now.
     """
-    return latest_closed(interval_end or present())
+    return latest_closed(interval_end or get_now())
 
 
 def parse_business_date(text: str, now: datetime | None = None) -> date:
@@ -66,7 +66,7 @@ def parse_business_date(text: str, now: datetime | None = None) -> date:
         raise InputRejected(
             f"{day} is not a trading day of the New York Stock Exchange; the previous one is {previous(day)}"
         )
-    closed = latest_closed(now or present())
+    closed = latest_closed(now or get_now())
     if day > closed:
         raise InputRejected(f"{day} has not closed yet; the latest closed trading day is {closed}")
     return day
@@ -74,7 +74,7 @@ def parse_business_date(text: str, now: datetime | None = None) -> date:
 
 def is_past(day: date, now: datetime | None = None) -> bool:
     """Return whether a later trading day than this day has closed. A pull for a past day may only request data as of that day."""
-    return day < latest_closed(now or present())
+    return day < latest_closed(now or get_now())
 
 
 def previous(day: date) -> date:
@@ -86,7 +86,7 @@ def previous(day: date) -> date:
     return before
 
 
-def between(first: date, last: date) -> list[date]:
+def list_trading_days(first: date, last: date) -> list[date]:
     """Return the trading days from first to last, both included."""
     return [session.date() for session in _calendar().sessions_in_range(str(first), str(last))]
 

@@ -220,8 +220,9 @@ class Redactor:
         return f"hmac:{self.hash_key(str(value)) or ''}:"
 
     def token(self, value: object, *, has_form: bool = False) -> str:
-        """Return the token that replaces a value in a stored row: `hmac:<hash>:<last4>`, with `has_form` perhaps `:<form>` at its end. A
-        missing part is empty.
+        """Return the token that replaces a value in a stored row: `hmac:<hash>:<last4>`. A missing part is empty.
+
+        With `has_form`, a value with a known form also gets `:<form>` at its end.
         """
         text = None if value is None else str(value)
         hashed, last4 = self.split(text)

@@ -25,7 +25,7 @@ START_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Served:
-    """What the sandbox serves.
+    """The data and vendors that the sandbox serves.
 
     Attributes:
         households: Number of households of the generated firm.

@@ -41,9 +41,9 @@ def serve(
     Args:
         folder: Of this server alone.
         known: Where Airflow's empty database is kept (the fixture `airflow_database`).
-        connections: As Airflow reads them from the environment.
-        roles: User -> role; the administrator alone where none is said.
-        environment: More of it.
+        connections: Airflow's connections, in the format of its environment variables.
+        roles: User -> role; None for only the administrator.
+        environment: Additional environment variables.
     """
     roles = roles or {airflow.USER: "admin"}
     home, port = folder / "home", find_free_port()

@@ -45,7 +45,7 @@ class Record:
 
 
 def find_record(engine: sa.Engine, record_id: int) -> Record:
-    """Return the record with an id of ours (`warehouse.source_key.id`).
+    """Return the record with one of our ids (`warehouse.source_key.id`).
 
     Raises:
         DataQualityError: No record has this id.
@@ -58,7 +58,7 @@ def find_record(engine: sa.Engine, record_id: int) -> Record:
 
 
 def find_entities(engine: sa.Engine, vendor: str, name: str) -> list[str]:
-    """Return the canonical entities that a name stands for: the entity of this name, or the entities loaded from the vendor's table.
+    """Return the canonical entities of a name: the entity with this name, or the entities loaded from the vendor's table.
 
     Raises:
         ConfigurationError: The name is neither an entity nor a table of the vendor from which rows were loaded.

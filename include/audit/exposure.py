@@ -28,7 +28,7 @@ LIMITS = (
     "what users saw in Salesforce, and what happened at the vendors",
     "actors that used another name, or credentials of another person",
 )
-"""What neither the audit trail nor the ledger can show."""
+"""Kinds of access that neither the audit trail nor the ledger records."""
 _SCOPE = "(:run, :actor, :since, :until)"
 _EXPOSED = sa.text(f"select * from mart.exposure{_SCOPE} order by client, household_name, name, client_id")  # noqa: S608
 _GAPS = sa.text(f"select * from mart.exposure_gap{_SCOPE} order by action, explanation")  # noqa: S608
@@ -37,7 +37,7 @@ _BEGIN = sa.text("select min(happened_at) from control.audit")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What to list: a run, an actor, a period, or a combination of them.
+    """The scope of a list: a run, an actor, a period, or a combination of them.
 
     Attributes:
         run: Airflow's run id; None for all runs and people.
@@ -54,7 +54,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The clients whose data was touched, and what the list can't show.
+    """The clients whose data was read or changed, and the gaps in this list.
 
     Attributes:
         clients: Rows with the columns `COLUMNS`. `client` is None for records that lead to no client.

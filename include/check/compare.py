@@ -193,7 +193,7 @@ def describe(sample: TableSample, seconds: float, size: int) -> str:
 
 
 def _show(values: Iterable[object]) -> str:
-    """Return a few distinct values as text: codes as they are, and of everything else the shape."""
+    """Return a few distinct values as text: codes unchanged, all other values as their shape."""
     texts = dict.fromkeys(str(value) for value in values)
     shown = [text if _CODE.fullmatch(text) or text.lower() in _PLACEHOLDERS else shape(text) for text in texts]
     more = ", ..." if len(shown) > _MOST_SHOWN else ""

@@ -14,7 +14,7 @@ from include.crm.run import Org
 
 @dataclass(frozen=True, slots=True)
 class OrgPlan:
-    """What an org lacks.
+    """The differences between an org and the mapping, with the metadata that removes them.
 
     Attributes:
         findings: The findings of the check; those that are not green differ from the mapping.
@@ -26,7 +26,7 @@ class OrgPlan:
 
 
 def plan_org(org: Org, mappings: Sequence[CrmObject], run_id: str) -> OrgPlan:
-    """Return what an org lacks for the mapping in force.
+    """Compare an org with the mapping in force; return the findings and the metadata to deploy.
 
     Args:
         org: The connection, the settings and the database.

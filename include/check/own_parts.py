@@ -39,7 +39,7 @@ from pg_roles r join pg_stat_activity a on a.usename = r.rolname where r.rolconn
 
 @dataclass(frozen=True, slots=True)
 class OwnParts:
-    """What is checked.
+    """The parts to check, apart from vendors and Salesforce.
 
     Attributes:
         site: The database, as the loading role, the staging folder and the keys; the keys need not be registered.

@@ -3,7 +3,7 @@
 green   the subject fits
 grey    the subject was not checked, and why
 amber   a run works, but an engineer should look at it
-red     a run would fail or lose rows; the finding says what to do
+red     a run would fail or lose rows; the finding describes the correction
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Finding:
     Attributes:
         subject: What was checked: `login`, `accounts.currentValue` (a table and the vendor's field), `Account.Name`, a role, ...
         state: `green`, `grey`, `amber` or `red`.
-        detail: What is so; never a secret or a client's data.
-        action: What to do; empty if there is nothing to do.
+        detail: The observation, without secrets and clients' data.
+        action: What to do; empty if nothing is needed.
     """
 
     subject: str

@@ -320,7 +320,7 @@ def _list_restricted(usable: Sequence[tuple[CrmObject, Describe]]) -> set[tuple[
 
 
 def _check_users(session: SalesforceSession, names: set[str], findings: Findings) -> None:
-    """Check that the users exist and are active who own records; only an active user can get a record."""
+    """Check that each owner of records is an existing, active user; Salesforce assigns records only to active users."""
     if not names:
         return
     quoted = ", ".join("'" + name.replace("'", "\\'") + "'" for name in sorted(names))

@@ -118,7 +118,7 @@ def pull_samples(
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What only some shapes need: the parent's partition and the keys of a fan-out."""
+    """Inputs that only some shapes need: the parent's partition and the keys of a fan-out."""
 
     parent: Partition | None
     keys: Sequence[Keys]

@@ -57,7 +57,7 @@ def add_commands(commands: Commands) -> None:
         heads,
     )
 
-    as_of = add_command(commands, "as-of", _as_of, "show a record, or the firm's totals, as known at a time", READ)
+    as_of = add_command(commands, "as-of", _show_as_of, "show a record, or the firm's totals, as known at a time", READ)
     as_of.add_argument("--at", required=True, help="time of the knowledge, such as 2026-12-01T16:30:00+00:00")
     as_of.add_argument("--vendor", help="vendor of the record")
     as_of.add_argument("--entity", help="canonical entity, or the vendor's table")
@@ -75,7 +75,7 @@ def add_commands(commands: Commands) -> None:
     as_of.add_argument("--by", required=True, help="your name, for the audit trail")
 
     exposed = add_command(
-        commands, "exposed", _exposed, "list whose data a run, an actor, or anyone in a period has touched", READ
+        commands, "exposed", _list_exposed, "list whose data a run, an actor, or anyone in a period has touched", READ
     )
     exposed.add_argument("--run", dest="run_id", help="Airflow's run id")
     exposed.add_argument("--actor", help="person or program, as the audit trail names it")
@@ -102,7 +102,7 @@ def _verify_audit(_: argparse.Namespace) -> None:
     print(f"The audit trail is intact: {verdict.entries} entries; {len(heads)} published heads fit")
 
 
-def _as_of(arguments: argparse.Namespace) -> None:
+def _show_as_of(arguments: argparse.Namespace) -> None:
     from include.audit import as_of
 
     engine, at = open_database(READ), read_time(arguments.at)
@@ -161,7 +161,7 @@ def _print_firm(rows: list[dict[str, Any]], is_json: bool) -> None:
     print(report.format_table(rows, _TOTALS))
 
 
-def _exposed(arguments: argparse.Namespace) -> None:
+def _list_exposed(arguments: argparse.Namespace) -> None:
     from include.audit import exposure, report
 
     since, until = (read_time(text) if text else None for text in (arguments.since, arguments.until))

@@ -82,7 +82,7 @@ def _open_site() -> Site:
 
 
 def _check_system(site: Site, system: str, run_id: str, *, must_send_alert: bool) -> list[Finding]:
-    """Check one system. An error before its checks is a finding, too: the other systems are still checked."""
+    """Check one system. An error before its checks becomes a finding, so that the other systems are still checked."""
     from include.check.report import OWN_PARTS, Finding
     from include.crm.salesforce import VENDOR
 

@@ -1,4 +1,4 @@
-"""What every command needs: how it is declared, and how it reads its environment and its arguments."""
+"""Shared parts of all commands: their declaration, environment variables and arguments."""
 
 from __future__ import annotations
 

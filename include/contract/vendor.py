@@ -191,7 +191,7 @@ class Table:
 
     @property
     def staged_hash(self) -> str:
-        """Hash for the manifests of partitions: `hash` without what changes no staged row, and without what a firm may override."""
+        """Hash for the manifests of partitions: like `hash`, without fields that do not affect staged rows or that a firm may override."""
         columns = [asdict(col) | {"source": None} for col in self.columns]
         for column in columns:
             del column["has_form"]  # partitions that were staged before it existed stay valid

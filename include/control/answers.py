@@ -49,7 +49,7 @@ def place_of(run_id: str, vendor: str, table_name: str, request_key: str) -> str
     return json.dumps(["answer", run_id, vendor, table_name, request_key])
 
 
-def known_place_of(vendor: str, table_name: str, request_key: str, contract: str, etag: str) -> str:
+def format_place(vendor: str, table_name: str, request_key: str, contract: str, etag: str) -> str:
     """Return the text to which the sealed rows of a response with an ETag are bound: vendor, table, request, contract and ETag."""
     return json.dumps(["known_answer", vendor, table_name, request_key, contract, etag])
 
@@ -76,13 +76,13 @@ class Answers:
     contract: str = ""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def known(self) -> set[str]:
+    def list_known(self) -> set[str]:
         """Return the keys of the requests whose responses are stored for this run."""
         with self.engine.connect() as connection:
             query = sa.text(f"select request_key from control.answer where {_OF}")  # noqa: S608
             return set(connection.scalars(query, self._values))
 
-    def began_at(self) -> datetime:
+    def find_start(self) -> datetime:
         """Return when this run's first response was stored, in this try or an earlier one; the current time if there is none."""
         with self.engine.connect() as connection:
             first: datetime | None = connection.scalar(
@@ -101,7 +101,7 @@ class Answers:
         """
         with self.engine.begin() as connection:
             if etag:
-                sealed = self.sealer.seal_file(rows, self._known_place(request_key, etag))
+                sealed = self.sealer.seal_file(rows, self._find_place(request_key, etag))
                 values = {"request_key": request_key, "rows": sealed, "contract": self.contract, "etag": etag}
                 connection.execute(_STORE_WITH_ETAG, self._values | values)
             self._store(connection, request_key, rows)
@@ -123,7 +123,7 @@ class Answers:
             known = connection.scalar(_READ_KNOWN, values)
             if known is None:
                 return False
-            rows = self.sealer.open_file(bytes(known), self._known_place(request_key, etag))
+            rows = self.sealer.open_file(bytes(known), self._find_place(request_key, etag))
             self._store(connection, request_key, rows)
             return True
 
@@ -154,8 +154,8 @@ class Answers:
         values = {"request_key": request_key, "rows": sealed, "now": self.clock()}
         connection.execute(_STORE, self._values | values)
 
-    def _known_place(self, request_key: str, etag: str) -> str:
-        return known_place_of(self.vendor, self.table_name, request_key, self.contract, etag)
+    def _find_place(self, request_key: str, etag: str) -> str:
+        return format_place(self.vendor, self.table_name, request_key, self.contract, etag)
 
     @property
     def _values(self) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Clocks:
 
     Args:
         engine: The control database.
-        ours: Returns the time of this machine, with time zone.
+        ours: Returns this machine's time, with time zone.
         is_vendor_trusted: Whether a difference of more than an hour from the vendor's clock is an error. If false, it is only logged.
     """
 

@@ -234,9 +234,15 @@ def close_loaded(
 
 
 def supersede_rest(connection: sa.Connection, pull: Pull, partition: str, *, own_day: bool) -> int:
-    """Close, as superseded, the open dead letters of earlier pulls after a full pull of the table; return their number.
+    """After a full pull, close the table's remaining dead letters of earlier pulls as superseded; return their number.
 
     Each of their rows was loaded, has a newer dead letter, or was removed at the vendor.
+
+    Args:
+        connection: The transaction of the load.
+        pull: The full pull that is loaded.
+        partition: Path of the loaded partition. Its own dead letters stay open.
+        own_day: Whether each day has its own rows (a snapshot). If true, dead letters of other days stay open.
     """
     return connection.execute(_SUPERSEDE_REST, asdict(pull) | {"partition": partition, "own_day": own_day}).rowcount
 

@@ -1,5 +1,7 @@
-"""What a firm changes in the mapping of its Salesforce org, as plain values. `include.firm` reads them from the firm's folder, and
-`include.crm.objects.changed` applies them."""
+"""A firm's changes to the mapping of its Salesforce org, as plain values.
+
+`include.firm` reads them from the firm's folder, and `include.crm.objects.changed` applies them.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +46,9 @@ class FieldChange:
 
     Attributes:
         is_dropped: Whether the field is not sent.
-        name: New API name; empty leaves it.
-        owner: New owner; None leaves it.
-        values: The org's values of a picklist, by ours or the vendor's.
+        name: New API name; empty for no change.
+        owner: New owner; None for no change.
+        values: Our value, or the vendor's -> the value in the org's picklist.
     """
 
     is_dropped: bool = False
@@ -61,8 +63,8 @@ class AddedField:
 
     Attributes:
         name: API name.
-        source: Where its values come from.
-        owner: Whose value counts.
+        source: The source of its values.
+        owner: The owner of the field, whose value counts.
         values: The org's values of a picklist, by the column's.
         length: Characters of a text.
         label: Label of the field, if we deploy it.

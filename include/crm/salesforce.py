@@ -139,7 +139,7 @@ class SalesforceSession:
         options: dict[str, Any] = {}
         if body is not None:
             options = {"data": orjson.dumps(body), "headers": {"Content-Type": "application/json"}}
-        return _read(self._authorized(method, path, **options), path)
+        return _read(self._call_authorized(method, path, **options), path)
 
     def find_ticket(self, *, is_new: bool = False) -> Ticket:
         """Return the session's credentials. Log in first if there was no login yet, or if `is_new`.
@@ -196,7 +196,7 @@ class SalesforceSession:
             with file.open("rb") as data:
                 return self._send("PUT", path, data=data, headers={"Content-Type": "text/csv; charset=UTF-8"})
 
-        return _read(self._with_token(send, path), path)
+        return _read(self._send_with_token(send, path), path)
 
     @contextmanager
     def stream(self, path: str) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
@@ -208,7 +208,7 @@ class SalesforceSession:
             RateLimited: The org's daily calls are used up.
             AuthenticationError: The credentials or the user's permissions are insufficient.
         """
-        answer = self._authorized("GET", path, stream=True)
+        answer = self._call_authorized("GET", path, stream=True)
         try:
             if answer.status_code != requests.codes.ok:
                 body = _read(answer, path)
@@ -236,10 +236,10 @@ class SalesforceSession:
         except requests.RequestException as error:
             raise translate(error, "The response ended early", TargetUnavailable, path=path) from error
 
-    def _authorized(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self._with_token(lambda: self._send(method, path, **options), path)
+    def _call_authorized(self, method: str, path: str, **options: Any) -> requests.Response:
+        return self._send_with_token(lambda: self._send(method, path, **options), path)
 
-    def _with_token(self, send: Callable[[], requests.Response], path: str) -> requests.Response:
+    def _send_with_token(self, send: Callable[[], requests.Response], path: str) -> requests.Response:
         """Send a request with a valid token. If Salesforce rejects the token as expired, log in and send the request once more."""
         if self._instance_url is None:
             self._log_in()

@@ -137,7 +137,7 @@ def result(columns: Iterable[str]) -> TempTable:
 
 
 # The read-back of one object: all filled and dropped by `readback`.
-def answered(columns: Iterable[str]) -> TempTable:
+def declare_result(columns: Iterable[str]) -> TempTable:
     """Return the declaration of the table of a query's result; all columns are text."""
     return TempTable("answered", dict.fromkeys(columns, "text"))
 
@@ -146,7 +146,7 @@ HELD = TempTable(
     "held",
     {"external_key": _KEY, "salesforce_id": "text", "is_deleted": "boolean", "master_id": "text", "payload": "jsonb"},
 )
-"""The records of the query's result (`answered`), with their fields in one JSON payload."""
+"""The records of the query's result (`declare_result`), with their fields in one JSON payload."""
 
 DIFFERING = TempTable(
     "differing",

@@ -142,7 +142,7 @@ class BoundedAdapter(HTTPAdapter):
         response.watchdog = self._local.watchdog  # type: ignore[attr-defined]
         if not (stream and response.status_code == requests.codes.ok):
             try:
-                response._content = b"".join(self._bounded(response))
+                response._content = b"".join(self._read_bounded(response))
             finally:
                 response.close()
         return response
@@ -175,7 +175,7 @@ class BoundedAdapter(HTTPAdapter):
             watchdog.received += len(piece)
             yield piece
 
-    def _bounded(self, response: requests.Response) -> Iterator[bytes]:
+    def _read_bounded(self, response: requests.Response) -> Iterator[bytes]:
         """Yield the pieces of a body; raise TooSlow or TooLarge as soon as a limit is exceeded."""
         watchdog: _Watchdog = response.watchdog  # type: ignore[attr-defined]
         expanded = 0

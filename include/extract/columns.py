@@ -34,8 +34,10 @@ _MOMENT = (
 
 
 def staged_schema(table: Table) -> pa.Schema:
-    """Return the schema of a staged table: its value columns; `<name>_hash` and `<name>_last4` for each sensitive column,
-    `<name>_form` for each of them that has a form, and `<name>_sealed` for each retained one.
+    """Return the schema of a staged table.
+
+    A sensitive column becomes `<name>_hash` and `<name>_last4`, with a declared form also `<name>_form`, and if it is retained also
+    `<name>_sealed`.
     """
     fields: list[pa.Field] = []
     for col in table.columns:

@@ -94,7 +94,7 @@ def fan_out(
         AuthenticationError, ClockSkew: See `VendorSession.request`.
     """
     answers = source.answers
-    known = answers.known()
+    known = answers.list_known()
     pending = {name: each for each in source.keys if (name := _name(each)) not in known}
     log.info("%s %s: %s to request, %s already stored", vendor.name, table.name, len(pending), len(known))
     etags = answers.take_etags(pending) if shape.is_conditional and source.is_routine and not known else {}

@@ -124,8 +124,9 @@ def is_long(value: object) -> TypeGuard[Decimal]:
 
 
 def fault(value: object, type_word: str, target: pa.DataType) -> str:
-    """Describe why a value is refused, without its digits and letters: `not decimal(20,2): 9,99` (see `shape`), or
-    `3 decimals, 2 declared`.
+    """Describe why a value is refused, without its digits and letters.
+
+    Examples: `not decimal(20,2): 9,99` (see `shape`), `3 decimals, 2 declared`.
 
     Args:
         value: The value as written: a text, or another JSON value.

@@ -213,14 +213,14 @@ class VendorSession:
 
         A VendorUnavailable error gets the number of tries and the time of the first try as attributes.
         """
-        began, retrying = datetime.now(UTC), self._retrying()
+        began, retrying = datetime.now(UTC), self._build_retrying()
         try:
             return retrying(once)
         except VendorUnavailable as error:
             error.failing_since, error.tries = began, retrying.statistics.get("attempt_number", 1)
             raise
 
-    def _retrying(self) -> tenacity.Retrying:
+    def _build_retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda e: isinstance(e, RetriableError) and not isinstance(e, ClockSkew)),
             wait=self._wait,

@@ -1,1 +1,1 @@
-"""The firm's folder: what a firm changes without a change of the product. See docs/how-to/firm_folder.md."""
+"""The firm's folder: a firm's own settings and rules, kept outside the product's code. See docs/how-to/firm_folder.md."""

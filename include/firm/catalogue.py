@@ -42,8 +42,9 @@ class UnknownColumn(Exception):
 
     Attributes:
         reason: What is wrong.
-        correct: A sentence that says what is right.
-        known: The names among which the right one may be, with `wrong`, the name that is not among them; empty if names are not the matter.
+        correct: A sentence that describes the correct value.
+        wrong: The unknown name, if the mistake is a name.
+        known: The valid names, to suggest one that resembles `wrong`; empty if the mistake is not a name.
     """
 
     def __init__(self, reason: str, correct: str = "", wrong: str = "", known: Collection[str] = ()) -> None:

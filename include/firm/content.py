@@ -34,7 +34,7 @@ def list_others(folder: Path) -> list[str]:
 
 
 def compute_hash(folder: Path) -> str:
-    """Return the SHA-256 of all files that change something, with their paths; empty if there are none."""
+    """Return the SHA-256 of all files that Tributary reads from the folder, with their paths; empty if there are none."""
     names = [name for name in DOCUMENTS if (folder / name).is_file()]
     names += [f"{RULES}/{path.name}" for path in sorted((folder / RULES).glob("*.py"))]
     if not names:

@@ -49,7 +49,7 @@ class Faults:
         self._found: list[Fault] = []
 
     def add(self, place: Place, reason: str, correct: str) -> None:
-        """Add a mistake; `correct` is a sentence that says what is right."""
+        """Add a mistake; `correct` is a sentence that describes the correct value."""
         self._found.append(Fault(place, reason, correct))
 
     def list(self) -> list[Fault]:
@@ -145,7 +145,7 @@ class Reader:
         Args:
             item: The map; None or an empty value is an empty map.
             known: The names that are valid.
-            what: What a name stands for, such as `an object`.
+            what: The kind of thing that has the name, such as `an object`.
         """
         found = self.any_entries(item, what)
         for name in [name for name in found if name not in known]:

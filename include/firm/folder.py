@@ -50,7 +50,7 @@ class InvalidFolder(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Firm:
-    """What the firm changes.
+    """The firm's folder, read: its changes to the project's defaults.
 
     Attributes:
         folder: The folder.
@@ -59,7 +59,7 @@ class Firm:
         vendors: Overrides of the vendors' declarations: vendor -> name of the override -> its value.
         thresholds: Thresholds of the business rules, each with its place.
         routes: Ids of the connections with the addresses of alerts, by kind of alert.
-        differences: Everything that differs from ours, by file and line, without the rules.
+        differences: Everything that differs from the project's defaults, by file and line, without the rules.
     """
 
     folder: Path
@@ -106,7 +106,7 @@ def in_force() -> Firm:
 
 
 def rules_in_force() -> tuple[tuple[Rule[Snapshot], ...], tuple[Rule[HouseholdView], ...]]:
-    """Return the rules on a vendor's day and those on the household view: ours, then the firm's.
+    """Return the rules on a vendor's day and those on the household view: the project's, then the firm's.
 
     Raises:
         InvalidFolder: A file of rules has mistakes.

@@ -51,7 +51,7 @@ class Declared:
 
 
 def list_declared() -> dict[str, Declared]:
-    """Return what our mappings declare, by entity."""
+    """Return the declarations of our mappings, by entity."""
     found: dict[str, Declared] = {}
     for persons in PERSONS:
         for mapping in objects(Settings("firm", persons, has_transactions=True)):
@@ -67,7 +67,7 @@ def read_mapping(document: Item, faults: Faults, differences: list[Difference]) 
     Args:
         document: The file.
         faults: Receives the mistakes.
-        differences: Receives what differs from our mapping.
+        differences: Receives the differences from our mapping.
     """
     return _Mapping(faults, differences).read(document)
 

@@ -23,7 +23,7 @@ def read_vendors(document: Item, faults: Faults, differences: list[Difference]) 
     Args:
         document: The file.
         faults: Receives the mistakes.
-        differences: Receives what differs from our declarations.
+        differences: Receives the differences from our declarations.
     """
     reader = Reader(faults)
     known = {vendor.name: vendor for vendor in VENDORS}

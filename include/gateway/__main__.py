@@ -25,7 +25,7 @@ from include.gateway import log
 from include.gateway.api import settings as api
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
-from include.gateway.connections import Limits, bound, limit_calls
+from include.gateway.connections import Limits, build_protocol, limit_calls
 from include.gateway.settings import read_database, read_keyring, read_receiving_key
 from include.gateway.traffic import count_requests
 from include.gateway.webhooks.app import create_app
@@ -62,7 +62,7 @@ def main() -> int:
         port=arguments.port,
         ssl_certfile=arguments.certificate,
         ssl_keyfile=arguments.key,
-        http=bound(Limits(), proxies),
+        http=build_protocol(Limits(), proxies),
         forwarded_allow_ips=proxies,
         ws="none",
         access_log=False,

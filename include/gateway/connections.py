@@ -84,7 +84,7 @@ class _Connections:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with `Limits`."""
+    """uvicorn's HTTP protocol, with `Limits` enforced."""
 
     def __init__(self, connections: _Connections, **options: Any) -> None:
         super().__init__(**options)
@@ -210,8 +210,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._set_deadline(_LINGER_S)
 
 
-def bound(limits: Limits, proxies: str) -> type[asyncio.Protocol]:
-    """Return the protocol factory for uvicorn's `http` option.
+def build_protocol(limits: Limits, proxies: str) -> type[asyncio.Protocol]:
+    """Return the value of uvicorn's option `http`: a factory of protocols that enforce the limits.
 
     Args:
         limits: Limits of one process.

@@ -64,7 +64,8 @@ def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) ->
     """Find the accounts that are copies of others.
 
     Args:
-        accounts: As `include.identity.record.ACCOUNTS`. Among copies, the account with the smallest `priority` (then id) is the original.
+        accounts: Table with the schema `include.identity.record.ACCOUNTS`. Among copies, the account with the smallest `priority` (then id)
+            is the original.
         apart: Pairs of account ids that a reviewer decided are two different accounts.
 
     Returns:

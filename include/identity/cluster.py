@@ -20,7 +20,7 @@ class Evidence:
     """A field that separates people: records with incompatible values belong to two people.
 
     Attributes:
-        name: What it is, as reviewers read it.
+        name: Name of the field, as reviewers read it.
         values: The value of each record; None is compatible with every value.
         is_compatible: Returns whether two different values may belong to one person.
     """

@@ -36,7 +36,7 @@ class Fact:
 
 
 def compare(pair: Pair) -> list[Fact]:
-    """Return the facts that at least one record states, in the order of the records."""
+    """Return the facts that at least one of the two records has, those of the left record first."""
     names = dict.fromkeys([*pair.left.facts, *pair.right.facts])
     values = [(name, pair.left.facts.get(name), pair.right.facts.get(name)) for name in names]
     return [

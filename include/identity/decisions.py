@@ -59,14 +59,14 @@ _LESSONS = sa.text(
 
 
 class Lesson(NamedTuple):
-    """What the decisions taught the last full run about a rule.
+    """A correction of a rule's scores, which the last full run learned from the reviewers' decisions.
 
     Attributes:
         rule: Name of the rule, as reviewers read it.
-        answers: Answers on pairs of the rule.
-        same: Answers that both records are one person.
-        expected: Share of such answers that the built-in numbers expect, 0 to 1.
-        bits: Bits added to the score of every pair of the rule; 0 if it stays as it is.
+        answers: Number of answers on pairs of the rule.
+        same: Number of answers that both records are one person.
+        expected: Share of such answers that the built-in scores predict, 0 to 1.
+        bits: Bits added to the score of every pair of the rule; 0 for no correction.
     """
 
     rule: str
@@ -85,7 +85,7 @@ class DecisionRefused(FatalError):
     """A decision that was rejected.
 
     Args:
-        message: Why, and what to do next.
+        message: The reason, and what to do next.
         known: The existing decision that conflicts with the rejected one; None if there is none.
     """
 

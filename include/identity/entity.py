@@ -1,7 +1,8 @@
 """Match legal entities: by the form of their name, tax id and home, never with persons.
 
-Entities are few, and their names say more than a person's, so a short sum of weights is enough. A weight is the log2 of how much more
-often two records of one entity agree than records of two entities, like those of `include.identity.model`.
+Entities are few, and their names are more distinctive than persons' names, so a short sum of weights is enough. As in
+`include.identity.model`, a weight is the log2 of a ratio: how often two records of one entity agree, divided by how often records of two
+entities do.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def read_entities(records: pa.Table, names: Sequence[str]) -> list[Entity]:
     """Return the entity of each record.
 
     Args:
-        records: As `include.identity.record.PERSONS`.
+        records: Table with the schema `include.identity.record.PERSONS`.
         names: The entity's name in each record.
     """
     fields = features.read_fields(records).to_pylist()

@@ -83,10 +83,9 @@ _SHARED = r"^[^:]*:(household|account):"
 
 @dataclass(frozen=True)
 class Conventions:
-    """What the features of a record depend on beside the record itself.
+    """Facts about all records on which the features of each record depend.
 
-    A full run finds it in all records. The runs until the next full run use it unchanged, so that a record which did not change keeps its
-    features.
+    A full run finds them. The runs until the next full run use them unchanged, so that an unchanged record keeps its features.
 
     Attributes:
         on: Day of the full run, to detect birth dates in the future.
@@ -107,7 +106,7 @@ def find_conventions(persons: pa.Table, on: date | None = None) -> Conventions:
     """Return the conventions of records, without placeholders.
 
     Args:
-        persons: As `include.identity.record.PERSONS`.
+        persons: Table with the schema `include.identity.record.PERSONS`.
         on: Today's date; None for the current day.
     """
     today = on or datetime.now(UTC).date()
@@ -121,7 +120,7 @@ def read_features(
     """Return the FEATURES of records, and their conventions. A record of two people becomes two records; the second one has the negated id.
 
     Args:
-        persons: As `include.identity.record.PERSONS`.
+        persons: Table with the schema `include.identity.record.PERSONS`.
         conventions: Those of the last full run, or of `find_conventions`; None to find them. Placeholders are found if there are none.
         people: The names of each record's people, from `read_names`; None to read them here.
     """

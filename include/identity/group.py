@@ -24,10 +24,10 @@ class Matched:
     """The result of matching one kind of records.
 
     Attributes:
-        clusters: CLUSTERS.
-        links: LINKS.
-        doubts: REVIEW: the pairs that may be one, in no particular order.
-        lessons: LESSONS that were applied.
+        clusters: Table with the schema CLUSTERS.
+        links: Table with the schema LINKS.
+        doubts: Table with the schema REVIEW: the pairs that may be one, in no particular order.
+        lessons: The applied lessons (schema LESSONS).
     """
 
     clusters: pa.Table
@@ -50,12 +50,12 @@ def match(
 
     Args:
         pairs: The scored pairs.
-        ids: Ids of the records, in the order of `people.by_rank`.
-        evidence: What keeps two records apart.
+        ids: Ids of the records, in the order of `people.sort_by_rank`.
+        evidence: Fields that separate records.
         members: The members of vendors' households, from `find_members`; empty for records without households.
-        decisions: DECISIONS of reviewers.
+        decisions: The reviewers' decisions (schema DECISIONS).
         policy: The thresholds.
-        known: KNOWN of the last run, whose ids are kept.
+        known: The people of the last run (schema KNOWN), whose ids are kept.
         lessons: LESSONS, which the scores of the pairs contain already.
     """
     same, apart = read_decisions(decisions, ids)
@@ -76,7 +76,7 @@ def match(
 
 
 def collect_evidence(table: pa.Table, policy: Policy) -> list[Evidence]:
-    """Return what keeps two records of people (FEATURES) apart."""
+    """Return the fields that separate records of people (FEATURES)."""
     evidence = []
     if "tax_id" in policy.trusted:
         evidence.append(Evidence("tax id", table["tax"].to_pylist(), is_slip))

@@ -78,7 +78,7 @@ def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.
     Args:
         homes: HOUSEHOLDS from `link_households`.
         ids: (vendor, household key) -> our household id.
-        known: KNOWN: the representing household of each household before this run.
+        known: Table with the schema KNOWN: the representing household of each household before this run.
     """
     same: dict[int, list[int]] = defaultdict(list)
     for row in homes.to_pylist():

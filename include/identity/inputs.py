@@ -150,7 +150,7 @@ select left_id as left, right_id as right, is_same from control.identity_decisio
 
 
 def read_persons(connection: sa.Connection, ids: Collection[int] | None = None) -> pa.Table:
-    """Read the current version of all persons, or of those with some ids, as `PERSONS` without the columns that the warehouse lacks.
+    """Read the current version of all persons, or of some. The schema is `PERSONS` without the columns that the warehouse lacks.
 
     A person without an address or telephone gets the household's.
     """
@@ -165,17 +165,17 @@ def read_digests(connection: sa.Connection) -> pa.Table:
 
 
 def read_legal_entities(connection: sa.Connection) -> pa.Table:
-    """Read the current version of all legal entities, as `PERSONS` without the columns that an entity lacks."""
+    """Read the current version of all legal entities, with the schema `PERSONS` without the columns that an entity lacks."""
     return _read(connection, _LEGAL_ENTITIES, PERSONS, {}, _ENTITIES_LACK)
 
 
 def read_accounts(connection: sa.Connection) -> pa.Table:
-    """Read all accounts, including those that planners list, as `ACCOUNTS`."""
+    """Read all accounts, including those that planners list, with the schema `ACCOUNTS`."""
     return _read(connection, _OWNED, ACCOUNTS)
 
 
 def read_weights(connection: sa.Connection) -> pa.Table:
-    """Read the value in dollars of the accounts that each person owns, as `WEIGHTS`; an account with several owners counts for each."""
+    """Read the dollar value of each person's accounts (schema `WEIGHTS`). An account with several owners counts for each of them."""
     return _read(connection, _WEIGHTS, WEIGHTS)
 
 
@@ -185,14 +185,14 @@ def digest_accounts(connection: sa.Connection) -> pa.Table:
 
 
 def read_securities(connection: sa.Connection) -> pa.Table:
-    """Read the current version of all securities, as `SECURITIES`."""
+    """Read the current version of all securities, with the schema `SECURITIES`."""
     return _read(connection, _SECURITIES, SECURITIES)
 
 
 def read_households(
     connection: sa.Connection, homes: Collection[tuple[str, str]] | None = None, ids: Collection[int] = ()
 ) -> pa.Table:
-    """Read our id of each household as `HOUSEHOLDS`, by vendor and the vendor's household key.
+    """Read our id of each household, with the schema `HOUSEHOLDS`, by vendor and the vendor's household key.
 
     Args:
         connection: The database.
@@ -206,14 +206,14 @@ def read_households(
 
 
 def read_known(connection: sa.Connection, entity: str, ids: Collection[int] | None = None) -> pa.Table:
-    """Read the stored identities of an entity, as `KNOWN`: of all records, or of those that are one with some ids."""
+    """Read the stored identities of an entity, with the schema `KNOWN`: of all records, or of those that are one with some ids."""
     if ids is None:
         return read_integers(connection, _ALL_KNOWN, KNOWN.names, {"entity": entity})
     return read_integers(connection, _SOME_KNOWN, KNOWN.names, {"entity": entity, "ids": list(ids)})
 
 
 def read_decisions(connection: sa.Connection, entity: str) -> pa.Table:
-    """Read the decisions on pairs of an entity's records, as `DECISIONS`."""
+    """Read the decisions on pairs of an entity's records, with the schema `DECISIONS`."""
     return _read(connection, _DECISIONS, DECISIONS, {"entity": entity})
 
 

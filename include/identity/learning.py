@@ -21,13 +21,13 @@ LESSONS = pa.schema(
         "bits": pa.float64(),  # added to the score of every pair of the rule
     }
 )
-"""What the decisions of a firm teach about a rule."""
+"""Schema of the corrections of the rules' scores, learned from a firm's decisions."""
 
 LEAST_ANSWERS = 20
 """Minimum number of answers on pairs of a rule. With fewer, the rule stays as it is."""
 
 PRIOR_ANSWERS = 10
-"""Number of answers that the built-in numbers count for."""
+"""The built-in score of a rule counts as much as this number of answers."""
 
 DOUBT = 0.05
 """Probability that the true share is beyond the bound that is used."""
@@ -44,7 +44,7 @@ def learn(answers: pa.Table) -> pa.Table:
     only if the built-in share is outside the distribution's bounds, and then only as far as the nearer bound.
 
     Args:
-        answers: ANSWERS.
+        answers: Table with the schema ANSWERS.
     """
     by_rule: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for rule, score, is_same in zip(*(answers[name].to_pylist() for name in ("rule", "score", "is_same")), strict=True):
@@ -65,11 +65,11 @@ def read_bits(lessons: pa.Table) -> Mapping[str, float]:
 
 
 def apply(scored: pa.Table, lessons: pa.Table) -> pa.Table:
-    """Return scored pairs with the scores that the lessons leave.
+    """Return scored pairs with the lessons applied to their scores.
 
     Args:
-        scored: From `include.identity.score.score`. No pair gets a higher score than its `limit`, which the other rules leave.
-        lessons: LESSONS.
+        scored: From `include.identity.score.score`. No pair gets a higher score than its `limit`, which follows from the other rules.
+        lessons: Table with the schema LESSONS.
     """
     bits = read_bits(lessons)
     if not bits:

@@ -29,12 +29,12 @@ class Linked:
     """The result of matching persons.
 
     Attributes:
-        clusters: CLUSTERS: the person of each record. The second person of a joint record has the negated record_id.
-        links: LINKS: the pairs of records of one person, the most certain first.
-        review: REVIEW: the pairs of records that may be one person and need a reviewer, those first whose answer matters most; one pair per
-            two people.
-        left_over: Number of further pairs to review, for which the queue has no room.
-        lessons: LESSONS: what the decisions teach about the rules for people.
+        clusters: Table with the schema CLUSTERS: the person of each record. The second person of a joint record has the negated record_id.
+        links: Table with the schema LINKS: the pairs of records of one person, the most certain first.
+        review: Table with the schema REVIEW: the pairs of records that may be one person and need a reviewer, one pair per two people.
+            Pairs whose answer has the largest effect are first.
+        left_over: Number of further pairs to review that did not fit in the queue.
+        lessons: Table with the schema LESSONS: corrections of the scores of the rules for people, learned from the decisions.
     """
 
     clusters: pa.Table
@@ -46,20 +46,21 @@ class Linked:
 
 @dataclass(frozen=True)
 class Matching:
-    """All results of a run. With them, `include.identity.relink.relink` matches only what changed since.
+    """All results of a run. With them, `include.identity.relink.relink` matches only the records that changed since then.
 
     Attributes:
         policy: The thresholds.
-        conventions: What the features of a record depend on beside the record.
-        counts: What the score of a pair depends on beside the two records.
-        features: FEATURES of the records of people, in the order of `people.by_rank`.
-        scored: The scored pairs of these records, with the scores that the lessons leave.
-        organizations: PERSONS: the records whose name is a legal entity's.
+        conventions: Facts about all records on which the features depend.
+        counts: Counts over all records on which the scores depend.
+        features: The features of the records of people (schema FEATURES), in the order of `people.sort_by_rank`.
+        scored: The scored pairs of these records, with the lessons applied to the scores.
+        organizations: Table with the schema PERSONS: the records whose name is a legal entity's.
         natural: The result for people. After `relink`, `links` has only those of the matched records.
         entities: The result for organizations. After `relink`, `links` is empty unless they were matched again.
-        decisions: DECISIONS that were applied.
+        decisions: The applied decisions (schema DECISIONS).
         core: Ids of the records whose result may differ from that of the last full run.
-        touched: Ids of these, and of the people with whom they have a doubtful pair: all that were matched again. None if all records were.
+        touched: Ids of all records that were matched again: those of `core`, and of people who have a doubtful pair with them. None if all
+            records were matched.
     """
 
     policy: Policy
@@ -83,7 +84,8 @@ class Matching:
         """Return the result, with the pairs that matter most in the queue.
 
         Args:
-            weights: WEIGHTS: how much depends on a record; None if unknown. It changes only the order of the pairs.
+            weights: Table with the schema WEIGHTS: the dollars that depend on a record; None if unknown. They change only the order of the
+                pairs.
         """
         return _combine([self.natural, self.entities], self.policy, weights)
 
@@ -115,11 +117,12 @@ def match_all(
     """Match the records of all vendors to people, and those whose name is a legal entity's to legal entities.
 
     Args:
-        persons: As `include.identity.record.PERSONS`.
-        decisions: DECISIONS of reviewers; decisions on records that are not in `persons` are ignored.
+        persons: Table with the schema `include.identity.record.PERSONS`.
+        decisions: The reviewers' decisions (schema DECISIONS); decisions on records that are not in `persons` are ignored.
         policy: Thresholds, and the fields to trust; None for the default.
         threads: Number of threads.
-        known: KNOWN: the result of the previous run, so that people keep their ids. Without it, a person's id is the smallest record id.
+        known: Table with the schema KNOWN: the result of the previous run, so that people keep their ids. Without it, a person's id is the
+            smallest record id.
         on: Today's date; None for the current day. Birth dates after it are ignored.
         lessons: LESSONS; None to learn from the decisions.
         baseline: An earlier result whose conventions, counts and lessons are used; None to find them in these records.
@@ -170,9 +173,9 @@ def learn(table: pa.Table, scored: pa.Table, decisions: pa.Table, policy: Policy
     """Return the LESSONS of decisions on records.
 
     Args:
-        table: FEATURES of the records, in the order of `people.by_rank`.
+        table: The features of the records (schema FEATURES), in the order of `people.sort_by_rank`.
         scored: The scored pairs of these records, with the built-in scores.
-        decisions: DECISIONS of reviewers.
+        decisions: The reviewers' decisions (schema DECISIONS).
         policy: The thresholds.
     """
     ids, evidence = table["record_id"].to_numpy(), collect_evidence(table, policy)
@@ -180,9 +183,9 @@ def learn(table: pa.Table, scored: pa.Table, decisions: pa.Table, policy: Policy
 
 
 def sort_by_rank(table: pa.Table) -> pa.Table:
-    """Return a table with the column `record_id` in the order of `people.by_rank`."""
+    """Return a table with the column `record_id` in the order of `people.sort_by_rank`."""
     ids = table["record_id"].to_numpy()
-    return table.take(people.places(ids, people.by_rank(ids)))
+    return table.take(people.places(ids, people.sort_by_rank(ids)))
 
 
 def match_people(
@@ -197,13 +200,13 @@ def match_people(
     """Match records of people.
 
     Args:
-        table: Their FEATURES, in the order of `people.by_rank`.
-        scored: The scored pairs of these records, with the scores that the lessons leave.
-        decisions: DECISIONS of reviewers.
+        table: Their FEATURES, in the order of `people.sort_by_rank`.
+        scored: The scored pairs of these records, with the lessons applied to the scores.
+        decisions: The reviewers' decisions (schema DECISIONS).
         policy: The thresholds.
-        known: KNOWN.
+        known: Table with the schema KNOWN.
         taken: Ids that a person can't keep: those of legal entities. A record may have become the other kind.
-        lessons: LESSONS.
+        lessons: Table with the schema LESSONS.
     """
     ids, evidence = table["record_id"].to_numpy(), collect_evidence(table, policy)
     pairs = Scored(scored, ids, policy)
@@ -222,14 +225,14 @@ def match_entities(
     """Match records of legal entities.
 
     Args:
-        records: As `include.identity.record.PERSONS`.
+        records: Table with the schema `include.identity.record.PERSONS`.
         names: The entity's name in each record.
-        decisions: DECISIONS of reviewers.
+        decisions: The reviewers' decisions (schema DECISIONS).
         policy: The thresholds.
-        known: KNOWN.
+        known: Table with the schema KNOWN.
         taken: Ids that a legal entity can't keep: those of people.
     """
-    ids = people.by_rank(records["record_id"].to_numpy())
+    ids = people.sort_by_rank(records["record_id"].to_numpy())
     order = people.places(records["record_id"].to_numpy(), ids)
     entities = entity.read_entities(records.take(order), [names[at] or "" for at in order.tolist()])
     scored = entity.score_entities(entities)

@@ -293,7 +293,7 @@ def at(name: str, says: str = "") -> str:
     return f"gamma_{compared.column} = {level(name, says)}"
 
 
-def comparisons(*, has_households: bool) -> tuple[Comparison, ...]:
+def list_comparisons(*, has_households: bool) -> tuple[Comparison, ...]:
     """Return the comparisons to use.
 
     Args:

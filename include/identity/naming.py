@@ -47,7 +47,7 @@ def read_names(persons: pa.Table, family_first: Collection[str] | None = None) -
     """Read the names of records. Each distinct combination of texts is read only once.
 
     Args:
-        persons: As `include.identity.record.PERSONS`.
+        persons: Table with the schema `include.identity.record.PERSONS`.
         family_first: The vendors that write the family name first; None to find them in these records.
     """
     if family_first is None:
@@ -101,7 +101,7 @@ def _read(
     whole = read_whole(text, is_family_first=is_family_first)
     parts = _read_parts(given, family)
     if not (given and family) or not parts[0].last:
-        # Of a single word, the field for family names decides what it is.
+        # A single word is a family name if the vendor sends it in that field.
         is_family_only = family and not given and not any(person.last for person in whole)
         return None, parts if is_family_only else whole or parts
     if len(parts) == 1 and len(whole) == 2 and whole[0].first == parts[0].first:

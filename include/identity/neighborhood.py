@@ -110,17 +110,17 @@ class Neighborhood:
     """The records around a pair.
 
     Attributes:
-        persons: PERSONS.
-        links: LINKS of the last run between persons.
-        known: KNOWN persons of the last run.
-        decisions: DECISIONS on persons.
-        used: Those of them that the last run used.
+        persons: Table with the schema PERSONS.
+        links: The links between persons of the last run (schema LINKS).
+        known: The persons of the last run (schema KNOWN).
+        decisions: The decisions on persons (schema DECISIONS).
+        used: The decisions that the last run used.
         homes: (vendor, household key) -> id and name of each household.
         accounts: ACCOUNTS of the households; owners are records, not yet people.
-        account_decisions: DECISIONS on accounts.
-        used_account_decisions: Those of them that the last run used.
+        account_decisions: The decisions on accounts (schema DECISIONS).
+        used_account_decisions: The decisions on accounts that the last run used.
         copies: Copy -> original among the accounts, by the last run.
-        held: What each household holds.
+        held: The shares of accounts that each household holds.
     """
 
     persons: pa.Table

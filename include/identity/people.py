@@ -13,7 +13,7 @@ from include.identity.record import CLUSTERS, KNOWN, conform
 Ints = npt.NDArray[np.int64]
 
 
-def by_rank(ids: Ints) -> Ints:
+def sort_by_rank(ids: Ints) -> Ints:
     """Sort record ids by their absolute value; a negative id (the second person of a joint record) follows its positive one.
 
     This order is called the rank of a record.
@@ -39,7 +39,7 @@ def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
     Args:
         ids: Record ids, sorted by rank.
         roots: For each record, the position of the first record of its person.
-        known: KNOWN: the person of each record in the previous run; None for none.
+        known: Table with the schema KNOWN: the person of each record in the previous run; None for none.
 
     Returns:
         CLUSTERS, in the order of `ids`.

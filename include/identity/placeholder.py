@@ -37,7 +37,7 @@ def find_placeholders(features: pa.Table) -> dict[str, pa.Array]:
     """Return, by column, the values that too many records share to tell people apart.
 
     Args:
-        features: FEATURES of all records of the firm.
+        features: The features of all records of the firm (schema FEATURES).
     """
     usual = len(features) // 10_000
     limits = dict.fromkeys(_UNIQUE, MOST_ALIKE) | {"tax_last4": MOST_ALIKE + MOST_BORN * usual}

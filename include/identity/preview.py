@@ -49,7 +49,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a decision changes; everything that stays as it is is left out.
+    """The changes that a decision causes; unchanged records are left out.
 
     Attributes:
         people_before: Names of the records of each person, before the decision.

@@ -23,10 +23,10 @@ class Conflict(NamedTuple):
     """A kind of evidence by which two clusters conflict.
 
     Attributes:
-        rule: What reviewers read.
-        off: Bits that it takes from the score.
+        rule: Name of the conflict, as reviewers read it.
+        off: Bits that it subtracts from the score.
         share: Share of the remaining score that counts.
-        most: Highest score that is left.
+        most: Highest score that a pair can have with this conflict.
     """
 
     rule: str
@@ -35,7 +35,7 @@ class Conflict(NamedTuple):
     most: float
 
     def lower(self, score: float) -> float:
-        """Return the score that is left."""
+        """Return a pair's score lowered by the conflict."""
         return min((score - self.off) * self.share, self.most)
 
 
@@ -70,7 +70,8 @@ def build_doubts(
         clusters: The records, grouped into people.
         roots: Per record, the first record of its person.
         same: Pairs that reviewers decided are the same.
-        apart: Pairs that they decided are different. Of the two people of such a pair, only what the answer leaves undecided is reviewed.
+        apart: Pairs that reviewers decided are different. Other pairs of the same two people are reviewed only if the answer leaves them
+            undecided.
         policy: The thresholds.
         bits: What reviewers' answers add to the score of the pairs of a conflict, by its rule. No answers link such a pair.
     """
@@ -139,14 +140,15 @@ def _find_undecided(
 
 
 def weigh(doubts: pa.Table, clusters: pa.Table, weights: pa.Table) -> pa.Table:
-    """Return pairs to review with a higher rank for those whose two people have much that depends on them.
+    """Return the pairs to review, with a higher rank for pairs of two people with a high worth.
 
-    The factor is 1 for nothing, 1.05 for the pairs' median, and 0.05 more each time that the worth doubles.
+    The factor is 1 for no worth, 1.05 for the pairs' median, and 0.05 more each time that the worth doubles.
 
     Args:
-        doubts: REVIEW.
-        clusters: CLUSTERS of all records.
-        weights: WEIGHTS. A record that is missing has none. The second person of a joint record has the record's worth.
+        doubts: Table with the schema REVIEW.
+        clusters: The clusters of all records (schema CLUSTERS).
+        weights: Table with the schema WEIGHTS. A missing record has a worth of 0. The second person of a joint record has the record's
+            worth.
     """
     ids, worth = clusters["record_id"].to_numpy(), conform(weights, WEIGHTS)
     known = np.append(pc.fill_null(worth["worth"], 0.0).to_numpy(), 0.0)

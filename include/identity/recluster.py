@@ -22,15 +22,15 @@ class Reclustering:
     class does not.
 
     Args:
-        persons: As `include.identity.record.PERSONS`.
-        links: LINKS of the last run; those of other records are left out.
+        persons: Table with the schema `include.identity.record.PERSONS`.
+        links: The links of the last run (schema LINKS); those of other records are left out.
         policy: Thresholds, and the fields to trust.
         on: Today's date; birth dates after it are ignored.
     """
 
     def __init__(self, persons: pa.Table, links: pa.Table, policy: Policy, on: date) -> None:
         table, _ = features.read_features(persons, features.find_conventions(persons, on))
-        ids = self._ids = people.by_rank(table["record_id"].to_numpy())
+        ids = self._ids = people.sort_by_rank(table["record_id"].to_numpy())
         table = table.take(people.places(table["record_id"].to_numpy(), ids))
         is_scored = pc.and_(pc.not_equal(links["how"], "person"), pc.is_valid(links["score"]))
         is_inside = pc.and_(*(pc.is_in(links[side], pa.array(ids)) for side in ("left", "right")))
@@ -45,7 +45,7 @@ class Reclustering:
         """Return the clusters that apply these decisions.
 
         Args:
-            decisions: Reviewers' decisions, as `include.identity.record.DECISIONS`.
+            decisions: Reviewers' decisions, with the schema `include.identity.record.DECISIONS`.
             known: Clusters of the last run, as KNOWN, so that ids change as little as possible.
 
         Returns:

@@ -2,6 +2,8 @@
 
 Ids are the warehouse's surrogate ids, which never change. A record that names two people ("John & Mary Smith") becomes two records; the
 second person's id is the record's id, negated.
+
+Docstrings name a schema in capitals: `PERSONS` means a table with that schema.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ LINKS = pa.schema(
         "rule": pa.string(),  # name of the rule that lowered the score; null for none
     }
 )
-"""Pairs of records with the reasons. `left` is the record of lower rank (see `include.identity.people.by_rank`)."""
+"""Pairs of records with the reasons. `left` is the record of lower rank (see `include.identity.people.sort_by_rank`)."""
 
 REVIEW = LINKS.append(pa.field("rank", pa.float64()))
 """Pairs to review. `rank`: how much an answer matters; the highest come first."""

@@ -37,25 +37,25 @@ def relink(
 
     Args:
         before: The result of the last full run.
-        changed: PERSONS: the records that are new since then, and those with another value.
+        changed: Table with the schema PERSONS: the records that are new since then, and those with another value.
         removed: Ids of records that no longer exist.
         decisions: All DECISIONS of reviewers.
         threads: Number of threads.
-        known: KNOWN of the last run; None for the clusters of the full run.
+        known: The people of the last run (schema KNOWN); None for the clusters of the full run.
         again: `Matching.core` of the last run since then: records whose result may differ from that of the full run.
     """
     decisions = conform(DECISIONS.empty_table() if decisions is None else decisions, DECISIONS)
     natural, organizations, names = link.split(conform(changed, PERSONS), before.conventions)
     fresh, _ = features.read_features(natural, before.conventions, names.people)
-    gone = _both([*changed["record_id"].to_pylist(), *removed])
-    table = link.sort_by_rank(pa.concat_tables([_without(before.features, gone), fresh]).combine_chunks())
+    gone = _add_second_people([*changed["record_id"].to_pylist(), *removed])
+    table = link.sort_by_rank(pa.concat_tables([_select_without(before.features, gone), fresh]).combine_chunks())
     rescored, _ = score(table, before.policy, threads, before.counts, fresh["record_id"].combine_chunks())
     rescored = learning.apply(rescored, before.natural.lessons)
-    scored = pa.concat_tables([_without(before.scored, gone, "left", "right"), rescored])
+    scored = pa.concat_tables([_select_without(before.scored, gone, "left", "right"), rescored])
     seeds = np.concatenate([gone, _find_redecided(before.decisions, decisions), _NONE if again is None else again])
-    kept = _without(before.organizations, gone)
+    kept = _select_without(before.organizations, gone)
     is_kept = len(kept) == len(before.organizations) and not len(organizations) and decisions.equals(before.decisions)
-    is_kept = is_kept and not len(_within(kept, seeds))
+    is_kept = is_kept and not len(_select_within(kept, seeds))
     after = replace(before, features=table, scored=scored, organizations=pa.concat_tables([kept, organizations]))
     after = replace(after, decisions=decisions, entities=replace(before.entities, links=LINKS.empty_table()))
     known = before.linked.clusters if known is None else known
@@ -68,13 +68,13 @@ def _match_neighborhood(before: Matching, after: Matching, seeds: Ints, known: p
     core = graph.grow(graph.mark(seeds))
     near = graph.grow(graph.meet(core))
     inside = graph.nodes[near]
-    scored, known = _within(after.scored, inside, "left", "right"), _within(known, inside)
-    table, taken = _within(after.features, inside), after.organizations["record_id"]
+    scored, known = _select_within(after.scored, inside, "left", "right"), _select_within(known, inside)
+    table, taken = _select_within(after.features, inside), after.organizations["record_id"]
     lessons = before.natural.lessons
     local = link.match_people(table, scored, after.decisions, after.policy, known, taken, lessons)
-    kept = _without(before.natural.doubts, graph.nodes[core], "left", "right")
-    met = _touching(local.doubts, graph.nodes[core])
-    clusters = pa.concat_tables([_without(before.natural.clusters, inside), local.clusters])
+    kept = _select_without(before.natural.doubts, graph.nodes[core], "left", "right")
+    met = _select_touching(local.doubts, graph.nodes[core])
+    clusters = pa.concat_tables([_select_without(before.natural.clusters, inside), local.clusters])
     return replace(
         after,
         natural=Matched(clusters, local.links, pa.concat_tables([kept, met]), lessons),
@@ -138,7 +138,7 @@ def _find_redecided(before: pa.Table, after: pa.Table) -> Ints:
     return np.array(sorted({end for row in old ^ new for end in row[:2]}), np.int64)
 
 
-def _both(ids: Collection[int]) -> Ints:
+def _add_second_people(ids: Collection[int]) -> Ints:
     """Return ids with those of the second people of their records."""
     positive = np.array(sorted(ids), np.int64)
     return np.concatenate([positive, -positive])
@@ -148,19 +148,19 @@ def _is_inside(table: pa.Table, ids: Ints, name: str) -> pa.ChunkedArray:
     return pc.is_in(table[name], value_set=pa.array(ids, pa.int64()))
 
 
-def _within(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
+def _select_within(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
     """Return the rows of which all columns `names` are among some ids."""
     for name in names or ("record_id",):
         table = table.filter(_is_inside(table, ids, name))
     return table
 
 
-def _without(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
+def _select_without(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
     """Return the rows of which no column of `names` is among some ids."""
     inside = [_is_inside(table, ids, name) for name in names or ("record_id",)]
     return table.filter(pc.invert(reduce(pc.or_, inside)))
 
 
-def _touching(table: pa.Table, ids: Ints) -> pa.Table:
+def _select_touching(table: pa.Table, ids: Ints) -> pa.Table:
     """Return the pairs with an end among some ids."""
     return table.filter(pc.or_(_is_inside(table, ids, "left"), _is_inside(table, ids, "right")))

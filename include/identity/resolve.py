@@ -113,12 +113,12 @@ def resolve(
     """
     statistics.refresh(engine)
     # In one transaction, so that an earlier run can't overwrite the result of a later one.
-    with engine.begin() as db, _paused_collector():
+    with engine.begin() as db, _pause_collector():
         return resolve_within(db, vendors, run_id, on, policy, is_full=is_full)
 
 
 @contextmanager
-def _paused_collector() -> Iterator[None]:
+def _pause_collector() -> Iterator[None]:
     """Pause the collection of cycles: matching makes millions of small objects without cycles, which the collector reads again and again."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -44,16 +44,16 @@ _OTHER_FIRST = (
 
 @dataclass(frozen=True)
 class Rule:
-    """A reason why a pair is less likely to be one person than its score says.
+    """A reason why a pair is less likely to be one person than its score suggests.
 
     The score adds up independent evidence, but members of a household share last name, address and telephone, sometimes the e-mail, and
-    clerks enter the head's tax id for everybody. How likely a pair is to which a rule applies was measured on labeled data.
+    clerks enter the head's tax id for all members. The numbers of each rule were measured on labeled data.
 
     Attributes:
         name: Name of the rule, as reviewers read it.
         when: SQL condition.
-        off: Bits that the rule takes from the score.
-        most: Highest score that is left.
+        off: Bits that the rule subtracts from the score.
+        most: Highest score that a pair can have under the rule.
     """
 
     name: str
@@ -62,8 +62,8 @@ class Rule:
     most: float = 40.0
 
     @property
-    def left(self) -> str:
-        """Return the SQL expression of the score that the rule leaves; null if it does not apply."""
+    def reduced_score(self) -> str:
+        """SQL expression of the score after the rule; null if the rule does not apply."""
         return f"case when {self.when} then least(match_weight - {self.off}, {self.most}) end"
 
 
@@ -178,10 +178,10 @@ _VETO = """
 
 @dataclass(frozen=True)
 class Counts:
-    """What the score of a pair depends on beside the two records.
+    """Counts over all records on which the score of each pair depends.
 
-    A full run counts it over all records. The runs until the next full run use it unchanged, so that the score of two records that did not
-    change stays the same.
+    A full run computes them. The runs until the next full run use them unchanged, so that the score of two unchanged records stays the
+    same.
 
     Attributes:
         records: Number of records.
@@ -204,7 +204,7 @@ def score(
     """Score the pairs of records that may be one person.
 
     Args:
-        features: As `include.identity.features.FEATURES`.
+        features: Table with the schema `include.identity.features.FEATURES`.
         policy: Pairs below its `review_score` are left out.
         threads: Number of threads; the result does not depend on it.
         counts: Those of the last full run; None to count all records.
@@ -226,7 +226,7 @@ def score(
         crowded = _block(db, policy, counts, changed)
         counts = counts or _count(db, crowded)
         _fill(db, policy, counts)
-        compared = model.comparisons(has_households=policy.has_households)
+        compared = model.list_comparisons(has_households=policy.has_households)
         api = DuckDBAPI(db)
         settings = model.settings(compared, counts.prior)
         # Without the log of columns that the settings name and `person` lacks: to find none takes longer than a small firm's pairs.
@@ -283,7 +283,7 @@ def _block_by(db: duckdb.DuckDBPyConnection, columns: str, table: str, *, is_cou
     in_block = "where key in (select key from keyed where is_new)" if is_partial else ""
     db.execute(f"""
         create or replace temp table block as
-        with keyed as (select hash({columns}) as key, record_id, {is_new} as is_new from {table} where {_known(columns)})
+        with keyed as (select hash({columns}) as key, record_id, {is_new} as is_new from {table} where {_require_known(columns)})
         select *, count(*) over (partition by key) as size from keyed {in_block} qualify size > 1""")
     if is_counted:
         db.execute(
@@ -340,7 +340,7 @@ def _fill(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts) -> None
     db.execute(f"create table person as select needed.*, {frequencies}, {is_name} as is_name from needed {joins}")
 
 
-def _known(columns: str) -> str:
+def _require_known(columns: str) -> str:
     """Return the SQL condition that none of the columns of a blocking rule is null."""
     parts = columns.replace("least(", "").replace("greatest(", "").replace(")", "").split(", ")
     return " and ".join(f"{part} is not null" for part in parts)
@@ -352,7 +352,7 @@ def _estimate_prior(db: duckdb.DuckDBPyConnection, records: int) -> float:
     for columns in _SURE:
         [(having, same)] = db.execute(f"""
             select coalesce(sum(n), 0)::bigint, coalesce(sum(n * (n - 1) / 2), 0)::bigint
-            from (select count(*) as n from given where {_known(columns)} group by {columns})""").fetchall()
+            from (select count(*) as n from given where {_require_known(columns)} group by {columns})""").fetchall()
         if having > records / 10:
             estimates.append(float(same) * (records / having) ** 2)
     likely: float = max(estimates) / pairs
@@ -375,7 +375,7 @@ def _explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy
     held = " ".join(
         f"when least({', '.join(left)}) = {one} then '{rule.name}'" for one, rule in zip(left, rules, strict=True)
     )
-    columns = ", ".join(["*", *(f"{rule.left} as {one}" for one, rule in zip(left, rules, strict=True))])
+    columns = ", ".join(["*", *(f"{rule.reduced_score} as {one}" for one, rule in zip(left, rules, strict=True))])
     bits = ((2**at, _EXCUSES[name]) for at, name in enumerate(EXCUSABLE))
     excuses = " + ".join(f"case when {when} then {bit} else 0 end" for bit, when in (*bits, (EVIDENT, _IS_EVIDENT)))
     excuse = excuses if policy.has_households else "0"

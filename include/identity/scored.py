@@ -27,7 +27,7 @@ class Scored:
 
     Attributes:
         table: LINKS, with the column `excuse`.
-        left: Position of each pair's first record in the order of `people.by_rank`.
+        left: Position of each pair's first record in the order of `people.sort_by_rank`.
         right: Position of each pair's second record, which is larger.
         score: Score of each pair.
         excuse: Position in `EXCUSES` of the evidence that does not keep the pair apart.

@@ -115,8 +115,8 @@ def store_reasons(
     Args:
         connection: The transaction of the run.
         entity: The entity of the records.
-        links: LINKS of the matched records.
-        review: REVIEW: all pairs for review.
+        links: The links of the matched records (schema LINKS).
+        review: Table with the schema REVIEW: all pairs for review.
         run_id: The run.
         within: Ids of the records that were matched; None for all. The links of other records stay.
     """

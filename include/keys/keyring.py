@@ -1,6 +1,6 @@
 """The firm's keys. Each has one purpose, so that replacing one key does not affect the other purposes.
 
-    hash       keyed hashes of sensitive values; each value is hashed under all keys, one after the other
+    hash       keyed hashes of sensitive values; each value is hashed under the first key, the result under the next key, and so on
     seal       encryption of secrets that must be stored, such as refresh tokens
     staging    encryption of the files of the staging folder (partitions, dead letters, signed documents) and of cached responses
     audit      the chain of HMACs over the audit trail

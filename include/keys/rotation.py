@@ -124,7 +124,7 @@ def _lift(connection: sa.Connection, place: Place, redactor: Redactor) -> int:
     column = f"{place.column}::text"
     query = f"select distinct {column} from {place.table} where {place.where} and length({column}) >= 64"  # noqa: S608
     update = f'update {place.table} set {place.column} = new::{place.type} from lifted where {column} = old collate "C"'  # noqa: S608
-    with _lifted(connection, query, redactor):
+    with _create_lifted(connection, query, redactor):
         return connection.execute(sa.text(f"{update} and {place.where}")).rowcount
 
 
@@ -137,7 +137,7 @@ def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
     query = (
         "select distinct part from warehouse.source_key, string_to_table(source_key, ':') part where length(part) >= 64"
     )
-    with _lifted(connection, query, redactor):
+    with _create_lifted(connection, query, redactor):
         connection.execute(
             sa.text("update control.first_hash set current_hash = new from lifted where current_hash = old")
         )
@@ -150,7 +150,7 @@ def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
 
 
 @contextmanager
-def _lifted(connection: sa.Connection, query: str, redactor: Redactor) -> Iterator[None]:
+def _create_lifted(connection: sa.Connection, query: str, redactor: Redactor) -> Iterator[None]:
     """Provide the temporary table `lifted`: the texts of a query that change (`old`), each with its lifted text (`new`)."""
     driver = connection.connection.driver_connection
     assert driver is not None

@@ -40,7 +40,7 @@ class Sealer:
     """Seals and opens content.
 
     Args:
-        keys: Key id -> key of 32 bytes. The last key encrypts; every key decrypts what was encrypted with it.
+        keys: Key id -> key of 32 bytes. The last key encrypts; every key decrypts the content that was encrypted with it.
     """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Read a registration, the legal form in which accounts are owned: its kind, the legal entity if there is one, and who is named.
+"""Read a registration, the legal form in which accounts are owned: its kind, its legal entity if there is one, and its parties.
 
 Portfolio vendors send a title such as `Jane Doe TTEE Doe Family Trust DTD 1/2/2003`, a type in words of the firm's own choice, and a tax
 id. All three are evidence: the tax id of a revocable trust is usually a person's, and the title of an IRA often names its custodian.
@@ -31,14 +31,14 @@ class Party(NamedTuple):
 
 
 class Registration(NamedTuple):
-    """What a registration is.
+    """The result of reading a registration: its kind, owners and other parties.
 
     Attributes:
         kind: `individual`, `joint`, `ira`, `roth_ira`, `sep_ira`, `simple_ira`, `inherited_ira`, `education`, `utma`, `guardianship`, or
             one of `ENTITY_KINDS`.
-        named: Whom it names, without the legal entity itself: role, and the words of the title. They are read when `parties` is used.
-        entity: Name of the legal entity that owns; None if one or two natural persons own.
-        people: The words of the title that name the one or two natural persons who own, in their order; empty for a legal entity.
+        named: The parties that it names, without the legal entity itself: role, and the words of the title. `parties` reads the words.
+        entity: Name of the legal entity that is the owner; None if the owners are natural persons.
+        people: The words of the title that name the one or two natural persons who are owners, in their order; empty for a legal entity.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Registration(NamedTuple):
 
 
 _Read = tuple[str, list[tuple[str, str]]]
-"""The words that name the owners, and the others whom a title names: role and words."""
+"""The words that name the owners, and the role and words of each other party."""
 
 
 def _compile(text: str) -> re.Pattern[str]:
@@ -62,7 +62,7 @@ def _compile(text: str) -> re.Pattern[str]:
 
 _PLAN = r"\b(?:40[13] ?\(?[abk]\)?|457(?: ?\(?[bf]\))?|keogh|pension|profit.?sharing|psp|esop|money purchase|defined (?:benefit|contribution)|retirement (?:plan|trust)|employees? (?:benefit|retirement)|cash balance)(?!\w)"
 _INHERITED = r"\b(?:inherited|inh|bene\w*|bda|dec'?d|stretch)\b.*\bira\b|\bira\b.*\b(?:inherited|inh|bene\w*|bda|dec'?d|stretch)\b"
-# Of several patterns that match, the first counts: a SEP IRA is an IRA, and the type "Joint Trust" a trust.
+# If several patterns match, the first one counts: a SEP IRA is an IRA, and the type "Joint Trust" a trust.
 _TYPES = tuple(
     (kind, _compile(words))
     for kind, words in (
@@ -273,7 +273,7 @@ def _read_ward(text: str) -> _Read:
 
 
 def _read_account(text: str) -> _Read:
-    """Read the owners, and who stands before `FBO`: the custodian of an IRA, or the dead person whose IRA was inherited."""
+    """Read the owners, and the party before `FBO`: the custodian of an IRA, or the dead person whose IRA was inherited."""
     head, *owned = _FOR.split(text, maxsplit=1)
     people = _ACCOUNT.sub(" ", owned[0] if owned else head).strip(" ,")
     if not owned or _ACCOUNT.fullmatch(f" {head}"):

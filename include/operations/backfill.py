@@ -1,4 +1,4 @@
-"""The preview of a backfill: each business date of a range with what a run for it loads, and the request that starts the runs.
+"""The preview of a backfill: each business date of a range with the data that its run loads, and the request that starts the runs.
 
 Airflow's backfill selects runs by the start of their data interval. This module computes the intervals, so that operators choose
 business dates.
@@ -102,7 +102,7 @@ def _read_range(first: str, last: str, now: datetime) -> list[date]:
         raise InputRejected(f"The first day ({start}) is after the last day ({end})")
     if start < business_dates.FIRST:
         raise InputRejected(f"{start} is too early; the first business date is {business_dates.FIRST}")
-    days = business_dates.between(start, min(end, closed)) if start <= closed else []
+    days = business_dates.list_trading_days(start, min(end, closed)) if start <= closed else []
     if not days:
         raise InputRejected(
             f"There is no closed trading day from {start} to {end}; the latest closed trading day is {closed}"

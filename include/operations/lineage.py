@@ -68,7 +68,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a record comes from, and what comes from it.
+    """The lineage of a record: its sources, and the findings and Salesforce records derived from it.
 
     Attributes:
         record: The record.
@@ -113,7 +113,7 @@ def _sum(rows: Iterable[sa.RowMapping]) -> Decimal:
 
 @dataclass(frozen=True, slots=True)
 class RowLineage:
-    """What became of one row of a vendor's table on one business date.
+    """The outcome of one row of a vendor's table on one business date: loads, records and dead letters.
 
     Attributes:
         loads: The loads of the table and day, the newest first.
@@ -132,7 +132,7 @@ def search(connection: sa.Connection, text: str) -> _Rows:
 
 
 def find_record(connection: sa.Connection, record_id: int | None, external_key: str | None) -> Record | None:
-    """Return the record with an id of ours, or the one that the external key of a Salesforce record identifies; None if there is none."""
+    """Return the record with one of our ids, or the one that the external key of a Salesforce record identifies; None if there is none."""
     row = connection.execute(_FIND, {"id": record_id, "external_key": external_key}).first()
     return None if row is None else Record(*row)
 
@@ -212,7 +212,7 @@ def read_loads_of_run(connection: sa.Connection, run_id: str) -> _Rows:
 
 
 def read_row(connection: sa.Connection, vendor: str, table: str, day: date, key: str, at: datetime) -> RowLineage:
-    """Return what became of one row of a vendor's table.
+    """Return the loads, records and dead letters of one row of a vendor's table.
 
     Args:
         connection: The database, as the role of the pages.

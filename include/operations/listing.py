@@ -37,7 +37,7 @@ class Listing:
         columns: Its columns.
         order: Columns of the view by which the list is sorted; a `-` in front sorts from the largest value to the smallest.
         filters: Columns by which users select rows.
-        empty: What the page says if there are no rows.
+        empty: Text of the page if there are no rows.
         is_personal: Whether rows show clients, so that only users with the right of the identity review may see them.
         template: The template of its page.
         has_lineage: Whether the view has a column `lineage` (JSON): the query of the row's lineage page; null if it has none.

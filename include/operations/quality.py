@@ -147,7 +147,7 @@ def read_matrix(connection: sa.Connection, vendor: str, last: date, sessions: in
         last: The last business date.
         sessions: Number of trading days, `last` included.
     """
-    dates = business_dates.between(last - timedelta(days=sessions * 7 // 5 + 10), last)[-sessions:]
+    dates = business_dates.list_trading_days(last - timedelta(days=sessions * 7 // 5 + 10), last)[-sessions:]
     span = {"vendor": vendor, "first": dates[0], "last": last}
     cells = connection.execute(_VENDOR_CELLS if vendor else _ALL_CELLS, span).mappings().all()
     rejections = connection.execute(_REJECTIONS, span).mappings().all()

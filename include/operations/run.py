@@ -1,4 +1,4 @@
-"""What one run of Airflow did with data: its business dates, tables, dead letters and checks."""
+"""The data of one Airflow run: its business dates, tables, dead letters and checks."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from control.api_call where vendor = :vendor and called_at > :hour group by 1
 _PAUSED = sa.text(
     "select spoken_until from control.rate_budget where vendor = :vendor and bucket = 'all' and spoken_until > :now"
 )
-# A loaded pull proves a login, too: calls are read only for the last day.
+# Calls are read only for the last day. A loaded pull also proves that the login worked.
 _ANSWERED = sa.text("""
 select greatest((select max(called_at) from control.api_call where vendor = :vendor and called_at > :since and status between 200 and 299),
                 (select max(extracted_at) from control.ledger where vendor = :vendor)) as answered_at,

@@ -91,7 +91,7 @@ def read_vendor_history(
         now: Current time, with time zone; calls are those of the day before it.
     """
     first = last - timedelta(days=sessions * 7 // 5 + 10)
-    dates = business_dates.between(first, last)[-sessions:]
+    dates = business_dates.list_trading_days(first, last)[-sessions:]
     span = {"vendor": vendor, "first": dates[0], "last": last}
     days = {row["business_date"]: _read_day(row) for row in connection.execute(_DAYS, span).mappings()}
     recent = {"vendor": vendor, "since": now - timedelta(days=1)}

@@ -108,11 +108,11 @@ update control.outbound_subscriber set alerted_at = clock_timestamp()
 where state in ('disabled', 'unreadable') and alerted_at is null returning subscriber, state, reason
 """)
 _REPORT_DEAD = sa.text("""
-with told as (
+with alerted as (
     update control.outbound_delivery set alerted_at = clock_timestamp() where status = 'dead' and alerted_at is null
     returning subscriber
 )
-select subscriber, count(*) as events from told group by 1 order by 1
+select subscriber, count(*) as events from alerted group by 1 order by 1
 """)
 
 

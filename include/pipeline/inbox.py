@@ -5,8 +5,8 @@
 
 A delivery is marked as processed after all of it is in the warehouse. So a killed drain can be run again; it finds the rows that were
 already loaded unchanged. A delivery that can't be loaded is marked as processed with its error, and does not block other deliveries. If
-every delivery of a batch of two or more fails, the fault is probably ours, and all of them stay pending. The vendor's timestamps decide
-which state is newest, not the order of arrival.
+every delivery of a batch of two or more fails, the cause is probably on our side, and all of them stay pending. The vendor's timestamps
+decide which state is newest, not the order of arrival.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError
     while waiting:
         some = waiting.pop()
         try:
-            _load_selected(vendor_run.changed(keys=some, on_demand=True))
+            _load_selected(vendor_run.copy_with(keys=some, on_demand=True))
         except (AuthenticationError, ConfigurationError) as error:
             if len(some) == 1:
                 refused[some[0]] = error

@@ -70,7 +70,7 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
     source = Source(keys, parent, answers, site.redactor, site.clock, site.speed, is_routine, most)
     with open_session(vendor_run, table_name) as session:
         # The data of a resumed fan-out is dated by its oldest stored response.
-        partition = pull(vendor, table, span, session, site.staging, site.redactor, answers.began_at(), source, keep)
+        partition = pull(vendor, table, span, session, site.staging, site.redactor, answers.find_start(), source, keep)
     if isinstance(table.shape, FanOut):
         answers.forget()
     return partition
@@ -105,7 +105,7 @@ def open_session(
     )
 
 
-def closed_through(vendor_run: VendorRun) -> date | None:
+def request_closed_day(vendor_run: VendorRun) -> date | None:
     """Request the last day that the vendor has closed; see `read_closed_day`.
 
     Returns:

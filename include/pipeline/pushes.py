@@ -37,7 +37,7 @@ _Outcome = dict[str, Any]
 
 
 class _Result(NamedTuple):
-    """What became of a delivery.
+    """The outcome of a delivery.
 
     Attributes:
         error: None if every row was processed.

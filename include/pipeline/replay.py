@@ -88,10 +88,10 @@ def replay(
         )
     dead_letters = _list_open(vendor_run, table_name, ids)
     done = Replayed(len(dead_letters), sum(each["row_key"] is None for each in dead_letters), 0, 0, 0)
-    replaying = vendor_run.changed(full_refresh=True, on_demand=True, is_replay=True)
+    replaying = vendor_run.copy_with(full_refresh=True, on_demand=True, is_replay=True)
     if table.pull == "full":
         today = business_dates.latest_closed(vendor_run.site.clock())
-        replaying = replaying.changed(business_date=today, previous_date=business_dates.previous(today))
+        replaying = replaying.copy_with(business_date=today, previous_date=business_dates.previous(today))
     if dead_letters and not is_dry:
         for beside in sorted({name for each in vendor.maps if each.table == table_name for name in each.beside}):
             vendor_day.validate(replaying, [vendor_day.stage(replaying, beside)], rows_only=True)

@@ -152,7 +152,7 @@ class VendorRun:
     def __post_init__(self) -> None:
         object.__setattr__(self, "vendor", apply_overrides(self.vendor, self.connection.extra))
 
-    def changed(self, **facts: Any) -> Self:
+    def copy_with(self, **facts: Any) -> Self:
         """Return a copy with the given fields of the run replaced."""
         return replace(self, run=replace(self.run, **facts))
 

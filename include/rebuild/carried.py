@@ -104,7 +104,7 @@ NOT_CARRIED = (
     "refresh tokens: authorize each grant again",
     "calls to vendors, responses of unfinished pulls, events and deliveries to subscribers, requests of API callers",
 )
-"""What a rebuilt database does not have, one line each."""
+"""Data that a rebuilt database lacks, one line each."""
 
 
 # Without the hashes, a person who was forgotten would not be recognized when a vendor sends the person again.

@@ -66,7 +66,7 @@ def _book(name: str, begins: str, spared: str = "", *, way: str = ROWS, is_held:
     return Dataset(name, "7 years", begins, "6 years", BOOKS, way, spared, is_held)
 
 
-def _private(name: str, period: str, begins: str, minimum: str, spared: str = "", way: str = ROWS) -> Dataset:
+def _declare_private(name: str, period: str, begins: str, minimum: str, spared: str = "", way: str = ROWS) -> Dataset:
     return Dataset(name, period, begins, minimum, PRIVATE, way, spared)
 
 
@@ -74,7 +74,7 @@ def _operational(name: str, period: str, begins: str, minimum: str = "30 days", 
     return Dataset(name, period, begins, minimum, NONE, ROWS, spared)
 
 
-def _kept(name: str, reason: str) -> Dataset:
+def _declare_kept(name: str, reason: str) -> Dataset:
     return Dataset(name, FOR_EVER, reason, way=KEEP)
 
 
@@ -103,7 +103,7 @@ DESCRIPTIONS = tuple(
 SIGNING = (
     Dataset("control.document", "0 days", "`retain_until`: seven years after the signature, or as `tributary_retention_years` sets", "0 days",
             BOOKS, "row marked, then file", "documents under a hold", is_held=True),
-    _private("staging: documents", "1 days", "disposal of its last row in `control.document`", "1 days", way=FILE),
+    _declare_private("staging: documents", "1 days", "disposal of its last row in `control.document`", "1 days", way=FILE),
     _book("warehouse.envelope", "end or load, whichever is later", "unfinished envelopes, and those with a stored document", is_held=True),
     _book("warehouse.envelope_recipient", "change or load, whichever is later", "recipients of a stored envelope", is_held=True),
     _book("warehouse.envelope_event", "event or load, whichever is later", "events of a stored envelope", is_held=True),
@@ -122,19 +122,19 @@ HISTORY = (
     _book("control.crm_question", "requested", "the newest of each question"),
 )
 COPIES = (
-    _private("staging: partitions", "2 years", "pulled", "90 days",
+    _declare_private("staging: partitions", "2 years", "pulled", "90 days",
              "partitions with open dead letters; the last loaded partition of each table; those of its last two loaded days", PARTITION),
-    _private("staging: incomplete pulls", "7 days", "pulled", "2 days", way=PARTITION),
-    _private("warehouse.sealed_value", "7 years", "replaced by another value, or missing at the vendor", "30 days", "what the vendor states today"),
-    _private("control.inbox", "90 days", "processed", "30 days", "pending deliveries; pushes whose withdrawal is pending"),
-    _private("control.answer", "7 days", "received", "2 days"),
-    _private("control.known_answer", "30 days", "last requested", "2 days"),
-    _private("control.dead_letter_content", "2 days", "shown", "2 days"),
-    _private("control.dead_letter", "2 years", "closed", "30 days", "open ones"),
-    _private("control.crm_sent", "90 days", "end of its job", "30 days", "rows of unfinished jobs and of open dead letters"),
-    _private("pages: salesforce_changes", "1 years", "written", "30 days", way=FILE),
-    _private("pages: results", "1 years", "written", "30 days", way=FILE),
-    _private("pages: site", "1 years", "written", "30 days", way=FILE),
+    _declare_private("staging: incomplete pulls", "7 days", "pulled", "2 days", way=PARTITION),
+    _declare_private("warehouse.sealed_value", "7 years", "replaced by another value, or missing at the vendor", "30 days", "what the vendor states today"),
+    _declare_private("control.inbox", "90 days", "processed", "30 days", "pending deliveries; pushes whose withdrawal is pending"),
+    _declare_private("control.answer", "7 days", "received", "2 days"),
+    _declare_private("control.known_answer", "30 days", "last requested", "2 days"),
+    _declare_private("control.dead_letter_content", "2 days", "shown", "2 days"),
+    _declare_private("control.dead_letter", "2 years", "closed", "30 days", "open ones"),
+    _declare_private("control.crm_sent", "90 days", "end of its job", "30 days", "rows of unfinished jobs and of open dead letters"),
+    _declare_private("pages: salesforce_changes", "1 years", "written", "30 days", way=FILE),
+    _declare_private("pages: results", "1 years", "written", "30 days", way=FILE),
+    _declare_private("pages: site", "1 years", "written", "30 days", way=FILE),
     Dataset("pages: site-*", "two builds", "built", duty=PRIVATE, way=OWNER, spared="the current site and the previous one"),
     Dataset("work: crm", "1 days", "last write; a finished sync deletes its files itself", duty=PRIVATE, way=OWNER),
 )  # fmt: skip
@@ -155,55 +155,61 @@ OPERATION = (
     _operational("control.validation", "2 years", "validated"),
 )
 KEPT = (
-    _kept("control.audit", "removing an entry would break the chain of seals; ids and counts only, see decision 0039"),
-    _kept("control.audit_seal", "the chain of seals"),
-    _kept("control.audit_head", "one row: when the newest head was published"),
-    _kept(
+    _declare_kept(
+        "control.audit", "removing an entry would break the chain of seals; ids and counts only, see decision 0039"
+    ),
+    _declare_kept("control.audit_seal", "the chain of seals"),
+    _declare_kept("control.audit_head", "one row: when the newest head was published"),
+    _declare_kept(
         "control.ledger", "every warehouse row refers to the ledger row of its load; counts and sums, no client data"
     ),
-    _kept(
+    _declare_kept(
         "control.absence",
         "which records are missing at the vendor, and since when; their retention period counts from that time",
     ),
-    _kept("control.backup", "one row per backup; no client data"),
-    _kept(
+    _declare_kept("control.backup", "one row per backup; no client data"),
+    _declare_kept(
         "control.first_hash",
         "the keys of Salesforce records; without it, a rotation of the hash key would create them again",
     ),
-    _kept("control.known_difference", "why days were accepted; keys and reasons, no client data"),
-    _kept("control.unused_vendor", "one row per vendor that the firm no longer uses"),
-    _kept("control.recovery_drill", "one row per drill; no client data"),
-    _kept("control.api_key", "the audit trail refers to its keys"),
-    _kept("control.crm_held", _STATE),
-    _kept("control.crm_mark", _STATE),
-    _kept("control.crm_state", "the state that Salesforce accepted last; without it, every record would be sent again"),
-    _kept("control.crm_topic", _STATE),
-    _kept("control.drift", "one row per unknown field; no values"),
-    _kept("control.evaluated_day", _STATE),
-    _kept("control.identity_decision", "no run overrides a decision; without it, the pair would be linked again"),
-    _kept("control.identity_lesson", "counts by rule; no client data"),
-    _kept("control.identity_link", "rewritten by each run"),
-    _kept("control.identity_review", "rewritten by each run"),
-    _kept("control.org_record", "a copy of the records that the org has now"),
-    _kept("control.org_read", _STATE),
-    _kept("control.adoption_finding", "rewritten by each comparison"),
-    _kept("control.adoption_decision", "no comparison overrides a decision"),
-    _kept("control.adoption_approval", "the newest approval of each entity counts"),
-    _kept("control.adopted", "only these keys can be removed again"),
-    _kept("control.identity_state", "rewritten each week"),
-    _kept("control.key", "fingerprints of the firm's keys"),
-    _kept("control.outbound_subscriber", _STATE),
-    _kept("control.rate_budget", _STATE),
-    _kept("control.refresh_token", _STATE),
-    _kept("control.restore", "one row per restore"),
-    _kept("control.retention", "the minimum periods, and which rows may be disposed of"),
-    _kept("control.schema_version", "the version of the schema"),
-    _kept("control.security_conflict", _STATE),
-    _kept("control.survivorship", "configuration"),
-    _kept("control.threshold_change", "the history of the thresholds; no client data"),
-    _kept("control.writer", _STATE),
-    _kept("mart.source", "which entities each mart reads"),
-    _kept("warehouse.source_key", "our id for each vendor's key; an id is never reused"),
+    _declare_kept("control.known_difference", "why days were accepted; keys and reasons, no client data"),
+    _declare_kept("control.unused_vendor", "one row per vendor that the firm no longer uses"),
+    _declare_kept("control.recovery_drill", "one row per drill; no client data"),
+    _declare_kept("control.api_key", "the audit trail refers to its keys"),
+    _declare_kept("control.crm_held", _STATE),
+    _declare_kept("control.crm_mark", _STATE),
+    _declare_kept(
+        "control.crm_state", "the state that Salesforce accepted last; without it, every record would be sent again"
+    ),
+    _declare_kept("control.crm_topic", _STATE),
+    _declare_kept("control.drift", "one row per unknown field; no values"),
+    _declare_kept("control.evaluated_day", _STATE),
+    _declare_kept(
+        "control.identity_decision", "no run overrides a decision; without it, the pair would be linked again"
+    ),
+    _declare_kept("control.identity_lesson", "counts by rule; no client data"),
+    _declare_kept("control.identity_link", "rewritten by each run"),
+    _declare_kept("control.identity_review", "rewritten by each run"),
+    _declare_kept("control.org_record", "a copy of the records that the org has now"),
+    _declare_kept("control.org_read", _STATE),
+    _declare_kept("control.adoption_finding", "rewritten by each comparison"),
+    _declare_kept("control.adoption_decision", "no comparison overrides a decision"),
+    _declare_kept("control.adoption_approval", "the newest approval of each entity counts"),
+    _declare_kept("control.adopted", "only these keys can be removed again"),
+    _declare_kept("control.identity_state", "rewritten each week"),
+    _declare_kept("control.key", "fingerprints of the firm's keys"),
+    _declare_kept("control.outbound_subscriber", _STATE),
+    _declare_kept("control.rate_budget", _STATE),
+    _declare_kept("control.refresh_token", _STATE),
+    _declare_kept("control.restore", "one row per restore"),
+    _declare_kept("control.retention", "the minimum periods, and which rows may be disposed of"),
+    _declare_kept("control.schema_version", "the version of the schema"),
+    _declare_kept("control.security_conflict", _STATE),
+    _declare_kept("control.survivorship", "configuration"),
+    _declare_kept("control.threshold_change", "the history of the thresholds; no client data"),
+    _declare_kept("control.writer", _STATE),
+    _declare_kept("mart.source", "which entities each mart reads"),
+    _declare_kept("warehouse.source_key", "our id for each vendor's key; an id is never reused"),
 )
 
 DATASETS = (*FACTS, *SIGNING, *DESCRIPTIONS, *HISTORY, *COPIES, *OPERATION, *KEPT)

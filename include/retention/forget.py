@@ -1,4 +1,4 @@
-"""Forget a person: dispose of what no duty keeps, list what a duty keeps and until when, and leave a receipt in the audit trail.
+"""Forget a person: delete all data without a retention duty, list the rest with the end of its duty, and record a receipt.
 
 Files are deleted first. Rows are deleted last, in one transaction with the receipt, because they identify the person: so a command that
 was killed can be run again.

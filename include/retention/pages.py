@@ -10,7 +10,7 @@ from pathlib import Path
 from include.crm.sync.difference import FOLDER as CHANGES
 from include.errors import TargetUnavailable
 from include.retention.rows import Expired, total
-from include.validation.docs import locked
+from include.validation.docs import lock_site
 
 PAGES = {"pages: salesforce_changes": CHANGES, "pages: results": "results", "pages: site": "site/validations"}
 """Dataset -> its folder below the folder of Data Docs."""
@@ -34,7 +34,7 @@ def expire_pages(root: Path, dataset: str, before: datetime, *, is_dry: bool) ->
     if not folder.is_dir():
         return Expired()
     try:
-        with nullcontext() if dataset == "pages: salesforce_changes" else locked(root):
+        with nullcontext() if dataset == "pages: salesforce_changes" else lock_site(root):
             return total(_delete(folder, before, is_dry=is_dry))
     except OSError as error:
         raise TargetUnavailable("A page can't be deleted", folder=folder, cause=error.strerror) from error

@@ -64,7 +64,7 @@ def measure(engine: sa.Engine, dataset: str, period: str) -> Expired:
 
 
 def dispose(engine: sa.Engine, run_id: str, dataset: str, period: str, batch: int = BATCH) -> Expired:
-    """Dispose of the expired rows of a table, one batch per transaction; return what was disposed of.
+    """Dispose of the expired rows of a table, one batch per transaction; return the numbers of deleted rows.
 
     If this is killed, the finished batches stay committed, each with its entry in the audit trail. Run it again to continue.
 

@@ -102,7 +102,7 @@ def _open(keyring: Keyring, table: str, row: Any) -> bytes:
     if table == "control.answer":
         place = answers.place_of(row.run_id, row.vendor, row.table_name, row.request_key)
     else:
-        place = answers.known_place_of(row.vendor, row.table_name, row.request_key, row.contract, row.etag)
+        place = answers.format_place(row.vendor, row.table_name, row.request_key, row.contract, row.etag)
     return keyring.staging.open_file(bytes(row.rows), place)
 
 

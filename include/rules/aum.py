@@ -26,7 +26,7 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     """
     if snapshot.before is None:
         return None
-    owned = snapshot.owned(snapshot.accounts, "market_value_usd", "before_usd", "net_flow_usd")
+    owned = snapshot.sum_owned(snapshot.accounts, "market_value_usd", "before_usd", "net_flow_usd")
     change = pc.subtract(owned["market_value_usd"], owned["before_usd"])
     owned = owned.append_column("move_usd", pc.subtract(change, owned["net_flow_usd"]).cast(USD))
     size = pc.abs(owned["move_usd"])
@@ -54,7 +54,7 @@ def find_broken_totals(snapshot: Snapshot, policy: Policy) -> pa.Table:
     Closes: both sums agree again.
     """
     accounts = snapshot.accounts.select(["account_id", "market_value_usd"]).join(snapshot.held, "account_id")
-    owned = snapshot.owned(accounts, "market_value_usd", "held_usd")
+    owned = snapshot.sum_owned(accounts, "market_value_usd", "held_usd")
     owned = owned.append_column("gap_usd", pc.subtract(owned["held_usd"], owned["market_value_usd"]).cast(USD))
     broken = owned.filter(pc.greater(pc.abs(owned["gap_usd"]), usd(policy.household_total_tolerance_usd)))
     return about_households(

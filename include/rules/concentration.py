@@ -25,9 +25,9 @@ def find_household_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table
     pairs = _select_evaluated(snapshot, policy).join(snapshot.shares, "account_id", join_type="inner")
     pairs = pairs.append_column("part_usd", pc.multiply(pairs["market_value_usd"], pairs["share_ratio"]))
     held = total(pairs, ["household_id", "security_id"], {"part_usd": USD})
-    whole = snapshot.owned(snapshot.held, "held_usd")
+    whole = snapshot.sum_owned(snapshot.held, "held_usd")
     floor, least = policy.household_concentration_floor_usd, policy.household_concentration_percent
-    worst = _largest(snapshot, held, whole, "household_id", floor, least)
+    worst = _find_largest(snapshot, held, whole, "household_id", floor, least)
     return about_households(snapshot, worst, worst["share"], *_describe(worst, "household"))
 
 
@@ -43,7 +43,7 @@ def find_account_concentration(snapshot: Snapshot, policy: Policy) -> pa.Table:
     evaluated = _select_evaluated(snapshot, policy).rename_columns({"market_value_usd": "part_usd"})
     held = total(evaluated, ["account_id", "security_id"], {"part_usd": USD})
     floor, least = policy.account_concentration_floor_usd, policy.account_concentration_percent
-    worst = _largest(snapshot, held, snapshot.held, "account_id", floor, least)
+    worst = _find_largest(snapshot, held, snapshot.held, "account_id", floor, least)
     ids = snapshot.accounts.select(["account_id", "household_id", "representative_id"])
     worst = worst.join(ids, "account_id", join_type="inner")
     return about_accounts(worst, worst["share"], *_describe(worst, "account"))
@@ -64,7 +64,9 @@ def _select_evaluated(snapshot: Snapshot, policy: Policy) -> pa.Table:
     return snapshot.positions.drop_columns("is_cash").filter(is_evaluated)
 
 
-def _largest(snapshot: Snapshot, held: pa.Table, whole: pa.Table, by: str, floor: Decimal, least: Decimal) -> pa.Table:
+def _find_largest(
+    snapshot: Snapshot, held: pa.Table, whole: pa.Table, by: str, floor: Decimal, least: Decimal
+) -> pa.Table:
     """Return the households or accounts with a security that reaches both thresholds, one row each.
 
     Args:

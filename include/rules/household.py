@@ -23,7 +23,7 @@ def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
     Closes: the vendor lists the household again, or it is ended in the warehouse.
     """
     absent = snapshot.households.filter(pc.is_valid(snapshot.households["absent_since"]))
-    owned = snapshot.owned(snapshot.accounts, "market_value_usd").select(["household_id", "market_value_usd"])
+    owned = snapshot.sum_owned(snapshot.accounts, "market_value_usd").select(["household_id", "market_value_usd"])
     absent = absent.join(owned, "household_id")
     held = pc.fill_null(absent["market_value_usd"], Decimal(0)).cast(USD)
     return about_households(

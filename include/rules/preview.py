@@ -1,4 +1,4 @@
-"""Count what the rules would find under other thresholds. Nothing is written."""
+"""Count the findings of the rules under other thresholds. Nothing is written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from include.rules.snapshot import Snapshot, find_present_days, read_snapshot
 
 
 class RulePreview(TypedDict):
-    """What one rule finds today.
+    """The number of findings of one rule today.
 
     Attributes:
         rule: Name of the rule.
@@ -40,7 +40,7 @@ def preview(
     day_rules: Sequence[Rule[Snapshot]] = RULES,
     household_rules: Sequence[Rule[HouseholdView]] = HOUSEHOLD_RULES,
 ) -> list[RulePreview]:
-    """Return what each rule finds on the vendors' present days and on the household view, under two sets of thresholds.
+    """Count each rule's findings on the vendors' current days and on the household view, under two sets of thresholds.
 
     Days that are not reconciled are left out, as in an evaluation, and so are subjects with a dead letter. Findings that stay open for a
     while after they were last seen do not count.

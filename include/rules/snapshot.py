@@ -129,7 +129,7 @@ class Snapshot:
             ["account_id", "held_usd"]
         )
 
-    def owned(self, accounts: pa.Table, *names: str) -> pa.Table:
+    def sum_owned(self, accounts: pa.Table, *names: str) -> pa.Table:
         """Return for each household the sums of account columns, weighted by the household's shares; null counts as 0.
 
         Args:

@@ -39,7 +39,7 @@ order by p.vendor
 """)
 
 
-def _known(entity: str, day: str = "day") -> str:
+def _query_version(entity: str, day: str = "day") -> str:
     """Return a SQL subquery for the version of each instance of a description on a day: the first version that ends after the day.
 
     Args:
@@ -53,7 +53,7 @@ def _known(entity: str, day: str = "day") -> str:
     order by {entity}_id, valid_from)"""  # noqa: S608
 
 
-def _valued(day: str) -> str:
+def _query_values(day: str) -> str:
     return f"""(
     select account_id, sum(market_value_usd) as market_value_usd, sum(cash_usd) as cash_usd
     from warehouse.account_value
@@ -84,11 +84,11 @@ ACCOUNTS = f"""
 select a.account_id, a.household_id, coalesce(a.representative_id, h.representative_id), a.open_date, a.close_date,
        {_is_active("a", "day")}, case when e.account_id is not null then {_is_active("e", "before")} end, n.absent_since,
        v.market_value_usd, v.cash_usd, b.market_value_usd, coalesce(f.net_flow_usd, 0)
-from {_known("account")} a
-left join {_known("account", "before")} e on e.account_id = a.account_id
-left join {_known("household")} h on h.household_id = a.household_id
-left join {_valued("day")} v on v.account_id = a.account_id
-left join {_valued("before")} b on b.account_id = a.account_id
+from {_query_version("account")} a
+left join {_query_version("account", "before")} e on e.account_id = a.account_id
+left join {_query_version("household")} h on h.household_id = a.household_id
+left join {_query_values("day")} v on v.account_id = a.account_id
+left join {_query_values("before")} b on b.account_id = a.account_id
 left join {_NET_FLOWS} f on f.account_id = a.account_id
 left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where a.is_counted
@@ -96,18 +96,18 @@ where a.is_counted
 
 OWNERS = f"""
 select o.account_id, o.household_id, o.share_ratio
-from {_known("account_owner")} o join {_known("account")} a on a.account_id = o.account_id and a.is_counted
+from {_query_version("account_owner")} o join {_query_version("account")} a on a.account_id = o.account_id and a.is_counted
 where o.role is distinct from 'joint'
 """  # noqa: S608
 
 HOUSEHOLDS = f"""
 select h.household_id, h.representative_id, a.absent_since
-from {_known("household")} h
+from {_query_version("household")} h
 left join control.absence a on a.vendor = h.vendor and a.entity = 'household' and a.source_key = h.household_key
 """  # noqa: S608
 
 SECURITIES = f"""
-select security_id, coalesce(ticker, name), category, security_type from {_known("security")} s
+select security_id, coalesce(ticker, name), category, security_type from {_query_version("security")} s
 """  # noqa: S608
 
 # All columns are bigints, for `columns.read_integers`.
@@ -147,6 +147,6 @@ select 'account', account_id from silent
 union
 select 'account', null from about where account_key is null
 union
-select 'household', o.household_id from silent join {_known("account_owner")} o on o.account_id = silent.account_id
+select 'household', o.household_id from silent join {_query_version("account_owner")} o on o.account_id = silent.account_id
 where o.household_id is not null
 """  # noqa: S608

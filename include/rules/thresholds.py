@@ -34,7 +34,7 @@ class Threshold:
 
     Attributes:
         name: Name of the threshold; it ends with the unit.
-        description: What it means.
+        description: Its meaning.
         kind: `number`, `list` or `flag`.
         value: The value in force.
         default: The default.

@@ -113,7 +113,7 @@ def check_metadata(metadata: Mapping[str, Any]) -> None:
 
 
 def bind(issuer: str, subject: str) -> str:
-    """Return what a user has instead of a password, so that only this person at the provider can sign in. No password has this hash."""
+    """Return the text to store instead of a password hash, which binds the user to one account at the provider. No password matches it."""
     return _MARK + hashlib.sha256(json.dumps([issuer, subject]).encode()).hexdigest()
 
 

@@ -173,7 +173,7 @@ class Folder:
             self.fs.rm_file(f"{self.path}/{name}")
 
     def remove(self) -> None:
-        """Remove the folder and what is in it; do nothing if it does not exist."""
+        """Remove the folder with its content; do nothing if it does not exist."""
         with translate_errors(self.path), contextlib.suppress(FileNotFoundError), self._lock_deletions():
             self.fs.rm(self.path, recursive=True)
 

@@ -14,7 +14,7 @@ class Reference(TypedDict):
 
 
 def split_path(path: str) -> dict[str, str]:
-    """Return what a partition's path consists of: `vendor`, `table_name`, `business_date` and `pull_id`."""
+    """Split a partition's path into `vendor`, `table_name`, `business_date` and `pull_id`."""
     return dict(zip(("vendor", "table_name", "business_date", "pull_id"), path.split("/"), strict=True))
 
 

@@ -12,7 +12,7 @@ stale_price_ratio       among the securities whose price changed on the last loa
                         if there are fewer than ten such securities
 
 The result includes the measures of `matched`. `price_jump_ratio` and `unpriced_ratio` ignore a few securities (see
-`matched.eased_share`): in a firm with five securities, one stock split is not a fault. All measures are null if no day was loaded before.
+`matched.compute_eased_share`): in a firm with five securities, one stock split is not a fault. All measures are null if no day was loaded before.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from include.contract import EntityMap, Table, Vendor
 from include.staging.partitions import Partition
 from include.transform.entities import evaluate
-from include.validation.matched import MATCHED, Comparison, eased_share, match, name_first
+from include.validation.matched import MATCHED, Comparison, compute_eased_share, match, name_first
 from include.validation.posted import POSTED
 
 _NEGLIGIBLE_USD = Decimal(10_000)
@@ -199,9 +199,9 @@ def _compare_prices(comparison: Comparison, now: Money, before: Sequence[Money])
     moves = {key: now.prices[key] / last.prices[key] for key in both}
     unpriced = [key for key in both if not now.prices[key]]
     jumps = [key for key in both if now.prices[key] and not _JUMPS[0] <= moves[key] <= _JUMPS[1]]
-    comparison.measures["unpriced_ratio"] = eased_share(len(unpriced), len(both))
+    comparison.measures["unpriced_ratio"] = compute_eased_share(len(unpriced), len(both))
     comparison.details["unpriced_ratio"] = f"{len(unpriced):,} of {len(both):,} securities: {name_first(unpriced)}"
-    comparison.measures["price_jump_ratio"] = eased_share(len(jumps), len(both))
+    comparison.measures["price_jump_ratio"] = compute_eased_share(len(jumps), len(both))
     examples = name_first([f"{key} x{moves[key]:.4g}" for key in jumps])
     comparison.details["price_jump_ratio"] = f"{len(jumps):,} of {len(both):,} securities since {last.day}: {examples}"
     if len(before) > 1:

@@ -51,7 +51,7 @@ def build(root: Path, partitions: Iterable[Partition], run_id: str) -> Path:
     results = [read_result(each, run_id) for each in find_validated(partitions)]
     keys = [key for key, _ in results]
     root.mkdir(parents=True, exist_ok=True)
-    with locked(root):
+    with lock_site(root):
         context = _open_context(root)
         for key, result in results:
             _store_result(context, root, key, result)
@@ -75,7 +75,7 @@ def find_validated(partitions: Iterable[Partition]) -> list[Partition]:
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
+def lock_site(root: Path) -> Iterator[None]:
     """Hold a lock on the site below `root` during the block, against other builds. The lock ends with the process."""
     with (root / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

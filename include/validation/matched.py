@@ -11,7 +11,7 @@ renamed_ratio   share of rows with a renamed code, for the text column with the 
 swapped_ratio   share of rows in which two columns of numbers, or two of dates, have exchanged their earlier values, at least
                 approximately, for the pair of columns with the highest share
 
-All shares ignore a few rows (see `eased_share`): in a table of five rows, two changes are not a fault. All measures are null if no day was
+All shares ignore a few rows (see `compute_eased_share`): in a table of five rows, two changes are not a fault. All measures are null if no day was
 loaded before; `changed_ratio` is null also if only one day was. A table whose pull returns only a part of the vendor's rows, such as an
 edit window, has no such measures, because it may be empty on a quiet day.
 """
@@ -82,7 +82,7 @@ def lists_all(vendor: Vendor, table: Table) -> bool:
     return not table.parent or lists_all(vendor, vendor.table(table.parent))
 
 
-def eased_share(count: int, of: int) -> float:
+def compute_eased_share(count: int, of: int) -> float:
     """Return (count - 1 - sqrt(of) / 2) / of, or 0 if that is negative: a share that ignores a few rows of a small table."""
     return max(0.0, count - 1 - math.sqrt(of) / 2) / of if of else 0.0
 
@@ -132,7 +132,7 @@ def _compare_keys(comparison: Comparison, now: pa.ChunkedArray, before: pa.Chunk
     known = pc.unique(before)
     missing = known.filter(pc.invert(pc.is_in(known, value_set=pc.unique(now))))
     if len(now):
-        comparison.measures["missing_ratio"] = eased_share(len(missing), len(known))
+        comparison.measures["missing_ratio"] = compute_eased_share(len(missing), len(known))
         names = name_first(missing[:20].to_pylist(), len(missing))
         comparison.details["missing_ratio"] = f"{len(missing):,} of {len(known):,} keys of {last} are missing: {names}"
     else:
@@ -184,22 +184,29 @@ def _compare_column(comparison: Comparison, name: str, days: Sequence[pa.Array],
     if filled := _count(had):
         lost = _count(pc.and_not(had, has))
         comparison.keep_worst(
-            "blanked_ratio", eased_share(lost, filled), f"{name}: {lost:,} of {filled:,} values of {last} are missing"
+            "blanked_ratio",
+            compute_eased_share(lost, filled),
+            f"{name}: {lost:,} of {filled:,} values of {last} are missing",
         )
     if pa.types.is_timestamp(now.type) or pa.types.is_decimal(now.type):
         return
     both = pc.and_(had, has)
     compared, changed = _count(both), _find_changed(now, before)
-    if len(days) > 2 and eased_share(_count(_find_changed(before, days[2])), _count(_is_filled(days[2]))) <= _STEADY:
+    if (
+        len(days) > 2
+        and compute_eased_share(_count(_find_changed(before, days[2])), _count(_is_filled(days[2]))) <= _STEADY
+    ):
         number = _count(changed)
         detail = f"{name}: {number:,} of {compared:,} values differ from {last}"
-        comparison.keep_worst("changed_ratio", eased_share(number, compared), detail)
+        comparison.keep_worst("changed_ratio", compute_eased_share(number, compared), detail)
     if pa.types.is_string(now.type):
         pairs = list(_find_renamed(now, before))
         number = sum(count for _, _, count in pairs)
         words = name_first([f"{old!r} is {new!r}" for old, new, _ in pairs])
         comparison.keep_worst(
-            "renamed_ratio", eased_share(number, compared), f"{name}: in {number:,} of {compared:,} rows {words}"
+            "renamed_ratio",
+            compute_eased_share(number, compared),
+            f"{name}: in {number:,} of {compared:,} rows {words}",
         )
 
 
@@ -239,7 +246,7 @@ def _compare_pairs(comparison: Comparison, now: pa.Table, before: pa.Table, last
             swapped, compared = _count_swapped(ours[one], ours[other], theirs[one], theirs[other], ratio, least)
             if compared:
                 detail = f"{one} and {other}: {swapped:,} of {compared:,} rows have about each other's values of {last}"
-                comparison.keep_worst("swapped_ratio", eased_share(swapped, compared), detail)
+                comparison.keep_worst("swapped_ratio", compute_eased_share(swapped, compared), detail)
 
 
 def _is_number(type_: pa.DataType) -> bool:

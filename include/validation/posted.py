@@ -9,7 +9,7 @@ mispriced_ratio  share of transactions whose price contradicts quantity and amou
                  about quantity / amount, the reciprocal of the right price
 
 The roll-forward compares units of positions. It treats a trade date before the last snapshot as a late entry. It notices a wrong amount
-only if the amount changes cash. It can't run on the first day. All shares ignore a few rows (`matched.eased_share`).
+only if the amount changes cash. It can't run on the first day. All shares ignore a few rows (`matched.compute_eased_share`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from include.staging.partitions import Partition
 from include.transform.entities import evaluate
 from include.validation.matched import (
     Comparison,
-    eased_share,
+    compute_eased_share,
     is_comparable,
     name_first,
     pick_keys,
@@ -80,7 +80,7 @@ def _compare_facts(
             f"{name}: {len(changed):,} of {len(keys):,} posted transactions differ from those of {day}:"
             f" {name_first(changed[:20].to_pylist(), len(changed))}"
         )
-        result.keep_worst("restated_ratio", eased_share(len(changed), len(keys)), detail)
+        result.keep_worst("restated_ratio", compute_eased_share(len(changed), len(keys)), detail)
 
 
 def _is_posted(entity_map: EntityMap, rows: pa.Table) -> pa.Array:
@@ -108,14 +108,14 @@ def _compare_rows(result: Comparison, entity_map: EntityMap, table: Table, parti
         (priced.unequal, priced.of_cash, "the price is 1, and quantity and amount differ"),
     ):
         detail = f"in {len(contradicting):,} of {of:,} posted transactions {words}: {name_first(contradicting)}"
-        result.keep_worst("mispriced_ratio", eased_share(len(contradicting), of), detail)
+        result.keep_worst("mispriced_ratio", compute_eased_share(len(contradicting), of), detail)
 
 
 def _count_repeated(result: Comparison, keys: list[pa.Array], hashes: npt.NDArray[np.uint64]) -> None:
     _, place, times = np.unique(hashes, return_inverse=True, return_counts=True)
     is_repeated = pa.array(times[place] > 1, pa.bool_())
     repeated = pa.chunked_array(keys, keys[0].type if keys else pa.string()).filter(is_repeated)
-    result.measures["repeated_ratio"] = eased_share(len(repeated), len(hashes))
+    result.measures["repeated_ratio"] = compute_eased_share(len(repeated), len(hashes))
     result.details["repeated_ratio"] = (
         f"{len(repeated):,} of {len(hashes):,} posted transactions equal another one but for the key:"
         f" {name_first(repeated[:20].to_pylist(), len(repeated))}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def joined(*parts: pa.Array) -> pa.Array:
+def join_key(*parts: pa.Array) -> pa.Array:
     """Join several values to one key, separated by colons; null if one of them is null."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -25,7 +25,7 @@ def day_of(at: pa.Array) -> pa.Array:
     return at.cast(pa.timestamp("us")).cast(pa.date32())
 
 
-def by_day(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
+def build_daily_key(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
     """Return the key of a daily measurement: `<key>:<word>:<UTC date of at>`.
 
     Args:
@@ -36,7 +36,7 @@ def by_day(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
     import pyarrow as pa
 
     sense = [pa.repeat(pa.scalar(word), len(key))] if word else []
-    return joined(key, *sense, day_of(at))
+    return join_key(key, *sense, day_of(at))
 
 
 def full_name(first: pa.Array, last: pa.Array) -> pa.Array:
@@ -46,7 +46,7 @@ def full_name(first: pa.Array, last: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise(first, last, " ", null_handling="skip")
 
 
-def looked_up(values: pa.Array, table: Mapping[str, object], default: object) -> pa.Array:
+def look_up(values: pa.Array, table: Mapping[str, object], default: object) -> pa.Array:
     """Return the entry of `table` for each value; the default if the value is null or has no entry."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -55,7 +55,7 @@ def looked_up(values: pa.Array, table: Mapping[str, object], default: object) ->
     return pc.fill_null(pc.take(pa.array(list(table.values())), places), default)
 
 
-def known_elsewhere(key: pa.Array) -> pa.Array:
+def parse_household_key(key: pa.Array) -> pa.Array:
     """Convert `<vendor>:<id>`, as users enter it, to the household key `<vendor>:household:<id>`; null for any other text."""
     import pyarrow.compute as pc
 
@@ -97,7 +97,7 @@ def ratio(values: pa.Array) -> pa.Array:
     return pc.round(values, 8, round_mode="half_to_even").cast(pa.decimal128(9, 8))
 
 
-def beside(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
+def left_join(left: pa.Table, right: pa.Table, keys: list[str]) -> pa.Table:
     """Left-join two tables by key. The added column `row` is the index of the left row, as `EntityMap.split` requires."""
     import pyarrow as pa
 
@@ -130,4 +130,4 @@ def state_code(values: pa.Array) -> pa.Array:
     """Replace names of US states by their postal codes; any other text stays as it is."""
     import pyarrow.compute as pc
 
-    return pc.coalesce(looked_up(pc.utf8_upper(pc.utf8_trim_whitespace(values)), STATE_CODES, None), values)
+    return pc.coalesce(look_up(pc.utf8_upper(pc.utf8_trim_whitespace(values)), STATE_CODES, None), values)

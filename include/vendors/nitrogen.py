@@ -26,7 +26,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import by_day, day_of, each, full_name, is_missing
+from include.vendors.arrays import build_daily_key, day_of, each, full_name, is_missing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # --- what only Nitrogen needs ----------------------------------------------------------------------------------------
 
 
-def known_elsewhere(integrations: pa.Array) -> pa.Array:
+def list_household_keys(integrations: pa.Array) -> pa.Array:
     """Return the keys of a client's household in other systems, `<system>:household:<id>`, separated by spaces; null if there are none.
 
     The input is a JSON list of links: `type` names the system, `ex_id_1` is the household's id there.
@@ -178,14 +178,14 @@ MAPS = (
             "last_name": "last_name",
             "email": "email",
             "phone": "phone",
-            "cross_references": derived(known_elsewhere, "integrations"),
+            "cross_references": derived(list_household_keys, "integrations"),
         },
     ),
     EntityMap(
         "client_risk",
         "clients",
         {
-            "client_risk_key": derived(by_day, "client_id", "requested_at"),
+            "client_risk_key": derived(build_daily_key, "client_id", "requested_at"),
             "person_key": "client_id",
             "risk_number": "risk_number",
             "measured_on": derived(day_of, "requested_at"),
@@ -209,7 +209,7 @@ MAPS = (
         "portfolio_risk",
         "portfolios",
         {
-            "portfolio_risk_key": derived(by_day, "portfolio_id", "requested_at"),
+            "portfolio_risk_key": derived(build_daily_key, "portfolio_id", "requested_at"),
             "portfolio_key": "portfolio_id",
             "risk_number": "risk_number",
             "market_value_usd": "total_usd",

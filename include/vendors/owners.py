@@ -38,7 +38,7 @@ class Owner(NamedTuple):
     entity: Any = None
 
 
-def with_owners(accounts: pa.Table, owners: Sequence[Owner]) -> pa.Table:
+def add_owners(accounts: pa.Table, owners: Sequence[Owner]) -> pa.Table:
     """Return one row per account and owner: the account's columns and one column per attribute of `Owner`, and `owner_key`."""
     import pyarrow as pa
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Edge(NamedTuple):
-    """What a household or group owns: an account or another group (`owned_id`), and the share of it (`share_ratio`, 0-1)."""
+    """The share (`share_ratio`, 0-1) of a household or group in an account or another group (`owned_id`)."""
 
     owned_id: str
     is_account: bool
@@ -28,8 +28,8 @@ def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]
     the whole account, their shares are scaled down to 1. A group that contains itself is not entered again.
 
     Args:
-        households: Household -> what it owns.
-        groups: Group -> what it owns.
+        households: Household -> its shares.
+        groups: Group -> its shares.
     """
     owned: dict[str, dict[str, Decimal]] = {}
 
@@ -44,10 +44,10 @@ def shares_of(households: Edges, groups: Edges) -> dict[str, dict[str, Decimal]]
 
     for household, edges in households.items():
         walk(edges, household, Decimal(1), frozenset())
-    return {account: _settled(shares) for account, shares in owned.items()}
+    return {account: _scale_shares(shares) for account, shares in owned.items()}
 
 
-def _settled(shares: Mapping[str, Decimal]) -> dict[str, Decimal]:
+def _scale_shares(shares: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """Scale shares down if they add up to more than 1, and round them down; the largest share absorbs the rounding of the sum."""
     claimed = sum(shares.values(), Decimal(0))
     whole = max(claimed, Decimal(1))

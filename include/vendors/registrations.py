@@ -130,7 +130,7 @@ def _initials(name: str) -> str | None:
     return "".join(word for word in name.casefold().replace(".", " ").split()[1:-1] if len(word) == 1) or None
 
 
-def with_parties(registrations: pa.Table, titles: Iterable[Mapping[str, Any]]) -> pa.Table:
+def add_parties(registrations: pa.Table, titles: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Return one row per party of each registration: the columns party_key, registration_key, person_key, legal_entity_key, role and name.
 
     A legal entity is the first party of its registration, as the owner. A person who can't be found in the home has only a name.

@@ -12,8 +12,8 @@ A set (the owners of an account) counts as one instance. In two cases, a new mem
 - The pull is historical, and the set is already stored.
 - A version of the set from a later day is stored.
 
-A key of an entity that excludes another one (`Entity.excludes`) ends the other's version with the same key, and records it as absent: what
-was read as a person is read as a trust now.
+If an entity excludes another one (`Entity.excludes`), a new key of it ends the other entity's version with the same key and records that as
+absent. For example, a registration that was read as a person is now read as a trust.
 """
 
 from __future__ import annotations

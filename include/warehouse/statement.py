@@ -38,7 +38,7 @@ class Statement:
 
     @cached_property
     def any_open(self) -> sa.TextClause:
-        """Select whether the vendor has open rows (of a snapshot: for the business date)."""
+        """Select whether the vendor has open rows; for a snapshot, only rows of the business date count."""
         return sa.text(f"select exists (select from {self._table} f where {self._open})")  # noqa: S608
 
     @cached_property

@@ -176,7 +176,7 @@ def write(load_url: str, work: str) -> dict[str, Any]:
     """Write the changed holdings to CSV files, then let polars write the same rows from memory.
 
     Returns:
-        `ours`: seconds to write all files. `reading`: seconds only to fetch the cells. `polars`: its seconds, by type of the numbers.
+        `ours`: our seconds to write all files. `reading`: of these, to fetch the cells. `polars`: its seconds, by type of the numbers.
         `rows`, `mb` and `files`: size of the output.
     """
     import polars as pl

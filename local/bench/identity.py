@@ -170,7 +170,7 @@ def measure_firm(folder: str, clients: int, is_compared: bool = False) -> dict[s
     Args:
         folder: Folder for the records and results.
         clients: Number of people.
-        is_compared: Whether Splink links the same records, too (`splink`).
+        is_compared: Whether Splink also links the same records (`splink`).
 
     Returns:
         The counts, seconds and memory of `link_firm`, and the results of `evaluate`, `count_crossed` and the checks above.

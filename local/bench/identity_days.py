@@ -21,7 +21,7 @@ _ADDRESS = ("street", "city", "state_code", "postal_code")
 
 @dataclass(frozen=True)
 class Day:
-    """What a daily run is given, and all records that a full run is given.
+    """The inputs of a daily run, and of a full run on the same day.
 
     Attributes:
         persons: All records.

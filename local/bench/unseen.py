@@ -149,9 +149,10 @@ def _count_crossed(cluster_of: dict[int, int], unseen: Unseen) -> dict[str, int]
 
 
 def find_limit(unseen: Unseen) -> dict[str, float]:
-    """Return the recall (0-1) for `person` and `entity` if all records of one that share any field but the name were linked.
+    """Return the highest recall (0-1) that is possible for `person` and `entity` without comparing names.
 
-    The fields are key, tax id, birth date, e-mail, telephone, and house number with postal code. Chains of records count.
+    It is reached if all records of one person or entity that share a field other than the name are linked, also through other records.
+    The fields are key, tax id, birth date, e-mail, telephone, and house number with postal code.
     """
     first_with: dict[tuple[int, object], int] = {}
     parent = {record: record for record in unseen.truth}

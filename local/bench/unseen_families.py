@@ -255,7 +255,7 @@ class Town:
                 if entity.core in {each.core for each in entities} or (
                     entity.kind == "revocable" and entity.owners[0] in grantors
                 ):
-                    continue  # nobody has two revocable trusts
+                    continue  # no person has two revocable trusts
                 grantors += entity.owners if entity.kind == "revocable" else []
                 entities.append(entity)
                 for _ in range(draw.choice((1, 1, 2))):
@@ -294,7 +294,7 @@ class Town:
         return Home(street, unit, city, state, postal_code, draw_phone(draw))
 
     def _draw_email(self, name: FullName, birth: date | None) -> str:
-        """Return an e-mail that nobody else has: a person's, or a couple's without `birth`."""
+        """Return a unique e-mail address of a person, or of a couple if `birth` is None."""
         draw = self._draw
         first, last = (
             "".join(char for char in part.casefold() if char.isascii() and char.isalnum())

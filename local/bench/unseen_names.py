@@ -48,7 +48,7 @@ class JointTitle(NamedTuple):
 class LabelledName(NamedTuple):
     """A name with its kind: `person`, `joint`, `utma`, or one of `ENTITY_KINDS`.
 
-    `registration_type` and `tax_id_form` are what the vendor sends beside the name. Both are None if the name alone tells the kind.
+    `registration_type` and `tax_id_form` are sent by the vendor with the name. Both are None if the name alone shows the kind.
     """
 
     text: str

@@ -142,7 +142,7 @@ def check_folder(folder: Path, prepared: Path) -> Checked:
 def _find_last_day(files: Sequence[OwnFile], faults: Faults) -> date | None:
     """Return the last trading day in the rows that has closed; add a fault for the first row of every other day."""
     latest = business_dates.latest_closed(datetime.now(UTC))
-    sessions = set(business_dates.between(business_dates.FIRST, latest))
+    sessions = set(business_dates.list_trading_days(business_dates.FIRST, latest))
     last_days: list[tuple[OwnFile, date]] = []
     for each in files:
         days: dict[date, int] = {}

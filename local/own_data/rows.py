@@ -41,7 +41,7 @@ Line = tuple[int, Row]
 
 @dataclass
 class _State:
-    """What the rows of a table have shown so far.
+    """The state of a table's check after the rows so far.
 
     Attributes:
         file: The file, for faults.
@@ -106,7 +106,7 @@ class VendorRows:
         self._check(table, file, rows)
 
     def finish(self) -> None:
-        """Add the faults that only all rows show: missing fields, references to rows that do not exist, and sums that differ."""
+        """After the last row, add the faults of whole tables: missing fields, references to missing rows, and sums that differ."""
         for name, state in self._states.items():
             table = self._vendor.table(name)
             self._find_missing(table, state)
@@ -220,7 +220,7 @@ class VendorRows:
                 self._add_fault(state.file, each.line, names, f"{key}, as in line {line}", _UNIQUE)
 
     def _is_in_line(self, table: Table, col: Column, read: _Read) -> bool:
-        """Return whether the value of a column is in the line, rather than one that only stands for the parent's."""
+        """Return whether the value of a column comes from the line itself, and is not a substitute for the parent's value."""
         return not col.source.startswith("@") or col.source == "@nth" or self._find_field(table, col) in read.fields
 
     def _remember(self, table: Table, state: _State, rows: Sequence[_Read]) -> None:

@@ -1,1 +1,1 @@
-"""What Airflow loads: connections, retry policy, forms, alerts, tasks, triggers and pages."""
+"""The parts that Airflow loads: connections, retry policy, forms, alerts, tasks, triggers and pages."""

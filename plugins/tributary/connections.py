@@ -69,7 +69,7 @@ def site() -> Site:
     engine = database()
     speed = float(find_variable("tributary_speed", default="1"))
     redis_url = os.environ.get("TRIBUTARY_REDIS_URL", "")
-    return Site(engine, staging(), keyring(engine), business_dates.present, speed, redis_url)
+    return Site(engine, staging(), keyring(engine), business_dates.get_now, speed, redis_url)
 
 
 def keyring(engine: Engine) -> Keyring:
@@ -220,7 +220,7 @@ def rule_policy() -> Policy:
 
 
 def rules() -> tuple[tuple[Rule[Snapshot], ...], tuple[Rule[HouseholdView], ...]]:
-    """Return the rules on a vendor's day and those on the household view: ours and the firm's own."""
+    """Return the rules on a vendor's day and those on the household view: the project's and the firm's own."""
     from include.firm.folder import rules_in_force
 
     return rules_in_force()

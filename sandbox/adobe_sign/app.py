@@ -60,8 +60,8 @@ def create_app(account: Account) -> FastAPI:
 def create_admin_router(account: Account) -> APIRouter:
     """Return the router of `POST /_sandbox/adobe_sign/quiet`.
 
-    The route waits until no notification is waiting, at most `seconds` (10 by default), and returns the counts. It is not an edit,
-    because a waiting edit would block the whole sandbox.
+    The route waits up to `seconds` (10 by default) until all notifications are delivered, dropped or lost, and returns their counts by
+    state. It is not an edit, because a waiting edit would block the whole sandbox.
     """
     router = APIRouter(prefix="/_sandbox/adobe_sign")
 

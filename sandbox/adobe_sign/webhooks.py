@@ -161,7 +161,7 @@ class Webhooks:
         return {name: states.get(name, 0) for name in ("waiting", "delivered", "dropped", "lost")} | {"failed": failed}
 
     def wait(self, seconds: float) -> dict[str, int]:
-        """Wait until no message is waiting, at most `seconds` of real time. Return the counts."""
+        """Wait up to `seconds` of real time until all messages are delivered, dropped or lost. Return the result of `count`."""
         with self._changed:
             self._changed.wait_for(self._is_quiet, seconds)
             return self.count()

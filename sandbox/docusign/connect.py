@@ -145,7 +145,7 @@ class Sender:
         return {"sent": sum(row["attempts"] for row in rows.values())} | counts
 
     def wait(self, seconds: float) -> dict[str, int]:
-        """Wait until no message is waiting, at most `seconds` of real time. Return the counts."""
+        """Wait up to `seconds` of real time until all messages have been sent or have failed. Return the result of `count`."""
         deadline = time.monotonic() + seconds
         while (counts := self.count())["waiting"] and time.monotonic() < deadline:
             time.sleep(0.01)

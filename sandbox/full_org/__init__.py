@@ -1,4 +1,4 @@
-"""A Salesforce org that is full already: the records that the firm's people typed in over years, before Tributary came."""
+"""A Salesforce org that is already full: the records that the firm's users entered over years, before Tributary was installed."""
 
 from sandbox.full_org.fill import fill
 from sandbox.full_org.truth import Fact, Truth

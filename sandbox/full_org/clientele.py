@@ -48,10 +48,10 @@ class Clientele:
 
     Attributes:
         seed: The firm's seed.
-        typist: Who types them in.
+        typist: The writer of the entries.
         picker: Selects the records of each kind.
         others: The ids of the users who own the records that are not the advisor's.
-        missing: The people, accounts and trusts that were never typed in, of all clients so far.
+        missing: The people, accounts and trusts of all clients so far that users never entered.
     """
 
     seed: int
@@ -61,7 +61,7 @@ class Clientele:
     missing: list[Fact] = field(default_factory=list)
 
     def write(self, client: Client) -> list[Entry]:
-        """Return the entries of a client; none if the household was never typed in."""
+        """Return the entries of a client; none if users never entered the household."""
         if self.picker.is_next("absent"):
             for key in client.list_keys():
                 self.miss(key, "absent")
@@ -69,7 +69,7 @@ class Clientele:
         return _Present(self, client).entries
 
     def miss(self, key: str, kind: str) -> None:
-        """Record a person, account or trust that was never typed in."""
+        """Record a person, account or trust that users never entered."""
         name = FINANCIAL_ACCOUNT if key.startswith("account:") else ACCOUNT
         self.missing.append(Fact(None, name, (key,), (kind,)))
 

@@ -1,4 +1,4 @@
-"""The records that users of an org type in, and the writing of them through the org's own rules."""
+"""Records that users of an org enter, and a writer that creates them under the org's own rules."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +21,15 @@ ORDER = (ACCOUNT, CONTACT, RELATION, FINANCIAL_ACCOUNT, LEAD)
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One record that a user types in.
+    """One record that a user enters.
 
     Attributes:
-        fact: What the record is.
-        values: Its values by field; an entry stands for the id of its record.
-        newer: The values that the advisor changes last week.
-        first: The entry of the same thing that was typed in before; None if there is none.
-        half_of: The person account whose contact this is, which Salesforce creates; None for all other records.
+        fact: The truth about the record.
+        values: The record's values by field. In a lookup field, an entry is replaced by the id of its record.
+        newer: The values by field that an advisor changes later.
+        first: The entry that was entered first for the same client or account; None if this is the first.
+        half_of: The entry of the person account, if this is its contact, which Salesforce creates; None for all other records.
+        id: The id of the written record; empty before.
     """
 
     fact: Fact
@@ -39,14 +40,14 @@ class Entry:
     id: str = ""
 
     def state_fact(self) -> Fact:
-        """Return the fact, with the ids that are known after the record was written."""
+        """Return the fact, with the ids of the written records."""
         return replace(
             self.fact, id=self.id, duplicate_of=self.first.id if self.first else None, newer=dict(self.newer)
         )
 
 
 class Typist:
-    """Writes entries as users of an org, in one transaction, and stores what they are.
+    """Writes entries as users of an org, in one transaction, and stores their facts.
 
     Args:
         org: The org.
@@ -133,12 +134,12 @@ def write_address(prefix: str, home: Home) -> dict[str, str]:
 
 
 def write_person(typist: Typist, profile: Profile, fact: Fact, **also: Any) -> tuple[Entry, Entry]:
-    """Return a person's account and contact: of a person account, the contact is the half that Salesforce creates.
+    """Return a person's account and contact. For a person account, Salesforce creates the contact.
 
     Args:
-        typist: Who types them in.
+        typist: The writer of the entries.
         profile: The values.
-        fact: What the record is, for both.
+        fact: The truth about both records.
         also: Further fields of the account.
     """
     born = profile.born and profile.born.isoformat()
@@ -194,7 +195,7 @@ def write_lead(profile: Profile, fact: Fact, **also: Any) -> Entry:
 
 
 def write_membership(house: Entry, contact: Entry, fact: Fact, **also: Any) -> Entry:
-    """Return the relation that makes a contact a member of a household."""
+    """Return the entry of the relation that makes a contact a member of a household."""
     values = {
         "AccountId": house,
         "ContactId": contact,
@@ -207,7 +208,7 @@ def write_membership(house: Entry, contact: Entry, fact: Fact, **also: Any) -> E
 
 
 def write_change(typist: Typist, account: Entry, contact: Entry, changes: Mapping[str, str]) -> None:
-    """Set the newer values of a person, which are given by the contact's fields, in the record that has them."""
+    """Set a person's newer values, given by Contact field, in the entry that has these fields."""
     if not typist.has_person_accounts:
         contact.newer = dict(changes)
         if "LastName" in changes:

@@ -1,4 +1,4 @@
-"""Fill an empty org with what the firm's people typed in over years, and store what each record really is."""
+"""Fill an empty org with the records that users have entered over years, and store the truth about each record."""
 
 import itertools
 import random
@@ -16,11 +16,11 @@ from sandbox.full_org.unrelated import write_unrelated
 from sandbox.salesforce.org import Org
 
 _DAY_HOUSEHOLDS = 8
-"""Households that an advisor types in on one day."""
+"""Households that an advisor enters on one day."""
 _CACHE_KIB = 65_536
 """SQLite's cache while it fills the org. Its usual two megabytes would be written to disk again and again."""
 _DAYS = 6 * 365
-"""Days before the firm's first session in which the records were typed in."""
+"""Days before the firm's first session over which the records were entered."""
 
 
 def fill(org: Org, firm: Firm, through: date) -> Truth:
@@ -34,7 +34,7 @@ def fill(org: Org, firm: Firm, through: date) -> Truth:
         through: Last day in the firm's books.
 
     Raises:
-        ValueError: The org has records from elsewhere.
+        ValueError: The org already has other records.
     """
     truth = Truth(org.store)
     if truth:

@@ -1,4 +1,4 @@
-"""What is wrong with the records of a full org, and which of its records are no clients: each kind with its share."""
+"""Kinds of errors in the records of a full org, and kinds of records that are no clients, each with its share."""
 
 import itertools
 import random
@@ -12,8 +12,8 @@ class Kind(NamedTuple):
 
     Attributes:
         name: Its name in the truth.
-        share: Its share (0-1) of the records to which it can apply; of a kind in `UNRELATED`, the number per household of the firm.
-        meaning: What it is.
+        share: Its share (0-1) of the records to which it can apply; for a kind in `UNRELATED`, the number per household of the firm.
+        meaning: Its description.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A person as typed into the org: the firm's own values, or these values with the errors of a kind."""
+"""A person as users entered it in the org: the firm's own values, or these values with errors of one kind."""
 
 import random
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Control routes of a full org, for tests and the demo: fill it, and tell what its records really are."""
+"""Control routes of a full org, for tests and the demo: fill it, and return the truth about its records."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def create_router(org: Org, world: World) -> APIRouter:
 
     @router.post("/full_org")
     def fill_org() -> Response:
-        """Fill the org; 409 if it has records from elsewhere. An org that was filled before stays as it is."""
+        """Fill the org; 409 if it already has other records. An org that was filled before does not change."""
         try:
             fill(org, world.firm, world.closed_through)
         except ValueError as error:
@@ -33,7 +33,7 @@ def create_router(org: Org, world: World) -> APIRouter:
 
     @router.get("/truth")
     def read_truth() -> StreamingResponse:
-        """Return what each record is, one JSON object per line (`truth.Fact`); nothing if the org was not filled."""
+        """Return the truth about each record, one JSON object per line (`truth.Fact`); nothing if the org was not filled."""
         lines: Iterator[str] = (f"{line}\n" for line in Truth(org.store).read_lines())
         return StreamingResponse(lines, media_type="application/x-ndjson")
 

@@ -1,4 +1,4 @@
-"""What each record of a full org really is. The sandbox serves it; the adoption must find it without."""
+"""The truth about each record of a full org. The sandbox serves it to tests; the adoption must reach the same result without it."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,16 +13,16 @@ _TABLE = "create table if not exists full_org (position integer primary key, fac
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What one record is, or that a client's record is missing.
+    """The truth about one record, or about a client whose record is missing.
 
     Attributes:
         id: The record's id; None if the org has no record of these identities.
-        object: The record's object; of a missing record, the object that it would have.
-        identities: The firm's own keys of what it is, such as `household:1001`, `person:1001:0`, `account:300001` or `entity:20005`;
-            two people for a couple's record, household and person for a membership; none for a record of no client.
-        kinds: Names of `KINDS`; empty for a record that is exact.
-        duplicate_of: The id of the first record of the same thing; None if this is the first.
-        resembles: The key of the client whom the record resembles, and is not; None without one.
+        object: The record's object, or the object that a missing record would have.
+        identities: The synthetic firm's keys of what the record represents, such as `household:1001`, `person:1001:0`, `account:300001`
+            or `entity:20005`. A couple's record has two people, a membership a household and a person, a record of no client none.
+        kinds: Kinds of errors in the record, from `KINDS`; empty for a correct record.
+        duplicate_of: The id of the first record of the same client or account; None if this is the first.
+        resembles: The key of a client that the record resembles but does not represent; None if there is none.
         newer: The fields with values that a user entered later than the vendors' values, with these values.
     """
 

@@ -26,7 +26,7 @@ _TRADES = ("Catering Inc", "Printing Co", "Office Supply LLC", "Software Inc")
 
 
 def write_unrelated(typist: Typist, picker: Picker, draw: random.Random) -> list[Entry]:
-    """Return the entries that go with one household of the firm, and have nothing to do with it."""
+    """Return the entries of unrelated records, a number per household of the firm."""
     writers = {
         "former_client": _write_former_client,
         "prospect": _write_prospect,

@@ -56,7 +56,7 @@ class Front:
             scope = {**scope, "path": path, "raw_path": raw, "root_path": self.root}
         has_begun = False
 
-        async def counted(message: Message) -> None:
+        async def count_and_send(message: Message) -> None:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
@@ -64,7 +64,7 @@ class Front:
             await send(message)
 
         try:
-            await self._answer(scope, receive, counted)
+            await self._answer(scope, receive, count_and_send)
         finally:
             if not has_begun:
                 self.calls.count(scope["path"], ABORTED)

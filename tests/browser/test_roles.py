@@ -365,7 +365,7 @@ def served(browser: Browser, shared_database: Database, tmp_path_factory: pytest
 
 
 def end_runs(page: Page, result: Any) -> None:
-    """Let the page believe that each run which Airflow accepts has ended, and has returned a result: there is no scheduler here."""
+    """Report each run that Airflow accepts as ended with a result, because no scheduler runs here."""
 
     def respond(route: Route) -> None:
         if "xcomEntries" in route.request.url:

@@ -107,7 +107,7 @@ def test_override_changes_the_path_of_the_closed_day(site: Site) -> None:
 
     with listen(answer) as listener:
         connection = Connection(listener.url, "user", "password", {"paths": '{"closed": "v2/sync"}'})
-        assert pull.closed_through(VendorRun(site, TAMARAC, connection, RUN)) == DAY
+        assert pull.request_closed_day(VendorRun(site, TAMARAC, connection, RUN)) == DAY
 
 
 @pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.name)

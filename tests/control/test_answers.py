@@ -31,7 +31,7 @@ def rows_of(answers: Answers) -> list[object]:
 
 
 def test_empty_request_returns_no_responses(answers: Answers) -> None:
-    assert answers.known() == set()
+    assert answers.list_known() == set()
     assert list(answers.pieces()) == []
 
 
@@ -40,14 +40,14 @@ def test_rows_are_returned_in_request_order(answers: Answers) -> None:
         answers.keep(name, json.dumps([{"of": name}, {"of": name}]).encode())
     # By code point, whatever the database's language is.
     assert rows_of(answers) == [{"of": name} for name in ("B", "a", "a/b", "b", "é") for _ in range(2)]
-    assert answers.known() == {"b", "a", "B", "é", "a/b"}
+    assert answers.list_known() == {"b", "a", "B", "é", "a/b"}
 
 
 def test_response_without_a_row_is_a_response(answers: Answers) -> None:
     for name, rows in {"a": b"[]", "b": b'[{"n":1}]', "c": b"[]", "d": b'\n[{"n":2}]\n'}.items():
         answers.keep(name, rows)
     assert rows_of(answers) == [{"n": 1}, {"n": 2}]
-    assert len(answers.known()) == 4
+    assert len(answers.list_known()) == 4
 
 
 def test_first_response_stays(answers: Answers) -> None:
@@ -79,7 +79,7 @@ def test_every_run_vendor_and_table_has_its_own(answers: Answers, change: dict[s
     another.keep("a", b"[2]")
     assert (rows_of(answers), rows_of(another)) == ([1], [2])
     answers.forget()
-    assert (answers.known(), another.known()) == (set(), {"a"})
+    assert (answers.list_known(), another.list_known()) == (set(), {"a"})
     answers.keep("a", b"[3]")
     assert rows_of(answers) == [3]
 

@@ -138,7 +138,7 @@ def test_a_field_of_its_own_is_read_back_by_it(crm: Crm) -> None:
     differences = read_back(crm.org, "read", lambda _: None)
 
     assert {entity: each.read for entity, each in differences.items()} == {e: c.created for e, c in counts.items()}
-    assert all(each.is_as_believed for each in differences.values())
+    assert all(each.is_as_expected for each in differences.values())
 
 
 def test_a_person_account_names_its_contact_half_by_the_contacts_field(crm: Crm) -> None:

@@ -90,7 +90,7 @@ def test_no_secret_and_no_sensitive_value_is_written_anywhere(
     _write_into_texts(today)
     canaries = {text.encode() for text in numbers | {n.replace("-", "") for n in numbers} | accounts | secrets}
 
-    # Rows of every kind die, and then a whole run fails, so that dead letters, logs and an alert are searched too.
+    # Rows of every kind become dead letters, and then a whole run fails, so that dead letters, logs and an alert are searched.
     for route in ("registrations", "accounts", "assets"):
         today.sandbox.fault("poison", f"portfolio/{route}", field="isActive", value="poison", share=0.004, seed=3)
     run(airflow, whole_run("orion"))

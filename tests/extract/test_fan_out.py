@@ -276,7 +276,7 @@ def test_different_keys_are_kept_under_different_names(
         puller = Puller(engine, VENDOR, listener.url, folder, folder.name)
         puller.rows(table, keys=[{"client_id": client, "kind": str(kind)} for client, kind in pairs])
         assert len(listener.calls) == len(pairs)
-    assert len(puller.answers(table).known()) == len(pairs)
+    assert len(puller.answers(table).list_known()) == len(pairs)
 
 
 def test_error_keeps_responses_and_the_retry_requests_the_rest(serve: Serve, shared_database: Database) -> None:
@@ -424,7 +424,7 @@ def test_responses_are_deleted_when_the_partition_is_complete(
     vendor_day.stage(vendor_run, "clients")
     assert vendor_day.stage(vendor_run, "accounts").manifest.staged == 4
     assert read_stored_responses(shared_database, run.run_id) == {}
-    assert another.known() == {"a"}
+    assert another.list_known() == {"a"}
 
 
 def test_fan_out_over_grants_without_a_grant_is_a_configuration_error(engine: sa.Engine, tmp_path: Path) -> None:

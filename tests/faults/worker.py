@@ -1,8 +1,8 @@
 """A vendor-day in a process of its own, which can be held at a named place and killed there.
 
-The place is a function of the product, wrapped inside that process alone: before or after one of its calls the process
-says that it is there, and waits for a word or for its end. Processes are forked from a server that has imported the
-heavy libraries once; they share nothing with the test but a pipe.
+The place is a function of the product, wrapped only inside that process. Before or after one of its calls, the process
+reports that it is there, and waits for a message or for its end. Processes are forked from a server that has imported the
+heavy libraries once; they share only a pipe with the test.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Work:
     _started: float = field(default_factory=time.monotonic)
 
     def clock(self) -> datetime:
-        """The sandbox's day, on which time goes on."""
+        """The sandbox's day, at which time continues."""
         return self.now + timedelta(seconds=time.monotonic() - self._started)
 
 
@@ -138,20 +138,20 @@ class Worker:
         return replace(self.work, steps=left, paths=self.paths)
 
     def _listen(self) -> str:
-        """Hears it up to the place where it is held, or to its end."""
+        """Receive its messages until it is held at the place, or has ended."""
         try:
             while self._pipe.poll(PATIENCE_S):
-                said, step, told = self._pipe.recv()
-                if said == "held":
+                message, step, value = self._pipe.recv()
+                if message == "held":
                     return "held"
-                if said == "failed":
-                    self.error = told
+                if message == "failed":
+                    self.error = value
                     continue
                 self.done.append(step)
-                self.paths |= told
+                self.paths |= value
         except (EOFError, ConnectionResetError):
             return "ended"
-        raise AssertionError(f"not a word in {PATIENCE_S} s; did {self.done}")
+        raise AssertionError(f"no message in {PATIENCE_S} s; did {self.done}")
 
 
 def _run(work: Work, hold: Hold | None, pipe: Pipe) -> None:

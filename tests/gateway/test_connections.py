@@ -22,7 +22,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from include.gateway.connections import Limits, bound, limit_calls
+from include.gateway.connections import Limits, build_protocol, limit_calls
 from local.processes import find_free_port
 from tests.conftest import Database
 from tests.firm_keys import KEYRING, register_inbox_key
@@ -209,7 +209,7 @@ def test_trace_is_not_supported(port: int) -> None:
 def serve(limits: Limits, app: Callable[..., object]) -> Iterator[int]:
     """Serve an app with these limits; yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    http = bound(limits, "127.0.0.9")
+    http = build_protocol(limits, "127.0.0.9")
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, http=http, ws="none"))  # type: ignore[arg-type]
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

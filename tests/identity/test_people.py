@@ -7,13 +7,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.identity.people import by_rank, name
+from include.identity.people import name, sort_by_rank
 from include.identity.record import KNOWN
 
 
 def named(groups: list[list[int]], before: list[list[int]]) -> dict[int, int]:
     """Map each record to its person, given the people `before` (each named by its smallest record)."""
-    ids = by_rank(np.array([record for group in groups for record in group], dtype=np.int64))
+    ids = sort_by_rank(np.array([record for group in groups for record in group], dtype=np.int64))
     place = {record: at for at, record in enumerate(ids.tolist())}
     first = {record: min(map(place.__getitem__, group)) for group in groups for record in group}
     roots = np.array([first[record] for record in ids.tolist()], dtype=np.int64)
@@ -23,7 +23,7 @@ def named(groups: list[list[int]], before: list[list[int]]) -> dict[int, int]:
 
 
 def test_second_person_of_a_joint_record_comes_after_the_first() -> None:
-    assert by_rank(np.array([3, -3, -1, 2, 1])).tolist() == [1, -1, 2, 3, -3]
+    assert sort_by_rank(np.array([3, -3, -1, 2, 1])).tolist() == [1, -1, 2, 3, -3]
 
 
 def test_person_keeps_the_id_when_an_older_record_joins() -> None:

@@ -54,11 +54,11 @@ class Truth:
                     self.identities[place].add(identity)
 
     def find(self, external_key: str, entity: str) -> set[str]:
-        """Return whom a key of ours stands for."""
+        """Return the identities of one of our keys."""
         _, vendor, _, key = external_key.split(":", 3)
         return self.identities.get((vendor, _KIND.get(entity, entity), key), set())
 
-    def judge(self, database: Database, keyed: dict[str, str]) -> Score:
+    def evaluate(self, database: Database, keyed: dict[str, str]) -> Score:
         """Judge the findings of a comparison; `keyed` are the org's records that have our key: id -> key."""
         score = Score()
         rows = database.rows(

@@ -21,7 +21,7 @@ from tests.integration import truth
 from tests.running_sandbox import LAST, run_sandbox
 
 pytestmark = pytest.mark.others_long
-MONTH = business_dates.between(date(2026, 10, 22), date(2026, 11, 18))
+MONTH = business_dates.list_trading_days(date(2026, 10, 22), date(2026, 11, 18))
 WEEK = MONTH[-5:]
 assert len(MONTH) == 20
 

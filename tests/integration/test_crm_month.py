@@ -20,7 +20,7 @@ from include.control.ledger import Counts
 from include.crm import tasks
 from include.crm.run import SyncRun
 from include.crm.settings import Settings
-from include.crm.sync.readback import Found, read_back
+from include.crm.sync.readback import ReadBackCounts, read_back
 from include.rules import RULES
 from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
@@ -34,7 +34,7 @@ from tests.running_sandbox import run_sandbox
 
 pytestmark = pytest.mark.timeout(900)
 
-MONTH = business_dates.between(date(2026, 10, 21), date(2026, 11, 18))
+MONTH = business_dates.list_trading_days(date(2026, 10, 21), date(2026, 11, 18))
 WEEK = MONTH[-6:]
 assert (len(MONTH), len(WEEK)) == (21, 6)
 
@@ -308,5 +308,5 @@ def test_a_second_sync_sends_nothing(month: Month) -> None:
 def test_a_read_back_finds_everything_as_it_is_believed(month: Month) -> None:
     month.set_clock(evening(month.steps[-1].day) + timedelta(hours=3))
     differences = read_back(replace(month.crm.org, settings=SETTINGS), "read-back", lambda line: None)
-    expected = {name: Found(read=len(records)) for name, records in month.known.items()}
-    assert differences == expected | {"goal": Found(read=0), "envelope": Found(read=0)}
+    expected = {name: ReadBackCounts(read=len(records)) for name, records in month.known.items()}
+    assert differences == expected | {"goal": ReadBackCounts(read=0), "envelope": ReadBackCounts(read=0)}

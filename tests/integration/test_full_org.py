@@ -70,7 +70,7 @@ def adopted(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         org = Org(crm.engine, crm.connection, SETTINGS, KEYRING.redactor)
         before, truth = read(crm), Truth(sandbox)
         adopt.compare(org, "compare", LAST, lambda _: None)
-        score = truth.judge(database, {})
+        score = truth.evaluate(database, {})
         adopt.approve(crm.engine, ["household", "person", "legal_entity", "account"], "ada@sample.example")
         counts = adopt.adopt(org, "adopt", LAST, lambda _: None)
         for _ in range(3):

@@ -127,7 +127,7 @@ def test_an_administrator_may_delete_the_second_records_and_nothing_comes_back(s
     differences = read_back(crm.org, "cleaned", lambda _: None)
     crm.settings = replace(crm.settings, few=1_000_000)
 
-    assert differences["security"].is_as_believed
+    assert differences["security"].is_as_expected
     assert crm.database.value("select count(*) from control.crm_superseded") == 0
     assert crm.sent() == {}
     cusips = [cusip for record in crm.records(SECURITIES).values() if (cusip := record.get("FinServ__CUSIP__c"))]

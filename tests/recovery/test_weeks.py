@@ -22,7 +22,7 @@ from tests.running_sandbox import LAST, NOW, run_sandbox
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 log = logging.getLogger(__name__)
 
-DAYS = business_dates.between(date(2026, 11, 2), LAST)
+DAYS = business_dates.list_trading_days(date(2026, 11, 2), LAST)
 BACKED_UP, LOST = DAYS[5], DAYS[10]
 """The last day in the backup, and the day whose load dies. Production archives the log every minute, so all loads before it are in the archive."""
 

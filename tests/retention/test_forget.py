@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from include import cli
 from include.control import answers, inbox
-from include.control.answers import known_place_of
+from include.control.answers import format_place
 from include.errors import ConfigurationError, InputRejected
 from include.keys.keyring import Keyring, generate_value_key
 from include.retention import forget, person
@@ -69,9 +69,9 @@ def plant(database: Database, key: str, docs: Path) -> None:
     )
     sealed = {
         "body": KEYRING.receiving_key.seal(body, inbox.place_of("docusign", "h1")),
-        "own": KEYRING.staging.seal_file(b"[]", known_place_of("nitrogen", "portfolios", key, "c", "e")),
-        "rows": KEYRING.staging.seal_file(body, known_place_of("nitrogen", "t", "x", "c", "e")),
-        "other": KEYRING.staging.seal_file(b'["Another client"]', known_place_of("nitrogen", "t", "y", "c", "e")),
+        "own": KEYRING.staging.seal_file(b"[]", format_place("nitrogen", "portfolios", key, "c", "e")),
+        "rows": KEYRING.staging.seal_file(body, format_place("nitrogen", "t", "x", "c", "e")),
+        "other": KEYRING.staging.seal_file(b'["Another client"]', format_place("nitrogen", "t", "y", "c", "e")),
         "value": VALUE_KEY.redactor.seal("123-45-6789"),
         "answer": KEYRING.staging.seal_file(body, answers.place_of("r", "nitrogen", "t", "x")),
     }
@@ -118,7 +118,7 @@ def open_column(table: str, column: str, row: dict[str, Any]) -> bytes:
         place = answers.place_of(row["run_id"], row["vendor"], row["table_name"], row["request_key"])
         return KEYRING.staging.open_file(bytes(row["rows"]), place)
     if table == "control.known_answer":
-        place = known_place_of(row["vendor"], row["table_name"], row["request_key"], row["contract"], row["etag"])
+        place = format_place(row["vendor"], row["table_name"], row["request_key"], row["contract"], row["etag"])
         return KEYRING.staging.open_file(bytes(row["rows"]), place)
     return bytes(row[column] or b"")
 

@@ -81,7 +81,7 @@ def test_what_is_open_after_a_day_is_what_plain_python_finds_in_its_snapshot(eva
 def test_assets_are_those_of_the_marts(evaluated: Evaluated) -> None:
     """Rules and marts report the same assets for each household."""
     snapshot = evaluated.snapshots[MONDAY]
-    ours = snapshot.owned(snapshot.held, "held_usd")
+    ours = snapshot.sum_owned(snapshot.held, "held_usd")
     marts = evaluated.firm.database.rows(
         "select household_id, aum_usd from mart.aum_by_household where business_date = :day", day=MONDAY
     )

@@ -14,7 +14,7 @@ from include.contract import Vendor
 from include.extract.pull import Span, request
 from include.vendors.docusign import DOCUSIGN
 from include.vendors.docusign.envelopes import ENVELOPES, ROLES
-from include.vendors.docusign.recipients import first_of, order_of
+from include.vendors.docusign.recipients import order_of, pick_first
 from sandbox.docusign.life import KINDS
 from tests.conftest import Firm
 from tests.extract.vendor_server import RecordedCall, Reply
@@ -84,7 +84,7 @@ def test_place_in_the_order_of_signing_is_a_number_where_it_is_one() -> None:
 
 
 def test_empty_text_is_none() -> None:
-    assert first_of(pa.array(["", "a", None, ""]), pa.array(["b", "c", "d", ""])).to_pylist() == ["b", "a", "d", None]
+    assert pick_first(pa.array(["", "a", None, ""]), pa.array(["b", "c", "d", ""])).to_pylist() == ["b", "a", "d", None]
 
 
 # --- states ---

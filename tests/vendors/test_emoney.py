@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.vendors.arrays import known_elsewhere
+from include.vendors.arrays import parse_household_key
 from include.vendors.emoney import EMONEY
-from include.vendors.emoney.plans import funded
+from include.vendors.emoney.plans import compute_funded_ratio
 from tests.extract.vendor_server import RecordedCall, Reply
 from tests.vendors.conftest import Run
 from tests.vendors.golden_day import NOW, Day, change_response, goldens, reply_from, run_day, to_json
@@ -68,7 +68,7 @@ def test_spouse_with_half_a_name_is_a_person(run: Run, spouse: dict[str, str]) -
     [("orion:1001", "orion:household:1001"), ("what we call them", None), (None, None)],
 )
 def test_id_of_another_vendor_is_the_key_of_its_household(theirs: str | None, ours: str | None) -> None:
-    assert known_elsewhere(pa.array([theirs], pa.string())).to_pylist() == [ours]
+    assert parse_household_key(pa.array([theirs], pa.string())).to_pylist() == [ours]
 
 
 # --- goals ---
@@ -174,7 +174,9 @@ def test_year_zero_means_no_shortfall(run: Run, stated: int | None, year: int | 
 def test_funded_ratio_is_money_set_aside_over_what_the_goal_costs(
     funding: str | None, expense: str, ratio: str | None
 ) -> None:
-    ratios = funded(*(pa.array([None if v is None else Decimal(v)], MONEY) for v in (funding, expense))).to_pylist()
+    ratios = compute_funded_ratio(
+        *(pa.array([None if v is None else Decimal(v)], MONEY) for v in (funding, expense))
+    ).to_pylist()
     assert ratios == [None if ratio is None else Decimal(ratio)]
 
 
@@ -186,7 +188,11 @@ AMOUNTS = st.one_of(st.none(), st.decimals(0, 10_000_000_000, places=2))  # the 
 def test_funded_ratio_is_exact_or_missing_and_fits_the_warehouse(
     funding: Decimal | None, expense: Decimal | None
 ) -> None:
-    [ratio] = funded(pa.array([funding], MONEY), pa.array([expense], MONEY)).cast(pa.decimal128(12, 8)).to_pylist()
+    [ratio] = (
+        compute_funded_ratio(pa.array([funding], MONEY), pa.array([expense], MONEY))
+        .cast(pa.decimal128(12, 8))
+        .to_pylist()
+    )
     if funding is None or not expense or funding / expense >= 1000:
         assert ratio is None
     else:

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from include.errors import VendorUnavailable
-from include.vendors.nitrogen import CLIENTS, NITROGEN, QUESTIONNAIRES, generation, is_set, known_elsewhere
+from include.vendors.nitrogen import CLIENTS, NITROGEN, QUESTIONNAIRES, generation, is_set, list_household_keys
 from tests.extract.vendor_server import Puller, RecordedCall, Reply, listen, vendor_of
 from tests.vendors.conftest import Run
 from tests.vendors.golden_day import NOW, Day, Responses, Row, change_response, goldens, reply_from, run_day, to_json
@@ -207,7 +207,7 @@ def test_flags_are_texts_or_numbers(flags: pa.Array) -> None:
     ids=["one", "two", "half", "none"],
 )
 def test_links_to_other_systems_are_keys_of_their_households(links: list[Any], keys: str | None) -> None:
-    assert known_elsewhere(pa.array([json.dumps(links)])).to_pylist() == [keys]
+    assert list_household_keys(pa.array([json.dumps(links)])).to_pylist() == [keys]
 
 
 def test_client_with_one_name_is_a_person(golden_day: Day) -> None:

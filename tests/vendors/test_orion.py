@@ -20,7 +20,7 @@ from include.staging.partitions import Staging
 from include.validation.check import validate_day
 from include.validation.suite import read_suite
 from include.vendors.orion import ORION
-from include.vendors.orion.positions import DIRECTIONS, FLOWS, STATUSES, flow, signed, status
+from include.vendors.orion.positions import DIRECTIONS, FLOWS, STATUSES, apply_sign, flow, status
 from sandbox.firm import holdings
 from tests.conftest import Firm
 from tests.firm_keys import KEYRING
@@ -94,7 +94,9 @@ def test_status_becomes_ours(theirs: str, ours: str) -> None:
 
 def test_direction_follows_from_the_code() -> None:
     codes: Any = list(DIRECTIONS)
-    assert signed(pa.array([5] * len(codes)), pa.array(codes)).to_pylist() == [5 * DIRECTIONS[code] for code in codes]
+    assert apply_sign(pa.array([5] * len(codes)), pa.array(codes)).to_pylist() == [
+        5 * DIRECTIONS[code] for code in codes
+    ]
 
 
 GOLDEN = goldens(ORION)

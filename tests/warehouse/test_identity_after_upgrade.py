@@ -13,7 +13,7 @@ from tests.warehouse.test_upgrade import FIRST_RELEASE, MIGRATE, migrate_to
 
 ON = date(2026, 11, 27)
 
-# 11 and 21 are one person by the matching; 12 and 22 are one by a decision only; 13 and 23 agree, but a decision says that they are two.
+# 11 and 21 are one person by the matching; 12 and 22 are one by a decision only; 13 and 23 agree, but a decision separates them.
 _FIRM = """
 insert into warehouse.source_key (id, entity, vendor, source_key) overriding system value
 values (11, 'person', 'orion', 'P1'), (12, 'person', 'orion', 'P2'), (13, 'person', 'orion', 'P3'),

@@ -1,1 +1,4 @@
-"""Adopt records that the org has from elsewhere: write our key onto them, instead of creating second records."""
+"""Adopt existing Salesforce records: write our key to them, so that a sync updates them instead of creating duplicates.
+
+In this package, an org record is a record in Salesforce, and our record is the warehouse's record of the same kind of thing.
+"""

@@ -10,7 +10,7 @@ from include.crm import desired, readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 
-# The accepted state begins with the values that the org has. In a shared field that has a value, the vendor's value of today counts as known.
+# The accepted state starts with the org's values. For a shared field that has a value, the vendor's current value counts as already sent.
 _TAKE = """
 insert into control.crm_state (sobject, external_key, payload, salesforce_id, job_id, shared_values)
 select r.sobject, r.external_key, (select coalesce(jsonb_object_agg(key, value), '{{}}') from jsonb_each(r.payload) where key = any(:names)),
@@ -34,9 +34,9 @@ select exists (select from control.org_record r join control.adopted a using (so
 
 
 def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings) -> None:
-    """Add to the accepted state the org's records that have a key of adoption, with the values that they have there.
+    """Add the adopted org records to the accepted state, with their values in the org.
 
-    A sync then sends only what differs, and neither what the firm owns nor what users typed into shared fields.
+    The next sync then sends only fields that differ. It sends no field that the firm owns, and no shared field that has a value.
 
     Args:
         db: The connection, in a transaction, after the org was read.

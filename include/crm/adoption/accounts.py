@@ -1,4 +1,4 @@
-"""Match the org's financial accounts with ours: by number, and else by the last four digits and the owner."""
+"""Match the org's financial accounts with our accounts: by number, or by the last four digits and the owner."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from include.crm.adoption.evidence import Accounts, OurAccount, TheirAccount
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Unit, is_refused, look_alike, settle
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Unit, is_refused, look_alike, settle
 
 Owners = Mapping[str, frozenset[str]]
-"""Salesforce id of an account that may own others -> our ids of whom it is, after `p` for a person or `e` for a legal entity."""
+"""Salesforce id of an owner (an Account) -> our ids of the same owner: `p` and the id of a person, or `e` and the id of a legal entity."""
 
 Place = tuple[str, str | int]
-"""Where accounts are compared: `owner` and an owner of ours, or `home` and a household of ours."""
+"""A group of accounts to compare: `owner` and one of our owners, or `home` and one of our households."""
 
 
 def match_accounts(
-    accounts: Accounts, owners: Owners, homes: Mapping[str, int], sobject: str, decided: Decided
+    accounts: Accounts, owners: Owners, homes: Mapping[str, int], sobject: str, decided: Decisions
 ) -> list[Unit]:
-    """Match the org's financial accounts with ours.
+    """Match the org's financial accounts with our accounts.
 
-    An account is the same
+    Two accounts are the same in these cases:
 
-    - if the complete numbers are equal, unless the owners on both sides are known, different, and of different households;
-    - if the org has only the last four digits: if an owner is on both sides, and custodian, type or open date agree; or, if no owner is
-      known, the household, and the custodian agrees;
-    - without a number: if an owner is on both sides, and custodian, type and open date agree.
+    - Both have the same complete number. Exception: the owners on both sides are known and differ, and so do their households.
+    - The org has only the last four digits, both have a common owner, and custodian, type or open date agrees. If no owner is known, they
+      have the same household, and the custodian agrees.
+    - The org has no number, both have a common owner, and custodian, type and open date agree.
 
-    Without complete numbers, no other account of that owner may agree so on either side. All other pairs that agree in most of this are
-    doubts.
+    Without complete numbers, the match must be the only one for that owner on both sides. Other pairs that agree in most of these values
+    are doubtful.
 
     Args:
         accounts: The accounts of both sides.
         owners: The org's owners.
-        homes: Salesforce id of a household -> our id of the household that it is.
+        homes: Salesforce id of a household -> our id of the same household.
         sobject: Salesforce's object.
-        decided: People's decisions.
+        decided: The reviewers' decisions.
     """
     held_by = {
         each.salesforce_id: frozenset[str]().union(*(owners.get(of, frozenset()) for of in each.owners))
@@ -51,7 +51,7 @@ def match_accounts(
     return units
 
 
-def find_lookalikes(accounts: Accounts, units: Sequence[Unit], decided: Decided) -> dict[str, list[Candidate]]:
+def find_lookalikes(accounts: Accounts, units: Sequence[Unit], decided: Decisions) -> dict[str, list[Candidate]]:
     """Return our unmatched accounts that look like an unmatched account of the org, whoever owns it: accounts move between owners.
 
     Two accounts look alike if the last four digits agree, or the org has no number, and the open date and the custodian agree.
@@ -88,8 +88,8 @@ class _Comparison:
 
     Args:
         accounts: The accounts of both sides.
-        held_by: Salesforce id of an account -> its owners among ours.
-        homes: Salesforce id of a household -> our id.
+        held_by: Salesforce id of an account -> our ids of its owners.
+        homes: Salesforce id of a household -> our id of the same household.
     """
 
     def __init__(self, accounts: Accounts, held_by: Owners, homes: Mapping[str, int]) -> None:
@@ -115,7 +115,7 @@ class _Comparison:
         )
 
     def find(self, theirs: TheirAccount) -> Iterator[Candidate]:
-        """Yield what an account of the org may be."""
+        """Yield the candidates for an org account."""
         if theirs.number_hash:
             yield from (self._compare_owners(theirs, each) for each in self._by_hash.get(theirs.number_hash, ()))
             return
@@ -140,7 +140,7 @@ class _Comparison:
                 yield _describe(each, (has, place[0], *agreed), differed, is_same=is_same)
 
     def _list_places(self, theirs: TheirAccount) -> list[Place]:
-        """Return the owners of an account among ours, then its household."""
+        """Return the groups in which to compare an org account: its owners, then its household."""
         owners: list[Place] = [("owner", owner) for owner in sorted(self._held_by[theirs.salesforce_id])]
         home = self._homes.get(theirs.household or "")
         return [*owners, *([("home", home)] if home is not None else [])]
@@ -154,8 +154,8 @@ class _Comparison:
     def _compare_kinds(self, theirs: TheirAccount, ours: OurAccount) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return which of custodian, type and open date agree, and whether the custodian differs.
 
-        A value that one side lacks does neither. Types have many names, and dates of transfers are typed in too, so their difference says
-        little.
+        A value that one side lacks neither agrees nor differs. A different type or date is ignored: types have many names, and users
+        sometimes enter the date of a transfer as the open date.
         """
         named = theirs.words & self._custodians
         custodian = bool(named & ours.custodian) if named and ours.custodian else None

@@ -34,7 +34,7 @@ select sobject, salesforce_id, :external_key, :is_same, :reason, :by from contro
 
 
 def list_adopted(settings: Settings) -> list[CrmObject]:
-    """Return the mappings whose records are adopted, parents first."""
+    """Return the mappings whose records can be adopted, parents first."""
     return [each for each in objects(settings) if each.is_adopted]
 
 
@@ -45,16 +45,20 @@ def has_new_records(org: Org) -> bool:
 
 
 def compare(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
-    """Compare the org with ours, and replace the findings; write nothing to Salesforce. Return the number of findings by outcome."""
+    """Compare the org's records with ours and replace the adoption findings, without writing to Salesforce.
+
+    Returns:
+        The number of findings by outcome.
+    """
     with open_connection(org.engine) as db, _open_session(org, run_id) as session:
         return find(db, session, org, run_id, on, say)
 
 
 def adopt(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
-    """Compare the org with ours, and write the keys of the matched records whose entities are approved.
+    """Compare the org's records with ours, and write our key to the matched records of approved entities.
 
     Returns:
-        The number of keys: `written`, and `failed` if Salesforce rejected some; `control.adopted` has the errors.
+        The number of keys by state: `written` and `failed` (rejected by Salesforce; `control.adopted` has the errors).
     """
     mappings = list_adopted(org.settings)
     with _write(org, run_id, mappings) as (db, session, check):
@@ -65,7 +69,7 @@ def adopt(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
 
 
 def undo(org: Org, run_id: str, by: str, say: Say) -> dict[str, int]:
-    """Remove every key that adoption has written, and withdraw the approvals. What syncs have sent since stays in Salesforce."""
+    """Remove every key that adoption wrote, and withdraw the approvals. Values that later syncs sent stay in Salesforce."""
     mappings = list_adopted(org.settings)
     with _write(org, run_id, mappings) as (db, session, check):
         counts = keys.remove_keys(db, session, mappings, by, check)
@@ -74,7 +78,9 @@ def undo(org: Org, run_id: str, by: str, say: Say) -> dict[str, int]:
 
 
 def approve(engine: sa.Engine, entities: Sequence[str], by: str, *, is_approved: bool = True) -> int:
-    """Approve that matched records of some entities get our key, now and in later syncs; or withdraw that. Return the number of records.
+    """Approve writing our key to the matched records of some entities, or withdraw the approval. Return the number of matched records.
+
+    An approval also applies to later syncs.
 
     Args:
         engine: The database, as the loading role.
@@ -101,7 +107,9 @@ def approve(engine: sa.Engine, entities: Sequence[str], by: str, *, is_approved:
 def decide(
     engine: sa.Engine, salesforce_id: str, external_key: str, is_same: bool | None, by: str, reason: str = ""
 ) -> None:
-    """Record whether a record of the org is one of ours; None lets the comparison decide again. It counts from the next comparison.
+    """Record a reviewer's decision whether an org record and one of our records are the same; None removes the decision.
+
+    It takes effect at the next comparison.
 
     Raises:
         InputRejected: The org has no such record.
@@ -120,7 +128,7 @@ def _open_session(org: Org, run_id: str) -> SalesforceSession:
 def _write(
     org: Org, run_id: str, mappings: Sequence[CrmObject]
 ) -> Iterator[tuple[sa.Connection, SalesforceSession, keys.Check]]:
-    """Open a connection and a session as the only writer of the objects; a running sync is superseded."""
+    """Open a connection and a session as the only writer of the objects; a running sync loses the right to write."""
     with (
         open_connection(org.engine) as db,
         _open_session(org, run_id) as session,

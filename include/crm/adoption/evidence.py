@@ -1,4 +1,4 @@
-"""What accounts say about persons and households: a complete account number that is equal on both sides joins their owners and households."""
+"""Accounts as evidence: two accounts with the same complete number suggest that their owners and households are the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from include.crm.adoption.match import Decided
+from include.crm.adoption.match import Decisions
 from include.identity.account import read_words
 from include.names.words import plain
 
@@ -33,7 +33,7 @@ from control.org_record where entity = 'account' order by 1
 
 @dataclass(frozen=True, slots=True)
 class OurAccount:
-    """One of our accounts. `owners` are ids of ours after `p` for a person or `e` for a legal entity."""
+    """One of our accounts. `owners` are our ids: `p` and the id of a person, or `e` and the id of a legal entity."""
 
     identity: int
     key: str
@@ -66,7 +66,7 @@ class Accounts:
     """The accounts of both sides.
 
     Attributes:
-        ours: Our accounts that are sent.
+        ours: Our accounts that the sync sends.
         theirs: The org's accounts.
         equal: Pairs with an equal complete number that no other account has.
     """
@@ -76,12 +76,12 @@ class Accounts:
     equal: list[tuple[TheirAccount, OurAccount]] = field(default_factory=list)
 
     def count_shared_owners(self) -> dict[tuple[str, str], int]:
-        """Return the number of equal accounts of each pair of a Salesforce id of an owner and an owner of ours."""
+        """Return (Salesforce id of an owner, our id of an owner) -> their number of equal accounts."""
         return Counter((theirs, ours) for left, right in self.equal for theirs in left.owners for ours in right.owners)
 
 
-def read_accounts(db: sa.Connection, keys: Mapping[int, str], decided: Decided) -> Accounts:
-    """Read the accounts of both sides; `keys` are ours: id -> our key. A pair that people decided to be two accounts is not equal."""
+def read_accounts(db: sa.Connection, keys: Mapping[int, str], decided: Decisions) -> Accounts:
+    """Read the accounts of both sides; `keys` maps our account ids to our keys. A pair that a reviewer has refused is not equal."""
     accounts = Accounts(
         [
             OurAccount(
@@ -103,7 +103,7 @@ def read_accounts(db: sa.Connection, keys: Mapping[int, str], decided: Decided) 
     return accounts
 
 
-def _find_equal(accounts: Accounts, decided: Decided) -> Iterator[tuple[TheirAccount, OurAccount]]:
+def _find_equal(accounts: Accounts, decided: Decisions) -> Iterator[tuple[TheirAccount, OurAccount]]:
     ours: dict[str, list[OurAccount]] = defaultdict(list)
     theirs: Counter[str] = Counter()
     for each in accounts.ours:

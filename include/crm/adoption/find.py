@@ -1,4 +1,4 @@
-"""Compare the org with ours before a sync creates records, and store what was found in `control.adoption_finding`."""
+"""Compare the org's records with ours before a sync creates any, and store the adoption findings in `control.adoption_finding`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from include.crm.adoption import accounts, evidence, legal_entities, lookalikes,
 from include.crm.adoption.accepted import take_keyed
 from include.crm.adoption.first_changes import note_changes
 from include.crm.adoption.households import Homes
-from include.crm.adoption.match import Candidate, Decided, Unit
+from include.crm.adoption.match import Candidate, Decisions, Unit
 from include.crm.adoption.members import Members
 from include.crm.adoption.org_records import Say, has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
@@ -24,7 +24,8 @@ from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
 from include.database.copy import copy_in
 
-# Entity -> the column with our identity; the rows, named as in the keys of the mappings; and what a user compares with the org's record.
+# Entity -> the column with our id; the rows, with the alias that the mappings' keys use; and the description that a reviewer compares with
+# the org record.
 _OURS = {
     "household": (
         "identity_id",
@@ -95,7 +96,7 @@ def find(
     on: date,
     say: Say,
 ) -> dict[str, int]:
-    """Read what has changed in the org, compare it with ours, and replace the findings.
+    """Read the changed org records, compare the org's records with ours, and replace the adoption findings.
 
     Args:
         db: A connection outside a transaction.
@@ -132,7 +133,7 @@ def find(
 
 
 def has_new(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> bool:
-    """Return whether a sync would create records of which the org may have some."""
+    """Return whether a sync would create a record of a kind that is compared with the org's records."""
     for mapping in mappings:
         if mapping.entity in _OURS:
             _, rows, _ = _OURS[mapping.entity]
@@ -145,8 +146,8 @@ def has_new(db: sa.Connection, mappings: Sequence[CrmObject], firm: str) -> bool
     return False
 
 
-def read_decisions(db: sa.Connection) -> Decided:
-    """Return people's decisions that count."""
+def read_decisions(db: sa.Connection) -> Decisions:
+    """Return the reviewers' decisions that are in effect."""
     decided: dict[str, dict[str, bool]] = {}
     for salesforce_id, key, is_same in db.execute(_DECISIONS):
         decided.setdefault(salesforce_id, {})[key] = is_same
@@ -158,10 +159,10 @@ def _compare(
     org: Org,
     mappings: Sequence[CrmObject],
     keys: Mapping[str, Mapping[int, str]],
-    decided: Decided,
+    decided: Decisions,
     on: date,
 ) -> list[Finding]:
-    """Return what each record is. An entity that is not sent has no keys, so nothing of the org is one of it."""
+    """Return the findings of all entities. An entity that is not sent to Salesforce has no keys, so no org record matches it."""
     sobject_of = {each.entity: each.sobject for each in mappings}
     numbers = evidence.read_accounts(db, keys["account"], decided)
     shared = numbers.count_shared_owners()
@@ -169,7 +170,7 @@ def _compare(
     persons, traits = matching.match_persons(db, keys["person"], decided, org.identity, on)
     entities, named = matching.match_entities(db, keys["legal_entity"], decided, org.identity)
     legal_entities.settle_entities(entities, named, shared, keys["legal_entity"], decided)
-    # Persons tell which households are the same, and these, with their accounts, which other persons are.
+    # Matched persons show which households are the same. Matched households and accounts then show which other persons are the same.
     at_home = _map_same(homes.match(persons, decided))
     Members(persons, traits, at_home, homes.home_of, shared, keys["person"], decided).settle()
     households = homes.match(persons, decided)

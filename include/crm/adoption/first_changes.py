@@ -1,4 +1,4 @@
-"""Note what the first sync would change in matched records, field by field."""
+"""Record what the first sync would change in matched records, field by field."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from include.crm import desired, readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 
-# What the first sync would change in matched records: neither what the firm owns, nor shared fields that have a value, nor links.
+# What the first sync would change in matched records: all fields except those that the firm owns, shared fields with a value, and links.
 _CHANGES = """
 update control.adoption_finding f set changes = c.changes
 from (select d.external_key, r.salesforce_id, (
@@ -30,7 +30,7 @@ select exists (select from control.adoption_finding where outcome = 'matched' an
 
 
 def note_changes(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings) -> None:
-    """Add to each matched record what the first sync would change in it, field by field.
+    """Add the changes that the first sync would make to each matched record's finding, field by field.
 
     Args:
         db: The connection, in a transaction, after the findings were stored.

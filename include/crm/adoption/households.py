@@ -1,4 +1,4 @@
-"""Match the org's households with ours: by the persons and accounts that are in both, and by name, address and telephone."""
+"""Match the org's households with our households: by common persons and accounts, and by name, address and telephone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.crm.adoption.evidence import Accounts
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Unit, look_alike, settle
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Unit, look_alike, settle
 from include.names.words import lexicon, plain
 
 _MEMBERS = sa.text("""
@@ -25,7 +25,7 @@ where sobject = 'Account' and entity = 'household' order by 1
 _COMMON_WORDS = lexicon("household family the and & mr mrs")
 
 SAME, SURE = 2, 3
-"""Points from which a household is the same, and from which that is certain: a person or an account in both counts two points each, and name,
+"""Points from which two households are the same, and from which this is certain. A common person or account counts two points each. Name,
 address, telephone and a complete set of members count one point each."""
 
 
@@ -53,12 +53,12 @@ class Homes:
             for value in _list_values(row):
                 self._near[value].append(identity)
 
-    def match(self, persons: Sequence[Unit], decided: Decided) -> list[Unit]:
-        """Match the org's households with ours.
+    def match(self, persons: Sequence[Unit], decided: Decisions) -> list[Unit]:
+        """Match the org's households with our households.
 
         Args:
             persons: The org's persons, matched.
-            decided: People's decisions.
+            decided: The reviewers' decisions.
         """
         members: dict[str, set[int]] = defaultdict(set)
         sizes: Counter[str] = Counter()
@@ -81,14 +81,14 @@ class Homes:
     def list_doubtful(
         self, persons: Sequence[Unit], keys: Mapping[int, str], lookalikes: Mapping[str, Sequence[Candidate]]
     ) -> dict[str, list[Candidate]]:
-        """Return our households that a household of the org may be: our key -> what the persons may be.
+        """Return our households that the org may have: our key -> the candidates for the persons.
 
-        These are the households all of whose persons are doubts, and those with a person whom the org has in a household.
+        These are the households all of whose persons are doubtful, and those with a person whom the org has in a household.
 
         Args:
             persons: The org's persons, matched.
-            keys: Our person -> our key.
-            lookalikes: Our key of a person -> persons of the org who look like it.
+            keys: Our person id -> our key.
+            lookalikes: Our key of a person -> persons of the org who look like this person.
         """
         doubts = {
             each.external_key: look_alike(unit, "member")
@@ -127,7 +127,7 @@ class Homes:
     def _find(
         self, theirs: sa.Row[Any], members: set[int], size: int, accounts: Mapping[int, int]
     ) -> Iterator[Candidate]:
-        """Yield what a household of the org may be: `members` are its persons that are ours, `accounts` ours with equal numbers."""
+        """Yield the candidates for an org household, from our matched `members` and from our `accounts` with equal numbers."""
         votes = Counter(self.home_of[each] for each in members if self.home_of.get(each) in self._rows)
         near = {each for value in _list_values(theirs) for each in self._near.get(value, ())}
         found = []
@@ -162,7 +162,7 @@ def _list_values(row: sa.Row[Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _compare(left: sa.Row[Any], right: sa.Row[Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return which of name, address and telephone agree, and which differ. A value that one side lacks does neither."""
+    """Return which of name, address and telephone agree, and which differ. A value that one side lacks is in neither list."""
     is_equal = {}
     if left.name and right.name:
         is_equal["name"] = bool((_read_words(left.name) & _read_words(right.name)) - _COMMON_WORDS)

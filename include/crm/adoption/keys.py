@@ -1,7 +1,7 @@
-"""Write our key onto the org's records that were matched, by record id; and remove these keys again.
+"""Write our key to matched org records by record id, or remove the written keys.
 
-The key is the only field that adoption writes. Both are safe to repeat after a kill: what is planned is stored before Salesforce is called, and
-the next run reads from the org which records have their key.
+The key is the only field that adoption writes. Both operations can be repeated after a kill: the plan is stored before Salesforce is
+called, and the next run reads from the org which records have their key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ where f.outcome = 'matched' and (f.entity in ({_APPROVED}) or f.entity <> all(:a
 on conflict (sobject, salesforce_id) do update
 set external_key = excluded.external_key, state = 'planned', run_id = excluded.run_id, error = '', changed_at = clock_timestamp()
 """)  # noqa: S608
-# What an earlier run planned and did not write: approvals and decisions may have changed since. A key that Salesforce took is in `org_record`.
+# Keys that an earlier run planned and did not write: approvals and decisions may have changed since. A key that was written is in
+# `org_record`.
 _FORGET_PLANS = sa.text("""
 delete from control.adopted a where a.state = 'planned' and not exists (
     select from control.org_record r where (r.sobject, r.salesforce_id, r.external_key) = (a.sobject, a.salesforce_id, a.external_key))
@@ -50,7 +51,7 @@ with outcome as (select * from unnest(cast(:ids as text[]), cast(:errors as text
 )
 delete from control.adoption_finding f using keyed k where f.sobject = :sobject and f.salesforce_id = k.salesforce_id
 """)
-# A record that no longer exists: otherwise its client would wait for it for ever.
+# A record that no longer exists; otherwise our record of the client would wait for it forever.
 _GONE = sa.text("""
 with gone as (
     delete from control.adopted where sobject = :sobject and error in ('ENTITY_IS_DELETED', 'NOT_FOUND', 'INVALID_CROSS_REFERENCE_KEY')
@@ -95,7 +96,7 @@ def write_keys(
     run_id: str,
     check: Check,
 ) -> dict[str, int]:
-    """Write our key onto the matched records whose entity is approved, then onto the records that connect them.
+    """Write our key to the matched records of approved entities, then to the records that connect them.
 
     Args:
         db: A connection outside a transaction, after `find.find`.
@@ -140,14 +141,14 @@ def remove_keys(
 ) -> dict[str, int]:
     """Remove the keys that adoption has written, and withdraw all approvals; return the number of keys by state.
 
-    The accepted state of these records is deleted first: were it deleted last and the run killed, a sync would upsert a key that no record has,
-    and create a second record. The next sync compares the org with ours again, and holds these records back.
+    The accepted state of these records is deleted first. If it were deleted last and the run were killed before, a sync would upsert a key
+    that no record has, and create a second record. The next sync compares the org's records with ours again, and holds these records back.
 
     Args:
         db: A connection outside a transaction.
         session: The session.
         mappings: The mappings whose records are adopted.
-        by: The user who asked for it.
+        by: The user who requested it.
         check: Raises if this run may no longer write.
     """
     key_fields = {each.sobject: each.key_field for each in mappings}
@@ -175,7 +176,7 @@ def _update(
     rows: Rows,
     check: Check,
 ) -> Iterator[tuple[Rows, list[str | None]]]:
-    """Set the key of records by id; yield, for each call, its rows and the error of each, None for a success."""
+    """Set the key of records by id. Yield the rows of each call with their errors; None means success."""
     for call in _split(rows, COLLECTION_ROWS * CALL_COLLECTIONS):
         session.check_reserve()
         check()

@@ -1,4 +1,4 @@
-"""Settle doubts about legal entities by their accounts and addresses."""
+"""Resolve doubtful matches of legal entities by their accounts and addresses."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Matches, Unit, is_refused, look_alike
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Matches, Unit, is_refused, look_alike
 from include.names.words import lexicon, plain
 
 
 @dataclass(frozen=True)
 class Named:
-    """What is known of a legal entity: the distinctive words of its name, and its address."""
+    """The distinctive words of a legal entity's name, and its address."""
 
     words: frozenset[str]
     kinds: frozenset[str]
@@ -20,7 +20,7 @@ class Named:
 
     @classmethod
     def read(cls, name: str | None, street: str | None, postal_code: str | None) -> Named:
-        """Read a name and an address."""
+        """Build the features from a name and an address."""
         words = frozenset(plain(name).replace(",", " ").split())
         kinds = frozenset(_KINDS[word] for word in words if word in _KINDS)
         return cls(words - _COMMON_WORDS, kinds, (plain(street), postal_code[:5]) if street and postal_code else None)
@@ -31,18 +31,19 @@ def settle_entities(
     named: Mapping[int, Named],
     shared: Mapping[tuple[str, str], int],
     keys: Mapping[int, str],
-    decided: Decided,
+    decided: Decisions,
 ) -> None:
-    """Settle doubts about legal entities: with the account of the same number one word of the name is enough, at the same address two are.
+    """Resolve doubtful matches of legal entities.
 
-    No other legal entity on either side may fit.
+    Two legal entities are the same if they have an account with the same number and one common word in the name, or the same address and
+    two common words, and if no other legal entity on either side fits.
 
     Args:
         units: The org's legal entities, matched, with `record` as their id in `named`.
         named: Name and address of the legal entities of both sides, by identity or record.
-        shared: Pairs of a Salesforce id of an owner and an owner of ours (`e` and the id) -> number of accounts with equal numbers.
-        keys: Our legal entity -> our key.
-        decided: People's decisions.
+        shared: (Salesforce id of an owner, `e` and our id of an owner) -> number of accounts with equal numbers.
+        keys: Our legal entity id -> our key.
+        decided: The reviewers' decisions.
     """
     at: dict[tuple[str, str], set[int]] = defaultdict(set)
     for entity in keys:
@@ -76,7 +77,7 @@ def settle_entities(
 
 
 def find_lookalikes(
-    units: Sequence[Unit], named: Mapping[int, Named], keys: Mapping[int, str], decided: Decided
+    units: Sequence[Unit], named: Mapping[int, Named], keys: Mapping[int, str], decided: Decisions
 ) -> dict[str, list[Candidate]]:
     """Return our unmatched legal entities that look like an unmatched one of the org: the words of one name are part of the other.
 
@@ -123,7 +124,7 @@ def _list_near(
     own: set[int],
     keys: Mapping[int, str],
 ) -> list[Candidate]:
-    """Return what a legal entity of the org may be: what the comparison named, the owner of its account, or one at its address."""
+    """Return the candidates for an org's legal entity: those of the comparison, the owners of its accounts, and those at its address."""
     theirs = named[unit.record]
     candidates = []
     known = {each.identity: each for each in (*unit.matches.same, *unit.matches.doubts)}
@@ -158,4 +159,4 @@ _ENOUGH = (
     {"name (close)", "home"},
     {"name (part)", "home"},
 )
-"""What must agree between a legal entity of the org and the only one of ours that it may be."""
+"""The values that agree between an org's legal entity and its only candidate."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decided, Unit, is_refused, look_alike
+from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Unit, is_refused, look_alike
 from include.crm.adoption.traits import Traits, has_same_name, is_near_first, is_near_last, is_other_day, share_first
 
 
@@ -15,9 +15,9 @@ def find_lookalikes(
     homes: Mapping[str, int],
     home_of: Mapping[int, int],
     keys: Mapping[int, str],
-    decided: Decided,
+    decided: Decisions,
 ) -> dict[str, list[Candidate]]:
-    """Return our unmatched persons who look like a person whom the org had before us.
+    """Return our unmatched persons who look like a person whom the org had before Tributary.
 
     Two persons look alike if one of these is true:
 
@@ -25,18 +25,18 @@ def find_lookalikes(
     - They have the same e-mail and a near first name.
     - They have the same birth date, and a near first or last name.
     - They have the same telephone or address, and the same first name, or a near first and last name.
-    - They are in the same household, have nearly the same first or the same last name and no different birth dates, and the person of the
-      org is not matched.
+    - They are in the same household, have the same last name or nearly the same first name, their birth dates do not differ, and the org's
+      person is not matched.
 
-    Such persons wait for a user's decision, because a vendor may have too few or misspelled values of a client.
+    Such persons wait for a reviewer's decision, because the vendor's data of a client may be incomplete or misspelled.
 
     Args:
         units: The org's persons, matched.
         traits: Traits of the persons of both sides.
-        homes: Salesforce id of a household -> our id of the household that it is.
-        home_of: Our person -> our household.
-        keys: Our person -> our key.
-        decided: People's decisions.
+        homes: Salesforce id of a household -> our id of the same household.
+        home_of: Our person id -> our household id.
+        keys: Our person id -> our key.
+        decided: The reviewers' decisions.
 
     Returns:
         Our key -> the persons of the org, up to `MOST_LOOKALIKES`. A candidate has the Salesforce id in place of our key.
@@ -67,7 +67,7 @@ def find_lookalikes(
 
 
 def _list_sides(traits: Mapping[int, Traits], unit: Unit) -> Iterator[Traits]:
-    """Yield the traits of a unit and of what it is of ours; of a record of two people, those of each."""
+    """Yield the traits of a unit and of the persons that it matches; for a record of two people, those of each."""
     merged = Traits()
     for each in (unit.record, *(candidate.identity for candidate in unit.matches.same)):
         merged.add(traits.get(each, Traits()))
@@ -84,7 +84,7 @@ def _list_values(traits: Traits) -> set[object]:
 
 
 def _resemble(left: Traits, right: Traits, *, is_inside: bool) -> tuple[str, ...]:
-    """Return what makes two persons look alike; empty if nothing does."""
+    """Return the values that make two persons look alike; empty if they do not."""
     is_other = is_other_day(left, right)
     has_first, has_last = share_first(left, right), is_near_last(left, right)
     if has_same_name(left, right) and not is_other:

@@ -1,4 +1,4 @@
-"""What a record of the org may be of ours."""
+"""Candidates and matches: which of our records an org record is, or may be."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One of our records that a record of the org may be.
+    """One of our records that may be the same as an org record.
 
     Attributes:
         external_key: Our key.
         identity: Our id.
         score: log2 of the odds that both are the same; 0 if unknown.
-        agreed: What agrees.
-        differed: What differs.
-        is_same: Whether the comparison takes both for the same; otherwise it is a doubt.
-        is_sure: Whether no person needs to look at it.
-        is_settled: Whether a person decided it, or the record has our key already.
+        agreed: Names of the values that agree.
+        differed: Names of the values that differ.
+        is_same: Whether the comparison considers both the same; otherwise the candidate is doubtful.
+        is_sure: Whether no review is needed.
+        is_settled: Whether a reviewer decided it, or the org record has our key already.
     """
 
     external_key: str
@@ -33,12 +33,12 @@ class Candidate:
 
 @dataclass
 class Matches:
-    """The candidates of one record of the org.
+    """The candidates for one org record.
 
     Attributes:
-        same: Those that it is; more than one if it stands for several of ours.
-        doubts: Those that it may be.
-        is_joint: Whether the record names two people.
+        same: The candidates that are the same; more than one if the org record represents several of our records.
+        doubts: The doubtful candidates.
+        is_joint: Whether the org record names two people.
     """
 
     same: list[Candidate] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Matches:
 
     @property
     def only(self) -> Candidate | None:
-        """The one candidate that the record is; None if there is none, or several, or if it names two people."""
+        """The only candidate that is the same; None if there is none, if there are several, or if the record names two people."""
         return self.same[0] if len(self.same) == 1 and not self.is_joint else None
 
 
@@ -61,13 +61,13 @@ class Unit:
     """A person, household, legal entity or account of the org.
 
     Attributes:
-        records: Salesforce's ids by object; a person may be an account and a contact.
+        records: Salesforce object -> record id. A person may be an Account and a Contact.
         keyed: The objects whose record has our key.
         external_key: Our key, if one of the records has it.
-        household_id: Salesforce's id of a person's household.
-        record: Id of a person in the comparison.
-        is_foreign: Whether the org had it before Tributary did.
-        matches: What it may be of ours.
+        household_id: Salesforce id of a person's household.
+        record: Id of a person or legal entity in the comparison.
+        is_foreign: Whether the org had the record before Tributary wrote to it; adopted records included.
+        matches: Its candidates among our records.
     """
 
     records: Mapping[str, str]
@@ -79,17 +79,17 @@ class Unit:
     matches: Matches = field(default_factory=Matches)
 
 
-Decided = Mapping[str, Mapping[str, bool]]
-"""People's decisions: Salesforce id -> our key -> whether both are the same."""
+Decisions = Mapping[str, Mapping[str, bool]]
+"""The reviewers' decisions: Salesforce id -> our key -> whether both are the same."""
 
 
-def is_refused(unit: Unit, key: str, decided: Decided) -> bool:
-    """Return whether people decided that a record of a unit is not ours of this key."""
+def is_refused(unit: Unit, key: str, decided: Decisions) -> bool:
+    """Return whether a reviewer decided that a record of a unit is not our record with this key."""
     return any(decided.get(id_, {}).get(key) is False for id_ in unit.records.values())
 
 
 MOST_LOOKALIKES = 5
-"""Number of records of the org that are listed for one of ours that looks like them."""
+"""Highest number of org records that are listed for one of our records that looks like them."""
 
 
 def look_alike(unit: Unit, *agreed: str) -> Candidate:
@@ -97,14 +97,14 @@ def look_alike(unit: Unit, *agreed: str) -> Candidate:
     return Candidate(next(iter(unit.records.values())), 0, 0.0, agreed, (), is_same=False, is_sure=False)
 
 
-def settle(unit: Unit, found: Mapping[str, Candidate], all_ours: Mapping[str, int], decided: Decided) -> Unit:
-    """Add the candidates that were found to a unit, after its key and people's decisions; return the unit.
+def settle(unit: Unit, found: Mapping[str, Candidate], all_ours: Mapping[str, int], decided: Decisions) -> Unit:
+    """Add candidates to a unit; return the unit. Its key and the reviewers' decisions override the candidates.
 
     Args:
         unit: The unit, without matches.
         found: Our key -> the candidate.
-        all_ours: Our key -> our id, of all records of the entity.
-        decided: People's decisions.
+        all_ours: Our key -> our id, for all our records of the entity.
+        decided: The reviewers' decisions.
     """
     left = dict(found)
     for salesforce_id in unit.records.values():

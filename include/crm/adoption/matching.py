@@ -1,6 +1,6 @@
-"""Match the org's persons and legal entities with ours, by the engine that matches the vendors' records (`include.identity`).
+"""Match the org's persons and legal entities with ours, with the engine that matches the vendors' records (`include.identity`).
 
-The org is one more vendor. The vendors' records keep the identity that they have: the org only says which of its records belong to it.
+The org is treated as one more vendor. The vendors' records keep their identities, and org records are attached to them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from include.crm.adoption.legal_entities import Named
-from include.crm.adoption.match import Candidate, Decided, Unit
+from include.crm.adoption.match import Candidate, Decisions, Unit
 from include.crm.adoption.traits import Traits, read_traits
 from include.crm.salesforce import VENDOR
 from include.database.columns import read_table
@@ -24,14 +24,14 @@ from include.identity.policy import Policy
 from include.identity.record import DECISIONS, PERSONS, conform
 
 FIRST_ID = 1 << 40
-"""Record ids of the org's records begin here, above all ids of the warehouse."""
+"""Lowest record id of org records, above all ids of the warehouse."""
 
 SURE_SCORE = 8.0
 """A pair with this score, or a higher one, needs no reviewer: the odds are 256 to one. Pairs of vendors link at lower scores, because a wrong
 link of two vendors can be undone; a key in the wrong record lets two clients' data meet there."""
 
 SURE_ENTITY_SCORE = 6.0
-"""The same for legal entities: name and home agree."""
+"""The same threshold for legal entities: name and home agree."""
 
 # A person is an account, its contact, or both. The contact of an account is the one that it names, or the first below it.
 _PERSONS = """
@@ -99,14 +99,14 @@ _IDS = ["record_id", "account_id", "contact_id", "account_key", "contact_key"]
 
 
 def match_persons(
-    db: sa.Connection, keys: Mapping[int, str], decided: Decided, policy: Policy, on: date
+    db: sa.Connection, keys: Mapping[int, str], decided: Decisions, policy: Policy, on: date
 ) -> tuple[list[Unit], dict[int, Traits]]:
-    """Match the org's persons with ours; return them, and the traits of the persons of both sides.
+    """Match the org's persons with our persons; return the units, and the traits of the persons on both sides.
 
     Args:
         db: The database, in a transaction, after the org was read.
-        keys: Identity of each person -> our key.
-        decided: People's decisions.
+        keys: Our person id -> our key.
+        decided: The reviewers' decisions.
         policy: Thresholds of matching.
         on: Today.
     """
@@ -121,9 +121,12 @@ def match_persons(
 
 
 def match_entities(
-    db: sa.Connection, keys: Mapping[int, str], decided: Decided, policy: Policy
+    db: sa.Connection, keys: Mapping[int, str], decided: Decisions, policy: Policy
 ) -> tuple[list[Unit], dict[int, Named]]:
-    """Match the org's business accounts with our legal entities; return them, and names and addresses of both sides. Like `match_persons`."""
+    """Match the org's business accounts with our legal entities; return the units, and the names and addresses of both sides.
+
+    The arguments are those of `match_persons`.
+    """
     known = _map_identities(db, "legal_entity")
     rows = _read(db, _ENTITIES)
     decisions = pa.concat_tables([inputs.read_decisions(db, "legal_entity"), _translate(rows, keys, decided)])
@@ -152,8 +155,8 @@ def _map_identities(db: sa.Connection, entity: str) -> dict[int, int]:
     return dict(zip(*(known[name].to_pylist() for name in ("record_id", "person_id")), strict=True))
 
 
-def _translate(rows: pa.Table, keys: Mapping[int, str], decided: Decided) -> pa.Table:
-    """Return people's decisions, and keys that records have already, as decisions on pairs of records."""
+def _translate(rows: pa.Table, keys: Mapping[int, str], decided: Decisions) -> pa.Table:
+    """Return the reviewers' decisions and the keys that org records have already, as decisions about pairs of records."""
     identity = {key: of for of, key in keys.items()}
     pairs: dict[tuple[int, int], bool] = {}
     places: dict[str, int] = {}
@@ -178,14 +181,14 @@ def _collect(
     keys: Mapping[int, str],
     sure_score: float = SURE_SCORE,
 ) -> list[Unit]:
-    """Return the org's units with what they match.
+    """Return the org's units with their matches.
 
     Args:
         rows: The org's records, as `_ORG`.
         linked: The result of matching.
-        doubts: REVIEW: all pairs that may be one.
-        known: Record -> identity; a record that is its own identity may be missing.
-        keys: Identity -> our key.
+        doubts: The doubtful pairs, with the schema `REVIEW`.
+        known: Record id -> our id; a record whose own id is that id may be missing.
+        keys: Our id -> our key.
         sure_score: Score from which a link needs no reviewer.
     """
     links, open_pairs = _index(linked.links), _index(doubts)
@@ -195,7 +198,7 @@ def _collect(
         *(linked.clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True
     ):
         clusters[abs(record)].append(cluster)
-        if 0 < record < FIRST_ID:  # the second person of a joint record of ours has no record of its own
+        if 0 < record < FIRST_ID:  # the second person of one of our joint records has no record of its own
             members[cluster].append(record)
     units = []
     for row in rows.select([*_IDS, "household", "is_foreign"]).to_pylist():
@@ -221,7 +224,7 @@ def _collect(
 
 
 def _index(pairs: pa.Table) -> dict[int, list[tuple[int, dict[str, Any]]]]:
-    """Return the pairs of an org's record and one of ours: org's record -> (our record, the row)."""
+    """Return the pairs of an org record and one of our records: org record -> (our record, the row)."""
     index: dict[int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
     for row in pairs.select(["left", "right", "score", "agreed", "differed", "how", "rule"]).to_pylist():
         for ours, theirs in ((row["left"], row["right"]), (row["right"], row["left"])):
@@ -239,7 +242,7 @@ def _describe(
     *,
     is_same: bool,
 ) -> Candidate | None:
-    """Return a unit's best pair with the records of an identity; None if that identity is not sent to Salesforce."""
+    """Return a unit's best pair with the records of one identity as a candidate; None if that identity is not sent to Salesforce."""
     if identity not in keys:
         return None
     of = [row for other, row in pairs if known.get(other, other) == identity]

@@ -1,7 +1,11 @@
-"""Settle doubts about persons by what surrounds them: in a household or an account that both sides have, few persons have one first name.
+"""Resolve doubtful matches of persons by their household and accounts, because few members of one household have the same first name.
 
-A person of the org is the one of ours in the same household, or with an account of the same number, if the first names agree, nothing
-contradicts, a birth date, an e-mail or an account agrees too, and no other person on either side fits.
+An org person and our person in the same household, or with an account of the same number, are the same if all of these are true:
+
+- The first names agree.
+- A birth date, an e-mail or an account number agrees.
+- No value contradicts the match.
+- No other person on either side fits.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from include.crm.adoption.match import Candidate, Decided, Matches, Unit, is_refused
+from include.crm.adoption.match import Candidate, Decisions, Matches, Unit, is_refused
 from include.crm.adoption.traits import Traits, is_other_day, share_first
 
 
@@ -20,11 +24,11 @@ class Members:
     Args:
         units: The org's persons, matched, with `record` as their id in `traits`.
         traits: Traits of the persons of both sides, by identity or record.
-        homes: Salesforce id of a household -> our id of the household that it is.
-        home_of: Our person -> our household.
-        shared: Pairs of a Salesforce id of an owner and an owner of ours (`p` and the id) -> number of accounts with equal numbers.
-        keys: Our person -> our key.
-        decided: People's decisions.
+        homes: Salesforce id of a household -> our id of the same household.
+        home_of: Our person id -> our household id.
+        shared: (Salesforce id of an owner, `p` and our id of an owner) -> number of accounts with equal numbers.
+        keys: Our person id -> our key.
+        decided: The reviewers' decisions.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class Members:
         home_of: Mapping[int, int],
         shared: Mapping[tuple[str, str], int],
         keys: Mapping[int, str],
-        decided: Decided,
+        decided: Decisions,
     ) -> None:
         self._units, self._traits, self._keys = units, traits, keys
         self._members: dict[int, list[int]] = defaultdict(list)
@@ -61,7 +65,7 @@ class Members:
                 self._around[person].append(unit)
 
     def settle(self) -> None:
-        """Settle doubts about persons: change the matches of their units."""
+        """Resolve doubtful matches of persons, by changing the matches of their units."""
         taken = {each.identity for unit in self._units for each in unit.matches.same if each.is_sure}
         for unit, near, inside in zip(self._units, self._near, self._inside, strict=True):
             if unit.matches.is_joint:
@@ -94,7 +98,7 @@ class Members:
         if left is None or right is None:
             return False
         if left.births & right.births and left.emails & right.emails:
-            return True  # nicknames are many, and neither a spouse nor a twin shares both
+            return True  # nicknames are many, and neither a spouse nor a twin has both
         is_other_generation = left.generations and right.generations and not left.generations & right.generations
         return share_first(left, right) and not is_other_day(left, right) and not is_other_generation
 
@@ -112,7 +116,7 @@ class Members:
 
 
 def _choose(unit: Unit, inside: set[int]) -> None:
-    """Of several persons of ours that a record is, keep the only one of its household or accounts; the others become doubts."""
+    """If a record matches several of our persons, keep the only one of its household or accounts. The others become doubtful."""
     kept = [each for each in unit.matches.same if each.identity in inside]
     if len(kept) == 1:
         others = [replace(each, is_same=False, is_sure=False) for each in unit.matches.same if each != kept[0]]

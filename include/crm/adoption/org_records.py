@@ -1,6 +1,6 @@
-"""Copy the org's records into `control.org_record`, to compare them with ours: at first all of them, then those that have changed.
+"""Copy the org's records into `control.org_record`, to compare them with ours: first all of them, later only changed ones.
 
-A record of the org is read with the fields that the sync writes, and with what tells who it is: name, birth date, address, e-mail,
+Each record is read with the fields that the sync writes, and with the fields that identify it: name, birth date, address, e-mail,
 telephone, account number, and the records that it refers to. Fields that an org lacks are left out. Account numbers are hashed here.
 """
 
@@ -27,7 +27,7 @@ from include.errors import ConfigurationError
 from include.sensitive import Redactor
 
 OVERLAP = timedelta(minutes=10)
-"""So long before the end of the last read, changes are read again: Salesforce commits some of them late."""
+"""Each read starts this long before the end of the last one, because Salesforce commits some changes late."""
 
 _ADDRESS = {"street": "Street", "city": "City", "state_code": "State", "postal_code": "PostalCode"}
 _TRAITS: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -51,14 +51,14 @@ _TRAITS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "FinServ__FinancialAccount__c": {"name": ("Name",)},
 }
-"""Object -> column of `control.org_record` -> the fields with its value; the first field with a value counts."""
+"""Object -> column of `control.org_record` -> fields that may have its value; the first field with a value is used."""
 _OTHER_LINKS = {"Account": {"PrimaryContact": ("PersonContactId", "FinServ__PrimaryContact__c")}}
 _LAST_FOUR = re.compile(r"(?:[x*#.\u2026]|ending(?: in)?|\()\s*-?(\d{4})\)?\s*$", re.IGNORECASE)
 """The last four digits of an account number, as users write them into the name of a financial account."""
 _TEXTS = ("name", "first_name", "last_name", "birth_date", "email", "phone", *_ADDRESS)
 
 _UNTIL = sa.text("select read_until, columns from control.org_read where sobject = :sobject")
-# An account is what the record type in the mapping in force says; else what the types of the Financial Services Cloud package say.
+# The entity of an Account follows from its record type in the mapping; else from the types of the Financial Services Cloud package.
 _ENTITY = """
 case when sobject <> 'Account' then entity
      when cast(:types as jsonb) ? (payload ->> 'RecordType.DeveloperName') then cast(:types as jsonb) ->> (payload ->> 'RecordType.DeveloperName')
@@ -98,7 +98,7 @@ Say = Callable[[str], None]
 
 
 def has_foreign(session: SalesforceSession, mappings: Sequence[CrmObject]) -> bool:
-    """Return whether the org has records without our key. Relations do not count: without records of ours, they connect nothing of ours.
+    """Return whether the org has records without our key. Relations do not count: they matter only between records with our key.
 
     Raises:
         ConfigurationError: The org lacks an object or its key field.
@@ -118,16 +118,16 @@ def has_foreign(session: SalesforceSession, mappings: Sequence[CrmObject]) -> bo
 def read_org(
     db: sa.Connection, session: SalesforceSession, mappings: Sequence[CrmObject], redactor: Redactor | None, say: Say
 ) -> int:
-    """Copy what has changed in the org since the last call; return the number of records read.
+    """Copy the org records that have changed since the last call; return the number of records read.
 
-    A record that was deleted or merged in the org is removed from the copy. A read that dies is begun again; nothing is lost, because the
-    time of a read is stored after its last page.
+    A record that was deleted or merged in the org is removed from the copy. If a read is interrupted, the next call repeats it, because
+    the time of a read is stored after its last page.
 
     Args:
         db: A connection outside a transaction.
         session: The session.
         mappings: The objects to read.
-        redactor: Hashes account numbers; None compares them by their last four digits only.
+        redactor: Hashes account numbers. With None, only their last four digits are stored and compared.
         say: Receives a line per object.
 
     Raises:
@@ -256,7 +256,7 @@ class _Reader:
         ).cast(_PAGE)
 
     def _read_numbers(self, table: pa.Table, names: Any) -> tuple[Any, Any, Any]:
-        """Return the hash and the last four of each account number, and the number as it may be stored: masked."""
+        """Return the hash and the last four digits of each account number, and the masked number for storage."""
         if self._number not in table.column_names:
             none = pa.nulls(table.num_rows, pa.string())
             return none, none, None

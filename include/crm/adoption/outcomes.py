@@ -1,4 +1,4 @@
-"""Classify the org's records by what they are of ours, and list what a person must decide."""
+"""Classify the org records by their matches with our records, and list the ones that need a reviewer's decision."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ Outcome = Literal["matched", "doubtful", "duplicate", "shared", "unmatched", "mi
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a record of the org is of ours; or one of ours that the org lacks.
+    """The outcome of comparing one org record with our records, or one of our records that the org lacks.
 
     Attributes:
         entity: The entity of the mapping.
         sobject: Salesforce's object.
         salesforce_id: The record's id; empty for a record that the org lacks.
-        external_key: Our key: of the record that it is, or that the org lacks; None if there is none, or several.
-        outcome: `matched`: one of ours, without doubt. `doubtful`: may be one of `candidates`. `duplicate`: is one of ours, like another
-            record of the org. `shared`: stands for several of ours. `unmatched`: none of ours. `missing`: the org lacks it.
-        candidates: What it may be, the most likely first.
+        external_key: Key of our record that is the same, or that the org lacks; None if there is none, or several.
+        outcome: `matched`: the same as one of our records. `doubtful`: may be the same as one of `candidates`. `duplicate`: the same as one
+            of our records, and so is another org record. `shared`: represents several of our records. `unmatched`: none of our records.
+            `missing`: the org lacks our record.
+        candidates: Our records that may be the same, the most likely first.
     """
 
     entity: str
@@ -48,7 +49,8 @@ def classify(
         units: The org's units, matched.
         keys: Our keys of all records of the entity.
         sobjects: Pairs of object and entity of the mappings that send these records: a person may be an account and a contact.
-        lookalikes: Our key -> what may be the same although the comparison did not find it; such a record is a doubt, not missing.
+        lookalikes: Our key -> org records that look alike although the comparison did not match them; our record is then doubtful, not
+            missing.
     """
     holders: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
@@ -68,7 +70,7 @@ def classify(
         own = unit.external_key or key
         if outcome != "matched" and not unit.keyed:
             open_keys.update(each.external_key for each in candidates)
-        elif unit.is_foreign:  # it is one of ours, and another of ours may be the same
+        elif unit.is_foreign:  # it matches one of our records, and may match another one
             record = next(iter(unit.records.values()))
             for each in candidates:
                 if each.external_key != own:

@@ -1,4 +1,4 @@
-"""Match records that only connect two others: the org's record is the same if it connects the same two."""
+"""Match records that only connect two others: an org record and ours are the same if they connect the same two records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from include.crm import desired, readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 
-# The ends of a lookup by our key. The contact half of a person account has no record of its own.
+# The record that a lookup refers to, by our key. The contact half of a person account has no record of its own.
 _SAME_END = """
 join control.org_record p{n} on p{n}.sobject = '{parent}' and p{n}.external_key = d.payload ->> '{name}'
      and r.links ->> '{relationship}' in (p{n}.salesforce_id, p{n}.links ->> 'PrimaryContact')
@@ -28,7 +28,7 @@ on conflict do nothing
 
 
 def match(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings, run_id: str) -> None:
-    """Find the org's records that connect the same two records as ours, and add them to the findings.
+    """Find the org records that connect the same two records as ours, and add them to the adoption findings.
 
     Both ends must have our key already, so such records are found after their ends were adopted.
 

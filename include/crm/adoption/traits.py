@@ -29,7 +29,7 @@ _COLUMNS = [
 
 @dataclass
 class Traits:
-    """The values of a person's records, as `include.identity.features` has them.
+    """The values of a person's records, in the form that `include.identity.features` returns.
 
     Attributes:
         names: Pairs of a first name, or what it is a nickname of, and a last name.
@@ -56,7 +56,7 @@ class Traits:
 
 
 def read_traits(features: pa.Table, person_of: Mapping[int, int]) -> dict[int, Traits]:
-    """Return the traits of each person; `person_of` is record -> person, for records that are not their own person.
+    """Return the traits of each person. `person_of` maps a record id to the person's id, for records whose own id is not the person's.
 
     The second person of a joint record has the negated record id.
     """
@@ -112,7 +112,7 @@ def is_near_last(left: Traits, right: Traits) -> bool:
 
 
 def is_other_day(left: Traits, right: Traits) -> bool:
-    """Return whether both have a birth date, and none of them may be the other's."""
+    """Return whether both have birth dates, and these differ by more than a likely error."""
     pairs = list(product(left.births, right.births))
     return bool(pairs) and not any(is_same_day(*pair) for pair in pairs)
 

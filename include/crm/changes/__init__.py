@@ -1,1 +1,1 @@
-"""Receive what people change in Salesforce, as it happens: change data capture and platform events of the Pub/Sub API."""
+"""Receive changes that users make in Salesforce as they happen: change data capture and platform events of the Pub/Sub API."""

@@ -54,15 +54,14 @@ left join {ready.unsettled_record} u on :firm || ':' || u.external_key = c.exter
 where c.missing is null and (c.is_new or not c.accepted @> c.payload)
 """
 
-# A shared field keeps what users typed, as long as the vendor's value is the one that was known then. A complete account number stays while its
-# last four digits agree.
+# A shared field keeps the users' value until the vendor's value changes. A complete account number stays while its last four digits agree.
 _MINUS_TYPED = """
 - array(select name from unnest(cast(:shared as text[])) name
         where s.shared_values ? name and s.shared_values ->> name is not distinct from d.payload ->> name and s.payload ->> name is not null
         union all select name from unnest(cast(:masked as text[])) name where s.payload ->> name is not distinct from d.payload ->> name)
 """
 
-# New records that the org may have from elsewhere: until their key is written there, or a person decides, none is created.
+# New records that the org may have already. None is created until our key is written to the org's record, or a reviewer decides.
 _MAY_BE_THERE = """
 left join (
     select distinct key from control.adoption_finding f cross join lateral (
@@ -124,8 +123,8 @@ class Delta:
         closing: Changed records that the change closes, such as accounts.
         worth_usd: Total worth of the records in Salesforce; 0 for objects without a worth.
         moved_usd: The change of the total worth.
-        existing: New records, among the withheld, that Salesforce may have already.
-        separated: New records that Salesforce has as, or within, another kind of record; see `include.crm.sync.separation`.
+        existing: Number of the withheld records that Salesforce may have already.
+        separated: New records that another Salesforce record has represented so far; see `include.crm.sync.separation`.
         difference: A text that identifies the notable changes, without daily fields; empty if there are none.
     """
 
@@ -183,7 +182,7 @@ class Change:
 
 
 def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Readiness, *, resends: str = "") -> Delta:
-    """Create the table of one object's new and changed records, `outgoing(mapping.entity)`; return the counts.
+    """Create the table of one object's new and changed records, `outgoing(mapping.entity)`; return their numbers.
 
     Args:
         db: The sync's connection, in a transaction.

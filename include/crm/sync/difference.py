@@ -1,4 +1,4 @@
-"""Write the review page for the people who approve a sync: what the sync would change."""
+"""Write the review page for the people who approve a sync: the changes that the sync would make."""
 
 from __future__ import annotations
 

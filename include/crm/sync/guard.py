@@ -21,10 +21,10 @@ class Concern:
             - `change`: many records change.
             - `close`: many accounts close.
             - `worth`: the total worth changes much.
-            - `separate`: records get a record of their own that Salesforce has as, or within, another kind of record.
+            - `separate`: records that Salesforce has as another kind of record, or within one, become separate records.
 
-        records: The number of records, or for `worth` the change in dollars. For what an approval allows, see
-            `find_unapproved`.
+        records: The number of records, or for `worth` the change in dollars. `find_unapproved` defines the changes that an approval
+            allows.
         reason: The change, in words.
     """
 

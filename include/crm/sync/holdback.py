@@ -4,7 +4,7 @@ A sync does not send:
 
 - an object that failed, or whose changes need approval
 - the records of a vendor whose newest day is not reconciled
-- a new record that Salesforce may have from elsewhere (`include.crm.adoption`)
+- a new record that Salesforce may already have (`include.crm.adoption`)
 - a record whose parent Salesforce has not accepted, or whose parent has notable changes in an object that is not sent
 
 Everything else is sent. `include.crm.sync.holding` stores what was held back.
@@ -64,7 +64,7 @@ class Holdback:
         return entity in self._stopped
 
     @contextmanager
-    def stopping(self, mapping: CrmObject) -> Iterator[None]:
+    def stop_on_error(self, mapping: CrmObject) -> Iterator[None]:
         """Run a block that sends one object. If it raises an error of `STOPPING`, stop the object and hold back its children.
 
         The error is added to `failures` and not raised, so the sync continues with the other objects.

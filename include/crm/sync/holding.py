@@ -1,4 +1,4 @@
-"""Store what a full sync held back from Salesforce and why, so that operators get one alert and can look it up.
+"""Store the records that a full sync held back from Salesforce, with the causes, so that operators get one alert and can look them up.
 
 The table `control.crm_held` has one row per object, cause and subject. While the subject is held back, later syncs do not change
 `alerted_at`. They change `since` only if they report another time.
@@ -69,7 +69,7 @@ class Held:
 
 
 def store(db: sa.Connection, held: Iterable[Held], run_id: str) -> None:
-    """Store what a run held back, and delete the rows of what is no longer held back.
+    """Store the records that a run held back, and delete the rows of records that are no longer held back.
 
     Args:
         db: The sync's connection, in a transaction.
@@ -88,7 +88,7 @@ def store(db: sa.Connection, held: Iterable[Held], run_id: str) -> None:
 
 
 def read(engine: sa.Engine) -> list[Held]:
-    """Return what the newest full sync held back."""
+    """Return the records that the newest full sync held back."""
     with engine.connect() as db:
         return [Held(*row) for row in db.execute(sa.text(f"{_READ} order by 1, 2, 3"))]
 
@@ -98,7 +98,7 @@ def alert_late(engine: sa.Engine, patience: timedelta, send: Callable[[list[Held
 
     Args:
         engine: The database, as the loading role.
-        patience: How long something may be held back without an alert.
+        patience: How long records may be held back without an alert.
         send: Sends one alert about all these rows; not called if there are none. Its arguments are the rows and the alert's key, which
             contains their `since`. So a repeated alert has the same key, and an alert about rows that are held back again later has another.
     """

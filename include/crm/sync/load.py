@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a sync may send.
+    """The scope of a sync: the changes and entities that it may send.
 
     Attributes:
         approved: The approved concerns; their changes may be sent.
@@ -74,13 +74,13 @@ def sync(
 ) -> dict[str, Counts]:
     """Bring Salesforce in step with the warehouse. Safe to run again after a kill at any point.
 
-    A full sync also records what it held back in `control.crm_held`; see `include.crm.sync.holding`.
+    A full sync also records the records that it held back in `control.crm_held`; see `include.crm.sync.holding`.
 
     Args:
         org: The org, and the database.
         run: The run.
         work_dir: Folder for the CSV files, which are deleted once Salesforce has processed them.
-        scope: What may be sent.
+        scope: The scope of the sync.
         patience_s: How long a call is retried, in seconds.
         on_progress: Receives progress, a line at a time.
 

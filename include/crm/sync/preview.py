@@ -19,12 +19,12 @@ from include.crm.sync.guard import Concern, find_concerns
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a sync would send.
+    """The changes that a sync would send.
 
     Attributes:
         deltas: Counts by entity.
-        samples: The separated records by entity, each with the record that Salesforce has until now, and the first changed records, field by
-            field.
+        samples: By entity: the separated records, each with the Salesforce record that has represented it so far, and the first changed
+            records, field by field.
         concerns: Changes that need approval.
         unsettled: The vendors whose rows are held back, each with the time when that began.
     """
@@ -36,7 +36,7 @@ class Preview:
 
 
 def preview(engine: sa.Engine, settings: Settings, keys: int = 20, *, resends: str = "") -> Preview:
-    """Compare everything and return what a sync would send; change nothing, and send no request to Salesforce.
+    """Compare all objects and return the changes that a sync would send, without a write or a request to Salesforce.
 
     Args:
         engine: The database, as the loading role.

@@ -27,7 +27,7 @@ from include.crm.run import Org
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta
-from include.crm.temporary import DIFFERING, HELD, TempTable, answered
+from include.crm.temporary import DIFFERING, HELD, TempTable, declare_result
 from include.errors import ConfigurationError
 from include.recovery.restore import note_read_back
 
@@ -107,7 +107,7 @@ where s.sobject = :sobject and s.external_key = d.external_key and d.kind = 'del
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReadBackCounts:
     """The counts of one object's read-back.
 
     Attributes:
@@ -115,8 +115,8 @@ class Found:
         edited: Records in which a user changed a field that we write; the next sync overwrites the change.
         deleted: Records deleted in Salesforce, which are not sent again until an operator decides (`recreate`).
         merged: Records merged into another record, which are not sent again until an operator decides.
-        unknown: Records with our key that were not in the accepted state, and are now.
-        other_id: Records that were created again in Salesforce with our key, so they have another Salesforce id.
+        unknown: Records with our key that the accepted state lacked; the read-back has added them to it.
+        other_id: Records that were created again in Salesforce with our key, so their Salesforce id differs.
     """
 
     read: int
@@ -127,14 +127,14 @@ class Found:
     other_id: int = 0
 
     @property
-    def is_as_believed(self) -> bool:
+    def is_as_expected(self) -> bool:
         """Whether no record differs from the accepted state."""
         return not (self.edited or self.deleted or self.merged or self.unknown or self.other_id)
 
 
 def read_back(
     org: Org, run_id: str, say: Callable[[str], None] = print, *, is_restored: bool = False
-) -> dict[str, Found]:
+) -> dict[str, ReadBackCounts]:
     """Read all our records in Salesforce, record the differences, and correct the accepted state.
 
     After a restore of the database, syncs refuse to write until a read-back has succeeded. This function allows them to write again.
@@ -199,7 +199,7 @@ def _read_object(
     settings: Settings,
     run_id: str,
     is_restored: bool,
-) -> Found:
+) -> ReadBackCounts:
     with db.begin():
         started: datetime = db.execute(sa.text("select clock_timestamp()")).scalar_one()
     response = _query(db, session, mapping, settings)
@@ -225,7 +225,7 @@ def _read_object(
             db.execute(sa.text(statement), values)
         for table in (response, HELD, DIFFERING):
             table.drop(db)
-    return Found(read, **{kind.replace(" ", "_"): count for kind, count in kinds.items()})
+    return ReadBackCounts(read, **{kind.replace(" ", "_"): count for kind, count in kinds.items()})
 
 
 def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, settings: Settings) -> TempTable:
@@ -237,7 +237,7 @@ def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, se
     keys = delta.keys_like(mapping, settings).replace("'", r"\'")
     where = f"{mapping.key_field} LIKE '{keys}'"
     query = BulkQuery(session, mapping.sobject, f"SELECT {', '.join(names)} FROM {mapping.sobject} WHERE {where}")  # noqa: S608
-    table = answered(names)
+    table = declare_result(names)
     with db.begin():
         table.create(db)
     query.read(lambda pieces: _copy_page(db, pieces, table))

@@ -195,7 +195,7 @@ def settle(
         info: The job's state in Salesforce.
         fence: The writer's fence for the object.
         run_id: The run that settles the job; an earlier run may have sent it.
-        shared: The object's fields in which users' values stay; what was sent of them is remembered as the vendor's value.
+        shared: The object's fields in which users' values stay. A value that was sent for such a field is stored as the vendor's value.
 
     Raises:
         BalanceError: A sent row has no result or several, or a result belongs to no sent row.
@@ -238,7 +238,7 @@ def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Re
         if not header and which == "unprocessedrecords":
             return
         names = [name.lower() for name in header]
-        missing = {key_field.lower(), *_needed(which)} - set(names)
+        missing = {key_field.lower(), *_list_needed(which)} - set(names)
         if missing or len(set(names)) != len(names):
             raise BalanceError("A result file lacks a column", job=job.job_id, file=which, missing=sorted(missing))
         try:
@@ -261,7 +261,7 @@ def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> TempT
     return table
 
 
-def _needed(which: Result) -> set[str]:
+def _list_needed(which: Result) -> set[str]:
     return {"successfulResults": {"sf__id", "sf__created"}, "failedResults": {"sf__error"}}.get(which, set())
 
 

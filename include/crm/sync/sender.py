@@ -66,7 +66,7 @@ class Sender:
     def adopt(self) -> None:
         """Finish the jobs that earlier runs left in Salesforce. A failure stops only its object."""
         for mapping in self._jobs:
-            with self._holdback.stopping(mapping):
+            with self._holdback.stop_on_error(mapping):
                 self._adopt(mapping)
 
     def send(self, deltas: Mapping[str, Delta]) -> int:
@@ -74,7 +74,7 @@ class Sender:
         before = self._count_sent()
         for group in self._groups(deltas):
             if deltas[group[0].entity].going_out > self._most_collected:
-                with self._holdback.stopping(group[0]):
+                with self._holdback.stop_on_error(group[0]):
                     self._send_bulk(group[0])
             else:
                 self._send_apart(group)
@@ -96,7 +96,7 @@ class Sender:
             except STOPPING as error:
                 self._say(f"Sending several objects together failed; they are sent one by one: {error}")
         for mapping in group:
-            with self._holdback.stopping(mapping):
+            with self._holdback.stop_on_error(mapping):
                 if len(group) > 1:
                     self._adopt(mapping)
                 self._send_few([mapping])

@@ -1,9 +1,9 @@
-"""Find records that a sync would separate from others which Salesforce has until now.
+"""Find records that a sync would separate from existing Salesforce records.
 
 - A registration may be read as a person in one version and as a trust in the next.
 - The records of two people may have been one person until a decision or a better match separated them.
 
-Salesforce then gets a new record for the one, and the record of the other stays as it is. So an operator approves the list before the sync
+Salesforce then gets a new record for one of them, and keeps its record for the other. So an operator approves the list before the sync
 sends it.
 """
 
@@ -17,7 +17,7 @@ from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 from include.crm.temporary import outgoing
 
-# The record under the same key of the vendor that Salesforce has: of the other entity, or the one that last represented it.
+# The Salesforce record with the same vendor key: that of the other entity, or the one that last represented the record.
 _SEPARATED = """
 select o.external_key, s.external_key as old_key, o.payload ->> 'Name', s.salesforce_id
 from {outgoing} o
@@ -34,7 +34,7 @@ order by 1
 
 
 class Separated(NamedTuple):
-    """A new record, and the one that Salesforce has until now: its key, and its id in Salesforce."""
+    """A new record, and the Salesforce record that has represented it so far: its old key and its Salesforce id."""
 
     external_key: str
     old_key: str
@@ -43,7 +43,10 @@ class Separated(NamedTuple):
 
 
 def list_separated(db: sa.Connection, mapping: CrmObject, settings: Settings) -> list[Separated]:
-    """Return the records of `outgoing(mapping.entity)` that Salesforce has as, or within, another record, in the order of their keys."""
+    """Return the new records that another Salesforce record has represented so far, in the order of their keys.
+
+    They are read from the table `outgoing(mapping.entity)`.
+    """
     if not mapping.separated_from:
         return []
     values = {"separated_from": mapping.separated_from, "sobject": mapping.sobject, "firm": settings.firm}

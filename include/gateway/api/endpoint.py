@@ -1,4 +1,4 @@
-"""What all routes of the API share: authentication, rate limits, body limits, and errors as problem details (RFC 9457)."""
+"""Shared parts of all routes of the API: authentication, rate limits, body limits, and errors as problem details (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Endpoint:
     )
 
     def admit(self, request: Request, scope: str) -> Permission:
-        """Authenticate a request and return what its caller may do under a scope.
+        """Authenticate a request and return its caller's permission under a scope.
 
         Raises:
             Refusal: 401, no valid credentials; 403, scope missing; 429, rate limit exceeded; 503, token issuer unavailable.

@@ -77,7 +77,7 @@ def make(engine: sa.Engine, caller: str, scopes: Sequence[str], days: int, actor
     Args:
         engine: The database, as the schema's owner or the role of the pages.
         caller: Name of the program.
-        scopes: What it may do.
+        scopes: The scopes of the key.
         days: For how many days the key is valid.
         actor: The user, for the audit trail; None for the role that is connected.
 

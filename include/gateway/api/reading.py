@@ -1,4 +1,7 @@
-"""Read what the API returns: runs, pushes, freshness, findings, dead letters. Lists are paged by key, so no item is skipped or repeated."""
+"""Read the data of the API's responses: runs, pushes, freshness, findings, dead letters.
+
+Lists are paged by key, so no item is skipped or repeated.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,7 @@ def read_page(
     Args:
         engine: The database.
         name: Name of the list: `runs`, `findings` or `dead-letters`.
-        permission: What the caller may see; the page has nothing else.
+        permission: The caller's permission; the page has only items that it covers.
         filters: Values by filter; None means no filter.
         limit: Maximum number of items.
         cursor: `next` of the previous page; None for the first page.
@@ -131,7 +134,7 @@ def read_page(
         `items`, and `next`, the cursor of the next page; None on the last page.
 
     Raises:
-        Refusal: 422, invalid cursor for this list; 403, a filter names a vendor or table of which the caller may see nothing.
+        Refusal: 422, invalid cursor for this list; 403, a filter names a vendor or table that the caller may not see at all.
     """
     permission.check_filter(filters["vendor"], filters.get("table"))
     order, select, of_targets, known_filters = _LISTS[name]

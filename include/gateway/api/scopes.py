@@ -30,7 +30,7 @@ _SHAPE = re.compile(r"([a-z_]+:[a-z_]+)(?::([a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?)
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a caller may do under one scope.
+    """A caller's permission under one scope.
 
     Attributes:
         caller: The caller's name.
@@ -53,7 +53,7 @@ class Permission:
                 raise refuse(f"{self.scope}:{vendor}.{table}" if table else f"{self.scope}:{vendor}")
 
     def check_filter(self, vendor: str | None, table: str | None = None) -> None:
-        """Raise `Refusal` (403) if a list is filtered by a vendor or a table of which the caller may see nothing."""
+        """Raise `Refusal` (403) if a list is filtered by a vendor or a table that the caller may not see at all."""
         if vendor and not table and any(each.startswith(f"{vendor}.") for each in self.targets or ()):
             return
         if vendor:
@@ -61,7 +61,7 @@ class Permission:
 
 
 def find_permission(caller: str, scopes: Iterable[str], scope: str) -> Permission:
-    """Return what a caller with these scopes may do under one scope; raise `Refusal` (403) if the caller does not have that scope."""
+    """Return the permission of a caller with these scopes under one scope; raise `Refusal` (403) if the caller does not have that scope."""
     granted = {target for base, target in map(split, scopes) if base == scope}
     if not granted:
         raise refuse(scope)

@@ -20,7 +20,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import day_of, joined, known_elsewhere, looked_up
+from include.vendors.arrays import day_of, join_key, look_up, parse_household_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +44,7 @@ TIMES = {"changed_at": ((), "max"), "sent_at": (("ACTION_REQUESTED",), "min"), "
          "refused_at": (REFUSED, "max"), "ended_at": (ENDED, "max")}  # fmt: skip
 
 
-def with_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
+def add_times(agreements: pa.Table, events: pa.Table) -> pa.Table:
     """Add to each agreement the times of its events, and return the agreements in their original order.
 
     Returns:
@@ -70,30 +70,30 @@ def status_of(status: pa.Array, refused_at: pa.Array) -> pa.Array:
     """
     import pyarrow.compute as pc
 
-    word = looked_up(status, STATUSES, "other")
-    return pc.if_else(pc.and_(pc.equal(word, "voided"), pc.is_valid(refused_at)), "declined", word)
+    result = look_up(status, STATUSES, "other")
+    return pc.if_else(pc.and_(pc.equal(result, "voided"), pc.is_valid(refused_at)), "declined", result)
 
 
 def is_final(status: pa.Array) -> pa.Array:
     """Return whether the vendor's status is final."""
-    return looked_up(status, dict.fromkeys((*COMPLETED, *VOIDED, "EXPIRED"), True), False)
+    return look_up(status, dict.fromkeys((*COMPLETED, *VOIDED, "EXPIRED"), True), False)
 
 
 def if_completed(status: pa.Array, at: pa.Array) -> pa.Array:
     """Return `at` if the vendor's status is a completed one, else null."""
     import pyarrow.compute as pc
 
-    return pc.if_else(looked_up(status, dict.fromkeys(COMPLETED, True), False), at, None)
+    return pc.if_else(look_up(status, dict.fromkeys(COMPLETED, True), False), at, None)
 
 
 def if_ended(status: pa.Array, at: pa.Array) -> pa.Array:
     """Return `at` if the vendor's status is final but not a completed one, else null."""
     import pyarrow.compute as pc
 
-    return pc.if_else(looked_up(status, dict.fromkeys((*VOIDED, "EXPIRED"), True), False), at, None)
+    return pc.if_else(look_up(status, dict.fromkeys((*VOIDED, "EXPIRED"), True), False), at, None)
 
 
-def reopened_at(status: pa.Array, ended_at: pa.Array, changed_at: pa.Array) -> pa.Array:
+def find_reopened_at(status: pa.Array, ended_at: pa.Array, changed_at: pa.Array) -> pa.Array:
     """Return the time of the last change for an agreement that had ended and is open again (expired and restarted); null for others."""
     import pyarrow.compute as pc
 
@@ -107,7 +107,7 @@ def latest(changed_at: pa.Array, created_at: pa.Array) -> pa.Array:
     return pc.coalesce(changed_at, created_at)
 
 
-def word(text: pa.Array) -> pa.Array:
+def lower_case(text: pa.Array) -> pa.Array:
     """Convert text to lower case."""
     import pyarrow.compute as pc
 
@@ -126,7 +126,7 @@ def event_key(agreement: pa.Array, event: pa.Array, at: pa.Array, email: pa.Arra
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return joined(agreement, event, at.cast(pa.timestamp("us")).cast(pa.string()), pc.fill_null(email, "-"))
+    return join_key(agreement, event, at.cast(pa.timestamp("us")).cast(pa.string()), pc.fill_null(email, "-"))
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
@@ -280,17 +280,17 @@ MAPS = (
             "status": derived(status_of, "status", "refused_at"),
             "is_final": derived(is_final, "status"),
             "sender_email": "sender_email",
-            "household_reference": derived(known_elsewhere, "external_id"),
+            "household_reference": derived(parse_household_key, "external_id"),
             "created_on": derived(day_of, "created_at"),
             "created_at": "created_at",
             "sent_at": "sent_at",
             "completed_at": derived(if_completed, "status", "done_at"),
             "ended_at": derived(if_ended, "status", "ended_at"),
             "expires_at": "expires_at",
-            "reopened_at": derived(reopened_at, "status", "ended_at", "changed_at"),
+            "reopened_at": derived(find_reopened_at, "status", "ended_at", "changed_at"),
             "changed_at": derived(latest, "changed_at", "created_at"),
         },
-        split=with_times,
+        split=add_times,
         takes=("agreement_id", "name", "status", "sender_email", "external_id", "created_at", "expires_at"),
         beside=WITH_EVENTS,
     ),
@@ -300,7 +300,7 @@ MAPS = (
         {
             "envelope_event_key": derived(event_key, "agreement_id", "event", "happened_at", "email"),
             "envelope_key": "agreement_id",
-            "event": derived(word, "event"),
+            "event": derived(lower_case, "event"),
             "actor_name": "acting_name",
             "actor_email": "acting_email",
             "happened_on": derived(day_of, "happened_at"),

@@ -12,13 +12,13 @@ from include.vendors.adobe_sign.agreements import (
     REFUSED,
     SAME_AGREEMENT,
     WITH_EVENTS,
+    add_times,
+    find_reopened_at,
     is_final,
     latest,
-    reopened_at,
-    with_times,
-    word,
+    lower_case,
 )
-from include.vendors.arrays import day_of, is_word, joined, looked_up
+from include.vendors.arrays import day_of, is_word, join_key, look_up
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MEMBER_STATUSES = {"COMPLETED": "completed", "NOT_YET_VISIBLE": "waiting", "CANCELLED": "other", "EXPIRED": "other"}
 
 
-def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
+def add_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.Table:
     """Add to members the times at which they signed or declined, and the status and times of their agreement.
 
     Events name members by e-mail address, which several members may share. So a signing time is added only to members whose status is
@@ -46,13 +46,13 @@ def with_acts(members: pa.Table, events: pa.Table, agreements: pa.Table) -> pa.T
     result = result.set_column(
         result.schema.get_field_index("signed_at"), "signed_at", pc.if_else(has_done, result["signed_at"], None)
     )
-    state = with_times(agreements, events).drop_columns(["row"])
+    state = add_times(agreements, events).drop_columns(["row"])
     return result.join(state.rename_columns({"status": "agreement_status"}), "agreement_id").sort_by("row")
 
 
 def member_status(status: pa.Array) -> pa.Array:
     """Map a member's status to the canonical one; a member who still has to act is `sent`."""
-    return looked_up(status, MEMBER_STATUSES, "sent")
+    return look_up(status, MEMBER_STATUSES, "sent")
 
 
 def is_replaced(status: pa.Array) -> pa.Array:
@@ -108,9 +108,9 @@ MAPS = (
         "envelope_recipient",
         "participants",
         {
-            "envelope_recipient_key": derived(joined, "agreement_id", "participant_id"),
+            "envelope_recipient_key": derived(join_key, "agreement_id", "participant_id"),
             "envelope_key": "agreement_id",
-            "role": derived(word, "role"),
+            "role": derived(lower_case, "role"),
             "routing_order": "routing_order",
             "name": "name",
             "email": "email",
@@ -118,11 +118,11 @@ MAPS = (
             "signed_at": "signed_at",
             "declined_at": "declined_at",
             "is_final": derived(is_final, "agreement_status"),
-            "reopened_at": derived(reopened_at, "agreement_status", "ended_at", "changed_at"),
+            "reopened_at": derived(find_reopened_at, "agreement_status", "ended_at", "changed_at"),
             "created_on": derived(day_of, "created_at"),
             "changed_at": derived(latest, "changed_at", "created_at"),
         },
-        split=with_acts,
+        split=add_acts,
         takes=(
             "agreement_id",
             "participant_id",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.contract import INTEGER, STRING, TIMESTAMP, EntityMap, Pushed, Table, column, derived, ignored
-from include.vendors.arrays import day_of, looked_up
+from include.vendors.arrays import day_of, look_up
 from include.vendors.docusign.envelopes import ENVELOPE_STAMPS, event_key
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def event_of(event: pa.Array) -> pa.Array:
 
 def is_stamped(event: pa.Array) -> pa.Array:
     """Return whether the time stamps of the envelope already show the event."""
-    return looked_up(event, dict.fromkeys(STAMPED, True), False)
+    return look_up(event, dict.fromkeys(STAMPED, True), False)
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.contract import STRING, TIMESTAMP, EntityMap, Positioned, Table, column, derived, ignored
-from include.vendors.arrays import day_of, each, joined, known_elsewhere, looked_up
+from include.vendors.arrays import day_of, each, join_key, look_up, parse_household_key
 from include.vendors.events import list_events
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ ENVELOPE_STAMPS = {
 
 def status_of(status: pa.Array) -> pa.Array:
     """Map the vendor's status to the canonical one; an unknown status is `other`."""
-    return looked_up(status, STATUSES, "other")
+    return look_up(status, STATUSES, "other")
 
 
 def is_final(status: pa.Array) -> pa.Array:
     """Return whether the vendor's status is final."""
-    return looked_up(status, dict.fromkeys(FINAL, True), False)
+    return look_up(status, dict.fromkeys(FINAL, True), False)
 
 
 def custom(fields: pa.Array, name: str) -> pa.Array:
@@ -66,7 +66,7 @@ def custom(fields: pa.Array, name: str) -> pa.Array:
 
 def household_of(fields: pa.Array) -> pa.Array:
     """Return the key of the household that the sender entered in the custom field `Household`; null if it is not `<vendor>:<id>`."""
-    return known_elsewhere(custom(fields, "household"))
+    return parse_household_key(custom(fields, "household"))
 
 
 def purpose_of(fields: pa.Array) -> pa.Array:
@@ -74,7 +74,7 @@ def purpose_of(fields: pa.Array) -> pa.Array:
     return custom(fields, "purpose")
 
 
-def ended_at(*stamps: pa.Array) -> pa.Array:
+def find_ended_at(*stamps: pa.Array) -> pa.Array:
     """Return the time at which the envelope ended without completion: the first of its time stamps that is not null."""
     import pyarrow.compute as pc
 
@@ -91,7 +91,7 @@ def event_key(envelope: pa.Array, who: pa.Array, event: pa.Array, at: pa.Array) 
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return joined(envelope, pc.fill_null(who, "-"), event, at.cast(pa.timestamp("us")).cast(pa.string()))
+    return join_key(envelope, pc.fill_null(who, "-"), event, at.cast(pa.timestamp("us")).cast(pa.string()))
 
 
 def event_key_without_actor(envelope: pa.Array, event: pa.Array, at: pa.Array) -> pa.Array:
@@ -217,7 +217,7 @@ MAPS = (
             "sent_at": "sent_at",
             "delivered_at": "delivered_at",
             "completed_at": "completed_at",
-            "ended_at": derived(ended_at, "declined_at", "voided_at", "deleted_at"),
+            "ended_at": derived(find_ended_at, "declined_at", "voided_at", "deleted_at"),
             "expires_at": "expires_at",
             "changed_at": "changed_at",
         },

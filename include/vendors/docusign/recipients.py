@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.contract import STRING, TIMESTAMP, EntityMap, Nested, Table, column, derived, ignored
-from include.vendors.arrays import day_of, joined, looked_up
+from include.vendors.arrays import day_of, join_key, look_up
 from include.vendors.docusign.envelopes import ROLES, event_key, is_final
 from include.vendors.events import list_events
 
@@ -23,10 +23,10 @@ RECIPIENT_STAMPS = {"received": "sent_at", "opened": "delivered_at", "signed": "
 
 def recipient_status(status: pa.Array) -> pa.Array:
     """Map a recipient's status to the canonical one; an unknown status is `other`."""
-    return looked_up(status, RECIPIENT_STATUSES, "other")
+    return look_up(status, RECIPIENT_STATUSES, "other")
 
 
-def first_of(*texts: pa.Array) -> pa.Array:
+def pick_first(*texts: pa.Array) -> pa.Array:
     """Return for each row the first text that is neither null nor empty; null if there is none."""
     import pyarrow.compute as pc
 
@@ -105,12 +105,12 @@ MAPS = (
         "envelope_recipient",
         "recipients",
         {
-            "envelope_recipient_key": derived(joined, "envelope_id", "recipient_id"),
+            "envelope_recipient_key": derived(join_key, "envelope_id", "recipient_id"),
             "envelope_key": "envelope_id",
             "role": "role",
             "routing_order": derived(order_of, "routing_order"),
-            "name": derived(first_of, "name", "signer_name"),
-            "email": derived(first_of, "email", "signer_email"),
+            "name": derived(pick_first, "name", "signer_name"),
+            "email": derived(pick_first, "email", "signer_email"),
             "status": derived(recipient_status, "status"),
             "reason": "declined_reason",
             "sent_at": "sent_at",
@@ -130,8 +130,8 @@ MAPS = (
             "envelope_event_key": derived(event_key, "envelope_id", "recipient_id", "event", "happened_at"),
             "envelope_key": "envelope_id",
             "event": "event",
-            "actor_name": derived(first_of, "name", "signer_name"),
-            "actor_email": derived(first_of, "email", "signer_email"),
+            "actor_name": derived(pick_first, "name", "signer_name"),
+            "actor_email": derived(pick_first, "email", "signer_email"),
             "happened_on": derived(day_of, "happened_at"),
             "happened_at": "happened_at",
         },

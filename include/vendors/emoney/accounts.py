@@ -16,7 +16,7 @@ from include.contract import (
     ignored,
     sensitive,
 )
-from include.vendors.arrays import by_day, day_of
+from include.vendors.arrays import build_daily_key, day_of
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
 
@@ -64,7 +64,7 @@ MAPS = (
         "outside_value",
         "accounts",
         {
-            "outside_value_key": derived(by_day, "account_id", "requested_at"),
+            "outside_value_key": derived(build_daily_key, "account_id", "requested_at"),
             "outside_account_key": "account_id",
             "market_value_usd": "value_usd",
             "stated_on": "as_of_date",

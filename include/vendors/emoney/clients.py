@@ -17,13 +17,13 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import full_name, joined, known_elsewhere, state_code
+from include.vendors.arrays import full_name, join_key, parse_household_key, state_code
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def people(clients: pa.Table) -> pa.Table:
+def add_spouses(clients: pa.Table) -> pa.Table:
     """Return one row per client, and one more for the client's spouse if there is one; both have the same address."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -38,7 +38,7 @@ def people(clients: pa.Table) -> pa.Table:
     spouses = spouses.rename_columns(["row", *shared, *names])
     heads = numbered.select(["row", *shared, *names])
     keys = pa.concat_arrays(
-        [heads["client_id"].combine_chunks(), joined(spouses["client_id"].combine_chunks(), _word("spouse", spouses))]
+        [heads["client_id"].combine_chunks(), join_key(spouses["client_id"].combine_chunks(), _word("spouse", spouses))]
     )
     return pa.concat_tables([heads, spouses]).append_column("person_id", keys)
 
@@ -119,9 +119,9 @@ MAPS = (
             "city": "city",
             "state_code": derived(state_code, "state_code"),
             "postal_code": "postal_code",
-            "cross_references": derived(known_elsewhere, "external_id"),
+            "cross_references": derived(parse_household_key, "external_id"),
         },
-        split=people,
+        split=add_spouses,
         takes=(
             "client_id",
             "first_name",

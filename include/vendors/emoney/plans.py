@@ -22,7 +22,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import beside, by_day, day_of, is_missing, joined, ratio
+from include.vendors.arrays import build_daily_key, day_of, is_missing, join_key, left_join, ratio
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +35,7 @@ def is_no(flag: pa.Array) -> pa.Array:
     return pc.invert(pc.fill_null(flag, False))
 
 
-def funded(funding: pa.Array, expense: pa.Array) -> pa.Array:
+def compute_funded_ratio(funding: pa.Array, expense: pa.Array) -> pa.Array:
     """Return the ratio of funding to cost of a goal; null if the cost is not positive, or if the ratio is 1,000 or more."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -46,7 +46,7 @@ def funded(funding: pa.Array, expense: pa.Array) -> pa.Array:
     return pc.if_else(pc.less(funded_ratio, 1000), funded_ratio, None)
 
 
-def year(shortfall: pa.Array) -> pa.Array:
+def read_shortfall_year(shortfall: pa.Array) -> pa.Array:
     """Return the year of the shortfall; null for 0, by which the vendor states that there is no shortfall."""
     import pyarrow.compute as pc
 
@@ -57,19 +57,19 @@ def retirement_key(plan_id: pa.Array) -> pa.Array:
     """Return the key of a plan's retirement goal. Every plan has one, without an id of its own."""
     import pyarrow as pa
 
-    return joined(plan_id, pa.repeat(pa.scalar("retirement"), len(plan_id)))
+    return join_key(plan_id, pa.repeat(pa.scalar("retirement"), len(plan_id)))
 
 
-def with_funding(goals: pa.Table, funding: pa.Table) -> pa.Table:
+def add_funding(goals: pa.Table, funding: pa.Table) -> pa.Table:
     """Join the simulation results of goals with the goals' funding and cost."""
-    return beside(
+    return left_join(
         goals, funding.rename_columns(["plan_id", "goal_id", "funding_usd", "expense_usd"]), ["plan_id", "goal_id"]
     )
 
 
 def goal_by_day(plan_id: pa.Array, goal_id: pa.Array, at: pa.Array) -> pa.Array:
     """Return the key of a goal's result: plan, goal, UTC date."""
-    return joined(plan_id, goal_id, day_of(at))
+    return join_key(plan_id, goal_id, day_of(at))
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ MAPS = (
         "goal",
         "expenses",
         {
-            "goal_key": derived(joined, "plan_id", "expense_id"),
+            "goal_key": derived(join_key, "plan_id", "expense_id"),
             "household_key": "client_id",
             "plan_key": "plan_id",
             "name": "name",
@@ -207,7 +207,7 @@ MAPS = (
         "plan_result",
         "monte_carlo",
         {
-            "plan_result_key": derived(partial(by_day, word="current"), "plan_id", "requested_at"),
+            "plan_result_key": derived(partial(build_daily_key, word="current"), "plan_id", "requested_at"),
             "household_key": "client_id",
             "plan_key": "plan_id",
             "scenario": constant("current"),
@@ -234,11 +234,11 @@ MAPS = (
         "goal_result",
         "monte_carlo",
         {
-            "goal_result_key": derived(partial(by_day, word="retirement"), "plan_id", "requested_at"),
+            "goal_result_key": derived(partial(build_daily_key, word="retirement"), "plan_id", "requested_at"),
             "goal_key": derived(retirement_key, "plan_id"),
             "scenario": constant("current"),
             "probability_ratio": derived(ratio, "retirement_ratio"),
-            "shortfall_year": derived(year, "shortfall_year"),
+            "shortfall_year": derived(read_shortfall_year, "shortfall_year"),
             "computed_on": derived(day_of, "requested_at"),
             "computed_at": "requested_at",
         },
@@ -249,15 +249,15 @@ MAPS = (
         "goal_results",
         {
             "goal_result_key": derived(goal_by_day, "plan_id", "goal_id", "requested_at"),
-            "goal_key": derived(joined, "plan_id", "goal_id"),
+            "goal_key": derived(join_key, "plan_id", "goal_id"),
             "scenario": constant("current"),
             "probability_ratio": derived(ratio, "probability_ratio"),
-            "funded_ratio": derived(funded, "funding_usd", "expense_usd"),
+            "funded_ratio": derived(compute_funded_ratio, "funding_usd", "expense_usd"),
             "shortfall_usd": "shortfall_usd",
             "computed_on": derived(day_of, "requested_at"),
             "computed_at": "requested_at",
         },
-        split=with_funding,
+        split=add_funding,
         takes=("plan_id", "goal_id", "probability_ratio", "shortfall_usd", "requested_at"),
         beside={
             "goal_funding": Beside(

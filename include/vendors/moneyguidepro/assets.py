@@ -18,7 +18,7 @@ from include.contract import (
     ignored,
     sensitive,
 )
-from include.vendors.arrays import by_day, day_of, each, joined
+from include.vendors.arrays import build_daily_key, day_of, each, join_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,7 +85,7 @@ MAPS = (
         "insurance_policy",
         "insurance_policies",
         {
-            "insurance_policy_key": derived(joined, "household_id", "name", "nth"),
+            "insurance_policy_key": derived(join_key, "household_id", "name", "nth"),
             "household_key": "household_id",
             "name": "name",
             "policy_type": "policy_type",
@@ -113,7 +113,7 @@ MAPS = (
         "outside_value",
         "assets",
         {
-            "outside_value_key": derived(by_day, "asset_key", "requested_at"),
+            "outside_value_key": derived(build_daily_key, "asset_key", "requested_at"),
             "outside_account_key": "asset_key",
             "market_value_usd": "current_value_usd",
             "stated_on": derived(day_of, "requested_at"),

@@ -15,7 +15,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import full_name, known_elsewhere
+from include.vendors.arrays import full_name, parse_household_key
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ MAPS = (
             "last_name": "last_name",
             "birth_date": "birth_date",
             "email": "email",
-            "cross_references": derived(known_elsewhere, "integration_key"),
+            "cross_references": derived(parse_household_key, "integration_key"),
         },
     ),
 )

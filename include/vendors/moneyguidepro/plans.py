@@ -24,7 +24,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import beside, by_day, day_of, each, is_missing, joined, ratio
+from include.vendors.arrays import build_daily_key, day_of, each, is_missing, join_key, left_join, ratio
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,9 +66,9 @@ def is_stale(status: pa.Array) -> pa.Array:
     return pc.fill_null(pc.not_equal(status, "Success"), True)
 
 
-def with_household(summaries: pa.Table, households: pa.Table) -> pa.Table:
+def add_household(summaries: pa.Table, households: pa.Table) -> pa.Table:
     """Join plan summaries with their households, which state the time of the plan's last change."""
-    return beside(
+    return left_join(
         summaries, households.set_column(0, "household_id", households["household_id"].cast("string")), ["household_id"]
     )
 
@@ -179,7 +179,7 @@ MAPS = (
             "target_high_ratio": derived(ratio, "target_high"),
             "updated_on": derived(day_of, "last_modified"),
         },
-        split=with_household,
+        split=add_household,
         takes=("household_id", "target_low", "target_high", "probability"),
         beside={"households": Beside(("household_id", "last_modified"), {"household_id": "household_id"})},
         dropped={"no plan": derived(is_missing, "probability")},
@@ -188,7 +188,7 @@ MAPS = (
         "plan_result",
         "plan_summaries",
         {
-            "plan_result_key": derived(partial(by_day, word="current"), "household_id", "requested_at"),
+            "plan_result_key": derived(partial(build_daily_key, word="current"), "household_id", "requested_at"),
             "scenario": constant("current"),
             **_RESULT,
         },
@@ -198,7 +198,7 @@ MAPS = (
         "plan_result",
         "meters",
         {
-            "plan_result_key": derived(partial(by_day, word="recommended"), "household_id", "requested_at"),
+            "plan_result_key": derived(partial(build_daily_key, word="recommended"), "household_id", "requested_at"),
             "scenario": constant("recommended"),
             **_RESULT,
         },
@@ -208,7 +208,7 @@ MAPS = (
         "goal",
         "goals",
         {
-            "goal_key": derived(joined, "household_id", "topic", "name", "nth"),
+            "goal_key": derived(join_key, "household_id", "topic", "name", "nth"),
             "household_key": "household_id",
             "plan_key": "household_id",
             "name": "name",

@@ -24,7 +24,7 @@ from include.contract import (
     sensitive,
 )
 from include.vendors.orion.clients import JOINT, REGISTRATION, read_titles
-from include.vendors.owners import Owner, find_joint_owners, with_owners
+from include.vendors.owners import Owner, add_owners, find_joint_owners
 from include.vendors.registrations import is_entity, read_title
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
     """Return the owners of each account: the person or legal entity of its registration; for a joint registration, also the other person.
 
     Orion has no list of joint owners, and identifies persons by registrations. So the other person is only found if the household has a
-    registration of that person. Without the row of a registration, the account's own name and type tell whether it is a legal entity's.
+    registration of that person. Without the row of a registration, the account's own name and type show whether it is a legal entity's.
     """
     titles = {title["id"]: title for title in read_titles(registrations)}
     others = find_joint_owners(titles.values())
@@ -50,10 +50,10 @@ def owners(accounts: pa.Table, registrations: pa.Table) -> pa.Table:
         rows.append(Owner(row, home, key, Decimal(1), "primary", is_whole))
         if key in others:
             rows.append(Owner(row, None, others[key], Decimal(0), "joint", is_whole))
-    return with_owners(accounts, rows)
+    return add_owners(accounts, rows)
 
 
-def counted(sleeve_type: pa.Array) -> pa.Array:
+def is_counted(sleeve_type: pa.Array) -> pa.Array:
     """Return whether an account counts in totals: false for a custodial account, because Orion also lists its sleeves.
 
     If both counted, the same assets would count twice.
@@ -143,7 +143,7 @@ MAPS = (
             "is_managed": "is_managed",
             "is_discretionary": "is_discretionary",
             "is_sleeve": "is_sleeve",
-            "is_counted": derived(counted, "sleeve_type"),
+            "is_counted": derived(is_counted, "sleeve_type"),
         },
     ),
     EntityMap(

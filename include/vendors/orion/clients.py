@@ -25,13 +25,13 @@ from include.contract import (
 )
 from include.vendors.arrays import state_code
 from include.vendors.registrations import (
+    add_parties,
     entity_name,
     is_legal_entity,
     is_natural_person,
     natural_key,
     read_title,
     registration_kind,
-    with_parties,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def read_titles(registrations: pa.Table) -> Iterator[Mapping[str, Any]]:
 
 def parties(registrations: pa.Table, all_registrations: pa.Table) -> pa.Table:
     """Return the parties of each registration; those who are persons are found among all registrations of the household."""
-    return with_parties(registrations, read_titles(all_registrations))
+    return add_parties(registrations, read_titles(all_registrations))
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------

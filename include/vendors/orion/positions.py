@@ -20,7 +20,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import looked_up
+from include.vendors.arrays import look_up
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,16 +57,16 @@ FLOWS = {
 }
 
 
-def signed(amount: pa.Array, type_code: pa.Array) -> pa.Array:
+def apply_sign(amount: pa.Array, type_code: pa.Array) -> pa.Array:
     """Return an unsigned amount or quantity with the sign of its transaction type (`DIRECTIONS`). Validation has checked the type."""
     import pyarrow.compute as pc
 
-    return pc.if_else(pc.equal(looked_up(type_code, DIRECTIONS, 1), -1), pc.negate(amount), amount)
+    return pc.if_else(pc.equal(look_up(type_code, DIRECTIONS, 1), -1), pc.negate(amount), amount)
 
 
 def status(values: pa.Array) -> pa.Array:
     """Map Orion's transaction status to the canonical one; an unknown status is `other`."""
-    return looked_up(values, STATUSES, "other")
+    return look_up(values, STATUSES, "other")
 
 
 def flow(values: pa.Array) -> pa.Array:
@@ -74,10 +74,10 @@ def flow(values: pa.Array) -> pa.Array:
     import pyarrow.compute as pc
 
     is_none = pc.or_kleene(pc.is_null(values), pc.equal(values, "None"))
-    return pc.if_else(is_none, None, looked_up(values, {k: v for k, v in FLOWS.items() if v}, "other"))
+    return pc.if_else(is_none, None, look_up(values, {k: v for k, v in FLOWS.items() if v}, "other"))
 
 
-def unmasked(values: pa.Array) -> pa.Array:
+def remove_masked(values: pa.Array) -> pa.Array:
     """Replace masked values by null, so that they never overwrite real values. Orion masks what our client id may not see."""
     import pyarrow.compute as pc
 
@@ -180,7 +180,7 @@ MAPS = (
             "security_key": "product_id",
             "name": "name",
             "ticker": "ticker",
-            "cusip": derived(unmasked, "cusip"),
+            "cusip": derived(remove_masked, "cusip"),
             "asset_class": "asset_class",
             "category": "product_category",
             "security_type": "product_type",
@@ -208,7 +208,7 @@ MAPS = (
             "security_key": "product_id",
             "name": "product_name",
             "ticker": "ticker",
-            "cusip": derived(unmasked, "cusip"),
+            "cusip": derived(remove_masked, "cusip"),
         },
         merged=True,
         is_partial=True,
@@ -227,9 +227,9 @@ MAPS = (
             "type_code": "type_code",
             "flow": derived(flow, "financial_type"),
             "status": derived(status, "status"),
-            "quantity": derived(signed, "quantity", "type_code"),
+            "quantity": derived(apply_sign, "quantity", "type_code"),
             "price_usd": "price_usd",
-            "amount_usd": derived(signed, "amount_usd", "type_code"),
+            "amount_usd": derived(apply_sign, "amount_usd", "type_code"),
             "description": "description",
             "edited_at": "edited_at",
         },

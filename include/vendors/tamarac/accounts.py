@@ -20,10 +20,10 @@ from include.contract import (
     sensitive,
 )
 from include.vendors.arrays import is_word
-from include.vendors.owners import Owner, with_owners
+from include.vendors.owners import Owner, add_owners
 from include.vendors.ownership import Edge, shares_of
 from include.vendors.registrations import is_entity, read_client
-from include.vendors.tamarac.clients import HOME, NAME, PAGES, with_home
+from include.vendors.tamarac.clients import HOME, NAME, PAGES, add_home
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,7 @@ def owners(accounts: pa.Table, households: pa.Table, groups: pa.Table, clients: 
             rows.append(own(row, household, client if home == household else None, share, "primary", is_whole))
         if (joint := account["joint_client_id"]) and joint != client:
             rows.append(own(row, None, joint, Decimal(0), "joint", is_whole))
-    return with_owners(accounts, rows)
+    return add_owners(accounts, rows)
 
 
 def _edges(members: str | None) -> list[Edge]:
@@ -141,7 +141,7 @@ MAPS = (
             "is_sleeve": constant(False),
             "is_counted": constant(True),
         },
-        split=with_home,
+        split=add_home,
         takes=(
             "account_id",
             "name",

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.contract import DATE, STRING, Beside, EntityMap, Linked, Table, column, constant, derived, sensitive
-from include.vendors.arrays import beside, full_name, is_missing, state_code
+from include.vendors.arrays import full_name, is_missing, left_join, state_code
 from include.vendors.registrations import client_kind, is_entity_client, is_natural_client
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def with_home(rows: pa.Table, clients: pa.Table) -> pa.Table:
+def add_home(rows: pa.Table, clients: pa.Table) -> pa.Table:
     """Join accounts or households with the address and household of their primary client."""
-    return beside(rows, clients.rename_columns(["primary_client_id", *clients.column_names[1:]]), ["primary_client_id"])
+    return left_join(
+        rows, clients.rename_columns(["primary_client_id", *clients.column_names[1:]]), ["primary_client_id"]
+    )
 
 
 # --- tables: parents before children ---------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ MAPS = (
             "phone": "phone",
             "is_active": constant(True),
         },
-        split=with_home,
+        split=add_home,
         takes=("household_id", "advisor_id", "name", "primary_client_id"),
         beside={"clients": Beside((HOME[0], *HOME[2:]), {"client_id": "primary_client_id"})},
     ),

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from include.contract import DATE, MONEY, PRICE, QUANTITY, STRING, EntityMap, Report, Table, column, derived, ignored
-from include.vendors.arrays import is_word, joined, looked_up
+from include.vendors.arrays import is_word, join_key, look_up
 from include.vendors.tamarac.accounts import NO_GROUPS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def security_key(cusip: pa.Array, symbol: pa.Array, description: pa.Array) -> pa
 
 def position_key(account_id: pa.Array, cusip: pa.Array, symbol: pa.Array, description: pa.Array) -> pa.Array:
     """Return the key of an account's position in a security."""
-    return joined(account_id, security_key(cusip, symbol, description))
+    return join_key(account_id, security_key(cusip, symbol, description))
 
 
 def cash_key(account_id: pa.Array, symbol: pa.Array, type_: pa.Array) -> pa.Array:
@@ -59,7 +59,7 @@ def security_name(type_: pa.Array, symbol: pa.Array, description: pa.Array) -> p
     return pc.if_else(is_word(symbol, CASH), CASH, names)
 
 
-def entered(on: pa.Array) -> pa.Array:
+def convert_entry_date(on: pa.Array) -> pa.Array:
     """Convert the entry date to a time (midnight UTC), by which the versions of a transaction are ordered."""
     import pyarrow as pa
 
@@ -219,13 +219,13 @@ MAPS = (
             "settle_date": "settle_date",
             "transaction_type": "type",
             "type_code": "type",
-            "flow": derived(partial(looked_up, table=FLOWS, default=None), "type"),
-            "status": derived(partial(looked_up, table=STATUSES, default="other"), "status"),
+            "flow": derived(partial(look_up, table=FLOWS, default=None), "type"),
+            "status": derived(partial(look_up, table=STATUSES, default="other"), "status"),
             "quantity": "quantity",
             "price_usd": "price_usd",
             "amount_usd": "amount_usd",
             "description": "description",
-            "edited_at": derived(entered, "entry_date"),
+            "edited_at": derived(convert_entry_date, "entry_date"),
         },
         split=legs,
         takes=_TRANSACTION,

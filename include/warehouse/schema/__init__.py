@@ -181,8 +181,9 @@ def _revoke_functions(connection: psycopg.Connection) -> None:
 def migrate(migrate_url: str) -> None:
     """Migrate the schema to the newest version, in one transaction; change nothing if it is up to date.
 
-    Each numbered SQL file beside this module runs once. If any file changed, the views and functions of `include.warehouse.marts` are
-    dropped before these files run, and created again after them. The monthly partitions of positions are created ahead of time.
+    Each numbered SQL file beside this module runs once per database. If there is a new numbered file, or if a file of
+    `include.warehouse.marts` changed, all views and functions of that folder are dropped first, and created again at the end. The monthly
+    partitions of positions are created ahead of time.
     Processes that call this at the same time wait for each other.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Who may do what on the Operations pages. Airflow's auth manager decides; most functions are dependencies of routes."""
+"""Permissions on the Operations pages. Airflow's auth manager decides; most functions are dependencies of routes."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def show_run(user: GetUserDep, run_id: Text) -> HTMLResponse:
 
 @router.get("/row")
 def show_row(user: GetUserDep, vendor: Text, table: Text, day: date, key: Text) -> HTMLResponse:
-    """Return what became of one row of a vendor's table."""
+    """Return the loads, records and dead letters of one row of a vendor's table."""
     with audit.database().connect() as db:
         row = read_row(db, vendor, table, day, key, datetime.now(UTC))
     audit.record(

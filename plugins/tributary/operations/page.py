@@ -1,4 +1,4 @@
-"""What all Operations pages share: their headers, and the values that every template uses."""
+"""Shared parts of all Operations pages: their headers, and the values that every template uses."""
 
 from __future__ import annotations
 

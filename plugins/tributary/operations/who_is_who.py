@@ -224,7 +224,7 @@ def _show_pair(user: Any, entity: str, left: int, right: int, message: str = "",
 
 
 def _describe(db: sa.Connection, pair: pairs.Pair) -> dict[str, Any]:
-    """Return what the page shows of a pair. Households are not decided on, so they have no preview."""
+    """Return the page's data of a pair. A pair of households can't be decided, so it has no preview."""
     is_decidable = pair.entity != "household"
     effects = None
     if is_decidable:

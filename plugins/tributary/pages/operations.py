@@ -158,7 +158,7 @@ def _read_status(now: datetime) -> tuple[list[VendorStatus], SalesforceStatus | 
 
 @app.get("/runs")
 def show_run(run_id: str) -> HTMLResponse:
-    """Return what a run of Airflow did with data, for the tab on the run's page."""
+    """Return the data that an Airflow run processed, for the tab on the run's page."""
     with audit.database().connect() as db:
         record = read_run(db, run_id)
     return show_page("run.html", title="Data of this run", run_id=run_id, record=record)

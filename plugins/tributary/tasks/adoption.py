@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
-    """Do what the parameters say; return a sentence about it.
+    """Run the action of the parameters; return a sentence about its result.
 
     Raises:
         AirflowSkipException: Writing to Salesforce is paused, or the firm does not use Salesforce.

@@ -9,7 +9,7 @@ from airflow.sdk import task
 
 @task
 def preview(params: Any = None) -> list[dict[str, Any]]:
-    """Count what each rule finds under the thresholds in force and under the proposed ones; return the counts as in `RulePreview`."""
+    """Count each rule's findings under the thresholds in force and under the proposed ones; return the counts as in `RulePreview`."""
     from include.rules.policy import Policy
     from include.rules.preview import preview as preview_rules
     from tributary import connections

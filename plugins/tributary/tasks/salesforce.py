@@ -19,7 +19,7 @@ APPROVAL_RUN = "questions_{{ ti.xcom_pull(task_ids='open_approvals')['question_i
 
 @task
 def resolve_identity(params: Any = None, run_id: Any = None) -> dict[str, int | None] | None:
-    """Resolve identities across vendors; return the counts, or None if no record changed or in a dry run."""
+    """Resolve identities across vendors; return the counts of `Resolved`, or None if no record changed or in a dry run."""
     if params["dry_run"]:
         return None  # in a dry run, `show_changes` resolves identities and rolls back
     from dataclasses import asdict

@@ -31,7 +31,9 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
     from include.pipeline import plan
 
     # A manual run loads the latest day, so the interval that Airflow infers for it is ignored.
-    interval_end = None if dag_run.run_type == "manual" else dag_run.data_interval_end - business_dates.behind()
+    interval_end = (
+        None if dag_run.run_type == "manual" else dag_run.data_interval_end - business_dates.read_clock_offset()
+    )
     user = str(dag_run.triggering_user_name or "")
     is_backfill = dag_run.run_type == "backfill"
     planned = plan.plan_day(named(name), params, interval_end, is_backfill=is_backfill, user=user)
@@ -51,9 +53,9 @@ def wait_until_closed(name: str, plan: Plan, params: Any = None, run_id: Any = N
     """Wait up to six hours until the vendor has closed the business date, unless the form says not to wait."""
     if not params.get("wait", True):
         return PokeReturnValue(is_done=True)
-    from include.pipeline.pull import closed_through
+    from include.pipeline.pull import request_closed_day
 
-    closed = closed_through(_open_run(name, plan, run_id))
+    closed = request_closed_day(_open_run(name, plan, run_id))
     report_answer(name)
     return PokeReturnValue(is_done=closed is not None and closed.isoformat() >= plan["business_date"])
 

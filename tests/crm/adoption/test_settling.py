@@ -13,7 +13,8 @@ HOME, KEY = "001H", "firm:orion:person:1"
 
 
 def settle(theirs: Traits, ours: Traits, *others: Traits) -> bool:
-    """Return whether a person of the org is settled as the only person of the same household; `others` are in the org's household too."""
+    """Return whether an org person is matched as the only person of the same household; `others` are more persons of the org's
+    household."""
     units = [Unit({"Account": f"001{n}"}, None, household_id=HOME, record=100 + n) for n in range(1 + len(others))]
     traits = {1: ours} | {unit.record: each for unit, each in zip(units, (theirs, *others), strict=True)}
     Members(units, traits, {HOME: 7}, {1: 7}, {}, {1: KEY}, {}).settle()

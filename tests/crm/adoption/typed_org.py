@@ -88,7 +88,7 @@ class TypedOrg:
         }
 
     def compare(self) -> dict[str, str]:
-        """Compare the org with ours; return the outcome of each of its records, by id."""
+        """Compare the org's records with ours; return the outcome of each org record, by id."""
         self._runs += 1
         adopt.compare(self.org, f"compare-{self._runs}", LAST, lambda _: None)
         return self.outcomes()

@@ -37,7 +37,7 @@ def win(subscription: Subscription, **values: Any) -> str:
 
 
 def adopt_account(subscription: Subscription, entity: str, account: str) -> int:
-    """Record a Salesforce account as ours, of a household, person or legal entity; return the household's id."""
+    """Record a Salesforce account as written by the sync for a household, person or legal entity; return the household's id."""
     [row] = subscription.database.rows(
         f"select vendor, {entity}_key as key, household_id from warehouse.{entity} where household_id is not null"
         f" and recorded_to is null order by {entity}_key limit 1"

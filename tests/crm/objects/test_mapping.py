@@ -56,7 +56,7 @@ def test_a_formula_is_sent_once_and_no_read_back_finds_it(crm: Crm) -> None:
     households = crm.records("Account", "household").values()
     assert {(each["Name"], each["Phone"]) for each in households} == {(f"'{FORMULA}", "+1 555 0100")}
     assert crm.sent() == {}
-    assert all(each.is_as_believed for each in read_back(crm.org, "read", lambda _: None).values())
+    assert all(each.is_as_expected for each in read_back(crm.org, "read", lambda _: None).values())
     assert crm.sent() == {}
 
 

@@ -9,7 +9,7 @@ import pytest
 from include.crm import bulk_query, tasks
 from include.crm.bulk_query import BulkQuery
 from include.crm.run import SyncRun
-from include.crm.sync.readback import Found, read_back, recreate
+from include.crm.sync.readback import ReadBackCounts, read_back, recreate
 from include.errors import ConfigurationError, TargetUnavailable
 from include.recovery import restore
 from include.warehouse import schema
@@ -17,10 +17,10 @@ from tests.crm.conftest import ACCOUNTS, DATA, HOLDINGS, Crm
 from tests.running_sandbox import LAST
 
 
-def read(crm: Crm, run_id: str = "read") -> dict[str, Found]:
+def read(crm: Crm, run_id: str = "read") -> dict[str, ReadBackCounts]:
     """Read back; return the differences by entity."""
     differences = read_back(crm.org, run_id, lambda _: None)
-    return {entity: replace(each, read=0) for entity, each in differences.items() if not each.is_as_believed}
+    return {entity: replace(each, read=0) for entity, each in differences.items() if not each.is_as_expected}
 
 
 def first(crm: Crm, sobject: str, entity: str = "") -> tuple[str, str]:
@@ -48,7 +48,7 @@ def test_after_a_sync_nothing_differs(crm: Crm, persons: str) -> None:
     differences = read_back(crm.org, "read", lambda _: None)
 
     assert {entity: each.read for entity, each in differences.items()} == {e: c.created for e, c in counts.items()}
-    assert all(each.is_as_believed for each in differences.values())
+    assert all(each.is_as_expected for each in differences.values())
     assert crm.sent() == {}
 
 
@@ -65,7 +65,7 @@ def test_a_field_that_we_write_is_written_over(crm: Crm) -> None:
     shown = crm.records(HOLDINGS)[key]["FinServ__Price__c"]
     edit(crm, HOLDINGS, record_id, FinServ__Price__c=1.5)
 
-    assert read(crm) == {"position": Found(0, edited=1)}
+    assert read(crm) == {"position": ReadBackCounts(0, edited=1)}
     assert notes(crm) == [("edited", key, ["FinServ__Price__c"])]
     assert crm.sent() == {"position": 1}
     assert crm.records(HOLDINGS)[key]["FinServ__Price__c"] == shown
@@ -117,7 +117,7 @@ def test_a_lookup_changed_by_a_user_is_found(crm: Crm) -> None:
     key, record_id = first(crm, ACCOUNTS)
     edit(crm, ACCOUNTS, record_id, FinServ__Household__c=None)
 
-    assert read(crm) == {"account": Found(0, edited=1)}
+    assert read(crm) == {"account": ReadBackCounts(0, edited=1)}
     assert crm.sent() == {"account": 1}
     assert crm.records(ACCOUNTS)[key]["FinServ__Household__c"]
 
@@ -128,7 +128,7 @@ def test_a_deleted_record_is_unchanged_until_a_user_decides(crm: Crm) -> None:
     crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record_id}")
     crm.database.do("update warehouse.position set price_usd = price_usd + 1")
 
-    assert read(crm) == {"position": Found(0, deleted=1)}
+    assert read(crm) == {"position": ReadBackCounts(0, deleted=1)}
     sent = crm.sync()["position"]
     assert (sent.created, sent.updated) == (0, len(crm.records(HOLDINGS)))
     assert key not in crm.records(HOLDINGS)
@@ -145,13 +145,13 @@ def test_a_record_recreated_under_our_key_is_adopted(crm: Crm) -> None:
     key, record_id = first(crm, HOLDINGS)
     parent = crm.records(HOLDINGS)[key]["FinServ__FinancialAccount__c"]
     crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record_id}")
-    assert read(crm) == {"position": Found(0, deleted=1)}
+    assert read(crm) == {"position": ReadBackCounts(0, deleted=1)}
     crm.log_in()
     values = {"Name": "By hand", "FinServ__FinancialAccount__c": parent}
     path = f"{DATA}/sobjects/{HOLDINGS}/Tributary_Key__c/{key}"
     assert crm.sandbox.org.patch(path, json=values).status_code == 201
 
-    assert read(crm, "again") == {"position": Found(0, other_id=1)}
+    assert read(crm, "again") == {"position": ReadBackCounts(0, other_id=1)}
     assert crm.sent() == {"position": 1}
     assert crm.records(HOLDINGS)[key]["Name"] != "By hand"
     assert read(crm, "third") == {}
@@ -165,7 +165,7 @@ def test_a_merged_household_is_found_with_what_it_went_into(crm: Crm) -> None:
 
     differences = read(crm)
 
-    assert differences["household"] == Found(0, merged=1)
+    assert differences["household"] == ReadBackCounts(0, merged=1)
     rows = crm.database.rows("select external_key, master_id from control.crm_difference where kind = 'merged'")
     assert [tuple(row.values()) for row in rows] == [(key, master)]
     # Records that referred to the merged one now refer to the master: edited, until an operator decides on the merge.
@@ -177,7 +177,7 @@ def test_a_record_under_our_key_that_we_forgot_is_ours_again(crm: Crm) -> None:
     key, _ = first(crm, HOLDINGS)
     crm.database.do("delete from control.crm_state where external_key = :key", key=key)
 
-    assert read(crm) == {"position": Found(0, unknown=1)}
+    assert read(crm) == {"position": ReadBackCounts(0, unknown=1)}
     counts = crm.sync()["position"]
     assert counts.created == 0
     assert read(crm, "again") == {}
