@@ -12,6 +12,7 @@ python -m local.cli bench-rules [--positions N]
 python -m local.cli bench-identity [--clients N] [--records N] [--days N]
 python -m local.cli bench-gateway [--seconds N] [--storm N]
 python -m local.cli bench-operations
+python -m local.cli bench-adoption [--households N]
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     gateway = commands.add_parser("bench-gateway", help="measure webhooks into the inbox: a steady rate, and a storm")
     gateway.add_argument("--seconds", type=int, default=20)
     gateway.add_argument("--storm", type=int, default=1000)
+    adoption = commands.add_parser(
+        "bench-adoption", help="measure the adoption of a full org: matches, time and memory"
+    )
+    adoption.add_argument("--households", type=int, default=2_000)
     commands.add_parser("bench-operations", help="measure how long the Operations pages read a year of 50 vendors")
     commands.add_parser("stop", help="stop all processes that demo started")
     vendor = commands.add_parser("vendor", help="write a new vendor from the template")
@@ -220,6 +225,13 @@ def _bench_identity(arguments: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def _bench_adoption(arguments: argparse.Namespace, _: list[str]) -> int:
+    from local.bench.adoption import bench_adoption
+
+    bench_adoption(arguments.households)
+    return 0
+
+
 def _bench_operations(_: argparse.Namespace, __: list[str]) -> int:
     from local.bench.operations import bench_operations
 
@@ -250,6 +262,7 @@ COMMANDS = {
     "sandbox": _sandbox,
     "bench": _bench,
     "bench-crm": _bench_crm,
+    "bench-adoption": _bench_adoption,
     "bench-rules": _bench_rules,
     "bench-identity": _bench_identity,
     "bench-gateway": _bench_gateway,

@@ -14,11 +14,11 @@ from include.crm.adoption import adopt
 from include.crm.run import Org
 from include.identity.resolve import resolve
 from include.vendors import VENDORS
+from local.full_org_truth import Score, Truth
 from local.postgres import Postgres
 from tests.conftest import Firm, new_database
 from tests.crm.conftest import BULK, KEY_FIELD, Crm
 from tests.firm_keys import KEYRING
-from tests.integration.full_org_truth import Score, Truth
 from tests.running_sandbox import LAST, run_sandbox
 
 pytestmark = pytest.mark.timeout(900)
@@ -68,9 +68,10 @@ def adopted(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         crm = Crm(database, sandbox, folder / "work", settings=SETTINGS)
         resolve(crm.engine, VENDORS, "identity", LAST)
         org = Org(crm.engine, crm.connection, SETTINGS, KEYRING.redactor)
-        before, truth = read(crm), Truth(sandbox)
+        before, truth = read(crm), Truth(sandbox.url)
         adopt.compare(org, "compare", LAST, lambda _: None)
-        score = truth.evaluate(database, {})
+        with crm.engine.begin() as db:
+            score = truth.evaluate(db)
         adopt.approve(crm.engine, ["household", "person", "legal_entity", "account"], "ada@sample.example")
         counts = adopt.adopt(org, "adopt", LAST, lambda _: None)
         for _ in range(3):

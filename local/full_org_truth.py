@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import requests
+import sqlalchemy as sa
 
-from tests.conftest import Database
-from tests.running_sandbox import Sandbox
-
+_FINDINGS = sa.text("select entity, sobject, salesforce_id, external_key, outcome from control.adoption_finding")
 _KIND = {"contact": "person", "legal_entity": "entity"}
 
 
@@ -22,7 +22,7 @@ class Score:
         right: Entity -> matched records that are what they were matched with.
         wrong: Matched records that are something else.
         left: Entity -> records of one client, without a second record, that were not matched.
-        unaccounted: Records of the org without a finding and without our key.
+        unaccounted: Records of the org without a finding.
         created: Our keys of clients who are in the org, and whom the next sync would create a second time.
     """
 
@@ -42,11 +42,11 @@ class Score:
 class Truth:
     """The sandbox's facts."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        lines = sandbox.http.get("/_sandbox/salesforce/truth", timeout=300).text.splitlines()
+    def __init__(self, sandbox_url: str) -> None:
+        lines = requests.get(f"{sandbox_url}/_sandbox/salesforce/truth", timeout=300).text.splitlines()
         self.facts: list[dict[str, Any]] = [orjson.loads(line) for line in lines]
         self.identities: dict[tuple[str, str, str], set[str]] = defaultdict(set)
-        keys = sandbox.http.get("/_sandbox/salesforce/vendor_keys", timeout=300).json()
+        keys = requests.get(f"{sandbox_url}/_sandbox/salesforce/vendor_keys", timeout=300).json()
         for vendor, records in keys.items():
             for record, identities in records.items():
                 for identity in identities:
@@ -58,12 +58,10 @@ class Truth:
         _, vendor, _, key = external_key.split(":", 3)
         return self.identities.get((vendor, _KIND.get(entity, entity), key), set())
 
-    def evaluate(self, database: Database, keyed: dict[str, str]) -> Score:
-        """Judge the findings of a comparison; `keyed` are the org's records that have our key: id -> key."""
+    def evaluate(self, db: sa.Connection) -> Score:
+        """Evaluate the findings of the last comparison."""
         score = Score()
-        rows = database.rows(
-            "select entity, sobject, salesforce_id, external_key, outcome from control.adoption_finding"
-        )
+        rows = db.execute(_FINDINGS).mappings().all()
         facts = {fact["id"]: fact for fact in self.facts if fact["id"]}
         ours: dict[str, set[str]] = defaultdict(set)
         for (_, kind, _), identities in self.identities.items():
@@ -77,9 +75,9 @@ class Truth:
                 if row["outcome"] == "missing" and self.find(key, entity) & there[row["sobject"]]:
                     score.created.append(key)
                 continue
-            fact = facts.get(row["salesforce_id"])
-            if fact is None:
+            if row["salesforce_id"] not in facts:
                 continue
+            fact = facts[row["salesforce_id"]]
             is_one = len(fact["identities"]) == 1 and fact["identities"][0] in ours[_KIND.get(entity, entity)]
             if row["outcome"] == "matched":
                 is_right = len(fact["identities"]) == 1 and fact["identities"][0] in self.find(key, entity)
@@ -87,7 +85,7 @@ class Truth:
                 score.wrong += [] if is_right else [(entity, key, fact)]
             elif is_one and not fact["duplicate_of"] and row["outcome"] != "duplicate":
                 score.left[entity] += 1
-        found = {row["salesforce_id"] for row in rows} | keyed.keys()
+        found = {row["salesforce_id"] for row in rows}
         relations = ("AccountContactRelation", "Lead")
         score.unaccounted = [id_ for id_, fact in facts.items() if fact["object"] not in relations and id_ not in found]
         return score
