@@ -10,6 +10,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include import business_dates
 from include.crm.adoption import adopt
+from include.identity.resolve import resolve
+from include.vendors import VENDORS
 from tributary import connections
 
 _DECISIONS = {"same": True, "not the same": False, "undecided": None}
@@ -26,6 +28,9 @@ def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
     connections.skip_without_salesforce()
     action, org = params["action"], connections.org()
     on = business_dates.business_date(None)
+    if action in ("compare", "write keys"):
+        # Until the DAG `salesforce` has run, a person has a record of each vendor, and the org's record would stand for several clients.
+        resolve(org.engine, VENDORS, run_id, on, connections.identity_policy())
     if action == "compare":
         counts = adopt.compare(org, run_id, on, log.info)
         return f"Compared: {_list(counts)}."
