@@ -23,3 +23,14 @@ def test_a_comparison_resolves_identities_first(airflow: dict[str, str], today: 
 
     assert (state, json.loads(tasks)) == ("success", {"work": "success"})
     assert today.database.value("select count(*) from control.identity_run") == 1
+
+
+@pytest.mark.long
+def test_a_user_is_told_that_no_key_is_written_while_writing_is_paused(airflow: dict[str, str], today: Firm) -> None:
+    code = whole_run("adopt_salesforce_records", action="write keys")
+    code += "print('RESULT', run.get_task_instance('work').xcom_pull(task_ids='work'))\n"
+
+    output = run(airflow | {"AIRFLOW_VAR_TRIBUTARY_CRM_PAUSED": "true"}, code)
+
+    assert said(output, "RESULT").startswith("Nothing was written: writes to Salesforce are paused.")
+    assert today.database.value("select count(*) from control.api_call where vendor = 'salesforce'") == 0

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
-
 from include import business_dates
 from include.crm.adoption import adopt
 from include.identity.resolve import resolve
@@ -23,7 +21,7 @@ def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
     """Do what the parameters say; return a sentence about it.
 
     Raises:
-        AirflowSkipException: Writing to Salesforce is paused, or the firm does not use Salesforce.
+        AirflowSkipException: The firm does not use Salesforce.
     """
     connections.skip_without_salesforce()
     action, org = params["action"], connections.org()
@@ -41,7 +39,7 @@ def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
         adopt.decide(org.engine, params["record"], params["key"], _DECISIONS[action], user, params["reason"])
         return f"Decided: {action}. It counts from the next comparison."
     if connections.is_crm_paused():
-        raise AirflowSkipException("Writing to Salesforce is paused")
+        return "Nothing was written: writes to Salesforce are paused. Select Resume Salesforce on the page Salesforce."
     if action == "write keys":
         return f"Keys: {_list(adopt.adopt(org, run_id, on, log.info))}."
     return f"Keys: {_list(adopt.undo(org, run_id, user, log.info))}."
