@@ -1,7 +1,13 @@
 #!/bin/sh
-# Runs before all other services: checks the firm's folder, migrates both databases, and creates roles, pools and the first user. Each step
-# can be repeated; an existing pool or user is not changed.
+# Runs before all other services: checks the go-live date and the firm's folder, migrates both databases, and creates roles, pools and the
+# first user. Each step can be repeated; an existing pool or user is not changed.
 set -eu
+
+# Airflow gives a run that a user starts no tasks if its logical date is before the first day of the schedules, and reports it as a success.
+if ! [ "$TRIBUTARY_GO_LIVE" \< "$(date -u +%F)" ]; then
+	echo "TRIBUTARY_GO_LIVE=$TRIBUTARY_GO_LIVE must be a day before today, as 2026-12-01: no DAG runs on its schedule until it is switched on" >&2
+	exit 1
+fi
 
 python -m include.cli config check
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
 import subprocess
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 
 from include import watchdog
 from include.gateway.webhooks.senders import SENDERS
-from include.keys.keyring import PURPOSES
+from include.keys.keyring import PURPOSES, Keyring
 from include.vendors import VENDORS
 from include.warehouse.schema import OPTIONAL_ROLES, ROLES
 from local import airflow
@@ -135,7 +136,8 @@ def test_vendors_connections_are_in_one_file_that_git_ignores() -> None:
     lines = (ROOT / "connections.env.example").read_text().splitlines()
     [(name, value)] = [line.split("=", 1) for line in lines if not line.startswith("#")]
     assert name.removeprefix("AIRFLOW_CONN_").lower() in {vendor.name for vendor in VENDORS}
-    assert json.loads(value)["conn_type"] == "http"
+    assert (value[0], value[-1]) == ("'", "'")  # Compose takes it as it is; in other text, it replaces a $
+    assert json.loads(value.strip("'"))["conn_type"] == "http"
 
 
 def test_connections_made_of_parts_are_json() -> None:
@@ -328,6 +330,45 @@ def test_no_secret_has_a_default() -> None:
         "triggerer: AIRFLOW_CONN_SALESFORCE",
     }
     assert all(settings(name)["AIRFLOW_CONN_SALESFORCE"] == "" for name in TASKS)
+
+
+@pytest.mark.parametrize(("days", "is_accepted"), [(-1, True), (0, False), (30, False)])
+def test_the_schedules_must_begin_before_today(tmp_path: Path, days: int, is_accepted: bool) -> None:
+    """Otherwise a run that a user starts has no tasks, and succeeds."""
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "python").chmod(0o755)
+    day = datetime.now(UTC).date() + timedelta(days=days)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "TRIBUTARY_GO_LIVE": day.isoformat()}
+    done = subprocess.run(["sh", str(ROOT / "docker" / "init.sh")], env=environment, capture_output=True, text=True)
+    assert (done.returncode == 9) == is_accepted
+    assert ("must be a day before today" in done.stderr) != is_accepted
+
+
+CHOSEN = {
+    "TRIBUTARY_HOST",
+    "TRIBUTARY_GO_LIVE",
+    "TRIBUTARY_ALERT_URLS",
+    "TRIBUTARY_RECEIVING_KEY",
+    "AIRFLOW_ADMIN_USER",
+}
+"""The required settings that are no random values."""
+
+
+def test_the_script_of_secrets_fills_in_all_required_settings_that_are_random(tmp_path: Path) -> None:
+    def run() -> dict[str, str]:
+        command = ["sh", str(ROOT / "docker" / "secrets.sh"), str(tmp_path / ".env")]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        lines = (tmp_path / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+    first = run()
+    required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yaml").read_text()))
+    assert {name for name in required if not first[name]} == CHOSEN
+    assert {name for name in first if first[name] != EXAMPLE[name]} == required - CHOSEN
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+    Keyring.parse(f"{first['TRIBUTARY_KEYS']} {first['TRIBUTARY_STAGING_KEYS']}", PURPOSES)
+    assert len(base64.urlsafe_b64decode(first["AIRFLOW_FERNET_KEY"])) == 32
+    assert run() == first
 
 
 def test_no_user_has_a_default_name() -> None:

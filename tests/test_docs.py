@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -10,15 +11,24 @@ from urllib.parse import unquote
 
 import psycopg
 import pytest
+import yaml
 
+from include import cli
+from include.pipeline.plan import find_keyed
+from include.vendors import VENDORS
 from tests.conftest import Database
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+GO_LIVE = DOCS / "how-to" / "going_live.md"
 GUIDES = [page for page in PAGES if page.is_relative_to(DOCS) and not page.is_relative_to(DOCS / "decisions")]
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+CLI = re.compile(r"python -m include\.cli ([a-z-]+)(?: ([a-z]+)\b)?")
+SERVICE = re.compile(
+    r"docker compose (?:--file \S+ )*(?:exec|logs|run) (?:--?(?:user|e|v) \S+ |--?[\w-]+ )*([a-z][a-z-]*)"
+)
 QUERY = re.compile(r"^( *)```sql\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:^|`|\$ ) *make ([a-z][\w-]*)", re.MULTILINE)
 
@@ -65,6 +75,65 @@ def test_every_page_is_in_the_navigation_once():
 def test_every_make_target_that_is_named_exists(page):
     targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(COMMAND.findall(page.read_text())) - targets == set()
+
+
+def test_every_command_of_the_installation_that_is_named_exists():
+    commands = set(CLI.findall("\n".join(page.read_text() for page in PAGES)))
+    known = {name: _list_actions(parser) for name, parser in _list_commands(cli.build_parser()).items()}
+    assert len(commands) > 10
+    assert {name for name, _ in commands} - known.keys() == set()
+    assert {(name, action) for name, action in commands if known[name] and action not in known[name]} == set()
+
+
+def test_every_service_that_is_named_exists():
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    named = {name for page in PAGES for name in SERVICE.findall(page.read_text())}
+    assert len(named) > 4
+    assert named - services.keys() == set()
+
+
+def test_the_guide_to_go_live_names_every_dag_that_must_be_switched_on():
+    rows = re.findall(r"^\| (`.+?) \| (.+?) \|", (DOCS / "reference" / "dags.md").read_text(), re.MULTILINE)
+    table = GO_LIVE.read_text().partition("\n## Switch on the other DAGs\n")[2].partition("\n## ")[0]
+    switched = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+    paused = {name for names, when in rows if "on from the start" not in when for name in re.findall(r"`(\w+)`", names)}
+    parameters = {"business_date", "tables", "full_refresh", "wait", "accept_unusual", "on_demand"}
+    assert switched == (paused - parameters) | {f"{vendor.name}_on_demand" for vendor in VENDORS if find_keyed(vendor)}
+
+
+def test_the_pages_name_each_dag_that_is_on_from_the_start():
+    rows = (DOCS / "reference" / "dags.md").read_text().splitlines()
+    for file in (ROOT / "dags").glob("*.py"):
+        text = file.read_text()
+        if name := re.search(r'dag_id="(\w+)"', text):
+            [row] = [row for row in rows if row.startswith(f"| `{name[1]}`")]
+            assert ("is_paused_upon_creation=False" in text) == ("on from the start" in row), name[1]
+
+
+def test_the_guide_to_go_live_names_settings_that_exist():
+    named = set(re.findall(r"`((?:TRIBUTARY|AIRFLOW)_[A-Z_]+)`", GO_LIVE.read_text()))
+    example = (ROOT / ".env.example").read_text()
+    assert len(named) > 8
+    assert {name for name in named if f"\n{name}=" not in example} == set()
+
+
+def test_the_connections_of_vendors_are_in_the_order_of_the_vendors():
+    text = (DOCS / "reference" / "connections.md").read_text()
+    names = re.findall(r"^\| `([A-Z_]+)`", text, re.MULTILINE)
+    assert [name for name in names if name.lower() in {v.name for v in VENDORS}] == [v.name.upper() for v in VENDORS]
+
+
+def _list_commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    return {
+        name: command
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for name, command in action.choices.items()
+    }
+
+
+def _list_actions(parser: argparse.ArgumentParser) -> set[str]:
+    return set(_list_commands(parser))
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=_name)

@@ -13,13 +13,18 @@ from include.cli import audit, check, content, database, firm, keys, privacy, re
 from include.errors import TributaryError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; print a TributaryError as one line and return exit code 1."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for topic in (database, firm, check, keys, audit, recovery, content, privacy, values):
         topic.add_commands(commands)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; print a TributaryError as one line and return exit code 1."""
+    arguments = build_parser().parse_args(argv)
     try:
         return arguments.run(arguments) or 0
     except TributaryError as error:

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.cli.connections import is_connected, read_extra, read_fields
 from include.connection import require_database_url
 from include.errors import ConfigurationError
 
@@ -24,6 +25,8 @@ Commands = Any
 """The subparsers of `argparse`, whose class is private."""
 KEYS, MIGRATE, LOAD, READ = "TRIBUTARY_KEYS", "TRIBUTARY_MIGRATE_URL", "TRIBUTARY_LOAD_URL", "TRIBUTARY_READ_URL"
 STAGING = "TRIBUTARY_STAGING_ROOT, TRIBUTARY_STAGING_OPTIONS (may be empty)"
+_STAGING_ROOT = "TRIBUTARY_STAGING_ROOT"
+_IN_EXTRA = {_STAGING_ROOT: "root", "TRIBUTARY_STAGING_OPTIONS": "options"}
 
 
 def add_command(
@@ -45,15 +48,28 @@ def add_command(
 
 
 def read_setting(name: str) -> str:
-    """Return an environment variable.
+    """Return an environment variable or, if it is not set, the value that a connection of Airflow in the environment states.
 
     Raises:
-        ConfigurationError: The variable is not set, or is empty.
+        ConfigurationError: The variable is not set, or is empty, and no connection states the value.
     """
-    value = os.environ.get(name, "")
+    value = os.environ.get(name) or _read_from_connections(name)
     if not value:
         raise ConfigurationError(f"The environment variable {name} is not set")
     return value
+
+
+def _read_from_connections(name: str) -> str:
+    """Return a setting that a connection in the environment states, as in a container that runs tasks; empty if there is none."""
+    if name == LOAD:
+        url = os.environ.get("AIRFLOW_CONN_TRIBUTARY_DB", "")
+        return url if "://" in url else ""
+    if name == KEYS and is_connected("tributary_keys"):
+        return str(read_fields("tributary_keys").get("password") or "")
+    if name in _IN_EXTRA and not os.environ.get(_STAGING_ROOT) and is_connected("tributary_staging"):
+        value = read_extra("tributary_staging").get(_IN_EXTRA[name])
+        return value if isinstance(value, str) else json.dumps(value or {})
+    return ""
 
 
 def read_database_url(name: str) -> str:
@@ -98,7 +114,7 @@ def open_staging(keyring: Keyring | None = None) -> Staging:
 
     keyring = keyring or read_keyring("staging")
     return Staging(
-        read_setting("TRIBUTARY_STAGING_ROOT"),
+        read_setting(_STAGING_ROOT),
         keyring.staging,
         read_options("TRIBUTARY_STAGING_OPTIONS"),
         keyring.redactor,
@@ -112,7 +128,7 @@ def read_options(name: str) -> dict[str, Any]:
         ConfigurationError: The value is not a JSON object.
     """
     try:
-        options = json.loads(os.environ.get(name) or "{}")
+        options = json.loads(os.environ.get(name) or _read_from_connections(name) or "{}")
     except ValueError:
         options = None
     if not isinstance(options, dict):

@@ -22,13 +22,25 @@ def is_connected(system: str) -> bool:
     return bool(os.environ.get(_name_of(system)))
 
 
+def read_fields(system: str) -> dict[str, Any]:
+    """Return the fields of a connection, as they are stated.
+
+    Raises:
+        ConfigurationError: The connection is missing or not in JSON.
+    """
+    text = os.environ.get(_name_of(system), "")
+    if not text:
+        raise ConfigurationError(f"The environment variable {_name_of(system)} is not set")
+    return _parse_object(text, system)
+
+
 def read_extra(system: str) -> dict[str, Any]:
     """Return the extra fields of a connection.
 
     Raises:
         ConfigurationError: The connection is missing or not in JSON.
     """
-    return _parse_object(_read(system).get("extra") or {}, system)
+    return _parse_object(read_fields(system).get("extra") or {}, system)
 
 
 def read_connection(system: str) -> Connection:
@@ -39,7 +51,7 @@ def read_connection(system: str) -> Connection:
     """
     from include.firm.folder import in_force
 
-    known = _read(system)
+    known = read_fields(system)
     extra = {name: value if isinstance(value, str) else json.dumps(value) for name, value in read_extra(system).items()}
     texts = (str(known.get(name) or "") for name in ("host", "login", "password"))
     host, login, password = texts
@@ -58,13 +70,6 @@ def read_org(engine: Engine) -> Org:
     from include.firm.folder import in_force
 
     return Org(engine, read_connection(VENDOR), Settings.of(read_extra(VENDOR), in_force().changes))
-
-
-def _read(system: str) -> dict[str, Any]:
-    text = os.environ.get(_name_of(system), "")
-    if not text:
-        raise ConfigurationError(f"The environment variable {_name_of(system)} is not set")
-    return _parse_object(text, system)
 
 
 def _parse_object(value: Any, system: str) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def _check(_: argparse.Namespace) -> int:
     for fault in faults:
         sys.stdout.write(f"{fault}\n")
     if faults:
-        sys.stdout.write(f"{len(faults)} mistakes in {folder}\n")
+        number = "1 mistake" if len(faults) == 1 else f"{len(faults)} mistakes"
+        sys.stdout.write(f"{number} in {folder}\n")
         return 1
     sys.stdout.write(f"{folder}: {_describe(len(firm.differences), firm.hash)}\n")
     return 0

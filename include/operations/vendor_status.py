@@ -143,7 +143,7 @@ class VendorStatus:
         return sorted(concerns, key=lambda concern: -SEVERITY.index(concern.light))
 
     def summarize(self, now: datetime) -> Concern:
-        """Return the worst concern; if there is none, the newest loaded day (green), or that nothing was loaded (grey)."""
+        """Return the worst concern; if there is none, the newest loaded day (green), or that no day was loaded (grey)."""
         if concerns := self.find_concerns(now):
             return concerns[0]
         if self.unused_since:
@@ -151,6 +151,10 @@ class VendorStatus:
         day = self.day
         if day is None:
             return Concern("grey", "Nothing has been loaded yet.")
+        if day.loaded_at is None:
+            text = f"{day.business_date} is pulled, and not loaded yet."
+            is_first = self.in_force_date is None
+            return Concern("grey", text) if is_first else Concern("green", f"{self.in_force_date} is in. {text}")
         verdict = {
             "reconciled": "It is reconciled.",
             "changed since": "Pushed or edited rows changed it since it was reconciled; the next daily run compares them.",

@@ -81,6 +81,22 @@ def test_without_a_system_everything_that_is_configured_is_checked(
 
 
 @pytest.mark.parametrize("vendor", ["orion"], indirect=True)
+def test_where_tasks_run_their_connections_are_enough(
+    configured: Firm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("TRIBUTARY_LOAD_URL", "TRIBUTARY_KEYS", "TRIBUTARY_STAGING_ROOT"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AIRFLOW_CONN_TRIBUTARY_DB", configured.database.url())
+    staging = {"root": str(configured.folder / "staging"), "options": None}
+    for name, fields in {"keys": {"password": write_keyring()}, "staging": {"extra": staging}}.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_TRIBUTARY_{name.upper()}", json.dumps({"conn_type": "generic", **fields}))
+    assert cli.main(["check", "--system", "tributary"]) == 0
+    printed = capsys.readouterr().out
+    assert "green  tributary  staging: A file was written" in printed
+    assert "green  tributary  keys: " in printed
+
+
+@pytest.mark.parametrize("vendor", ["orion"], indirect=True)
 def test_salesforce_is_checked_with_the_settings_of_its_connection(
     configured: Firm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

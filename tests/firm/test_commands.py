@@ -34,6 +34,9 @@ def test_a_check_prints_every_mistake(folder: Path, capsys: pytest.CaptureFixtur
     *faults, summary = capsys.readouterr().out.splitlines()
     assert [line.partition(": ")[0] for line in faults] == ["thresholds.yaml:1", "thresholds.yaml:2"]
     assert summary == f"2 mistakes in {folder}"
+    write(folder, thresholds="plan_days: 0\n")
+    assert main(["config", "check"]) == 1
+    assert capsys.readouterr().out.endswith(f"\n1 mistake in {folder}\n")
 
 
 def test_a_check_of_a_valid_folder_prints_its_hash(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +89,7 @@ def test_a_plan_of_the_org_lists_what_it_lacks_and_writes_it(
         head, missing, last = capsys.readouterr().out.splitlines()
         assert head.split()[:2] == ["state", "what"]
         assert missing.startswith("red    Account.Client_Phone__c  The field is missing")
+        assert "Deploy what `python -m include.cli org plan` writes" in missing
         assert last.endswith(f"files to deploy are in {tmp_path / 'plan'}")
         assert (tmp_path / "plan/objects/Account/fields/Client_Phone__c.field-meta.xml").exists()
         assert "Account.Client_Phone__c" in (tmp_path / "plan/package.xml").read_text()

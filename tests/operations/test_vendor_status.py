@@ -99,6 +99,19 @@ def test_a_day_that_is_not_due_yet_is_green_and_names_the_time(database: Databas
     assert (light, text.partition("reconciled. ")[2]) == ("green", "2026-11-25 is due at 08:30 EST.")
 
 
+def test_a_first_day_that_is_only_pulled_is_grey(database: Database, web: sa.Engine) -> None:
+    record_day(database, stages=["stage"])
+    assert read(web).summarize(NOW) == ("grey", "2026-11-25 is pulled, and not loaded yet.")
+
+
+def test_a_day_that_is_only_pulled_leaves_the_day_before_in(database: Database, web: sa.Engine) -> None:
+    record_day(database, BEFORE, LOADED - timedelta(days=1), run="run-0")
+    record_day(database, stages=["stage"])
+    early = NOW - timedelta(hours=3)
+    text = "2026-11-24 is in. 2026-11-25 is pulled, and not loaded yet."
+    assert read(web, early).summarize(early) == ("green", text)
+
+
 def test_a_run_before_the_vendor_was_connected_is_not_late(database: Database, web: sa.Engine) -> None:
     record_day(database, BEFORE, NOW - timedelta(minutes=1))
     assert read(web).find_concerns(NOW) == []

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowSkipException
-
 from include import business_dates
 from include.crm.adoption import adopt
+from include.identity.resolve import resolve
+from include.vendors import VENDORS
 from tributary import connections
 
 _DECISIONS = {"same": True, "not the same": False, "undecided": None}
@@ -21,11 +21,14 @@ def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
     """Run the action of the parameters; return a sentence about its result.
 
     Raises:
-        AirflowSkipException: Writing to Salesforce is paused, or the firm does not use Salesforce.
+        AirflowSkipException: The firm does not use Salesforce.
     """
     connections.skip_without_salesforce()
     action, org = params["action"], connections.org()
     on = business_dates.business_date(None)
+    if action in ("compare", "write keys"):
+        # Until the DAG `salesforce` has run, a person has a record of each vendor, and the org's record would stand for several clients.
+        resolve(org.engine, VENDORS, run_id, on, connections.identity_policy())
     if action == "compare":
         counts = adopt.compare(org, run_id, on, log.info)
         return f"Compared: {_list(counts)}."
@@ -36,7 +39,7 @@ def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
         adopt.decide(org.engine, params["record"], params["key"], _DECISIONS[action], user, params["reason"])
         return f"Decided: {action}. It counts from the next comparison."
     if connections.is_crm_paused():
-        raise AirflowSkipException("Writing to Salesforce is paused")
+        return "Nothing was written: writes to Salesforce are paused. Select Resume Salesforce on the page Salesforce."
     if action == "write keys":
         return f"Keys: {_list(adopt.adopt(org, run_id, on, log.info))}."
     return f"Keys: {_list(adopt.undo(org, run_id, user, log.info))}."
