@@ -12,6 +12,7 @@ import pytest
 
 from include.crm.adoption import adopt
 from include.crm.run import Org
+from include.crm.sync.readback import ReadBackCounts, read_back
 from include.identity.resolve import resolve
 from include.vendors import VENDORS
 from local.full_org_truth import Score, Truth
@@ -37,6 +38,8 @@ class Adopted:
         score: How well the comparison did.
         before: The org's records by id before adoption.
         after: The same records after three syncs.
+        failed: Keys that Salesforce refused.
+        differences: What a read-back of the org found after the syncs, by entity.
     """
 
     score: Score
@@ -44,6 +47,7 @@ class Adopted:
     after: dict[str, dict[str, Any]]
     truth: Truth
     failed: int
+    differences: dict[str, ReadBackCounts]
 
 
 def read(crm: Crm) -> dict[str, dict[str, Any]]:
@@ -76,7 +80,8 @@ def adopted(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         counts = adopt.adopt(org, "adopt", LAST, lambda _: None)
         for _ in range(3):
             crm.sync()
-        yield Adopted(score, before, read(crm), truth, counts.get("failed", 0))
+        differences = read_back(crm.org, "read", lambda _: None)
+        yield Adopted(score, before, read(crm), truth, counts.get("failed", 0), differences)
         crm.engine.dispose()
 
 
@@ -104,6 +109,10 @@ def test_what_advisors_entered_last_week_is_still_there_after_three_syncs(adopte
     ]
     assert len(newer) > 5
     assert all(kept)
+
+
+def test_a_read_back_finds_no_change_of_an_adopted_record(adopted: Adopted) -> None:
+    assert {entity: each for entity, each in adopted.differences.items() if not each.is_as_expected} == {}
 
 
 def test_a_sync_changes_nothing_in_records_that_are_not_ours(adopted: Adopted) -> None:

@@ -21,6 +21,16 @@ from {desired} d join control.org_record r on r.sobject = :sobject and r.externa
 join control.adopted a on (a.sobject, a.salesforce_id, a.external_key) = (r.sobject, r.salesforce_id, r.external_key) and a.state <> 'removed'
 on conflict (sobject, external_key) do nothing
 """
+# A record that refers to another keeps its reference when that one gets our key, so only the reading of the other shows it.
+_REFER = sa.text("""
+update control.crm_state s set payload = s.payload || k.keys
+from control.org_record r cross join lateral (
+    select jsonb_object_agg(l.name, p.external_key) as keys
+    from unnest(cast(:links as text[]), cast(:parents as text[])) l (name, parent)
+    join control.org_record p on (p.sobject, p.salesforce_id) = (l.parent, r.links ->> split_part(l.name, '.', 1)) and p.external_key is not null) k
+where s.sobject = :sobject and s.job_id = 'adopted' and (r.sobject, r.salesforce_id) = (s.sobject, s.salesforce_id)
+  and not s.payload @> k.keys
+""")
 _SETTLED = sa.text("""
 update control.adopted a set state = 'written', error = '', changed_at = clock_timestamp()
 from control.org_record r
@@ -34,7 +44,7 @@ select exists (select from control.org_record r join control.adopted a using (so
 
 
 def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings) -> None:
-    """Add the adopted org records to the accepted state, with their values in the org.
+    """Add the adopted org records to the accepted state, with their values in the org, and the keys of the records to which they refer.
 
     The next sync then sends only fields that differ. It sends no field that the firm owns, and no shared field that has a value.
 
@@ -45,12 +55,12 @@ def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Setti
     """
     ready = readiness.find_present_days(db)
     for mapping in mappings:
-        if not db.scalar(_HAS_UNKNOWN, {"sobject": mapping.sobject}):
-            continue
-        table, _ = desired.build(db, mapping, settings, ready.present_day)
-        names = [field.name for field in mapping.fields]
-        db.execute(
-            sa.text(_TAKE.format(desired=table)), {"sobject": mapping.sobject, "names": names, "shared": mapping.shared}
-        )
-        table.drop(db)
+        if db.scalar(_HAS_UNKNOWN, {"sobject": mapping.sobject}):
+            table, _ = desired.build(db, mapping, settings, ready.present_day)
+            names = [field.name for field in mapping.fields]
+            values = {"sobject": mapping.sobject, "names": names, "shared": mapping.shared}
+            db.execute(sa.text(_TAKE.format(desired=table)), values)
+            table.drop(db)
+        if mapping.lookups["links"]:
+            db.execute(_REFER, {"sobject": mapping.sobject} | mapping.lookups)
     db.execute(_SETTLED)
