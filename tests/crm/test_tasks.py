@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ from include.crm import tasks
 from include.crm.run import SyncRun
 from include.crm.settings import Settings
 from include.crm.tasks import TaskSpec
-from include.errors import ConfigurationError, RateLimited, RowsFailed, TargetUnavailable
+from include.errors import ApprovalNeeded, ConfigurationError, RateLimited, RowsFailed, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, API, Crm
 from tests.running_sandbox import LAST
 
@@ -432,6 +433,16 @@ def test_a_finding_about_what_salesforce_does_not_hold_yet_waits(crm: Crm) -> No
 
     assert raise_tasks(crm, "again").created == 1
     assert task(crm, finding)
+
+
+def test_tasks_wait_while_a_change_waits_for_approval(crm: Crm) -> None:
+    find(crm)
+    crm.database.do("update warehouse.account set name = name || ' (moved)'")
+    with pytest.raises(ApprovalNeeded):
+        crm.sync(settings=replace(crm.settings, few=0, most_changed_ratio=Decimal(0)))
+    assert raise_tasks(crm).created == 0
+    crm.sync()
+    assert raise_tasks(crm, "later").created == 1
 
 
 def test_the_days_reserve_is_left(crm: Crm) -> None:
