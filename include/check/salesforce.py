@@ -20,7 +20,7 @@ from include.crm.salesforce import VENDOR, SalesforceSession
 from include.errors import AuthenticationError, TributaryError
 
 PATIENCE_S = 20.0
-_DEPLOY = "Deploy include/crm/metadata: see docs/how-to/setting_up_salesforce.md."
+_DEPLOY = "Deploy the folder of the org's shape in include/crm/metadata: see docs/how-to/setting_up_salesforce.md."
 _RIGHTS = "Assign the permission set Tributary_Load to the integration user, and give it the right."
 _TEXTS = ("string", "textarea", "picklist", "multipicklist", "phone", "email", "url", "combobox", "encryptedstring")
 _TYPES = {"number": ("double", "currency", "percent", "int"), "flag": ("boolean",), "time": ("datetime",)}

@@ -87,7 +87,7 @@ def _list_mapping() -> Iterator[str]:
     yield "## A new field shows a column: `Plan__c: {column: mart.plan_freshness.probability_ratio, daily: true, label: Plan}`."
     yield f"## If a relation has several rows for a record, add `of_several`: {', '.join(OF_SEVERAL)}. A text has a `length`."
     yield "## record_owner: {by_code: {REP1: anna@firm.example}, default: office@firm.example, owner: firm}"
-    for entity, declared in list_declared().items():
+    for entity, declared in list_declared("managed_package").items():
         yield "##"
         yield f"## {declared.sobject}; relations are joined by {', '.join(declared.ids) or 'nothing'}"
         yield f"{entity}:"

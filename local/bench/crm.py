@@ -37,8 +37,9 @@ from rich.table import Table
 
 from include.connection import Connection
 from include.crm import readiness
+from include.crm.objects.managed_package import HOLDING
 from include.crm.objects.mapping import CrmObject
-from include.crm.objects.portfolio import HOLDING, objects
+from include.crm.objects.portfolio import objects
 from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
 from include.crm.sync import delta, file, load, results, rounds, sender

@@ -11,7 +11,7 @@ from sandbox.salesforce.persons import TYPES, load_person_schema
 from sandbox.salesforce.pubsub_bus import Bus
 from sandbox.salesforce.query import Queries
 from sandbox.salesforce.rules import Rule
-from sandbox.salesforce.schema import Field, SObject, load_schema
+from sandbox.salesforce.schema import SHAPES, Field, SObject, list_trees, load_schema
 from sandbox.salesforce.sessions import Sessions
 from sandbox.salesforce.store import Store, find_ids, load_records, save_records
 from sandbox.salesforce.values import format_time
@@ -25,11 +25,22 @@ ORG_ID = "00DHp0000000001AAA"
 
 
 class Org:
-    """An org. Its state is stored in `folder` and survives a restart."""
+    """An org. Its state is stored in `folder` and survives a restart.
 
-    def __init__(self, folder: Path, faults: Faults, clock: Clock) -> None:
-        self.folder, self.faults, self.clock = folder, faults, clock
-        self.schema = load_schema()
+    Args:
+        folder: The folder.
+        faults: The active faults.
+        clock: The sandbox's time.
+        shape: One of `schema.SHAPES`. An org never changes its shape.
+
+    Raises:
+        ValueError: The shape is unknown, or the folder holds an org of another shape.
+    """
+
+    def __init__(self, folder: Path, faults: Faults, clock: Clock, shape: str = SHAPES[0]) -> None:
+        self.folder, self.faults, self.clock, self.shape = folder, faults, clock, shape
+        self._keep_shape()
+        self.schema = load_schema(list_trees(shape))
         self.rules: list[Rule] = []
         self.store = Store(folder, self.schema)
         self.bus = Bus(self.store, lambda: self.schema, faults, clock)
@@ -48,7 +59,7 @@ class Org:
 
     def enable_person_accounts(self) -> None:
         """Enable person accounts. As in Salesforce, this can't be undone."""
-        self.schema = load_person_schema()
+        self.schema = load_person_schema(self.shape)
         self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
         with self.store.write() as connection:
@@ -90,6 +101,16 @@ class Org:
             TypeError: Unknown attribute.
         """
         self._change_object(self.find_object(object_name), **changes)
+
+    def _keep_shape(self) -> None:
+        if self.shape not in SHAPES:
+            raise ValueError(f"An org has no shape {self.shape}; choose {', '.join(SHAPES)}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "shape"
+        if not path.exists():
+            path.write_text(self.shape)
+        if (existing := path.read_text()) != self.shape:
+            raise ValueError(f"{self.folder} holds an org of the shape {existing}, not {self.shape}")
 
     def _change_object(self, sobject: SObject, **changes: Any) -> None:
         self.schema[sobject.name] = replace(sobject, **changes)

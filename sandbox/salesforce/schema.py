@@ -1,7 +1,8 @@
 """The org's objects and fields, read from Salesforce DX source files. Describe and the validation of rows use them.
 
-Two folder trees of the same format are merged: `include/crm/metadata`, which the project deploys, and `sandbox/salesforce/metadata`,
-with the objects of Salesforce and of the Financial Services Cloud package. A field exists if its file exists.
+Folder trees of the same format are merged: in `sandbox/salesforce/metadata` the objects that every org has and those of the org's shape,
+such as the Financial Services Cloud package, and in `include/crm/metadata` what the project deploys to an org of that shape. A field exists if
+its file exists.
 """
 
 import re
@@ -13,7 +14,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[2]
-TREES = (ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" / "crm" / "metadata")
+ORGS, DEPLOYED = ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" / "crm" / "metadata"
+SHAPES = ("managed_package", "standard_objects", "plain")
+"""The shapes of an org: the managed package or the standard objects of Financial Services Cloud, or neither."""
 
 # Documented key prefixes of standard objects. The store gives each custom object the next free `aNN`.
 KEY_PREFIXES = {
@@ -184,7 +187,12 @@ class SObject:
 Schema = dict[str, SObject]
 
 
-def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
+def list_trees(shape: str) -> tuple[Path, ...]:
+    """Return the trees of an org of a shape, one of `SHAPES`. Beside our own objects, a plain org has only what every org has."""
+    return tuple(tree for tree in (ORGS / "every_shape", ORGS / shape, DEPLOYED / shape) if tree.exists())
+
+
+def load_schema(trees: tuple[Path, ...] = list_trees(SHAPES[0])) -> Schema:
     """Read the objects of all trees. A field that two trees declare is taken from the later tree.
 
     Raises:

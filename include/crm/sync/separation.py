@@ -46,6 +46,7 @@ def list_separated(db: sa.Connection, mapping: CrmObject, settings: Settings) ->
     """Return the records of `outgoing(mapping.entity)` that Salesforce has as, or within, another record, in the order of their keys."""
     if not mapping.separated_from:
         return []
-    values = {"separated_from": mapping.separated_from, "sobject": mapping.sobject, "firm": settings.firm}
+    sobject = mapping.separated_in or mapping.sobject
+    values = {"separated_from": mapping.separated_from, "sobject": sobject, "firm": settings.firm}
     rows = db.execute(sa.text(_SEPARATED.format(outgoing=outgoing(mapping.entity))), values)
     return [Separated(*(value or "" for value in row)) for row in rows]

@@ -5,9 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sandbox.salesforce.schema import ROOT, load_schema
+from sandbox.salesforce.schema import ROOT, list_trees, load_schema
 
-OURS = ROOT / "include" / "crm" / "metadata"
+OURS = ROOT / "include" / "crm" / "metadata" / "managed_package"
 SF = "{http://soap.sforce.com/2006/04/metadata}"
 
 
@@ -98,7 +98,7 @@ def test_a_field_exists_when_its_file_does(tmp_path: Path):
     fields.mkdir(parents=True)
     text = (OURS / "objects/Account/fields/Tributary_Key__c.field-meta.xml").read_text()
     (fields / "Extra_Key__c.field-meta.xml").write_text(text.replace("Tributary_Key__c", "Extra_Key__c"))
-    schema = load_schema((ROOT / "sandbox" / "salesforce" / "metadata", tmp_path))
+    schema = load_schema((*list_trees("managed_package")[:2], tmp_path))
     assert "Extra_Key__c" in schema["Account"].fields
     assert "Tributary_Key__c" not in schema["Account"].fields
 
@@ -111,7 +111,7 @@ def test_a_lookup_to_an_object_that_no_file_declares_is_an_error(tmp_path: Path)
         "<type>Lookup</type></CustomField>"
     )
     with pytest.raises(ValueError, match="Nowhere__c"):
-        load_schema((ROOT / "sandbox" / "salesforce" / "metadata", tmp_path))
+        load_schema((*list_trees("managed_package")[:2], tmp_path))
 
 
 def test_describe_matches_the_metadata_files(org):
