@@ -51,6 +51,7 @@ def render_object(own: OwnObject) -> str:
         [
             _tag("deploymentStatus", "Deployed"),
             _tag("description", f"{own.description}. Tributary loads these records; do not edit them."),
+            *([_tag("enableActivities", "true")] if own.has_activities else []),
             _tag("enableReports", "true"),
             _tag("enableSearch", "true"),
             _tag("label", own.label),
@@ -106,11 +107,11 @@ def _describe_lookup(mapping: CrmObject, field: Field, own: OwnObject | None) ->
     same = [each.name for each in mapping.fields if each.links_to == field.links_to and each.label]
     plural = own.plural if own else mapping.sobject
     is_first = field.name == same[0]
-    name = f"Tributary_{plural.replace(' ', '_')}" + ("" if is_first else f"_{field.label.replace(' ', '_')}")
+    listed = plural if is_first else f"{plural} {field.label}"
     tags = {
         "referenceTo": field.links_to,
         "relationshipLabel": plural if is_first else f"{plural} ({field.label})",
-        "relationshipName": name,
+        "relationshipName": f"{'Tributary ' if is_first else ''}{listed}".replace(" ", "_"),  # at most 40 characters
     }
     if field.type == "MasterDetail":
         return tags | {"relationshipOrder": "0", "reparentableMasterDetail": "false", "type": field.type}

@@ -137,7 +137,7 @@ def _security(settings: Settings) -> CrmObject:
             "case when s.is_first then s.name else left(s.name, 110) || ' (' || s.vendor || ' ' || s.security_key || ')' end",
             150,
         ),
-        text("FinServ__CUSIP__c", "case when length(s.cusip) = 9 then s.cusip end", 9),
+        text("FinServ__CUSIP__c", rows.CUSIP, 9),
         text("FinServ__AssetClass__c", "s.asset_class", 255),
     )
 

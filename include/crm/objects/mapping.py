@@ -269,9 +269,9 @@ def number(name: str, sql: str, decimals: int, *, when_gone: str | None = None, 
     return Field(name, rounded, "number", when_gone=when_gone, unknown=unknown, type="Number", decimals=decimals)
 
 
-def money(name: str, sql: str, *, when_gone: str | None = None, unknown: str = "") -> Field:
-    """Return a field of dollars and cents."""
-    return replace(number(name, sql, 2, when_gone=when_gone, unknown=unknown), type="Currency")
+def money(name: str, sql: str, decimals: int = 2, *, when_gone: str | None = None, unknown: str = "") -> Field:
+    """Return a field of dollars, by default with cents."""
+    return replace(number(name, sql, decimals, when_gone=when_gone, unknown=unknown), type="Currency")
 
 
 def percent(name: str, sql: str) -> Field:

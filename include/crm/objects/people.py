@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from include.crm.objects import planning, rows
-from include.crm.objects.mapping import CrmObject, Field, always, day, key, link, shared, text
+from include.crm.objects.mapping import (
+    CrmObject,
+    Field,
+    always,
+    choice,
+    custom,
+    day,
+    flag,
+    key,
+    link,
+    once,
+    picklist,
+    shared,
+    text,
+)
 from include.crm.objects.rows import ACCOUNT, CONTACT
 from include.crm.settings import Settings
 
@@ -23,6 +37,54 @@ NAME = (
     shared(text("LastName", "coalesce(p.last_name, p.name)", 80)),
 )
 """The name of a person account or a contact."""
+
+
+def mark(kind: str) -> Field:
+    """Return the field that tells what an account is, in an org whose record types we do not know."""
+    description = "Whether the account is a household, a person or a legal entity"
+    return custom(picklist(always(KIND, kind)), "Kind", description)
+
+
+KIND = "Tributary_Kind__c"
+HOUSEHOLD = (
+    mark("Household"),
+    shared(text("Name", "h.name", 255)),
+    custom(
+        once(text("Tributary_Category__c", "h.category", 255)), "Category", "Category of the household at the vendor"
+    ),
+    custom(
+        picklist(
+            choice(
+                "Tributary_Status__c",
+                "case when h.is_active then 'Active' when not h.is_active then 'Inactive' end",
+                "Active",
+                "Inactive",
+            )
+        ),
+        "Status",
+        "Whether the household is active at the vendor",
+    ),
+    *ADDRESS,
+    once(text("Phone", "h.phone", 40)),
+    *planning.SUMMARY,
+    planning.HELD_AWAY,
+)
+"""The fields of a household's account without the managed package."""
+
+LEGAL_ENTITY = (mark("Legal Entity"), shared(text("Name", "l.name", 255)))
+"""The fields of a legal entity's account without the managed package."""
+
+ALERT = (
+    custom(text("Message__c", "replace(f.rule, '_', ' ')", 255), "Message", "Business rule that found it"),
+    custom(text("Details__c", "f.details", 255), "Details", "What the rule found"),
+    custom(
+        picklist(choice("Severity__c", rows.SEVERITY, "Error", "Warning", "Info")),
+        "Severity",
+        "Severity of the finding",
+    ),
+    custom(flag("Active__c", "f.closed_at is null"), "Active", "Whether the finding is open"),
+)
+"""The fields of an alert without the managed package, besides what it is about."""
 
 
 def show_person_account(settings: Settings) -> CrmObject:

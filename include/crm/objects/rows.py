@@ -81,6 +81,9 @@ SECURITY = Rows(
     ids={"security_id": "s.security_id"},
 )
 
+CUSIP = "case when length(s.cusip) = 9 then s.cusip end"
+"""The CUSIP of a security, without others' numbers."""
+
 # The largest share first; joint owners, who have no share, last.
 _OWNERS = f"""
     select o.account_id, o.person_id, o.legal_entity_id, row_number() over (

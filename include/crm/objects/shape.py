@@ -21,6 +21,7 @@ class OwnObject:
         name_label: Label of the name; empty if records are numbered.
         number_format: Format of the number, such as `T-{0000000}`.
         has_master: Whether access follows the record of a master-detail field.
+        has_activities: Whether tasks can be about its records.
     """
 
     label: str
@@ -29,6 +30,7 @@ class OwnObject:
     name_label: str = ""
     number_format: str = ""
     has_master: bool = False
+    has_activities: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ ENVELOPES = {
     ENVELOPE: OwnObject("Envelope", "Envelopes", "Documents sent to a household for signature", name_label="Subject")
 }
 """The custom object that all shapes have."""
+
+ALERT = "Tributary_Alert__c"
+ALERTS = {ALERT: OwnObject("Alert", "Alerts", "Findings of the business rules", number_format="A-{0000000}")}
+"""The alerts of the shapes without those of the managed package."""
 
 READ = {
     "Contact": ("Email", "MailingAddress", "MobilePhone", "Phone"),
