@@ -18,7 +18,7 @@ ORGS, DEPLOYED = ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" 
 SHAPES = ("managed_package", "standard_objects", "plain")
 """The shapes of an org: the managed package or the standard objects of Financial Services Cloud, or neither."""
 
-# Documented key prefixes of standard objects. The store gives each custom object the next free `aNN`.
+# Documented key prefixes of standard objects. The store gives each other object the next free `aNN`.
 KEY_PREFIXES = {
     "Account": "001",
     "Contact": "003",
@@ -43,13 +43,20 @@ READ_ONLY = {
     ("Opportunity", "IsClosed"),
     ("Opportunity", "IsWon"),
     ("RecordType", "IsPersonType"),
+    ("FinancialAccountParty", "IsRoleActive"),
 }
 # References that can't be changed after the record was created, like a master-detail field.
-FIXED_REFERENCES = {("AccountContactRelation", "AccountId"), ("AccountContactRelation", "ContactId")}
+FIXED_REFERENCES = {
+    ("AccountContactRelation", "AccountId"),
+    ("AccountContactRelation", "ContactId"),
+    ("FinancialAccountParty", "FinancialAccountId"),
+    ("FinancialAccountTransaction", "FinancialAccountId"),
+    ("FinancialGoalParty", "FinancialGoalId"),
+}
 # References to records of several objects. An external key of the parent is not enough for them, because it does not identify the object.
 POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
 # Fields whose combined values are unique within the object.
-UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId")}
+UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId"), "PartyRelationshipGroup": ("AccountId",)}
 # Objects whose records users can merge. A merged record references the remaining one in `MasterRecordId`.
 MERGEABLE = {"Account", "Contact"}
 _STRIP_NAMESPACE = re.compile(r"\{.*?\}")

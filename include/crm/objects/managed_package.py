@@ -143,16 +143,13 @@ def _security(settings: Settings) -> CrmObject:
 
 
 def _account(settings: Settings) -> CrmObject:
-    owner, joint_owner = (
-        f"coalesce({key('legal_entity', entity)}, {key('person', person)})" for entity, person in ("lp", "kj")
-    )
     return rows.FINANCIAL_ACCOUNT.show(
         settings,
         FINANCIAL_ACCOUNT,
         once(always("RecordType.DeveloperName", "InvestmentAccount")),
         shared(text("Name", "a.name", 80)),
-        link(settings, "FinServ__PrimaryOwner__r", ACCOUNT, owner, "legal_entity", "person"),
-        link(settings, "FinServ__JointOwner__r", ACCOUNT, joint_owner, "legal_entity", "person"),
+        link(settings, "FinServ__PrimaryOwner__r", ACCOUNT, rows.OWNER, "legal_entity", "person"),
+        link(settings, "FinServ__JointOwner__r", ACCOUNT, rows.JOINT_OWNER, "legal_entity", "person"),
         link(settings, "FinServ__Household__r", ACCOUNT, key("household", "h"), "household"),
         shared(text("FinServ__FinancialAccountType__c", "a.account_type", 255)),
         masked("FinServ__FinancialAccountNumber__c", rows.ACCOUNT_NUMBER),

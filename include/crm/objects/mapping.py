@@ -24,6 +24,9 @@ Kind = Literal["text", "number", "flag", "time"]
 RECORD_TYPE = "RecordType.DeveloperName"
 """The field that sets the record type."""
 
+MISSING_SINCE = "missing since"
+"""Value of `Field.when_gone`: the business date on which the record was first missing."""
+
 ADOPTABLE = ("household", "person", "contact", "legal_entity", "account")
 """The entities of which a sync looks for a record in the org before it creates one; see `include.crm.adoption`."""
 
@@ -41,7 +44,7 @@ class Field:
         owner: Whose value counts. `vendor`: the vendor's; edits in Salesforce are overwritten. `firm`: Salesforce's; the field is sent only
             with a new record. `shared`: a value that is typed in Salesforce stays until the vendor's value changes.
         unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
-        when_gone: The value to send when the record is missing from the vendor's snapshot; None leaves the field unchanged.
+        when_gone: The value to send when the record is missing from the vendor's snapshot, or `MISSING_SINCE`; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
         is_masked: Whether only the last four characters are sent, compared and stored. A complete number that the org has stays there.
@@ -279,9 +282,9 @@ def percent(name: str, sql: str) -> Field:
     return replace(number(name, f"({sql}) * 100", 2), type="Percent")
 
 
-def day(name: str, sql: str) -> Field:
+def day(name: str, sql: str, *, when_gone: str | None = None) -> Field:
     """Return a date field."""
-    return Field(name, f"({sql})::text", type="Date")
+    return Field(name, f"({sql})::text", when_gone=when_gone, type="Date")
 
 
 def noon(name: str, sql: str) -> Field:

@@ -106,31 +106,65 @@ FUNDED = f"g.funded_ratio * {_COST}"
 TARGET = "make_date(o.start_year::int, 1, 1)"
 """The day on which the goal begins."""
 
-# The planning system's key may be longer than Salesforce's field.
-_GOAL = "control.first_key(o.goal_key)"
-_KEY = f"(:firm || ':' || o.vendor || ':goal:' || {shorten_sql(_GOAL)})"
+
+def _list_goals(entity: str) -> Rows:
+    key = build_key(entity, "o", own="goal")
+    return Rows(
+        entity,
+        key,
+        source="""
+            warehouse.goal o
+            left join mart.goal_health g on g.goal_id = o.goal_id
+            join warehouse.known_household h on h.household_id = o.household_id
+            join (
+                select distinct on (m.identity_id) m.identity_id, e.vendor, e.person_key
+                from warehouse.known_person e join warehouse.known_household m on m.household_id = e.household_id
+                where e.is_anchor order by m.identity_id, e.birth_date nulls last, e.person_id
+            ) p on p.identity_id = h.identity_id
+        """,
+        where=f"""
+            {current("o")} and (
+                (g.is_leading and g.is_named)
+                or exists (select from control.crm_state s where s.sobject = :sobject and s.external_key = {key}))
+        """,
+        ids={"goal_id": "o.goal_id", "plan_id": "o.plan_id"},
+    )
+
+
+def build_key(entity: str, alias: str, own: str = "") -> str:
+    """Return SQL of the external key of a row; the planning system's key may be longer than Salesforce's field.
+
+    Args:
+        entity: The entity.
+        alias: The alias of the row's table.
+        own: The entity of the table; empty for `entity`.
+    """
+    key = shorten_sql(f"control.first_key({alias}.{own or entity}_key)")
+    return f"(:firm || ':' || {alias}.vendor || ':{entity}:' || {key})"
+
 
 # `o` is a goal of the household `h`, `g` its newest result, and `p` the household's eldest member. A goal that was sent stays up to date:
 # the field *In the Plan* is false once the goal is no longer in the leading plan.
-GOAL = Rows(
-    "goal",
-    _KEY,
+GOAL = _list_goals("goal")
+
+GOAL_PARTY = _list_goals("goal_party")
+"""The person whose goal it is."""
+
+# `o` is the leading plan of the household `h`, `n` its newest result. A plan that was sent stays up to date.
+PLAN = Rows(
+    "plan",
+    build_key("plan", "o"),
     source="""
-        warehouse.goal o
-        left join mart.goal_health g on g.goal_id = o.goal_id
+        warehouse.plan o
+        left join mart.plan_freshness n on n.plan_id = o.plan_id
         join warehouse.known_household h on h.household_id = o.household_id
-        join (
-            select distinct on (m.identity_id) m.identity_id, e.vendor, e.person_key
-            from warehouse.known_person e join warehouse.known_household m on m.household_id = e.household_id
-            where e.is_anchor order by m.identity_id, e.birth_date nulls last, e.person_id
-        ) p on p.identity_id = h.identity_id
     """,
     where=f"""
         {current("o")} and (
-            (g.is_leading and g.is_named)
-            or exists (select from control.crm_state s where s.sobject = :sobject and s.external_key = {_KEY}))
+            n.is_leading
+            or exists (select from control.crm_state s where s.sobject = :sobject and s.external_key = {build_key("plan", "o")}))
     """,
-    ids={"goal_id": "o.goal_id", "plan_id": "o.plan_id"},
+    ids={"household_id": "h.household_id", "plan_id": "o.plan_id"},
 )
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from include.crm.objects import changed, managed_package, plain
+from include.crm.objects import changed, managed_package, plain, standard_objects
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.shape import Shape
 from include.crm.settings import SHAPES as PERSONS_OF
 from include.crm.settings import Settings, ShapeName
 
-SHAPES: Mapping[ShapeName, Shape] = {"managed_package": managed_package.SHAPE, "plain": plain.SHAPE}
+SHAPES: Mapping[ShapeName, Shape] = {
+    "managed_package": managed_package.SHAPE,
+    "standard_objects": standard_objects.SHAPE,
+    "plain": plain.SHAPE,
+}
 
 
 def objects(settings: Settings) -> tuple[CrmObject, ...]:

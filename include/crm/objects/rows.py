@@ -25,6 +25,15 @@ HOUSEHOLD = Rows(
     ids={"household_id": "h.household_id", "representative_id": "h.representative_id"},
 )
 
+# The group that a household's account is: `h`.
+HOUSEHOLD_GROUP = Rows(
+    "household_group",
+    "(:firm || ':' || h.vendor || ':household_group:' || control.first_key(h.household_key))",
+    "warehouse.known_household h",
+    where="h.is_anchor",
+    ids={"household_id": "h.household_id"},
+)
+
 # `p`, and what `planning.SUMMARY` reads.
 PERSON = Rows(
     "person",
@@ -86,7 +95,7 @@ CUSIP = "case when length(s.cusip) = 9 then s.cusip end"
 
 # The largest share first; joint owners, who have no share, last.
 _OWNERS = f"""
-    select o.account_id, o.person_id, o.legal_entity_id, row_number() over (
+    select o.vendor, o.account_owner_key, o.account_id, o.person_id, o.legal_entity_id, row_number() over (
                partition by o.account_id order by coalesce(o.role = 'joint', false), o.share_ratio desc, o.account_owner_key) as nth
     from warehouse.account_owner o where {current("o")} and num_nonnulls(o.person_id, o.legal_entity_id) > 0
 """  # noqa: S608
@@ -116,6 +125,26 @@ FINANCIAL_ACCOUNT = Rows(
         "representative_id": "a.representative_id",
     },
 )
+
+# The person `p` or the legal entity `l` owns the account `a`; `o.nth` is 1 for the largest share. Without it, the account is shown with two owners.
+ACCOUNT_OWNER = Rows(
+    "account_owner",
+    key("account_owner", "o"),
+    source=f"""
+        ({_OWNERS}) o
+        join warehouse.account a on a.account_id = o.account_id and {current("a")} and {is_no_copy("a.account_id")}
+        left join warehouse.known_person p on p.person_id = o.person_id
+        left join warehouse.known_legal_entity l on l.legal_entity_id = o.legal_entity_id
+    """,
+    where="num_nonnulls(p.person_id, l.legal_entity_id) > 0",
+    ids={"account_id": "o.account_id"},
+)
+
+OWNER = f"coalesce({key('legal_entity', 'l')}, {key('person', 'p')})"
+"""The key of an account's owner, also of the first one of `FINANCIAL_ACCOUNT`."""
+
+JOINT_OWNER = f"coalesce({key('legal_entity', 'k')}, {key('person', 'j')})"
+"""The key of the second owner of `FINANCIAL_ACCOUNT`."""
 
 ACCOUNT_NUMBER = "'xxxx' || a.account_number_last4"
 """An account's number, masked."""
