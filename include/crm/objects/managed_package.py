@@ -278,6 +278,12 @@ SHAPE = Shape(
         ),
         CONTACT: (*READ[CONTACT], "FinServ__SourceSystemId__c"),
     },
+    account_entity="""
+        case when payload ->> 'RecordType.DeveloperName' = 'IndustriesHousehold' or payload ->> 'FinServ__IndividualType__c' = 'Group' then 'household'
+             when payload ->> 'RecordType.DeveloperName' in ('IndustriesIndividual', 'PersonAccount')
+                  or payload ->> 'FinServ__IndividualType__c' = 'Individual' then 'person'
+             else 'legal_entity' end
+    """,
     required=frozenset(
         {
             f"{RELATION}.AccountId", f"{RELATION}.ContactId", f"{ALERT}.FinServ__Message__c", f"{ALERT}.FinServ__Severity__c",

@@ -46,6 +46,9 @@ def mark(kind: str) -> Field:
 
 
 KIND = "Tributary_Kind__c"
+ENTITY = f"replace(lower(payload ->> '{KIND}'), ' ', '_')"
+"""SQL of the entity of an account with a kind."""
+
 HOUSEHOLD = (
     mark("Household"),
     shared(text("Name", "h.name", 255)),

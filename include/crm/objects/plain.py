@@ -269,5 +269,19 @@ def _choose(name: str, sql: str, values: tuple[str, ...], label: str, descriptio
     return custom(picklist(choice(name, sql, *values)), label, description)
 
 
-SHAPE = Shape("a plain org", list_objects, _OWN, READ)
+# Record types have any names, and most plain orgs have none. An account that is no household by mistake would get a second record, so
+# any account is a household whose name is not that of a legal entity.
+_LEGAL = "llc|l\\.l\\.c\\.|llp|lp|inc|corp|corporation|company|foundation|estate|trust|partnership|partners|holdings"
+
+SHAPE = Shape(
+    "a plain org",
+    list_objects,
+    _OWN,
+    READ,
+    account_entity=f"""
+        case when payload ->> '{people.KIND}' is not null then {people.ENTITY}
+             when payload ->> 'RecordType.DeveloperName' ~* 'household' or name !~* '\\m({_LEGAL})(\\M|$)' then 'household'
+             else 'legal_entity' end
+    """,
+)
 """An org without Financial Services Cloud."""

@@ -42,6 +42,7 @@ class Shape:
         list_objects: Returns the mappings for a firm's settings, parents before children.
         own: The custom objects that the firm deploys, by API name, besides the envelopes of every shape.
         read: Fields that we read but never write, by object. A subscriber receives only the changes of fields that it may read.
+        account_entity: SQL of the entity of an org's account `p` without our key, from its `name` and `payload`; see `include.crm.adoption`.
         required: Fields, as `<object>.<field>`, that Salesforce requires, or that refer to a master. Salesforce itself grants access to
             them, and rejects a permission for them.
     """
@@ -50,6 +51,7 @@ class Shape:
     list_objects: Callable[[Settings], list[CrmObject]]
     own: Mapping[str, OwnObject] = field(default_factory=dict)
     read: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    account_entity: str = ""
     required: frozenset[str] = frozenset()
 
 

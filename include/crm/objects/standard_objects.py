@@ -291,6 +291,12 @@ SHAPE = Shape(
     list_objects,
     ALERTS,
     READ,
+    account_entity=f"""
+        case when payload ->> '{people.KIND}' is not null then {people.ENTITY}
+             when payload ->> 'RecordType.DeveloperName' = 'PersonAccount' then 'person'
+             when payload ->> 'RecordType.DeveloperName' ~* 'household' then 'household'
+             else 'legal_entity' end
+    """,
     required=frozenset(
         {
             f"{RELATION}.AccountId", f"{RELATION}.ContactId", f"{GROUP}.AccountId", f"{FINANCIAL_ACCOUNT}.FinancialAccountNumber",
