@@ -41,7 +41,7 @@ def create_app(
     data: Path | None = None,
     clock: Clock | None = None,
     pace: float = 1.0,
-    shape: str = SHAPES[0],
+    shape: str | None = None,
 ) -> ASGIApp:
     """Return the whole sandbox as one ASGI application. The server must listen on two ports.
 
@@ -54,7 +54,7 @@ def create_app(
         data: Folder of your own data. A vendor with a subfolder there serves its files; all others serve the firm.
         clock: The sandbox's time.
         pace: Divisor of the vendors' time limits: at 10, a limit per 60 seconds becomes one per 6 seconds.
-        shape: What the CRM's org is; one of `SHAPES`.
+        shape: What the CRM's org is, one of `SHAPES`; None keeps it as it is.
 
     Raises:
         ValueError: `state` holds another firm, or an org of another shape, or a line of `data` cannot be read.
@@ -73,8 +73,11 @@ def create_app(
     for each in running.values():
         app.include_router(each.routes)
     app.include_router(full_org.create_router(org.state.org, world))
-    pubsub = org.state.pubsub
-    app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, lambda: str(pubsub.url)))
+
+    def describe_org() -> dict[str, str]:
+        return {"pubsub": str(org.state.pubsub.url), "shape": org.state.org.shape}
+
+    app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, describe_org))
     for name, each in running.items():
         app.mount(f"/{name}", each.app)
     app.mount("/salesforce", org.state.admin)
@@ -123,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder of your own data, served instead of the synthetic firm")
     parser.add_argument("--clock-rate", type=float, default=1.0)
     parser.add_argument("--pace", type=float, default=1.0, help="how many times faster rate limits pass")
-    parser.add_argument("--shape", choices=SHAPES, default=SHAPES[0], help="what the CRM's org is")
+    parser.add_argument("--shape", choices=SHAPES, help="what the CRM's org is")
     parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
     args = parser.parse_args(argv)
     clock = Clock()

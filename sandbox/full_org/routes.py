@@ -19,7 +19,7 @@ def create_router(org: Org, world: World) -> APIRouter:
 
     @router.post("/full_org")
     def fill_org() -> Response:
-        """Fill the org; 409 if it has records from elsewhere. An org that was filled before stays as it is."""
+        """Fill the org; 409 if it has records from elsewhere or another shape. An org that was filled before stays as it is."""
         try:
             fill(org, world.firm, world.closed_through)
         except ValueError as error:

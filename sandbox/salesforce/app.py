@@ -24,7 +24,6 @@ from sandbox.salesforce.pubsub import PubSub
 from sandbox.salesforce.pubsub_bus import calling_as
 from sandbox.salesforce.query import PAGE_ROWS
 from sandbox.salesforce.routes import answer_call
-from sandbox.salesforce.schema import SHAPES
 from sandbox.salesforce.sessions import OAuthError
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
@@ -38,7 +37,7 @@ _BAD_TOKEN = PlainTextResponse("Bad_OAuth_Token", 403)
 
 
 def create_app(
-    state_dir: Path, faults: Faults | None = None, clock: Clock | None = None, shape: str = SHAPES[0]
+    state_dir: Path, faults: Faults | None = None, clock: Clock | None = None, shape: str | None = None
 ) -> FastAPI:
     """Create the org's application. It must be served at the root of an origin, because its URLs have no prefix.
 

@@ -31,16 +31,16 @@ class Org:
         folder: The folder.
         faults: The active faults.
         clock: The sandbox's time.
-        shape: One of `schema.SHAPES`. An org never changes its shape.
+        shape: One of `schema.SHAPES`; None for that of the folder's org, or else the first. An org never changes its shape.
 
     Raises:
         ValueError: The shape is unknown, or the folder holds an org of another shape.
     """
 
-    def __init__(self, folder: Path, faults: Faults, clock: Clock, shape: str = SHAPES[0]) -> None:
-        self.folder, self.faults, self.clock, self.shape = folder, faults, clock, shape
-        self._keep_shape()
-        self.schema = load_schema(list_trees(shape))
+    def __init__(self, folder: Path, faults: Faults, clock: Clock, shape: str | None = None) -> None:
+        self.folder, self.faults, self.clock = folder, faults, clock
+        self.shape = _keep_shape(folder, shape)
+        self.schema = load_schema(list_trees(self.shape))
         self.rules: list[Rule] = []
         self.store = Store(folder, self.schema)
         self.bus = Bus(self.store, lambda: self.schema, faults, clock)
@@ -102,16 +102,6 @@ class Org:
         """
         self._change_object(self.find_object(object_name), **changes)
 
-    def _keep_shape(self) -> None:
-        if self.shape not in SHAPES:
-            raise ValueError(f"An org has no shape {self.shape}; choose {', '.join(SHAPES)}")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "shape"
-        if not path.exists():
-            path.write_text(self.shape)
-        if (existing := path.read_text()) != self.shape:
-            raise ValueError(f"{self.folder} holds an org of the shape {existing}, not {self.shape}")
-
     def _change_object(self, sobject: SObject, **changes: Any) -> None:
         self.schema[sobject.name] = replace(sobject, **changes)
 
@@ -165,3 +155,14 @@ class Org:
             ]
             if rows:
                 self._insert("RecordType", rows, user_id)
+
+
+def _keep_shape(folder: Path, shape: str | None) -> str:
+    """Return the shape of the org in a folder; store it if the org is new."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "shape"
+    existing = path.read_text() if path.exists() else shape or SHAPES[0]
+    if existing not in SHAPES or shape not in (None, existing):
+        raise ValueError(f"{folder} holds an org of the shape {existing}, not {shape}; shapes are {', '.join(SHAPES)}")
+    path.write_text(existing)
+    return existing

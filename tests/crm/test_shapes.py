@@ -37,10 +37,10 @@ class Shown:
     counts: dict[str, Counts]
 
 
+# `tests/integration/test_crm_shapes.py` has the standard objects with the other way of persons.
 WAYS: dict[str, tuple[ShapeName, Persons]] = {
     "managed_package": ("managed_package", "individuals"),
-    "standard_objects": ("standard_objects", "individuals"),
-    "standard_objects_person_accounts": ("standard_objects", "person_accounts"),
+    "standard_objects": ("standard_objects", "person_accounts"),
     "plain": ("plain", "individuals"),
 }
 

@@ -302,7 +302,7 @@ SHAPE = Shape(
             f"{RELATION}.AccountId", f"{RELATION}.ContactId", f"{GROUP}.AccountId", f"{FINANCIAL_ACCOUNT}.FinancialAccountNumber",
             f"{FINANCIAL_ACCOUNT}.Type", f"{PARTY}.FinancialAccountId", f"{PARTY}.Role", f"{TRANSACTION}.Amount",
             f"{TRANSACTION}.DebitCreditIndicator", f"{TRANSACTION}.FinancialAccountId", f"{TRANSACTION}.TransactionDate",
-            f"{PLAN}.AccountId", f"{PLAN}.Status", f"{PLAN}.Type", f"{GOAL}.Category", f"{GOAL}.Status", f"{GOAL}.Type",
+            f"{PLAN}.AccountId", f"{PLAN}.Status", f"{PLAN}.Type", f"{GOAL}.Category", f"{GOAL}.FinancialPlanId", f"{GOAL}.Status", f"{GOAL}.Type",
             f"{GOAL_PARTY}.AccountId", f"{GOAL_PARTY}.FinancialGoalId",
         }
     ),

@@ -39,7 +39,7 @@ class Typed:
         return [orjson.loads(line) for line in lines]
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=[pytest.param("standard_objects", marks=pytest.mark.long), "plain"])
 def typed(
     request: pytest.FixtureRequest, postgres: Postgres, loaded: Start, database: Database, tmp_path: Path
 ) -> Iterator[Typed]:
