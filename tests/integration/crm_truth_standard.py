@@ -161,7 +161,7 @@ STANDARD = Truth(
     Settings("sample", shape="standard_objects", has_transactions=True, few=1_000_000),
     {
         "household": Kind("Account", "household", each("household", "household", household), once=("Tributary_Category__c", "Phone")),
-        "household_group": Kind("PartyRelationshipGroup", "household_group", each("household", "household_group", _group)),
+        "relationship_group": Kind("PartyRelationshipGroup", "relationship_group", each("household", "relationship_group", _group)),
         "person": Kind("Account", "person", each("person", "person", _person)),
         "contact": Kind("Contact", "person", each("person", "person", _contact)),
         "membership": Kind("AccountContactRelation", "membership", _memberships, gone=_NO_MEMBER),

@@ -26,9 +26,9 @@ HOUSEHOLD = Rows(
 )
 
 # The group that a household's account is: `h`.
-HOUSEHOLD_GROUP = Rows(
-    "household_group",
-    "(:firm || ':' || h.vendor || ':household_group:' || control.first_key(h.household_key))",
+RELATIONSHIP_GROUP = Rows(
+    "relationship_group",
+    "(:firm || ':' || h.vendor || ':relationship_group:' || control.first_key(h.household_key))",
     "warehouse.known_household h",
     where="h.is_anchor",
     ids={"household_id": "h.household_id"},
@@ -49,11 +49,11 @@ CONTACT_OF_PERSON = Rows(
     "contact", key("person", "p"), "warehouse.known_person p", where="p.is_anchor", ids={"person_id": "p.person_id"}
 )
 
-# The legal entity that the person of a membership `s` is now, and that Salesforce does not have yet. The person stays a member until then, because
+# The legal entity that the person `s`, or the person of a membership `s`, is now, and that Salesforce does not have yet. The person stays a member until then, because
 # the legal entity may wait for approval.
 AWAITED = f"""
     exists (select from warehouse.legal_entity l
-            where l.vendor = s.vendor and starts_with(s.source_key, l.legal_entity_key || ':') and {current("l")}
+            where l.vendor = s.vendor and starts_with(s.source_key || ':', l.legal_entity_key || ':') and {current("l")}
               and not exists (select from control.crm_state c
                               where c.sobject = '{ACCOUNT}' and c.external_key = {key("legal_entity", "l")}))
 """  # noqa: S608

@@ -73,7 +73,7 @@ def list_objects(settings: Settings) -> list[CrmObject]:
 
 
 def _group(settings: Settings) -> CrmObject:
-    return rows.HOUSEHOLD_GROUP.show(
+    return rows.RELATIONSHIP_GROUP.show(
         settings,
         GROUP,
         shared(text("Name", "h.name", 80)),
