@@ -86,13 +86,21 @@ def _memberships(rows: RowsOf) -> Iterator[tuple[str, Record]]:
         yield make_key("membership", f"{row['person_key']}:{row['house']}"), ends | dict.fromkeys(_NO_MEMBER, True)
 
 
-def _security(row: Record) -> Record:
-    return {
-        "Name": cut(row["name"] or row["ticker"] or row["security_key"], 255),
-        "Symbol": row["ticker"],
-        "SecurityIdentifier": row["cusip"] if len(row["cusip"] or "") == 9 else None,
-        "AssetClass": row["asset_class"],
-    }
+def _securities(rows: RowsOf) -> Iterator[tuple[str, Record]]:
+    """Return securities with unique names (ignoring case); the first one keeps the plain name."""
+    taken: set[str] = set()
+    for row in rows["security"]:
+        name = cut(row["name"] or row["ticker"] or row["security_key"], 255)
+        if (name or "").lower() in taken:
+            name = f"{row['name'][:110]} (orion {row['security_key']})"
+        taken.add((name or "").lower())
+        record = {
+            "Name": name,
+            "Symbol": row["ticker"],
+            "SecurityIdentifier": row["cusip"] if len(row["cusip"] or "") == 9 else None,
+            "AssetClass": row["asset_class"],
+        }
+        yield make_key("security", row["security_key"]), record
 
 
 def _account(row: Record) -> Record:
@@ -166,7 +174,7 @@ STANDARD = Truth(
         "contact": Kind("Contact", "person", each("person", "person", _contact)),
         "membership": Kind("AccountContactRelation", "membership", _memberships, gone=_NO_MEMBER),
         "legal_entity": Kind("Account", "legal_entity", each("legal_entity", "legal_entity", legal_entity)),
-        "security": Kind("FinancialSecurity", "security", each("security", "security", _security)),
+        "security": Kind("FinancialSecurity", "security", _securities),
         "account": Kind("FinancialAccount", "account", each("account", "account", _account)),
         "account_owner": Kind("FinancialAccountParty", "account_owner", _owners, gone={"RoleEndDate": SINCE}),
         "account_role": Kind("FinancialAccountParty", "account_role", lambda rows: iter(())),

@@ -6,14 +6,11 @@ mapped, because they would cause every row to be sent every day. Totals that the
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from include.crm.objects import envelope, people, planning, rows
 from include.crm.objects.mapping import (
     CrmObject,
     always,
     choice,
-    clean,
     daily,
     day,
     flag,
@@ -113,28 +110,14 @@ def _legal_entity(settings: Settings) -> CrmObject:
     )
 
 
-# Salesforce requires unique names, ignoring case. Of several securities with the same name, the first keeps the name, and the others add
-# their key to it. A security also adds its key if another record in Salesforce already has its name, such as a record from before two
-# vendors' securities were matched.
 def _security(settings: Settings) -> CrmObject:
-    name = clean("s.name", 150)
-    named = f"""
-        (select s.*, o.external_key is null
-                and row_number() over (partition by lower({name}) order by s.identity_id) = 1 as is_first
-         from warehouse.known_security s
-         left join (
-             select distinct on (name) lower(payload ->> 'FinServ__SecuritiesName__c') as name, external_key
-             from control.crm_state where sobject = '{SECURITY}' and missing is null order by 1, 2
-         ) o on o.name = lower({name}) and o.external_key <> {key("security", "s")}
-         where s.is_anchor) s
-    """  # noqa: S608
-    return replace(rows.SECURITY, source=named, where="").show(
+    return rows.name_securities("FinServ__SecuritiesName__c", 150).show(
         settings,
         SECURITY,
         text("Name", "coalesce(s.ticker, s.cusip, s.security_key)", 80),
         text(
             "FinServ__SecuritiesName__c",
-            "case when s.is_first then s.name else left(s.name, 110) || ' (' || s.vendor || ' ' || s.security_key || ')' end",
+            rows.UNIQUE_NAME,
             150,
         ),
         text("FinServ__CUSIP__c", rows.CUSIP, 9),

@@ -6,8 +6,10 @@ each comment names.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from include.crm.objects import planning
-from include.crm.objects.mapping import Field, Rows, current, daily, is_no_copy, key, money
+from include.crm.objects.mapping import Field, Rows, clean, current, daily, is_no_copy, key, money
 from include.crm.temporary import PRESENT_DAY
 
 ACCOUNT, CONTACT, RELATION = "Account", "Contact", "AccountContactRelation"
@@ -207,6 +209,35 @@ SEVERITY = "case f.severity when 'critical' then 'Error' when 'warning' then 'Wa
 
 DIRECTION = "case when t.amount_usd < 0 then 'Debit' else 'Credit' end"
 """Whether a transaction takes money out of the account."""
+
+UNIQUE_NAME = (
+    "case when s.is_first then s.name else left(s.name, 110) || ' (' || s.vendor || ' ' || s.security_key || ')' end"
+)
+"""The name of a security of `name_securities`."""
+
+
+def name_securities(field: str, length: int) -> Rows:
+    """Return `SECURITY` for an object that requires unique names, ignoring case.
+
+    Of several securities with the same name, the first keeps the name, and the others add their key to it. A security also adds its key if
+    another record in Salesforce already has its name, such as a record from before two vendors' securities were matched.
+
+    Args:
+        field: The field of the name.
+        length: Its characters.
+    """
+    name = clean("s.name", length)
+    source = f"""
+        (select s.*, o.external_key is null
+                and row_number() over (partition by lower({name}) order by s.identity_id) = 1 as is_first
+         from warehouse.known_security s
+         left join (
+             select distinct on (name) lower(payload ->> '{field}') as name, external_key
+             from control.crm_state where sobject = :sobject and missing is null order by 1, 2
+         ) o on o.name = lower({name}) and o.external_key <> {key("security", "s")}
+         where s.is_anchor) s
+    """  # noqa: S608
+    return replace(SECURITY, source=source, where="")
 
 
 def transaction(days: int) -> Rows:

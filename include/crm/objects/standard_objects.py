@@ -106,11 +106,12 @@ def _membership(settings: Settings) -> CrmObject:
     )
 
 
+# Salesforce's page says that the name identifies a security uniquely.
 def _security(settings: Settings) -> CrmObject:
-    return rows.SECURITY.show(
+    return rows.name_securities("Name", 255).show(
         settings,
         SECURITY,
-        text("Name", "coalesce(s.name, s.ticker, s.security_key)", 255),
+        text("Name", f"coalesce({rows.UNIQUE_NAME}, s.ticker, s.security_key)", 255),
         text("Symbol", "s.ticker", 255),
         text("SecurityIdentifier", rows.CUSIP, 9),
         text("AssetClass", "s.asset_class", 255),
