@@ -146,8 +146,8 @@ def _account(settings: Settings) -> CrmObject:
         day("FinServ__CloseDate__c", "a.close_date"),
         flag("FinServ__Managed__c", "a.is_managed"),
         flag("FinServ__Discretionary__c", "a.is_discretionary"),
-        rows.worth("FinServ__Balance__c", "v.market_value_usd"),
-        rows.worth("FinServ__CashBalance__c", "v.cash_usd"),
+        rows.show_worth("FinServ__Balance__c", "v.market_value_usd"),
+        rows.show_worth("FinServ__CashBalance__c", "v.cash_usd"),
         parent="FinServ__PrimaryOwner__r",
         closed_by=("FinServ__Status__c", "Closed"),
         worth="FinServ__Balance__c",
@@ -188,7 +188,7 @@ def _position(settings: Settings) -> CrmObject:
 
 
 def _transaction(settings: Settings) -> CrmObject:
-    return rows.transaction(settings.transaction_days).show(
+    return rows.select_transactions(settings.transaction_days).show(
         settings,
         TRANSACTION,
         link(settings, "FinServ__FinancialAccount__r", FINANCIAL_ACCOUNT, key("account", "a"), "account"),

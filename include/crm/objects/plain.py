@@ -149,8 +149,8 @@ def _account(settings: Settings) -> CrmObject:
         custom(
             flag("Discretionary__c", "a.is_discretionary"), "Discretionary", "Whether the firm trades at its discretion"
         ),
-        custom(rows.worth("Balance__c", "v.market_value_usd"), "Balance", "Market value of the account"),
-        custom(rows.worth("Cash_Balance__c", "v.cash_usd"), "Cash Balance", "Cash in the account"),
+        custom(rows.show_worth("Balance__c", "v.market_value_usd"), "Balance", "Market value of the account"),
+        custom(rows.show_worth("Cash_Balance__c", "v.cash_usd"), "Cash Balance", "Cash in the account"),
         parent="Household__r",
         closed_by=("Status__c", "Closed"),
         worth="Balance__c",
@@ -198,7 +198,7 @@ def _position(settings: Settings) -> CrmObject:
 
 
 def _transaction(settings: Settings) -> CrmObject:
-    return rows.transaction(settings.transaction_days).show(
+    return rows.select_transactions(settings.transaction_days).show(
         settings,
         TRANSACTION,
         _link(settings, "Financial Account", FINANCIAL_ACCOUNT, "account", "a", "Account of the transaction"),

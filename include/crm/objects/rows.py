@@ -51,8 +51,8 @@ CONTACT_OF_PERSON = Rows(
     "contact", key("person", "p"), "warehouse.known_person p", where="p.is_anchor", ids={"person_id": "p.person_id"}
 )
 
-# The legal entity that the person `s`, or the person of a membership `s`, is now, and that Salesforce does not have yet. The person stays a member until then, because
-# the legal entity may wait for approval.
+# The legal entity that the person `s`, or the person of a membership `s`, is now, and that Salesforce does not have yet. The person stays a
+# member until then, because the legal entity may wait for approval.
 AWAITED = f"""
     exists (select from warehouse.legal_entity l
             where l.vendor = s.vendor and starts_with(s.source_key || ':', l.legal_entity_key || ':') and {current("l")}
@@ -240,8 +240,8 @@ def name_securities(field: str, length: int) -> Rows:
     return replace(SECURITY, source=source, where="")
 
 
-def transaction(days: int) -> Rows:
-    """Return the posted transactions `t` of an account `a`, for a number of days back from the latest business date.
+def select_transactions(days: int) -> Rows:
+    """Return the rows of the posted transactions `t` of an account `a`, for a number of days back from the latest business date.
 
     A transaction that was never posted is not sent. One that was sent stays up to date, whatever its age and status.
     """
@@ -263,7 +263,7 @@ def transaction(days: int) -> Rows:
     )
 
 
-def worth(name: str, sql: str) -> Field:
+def show_worth(name: str, sql: str) -> Field:
     """Return a field with a value of `FINANCIAL_ACCOUNT`, such as `v.cash_usd`.
 
     A custodial parent of sleeves is not counted: its sleeves show the same assets. A closed account that the vendor no longer values

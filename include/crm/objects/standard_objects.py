@@ -45,6 +45,8 @@ PLAN = "FinancialPlan"
 GOAL = "FinancialGoal"
 GOAL_PARTY = "FinancialGoalParty"
 
+_SAME_PARTY = ("FinancialAccount", "Account", "Role")
+
 
 def list_objects(settings: Settings) -> list[CrmObject]:
     """Return the mappings, parents before children."""
@@ -146,8 +148,8 @@ def _account(settings: Settings) -> CrmObject:
             "Discretionary",
             "Whether the firm trades at its discretion",
         ),
-        custom(rows.worth("Tributary_Balance__c", "v.market_value_usd"), "Balance", "Market value of the account"),
-        custom(rows.worth("Tributary_Cash_Balance__c", "v.cash_usd"), "Cash Balance", "Cash in the account"),
+        custom(rows.show_worth("Tributary_Balance__c", "v.market_value_usd"), "Balance", "Market value of the account"),
+        custom(rows.show_worth("Tributary_Cash_Balance__c", "v.cash_usd"), "Cash Balance", "Cash in the account"),
         parent="Tributary_Household__r",
         closed_by=("Status", "Closed"),
         worth="Tributary_Balance__c",
@@ -158,7 +160,7 @@ def _account_owner(settings: Settings) -> CrmObject:
     role = choice("Role", "case when o.nth = 1 then 'Owner' else 'Joint Owner' end", "Owner", "Joint Owner")
     owner = link(settings, "Account", ACCOUNT, rows.OWNER, "legal_entity", "person")
     return rows.ACCOUNT_OWNER.show(
-        settings, PARTY, *_list_party(settings, owner, role), parent="FinancialAccount", same_if=_SAME
+        settings, PARTY, *_list_party(settings, owner, role), parent="FinancialAccount", same_if=_SAME_PARTY
     )
 
 
@@ -166,11 +168,8 @@ def _account_role(settings: Settings) -> CrmObject:
     role = choice("Role", rows.ROLE, "Trustee", "Beneficiary", "Other")
     person = link(settings, "Account", ACCOUNT, key("person", "p"), "person")
     return rows.ACCOUNT_ROLE.show(
-        settings, PARTY, *_list_party(settings, person, role), parent="FinancialAccount", same_if=_SAME
+        settings, PARTY, *_list_party(settings, person, role), parent="FinancialAccount", same_if=_SAME_PARTY
     )
-
-
-_SAME = ("FinancialAccount", "Account", "Role")
 
 
 # Salesforce itself computes from the dates whether a role is active, and does not let the account of a party change.
@@ -202,7 +201,7 @@ def _position(settings: Settings) -> CrmObject:
 
 
 def _transaction(settings: Settings) -> CrmObject:
-    return rows.transaction(settings.transaction_days).show(
+    return rows.select_transactions(settings.transaction_days).show(
         settings,
         TRANSACTION,
         once(link(settings, "FinancialAccount", FINANCIAL_ACCOUNT, key("account", "a"), "account")),
