@@ -39,6 +39,16 @@ class Typed:
         return [orjson.loads(line) for line in lines]
 
 
+def list_typed(record: dict[str, Any], types: dict[str, str]) -> dict[str, Any]:
+    """Return the changes that leave of a record what users would have typed: no key, and a record type instead of our kind."""
+    changes: dict[str, Any] = {KEY_FIELD: None}
+    if kind := record.get("Tributary_Kind__c"):
+        changes["Tributary_Kind__c"] = None
+        if kind in types:
+            changes["RecordTypeId"] = types[kind]
+    return changes
+
+
 @pytest.fixture(params=[pytest.param("standard_objects", marks=pytest.mark.long), "plain"])
 def typed(
     request: pytest.FixtureRequest, postgres: Postgres, loaded: Start, database: Database, tmp_path: Path
@@ -54,11 +64,13 @@ def typed(
             first.sync()
             first.engine.dispose()
         typed = Typed(crm, {})
+        types = {record["DeveloperName"]: record["Id"] for record in typed.read("RecordType")}
         for sobject in dict.fromkeys(each.sobject for each in adopt.list_adopted(crm.settings)):
-            typed.ids[sobject] = {record["Id"] for record in typed.read(sobject) if KEY_FIELD in record}
-            for record_id in typed.ids[sobject]:
-                url = f"/salesforce/_admin/records/{sobject}/{record_id}"
-                crm.http.patch(url, json={KEY_FIELD: None}).raise_for_status()
+            records = [record for record in typed.read(sobject) if KEY_FIELD in record]
+            typed.ids[sobject] = {record["Id"] for record in records}
+            for record in records:
+                url = f"/salesforce/_admin/records/{sobject}/{record['Id']}"
+                crm.http.patch(url, json=list_typed(record, types)).raise_for_status()
         resolve(crm.engine, VENDORS, "identity", LAST)
         yield typed
 
