@@ -44,8 +44,8 @@ install: .venv/.installed
 	$(INSTALL) -r requirements.txt --group dev
 	@touch $@
 
-demo: install  ## DATA=folder of vendor files instead of invented ones (FAULTS=load: with their faults), HOUSEHOLDS=how many to invent, ORG=full: a Salesforce org with years of records
-	@$(TRIBUTARY) demo $(if $(DATA),--data "$(DATA)") $(if $(FAULTS),--with-faults) $(if $(HOUSEHOLDS),--households $(HOUSEHOLDS)) $(if $(ORG),--org "$(ORG)")
+demo: install  ## DATA=folder of vendor files instead of invented ones (FAULTS=load: with their faults), HOUSEHOLDS=how many to invent, ORG=full: a Salesforce org with years of records, SHAPE=plain or standard_objects: an org without the managed package
+	@$(TRIBUTARY) demo $(if $(DATA),--data "$(DATA)") $(if $(FAULTS),--with-faults) $(if $(HOUSEHOLDS),--households $(HOUSEHOLDS)) $(if $(ORG),--org "$(ORG)") $(if $(SHAPE),--shape "$(SHAPE)")
 
 stop:
 	@test ! -e .venv/.installed || $(TRIBUTARY) stop

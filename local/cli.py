@@ -1,6 +1,6 @@
 """The commands behind the Makefile, for one machine: demo, stop, a new vendor, replay, sandbox and benchmarks.
 
-python -m local.cli demo [--data FOLDER [--with-faults]] [--households N] [--org full]
+python -m local.cli demo [--data FOLDER [--with-faults]] [--households N] [--org full] [--shape plain]
 python -m local.cli stop
 python -m local.cli vendor NAME
 python -m local.cli airflow ...
@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from include.crm.settings import SHAPES
 from include.errors import ConfigurationError, TributaryError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument(
         "--org", choices=["full"], help="full: a Salesforce org with years of records; default: an empty one"
     )
+    demo.add_argument("--shape", choices=SHAPES, help="what the Salesforce org is; default: the managed package")
     bench = commands.add_parser("bench", help="measure a day of positions, compared with a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
     crm = commands.add_parser(
@@ -99,10 +101,14 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
 
     if arguments.data and arguments.org:
         raise ConfigurationError("ORG=full has the clients of the generated firm: leave out DATA or ORG")
+    if arguments.org and arguments.shape not in (None, "managed_package"):
+        raise ConfigurationError("ORG=full has records of the managed package: leave out ORG or SHAPE")
     data = _check_data(arguments.data, say, must_be_clean=not arguments.with_faults) if arguments.data else None
     for number in (signal.SIGTERM, signal.SIGHUP):  # exit like Ctrl-C, so that cleanup runs
         signal.signal(number, lambda number, _: sys.exit(128 + number))
-    place = demo.Demo().start(say, data, arguments.households, is_org_full=arguments.org == "full")
+    place = demo.Demo().start(
+        say, data, arguments.households, is_org_full=arguments.org == "full", shape=arguments.shape
+    )
     say(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
     demo.listen(place)
     say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")

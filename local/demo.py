@@ -107,7 +107,13 @@ class Demo:
         return ({"postgres": server} if server else {}) | self.processes.pids()
 
     def start(
-        self, say: Say, data: Checked | None = None, households: int | None = None, *, is_org_full: bool = False
+        self,
+        say: Say,
+        data: Checked | None = None,
+        households: int | None = None,
+        *,
+        is_org_full: bool = False,
+        shape: str | None = None,
     ) -> Place:
         """Start all processes that do not run yet, with a supervisor that restarts dead ones. A repeated call changes nothing.
 
@@ -116,6 +122,7 @@ class Demo:
             data: Own data to serve instead of a generated firm. The evening of its last day counts as the present.
             households: Number of households to generate; None keeps the existing firm, or generates 200.
             is_org_full: Fill the Salesforce org, unless it was filled by an earlier start.
+            shape: What the Salesforce org is; None keeps the existing org.
 
         Raises:
             ConfigurationError: The demo runs or has loaded another firm; the message says what to do.
@@ -124,7 +131,7 @@ class Demo:
         households = self._find_households(households)
         settings = self._update_settings(str(data.folder.resolve()) if data else "", data.evening if data else None)
         behind = timedelta(seconds=settings["present"]["behind_s"])
-        served = Served(households, data.served if data else None, is_org_full, behind)
+        served = Served(households, data.served if data else None, is_org_full, behind, shape)
         supervisor.stop(self.processes)  # the old supervisor must not restart a process with old settings
         sandbox_url = f"http://127.0.0.1:{settings['sandbox_port']}"
         with ThreadPoolExecutor(2) as pool:
@@ -366,7 +373,7 @@ def _connections(
             "host": vendors["salesforce"]["host"],
             "login": "tributary",
             "password": "sandbox-only",
-            "extra": {"grant": "client_credentials", "firm": "demo"},
+            "extra": {"grant": "client_credentials", "firm": "demo", "shape": vendors["salesforce"]["extra"]["shape"]},
         },
     }
     connections: dict[str, dict[str, Any]] = {

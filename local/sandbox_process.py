@@ -32,12 +32,14 @@ class Served:
         data: Folder of vendor files to serve instead, as JSON lines; None serves the firm.
         behind: How far the sandbox's clock is behind the machine's.
         is_org_full: Whether to fill the Salesforce org with years of records.
+        shape: What the Salesforce org is; None keeps the existing org.
     """
 
     households: int
     data: Path | None = None
     is_org_full: bool = False
     behind: timedelta = timedelta()
+    shape: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def start_sandbox(processes: Processes, state: Path, url: str, org_port: int, se
     command += ["--org-port", str(org_port)]
     command += ["--households", str(served.households), "--state", str(state)]
     command += ["--data", str(served.data.resolve())] if served.data else []
-    command += ["--pace", str(PACE)]
+    command += ["--pace", str(PACE), *(["--shape", served.shape] if served.shape else [])]
     if served.behind:
         command += ["--now", (datetime.now(UTC) - served.behind).isoformat()]
     processes.start(NAME, command, folder=ROOT)

@@ -23,7 +23,7 @@ def create_router(
     clock: Clock,
     running: Mapping[str, Running],
     org_port: int,
-    find_pubsub: Callable[[], str],
+    describe_org: Callable[[], dict[str, str]],
 ) -> APIRouter:
     """Return the control routes.
 
@@ -34,10 +34,10 @@ def create_router(
         clock: The sandbox's time.
         running: The started vendors, by name.
         org_port: Port of the CRM.
-        find_pubsub: Returns the address of the CRM's events.
+        describe_org: Returns the extra fields of the connection to the CRM.
     """
     router = APIRouter(prefix="/_sandbox")
-    _add_connections(router, world, org_port, find_pubsub)
+    _add_connections(router, world, org_port, describe_org)
     _add_faults(router, faults)
     _add_calls(router, calls)
     _add_clock(router, clock)
@@ -101,11 +101,13 @@ def _add_clock(router: APIRouter, clock: Clock) -> None:
         return read_clock()
 
 
-def _add_connections(router: APIRouter, world: World, org_port: int, find_pubsub: Callable[[], str]) -> None:
+def _add_connections(
+    router: APIRouter, world: World, org_port: int, describe_org: Callable[[], dict[str, str]]
+) -> None:
     @router.get("/connections")
     def connections(request: Request) -> Response:
         org_url = str(request.url.replace(port=org_port, path="", query=""))
-        return reply(list_connections(world, str(request.base_url).rstrip("/"), org_url, find_pubsub()))
+        return reply(list_connections(world, str(request.base_url).rstrip("/"), org_url, describe_org()))
 
 
 def _add_edits(router: APIRouter, running: Mapping[str, Running]) -> None:

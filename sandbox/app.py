@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from sandbox import admin, own_data, salesforce
 from sandbox.firm.world import World
 from sandbox.full_org import routes as full_org
+from sandbox.salesforce.schema import SHAPES
 from sandbox.server.calls import Calls
 from sandbox.server.clock import Clock
 from sandbox.server.faults import Faults
@@ -40,6 +41,7 @@ def create_app(
     data: Path | None = None,
     clock: Clock | None = None,
     pace: float = 1.0,
+    shape: str | None = None,
 ) -> ASGIApp:
     """Return the whole sandbox as one ASGI application. The server must listen on two ports.
 
@@ -52,16 +54,17 @@ def create_app(
         data: Folder of your own data. A vendor with a subfolder there serves its files; all others serve the firm.
         clock: The sandbox's time.
         pace: Divisor of the vendors' time limits: at 10, a limit per 60 seconds becomes one per 6 seconds.
+        shape: What the CRM's org is, one of `SHAPES`; None keeps it as it is.
 
     Raises:
-        ValueError: `state` holds another firm, or a line of `data` cannot be read.
+        ValueError: `state` holds another firm, or an org of another shape, or a line of `data` cannot be read.
     """
     state.mkdir(parents=True, exist_ok=True)
     clock = clock or Clock()
     faults, calls = Faults(), Calls(clock, pace)
     world = World(state, clock, seed, households, first)
     folders = {vendor: data / vendor for vendor in own_data.count_rows(data)} if data else {}
-    org = salesforce.create_app(state, faults, clock)
+    org = salesforce.create_app(state, faults, clock, shape)
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=functools.partial(_run_lifespan, org))
     running = {
         vendor.name: vendor.start(Setting(world, faults, calls, clock, pace, folders.get(vendor.name)))
@@ -70,8 +73,11 @@ def create_app(
     for each in running.values():
         app.include_router(each.routes)
     app.include_router(full_org.create_router(org.state.org, world))
-    pubsub = org.state.pubsub
-    app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, lambda: str(pubsub.url)))
+
+    def describe_org() -> dict[str, str]:
+        return {"pubsub": str(org.state.pubsub.url), "shape": org.state.org.shape}
+
+    app.include_router(admin.create_router(world, faults, calls, clock, running, org_port, describe_org))
     for name, each in running.items():
         app.mount(f"/{name}", each.app)
     app.mount("/salesforce", org.state.admin)
@@ -120,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="folder of your own data, served instead of the synthetic firm")
     parser.add_argument("--clock-rate", type=float, default=1.0)
     parser.add_argument("--pace", type=float, default=1.0, help="how many times faster rate limits pass")
+    parser.add_argument("--shape", choices=SHAPES, help="what the CRM's org is")
     parser.add_argument("--now", type=datetime.fromisoformat, help="time, with offset, at which the clock starts")
     args = parser.parse_args(argv)
     clock = Clock()
@@ -134,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         data=args.data,
         clock=clock,
         pace=args.pace,
+        shape=args.shape,
     )
     Server(uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_keep_alive=60)).run(listeners)
 

@@ -54,7 +54,7 @@ def test_no_format_that_can_run_code_or_fetch_files_is_read() -> None:
         (name, module) for name in read_sources() for module in find_imports(name) if READS_XML_OR_CODE.match(module)
     }
     assert imported == {
-        ("include/crm/deployment.py", "xml.sax.saxutils"),  # `escape`, for XML that it writes
+        ("include/crm/metadata_xml.py", "xml.sax.saxutils"),  # `escape`, for XML that it writes
         ("include/firm/document.py", "yaml"),  # the nodes of a file, from which nothing is constructed
         ("include/watchdog.py", "subprocess"),  # celery's own command, with a list of arguments
         ("include/recovery/pgbackrest.py", "subprocess"),  # PostgreSQL's programs, with a list of arguments

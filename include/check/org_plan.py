@@ -43,4 +43,4 @@ def plan_org(org: Org, mappings: Sequence[CrmObject], run_id: str) -> OrgPlan:
         for name, describe in describes.items()
     }
     # Without a description, as after a failed login, nothing is known to be missing.
-    return OrgPlan(findings, render_changed(mappings, known) if describes else {})
+    return OrgPlan(findings, render_changed(mappings, known, org.settings.shape) if describes else {})

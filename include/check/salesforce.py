@@ -185,7 +185,7 @@ def _check_links(
                 subject,
                 "red",
                 "The lookup is missing, or the integration user may not see it.",
-                f"Create the lookup. {_RIGHTS}",
+                _DEPLOY if field.label else f"Create the lookup. {_RIGHTS}",
             )
         elif field.links_to in found["referenceTo"] or _has_key(found, key_field, mapped, find):
             _check_writable(subject, field, found, findings)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from include.cli.command import LOAD, Commands, add_command, open_database
 from include.cli.connections import CONNECTIONS, read_org
+from include.crm.settings import SHAPES
 from include.firm.content import VARIABLE, find_folder
 
 _STATES = ("red", "amber")
@@ -24,7 +25,9 @@ def add_commands(commands: Commands) -> None:
         actions, "check", _check, "list all mistakes in the firm's folder; exit with 1 if there are any", VARIABLE
     )
     add_command(actions, "diff", _diff, "show what the firm's folder changes, with file and line", VARIABLE)
-    add_command(actions, "start", _start, "write the files of a firm's folder, with every line commented out", VARIABLE)
+    purpose = "write the files of a firm's folder, with every line commented out"
+    start = add_command(actions, "start", _start, purpose, VARIABLE)
+    start.add_argument("--shape", choices=SHAPES, default="managed_package", help="shape of the Salesforce org")
     org = commands.add_parser("org", help="compare the Salesforce org with the mapping in force")
     actions = org.add_subparsers(dest="action", required=True, metavar="ACTION")
     purpose = "list what the org lacks, and write the metadata to deploy; exit with 1 if records would be rejected"
@@ -63,10 +66,10 @@ def _diff(_: argparse.Namespace) -> int:
     return 0
 
 
-def _start(_: argparse.Namespace) -> int:
+def _start(arguments: argparse.Namespace) -> int:
     from include.firm.start import write_start
 
-    for path in write_start(find_folder()):
+    for path in write_start(find_folder(), arguments.shape):
         sys.stdout.write(f"{path}\n")
     return 0
 

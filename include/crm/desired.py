@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from include import canonical
-from include.crm.objects.mapping import CrmObject, literal
+from include.crm.objects.mapping import MISSING_SINCE, CrmObject, literal
 from include.crm.settings import Settings
 from include.crm.temporary import DESIRED, TempTable
 
@@ -95,7 +95,7 @@ def _select_present(mapping: CrmObject) -> str:
 
 
 def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
-    payload = _object((f.name, literal(f.when_gone)) for f in mapping.fields if f.when_gone is not None)
+    payload = _object((f.name, _leave(f.name, f.when_gone)) for f in mapping.fields if f.when_gone is not None)
     died_as = canonical.named(mapping.died_as or mapping.entity)
     is_daily = died_as.kind == "snapshot"
     return _GONE.format(
@@ -108,6 +108,14 @@ def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
         of_day="and l.business_date = s.business_date" if is_daily else "",
         recent=f"and w.business_date between s.business_date - {_RECENT_DAYS} and s.business_date" if is_daily else "",
     )
+
+
+def _leave(name: str, value: str) -> str:
+    """Return SQL of a field's value in a record `s` that is missing."""
+    if value != MISSING_SINCE:
+        return literal(value)
+    sent = f"select c.payload ->> '{name}' from control.crm_state c where c.sobject = :sobject and c.external_key = s.external_key"  # noqa: S608
+    return f"coalesce(({sent}), s.business_date::text)"
 
 
 def _object(pairs: Iterable[tuple[str, str]]) -> str:

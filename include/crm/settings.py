@@ -16,6 +16,14 @@ Persons = Literal["individuals", "person_accounts"]
 PERSONS: tuple[Persons, ...] = ("individuals", "person_accounts")
 """The ways in which an org can represent persons; see `Settings.persons`."""
 
+ShapeName = Literal["managed_package", "standard_objects", "plain"]
+SHAPES: Mapping[ShapeName, tuple[Persons, ...]] = {
+    "managed_package": PERSONS,
+    "standard_objects": PERSONS,
+    "plain": ("individuals",),
+}
+"""The shapes of an org, each with the ways in which it can represent persons; see `Settings.shape`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -23,7 +31,8 @@ class Settings:
 
     Attributes:
         firm: Short name, the first part of every key; without a colon.
-        persons: `person_accounts`, or `individuals`: an account of the record type `IndustriesIndividual`, with a contact below it.
+        persons: `person_accounts`, or `individuals`: an account with a contact below it; in a plain org, a contact.
+        shape: What the org is: `managed_package` or `standard_objects` of Financial Services Cloud, or `plain` without either.
         has_transactions: Whether transactions are loaded.
         transaction_days: Number of days, back from the latest business date, whose transactions are loaded (by trade date).
         key_field: Our external id field on every object.
@@ -40,6 +49,7 @@ class Settings:
 
     firm: str
     persons: Persons = "individuals"
+    shape: ShapeName = "managed_package"
     has_transactions: bool = False
     transaction_days: int = 30
     key_field: str = "Tributary_Key__c"
@@ -54,6 +64,8 @@ class Settings:
     changes: Mapping[str, ObjectChange] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        persons = SHAPES.get(self.shape, PERSONS)
+        of_shape = f" in an org of the shape {self.shape}" if persons != PERSONS else ""
         checks: list[tuple[str, Any, bool, str]] = [
             (
                 "firm, the short name,",
@@ -61,7 +73,8 @@ class Settings:
                 bool(re.fullmatch(r"[A-Za-z0-9_-]+", self.firm)),
                 "letters, digits, - and _",
             ),
-            ("persons", self.persons, self.persons in PERSONS, " or ".join(PERSONS)),
+            ("shape", self.shape, self.shape in SHAPES, " or ".join(SHAPES)),
+            ("persons", self.persons, self.persons in persons, f"{' or '.join(persons)}{of_shape}"),
         ]
         for name in ("most_changed_ratio", "most_moved_ratio", "reserved_ratio"):
             value = getattr(self, name)

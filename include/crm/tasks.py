@@ -7,6 +7,7 @@ are left alone.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +22,8 @@ from include.control.calls import CallLog
 from include.control.ledger import Counts
 from include.crm.composite import COLLECTION_ROWS
 from include.crm.objects.mapping import CrmObject, defuse
-from include.crm.objects.portfolio import ACCOUNT, FINANCIAL_ACCOUNT
+from include.crm.objects.portfolio import objects
+from include.crm.objects.rows import CONTACT
 from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
@@ -46,11 +48,11 @@ T = TypeVar("T")
 # the Task. While a change waits for an approval, all Tasks wait: a first load, or a wrong one, may have made many findings.
 _MISSING = sa.text(f"""
 select f.rule, f.severity, {defuse("f.details")} as details, f.business_date_opened, lower(r.email) as email,
-       case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as what_id, d.fields ->> 'OwnerId' as owner_id,
+       case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as subject_id, s.sobject, d.fields ->> 'OwnerId' as owner_id,
        :firm || ':' || f.vendor || ':finding:' || f.finding_id as task_key
 from control.finding f
 join warehouse.source_key k on k.entity = f.subject_entity and k.vendor = f.vendor and k.id = f.subject_id
-left join control.crm_state s on s.sobject = case f.subject_entity when 'account' then :account else :household end
+left join control.crm_state s on s.sobject = cast(:sobjects as jsonb) ->> f.subject_entity
                         and s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || control.first_key(k.source_key)
                         and s.missing is null
 left join warehouse.representative r on r.representative_id = f.representative_id
@@ -163,7 +165,7 @@ class _Tasks:
         with self._db.begin():
             values = {
                 "firm": self._settings.firm, "done": DONE, "rules": list(self._specs),
-                "account": FINANCIAL_ACCOUNT, "household": ACCOUNT, "run_id": self._run_id,
+                "sobjects": json.dumps({each.entity: each.sobject for each in objects(self._settings)}), "run_id": self._run_id,
             }  # fmt: skip
             missing = self._db.execute(_MISSING, values).mappings().all()
             to_complete = self._db.execute(_TO_COMPLETE, values).mappings().all()
@@ -237,7 +239,7 @@ class _Tasks:
             "Status": "Not Started",
             "Priority": "High" if row["severity"] == "critical" else "Normal",
             "ActivityDate": (row["business_date_opened"] + timedelta(days=task.due_days)).isoformat(),
-            "WhatId": row["what_id"],
+            "WhoId" if row["sobject"] == CONTACT else "WhatId": row["subject_id"],
         }
 
     def _find_still_open(self, ids: Mapping[str, str]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from include.crm.deployment import is_required
 from include.crm.firm_changes import AddedField, FieldChange, ObjectChange, OfSeveral, Owner, RecordOwner, Source
 from include.crm.objects.changed import is_own, make_field, make_label, name_of
 from include.crm.objects.mapping import RECORD_TYPE, CrmObject, Field
-from include.crm.objects.portfolio import objects
-from include.crm.settings import PERSONS, Settings
+from include.crm.objects.portfolio import list_ways, objects
+from include.crm.settings import ShapeName
 from include.firm.catalogue import OF_SEVERAL, UnknownColumn, find_source
 from include.firm.document import Difference, Faults, Item, Place, Reader
 
@@ -50,11 +50,11 @@ class Declared:
         return self.mappings[0].ids
 
 
-def list_declared() -> dict[str, Declared]:
-    """Return the declarations of our mappings, by entity."""
+def list_declared(*shapes: ShapeName) -> dict[str, Declared]:
+    """Return the declarations of our mappings, by entity, for orgs of these shapes; without arguments, of any shape."""
     found: dict[str, Declared] = {}
-    for persons in PERSONS:
-        for mapping in objects(Settings("firm", persons, has_transactions=True)):
+    for settings in list_ways(*shapes):
+        for mapping in objects(settings):
             declared = found.setdefault(mapping.entity, Declared())
             declared.mappings.append(mapping)
             declared.fields |= {name_of(each): each for each in mapping.fields}
@@ -169,7 +169,7 @@ class _Mapping:
 
     def _read_values(self, about: str, found: Field, item: Item | None) -> dict[str, str]:
         values: dict[str, str] = {}
-        if item is not None and (found.kind != "text" or found.type != "Text" or found.links_to):
+        if item is not None and (found.kind != "text" or found.type not in ("Text", "Picklist") or found.links_to):
             self._faults.add(
                 item.place, f"{about} is no picklist or text, so its values can't be mapped", "Remove `values`."
             )

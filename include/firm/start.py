@@ -12,6 +12,7 @@ from typing import Any
 
 from include.contract import Column, Table, Vendor
 from include.control.alerts import KINDS
+from include.crm.settings import ShapeName
 from include.errors import ConfigurationError
 from include.firm.alerts import DEFAULT
 from include.firm.catalogue import OF_SEVERAL
@@ -48,13 +49,13 @@ RULES = (Rule("firm_much_cash", find_much_cash, "info", "Invest a large cash bal
 '''
 
 
-def write_start(folder: Path) -> list[Path]:
-    """Write the files into a folder, and return their paths.
+def write_start(folder: Path, shape: ShapeName = "managed_package") -> list[Path]:
+    """Write the files into a folder, with the mapping of a shape of org, and return their paths.
 
     Raises:
         ConfigurationError: The folder has one of the files already.
     """
-    files = {folder / name: content for name, content in render_start().items()}
+    files = {folder / name: content for name, content in render_start(shape).items()}
     if existing := sorted(path.name for path in files if path.exists()):
         raise ConfigurationError(
             "The firm's folder has files already; nothing was written", folder=folder, files=", ".join(existing)
@@ -65,10 +66,10 @@ def write_start(folder: Path) -> list[Path]:
     return list(files)
 
 
-def render_start() -> dict[str, str]:
+def render_start(shape: ShapeName = "managed_package") -> dict[str, str]:
     """Return the content of each file, by path in the folder."""
     documents = {
-        MAPPING: _list_mapping(),
+        MAPPING: _list_mapping(shape),
         VENDORS: _list_vendors(),
         THRESHOLDS: _list_thresholds(),
         ALERTS: (f"{kind}: [{DEFAULT}]" for kind in KINDS),
@@ -82,12 +83,12 @@ def _comment(lines: Iterable[str]) -> Iterator[str]:
         yield line if line.startswith("##") else f"# {line}".rstrip()
 
 
-def _list_mapping() -> Iterator[str]:
+def _list_mapping(shape: ShapeName) -> Iterator[str]:
     yield f"## An object has `send`, `record_type`, `record_owner` and `fields`. A field is `drop`, or has `name`, `owner` ({', '.join(OWNERS)}) and `values`."
     yield "## A new field shows a column: `Plan__c: {column: mart.plan_freshness.probability_ratio, daily: true, label: Plan}`."
     yield f"## If a relation has several rows for a record, add `of_several`: {', '.join(OF_SEVERAL)}. A text has a `length`."
     yield "## record_owner: {by_code: {REP1: anna@firm.example}, default: office@firm.example, owner: firm}"
-    for entity, declared in list_declared().items():
+    for entity, declared in list_declared(shape).items():
         yield "##"
         yield f"## {declared.sobject}; relations are joined by {', '.join(declared.ids) or 'nothing'}"
         yield f"{entity}:"

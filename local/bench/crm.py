@@ -37,8 +37,9 @@ from rich.table import Table
 
 from include.connection import Connection
 from include.crm import readiness
+from include.crm.objects.managed_package import HOLDING
 from include.crm.objects.mapping import CrmObject
-from include.crm.objects.portfolio import HOLDING, objects
+from include.crm.objects.portfolio import objects
 from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
 from include.crm.sync import delta, file, load, results, rounds, sender
@@ -246,8 +247,7 @@ def upsert(org_url: str, work: str) -> dict[str, Any]:
             session=session, domain="sample-wealth.my", version="66.0", consumer_key=APP["client_id"],
             consumer_secret=APP["client_secret"],
         )  # fmt: skip
-        bulk, rows = getattr(client.bulk2, HOLDING), 0
-        laps = Laps()
+        bulk, rows, laps = getattr(client.bulk2, HOLDING), 0, Laps()
         for path in sorted(Path(work).glob("holdings-*.csv")):
             jobs = bulk.upsert(csv_file=str(path), external_id_field=SETTINGS.key_of(HOLDING), wait=0.1)
             laps.mark("upsert")

@@ -14,6 +14,7 @@ from sandbox.full_org.kinds import Picker
 from sandbox.full_org.truth import Truth, store_facts
 from sandbox.full_org.unrelated import write_unrelated
 from sandbox.salesforce.org import Org
+from sandbox.salesforce.schema import SHAPES
 
 _DAY_HOUSEHOLDS = 8
 """Households that an advisor enters on one day."""
@@ -34,8 +35,10 @@ def fill(org: Org, firm: Firm, through: date) -> Truth:
         through: Last day in the firm's books.
 
     Raises:
-        ValueError: The org already has other records.
+        ValueError: The org already has other records, or lacks the managed package.
     """
+    if org.shape != SHAPES[0]:
+        raise ValueError(f"only an org of the shape {SHAPES[0]} can be filled, not {org.shape}")
     truth = Truth(org.store)
     if truth:
         return truth

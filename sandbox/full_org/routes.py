@@ -19,7 +19,7 @@ def create_router(org: Org, world: World) -> APIRouter:
 
     @router.post("/full_org")
     def fill_org() -> Response:
-        """Fill the org; 409 if it already has other records. An org that was filled before does not change."""
+        """Fill the org; 409 if it already has other records, or another shape. An org that was filled before does not change."""
         try:
             fill(org, world.firm, world.closed_through)
         except ValueError as error:

@@ -36,7 +36,9 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _BAD_TOKEN = PlainTextResponse("Bad_OAuth_Token", 403)
 
 
-def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | None = None) -> FastAPI:
+def create_app(
+    state_dir: Path, faults: Faults | None = None, clock: Clock | None = None, shape: str | None = None
+) -> FastAPI:
     """Create the org's application. It must be served at the root of an origin, because its URLs have no prefix.
 
     Faults that are set on the full path of a call:
@@ -60,8 +62,12 @@ def create_app(state_dir: Path, faults: Faults | None = None, clock: Clock | Non
         state_dir: Folder that contains the folder `salesforce` with the org's state; created if missing.
         faults: The active faults; none by default.
         clock: The sandbox's time; by default that of the machine.
+        shape: What the org is; see `Org`.
+
+    Raises:
+        ValueError: The folder holds an org of another shape.
     """
-    org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock())
+    org = Org(state_dir / "salesforce", faults or Faults(), clock or Clock(), shape)
     jobs, pubsub = Jobs(org), PubSub(org)
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from sandbox.salesforce.persons import TYPES, load_person_schema
 from sandbox.salesforce.pubsub_bus import Bus
 from sandbox.salesforce.query import Queries
 from sandbox.salesforce.rules import Rule
-from sandbox.salesforce.schema import Field, SObject, load_schema
+from sandbox.salesforce.schema import SHAPES, Field, SObject, list_trees, load_schema
 from sandbox.salesforce.sessions import Sessions
 from sandbox.salesforce.store import Store, find_ids, load_records, save_records
 from sandbox.salesforce.values import format_time
@@ -25,11 +25,22 @@ ORG_ID = "00DHp0000000001AAA"
 
 
 class Org:
-    """An org. Its state is stored in `folder` and survives a restart."""
+    """An org. Its state is stored in `folder` and survives a restart.
 
-    def __init__(self, folder: Path, faults: Faults, clock: Clock) -> None:
+    Args:
+        folder: The folder.
+        faults: The active faults.
+        clock: The sandbox's time.
+        shape: One of `schema.SHAPES`; None for that of the folder's org, or else the first. An org never changes its shape.
+
+    Raises:
+        ValueError: The shape is unknown, or the folder holds an org of another shape.
+    """
+
+    def __init__(self, folder: Path, faults: Faults, clock: Clock, shape: str | None = None) -> None:
         self.folder, self.faults, self.clock = folder, faults, clock
-        self.schema = load_schema()
+        self.shape = _keep_shape(folder, shape)
+        self.schema = load_schema(list_trees(self.shape))
         self.rules: list[Rule] = []
         self.store = Store(folder, self.schema)
         self.bus = Bus(self.store, lambda: self.schema, faults, clock)
@@ -48,7 +59,7 @@ class Org:
 
     def enable_person_accounts(self) -> None:
         """Enable person accounts. As in Salesforce, this can't be undone."""
-        self.schema = load_person_schema()
+        self.schema = load_person_schema(self.shape)
         self.queries = Queries(self.schema, self.store, self.clock.now)
         self._seed()
         with self.store.write() as connection:
@@ -144,3 +155,14 @@ class Org:
             ]
             if rows:
                 self._insert("RecordType", rows, user_id)
+
+
+def _keep_shape(folder: Path, shape: str | None) -> str:
+    """Return the shape of the org in a folder; store it if the org is new."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "shape"
+    existing = path.read_text() if path.exists() else shape or SHAPES[0]
+    if existing not in SHAPES or shape not in (None, existing):
+        raise ValueError(f"{folder} holds an org of the shape {existing}, not {shape}; shapes are {', '.join(SHAPES)}")
+    path.write_text(existing)
+    return existing

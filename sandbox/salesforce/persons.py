@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from sandbox.salesforce.drafts import Draft, list_valid
 from sandbox.salesforce.errors import RowError
-from sandbox.salesforce.schema import ROOT, TREES, Schema, load_schema
+from sandbox.salesforce.schema import ORGS, Schema, list_trees, load_schema
 from sandbox.salesforce.store import Body, load_records, save_records
 
-TREE = ROOT / "sandbox" / "salesforce" / "metadata" / "person_accounts"
+TREE = ORGS / "person_accounts"
 TYPES = ("PersonAccount",)
 """Developer names of the record types that make an account a person account."""
 
@@ -30,12 +30,12 @@ _STANDARD = {
 _SHARED = ("OwnerId", "LastModifiedDate", "SystemModstamp", "LastModifiedById")
 
 
-def load_person_schema() -> Schema:
-    """Return the schema of an org with person accounts.
+def load_person_schema(shape: str) -> Schema:
+    """Return the schema of an org of a shape with person accounts.
 
     In it, each custom field `X__c` of a contact is also a field `X__pc` of an account, which is neither an external id nor unique.
     """
-    schema = load_schema((*TREES, TREE))
+    schema = load_schema((*list_trees(shape), TREE))
     account, contact = schema["Account"], schema["Contact"]
     for name, item in contact.fields.items():
         if name.endswith("__c"):

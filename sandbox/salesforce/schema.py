@@ -1,7 +1,8 @@
 """The org's objects and fields, read from Salesforce DX source files. Describe and the validation of rows use them.
 
-Two folder trees of the same format are merged: `include/crm/metadata`, which the project deploys, and `sandbox/salesforce/metadata`,
-with the objects of Salesforce and of the Financial Services Cloud package. A field exists if its file exists.
+Folder trees of the same format are merged: in `sandbox/salesforce/metadata` the objects that every org has and those of the org's shape,
+such as the Financial Services Cloud package, and in `include/crm/metadata` what the project deploys to an org of that shape. A field exists if
+its file exists.
 """
 
 import re
@@ -13,9 +14,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[2]
-TREES = (ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" / "crm" / "metadata")
+ORGS, DEPLOYED = ROOT / "sandbox" / "salesforce" / "metadata", ROOT / "include" / "crm" / "metadata"
+SHAPES = ("managed_package", "standard_objects", "plain")
+"""The shapes of an org: the managed package or the standard objects of Financial Services Cloud, or neither."""
 
-# Documented key prefixes of standard objects. The store gives each custom object the next free `aNN`.
+# Documented key prefixes of standard objects. The store gives each other object the next free `aNN`.
 KEY_PREFIXES = {
     "Account": "001",
     "Contact": "003",
@@ -40,13 +43,20 @@ READ_ONLY = {
     ("Opportunity", "IsClosed"),
     ("Opportunity", "IsWon"),
     ("RecordType", "IsPersonType"),
+    ("FinancialAccountParty", "IsRoleActive"),
 }
 # References that can't be changed after the record was created, like a master-detail field.
-FIXED_REFERENCES = {("AccountContactRelation", "AccountId"), ("AccountContactRelation", "ContactId")}
+FIXED_REFERENCES = {
+    ("AccountContactRelation", "AccountId"),
+    ("AccountContactRelation", "ContactId"),
+    ("FinancialAccountParty", "FinancialAccountId"),
+    ("FinancialAccountTransaction", "FinancialAccountId"),
+    ("FinancialGoalParty", "FinancialGoalId"),
+}
 # References to records of several objects. An external key of the parent is not enough for them, because it does not identify the object.
 POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
 # Fields whose combined values are unique within the object.
-UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId")}
+UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId"), "PartyRelationshipGroup": ("AccountId",)}
 # Objects whose records users can merge. A merged record references the remaining one in `MasterRecordId`.
 MERGEABLE = {"Account", "Contact"}
 _STRIP_NAMESPACE = re.compile(r"\{.*?\}")
@@ -184,7 +194,12 @@ class SObject:
 Schema = dict[str, SObject]
 
 
-def load_schema(trees: tuple[Path, ...] = TREES) -> Schema:
+def list_trees(shape: str) -> tuple[Path, ...]:
+    """Return the trees of an org of a shape, one of `SHAPES`. Beside our own objects, a plain org has only what every org has."""
+    return tuple(tree for tree in (ORGS / "every_shape", ORGS / shape, DEPLOYED / shape) if tree.exists())
+
+
+def load_schema(trees: tuple[Path, ...] = list_trees(SHAPES[0])) -> Schema:
     """Read the objects of all trees. A field that two trees declare is taken from the later tree.
 
     Raises:

@@ -62,7 +62,7 @@ def test_an_org_with_everything_needs_no_field(crm: Crm, tmp_path: Path) -> None
     found = plan(crm, tmp_path / "firm")
     assert list_red(found) == {}
     fields = [name for name in found.files if "/fields/" in name]
-    assert {name.split("/")[1] for name in fields} == {"Activity", "Tributary_Envelope__c", "Tributary_Refresh__e"}
+    assert {name.split("/")[1] for name in fields} == {"Activity", "Tributary_Refresh__e"}
 
 
 def test_the_plan_names_what_the_org_lacks_and_renders_it(crm: Crm, tmp_path: Path) -> None:

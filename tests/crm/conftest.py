@@ -175,10 +175,10 @@ def database(postgres: Postgres, start: Start) -> Iterator[Database]:
 
 
 @contextlib.contextmanager
-def run_crm(database: Database, folder: Path, start: Start) -> Iterator[Crm]:
+def run_crm(database: Database, folder: Path, start: Start, **options: Any) -> Iterator[Crm]:
     """Run an org of the test's own."""
     shutil.copytree(start.folder, folder / "sandbox")
-    with run_sandbox(folder / "sandbox", households=6, now=start.now) as sandbox:
+    with run_sandbox(folder / "sandbox", households=6, now=start.now, **options) as sandbox:
         crm = Crm(database, sandbox, folder / "work", _runs=start.syncs)
         yield crm
         crm.engine.dispose()

@@ -156,3 +156,15 @@ def test_a_field_that_the_org_lacks_is_refused_by_name(crm: Crm) -> None:
 
     with pytest.raises(ConfigurationError, match="Not_There__c"):
         crm.sync()
+
+
+def test_a_shape_is_one_of_three() -> None:
+    with pytest.raises(ConfigurationError, match="shape is flat, not managed_package or standard_objects or plain"):
+        Settings.of({"firm": "sample", "shape": "flat"})
+
+
+def test_persons_of_a_plain_org_are_contacts() -> None:
+    assert Settings.of({"firm": "sample", "shape": "plain"}).persons == "individuals"
+    message = "persons is person_accounts, not individuals in an org of the shape plain"
+    with pytest.raises(ConfigurationError, match=message):
+        Settings.of({"firm": "sample", "shape": "plain", "persons": "person_accounts"})

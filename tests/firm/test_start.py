@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from include.crm.objects.portfolio import objects
+from include.crm.settings import SHAPES, Settings, ShapeName
 from include.errors import ConfigurationError
 from include.firm.content import ALERTS, DOCUMENTS, MAPPING, THRESHOLDS, VENDORS
 from include.firm.document import Faults
@@ -37,6 +39,17 @@ def test_the_start_changes_nothing(folder: Path) -> None:
     firm, faults = read_all(folder)
     assert (faults, firm.differences) == ([], ())
     assert {path.name for path in folder.iterdir()} == {*DOCUMENTS, "rules"}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_mapping_of_each_shape_states_what_is_in_force(tmp_path: Path, shape: ShapeName) -> None:
+    write_start(tmp_path, shape)
+    uncomment(tmp_path, MAPPING)
+    firm, faults = read_all(tmp_path)
+    assert ([str(each) for each in faults], firm.differences) == ([], ())
+    assert {mapping.entity for mapping in objects(Settings("sample", shape=shape, has_transactions=True))} <= {
+        *firm.changes
+    }
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from include.crm.adoption.match import Decisions
+from include.crm.objects.mapping import CrmObject
 from include.identity.account import read_words
 from include.names.words import plain
 
@@ -22,13 +23,19 @@ left join warehouse.known_person p on p.person_id = o.person_id
 left join warehouse.known_legal_entity l on l.legal_entity_id = o.legal_entity_id
 where a.recorded_to is null and a.valid_to is null and not a.is_past_only group by 1, 2, 3, 4, 5, 6, 7 order by 1
 """)
-_THEIRS = sa.text("""
-select salesforce_id, external_key, name, number_hash, number_last4 as last4, payload ->> 'FinServ__FinancialAccountType__c' as account_type,
-       payload ->> 'FinServ__OpenDate__c' as open_date,
-       links ->> 'FinServ__Household__r' as household,
-       array_remove(array[links ->> 'FinServ__PrimaryOwner__r', links ->> 'FinServ__JointOwner__r'], null) as owners
-from control.org_record where entity = 'account' order by 1
-""")
+# The owners are the lookups of the account, or records of their own that connect the two.
+OWNERS = """
+select a.links ->> name as owner from unnest(cast(:owners as text[])) name where a.links ->> name is not null
+union select o.links ->> 'Account' from control.org_record o
+where o.entity = 'account_owner' and o.links ->> 'FinancialAccount' = a.salesforce_id and o.payload ->> 'Role' ~* 'owner'
+"""
+"""SQL of the Salesforce ids of the owners of a financial account `a` of the org, a row of `control.org_record`."""
+
+_THEIRS = sa.text(f"""
+select salesforce_id, external_key, name, number_hash, number_last4 as last4, payload ->> :account_type as account_type,
+       payload ->> :open_date as open_date, links ->> :household as household, array({OWNERS}) as owners
+from control.org_record a where entity = 'account' order by 1
+""")  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,28 @@ class Accounts:
         return Counter((theirs, ours) for left, right in self.equal for theirs in left.owners for ours in right.owners)
 
 
-def read_accounts(db: sa.Connection, keys: Mapping[int, str], decided: Decisions) -> Accounts:
-    """Read the accounts of both sides; `keys` maps our account ids to our keys. A pair that a reviewer has refused is not equal."""
+def name_fields(account: CrmObject | None) -> dict[str, str | list[str]]:
+    """Return the parameters of queries of the org's financial accounts: the names of their fields and lookups in the mapping."""
+    fields = account.fields if account else ()
+    of_sql = {
+        name: next((f.name for f in fields if f"a.{name}" in f.sql), "") for name in ("account_type", "open_date")
+    }
+    links = {f.name.partition(".")[0]: f.entities for f in fields if f.links_to}
+    household = next((name for name, entities in links.items() if entities == ("household",)), "")
+    return {**of_sql, "household": household, "owners": [name for name in links if name != household]}
+
+
+def read_accounts(
+    db: sa.Connection, keys: Mapping[int, str], decided: Decisions, names: Mapping[str, str | list[str]]
+) -> Accounts:
+    """Read the accounts of both sides.
+
+    Args:
+        db: The database, in a transaction, after the org was read.
+        keys: Our account id -> our key.
+        decided: The reviewers' decisions. A pair that a reviewer has refused is not equal.
+        names: The names of the org's fields, from `name_fields`.
+    """
     accounts = Accounts(
         [
             OurAccount(
@@ -96,7 +123,7 @@ def read_accounts(db: sa.Connection, keys: Mapping[int, str], decided: Decisions
                 row.salesforce_id, row.external_key, frozenset(read_words(row.name)), row.number_hash, row.last4,
                 plain(row.account_type), row.open_date, row.household, tuple(row.owners),
             )
-            for row in db.execute(_THEIRS)
+            for row in db.execute(_THEIRS, names)
         ],
     )  # fmt: skip
     accounts.equal = list(_find_equal(accounts, decided))

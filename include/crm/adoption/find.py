@@ -19,7 +19,7 @@ from include.crm.adoption.members import Members
 from include.crm.adoption.org_records import Say, has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
 from include.crm.objects.mapping import CrmObject, current, is_no_copy
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import SHAPES, objects
 from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
 from include.database.copy import copy_in
@@ -63,11 +63,10 @@ insert into control.adoption_finding (entity, sobject, salesforce_id, external_k
 select entity, sobject, salesforce_id, external_key, outcome, ours, candidates::jsonb, :run_id from found
 """)
 # Of several records of one client: the one with the most accounts, then the most fields, then the newest change.
-_PROPOSE = sa.text("""
+_PROPOSE = sa.text(f"""
 with owned as (
-    select owner, count(*) as accounts from control.org_record a
-    cross join lateral (values (a.links ->> 'FinServ__PrimaryOwner__r'), (a.links ->> 'FinServ__JointOwner__r')) o(owner)
-    where a.entity = 'account' and owner is not null group by 1
+    select owner, count(*) as accounts from control.org_record a cross join lateral ({evidence.OWNERS}) o
+    where a.entity = 'account' group by 1
 ), record as (
     select f.finding_id, f.sobject, f.external_key, r.salesforce_id, r.changed_at, coalesce(o.accounts, 0) as accounts,
            num_nonnulls(r.birth_date, r.email, r.phone, r.street) as filled
@@ -85,7 +84,7 @@ set proposal = case when k.salesforce_id is not null then 'Merge into ' || k.sal
                     else 'Merge into ' || r.kept || ' once it has our key' end
 from ranked r left join keyed k on k.sobject = r.sobject and k.external_key = r.external_key
 where f.finding_id = r.finding_id
-""")
+""")  # noqa: S608
 
 
 def find(
@@ -120,12 +119,13 @@ def find(
         with db.begin():
             db.execute(_REPLACE)
         return {}
-    read_org(db, session, mappings, org.redactor, say)
+    read_org(db, session, mappings, SHAPES[org.settings.shape].account_entity, org.redactor, say)
     with db.begin():
         take_keyed(db, mappings, org.settings)
         decided = read_decisions(db)
         keys, ours = _read_ours(db, mappings, org.settings.firm)
-        counts = _store(db, _compare(db, org, mappings, keys, decided, on), ours, run_id)
+        names = evidence.name_fields(next((each for each in mappings if each.entity == "account"), None))
+        counts = _store(db, _compare(db, org, mappings, keys, decided, on, names), ours, run_id, names)
         note_changes(db, mappings, org.settings)
         relations.match(db, mappings, org.settings, run_id)
     say(f"Salesforce has already: {', '.join(f'{count:,} {name}' for name, count in counts.items()) or 'nothing'}")
@@ -161,10 +161,11 @@ def _compare(
     keys: Mapping[str, Mapping[int, str]],
     decided: Decisions,
     on: date,
+    names: Mapping[str, str | list[str]],
 ) -> list[Finding]:
     """Return the findings of all entities. An entity that is not sent to Salesforce has no keys, so no org record matches it."""
     sobject_of = {each.entity: each.sobject for each in mappings}
-    numbers = evidence.read_accounts(db, keys["account"], decided)
+    numbers = evidence.read_accounts(db, keys["account"], decided, names)
     shared = numbers.count_shared_owners()
     homes = Homes(db, keys["household"], numbers)
     persons, traits = matching.match_persons(db, keys["person"], decided, org.identity, on)
@@ -217,14 +218,20 @@ def _map_same(households: Sequence[Unit]) -> dict[str, int]:
 def _map_owners(found: Mapping[str, Sequence[Unit]]) -> dict[str, frozenset[str]]:
     prefixes = {"person": "p", "legal_entity": "e"}
     return {
-        unit.records["Account"]: frozenset(f"{prefix}{each.identity}" for each in unit.matches.same)
+        unit.owner_id: frozenset(f"{prefix}{each.identity}" for each in unit.matches.same)
         for entity, prefix in prefixes.items()
         for unit in found[entity]
-        if "Account" in unit.records and unit.matches.same
+        if unit.matches.same
     }
 
 
-def _store(db: sa.Connection, findings: Iterable[Finding], ours: Mapping[str, str], run_id: str) -> dict[str, int]:
+def _store(
+    db: sa.Connection,
+    findings: Iterable[Finding],
+    ours: Mapping[str, str],
+    run_id: str,
+    names: Mapping[str, str | list[str]],
+) -> dict[str, int]:
     """Replace the findings; return their number by outcome."""
     rows = []
     for each in findings:
@@ -239,5 +246,5 @@ def _store(db: sa.Connection, findings: Iterable[Finding], ours: Mapping[str, st
     db.execute(_STORE, {"run_id": run_id})
     db.execute(sa.text("drop table found"))
     db.execute(sa.text("analyze control.adoption_finding"))
-    db.execute(_PROPOSE)
+    db.execute(_PROPOSE, {"owners": names["owners"]})
     return counts

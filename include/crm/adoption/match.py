@@ -78,6 +78,11 @@ class Unit:
     is_foreign: bool = True
     matches: Matches = field(default_factory=Matches)
 
+    @property
+    def owner_id(self) -> str:
+        """Salesforce's id of the record that may own accounts: of a person the account, or else the contact; empty if it has neither."""
+        return self.records.get("Account") or self.records.get("Contact", "")
+
 
 Decisions = Mapping[str, Mapping[str, bool]]
 """The reviewers' decisions: Salesforce id -> our key -> whether both are the same."""

@@ -90,7 +90,7 @@ class Members:
         """Return our persons of the unit's household, and those who own one of its accounts."""
         home = homes.get(unit.household_id or "")
         members = set(self._members[home]) if home is not None else set()
-        return members | self._owners.get(unit.records.get("Account", ""), set())
+        return members | self._owners.get(unit.owner_id, set())
 
     def _fits(self, unit: Unit, person: int) -> bool:
         """Return whether the first names agree and nothing contradicts; or whether both birth date and e-mail agree."""
@@ -111,7 +111,7 @@ class Members:
             yield "birth date"
         if left.emails & right.emails:
             yield "e-mail"
-        if person in self._owners.get(unit.records.get("Account", ""), set()):
+        if person in self._owners.get(unit.owner_id, set()):
             yield "account"
 
 

@@ -49,8 +49,8 @@ _TRAITS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "phone": ("MobilePhone", "HomePhone", "Phone"),
         **{trait: (f"Mailing{part}", f"Other{part}") for trait, part in _ADDRESS.items()},
     },
-    "FinServ__FinancialAccount__c": {"name": ("Name",)},
 }
+_NAMED: Mapping[str, Sequence[str]] = {"name": ("Name",)}
 """Object -> column of `control.org_record` -> fields that may have its value; the first field with a value is used."""
 _OTHER_LINKS = {"Account": {"PrimaryContact": ("PersonContactId", "FinServ__PrimaryContact__c")}}
 _LAST_FOUR = re.compile(r"(?:[x*#.\u2026]|ending(?: in)?|\()\s*-?(\d{4})\)?\s*$", re.IGNORECASE)
@@ -58,19 +58,16 @@ _LAST_FOUR = re.compile(r"(?:[x*#.\u2026]|ending(?: in)?|\()\s*-?(\d{4})\)?\s*$"
 _TEXTS = ("name", "first_name", "last_name", "birth_date", "email", "phone", *_ADDRESS)
 
 _UNTIL = sa.text("select read_until, columns from control.org_read where sobject = :sobject")
-# The entity of an Account follows from its record type in the mapping; else from the types of the Financial Services Cloud package.
+# The entity of an Account follows from its record type in the mapping in force; else from the org's shape.
 _ENTITY = """
 case when sobject <> 'Account' then entity
      when cast(:types as jsonb) ? (payload ->> 'RecordType.DeveloperName') then cast(:types as jsonb) ->> (payload ->> 'RecordType.DeveloperName')
-     when payload ->> 'RecordType.DeveloperName' = 'IndustriesHousehold' or payload ->> 'FinServ__IndividualType__c' = 'Group' then 'household'
-     when payload ->> 'RecordType.DeveloperName' in ('IndustriesIndividual', 'PersonAccount')
-          or payload ->> 'FinServ__IndividualType__c' = 'Individual' then 'person'
-     else 'legal_entity' end
+     else {account_entity} end
 """
 _STORE = f"""
 insert into control.org_record as r (sobject, salesforce_id, entity, external_key, {", ".join(_TEXTS)}, links, number_hash, number_last4,
                                      payload, changed_at)
-select sobject, salesforce_id, {_ENTITY}, external_key, name, first_name, last_name, birth_date::date, email, phone, street, city, state_code,
+select sobject, salesforce_id, {{entity}}, external_key, name, first_name, last_name, birth_date::date, email, phone, street, city, state_code,
        postal_code, links, number_hash, number_last4, payload, changed_at::timestamptz
 from (select sobject, salesforce_id, entity, external_key, {", ".join(_TEXTS)}, links::jsonb, number_hash, number_last4, payload::jsonb,
              changed_at from org_page where not is_deleted) p
@@ -116,7 +113,12 @@ def has_foreign(session: SalesforceSession, mappings: Sequence[CrmObject]) -> bo
 
 
 def read_org(
-    db: sa.Connection, session: SalesforceSession, mappings: Sequence[CrmObject], redactor: Redactor | None, say: Say
+    db: sa.Connection,
+    session: SalesforceSession,
+    mappings: Sequence[CrmObject],
+    account_entity: str,
+    redactor: Redactor | None,
+    say: Say,
 ) -> int:
     """Copy the org records that have changed since the last call; return the number of records read.
 
@@ -127,6 +129,7 @@ def read_org(
         db: A connection outside a transaction.
         session: The session.
         mappings: The objects to read.
+        account_entity: SQL of the entity of an Account; see `Shape`.
         redactor: Hashes account numbers. With None, only their last four digits are stored and compared.
         say: Receives a line per object.
 
@@ -136,7 +139,7 @@ def read_org(
     """
     read = 0
     for sobject in dict.fromkeys(mapping.sobject for mapping in mappings):
-        reader = _Reader(db, session, [each for each in mappings if each.sobject == sobject], redactor)
+        reader = _Reader(db, session, [each for each in mappings if each.sobject == sobject], account_entity, redactor)
         rows = reader.run()
         say(f"{sobject}: {rows:,} records of the org were read")
         read += rows
@@ -150,12 +153,19 @@ class _Reader:
         db: A connection outside a transaction.
         session: The session.
         mappings: The mappings of the object.
+        account_entity: SQL of the entity of an account.
         redactor: Hashes account numbers.
     """
 
     def __init__(
-        self, db: sa.Connection, session: SalesforceSession, mappings: Sequence[CrmObject], redactor: Redactor | None
+        self,
+        db: sa.Connection,
+        session: SalesforceSession,
+        mappings: Sequence[CrmObject],
+        account_entity: str,
+        redactor: Redactor | None,
     ) -> None:
+        self._store_page = sa.text(_STORE.format(entity=_ENTITY.format(account_entity=account_entity)))
         self._db, self._session, self._redactor = db, session, redactor
         self._sobject, self._key_field = mappings[0].sobject, mappings[0].key_field
         self._entity = mappings[0].entity
@@ -169,11 +179,12 @@ class _Reader:
         }  # fmt: skip
         for name, paths in _OTHER_LINKS.get(self._sobject, {}).items():
             self._links[name] = [path for path in paths if path in known]
-        self._traits = {
-            name: [field for field in paths if field in known] for name, paths in _TRAITS.get(self._sobject, {}).items()
-        }
+        traits = _NAMED if self._entity == "account" else _TRAITS.get(self._sobject, {})
+        self._traits = {name: [field for field in paths if field in known] for name, paths in traits.items()}
         self._number = next((f.name for f in fields if f.is_masked), "")
-        self._sent = {f.name: f.kind for f in fields if "." in f.name or f.name in known}
+        self._sent: dict[str, str] = {f.name: f.kind for f in fields if "." in f.name or f.name in known}
+        if self._sobject == "Account" and "RecordTypeId" in known:
+            self._sent[RECORD_TYPE] = "text"
 
     def run(self) -> int:
         columns = sorted({*self._sent, *(p for of in (self._traits, self._links) for paths in of.values() for p in paths)})  # fmt: skip
@@ -223,7 +234,7 @@ class _Reader:
         with self._db.begin():
             copy_in(self._db, "org_page", _PAGE, [self._build(table)])
             self._db.execute(_FORGET)
-            self._db.execute(sa.text(_STORE), {"types": orjson.dumps(self._types).decode()})
+            self._db.execute(self._store_page, {"types": orjson.dumps(self._types).decode()})
             self._db.execute(sa.text("drop table org_page"))
         return int(table.num_rows)
 

@@ -34,7 +34,7 @@ def apply(mappings: Iterable[CrmObject], changes: Mapping[str, ObjectChange]) ->
     """Return the mappings with the changes applied, without the objects that are switched off and the lookups that refer only to these.
 
     Raises:
-        ConfigurationError: A change is about a field that only the other way of representing persons has.
+        ConfigurationError: A change is about a field that only another shape, or the other way of representing persons, has.
     """
     off = {entity for entity, change in changes.items() if change.is_off}
     return tuple(
@@ -114,7 +114,7 @@ def _change_field(mapping: CrmObject, name: str, change: FieldChange) -> CrmObje
     field = next((each for each in mapping.fields if name_of(each) == name), None)
     if field is None:
         raise ConfigurationError(
-            "The firm's mapping changes a field that the object lacks with the connection's setting `persons`",
+            "The firm's mapping changes a field that the object lacks with the connection's settings `shape` and `persons`",
             entity=mapping.entity, field=name,
         )  # fmt: skip
     if change.is_dropped:

@@ -6,7 +6,20 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from include.crm.objects.mapping import CrmObject, Field, choice, custom, key, link, moment, number, text
+from include.crm.objects.mapping import (
+    CrmObject,
+    Field,
+    Rows,
+    choice,
+    custom,
+    key,
+    link,
+    moment,
+    number,
+    picklist,
+    text,
+)
+from include.crm.objects.rows import ACCOUNT
 from include.crm.settings import Settings
 
 ENVELOPE = "Tributary_Envelope__c"
@@ -23,6 +36,7 @@ select exists (select from warehouse.envelope e, shown where e.recorded_to is nu
 """)
 
 _KEY = key("envelope", "e")
+_STATUS = "case when e.status = 'draft' then 'Other' else initcap(e.status) end"
 _STATUSES = ("Sent", "Delivered", "Completed", "Declined", "Voided", "Expired", "Deleted", "Other")
 
 
@@ -43,40 +57,44 @@ def _document(name: str, kind: Literal["signed", "certificate"]) -> Field:
 
 
 # Drafts and envelopes without a known household are not sent to Salesforce. An envelope that was sent there stays up to date.
-def envelope(settings: Settings, account: str) -> CrmObject:
-    """Return the mapping of envelopes; `account` is the Salesforce object of households."""
-    return CrmObject(
-        entity="envelope",
-        sobject=ENVELOPE,
-        key_field=settings.key_of(ENVELOPE),
-        key=_KEY,
-        fields=(
-            text("Name", "coalesce(e.subject, e.purpose, 'Envelope')", 80),
-            link(settings, "Household__r", account, key("household", "h"), "household"),
-            choice("Status__c", "case when e.status = 'draft' then 'Other' else initcap(e.status) end", *_STATUSES),
-            custom(text("Purpose__c", "e.purpose", 255), "Purpose", "What the envelope is for, as the sender wrote it"),
-            custom(text("Waits_For__c", "e.waits_for", 255), "Waits For", "First signer in order who has not acted"),
-            custom(number("Signers__c", "e.recipients", 0), "Signers", "Number of signers"),
-            custom(number("Signed__c", "e.signed", 0), "Signed", "Number of signers who have signed"),
-            custom(text("Reason__c", "e.reason", 255), "Reason", "Why the envelope was declined or voided"),
-            custom(text("Source__c", "e.vendor", 80), "Source", "E-signature vendor"),
-            custom(moment("Sent_At__c", "e.sent_at"), "Sent At", "When the envelope was sent"),
-            custom(moment("Completed_At__c", "e.completed_at"), "Completed At", "When the last signer signed"),
-            custom(
-                moment("Ended_At__c", "e.ended_at"), "Ended At", "When the envelope was declined or voided, or expired"
-            ),
-            custom(_document("Document__c", "signed"), "Signed Document", "All documents of the envelope as signed"),
-            custom(
-                _document("Certificate__c", "certificate"),
-                "Certificate",
-                "Record of who acted when, certified by the e-signature vendor",
-            ),
+_ROWS = Rows(
+    "envelope",
+    _KEY,
+    source="mart.envelope e left join warehouse.known_household h on h.household_id = e.household_id",
+    where=f"""
+        h.household_id is not null and e.status <> 'draft'
+        or exists (select from control.crm_state s where s.sobject = :sobject and s.external_key = {_KEY})
+    """,
+    ids={"household_id": "h.household_id"},
+)
+
+
+def envelope(settings: Settings) -> CrmObject:
+    """Return the mapping of envelopes, the same in all shapes."""
+    return _ROWS.show(
+        settings,
+        ENVELOPE,
+        text("Name", "coalesce(e.subject, e.purpose, 'Envelope')", 80),
+        custom(
+            link(settings, "Household__r", ACCOUNT, key("household", "h"), "household"),
+            "Household",
+            "Household that must sign the envelope",
         ),
-        source="mart.envelope e left join warehouse.known_household h on h.household_id = e.household_id",
-        where=f"""
-            h.household_id is not null and e.status <> 'draft'
-            or exists (select from control.crm_state s where s.sobject = '{ENVELOPE}' and s.external_key = {_KEY})
-        """,
-        ids={"household_id": "h.household_id"},
-        parent=f"Household__r.{settings.key_of(account)}",
+        custom(picklist(choice("Status__c", _STATUS, *_STATUSES)), "Status", "Status at the e-signature vendor"),
+        custom(text("Purpose__c", "e.purpose", 255), "Purpose", "What the envelope is for, as the sender wrote it"),
+        custom(text("Waits_For__c", "e.waits_for", 255), "Waits For", "First signer in order who has not acted"),
+        custom(number("Signers__c", "e.recipients", 0), "Signers", "Number of signers"),
+        custom(number("Signed__c", "e.signed", 0), "Signed", "Number of signers who have signed"),
+        custom(text("Reason__c", "e.reason", 255), "Reason", "Why the envelope was declined or voided"),
+        custom(text("Source__c", "e.vendor", 80), "Source", "E-signature vendor"),
+        custom(moment("Sent_At__c", "e.sent_at"), "Sent At", "When the envelope was sent"),
+        custom(moment("Completed_At__c", "e.completed_at"), "Completed At", "When the last signer signed"),
+        custom(moment("Ended_At__c", "e.ended_at"), "Ended At", "When the envelope was declined or voided, or expired"),
+        custom(_document("Document__c", "signed"), "Signed Document", "All documents of the envelope as signed"),
+        custom(
+            _document("Certificate__c", "certificate"),
+            "Certificate",
+            "Record of who acted when, certified by the e-signature vendor",
+        ),
+        parent="Household__r",
     )

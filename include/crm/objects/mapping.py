@@ -1,4 +1,4 @@
-"""The declaration of a Salesforce object (`CrmObject`) and of its fields (`Field`).
+"""The declaration of a Salesforce object (`CrmObject`), of its fields (`Field`), and of the warehouse's rows that it shows (`Rows`).
 
 Values are rounded to Salesforce's precision before they are compared, so a rounding difference is not a change. Each field has one
 owner (`Field.owner`). A field that is not declared here is never sent: totals that Salesforce rolls up, service models.
@@ -24,6 +24,9 @@ Kind = Literal["text", "number", "flag", "time"]
 RECORD_TYPE = "RecordType.DeveloperName"
 """The field that sets the record type."""
 
+MISSING_SINCE = "missing since"
+"""Value of `Field.when_gone`: the business date on which the record was first missing."""
+
 ADOPTABLE = ("household", "person", "contact", "legal_entity", "account")
 """The entities of which a sync looks for a record in the org before it creates one; see `include.crm.adoption`."""
 
@@ -41,13 +44,13 @@ class Field:
         owner: Whose value counts. `vendor`: the vendor's; edits in Salesforce are overwritten. `firm`: Salesforce's; the field is sent only
             with a new record. `shared`: a value that is typed in Salesforce stays until the vendor's value changes.
         unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
-        when_gone: The value to send when the record is missing from the vendor's snapshot; None leaves the field unchanged.
+        when_gone: The value to send when the record is missing from the vendor's snapshot, or `MISSING_SINCE`; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
         is_masked: Whether only the last four characters are sent, compared and stored. A complete number that the org has stays there.
         values: All values that the SQL can return, if they are ours, such as those of a `case`; empty if the vendor's or unlimited.
         entities: Entities to whose records a lookup refers.
-        type: Salesforce's type. Only custom fields are created from it.
+        type: Salesforce's type. Only custom fields are created from it; a lookup is one whatever the type, unless it is `MasterDetail`.
         length: Characters of a text.
         decimals: Decimal places of a number.
         label: Label of a custom field; empty for fields that the org already has.
@@ -93,6 +96,7 @@ class CrmObject:
         separated_from: Entity as which, or within which, Salesforce may have the same record of the vendor until now: a trust that was a
             person, or a person that was one with another. Such a new record needs approval; see `include.crm.sync.separation`. Empty for
             none.
+        separated_in: Salesforce's object of that entity; empty for `sobject`.
         ids: The columns by which other tables can be joined to a record, such as `household_id`: name -> SQL.
         same_if: The fields that tell which record of the org is the same, if it has one without our key: lookups, and perhaps others. Empty
             for records that are matched by what they describe, or not at all; see `include.crm.adoption`.
@@ -112,6 +116,7 @@ class CrmObject:
     worth: str = ""
     died_as: str = ""
     separated_from: str = ""
+    separated_in: str = ""
     ids: Mapping[str, str] = attribute(default_factory=dict, hash=False)
     same_if: tuple[str, ...] = ()
     stays_if: str = ""
@@ -156,6 +161,55 @@ class CrmObject:
     def is_written_when_gone(self) -> bool:
         """Whether a record that is missing from the vendor's snapshot is still written, with the `when_gone` values of its fields."""
         return any(field.when_gone is not None for field in self.fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The warehouse's rows that are the records of an entity, whatever the org's object of it: the part of a mapping that all shapes share.
+
+    `show` combines it with an object and its fields. The attributes are those of `CrmObject`. `source` and `where` may read the
+    parameter `:sobject`, the object that shows the rows.
+    """
+
+    entity: str
+    key: str
+    source: str
+    where: str = ""
+    ids: Mapping[str, str] = attribute(default_factory=dict, hash=False)
+    died_as: str = ""
+    separated_from: str = ""
+    stays_if: str = ""
+
+    def show(
+        self,
+        settings: Settings,
+        sobject: str,
+        *fields: Field,
+        parent: str = "",
+        closed_by: tuple[str, str] = ("", ""),
+        worth: str = "",
+        same_if: tuple[str, ...] = (),
+        separated_in: str = "",
+    ) -> CrmObject:
+        """Return the mapping of the rows to an object.
+
+        Args:
+            settings: The firm's settings.
+            sobject: The object.
+            fields: The fields, without the key.
+            parent: The relationship of the parent; see `CrmObject`. So are the other arguments; `same_if` has relationships for lookups.
+            closed_by: See `CrmObject`.
+            worth: See `CrmObject`.
+            same_if: See `CrmObject`.
+            separated_in: See `CrmObject`.
+        """
+        names = {field.name.partition(".")[0]: field.name for field in fields}
+        return CrmObject(
+            self.entity, sobject, settings.key_of(sobject), self.key, fields, self.source, self.where,
+            parent=names[parent] if parent else "", closed_by=closed_by, worth=worth, died_as=self.died_as,
+            separated_from=self.separated_from, separated_in=separated_in, ids=self.ids,
+            same_if=tuple(names[name] for name in same_if), stays_if=self.stays_if,
+        )  # fmt: skip
 
 
 def key(entity: str, alias: str) -> str:
@@ -218,9 +272,9 @@ def number(name: str, sql: str, decimals: int, *, when_gone: str | None = None, 
     return Field(name, rounded, "number", when_gone=when_gone, unknown=unknown, type="Number", decimals=decimals)
 
 
-def money(name: str, sql: str, *, when_gone: str | None = None, unknown: str = "") -> Field:
-    """Return a field of dollars and cents."""
-    return replace(number(name, sql, 2, when_gone=when_gone, unknown=unknown), type="Currency")
+def money(name: str, sql: str, decimals: int = 2, *, when_gone: str | None = None, unknown: str = "") -> Field:
+    """Return a field of dollars, by default with cents."""
+    return replace(number(name, sql, decimals, when_gone=when_gone, unknown=unknown), type="Currency")
 
 
 def percent(name: str, sql: str) -> Field:
@@ -228,9 +282,9 @@ def percent(name: str, sql: str) -> Field:
     return replace(number(name, f"({sql}) * 100", 2), type="Percent")
 
 
-def day(name: str, sql: str) -> Field:
+def day(name: str, sql: str, *, when_gone: str | None = None) -> Field:
     """Return a date field."""
-    return Field(name, f"({sql})::text", type="Date")
+    return Field(name, f"({sql})::text", when_gone=when_gone, type="Date")
 
 
 def noon(name: str, sql: str) -> Field:
@@ -249,6 +303,11 @@ def flag(name: str, sql: str, *, when_gone: str | None = None) -> Field:
     return Field(name, f"coalesce({sql}, false)::text", "flag", when_gone=when_gone, type="Checkbox")
 
 
+def masked(name: str, sql: str) -> Field:
+    """Return the field of an account number of which only the last four characters are sent, after `xxxx`."""
+    return Field(name, sql, length=8, is_masked=True)
+
+
 def always(name: str, value: str) -> Field:
     """Return a field with the same value in every record."""
     return Field(name, f"{literal(value)}::text", values=(value,))
@@ -262,6 +321,16 @@ def literal(value: str) -> str:
 def choice(name: str, sql: str, *values: str, when_gone: str | None = None) -> Field:
     """Return a field of a picklist; `values` are all values that the SQL can return, besides null."""
     return Field(name, sql, when_gone=when_gone, values=values)
+
+
+def picklist(field: Field) -> Field:
+    """Return the field of a restricted picklist that the firm deploys; its values are the field's."""
+    return replace(field, type="Picklist")
+
+
+def master(field: Field) -> Field:
+    """Return the lookup as a master-detail field that the firm deploys: access follows the parent, and so does a deletion."""
+    return replace(field, type="MasterDetail")
 
 
 def daily(field: Field) -> Field:

@@ -1,28 +1,9 @@
-"""Planning and risk in Salesforce: a summary on households and persons, and the goals of each household's leading plan."""
+"""Planning and risk in Salesforce: the fields that summarize them on households and persons, and the goals of each household's leading plan."""
 
 from __future__ import annotations
 
 from include.crm.objects.long_key import shorten_sql
-from include.crm.objects.mapping import (
-    CrmObject,
-    always,
-    choice,
-    current,
-    custom,
-    daily,
-    day,
-    flag,
-    key,
-    link,
-    money,
-    number,
-    once,
-    percent,
-    text,
-)
-from include.crm.settings import Settings
-
-GOAL = "FinServ__FinancialGoal__c"
+from include.crm.objects.mapping import Field, Rows, current, custom, daily, day, flag, money, number, percent, text
 
 SUMMARY = (
     custom(
@@ -114,64 +95,23 @@ OF_PERSON = f"""
     left join mart.questionnaire q on q.person_id = p.person_id
 """
 
-# The goal's type in Salesforce, one of four, derived from the type and name in the planning system.
-_TYPE = """
-    case when concat_ws(' ', o.goal_type, o.name) ~* 'retire' then 'Retirement'
-         when concat_ws(' ', o.goal_type, o.name) ~* 'educat|college' then 'Education'
-         when o.goal_type ~* 'home|house' then 'Home Purchase' else 'Other' end
-"""
 # The goal's total cost over all of its years, in today's dollars.
 _COST = "o.amount_usd * greatest(coalesce(o.end_year, o.start_year) - o.start_year + 1, 1)"
-# The planning system's key may be longer than Salesforce's field.
-_GOAL = "control.first_key(o.goal_key)"
-_KEY = f"(:firm || ':' || o.vendor || ':goal:' || {shorten_sql(_GOAL)})"
+COST = f"coalesce({_COST}, o.amount_usd)"
+"""The goal's cost, if a year is unknown that of one year."""
+
+FUNDED = f"g.funded_ratio * {_COST}"
+"""The part of the goal's cost that is funded."""
+
+TARGET = "make_date(o.start_year::int, 1, 1)"
+"""The day on which the goal begins."""
 
 
-# A goal that was sent stays up to date; `Tributary_Current__c` is false once the goal is no longer in the leading plan. The owner of a
-# goal must not be a household, so the owner is the household's eldest member.
-def goal(settings: Settings, account: str) -> CrmObject:
-    """Return the mapping of the goals in households' leading plans; `account` is the Salesforce object of households and persons."""
-    return CrmObject(
-        entity="goal",
-        sobject=GOAL,
-        key_field=settings.key_of(GOAL),
-        key=_KEY,
-        fields=(
-            text("Name", "coalesce(o.name, o.goal_type, 'Goal')", 80),
-            link(settings, "FinServ__PrimaryOwner__r", account, key("person", "p"), "person"),
-            link(settings, "FinServ__Household__r", account, key("household", "h"), "household"),
-            choice("FinServ__Type__c", _TYPE, "Retirement", "Education", "Home Purchase", "Other"),
-            once(always("FinServ__Status__c", "In Progress")),
-            text("FinServ__Description__c", "o.wording", 255),
-            money("FinServ__TargetValue__c", f"coalesce({_COST}, o.amount_usd)"),
-            daily(money("FinServ__ActualValue__c", f"g.funded_ratio * {_COST}")),
-            day("FinServ__TargetDate__c", "make_date(o.start_year::int, 1, 1)"),
-            custom(
-                daily(percent("Tributary_Success__c", "g.probability_ratio")),
-                "Goal Success",
-                "Probability that the goal is reached; empty if the planning system computes only plans",
-            ),
-            custom(
-                daily(percent("Tributary_Funded__c", "g.funded_ratio")),
-                "Funded",
-                "Money set aside for the goal, as a share of its cost",
-            ),
-            custom(
-                daily(number("Tributary_Shortfall_Year__c", "g.shortfall_year", 0)),
-                "Shortfall Year",
-                "First year in which money is missing",
-            ),
-            custom(
-                daily(day("Tributary_Computed__c", "g.computed_on")),
-                "Computed On",
-                "Day on which the probability of the goal was computed",
-            ),
-            custom(
-                flag("Tributary_Current__c", "g.is_leading and g.is_named"),
-                "In the Plan",
-                "Whether the goal is in the household's leading plan",
-            ),
-        ),
+def _list_goals(entity: str) -> Rows:
+    key = build_key(entity, "o", own="goal")
+    return Rows(
+        entity,
+        key,
         source="""
             warehouse.goal o
             left join mart.goal_health g on g.goal_id = o.goal_id
@@ -185,8 +125,88 @@ def goal(settings: Settings, account: str) -> CrmObject:
         where=f"""
             {current("o")} and (
                 (g.is_leading and g.is_named)
-                or exists (select from control.crm_state s where s.sobject = '{GOAL}' and s.external_key = {_KEY}))
+                or exists (select from control.crm_state s where s.sobject = :sobject and s.external_key = {key}))
         """,
         ids={"goal_id": "o.goal_id", "plan_id": "o.plan_id"},
-        parent=f"FinServ__PrimaryOwner__r.{settings.key_of(account)}",
+    )
+
+
+def build_key(entity: str, alias: str, own: str = "") -> str:
+    """Return SQL of the external key of a row; the planning system's key may be longer than Salesforce's field.
+
+    Args:
+        entity: The entity.
+        alias: The alias of the row's table.
+        own: The entity of the table; empty for `entity`.
+    """
+    key = shorten_sql(f"control.first_key({alias}.{own or entity}_key)")
+    return f"(:firm || ':' || {alias}.vendor || ':{entity}:' || {key})"
+
+
+# `o` is a goal of the household `h`, `g` its newest result, and `p` the household's eldest member. A goal that was sent stays up to date:
+# the field *In the Plan* is false once the goal is no longer in the leading plan.
+GOAL = _list_goals("goal")
+
+GOAL_PARTY = _list_goals("goal_party")
+"""The person whose goal it is."""
+
+# `o` is the leading plan of the household `h`, `n` its newest result. A plan that was sent stays up to date.
+PLAN = Rows(
+    "plan",
+    build_key("plan", "o"),
+    source="""
+        warehouse.plan o
+        left join mart.plan_freshness n on n.plan_id = o.plan_id
+        join warehouse.known_household h on h.household_id = o.household_id
+    """,
+    where=f"""
+        {current("o")} and (
+            n.is_leading
+            or exists (select from control.crm_state s where s.sobject = :sobject and s.external_key = {build_key("plan", "o")}))
+    """,
+    ids={"household_id": "h.household_id", "plan_id": "o.plan_id"},
+)
+
+
+def classify_goal(home: str) -> str:
+    """Return SQL of the goal's type, one of four, derived from the type and name in the planning system.
+
+    Args:
+        home: The org's value for a house.
+    """
+    return f"""
+        case when concat_ws(' ', o.goal_type, o.name) ~* 'retire' then 'Retirement'
+             when concat_ws(' ', o.goal_type, o.name) ~* 'educat|college' then 'Education'
+             when o.goal_type ~* 'home|house' then '{home}' else 'Other' end
+    """
+
+
+def list_results(prefix: str = "Tributary_") -> tuple[Field, ...]:
+    """Return the custom fields of a goal with its newest result; `prefix` begins their names."""
+    return (
+        custom(
+            daily(percent(f"{prefix}Success__c", "g.probability_ratio")),
+            "Goal Success",
+            "Probability that the goal is reached; empty if the planning system computes only plans",
+        ),
+        custom(
+            daily(percent(f"{prefix}Funded__c", "g.funded_ratio")),
+            "Funded",
+            "Money set aside for the goal, as a share of its cost",
+        ),
+        custom(
+            daily(number(f"{prefix}Shortfall_Year__c", "g.shortfall_year", 0)),
+            "Shortfall Year",
+            "First year in which money is missing",
+        ),
+        custom(
+            daily(day(f"{prefix}Computed__c", "g.computed_on")),
+            "Computed On",
+            "Day on which the probability of the goal was computed",
+        ),
+        custom(
+            flag(f"{prefix}Current__c", "g.is_leading and g.is_named"),
+            "In the Plan",
+            "Whether the goal is in the household's leading plan",
+        ),
     )

@@ -49,6 +49,7 @@ def list_separated(db: sa.Connection, mapping: CrmObject, settings: Settings) ->
     """
     if not mapping.separated_from:
         return []
-    values = {"separated_from": mapping.separated_from, "sobject": mapping.sobject, "firm": settings.firm}
+    sobject = mapping.separated_in or mapping.sobject
+    values = {"separated_from": mapping.separated_from, "sobject": sobject, "firm": settings.firm}
     rows = db.execute(sa.text(_SEPARATED.format(outgoing=outgoing(mapping.entity))), values)
     return [Separated(*(value or "" for value in row)) for row in rows]

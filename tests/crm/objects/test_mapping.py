@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from include.crm.objects.mapping import Field, text
-from include.crm.objects.portfolio import objects
-from include.crm.settings import PERSONS, Settings
+from include.crm.objects.portfolio import list_ways, objects
 from include.crm.sync.readback import read_back
 from tests.conftest import Database
 from tests.crm.conftest import Crm
@@ -62,9 +61,9 @@ def test_a_formula_is_sent_once_and_no_read_back_finds_it(crm: Crm) -> None:
 
 LITERAL = re.compile(r"(?:^\s*|\bthen\s+|\belse\s+)'((?:[^']|'')*)'(?=::text$|\s+(?:when|else|end)\b|$)")
 DECLARED = [
-    pytest.param(field, id=f"{mapping.entity} {field.name}")
-    for persons in PERSONS
-    for mapping in objects(Settings("sample", persons, has_transactions=True))
+    pytest.param(field, id=f"{settings.shape} {mapping.entity} {field.name}")
+    for settings in list_ways()
+    for mapping in objects(settings)
     for field in mapping.fields
     if field.values or LITERAL.search(field.sql)
 ]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from include.crm.objects.portfolio import TRANSACTION, objects
+from include.crm.objects.managed_package import TRANSACTION
+from include.crm.objects.portfolio import objects
 from include.crm.sync import holding, load
 from include.crm.sync.delta import EVERY_ERROR
 from include.crm.sync.preview import preview

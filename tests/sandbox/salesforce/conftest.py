@@ -155,10 +155,10 @@ def serve(app: ASGIApp) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def run_org(folder: Path, key_pair: tuple[str, str]) -> Iterator[Server]:
+def run_org(folder: Path, key_pair: tuple[str, str], shape: str | None = None) -> Iterator[Server]:
     """Run an org whose state is in `folder`, with an app whose key is known to it."""
     faults, clock = Faults(), Clock()
-    org = create_app(folder, faults, clock)
+    org = create_app(folder, faults, clock, shape)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         is_steered = scope.get("path", "").startswith("/_admin")

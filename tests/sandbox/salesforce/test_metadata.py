@@ -5,52 +5,58 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sandbox.salesforce.schema import ROOT, load_schema
+from sandbox.salesforce.schema import DEPLOYED, SHAPES, list_trees, load_schema
 
-OURS = ROOT / "include" / "crm" / "metadata"
+OURS = DEPLOYED / "managed_package"
 SF = "{http://soap.sforce.com/2006/04/metadata}"
 
 
-def members(kind: str) -> set[str]:
+def members(shape: str, kind: str) -> set[str]:
     """Return the members that package.xml lists of a kind."""
-    types = ElementTree.parse(OURS / "package.xml").getroot().findall(f"{SF}types")
+    types = ElementTree.parse(DEPLOYED / shape / "package.xml").getroot().findall(f"{SF}types")
     return {
         item.text or "" for tag in types if tag.findtext(f"{SF}name") == kind for item in tag.findall(f"{SF}members")
     }
 
 
-def read_granted_fields() -> dict[str, bool]:
+def read_granted_fields(shape: str) -> dict[str, bool]:
     """Return the fields that the permission set grants, and whether each may be edited."""
-    root = ElementTree.parse(OURS / "permissionsets" / "Tributary_Load.permissionset-meta.xml").getroot()
+    root = ElementTree.parse(DEPLOYED / shape / "permissionsets" / "Tributary_Load.permissionset-meta.xml").getroot()
     tags = root.findall(f"{SF}fieldPermissions")
     return {tag.findtext(f"{SF}field") or "": tag.findtext(f"{SF}editable") == "true" for tag in tags}
 
 
-def test_the_permission_set_grants_only_fields_of_the_org():
-    schema = load_schema()
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_permission_set_grants_only_fields_of_the_org(shape):
+    schema = load_schema(list_trees(shape))
     # The permission set grants an address as a whole; records carry its parts.
-    fields = [name.replace("Address", "Street").split(".") for name in read_granted_fields()]
+    fields = [name.replace("Address", "Street").split(".") for name in read_granted_fields(shape)]
     assert [(name, field) for name, field in fields if field not in schema[name].fields] == []
 
 
-def test_the_permission_set_grants_what_salesforce_lets_it_grant():
-    schema = load_schema()
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_permission_set_grants_what_salesforce_lets_it_grant(shape):
+    schema = load_schema(list_trees(shape))
     refused = []
-    for name, is_editable in read_granted_fields().items():
+    for name, is_editable in read_granted_fields(shape).items():
         sobject, field = name.replace("Address", "Street").split(".")
         item = schema[sobject].fields[field]
         refused += [name] if item.is_required or (item.is_read_only and is_editable) else []
     assert refused == []
 
 
-def test_every_key_of_ours_may_be_written():
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_key_of_ours_may_be_written(shape):
     # Fields of a platform event have no permissions: a subscriber of the event reads them all.
-    keys = {name.replace("Activity.", "Task.") for name in members("CustomField") if "__e." not in name}
-    assert keys <= {name for name, is_editable in read_granted_fields().items() if is_editable}
+    fields = {name.replace("Activity.", "Task.") for name in members(shape, "CustomField") if "__e." not in name}
+    schema = load_schema(list_trees(shape))
+    keys = {name for name in fields if not schema[name.split(".")[0]].fields[name.split(".")[1]].is_required}
+    assert keys <= {name for name, is_editable in read_granted_fields(shape).items() if is_editable}
 
 
-def test_our_keys_are_one_kind_of_field_but_for_tasks():
-    schema = load_schema()
+@pytest.mark.parametrize("shape", SHAPES)
+def test_our_keys_are_one_kind_of_field_but_for_tasks(shape):
+    schema = load_schema(list_trees(shape))
     kinds = {
         (item.length, item.is_external_id, item.is_unique, item.is_case_sensitive)
         for name, sobject in schema.items()
@@ -98,7 +104,7 @@ def test_a_field_exists_when_its_file_does(tmp_path: Path):
     fields.mkdir(parents=True)
     text = (OURS / "objects/Account/fields/Tributary_Key__c.field-meta.xml").read_text()
     (fields / "Extra_Key__c.field-meta.xml").write_text(text.replace("Tributary_Key__c", "Extra_Key__c"))
-    schema = load_schema((ROOT / "sandbox" / "salesforce" / "metadata", tmp_path))
+    schema = load_schema((*list_trees("managed_package")[:2], tmp_path))
     assert "Extra_Key__c" in schema["Account"].fields
     assert "Tributary_Key__c" not in schema["Account"].fields
 
@@ -111,7 +117,7 @@ def test_a_lookup_to_an_object_that_no_file_declares_is_an_error(tmp_path: Path)
         "<type>Lookup</type></CustomField>"
     )
     with pytest.raises(ValueError, match="Nowhere__c"):
-        load_schema((ROOT / "sandbox" / "salesforce" / "metadata", tmp_path))
+        load_schema((*list_trees("managed_package")[:2], tmp_path))
 
 
 def test_describe_matches_the_metadata_files(org):
