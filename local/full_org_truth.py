@@ -49,9 +49,10 @@ class Truth:
         keys = requests.get(f"{sandbox_url}/_sandbox/salesforce/vendor_keys", timeout=300).json()
         for vendor, records in keys.items():
             for record, identities in records.items():
+                table, _, key = record.partition(":")
+                key += ":spouse" if table == "spouses" else ""  # a spouse has no id of its own, so our key adds a word
                 for identity in identities:
-                    place = (vendor, identity.partition(":")[0], record.partition(":")[2])
-                    self.identities[place].add(identity)
+                    self.identities[vendor, identity.partition(":")[0], key].add(identity)
 
     def find(self, external_key: str, entity: str) -> set[str]:
         """Return the identities of one of our keys."""

@@ -127,7 +127,7 @@ class _Comparison:
                 needed = {"custodian"} if place[0] == "home" else {"custodian", "type", "open date"}
                 found = [(each, agreed, differed, bool(needed & set(agreed))) for each, agreed, differed in fitting]
             else:
-                fitting = [each for each in near if len(each[1]) == 3]
+                fitting = [each for each in near if len(each[1]) == 3 and _has_type(theirs, each[0])]
                 found = [
                     (each, agreed, differed, True) for each, agreed, differed in fitting or near if len(agreed) > 1
                 ]
@@ -165,6 +165,11 @@ class _Comparison:
             "open date": theirs.open_date is not None and theirs.open_date == ours.open_date,
         }
         return tuple(name for name, value in is_equal.items() if value), ("custodian",) if custodian is False else ()
+
+
+def _has_type(theirs: TheirAccount, ours: OurAccount) -> bool:
+    """Return whether the org's account states each word of our account's type: a Roth IRA is no IRA Rollover, although both are an IRA."""
+    return set(ours.account_type.split()) <= {*theirs.account_type.split(), *theirs.words}
 
 
 def _describe(account: OurAccount, agreed: tuple[str, ...], differed: tuple[str, ...], *, is_same: bool) -> Candidate:
