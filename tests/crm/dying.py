@@ -57,7 +57,7 @@ def die_inside_upload() -> None:
             yield content[len(content) // 2 :]
 
         path, headers = f"/jobs/ingest/{job_id}/batches", {"Content-Type": "text/csv"}
-        self.session._with_token(lambda: self.session._send("PUT", path, data=body(), headers=headers), path)
+        self.session._send_with_token(lambda: self.session._send("PUT", path, data=body(), headers=headers), path)
         return None
 
     Bulk.upload = half  # type: ignore[method-assign]

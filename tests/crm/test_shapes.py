@@ -107,7 +107,7 @@ def test_a_second_sync_sends_nothing(shown: Shown) -> None:
 
 def test_a_read_back_finds_what_was_sent(shown: Shown) -> None:
     found = read_back(shown.crm.org, "read", lambda _: None)
-    assert {entity: each for entity, each in found.items() if not each.is_as_believed} == {}
+    assert {entity: each for entity, each in found.items() if not each.is_as_expected} == {}
 
 
 def test_an_org_with_the_deployed_metadata_lacks_nothing(shown: Shown) -> None:
