@@ -142,6 +142,14 @@ def test_first_paragraph_states_the_readers(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_a_row_of_a_table_is_one_line(page):
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    assert [
+        line for line in text.splitlines() if line.lstrip().startswith("|") and not line.rstrip().endswith("|")
+    ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_blocks_of_lists_are_indented_by_four_spaces(page):
     """With fewer spaces, the site shows them as text."""
     assert re.findall(r"^ {1,3}(?:```|\||[-*] |\d+\. ).*", page.read_text(), re.MULTILINE) == []
