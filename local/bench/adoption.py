@@ -51,6 +51,8 @@ PACE = 240
 APP = {"client_id": "bench", "client_secret": "bench-only", "username": "load@sample-wealth.example"}
 SETTINGS = Settings("sample", most_moved_ratio=Decimal(1))
 ENTITIES = ("household", "person", "legal_entity", "account")
+NEEDED = (*ENTITIES, "account_owner", "registration", "registration_party", "representative")
+"""The entities that adoption reads; the vendors' other tables are not loaded."""
 STEPS = ("resolve", "compare", "adopt")
 
 
@@ -81,7 +83,7 @@ def bench_adoption(households: int) -> None:
 
 
 def load_vendor(load_url: str, url: str, work: str, name: str) -> None:
-    """Load the last day of a vendor in this process."""
+    """Load the tables of a vendor's last day that adoption needs, in this process."""
     vendor = named(name)
     keyring = Keyring.parse((Path(work) / "keyring").read_text())
     staging = Staging(f"{work}/staging", keyring.staging, redactor=keyring.redactor)
@@ -89,7 +91,9 @@ def load_vendor(load_url: str, url: str, work: str, name: str) -> None:
     known = requests.get(f"{url}/_sandbox/connections", timeout=60).json()[name]
     connection = Connection(known["host"], known["login"], known["password"], known["extra"])
     vendor_run = VendorRun(site, vendor, connection, Run(f"bench-{name}", DAY, business_dates.previous(DAY)))
-    tables = [table for stage in vendor.stages for table in stage]
+    needed = {each.table for each in vendor.maps if each.entity in NEEDED}
+    needed |= {table for each in vendor.maps if each.table in needed for table in each.beside}
+    tables = [table for stage in vendor.stages for table in stage if table in needed]
     partitions = [vendor_day.stage(vendor_run, table) for table in tables]
     vendor_day.validate(vendor_run, partitions)
     for partition in partitions:
