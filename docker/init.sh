@@ -4,8 +4,8 @@
 set -eu
 
 # Airflow gives a run that a user starts no tasks if its logical date is before the first day of the schedules, and reports it as a success.
-if ! [ "$TRIBUTARY_GO_LIVE" \< "$(date -u +%F)" ]; then
-	echo "TRIBUTARY_GO_LIVE=$TRIBUTARY_GO_LIVE must be a day before today, as 2026-12-01: no DAG runs on its schedule until it is switched on" >&2
+if [ "$(date -u --date "$TRIBUTARY_GO_LIVE" +%F 2>/dev/null)" != "$TRIBUTARY_GO_LIVE" ] || ! [ "$TRIBUTARY_GO_LIVE" \< "$(date -u +%F)" ]; then
+	echo "TRIBUTARY_GO_LIVE=$TRIBUTARY_GO_LIVE must be a date before today (UTC) in the form YYYY-MM-DD: enter yesterday's date" >&2
 	exit 1
 fi
 

@@ -3,6 +3,7 @@
 # so the image prints it: see .env.example. Run it on the host, in the project's folder.
 set -eu
 umask 077
+command -v openssl >/dev/null || { echo "openssl is not installed; nothing was written" >&2; exit 1; }
 file=${1:-.env}
 [ -e "$file" ] || cp .env.example "$file"
 chmod 600 "$file"
@@ -10,6 +11,7 @@ chmod 600 "$file"
 # fill NAME VALUE: set a variable that is empty.
 fill() {
 	grep -q "^$1=$" "$file" || return 0
+	[ -n "$2" ] || { echo "No random value for $1" >&2; exit 1; }
 	sed -i "s|^$1=$|$1=$2|" "$file"
 	echo "Filled in $1"
 }

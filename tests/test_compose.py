@@ -332,16 +332,29 @@ def test_no_secret_has_a_default() -> None:
     assert all(settings(name)["AIRFLOW_CONN_SALESFORCE"] == "" for name in TASKS)
 
 
-@pytest.mark.parametrize(("days", "is_accepted"), [(-1, True), (0, False), (30, False)])
-def test_the_schedules_must_begin_before_today(tmp_path: Path, days: int, is_accepted: bool) -> None:
-    """Otherwise a run that a user starts has no tasks, and succeeds."""
+TODAY = datetime.now(UTC).date()
+
+
+@pytest.mark.parametrize(
+    ("day", "is_accepted"),
+    [
+        ((TODAY - timedelta(days=1)).isoformat(), True),
+        (TODAY.isoformat(), False),
+        ((TODAY + timedelta(days=30)).isoformat(), False),
+        ("12/01/2025", False),
+        ("2025-1-5", False),
+        ("2025", False),
+        ("2025-02-30", False),
+    ],
+)
+def test_the_schedules_must_begin_on_a_date_before_today(tmp_path: Path, day: str, is_accepted: bool) -> None:
+    """Otherwise a run that a user starts has no tasks, and succeeds, or no DAG can be read."""
     (tmp_path / "python").write_text("#!/bin/sh\nexit 9\n")
     (tmp_path / "python").chmod(0o755)
-    day = datetime.now(UTC).date() + timedelta(days=days)
-    environment = {"PATH": f"{tmp_path}:{os.defpath}", "TRIBUTARY_GO_LIVE": day.isoformat()}
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "TRIBUTARY_GO_LIVE": day}
     done = subprocess.run(["sh", str(ROOT / "docker" / "init.sh")], env=environment, capture_output=True, text=True)
     assert (done.returncode == 9) == is_accepted
-    assert ("must be a day before today" in done.stderr) != is_accepted
+    assert ("must be a date before today" in done.stderr) != is_accepted
 
 
 CHOSEN = {
@@ -369,6 +382,16 @@ def test_the_script_of_secrets_fills_in_all_required_settings_that_are_random(tm
     Keyring.parse(f"{first['TRIBUTARY_KEYS']} {first['TRIBUTARY_STAGING_KEYS']}", PURPOSES)
     assert len(base64.urlsafe_b64decode(first["AIRFLOW_FERNET_KEY"])) == 32
     assert run() == first
+
+
+def test_without_openssl_no_secret_is_written(tmp_path: Path) -> None:
+    for name in ("sh", "cp", "chmod", "grep", "sed", "date"):
+        (tmp_path / name).symlink_to(str(shutil.which(name)))
+    command = ["sh", str(ROOT / "docker" / "secrets.sh"), str(tmp_path / ".env")]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "openssl is not installed" in done.stderr
+    assert not (tmp_path / ".env").exists()
 
 
 def test_no_user_has_a_default_name() -> None:

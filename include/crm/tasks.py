@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 # Open findings that have no Task yet and whose rule creates one, with the Salesforce record that the Task refers to. Findings whose
 # record Salesforce no longer has are left out. A deal is Salesforce's own record; if its finding has no representative, its owner gets
-# the Task. While a change waits for an approval, all Tasks wait: a first load, or a wrong one, may have made many findings.
+# the Task. While the Alerts of findings wait for an approval, the Tasks wait with them.
 _MISSING = sa.text(f"""
 select f.rule, f.severity, {defuse("f.details")} as details, f.business_date_opened, lower(r.email) as email,
        case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as subject_id, s.sobject, d.fields ->> 'OwnerId' as owner_id,
@@ -65,7 +65,7 @@ where f.closed_at is null and f.rule = any(:rules) and (s.salesforce_id is not n
   and not exists (select from control.crm_job j join control.crm_sent r using (job_id)  -- rejected recently
                   where j.sobject = 'Task' and j.state = 'closed' and j.changed_at > now() - interval '20 hours'
                     and r.external_key = :firm || ':' || f.vendor || ':finding:' || f.finding_id)
-  and not exists (select from control.crm_held where cause = 'approval')
+  and not exists (select from control.crm_held where entity = 'finding' and cause = 'approval')
 order by f.finding_id
 """)  # noqa: S608
 
@@ -104,7 +104,7 @@ class TaskSpec:
 
 
 def sync(org: Org, run: SyncRun, specs: Mapping[str, TaskSpec], *, patience_s: float = 120.0) -> Counts:
-    """Create a Task for each open finding that has none, unless a change waits for approval, and complete the Tasks of closed findings.
+    """Create a Task for each open finding that has none, unless its Alert waits for approval, and complete the Tasks of closed findings.
 
     Args:
         org: The org, and the database.

@@ -210,6 +210,24 @@ def test_the_value_of_holdings_can_be_dropped(crm: Crm, tmp_path: Path) -> None:
     assert checks == [{"check_name": "roll-forward"}]
 
 
+@pytest.mark.parametrize(
+    ("change_of_role", "same_if"),
+    [
+        ("{fields: {FinServ__RelatedAccount__r: {name: Trustee__r}}}", 3),
+        ("{fields: {FinServ__RelatedAccount__r: drop}}", 0),
+        ("{}", 3),
+    ],
+)
+def test_a_role_is_matched_by_all_its_ends_or_not_at_all(
+    crm: Crm, tmp_path: Path, change_of_role: str, same_if: int
+) -> None:
+    """With fewer fields, a role of the org would get the key of another person's role."""
+    settings = change(crm, tmp_path / "firm", f"account_role: {change_of_role}\n")
+    [role] = [each for each in objects(settings) if each.entity == "account_role"]
+    assert len(role.same_if) == same_if
+    assert {field.name for field in role.fields}.issuperset(role.same_if)
+
+
 def test_a_field_that_only_person_accounts_have_is_named(crm: Crm, tmp_path: Path) -> None:
     settings = change(crm, tmp_path / "firm", "person: {fields: {PersonBirthdate: drop}}")
     with pytest.raises(ConfigurationError, match=r"persons.*PersonBirthdate"):

@@ -435,14 +435,22 @@ def test_a_finding_about_what_salesforce_does_not_hold_yet_waits(crm: Crm) -> No
     assert task(crm, finding)
 
 
-def test_tasks_wait_while_a_change_waits_for_approval(crm: Crm) -> None:
+def test_tasks_wait_while_the_alerts_of_findings_wait_for_approval(crm: Crm) -> None:
     find(crm)
-    crm.database.do("update warehouse.account set name = name || ' (moved)'")
-    with pytest.raises(ApprovalNeeded):
-        crm.sync(settings=replace(crm.settings, few=0, most_changed_ratio=Decimal(0)))
+    with pytest.raises(ApprovalNeeded, match="finding: a first load"):
+        crm.sync(settings=replace(crm.settings, few=0))
     assert raise_tasks(crm).created == 0
     crm.sync()
     assert raise_tasks(crm, "later").created == 1
+
+
+def test_tasks_do_not_wait_while_another_change_waits_for_approval(crm: Crm) -> None:
+    find(crm)
+    crm.sync()
+    crm.database.do("update warehouse.account set name = name || ' (moved)'")
+    with pytest.raises(ApprovalNeeded, match="account: 100%"):
+        crm.sync(settings=replace(crm.settings, few=0, most_changed_ratio=Decimal(0)))
+    assert raise_tasks(crm).created == 1
 
 
 def test_the_days_reserve_is_left(crm: Crm) -> None:

@@ -59,7 +59,7 @@ def find_lookalikes(accounts: Accounts, units: Sequence[Unit], decided: Decision
     Args:
         accounts: The accounts of both sides.
         units: The org's accounts, matched, in the order of `accounts.theirs`.
-        decided: People's decisions.
+        decided: The reviewers' decisions.
 
     Returns:
         Our key -> the accounts of the org, up to `MOST_LOOKALIKES`, as `look_alike` returns them.

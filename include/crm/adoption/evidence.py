@@ -28,6 +28,7 @@ OWNERS = """
 select a.links ->> name as owner from unnest(cast(:owners as text[])) name where a.links ->> name is not null
 union select o.links ->> 'Account' from control.org_record o
 where o.entity = 'account_owner' and o.links ->> 'FinancialAccount' = a.salesforce_id and o.payload ->> 'Role' ~* 'owner'
+  and coalesce((o.payload ->> 'RoleEndDate')::date > current_date, true)
 """
 """SQL of the Salesforce ids of the owners of a financial account `a` of the org, a row of `control.org_record`."""
 

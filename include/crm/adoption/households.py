@@ -139,15 +139,19 @@ class Homes:
             inside = tuple(
                 text for count, text in ((shared, f"{shared} of {size} members"), (accounts.get(identity, 0), "accounts")) if count
             )  # fmt: skip
-            found.append((points, identity, bool(inside), (*inside, *agreed), differed))
+            # One member and a surname in common may be a member's company, or the household of a relative.
+            is_firm = shared > 1 or is_complete or identity in accounts or bool({"address", "telephone"} & set(agreed))
+            found.append((points, identity, bool(inside), is_firm, (*inside, *agreed), differed))
         best = max((points for points, *_ in found), default=0)
-        for points, identity, has_inside, agreed, differed in sorted(found, key=lambda each: (-each[0], each[1])):
+        for points, identity, has_inside, is_firm, agreed, differed in sorted(
+            found, key=lambda each: (-each[0], each[1])
+        ):
             is_best = points == best and sum(other[0] >= best - 1 for other in found) == 1
             is_same = is_best and points >= SAME and (has_inside or points >= SURE)
             if is_same or points >= SAME:
                 yield Candidate(
                     self._keys[identity], identity, float(points), agreed, differed,
-                    is_same=is_same, is_sure=is_same and has_inside and points >= SURE,
+                    is_same=is_same, is_sure=is_same and has_inside and is_firm and points >= SURE,
                 )  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def find_lookalikes(
         units: The org's legal entities, matched, with `record` as their id in `named`.
         named: Name and address of the legal entities of both sides, by identity or record.
         keys: Our legal entity -> our key.
-        decided: People's decisions.
+        decided: The reviewers' decisions.
 
     Returns:
         Our key -> the legal entities of the org, up to `MOST_LOOKALIKES`, as `look_alike` returns them.

@@ -91,7 +91,14 @@ def make_field(added: AddedField, sql: str) -> Field:
 
 
 def _without_links(mapping: CrmObject, off: set[str]) -> CrmObject:
-    return replace(mapping, fields=tuple(f for f in mapping.fields if not f.entities or not off.issuperset(f.entities)))
+    fields = tuple(f for f in mapping.fields if not f.entities or not off.issuperset(f.entities))
+    return _keep_same_if(replace(mapping, fields=fields))
+
+
+def _keep_same_if(mapping: CrmObject) -> CrmObject:
+    """Return the mapping without `same_if` if one of its fields is missing: fewer fields would match records of other clients."""
+    names = {field.name for field in mapping.fields}
+    return mapping if names.issuperset(mapping.same_if) else replace(mapping, same_if=())
 
 
 def _apply(mapping: CrmObject, change: ObjectChange) -> CrmObject:
@@ -120,7 +127,7 @@ def _change_field(mapping: CrmObject, name: str, change: FieldChange) -> CrmObje
     if change.is_dropped:
         mapping = replace(mapping, fields=tuple(each for each in mapping.fields if each is not field))
         closed_by, worth = ("", "") if mapping.closed_by[0] == field.name else mapping.closed_by, mapping.worth
-        return replace(mapping, closed_by=closed_by, worth="" if worth == field.name else worth)
+        return _keep_same_if(replace(mapping, closed_by=closed_by, worth="" if worth == field.name else worth))
     changed = _map_values(replace(field, owner=change.owner or field.owner), change.values)
     if change.name:
         dot, parent_key = field.name.partition(".")[1:]
@@ -134,6 +141,7 @@ def _change_field(mapping: CrmObject, name: str, change: FieldChange) -> CrmObje
         parent=changed.name if mapping.parent == field.name else mapping.parent,
         closed_by=(changed.name, change.values.get(closed, closed)) if closing == field.name else mapping.closed_by,
         worth=changed.name if mapping.worth == field.name else mapping.worth,
+        same_if=tuple(changed.name if each == field.name else each for each in mapping.same_if),
     )
 
 

@@ -56,8 +56,10 @@ CONTACT_OF_PERSON = Rows(
 AWAITED = f"""
     exists (select from warehouse.legal_entity l
             where l.vendor = s.vendor and starts_with(s.source_key || ':', l.legal_entity_key || ':') and {current("l")}
-              and not exists (select from control.crm_state c
-                              where c.sobject = '{ACCOUNT}' and c.external_key = {key("legal_entity", "l")}))
+              and not exists (select from warehouse.known_legal_entity k
+                              join warehouse.known_legal_entity n on n.identity_id = k.identity_id and n.is_anchor
+                              join control.crm_state c on c.sobject = '{ACCOUNT}' and c.external_key = {key("legal_entity", "n")}
+                              where k.legal_entity_id = l.legal_entity_id))
 """  # noqa: S608
 
 # `p`, a member of `h`.
@@ -133,11 +135,14 @@ ACCOUNT_OWNER = Rows(
     "account_owner",
     key("account_owner", "o"),
     source=f"""
-        ({_OWNERS}) o
+        (select distinct on (o.account_id, coalesce('e' || l.identity_id, 'p' || p.identity_id)) o.* from ({_OWNERS}) o
+         left join warehouse.known_person p on p.person_id = o.person_id
+         left join warehouse.known_legal_entity l on l.legal_entity_id = o.legal_entity_id
+         order by o.account_id, coalesce('e' || l.identity_id, 'p' || p.identity_id), o.nth) o
         join warehouse.account a on a.account_id = o.account_id and {current("a")} and {is_no_copy("a.account_id")}
         left join warehouse.known_person p on p.person_id = o.person_id
         left join warehouse.known_legal_entity l on l.legal_entity_id = o.legal_entity_id
-    """,
+    """,  # noqa: S608
     where="num_nonnulls(p.person_id, l.legal_entity_id) > 0",
     ids={"account_id": "o.account_id"},
 )

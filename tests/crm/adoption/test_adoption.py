@@ -227,6 +227,15 @@ def test_a_household_waits_whose_person_the_org_has_in_another_household(
     assert other["key"] not in {each.get(KEY_FIELD) for each in org.read("Account").values()}
 
 
+def test_the_company_of_a_client_is_not_surely_the_household(org: TypedOrg, homes: list[dict[str, Any]]) -> None:
+    home = couple(homes)
+    person = home["persons"][0]
+    elsewhere = {"BillingStreet": "1 Other Street", "BillingCity": "Elsewhere", "BillingPostalCode": "99950"}
+    company_id = org.add_household(home, Name=f"{person['last_name']} Dental", **elsewhere)
+    org.add_person(person, company_id)
+    assert org.compare()[company_id] == "doubtful"
+
+
 def one_account(crm: Crm) -> dict[str, Any]:
     """Return an account of a vendor with the key of its owner and its whole number."""
     [row] = crm.database.rows("""

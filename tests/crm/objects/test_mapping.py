@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from include.crm.objects import rows
 from include.crm.objects.mapping import Field, text
 from include.crm.objects.portfolio import list_ways, objects
 from include.crm.sync.readback import read_back
@@ -89,3 +90,22 @@ def test_every_value_that_was_sent_is_declared(crm: Crm) -> None:
             assert sent <= {*field.values}, field.name
             checked += len(sent)
     assert checked >= 12
+
+
+def test_a_person_who_is_twice_an_owner_of_an_account_is_one_party(crm: Crm) -> None:
+    [owner] = crm.database.rows(
+        "select * from warehouse.account_owner where recorded_to is null and valid_to is null limit 1"
+    )
+    crm.database.do(
+        """
+        insert into warehouse.account_owner (account_owner_id, vendor, account_owner_key, account_id, household_id, person_id, legal_entity_id, role,
+                                             valid_from, recorded_from, source_run_id)
+        select 1e9, vendor, 'twice', account_id, household_id, person_id, legal_entity_id, 'joint', valid_from, recorded_from, source_run_id
+        from warehouse.account_owner where account_owner_key = :key and account_id = :account and recorded_to is null and valid_to is null
+        """,
+        key=owner["account_owner_key"],
+        account=owner["account_id"],
+    )
+    query = f"select nth from {rows.ACCOUNT_OWNER.source} where {rows.ACCOUNT_OWNER.where} and o.account_id = :account and o.person_id = :person"
+    found = crm.database.rows(query, account=owner["account_id"], person=owner["person_id"])
+    assert len(found) == 1
