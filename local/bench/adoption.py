@@ -1,6 +1,6 @@
 """Benchmark of the adoption of a full org: how well it matches, with what the sandbox knows as the truth, and time and memory of each step.
 
-The generated firm's vendors are loaded, and the org is filled with what its users typed in over years. Each step then runs in a process of its
+The generated firm's portfolio and planning vendors are loaded, and the org is filled with what its users typed in over years. Each step then runs in a process of its
 own. The org is the sandbox, in another process on the same machine, so its own work is part of each measured time.
 """
 
@@ -65,7 +65,7 @@ def bench_adoption(households: int) -> None:
         keyring.write_text(generate("bench"))
         with Postgres.temporary() as server, _run_sandbox(work / "state", households) as (url, org_url):
             load_url = _create_database(server)
-            for vendor in filter(_has_persons, VENDORS):
+            for vendor in filter(_has_households, VENDORS):
                 _measure("load_vendor", load_url, url, work, vendor.name)
             _say("fill the org")
             requests.post(f"{url}/_sandbox/salesforce/full_org", timeout=3600).raise_for_status()
@@ -118,8 +118,8 @@ def work_step(step: str, load_url: str, org_url: str, work: str) -> None:
     engine.dispose()
 
 
-def _has_persons(vendor: Vendor) -> bool:
-    return any(each.entity == "person" for each in vendor.maps)
+def _has_households(vendor: Vendor) -> bool:
+    return any(each.entity == "household" for each in vendor.maps)
 
 
 def _create_database(server: Postgres) -> str:
