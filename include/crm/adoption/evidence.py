@@ -25,17 +25,20 @@ where a.recorded_to is null and a.valid_to is null and not a.is_past_only group 
 """)
 # The owners are the lookups of the account, or records of their own that connect the two.
 OWNERS = """
-select a.links ->> name as owner from unnest(cast(:owners as text[])) name where a.links ->> name is not null
-union select o.links ->> 'Account' from control.org_record o
-where o.entity = 'account_owner' and o.links ->> 'FinancialAccount' = a.salesforce_id and o.payload ->> 'Role' ~* 'owner'
-  and coalesce((o.payload ->> 'RoleEndDate')::date > current_date, true)
+select r.salesforce_id as account_id, r.links ->> lookup as owner
+from control.org_record r cross join unnest(cast(:owners as text[])) lookup
+where r.entity = 'account' and r.links ->> lookup is not null
+union select r.links ->> 'FinancialAccount', r.links ->> 'Account' from control.org_record r
+where r.entity = 'account_owner' and r.payload ->> 'Role' ~* 'owner' and coalesce((r.payload ->> 'RoleEndDate')::date > current_date, true)
 """
-"""SQL of the Salesforce ids of the owners of a financial account `a` of the org, a row of `control.org_record`."""
+"""SQL of the owners of all financial accounts of the org: the Salesforce ids of an account and of an owner."""
 
 _THEIRS = sa.text(f"""
 select salesforce_id, external_key, name, number_hash, number_last4 as last4, payload ->> :account_type as account_type,
-       payload ->> :open_date as open_date, links ->> :household as household, array({OWNERS}) as owners
-from control.org_record a where entity = 'account' order by 1
+       payload ->> :open_date as open_date, links ->> :household as household, coalesce(o.owners, '{{}}') as owners
+from control.org_record a
+left join (select account_id, array_agg(owner order by owner) as owners from ({OWNERS}) o group by 1) o on o.account_id = a.salesforce_id
+where entity = 'account' order by 1
 """)  # noqa: S608
 
 

@@ -65,8 +65,7 @@ select entity, sobject, salesforce_id, external_key, outcome, ours, candidates::
 # Of several records of one client: the one with the most accounts, then the most fields, then the newest change.
 _PROPOSE = sa.text(f"""
 with owned as (
-    select owner, count(*) as accounts from control.org_record a cross join lateral ({evidence.OWNERS}) o
-    where a.entity = 'account' group by 1
+    select owner, count(*) as accounts from ({evidence.OWNERS}) o group by 1
 ), record as (
     select f.finding_id, f.sobject, f.external_key, r.salesforce_id, r.changed_at, coalesce(o.accounts, 0) as accounts,
            num_nonnulls(r.birth_date, r.email, r.phone, r.street) as filled
