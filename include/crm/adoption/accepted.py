@@ -24,12 +24,12 @@ on conflict (sobject, external_key) do nothing
 # A record that refers to another keeps its reference when that one gets our key, so only the reading of the other shows it.
 _REFER = sa.text("""
 update control.crm_state s set payload = s.payload || k.keys
-from control.org_record r cross join lateral (
-    select jsonb_object_agg(l.name, p.external_key) as keys
-    from unnest(cast(:links as text[]), cast(:parents as text[])) l (name, parent)
-    join control.org_record p on (p.sobject, p.salesforce_id) = (l.parent, r.links ->> split_part(l.name, '.', 1)) and p.external_key is not null) k
-where s.sobject = :sobject and s.job_id = 'adopted' and (r.sobject, r.salesforce_id) = (s.sobject, s.salesforce_id)
-  and not s.payload @> k.keys
+from (
+    select r.salesforce_id, jsonb_object_agg(l.name, p.external_key) as keys
+    from control.org_record r cross join unnest(cast(:links as text[]), cast(:parents as text[])) l (name, parent)
+    join control.org_record p on p.sobject = l.parent and p.salesforce_id = r.links ->> split_part(l.name, '.', 1)
+    where r.sobject = :sobject and p.external_key is not null group by 1) k
+where s.sobject = :sobject and s.job_id = 'adopted' and s.salesforce_id = k.salesforce_id and not s.payload @> k.keys
 """)
 _SETTLED = sa.text("""
 update control.adopted a set state = 'written', error = '', changed_at = clock_timestamp()
