@@ -124,7 +124,7 @@ def is_long(value: object) -> TypeGuard[Decimal]:
 
 
 def fault(value: object, type_word: str, target: pa.DataType) -> str:
-    """Describe why a value is refused, without its digits and letters.
+    """Describe why a value is rejected, without its digits and letters.
 
     Examples: `not decimal(20,2): 9,99` (see `shape`), `3 decimals, 2 declared`.
 

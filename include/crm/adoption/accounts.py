@@ -52,7 +52,7 @@ def match_accounts(
 
 
 def find_lookalikes(accounts: Accounts, units: Sequence[Unit], decided: Decisions) -> dict[str, list[Candidate]]:
-    """Return our unmatched accounts that look like an unmatched account of the org, whoever owns it: accounts move between owners.
+    """Return our unmatched accounts that look like an unmatched account of the org. The owners are not compared: accounts move between them.
 
     Two accounts look alike if the last four digits agree, or the org has no number, and the open date and the custodian agree.
 

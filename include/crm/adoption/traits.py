@@ -118,7 +118,7 @@ def is_other_day(left: Traits, right: Traits) -> bool:
 
 
 def _is_typo(one: str, other: str, least: int = 4) -> bool:
-    """Return whether two names of at least so many letters differ by a typing error, but not by another first letter, as twins' names may."""
+    """Return whether two names of at least `least` letters differ by a typing error. A different first letter is not one: twins may be Dora and Nora."""
     return (
         min(len(one), len(other)) >= least
         and (one[0] == other[0] or sorted(one) == sorted(other))
