@@ -86,6 +86,10 @@ REFUSED = TempTable("refused", {"external_key": _KEY, "payload": "jsonb"})
 """Records that Salesforce rejected and that are not sent again unless they change. Filled, read and dropped by `delta.compare`."""
 
 
+PARENT_KEYS = TempTable("parent_keys", {"external_key": _KEY, "keys": "jsonb"})
+"""The keys of the org records to which our records refer, by name of the lookup. Filled, read and dropped by `adoption.accepted`."""
+
+
 def outgoing(entity: str) -> TempTable:
     """Return the declaration of the table of an object's new and changed records.
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from include.crm import desired, readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
+from include.crm.temporary import PARENT_KEYS
 
 # The accepted state starts with the org's values. For a shared field that has a value, the vendor's current value counts as already sent.
 _TAKE = """
@@ -22,15 +23,16 @@ join control.adopted a on (a.sobject, a.salesforce_id, a.external_key) = (r.sobj
 on conflict (sobject, external_key) do nothing
 """
 # A record that refers to another keeps its reference when that one gets our key, so only the reading of the other shows it.
-_REFER = sa.text("""
-update control.crm_state s set payload = s.payload || k.keys
-from (
-    select r.salesforce_id, jsonb_object_agg(l.name, p.external_key) as keys
-    from control.org_record r cross join unnest(cast(:links as text[]), cast(:parents as text[])) l (name, parent)
-    join control.org_record p on p.sobject = l.parent and p.salesforce_id = r.links ->> split_part(l.name, '.', 1)
-    where r.sobject = :sobject and p.external_key is not null group by 1) k
-where s.sobject = :sobject and s.job_id = 'adopted' and s.salesforce_id = k.salesforce_id and not s.payload @> k.keys
-""")
+_PARENTS = """
+select r.external_key, jsonb_object_agg(l.name, p.external_key) as keys
+from control.org_record r cross join unnest(cast(:links as text[]), cast(:parents as text[])) l (name, parent)
+join control.org_record p on p.sobject = l.parent and p.salesforce_id = r.links ->> split_part(l.name, '.', 1)
+where r.sobject = :sobject and r.external_key is not null and p.external_key is not null group by 1
+"""
+_REFER = sa.text(f"""
+update control.crm_state s set payload = s.payload || k.keys from {PARENT_KEYS} k
+where s.sobject = :sobject and s.job_id = 'adopted' and s.external_key = k.external_key and not s.payload @> k.keys
+""")  # noqa: S608
 _SETTLED = sa.text("""
 update control.adopted a set state = 'written', error = '', changed_at = clock_timestamp()
 from control.org_record r
@@ -62,5 +64,9 @@ def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Setti
             db.execute(sa.text(_TAKE.format(desired=table)), values)
             table.drop(db)
         if mapping.lookups["links"]:
-            db.execute(_REFER, {"sobject": mapping.sobject} | mapping.lookups)
+            PARENT_KEYS.fill(db, _PARENTS, {"sobject": mapping.sobject} | mapping.lookups)
+            # Of the rows that were just added to the state, the planner knows nothing: without the index, it compares each with each.
+            db.execute(sa.text(f"create unique index on {PARENT_KEYS} (external_key)"))
+            db.execute(_REFER, {"sobject": mapping.sobject})
+            PARENT_KEYS.drop(db)
     db.execute(_SETTLED)
