@@ -85,9 +85,11 @@ DESIRED = TempTable("desired", {"external_key": _KEY, "payload": "jsonb"})
 REFUSED = TempTable("refused", {"external_key": _KEY, "payload": "jsonb"})
 """Records that Salesforce rejected and that are not sent again unless they change. Filled, read and dropped by `delta.compare`."""
 
-
 PARENT_KEYS = TempTable("parent_keys", {"external_key": _KEY, "keys": "jsonb"})
 """The keys of the org records to which our records refer, by name of the lookup. Filled, read and dropped by `adoption.accepted`."""
+
+KEYED = TempTable("keyed", {"sobject": "text", "salesforce_id": "text", "external_key": _KEY})
+"""The org records that have our key. Filled, read and dropped by `adoption.relations`."""
 
 
 def outgoing(entity: str) -> TempTable:

@@ -13,3 +13,13 @@ def refresh(engine: sa.Engine) -> int:
     """
     with engine.begin() as connection:
         return int(connection.scalar(sa.text("select warehouse.refresh_statistics()")) or 0)
+
+
+def analyze(db: sa.Connection, *tables: str) -> None:
+    """Run ANALYZE on tables that this transaction has filled. Their rows are not committed, so `refresh` does not see them.
+
+    Args:
+        db: The transaction, as the loading role, which does not own the tables.
+        tables: Tables of `control` or `warehouse`, with their schema.
+    """
+    db.execute(sa.text("select warehouse.analyze_tables(variadic :tables)"), {"tables": list(tables)})

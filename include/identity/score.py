@@ -25,8 +25,8 @@ NAME_COUNT, NAME_SHARE = 3, 5e-5
 """Minimum number and minimum share of the records with a first name that is not in the list of names. With fewer records, the name is
 treated as a typing error."""
 
-CHUNK = 1_000_000
-"""Number of pairs that are compared at a time, to limit the memory."""
+CHUNK = 4_000_000
+"""Number of rows of the blocking rules whose pairs are compared at a time, to limit the memory."""
 
 # Records that agree in one of these combinations are almost surely one person. Each combination gives an estimate of the number of pairs
 # of records of one person, from the records that have all its columns. The highest estimate is used.
@@ -233,10 +233,13 @@ def score(
         linker = Linker(api.register("person"), settings, validate_settings=False, log_level=None)
         for column in model.TERMS:
             linker.table_management.register_term_frequency_lookup(api.register(f"frequency_{column}"), column)
-        [(count,)] = db.execute("select count(*) from pair").fetchall()
+        [(count,)] = db.execute("select count(*) from blocked").fetchall()
         chunks, parts = count // CHUNK + 1, []
         for chunk in range(chunks):
-            db.execute(f"create or replace table chunk as from pair where hash(join_key_l) % {chunks} = {chunk}")
+            # Each pair once, although several rules may find it: of one chunk, because the pairs of all chunks fill the memory.
+            db.execute(f"""
+                create or replace table chunk as select distinct *, '0' as match_key from blocked
+                where hash(join_key_l) % {chunks} = {chunk}""")
             linker.table_management.register_blocked_pairs_for_predict(api.register("chunk"))
             scored = linker.inference.predict(threshold_match_weight=policy.review_score, warning_mode="never")
             parts.append(db.sql(_explain(compared, scored.physical_name, policy)).to_arrow_table())
@@ -245,7 +248,10 @@ def score(
 
 
 def _block(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts | None, changed: pa.Array | None) -> pa.Table:
-    """Create the table `pair` of the pairs of records to compare, by the blocking rules of `model`; return `Counts.crowded`."""
+    """Create the table `blocked` of the pairs of records to compare, by the blocking rules of `model`; return `Counts.crowded`.
+
+    A pair has a row for each rule that finds it.
+    """
     alike = ", initial" if policy.has_households else ""
     home = "lettered" if policy.has_households else "given"
     rules = [(rule, "given") for rule in model.PERSONAL] + [(rule + alike, home) for rule in model.OF_HOME]
@@ -263,8 +269,6 @@ def _block(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts | None,
         db.register("changed", pa.table({"record_id": changed}))
     for columns, table in rules:
         _block_by(db, columns, table, is_counted=counts is None, is_partial=changed is not None)
-    db.execute("create table pair as select distinct *, '0' as match_key from blocked")
-    db.execute("drop table blocked")
     db.execute("drop table lettered")
     return db.sql("from crowded order by rule, key").to_arrow_table()
 
@@ -322,7 +326,9 @@ def _fill(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts) -> None
 
     The frequencies are also columns of `person`, because joining them while pairs are compared takes DuckDB twenty times as long.
     """
-    db.execute("""create table paired as select join_key_l as record_id from pair union select join_key_r from pair""")
+    db.execute(
+        """create table paired as select join_key_l as record_id from blocked union select join_key_r from blocked"""
+    )
     db.execute("create view needed as from given semi join paired using (record_id)")
     for name, measured in counts.frequencies.items():
         db.register("measured", measured)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from include.contract import Vendor
+from include.database import statistics
 from include.database.copy import copy_in
 from include.identity.security import Conflict
 
@@ -99,6 +100,8 @@ def store_identities(
     connection.execute(_DROP_OPEN, values)
     opened = connection.execute(_OPEN, values).rowcount
     connection.execute(sa.text("drop table found"))
+    if within is None and opened:
+        statistics.analyze(connection, "warehouse.identity")
     return max(closed, opened)
 
 

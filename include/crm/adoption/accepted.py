@@ -10,6 +10,7 @@ from include.crm import desired, readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 from include.crm.temporary import PARENT_KEYS
+from include.database import statistics
 
 # The accepted state starts with the org's values. For a shared field that has a value, the vendor's current value counts as already sent.
 _TAKE = """
@@ -55,6 +56,7 @@ def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Setti
         mappings: The mappings whose records are adopted.
         settings: The firm's settings.
     """
+    statistics.analyze(db, "control.org_record")  # a read or written keys have changed most rows
     ready = readiness.find_present_days(db)
     for mapping in mappings:
         if db.scalar(_HAS_UNKNOWN, {"sobject": mapping.sobject}):

@@ -22,6 +22,7 @@ from include.crm.objects.mapping import CrmObject, current, is_no_copy
 from include.crm.objects.portfolio import SHAPES, objects
 from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
+from include.database import statistics
 from include.database.copy import copy_in
 
 # Entity -> the column with our id; the rows, with the alias that the mappings' keys use; and the description that a reviewer compares with
@@ -244,6 +245,6 @@ def _store(
     copy_in(db, "found", _FINDING, [pa.Table.from_pylist(rows, schema=_FINDING)])
     db.execute(_STORE, {"run_id": run_id})
     db.execute(sa.text("drop table found"))
-    db.execute(sa.text("analyze control.adoption_finding"))
+    statistics.analyze(db, "control.adoption_finding")
     db.execute(_PROPOSE, {"owners": names["owners"]})
     return counts

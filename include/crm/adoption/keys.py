@@ -16,6 +16,7 @@ from include.crm.composite import CALL_COLLECTIONS, COLLECTION_ROWS, send_reques
 from include.crm.objects.mapping import ADOPTABLE, CrmObject
 from include.crm.salesforce import DATA, SalesforceSession
 from include.crm.settings import Settings
+from include.database import statistics
 from include.errors import ConfigurationError
 
 _APPROVED = """
@@ -118,6 +119,7 @@ def write_keys(
         chosen = [mapping for mapping in mappings if bool(mapping.same_if) is connects]
         if connects:
             with db.begin():
+                statistics.analyze(db, "control.org_record")  # their ends got their keys just now
                 relations.match(db, chosen, settings, run_id)
         with db.begin():
             db.execute(_FORGET_PLANS)

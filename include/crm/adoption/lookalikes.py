@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Unit, is_refused, look_alike
 from include.crm.adoption.traits import Traits, has_same_name, is_near_first, is_near_last, is_other_day, share_first
@@ -39,7 +40,8 @@ def find_lookalikes(
         decided: The reviewers' decisions.
 
     Returns:
-        Our key -> the persons of the org, up to `MOST_LOOKALIKES`. A candidate has the Salesforce id in place of our key.
+        Our key -> the persons of the org, up to `MOST_LOOKALIKES`: those of the same household first, then those with the most values in
+        common. A candidate has the Salesforce id in place of our key.
     """
     sides = [(unit, side) for unit in units if unit.is_foreign for side in _list_sides(traits, unit)]
     index: dict[object, list[int]] = defaultdict(list)
@@ -55,14 +57,15 @@ def find_lookalikes(
             continue
         ours = traits[person]
         inside = set(index.get(("home", home_of.get(person)), ()))
-        near = inside | {at for value in _list_values(ours) for at in index.get(value, ())}
-        others = [
+        shared = Counter(at for value in _list_values(ours) for at in index.get(value, ()))
+        near = sorted({*inside, *shared}, key=lambda at: (at not in inside, -shared[at], at))
+        others = (
             look_alike(unit, *agreed)
-            for at, (unit, side) in ((at, sides[at]) for at in sorted(near))
+            for at, (unit, side) in ((at, sides[at]) for at in near)
             if (agreed := _resemble(side, ours, is_inside=at in inside)) and not is_refused(unit, key, decided)
-        ]
-        if others:
-            lookalikes[key] = others[:MOST_LOOKALIKES]
+        )
+        if most := list(islice(others, MOST_LOOKALIKES)):
+            lookalikes[key] = most
     return lookalikes
 
 

@@ -9,11 +9,15 @@ import sqlalchemy as sa
 from include.crm import desired, readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
+from include.crm.temporary import KEYED
 
-# The record that a lookup refers to, by our key. The contact half of a person account has no record of its own.
+# The key of each record that a lookup may refer to. The contact half of a person account has no record of its own.
+_ENDS = """
+select sobject, salesforce_id, external_key from control.org_record where external_key is not null
+union select sobject, links ->> 'PrimaryContact', external_key from control.org_record where external_key is not null and links ? 'PrimaryContact'
+"""
 _SAME_END = """
-join control.org_record p{n} on p{n}.sobject = '{parent}' and p{n}.external_key = d.payload ->> '{name}'
-     and r.links ->> '{relationship}' in (p{n}.salesforce_id, p{n}.links ->> 'PrimaryContact')
+join {ends} e{n} on e{n}.sobject = '{parent}' and e{n}.salesforce_id = r.links ->> '{relationship}' and e{n}.external_key = d.payload ->> '{name}'
 """
 _MATCH = """
 insert into control.adoption_finding (entity, sobject, salesforce_id, external_key, outcome, run_id)
@@ -39,13 +43,18 @@ def match(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings, 
         run_id: The run.
     """
     ready = readiness.find_present_days(db)
+    KEYED.fill(db, _ENDS)
+    db.execute(sa.text(f"create index on {KEYED} (salesforce_id)"))
+    db.execute(sa.text(f"analyze {KEYED}"))
     for mapping in mappings:
         if not mapping.same_if:
             continue
         table, _ = desired.build(db, mapping, settings, ready.present_day)
         links = [field for field in mapping.fields if field.name in mapping.same_if and field.links_to]
         ends = [
-            _SAME_END.format(n=n, parent=each.links_to, name=each.name, relationship=each.name.partition(".")[0])
+            _SAME_END.format(
+                ends=KEYED, n=n, parent=each.links_to, name=each.name, relationship=each.name.partition(".")[0]
+            )
             for n, each in enumerate(links)
         ]
         plain = [name for name in mapping.same_if if name not in {each.name for each in links}]
@@ -53,3 +62,4 @@ def match(db: sa.Connection, mappings: Sequence[CrmObject], settings: Settings, 
         query = _MATCH.format(desired=table, ends=" ".join(ends), fields=" ".join(fields))
         db.execute(sa.text(query), {"entity": mapping.entity, "sobject": mapping.sobject, "run_id": run_id})
         table.drop(db)
+    KEYED.drop(db)

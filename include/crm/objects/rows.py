@@ -57,8 +57,7 @@ AWAITED = f"""
     exists (select from warehouse.legal_entity l
             where l.vendor = s.vendor and starts_with(s.source_key || ':', l.legal_entity_key || ':') and {current("l")}
               and not exists (select from warehouse.known_legal_entity k
-                              join warehouse.known_legal_entity n on n.identity_id = k.identity_id and n.is_anchor
-                              join control.crm_state c on c.sobject = '{ACCOUNT}' and c.external_key = {key("legal_entity", "n")}
+                              join control.crm_state c on c.sobject = '{ACCOUNT}' and c.external_key = {key("legal_entity", "k")}
                               where k.legal_entity_id = l.legal_entity_id))
 """  # noqa: S608
 

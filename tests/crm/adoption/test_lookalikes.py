@@ -101,6 +101,17 @@ def test_what_a_matched_record_is_of_ours_counts_for_it() -> None:
     assert list(found) == [KEY]
 
 
+def test_those_with_the_most_values_in_common_are_listed_first() -> None:
+    ours = person("hugo", "sample", phones="4015550108")
+    records = range(THEIRS, THEIRS + 8)
+    units = [Unit({"Account": f"00{record}"}, None, record=record) for record in records]
+    traits = {OURS: ours} | {record: person("hugo", "sample") for record in records} | {records[-1]: ours}
+
+    found = lookalikes.find_lookalikes(units, traits, {}, {}, {OURS: KEY}, {})
+
+    assert [each.external_key for each in found[KEY]] == [f"00{n}" for n in (1007, 1000, 1001, 1002, 1003)]
+
+
 def test_a_person_who_was_decided_to_be_another_does_not_wait() -> None:
     hugo = person("hugo", "sample")
     assert find(hugo, hugo) == [("name",)]

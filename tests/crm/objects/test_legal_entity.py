@@ -141,3 +141,23 @@ def test_an_approved_separation_moves_the_accounts_and_the_next_sync_ends_the_me
     assert len(trusts) == len(entities)
     assert trusts <= owners
     assert {key for key, is_active in active.items() if not is_active} == keys
+
+
+def test_the_memberships_end_once_salesforce_has_the_record_that_represents_the_trust(
+    once_persons: Crm, entities: list[dict[str, Any]]
+) -> None:
+    crm = once_persons
+    first, anchor, *_ = (row["legal_entity_id"] for row in entities)
+    crm.database.do(
+        """insert into warehouse.identity (entity, id, identity_id, how, recorded_from, source_run_id)
+           values ('legal_entity', :first, :anchor, 'link', now(), 'identity')""",
+        first=first,
+        anchor=anchor,
+    )
+    [concern] = preview(crm.engine, crm.settings).concerns
+    crm.sync(approved=[concern])
+    crm.sync()
+
+    keys = {row["legal_entity_key"] for row in entities}
+    assert len(crm.records("Account", "legal_entity")) == len(entities) - 1
+    assert {key for key, is_active in _read_memberships(crm).items() if not is_active} == keys
