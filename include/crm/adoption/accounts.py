@@ -96,12 +96,10 @@ class _Comparison:
         self._held_by, self._homes = held_by, homes
         self._by_hash: dict[str, list[OurAccount]] = defaultdict(list)
         self._by_place: dict[Place, list[OurAccount]] = defaultdict(list)
-        numbered = {ours.identity for _, ours in accounts.equal}
+        self._numbered = {ours.identity for _, ours in accounts.equal}
         for each in accounts.ours:
             if each.number_hash:
                 self._by_hash[each.number_hash].append(each)
-            if each.identity in numbered:
-                continue
             for owner in each.owners:
                 self._by_place["owner", owner].append(each)
             if each.household is not None:
@@ -121,6 +119,7 @@ class _Comparison:
             return
         owners = self._held_by[theirs.salesforce_id]
         for place in self._list_places(theirs):
+            # An account whose number the org has is no candidate; but without a number, its sibling of the same day is no surer than it.
             near = [(each, *self._compare_kinds(theirs, each)) for each in self._by_place[place]]
             if theirs.last4:
                 fitting = [each for each in near if each[0].last4 == theirs.last4]
@@ -134,8 +133,8 @@ class _Comparison:
             is_only = len(fitting) == 1 and self._times[theirs.last4, theirs.last4 or theirs.open_date, place] == 1
             has = "last four" if theirs.last4 else "no number"
             for each, agreed, differed, is_known in found:
-                if place[0] == "home" and each.owners & owners:
-                    continue  # compared with the owner's accounts already
+                if each.identity in self._numbered or (place[0] == "home" and each.owners & owners):
+                    continue  # matched by its number, or compared with the owner's accounts already
                 is_same = is_only and is_known and not differed and (place[0] == "owner" or not owners)
                 yield _describe(each, (has, place[0], *agreed), differed, is_same=is_same)
 

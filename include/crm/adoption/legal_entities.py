@@ -18,6 +18,11 @@ class Named:
     kinds: frozenset[str]
     place: tuple[str, str] | None
 
+    @property
+    def name(self) -> tuple[frozenset[str], frozenset[str]]:
+        """What distinguishes the name from others."""
+        return self.words, self.kinds
+
     @classmethod
     def read(cls, name: str | None, street: str | None, postal_code: str | None) -> Named:
         """Build the features from a name and an address."""
@@ -36,7 +41,8 @@ def settle_entities(
     """Resolve doubtful matches of legal entities.
 
     Two legal entities are the same if they have an account with the same number and one common word in the name, or the same address and
-    two common words, and if no other legal entity on either side fits.
+    two common words, and if no other legal entity on either side fits. If only the names agree, and the ZIP code, no other legal entity on
+    either side may have that name.
 
     Args:
         units: The org's legal entities, matched, with `record` as their id in `named`.
@@ -62,8 +68,16 @@ def settle_entities(
         for unit in units
     ]
     times = Counter(each.identity for candidates in near for each in candidates)
+    names = [Counter(named[each].name for each in side if each in named) for side in (keys, [u.record for u in units])]
+
+    def is_firm(unit: Unit, each: Candidate) -> bool:
+        """Return whether more than the name agrees, or the name is the only one of its kind."""
+        has_only_name = not each.is_settled and not _FIRM & set(each.agreed)
+        ends = [named[end].name for end in (unit.record, each.identity) if end in named]
+        return not has_only_name or all(side[name] < 2 for side in names for name in ends)
+
     for unit, candidates in zip(units, near, strict=True):
-        if any(each.is_sure for each in unit.matches.same):
+        if any(each.is_sure and is_firm(unit, each) for each in unit.matches.same):
             continue
         unit.matches = Matches()
         for each in candidates:
@@ -72,8 +86,9 @@ def settle_entities(
                 and times[each.identity] == 1
                 and not {"tax id", "date", "kind"} & set(each.differed)
             )
-            is_sure = is_only and any(one <= set(each.agreed) for one in _ENOUGH)
-            unit.matches.add(replace(each, is_same=each.is_same or is_sure, is_sure=is_sure))
+            is_sure = is_only and any(one <= set(each.agreed) for one in _ENOUGH) and is_firm(unit, each)
+            is_same = (each.is_same and is_firm(unit, each)) or is_sure
+            unit.matches.add(replace(each, is_same=is_same, is_sure=is_sure))
 
 
 def find_lookalikes(
@@ -160,3 +175,5 @@ _ENOUGH = (
     {"name (part)", "home"},
 )
 """The values that agree between an org's legal entity and its only candidate."""
+_FIRM = {"account", "address", "home", "tax id"}
+"""Values of which one makes a match more than one of names: namesakes may live in one ZIP code."""

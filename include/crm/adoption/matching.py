@@ -30,6 +30,9 @@ SURE_SCORE = 8.0
 """A pair with this score, or a higher one, needs no reviewer: the odds are 256 to one. Pairs of vendors link at lower scores, because a wrong
 link of two vendors can be undone; a key in the wrong record lets two clients' data meet there."""
 
+_VAGUE = ("first name", "last name", "home (street", "home (zip", "home (city")
+"""Values that never suffice without a reviewer: a rare name in one street may be a misspelled frequent one."""
+
 SURE_ENTITY_SCORE = 6.0
 """The same threshold for legal entities: name and home agree."""
 
@@ -250,9 +253,10 @@ def _describe(
     if best is None:  # linked through another record of the org
         return Candidate(keys[identity], identity, 0.0, (), (), is_same=is_same, is_sure=False)
     is_settled = best["how"] == "person"
-    is_sure = is_same and (is_settled or best["how"] == "key" or best["score"] >= sure_score)
-    differed = (*best["differed"], *((best["rule"],) if best["rule"] else ()))
     agreed = tuple(best["agreed"])
+    is_firm = (best["score"] or 0.0) >= sure_score and not all(each.startswith(_VAGUE) for each in agreed)
+    is_sure = is_same and (is_settled or best["how"] == "key" or is_firm)
+    differed = (*best["differed"], *((best["rule"],) if best["rule"] else ()))
     return Candidate(
         keys[identity], identity, best["score"] or 0.0, agreed, differed, is_same=is_same, is_sure=is_sure,
         is_settled=is_same and is_settled,

@@ -41,7 +41,7 @@ class Members:
         keys: Mapping[int, str],
         decided: Decisions,
     ) -> None:
-        self._units, self._traits, self._keys = units, traits, keys
+        self._units, self._traits, self._keys, self._home_of = units, traits, keys, home_of
         self._members: dict[int, list[int]] = defaultdict(list)
         for person, home in home_of.items():
             if person in keys:
@@ -65,7 +65,9 @@ class Members:
                 self._around[person].append(unit)
 
     def settle(self) -> None:
-        """Resolve doubtful matches of persons, by changing the matches of their units."""
+        """Resolve doubtful matches of persons, by changing the matches of their units, and doubt those that also fit a namesake."""
+        for unit in self._units:
+            self._doubt_namesakes(unit)
         taken = {each.identity for unit in self._units for each in unit.matches.same if each.is_sure}
         for unit, near, inside in zip(self._units, self._near, self._inside, strict=True):
             if unit.matches.is_joint:
@@ -85,6 +87,39 @@ class Members:
             if not others and enough & set(agreed):
                 found = Candidate(self._keys[person], person, 0.0, agreed, (), is_same=True, is_sure=True)
                 unit.matches = Matches([found], [each for each in unit.matches.doubts if each.identity != person])
+
+    def _doubt_namesakes(self, unit: Unit) -> None:
+        """Doubt a unit's matches if another person of the same household fits too: a father and his son may share name and e-mail."""
+        for each in list(unit.matches.same):
+            mates = self._members[self._home_of[each.identity]] if each.identity in self._home_of else []
+            rivals = [mate for mate in mates if mate != each.identity and self._is_rival(unit, each.identity, mate)]
+            if rivals and not each.is_settled:
+                others = [
+                    Candidate(
+                        self._keys[mate],
+                        mate,
+                        0.0,
+                        tuple(self._list_agreed(unit, mate)),
+                        (),
+                        is_same=False,
+                        is_sure=False,
+                    )
+                    for mate in rivals
+                    if mate not in {known.identity for known in (*unit.matches.same, *unit.matches.doubts)}
+                ]
+                unit.matches.same.remove(each)
+                unit.matches.doubts += [replace(each, is_same=False, is_sure=False), *others]
+
+    def _is_rival(self, unit: Unit, person: int, mate: int) -> bool:
+        """Return whether a unit that matches a person fits another of the household as well: no value favors the person."""
+        left, ours, other = (self._traits.get(each) for each in (unit.record, person, mate))
+        if left is None or ours is None or other is None or not self._fits(unit, mate):
+            return False
+        return (
+            bool(left.firsts & other.firsts or not left.firsts & ours.firsts)
+            and bool(left.births & other.births or not left.births & ours.births)
+            and not (left.emails & ours.emails and other.emails and not left.emails & other.emails)
+        )
 
     def _list_inside(self, unit: Unit, homes: Mapping[str, int]) -> set[int]:
         """Return our persons of the unit's household, and those who own one of its accounts."""

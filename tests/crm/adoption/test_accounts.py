@@ -26,3 +26,21 @@ def test_the_type_of_an_account_without_a_number_agrees_in_each_word(theirs: str
     other = TheirAccount("a07", None, custodian, None, None, plain(theirs), "2026-08-06", None, (OWNER,))
     [unit] = match_accounts(Accounts([one], [other]), {OWNER: frozenset(["p1"])}, {}, "FinancialAccount", {})
     assert (unit.matches.only is not None) == is_same
+
+
+def test_an_account_without_a_number_is_a_doubt_if_its_sibling_is_as_likely() -> None:
+    """The org may have the sibling twice: once with its number and once without."""
+    ours = [
+        OurAccount(
+            n, f"key{n}", f"hash{n}", f"140{n}", frozenset(["fidelity"]), "roth ira", "2026-08-06", 3, frozenset(["p1"])
+        )
+        for n in (1, 2)
+    ]
+    theirs = [
+        TheirAccount("a01", None, frozenset(["fidelity"]), hash_, None, "roth ira", "2026-08-06", None, (OWNER,))
+        for hash_ in ("hash1", None)
+    ]
+    accounts = Accounts(ours, theirs, [(theirs[0], ours[0])])
+    numbered, other = match_accounts(accounts, {OWNER: frozenset(["p1"])}, {}, "FinancialAccount", {})
+    assert numbered.matches.only is not None
+    assert (other.matches.same, [each.external_key for each in other.matches.doubts]) == ([], ["key2"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from include.crm.adoption import matching
 from include.crm.adoption.legal_entities import Named, settle_entities
-from include.crm.adoption.match import Unit
+from include.crm.adoption.match import Candidate, Unit
 from include.crm.adoption.members import Members
 from include.crm.adoption.traits import Traits
 
@@ -44,6 +45,58 @@ def test_a_person_of_the_same_household_needs_more_than_a_name(theirs: Traits, o
 
 def test_a_person_is_left_to_a_decision_if_another_of_the_household_fits_too() -> None:
     assert not settle(person("john", "19600102"), person("john", "19600102"), person("john"))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "mate", "is_settled"),
+    [
+        (person("john", email="j@sample.example"), person("john"), False),
+        (person("john", "19600102", "j@sample.example"), person("john"), True),  # only the father has this birth date
+        (person("john", email="j@sample.example"), person("john", email="jr@sample.example"), True),
+        (person("john", email="j@sample.example"), person("joan"), True),
+        (person("jhon", email="j@sample.example"), person("john"), False),
+    ],
+)
+def test_a_match_is_doubted_if_a_namesake_of_the_household_fits_too(
+    theirs: Traits, mate: Traits, is_settled: bool
+) -> None:
+    ours = person("john", "19600102", "j@sample.example")
+    unit = Unit({"Account": "0011"}, None, record=100)
+    unit.matches.add(Candidate(KEY, 1, 9.0, ("first name", "e-mail"), (), is_same=True, is_sure=True))
+
+    Members([unit], {1: ours, 2: mate, 100: theirs}, {}, {1: 7, 2: 7}, {}, {1: KEY, 2: "son"}, {}).settle()
+
+    assert [each.external_key for each in unit.matches.doubts] == ([] if is_settled else [KEY, "son"])
+    assert (unit.matches.only is not None) is is_settled
+
+
+@pytest.mark.parametrize(
+    ("agreed", "is_sure"),
+    [
+        (["first name", "last name (close)", "home (street)"], False),
+        (["first name", "last name", "home (zip)"], False),
+        (["first name", "last name", "home (address)"], True),
+        (["first name", "birth date"], True),
+    ],
+)
+def test_a_name_and_a_street_are_never_enough(agreed: list[str], is_sure: bool) -> None:
+    row = {"score": 9.5, "agreed": agreed, "differed": [], "how": "model", "rule": None}
+    candidate = matching._describe([(1, row)], 1, {}, {1: KEY}, matching.SURE_SCORE, is_same=True)
+    assert candidate is not None
+    assert candidate.is_sure is is_sure
+
+
+@pytest.mark.parametrize(("agreed", "is_settled"), [(("name", "zip"), False), (("name", "home"), True)])
+def test_a_name_that_two_legal_entities_have_needs_more_than_a_zip_code(
+    agreed: tuple[str, ...], is_settled: bool
+) -> None:
+    unit = Unit({"Account": "0011"}, None, record=100)
+    unit.matches.add(Candidate(KEY, 1, 7.0, agreed, (), is_same=True, is_sure=True))
+    trust = Named.read("The Juno Prototype Trust", None, None)
+
+    settle_entities([unit], {100: trust, 1: trust, 2: trust}, {}, {1: KEY, 2: "namesake"}, {})
+
+    assert (unit.matches.only is not None) is is_settled
 
 
 @pytest.mark.parametrize(
