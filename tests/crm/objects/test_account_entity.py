@@ -28,6 +28,6 @@ def test_the_record_type_tells_what_an_account_is(
 ) -> None:
     query = f"""
         select {SHAPES[shape].account_entity} from (select jsonb_build_object('RecordType.DeveloperName', cast(:type as text)) as payload,
-                                                    cast(:name as text) as name) r"""  # noqa: S608
+                                                    cast(:name as text) as name) r"""
     with engine.connect() as db:
         assert db.scalar(sa.text(query), {"type": record_type, "name": name}) == entity
