@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 
 import pyarrow as pa
 
@@ -20,8 +21,11 @@ ADULT_YEARS, PARENT_YEARS = 18, 20
 MEMBERS = ["record_id", "vendor", "household", "postal_code", "strong_keys", "birth_date"]
 """The columns of PERSONS that are needed."""
 
+_ROWS = 50_000
+"""Rows that are Python objects at a time, to limit the memory."""
 
-@dataclass
+
+@dataclass(slots=True)
 class _Household:
     """One vendor's household, or matched households of several vendors.
 
@@ -36,12 +40,12 @@ class _Household:
     """
 
     first: int
-    vendors: set[str]
+    vendors: frozenset[str]
     members: set[int] = field(default_factory=set)
     adults: set[int] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     birth_years: dict[int, int] = field(default_factory=dict)
-    postal_codes: set[str] = field(default_factory=set)
+    postal_codes: frozenset[str] = frozenset()
 
     def absorb(self, other: _Household) -> None:
         self.first = min(self.first, other.first)
@@ -112,15 +116,16 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
         people[abs(record)].append(person)
     youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
     found: dict[tuple[str, str], _Household] = {}
-    table = conform(persons, PERSONS)
-    columns = [table[name] for name in ("record_id", "vendor", "household", "postal_code", "strong_keys")]
-    columns.append(read_births(table["birth_date"], on))
-    for record, vendor, key, zip_code, strong, born in zip(*(each.to_pylist() for each in columns), strict=True):
+    persons = conform(persons, PERSONS)
+    table = persons.select(["record_id", "vendor", "household", "postal_code", "strong_keys"])
+    table = table.append_column("born", read_births(persons["birth_date"], on))
+    rows = (row for batch in table.to_batches(_ROWS) for row in zip(*map(pa.Array.to_pylist, batch), strict=True))
+    for record, vendor, key, zip_code, strong, born in rows:
         if key is None:
             continue
         home = found.get((vendor, key))
         if home is None:
-            home = found[vendor, key] = _Household(record, {vendor}, keys={f"{vendor}:household:{key}"})
+            home = found[vendor, key] = _Household(record, _one(vendor), keys={f"{vendor}:household:{key}"})
         home.first = min(home.first, record)
         home.members.update(people[record])
         if born is None or born <= youngest:
@@ -128,10 +133,16 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
         if born:
             home.birth_years[people[record][0]] = born.year
         if zip_code:
-            home.postal_codes.add(zip_code[:5])
+            home.postal_codes = home.postal_codes | _one(zip_code[:5]) if home.postal_codes else _one(zip_code[:5])
         if strong:
             home.keys.update(each for each in strong if each.partition(":")[2].startswith("household:"))
     return found
+
+
+@cache
+def _one(text: str) -> frozenset[str]:
+    """Return the set of one vendor or postal code: one object for all households, which are many."""
+    return frozenset([text])
 
 
 def _find_candidates(

@@ -25,7 +25,7 @@ NAME_COUNT, NAME_SHARE = 3, 5e-5
 """Minimum number and minimum share of the records with a first name that is not in the list of names. With fewer records, the name is
 treated as a typing error."""
 
-CHUNK = 4_000_000
+CHUNK = 3_000_000
 """Number of rows of the blocking rules whose pairs are compared at a time, to limit the memory."""
 
 # Records that agree in one of these combinations are almost surely one person. Each combination gives an estimate of the number of pairs
@@ -220,6 +220,7 @@ def score(
         "preserve_insertion_order": False,
         "temp_directory": "",
     }
+    pa.default_memory_pool().release_unused()  # a gigabyte for a million records, which DuckDB can't use otherwise
     with duckdb.connect(config=config) as db:
         db.register("given", features)
         db.register("census", census.to_table())
