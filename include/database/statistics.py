@@ -16,7 +16,9 @@ def refresh(engine: sa.Engine) -> int:
 
 
 def analyze(db: sa.Connection, *tables: str) -> None:
-    """Run ANALYZE on tables that this transaction has filled. Their rows are not committed, so `refresh` does not see them.
+    """Run ANALYZE on tables that were just filled, in this transaction or just before it. `refresh` does not see such changes yet.
+
+    Until the transaction ends, no other session can analyze the tables.
 
     Args:
         db: The transaction, as the loading role, which does not own the tables.

@@ -132,8 +132,8 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
             home.adults.update(people[record])
         if born:
             home.birth_years[people[record][0]] = born.year
-        if zip_code:
-            home.postal_codes = home.postal_codes | _one(zip_code[:5]) if home.postal_codes else _one(zip_code[:5])
+        if zip_code and zip_code[:5] not in home.postal_codes:
+            home.postal_codes = home.postal_codes | {zip_code[:5]} if home.postal_codes else _one(zip_code[:5])
         if strong:
             home.keys.update(each for each in strong if each.partition(":")[2].startswith("household:"))
     return found
@@ -141,7 +141,7 @@ def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, st
 
 @cache
 def _one(text: str) -> frozenset[str]:
-    """Return the set of one vendor or postal code: one object for all households, which are many."""
+    """Return the set of one vendor or postal code: the same object for all households that have only this one."""
     return frozenset([text])
 
 

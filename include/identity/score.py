@@ -26,7 +26,7 @@ NAME_COUNT, NAME_SHARE = 3, 5e-5
 treated as a typing error."""
 
 CHUNK = 3_000_000
-"""Number of rows of the blocking rules whose pairs are compared at a time, to limit the memory."""
+"""Rows of the table `blocked` in a chunk, to limit the memory. A pair has a row for each rule that finds it."""
 
 # Records that agree in one of these combinations are almost surely one person. Each combination gives an estimate of the number of pairs
 # of records of one person, from the records that have all its columns. The highest estimate is used.

@@ -226,3 +226,20 @@ def test_a_lost_server_is_noticed_within_its_timeout_or_a_minute(warehouse: Data
         with engine.connect() as connection:
             assert expected.items() <= connection.connection.dbapi_connection.info.get_parameters().items()  # type: ignore[union-attr]
         engine.dispose()
+
+
+def test_a_function_with_its_owners_rights_searches_temporary_tables_last(engine: sa.Engine) -> None:
+    """Otherwise a caller's temporary table or view would take the place of one of the catalog."""
+    with engine.connect() as db:
+        paths = (
+            db.execute(
+                sa.text("""
+            select p.oid::regprocedure::text, array_to_string(p.proconfig, ' ') from pg_proc p
+            where p.prosecdef and p.pronamespace in ('control'::regnamespace, 'warehouse'::regnamespace, 'mart'::regnamespace)
+        """)
+            )
+            .tuples()
+            .all()
+        )
+    assert len(paths) > 30
+    assert [name for name, path in paths if ", pg_temp" not in (path or "")] == []

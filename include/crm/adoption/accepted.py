@@ -10,7 +10,6 @@ from include.crm import desired, readiness
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 from include.crm.temporary import PARENT_KEYS
-from include.database import statistics
 
 # The accepted state starts with the org's values. For a shared field that has a value, the vendor's current value counts as already sent.
 _TAKE = """
@@ -52,11 +51,10 @@ def take_keyed(db: sa.Connection, mappings: Sequence[CrmObject], settings: Setti
     The next sync then sends only fields that differ. It sends no field that the firm owns, and no shared field that has a value.
 
     Args:
-        db: The connection, in a transaction, after the org was read.
+        db: The connection, in a transaction, after the org was read or keys were written, and `control.org_record` was analyzed.
         mappings: The mappings whose records are adopted.
         settings: The firm's settings.
     """
-    statistics.analyze(db, "control.org_record")  # a read or written keys have changed most rows
     ready = readiness.find_present_days(db)
     for mapping in mappings:
         if db.scalar(_HAS_UNKNOWN, {"sobject": mapping.sobject}):

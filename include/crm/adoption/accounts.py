@@ -119,22 +119,28 @@ class _Comparison:
             return
         owners = self._held_by[theirs.salesforce_id]
         for place in self._list_places(theirs):
-            # An account whose number the org has is no candidate; but without a number, its sibling of the same day is no surer than it.
-            near = [(each, *self._compare_kinds(theirs, each)) for each in self._by_place[place]]
+            # An account whose number the org has is not a candidate. Without a number, it counts against uniqueness: the org may have it
+            # a second time.
+            known = [(each, *self._compare_kinds(theirs, each)) for each in self._by_place[place]]
+            near = [each for each in known if each[0].identity not in self._numbered]
             if theirs.last4:
-                fitting = [each for each in near if each[0].last4 == theirs.last4]
+                fitting = rivals = [each for each in near if each[0].last4 == theirs.last4]
                 needed = {"custodian"} if place[0] == "home" else {"custodian", "type", "open date"}
                 found = [(each, agreed, differed, bool(needed & set(agreed))) for each, agreed, differed in fitting]
             else:
-                fitting = [each for each in near if len(each[1]) == 3 and _has_type(theirs, each[0])]
+                rivals = [each for each in known if len(each[1]) == 3 and _has_type(theirs, each[0])]
+                fitting = [each for each in near if each in rivals]
                 found = [
                     (each, agreed, differed, True) for each, agreed, differed in fitting or near if len(agreed) > 1
                 ]
-            is_only = len(fitting) == 1 and self._times[theirs.last4, theirs.last4 or theirs.open_date, place] == 1
+            is_only = (
+                len(fitting) == len(rivals) == 1
+                and self._times[theirs.last4, theirs.last4 or theirs.open_date, place] == 1
+            )
             has = "last four" if theirs.last4 else "no number"
             for each, agreed, differed, is_known in found:
-                if each.identity in self._numbered or (place[0] == "home" and each.owners & owners):
-                    continue  # matched by its number, or compared with the owner's accounts already
+                if place[0] == "home" and each.owners & owners:
+                    continue  # compared with the owner's accounts already
                 is_same = is_only and is_known and not differed and (place[0] == "owner" or not owners)
                 yield _describe(each, (has, place[0], *agreed), differed, is_same=is_same)
 

@@ -121,6 +121,8 @@ def find(
         return {}
     read_org(db, session, mappings, SHAPES[org.settings.shape].account_entity, org.redactor, say)
     with db.begin():
+        statistics.analyze(db, "control.org_record")
+    with db.begin():
         take_keyed(db, mappings, org.settings)
         decided = read_decisions(db)
         keys, ours = _read_ours(db, mappings, org.settings.firm)

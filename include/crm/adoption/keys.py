@@ -119,7 +119,6 @@ def write_keys(
         chosen = [mapping for mapping in mappings if bool(mapping.same_if) is connects]
         if connects:
             with db.begin():
-                statistics.analyze(db, "control.org_record")  # their ends got their keys just now
                 relations.match(db, chosen, settings, run_id)
         with db.begin():
             db.execute(_FORGET_PLANS)
@@ -132,6 +131,8 @@ def write_keys(
                 with db.begin():
                     db.execute(_TAKEN, values)
                     db.execute(_GONE, {"sobject": sobject})
+        with db.begin():
+            statistics.analyze(db, "control.org_record")  # most rows have a key now, and none had one before
         with db.begin():
             accepted.take_keyed(db, chosen, settings)
     with db.begin():

@@ -68,16 +68,19 @@ def settle_entities(
         for unit in units
     ]
     times = Counter(each.identity for candidates in near for each in candidates)
-    names = [Counter(named[each].name for each in side if each in named) for side in (keys, [u.record for u in units])]
+    our_names, their_names = (
+        Counter(named[n].name for n in side if n in named) for side in (keys, [u.record for u in units])
+    )
 
-    def is_firm(unit: Unit, each: Candidate) -> bool:
-        """Return whether more than the name agrees, or the name is the only one of its kind."""
-        has_only_name = not each.is_settled and not _FIRM & set(each.agreed)
+    def has_only_name(unit: Unit, each: Candidate, *sides: Counter[tuple[frozenset[str], frozenset[str]]]) -> bool:
+        """Return whether a candidate agrees in no value of `_FIRM`, and one of the sides has another legal entity with its name."""
         ends = [named[end].name for end in (unit.record, each.identity) if end in named]
-        return not has_only_name or all(side[name] < 2 for side in names for name in ends)
+        is_firm = each.is_settled or bool(_FIRM & set(each.agreed))
+        return not is_firm and any(side[name] > 1 for side in sides for name in ends)
 
     for unit, candidates in zip(units, near, strict=True):
-        if any(each.is_sure and is_firm(unit, each) for each in unit.matches.same):
+        firm = {each.identity for each in candidates if not has_only_name(unit, each, our_names, their_names)}
+        if any(each.is_sure and each.identity in firm for each in unit.matches.same):
             continue
         unit.matches = Matches()
         for each in candidates:
@@ -86,8 +89,9 @@ def settle_entities(
                 and times[each.identity] == 1
                 and not {"tax id", "date", "kind"} & set(each.differed)
             )
-            is_sure = is_only and any(one <= set(each.agreed) for one in _ENOUGH) and is_firm(unit, each)
-            is_same = (each.is_same and is_firm(unit, each)) or is_sure
+            is_sure = is_only and any(one <= set(each.agreed) for one in _ENOUGH) and each.identity in firm
+            # A second record of the org with this name may be a duplicate, which a person resolves.
+            is_same = (each.is_same and not has_only_name(unit, each, our_names)) or is_sure
             unit.matches.add(replace(each, is_same=is_same, is_sure=is_sure))
 
 
@@ -176,4 +180,4 @@ _ENOUGH = (
 )
 """The values that agree between an org's legal entity and its only candidate."""
 _FIRM = {"account", "address", "home", "tax id"}
-"""Values of which one makes a match more than one of names: namesakes may live in one ZIP code."""
+"""Values of which one must agree beside a name that several legal entities have: namesakes may live in one ZIP code."""

@@ -254,7 +254,9 @@ def _describe(
         return Candidate(keys[identity], identity, 0.0, (), (), is_same=is_same, is_sure=False)
     is_settled = best["how"] == "person"
     agreed = tuple(best["agreed"])
-    is_firm = (best["score"] or 0.0) >= sure_score and not all(each.startswith(_VAGUE) for each in agreed)
+    is_firm = any(
+        (row["score"] or 0.0) >= sure_score and not all(each.startswith(_VAGUE) for each in row["agreed"]) for row in of
+    )
     is_sure = is_same and (is_settled or best["how"] == "key" or is_firm)
     differed = (*best["differed"], *((best["rule"],) if best["rule"] else ()))
     return Candidate(

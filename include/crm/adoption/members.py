@@ -1,5 +1,7 @@
 """Resolve doubtful matches of persons by their household and accounts, because few members of one household have the same first name.
 
+If two members have it, such as a father and his son, a match with one of them is doubtful unless a value tells them apart.
+
 An org person and our person in the same household, or with an account of the same number, are the same if all of these are true:
 
 - The first names agree.
@@ -42,6 +44,7 @@ class Members:
         decided: Decisions,
     ) -> None:
         self._units, self._traits, self._keys, self._home_of = units, traits, keys, home_of
+        self._decided = decided
         self._members: dict[int, list[int]] = defaultdict(list)
         for person, home in home_of.items():
             if person in keys:
@@ -89,10 +92,18 @@ class Members:
                 unit.matches = Matches([found], [each for each in unit.matches.doubts if each.identity != person])
 
     def _doubt_namesakes(self, unit: Unit) -> None:
-        """Doubt a unit's matches if another person of the same household fits too: a father and his son may share name and e-mail."""
+        """Doubt a unit's match if another person of the same household fits too: a father and his son may share name and e-mail."""
+        if unit.matches.is_joint:
+            return
         for each in list(unit.matches.same):
             mates = self._members[self._home_of[each.identity]] if each.identity in self._home_of else []
-            rivals = [mate for mate in mates if mate != each.identity and self._is_rival(unit, each.identity, mate)]
+            rivals = [
+                mate
+                for mate in mates
+                if mate != each.identity
+                and self._is_rival(unit, each.identity, mate)
+                and not is_refused(unit, self._keys[mate], self._decided)
+            ]
             if rivals and not each.is_settled:
                 others = [
                     Candidate(
@@ -115,10 +126,15 @@ class Members:
         left, ours, other = (self._traits.get(each) for each in (unit.record, person, mate))
         if left is None or ours is None or other is None or not self._fits(unit, mate):
             return False
-        return (
-            bool(left.firsts & other.firsts or not left.firsts & ours.firsts)
-            and bool(left.births & other.births or not left.births & ours.births)
-            and not (left.emails & ours.emails and other.emails and not left.emails & other.emails)
+        pairs = [
+            (left.firsts & ours.firsts, left.firsts & other.firsts),
+            (left.births & ours.births, left.births & other.births),
+            (left.generations & ours.generations, left.generations & other.generations),
+            (left.emails & ours.emails, left.emails & other.emails if other.emails else left.emails),
+        ]
+        owners = self._owners.get(unit.owner_id, set())
+        return not any(
+            person_has and not mate_has for person_has, mate_has in [*pairs, ({person} & owners, {mate} & owners)]
         )
 
     def _list_inside(self, unit: Unit, homes: Mapping[str, int]) -> set[int]:

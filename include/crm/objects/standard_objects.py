@@ -293,7 +293,7 @@ SHAPE = Shape(
     READ,
     account_entity=f"""
         case when payload ->> '{people.KIND}' is not null then {people.ENTITY}
-             when payload ->> 'RecordType.DeveloperName' ~* '^personaccount$|individual' then 'person'
+             when payload ->> 'RecordType.DeveloperName' ~* '^personaccount$|individual' and payload ->> 'RecordType.DeveloperName' !~* 'non_?individual' then 'person'
              when payload ->> 'RecordType.DeveloperName' ~* 'household' then 'household'
              else 'legal_entity' end
     """,

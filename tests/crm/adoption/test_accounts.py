@@ -44,3 +44,18 @@ def test_an_account_without_a_number_is_a_doubt_if_its_sibling_is_as_likely() ->
     numbered, other = match_accounts(accounts, {OWNER: frozenset(["p1"])}, {}, "FinancialAccount", {})
     assert numbered.matches.only is not None
     assert (other.matches.same, [each.external_key for each in other.matches.doubts]) == ([], ["key2"])
+
+
+def test_of_siblings_the_one_that_the_org_lacks_stays_a_candidate() -> None:
+    """Otherwise the sync would create it, although the record without a number may be it."""
+    ours = [
+        OurAccount(n, f"key{n}", f"hash{n}", f"140{n}", frozenset(["fidelity"]), "roth ira", day, 3, frozenset(["p1"]))
+        for n, day in ((1, "2026-08-06"), (2, "2026-08-07"))
+    ]
+    theirs = [
+        TheirAccount(id_, None, frozenset(["fidelity"]), hash_, None, "roth ira", "2026-08-06", None, (OWNER,))
+        for id_, hash_ in (("a01", "hash1"), ("a02", None))
+    ]
+    accounts = Accounts(ours, theirs, [(theirs[0], ours[0])])
+    _, other = match_accounts(accounts, {OWNER: frozenset(["p1"])}, {}, "FinancialAccount", {})
+    assert (other.matches.same, [each.external_key for each in other.matches.doubts]) == ([], ["key2"])

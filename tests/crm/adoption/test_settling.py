@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from include.crm.adoption import matching
 from include.crm.adoption.legal_entities import Named, settle_entities
 from include.crm.adoption.match import Candidate, Unit
 from include.crm.adoption.members import Members
+from include.crm.adoption.outcomes import classify
 from include.crm.adoption.traits import Traits
 
 HOME, KEY = "001H", "firm:orion:person:1"
@@ -47,6 +51,30 @@ def test_a_person_is_left_to_a_decision_if_another_of_the_household_fits_too() -
     assert not settle(person("john", "19600102"), person("john", "19600102"), person("john"))
 
 
+def doubt_namesakes(theirs: Traits, mate: Traits, *, is_joint: bool = False, **values: Any) -> Unit:
+    """Return an org person who matches our John, the housemate of `mate`."""
+    ours = replace(person("john", "19600102", "j@sample.example"), generations={"sr"})
+    unit = Unit({"Account": "0011"}, None, record=100)
+    unit.matches.add(Candidate(KEY, 1, 9.0, ("first name", "e-mail"), (), is_same=True, is_sure=True))
+    unit.matches.is_joint = is_joint
+    given = {"homes": {}, "home_of": {1: 7, 2: 7}, "shared": {}, "keys": {1: KEY, 2: "son"}, "decided": {}}
+    Members([unit], {1: ours, 2: mate, 100: theirs}, **(given | values)).settle()
+    return unit
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"decided": {"0011": {"son": False}}},
+        {"shared": {("0011", "p1"): 1}},
+        {"is_joint": True},
+    ],
+)
+def test_a_decision_or_an_account_tells_namesakes_apart_and_a_couples_record_stays(values: dict[str, Any]) -> None:
+    unit = doubt_namesakes(person("john", email="j@sample.example"), person("john"), **values)
+    assert ([each.external_key for each in unit.matches.same], unit.matches.doubts) == ([KEY], [])
+
+
 @pytest.mark.parametrize(
     ("theirs", "mate", "is_settled"),
     [
@@ -55,16 +83,13 @@ def test_a_person_is_left_to_a_decision_if_another_of_the_household_fits_too() -
         (person("john", email="j@sample.example"), person("john", email="jr@sample.example"), True),
         (person("john", email="j@sample.example"), person("joan"), True),
         (person("jhon", email="j@sample.example"), person("john"), False),
+        (replace(person("john", email="j@sample.example"), generations={"sr"}), person("john"), True),
     ],
 )
 def test_a_match_is_doubted_if_a_namesake_of_the_household_fits_too(
     theirs: Traits, mate: Traits, is_settled: bool
 ) -> None:
-    ours = person("john", "19600102", "j@sample.example")
-    unit = Unit({"Account": "0011"}, None, record=100)
-    unit.matches.add(Candidate(KEY, 1, 9.0, ("first name", "e-mail"), (), is_same=True, is_sure=True))
-
-    Members([unit], {1: ours, 2: mate, 100: theirs}, {}, {1: 7, 2: 7}, {}, {1: KEY, 2: "son"}, {}).settle()
+    unit = doubt_namesakes(theirs, mate)
 
     assert [each.external_key for each in unit.matches.doubts] == ([] if is_settled else [KEY, "son"])
     assert (unit.matches.only is not None) is is_settled
@@ -86,6 +111,16 @@ def test_a_name_and_a_street_are_never_enough(agreed: list[str], is_sure: bool) 
     assert candidate.is_sure is is_sure
 
 
+def test_any_pair_with_a_record_of_a_client_may_be_enough() -> None:
+    pairs = [
+        (1, {"score": score, "agreed": agreed, "differed": [], "how": "model", "rule": None})
+        for score, agreed in ((9.5, ["first name", "home (street)"]), (9.0, ["first name", "e-mail"]))
+    ]
+    candidate = matching._describe(pairs, 1, {}, {1: KEY}, matching.SURE_SCORE, is_same=True)
+    assert candidate is not None
+    assert candidate.is_sure
+
+
 @pytest.mark.parametrize(("agreed", "is_settled"), [(("name", "zip"), False), (("name", "home"), True)])
 def test_a_name_that_two_legal_entities_have_needs_more_than_a_zip_code(
     agreed: tuple[str, ...], is_settled: bool
@@ -97,6 +132,32 @@ def test_a_name_that_two_legal_entities_have_needs_more_than_a_zip_code(
     settle_entities([unit], {100: trust, 1: trust, 2: trust}, {}, {1: KEY, 2: "namesake"}, {})
 
     assert (unit.matches.only is not None) is is_settled
+
+
+def test_an_account_tells_legal_entities_of_one_name_apart() -> None:
+    unit = Unit({"Account": "0011"}, None, record=100)
+    unit.matches.add(Candidate(KEY, 1, 7.0, ("name", "zip"), (), is_same=True, is_sure=True))
+    unit.matches.add(Candidate("namesake", 2, 5.0, ("name", "zip"), (), is_same=False, is_sure=False))
+    trust = Named.read("The Juno Prototype Trust", None, None)
+
+    settle_entities([unit], {100: trust, 1: trust, 2: trust}, {("0011", "e1"): 1}, {1: KEY, 2: "namesake"}, {})
+
+    assert unit.matches.only is not None
+    assert (unit.matches.only.external_key, unit.matches.only.is_sure) == (KEY, True)
+
+
+def test_two_records_of_the_org_with_one_name_are_duplicates() -> None:
+    units = [Unit({"Account": f"001{n}"}, None, record=100 + n) for n in (1, 2)]
+    for unit in units:
+        unit.matches.add(Candidate(KEY, 1, 7.0, ("name", "zip"), (), is_same=True, is_sure=True))
+    trust = Named.read("The Juno Prototype Trust", None, None)
+
+    settle_entities(units, {101: trust, 102: trust, 1: trust}, {}, {1: KEY}, {})
+
+    assert [each.outcome for each in classify("legal_entity", units, {KEY}, [("Account", "legal_entity")])][:2] == [
+        "duplicate",
+        "duplicate",
+    ]
 
 
 @pytest.mark.parametrize(

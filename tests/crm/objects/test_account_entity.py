@@ -19,6 +19,7 @@ from include.crm.settings import ShapeName
         ("standard_objects", "PersonAccount", "Ann Sample", "person"),
         ("standard_objects", "Individual", "Ann Sample", "person"),
         ("standard_objects", "Business", "Sample LLC", "legal_entity"),
+        ("standard_objects", "Non_Individual", "Sample Trust", "legal_entity"),
         ("plain", None, "The Samples", "household"),
         ("plain", None, "Sample LLC", "legal_entity"),
     ],
