@@ -38,6 +38,9 @@ from local.postgres import Postgres
 from tests.firm_keys import KEYRING
 from tests.running_sandbox import LAST, NOW, PACE, Sandbox, closes_at_night, run_sandbox
 
+# gRPC's handlers of a fork may crash a child before it becomes the program that it starts.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 PASSWORDS = dict.fromkeys(schema.ROLES, "only-for-tests")
 # A firm runs these tests beside its own folder, whose changes must not change what they test: see `tests/firm/test_goldens.py`.
 FIRM = content.find_folder()
