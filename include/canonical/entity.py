@@ -63,6 +63,11 @@ class Entity:
         return next(iter(self.references.values()), "")
 
     @property
+    def ids(self) -> list[str]:
+        """The warehouse columns of the references: `<entity>_id`."""
+        return [column.replace("_key", "_id") for column in self.references]
+
+    @property
     def columns(self) -> dict[str, str]:
         """Every canonical column and its type: key, date of a snapshot, references, fields."""
         dated = {"business_date": DATE} if self.kind == "snapshot" else {}

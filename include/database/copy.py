@@ -1,10 +1,12 @@
-"""Load Arrow rows into a temporary table by binary COPY."""
+"""Load Arrow rows by binary COPY."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pgpq
+import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 from psycopg import sql
@@ -32,23 +34,44 @@ def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Ite
     Returns:
         Number of rows copied.
     """
-    driver = connection.connection.driver_connection
-    assert driver is not None
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_postgres_type(field.type))) for field in schema
     )
+    create = sql.SQL("create temporary table {} ({}) on commit drop").format(sql.Identifier(table), columns)
+    _driver(connection).execute(create)
+    return copy_rows(connection, table, schema, parts)
+
+
+def copy_rows(connection: sa.Connection, table: str, schema: pa.Schema, parts: Iterable[pa.Table]) -> int:
+    """Load rows into a table.
+
+    Args:
+        connection: An open transaction.
+        table: Name of the table, with its schema unless the table is temporary.
+        schema: Schema of all parts. Each column has the exact type of the table's column, because a binary COPY converts nothing.
+        parts: The rows, in any number of tables.
+
+    Returns:
+        Number of rows copied.
+    """
+    target, columns = sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, schema.names))
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(target, columns)
     copied = 0
-    with driver.cursor() as cursor:
-        cursor.execute(sql.SQL("create temporary table {} ({}) on commit drop").format(sql.Identifier(table), columns))
-        encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
-        with cursor.copy(sql.SQL("copy {} from stdin (format binary)").format(sql.Identifier(table))) as copy:
-            copy.write(encoder.write_header())
-            for part in parts:
-                for batch in part.to_batches():
-                    copy.write(encoder.write_batch(batch))
-                copied += part.num_rows
-            copy.write(encoder.finish())
+    encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
+    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(encoder.write_header())
+        for part in parts:
+            for batch in part.to_batches():
+                copy.write(encoder.write_batch(batch))
+            copied += part.num_rows
+        copy.write(encoder.finish())
     return copied
+
+
+def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def _postgres_type(type_: pa.DataType) -> str:

@@ -110,6 +110,7 @@ class Canonical:
         self.result = _parse_result(json.loads(folder.read("manifest.json")))
         self.result.uncertain = tuple(map(folder.redactor.lift, self.result.uncertain))
         self._parts = Parts(folder, self.result.parts)
+        self._distinct: dict[str, pa.Array] = {}
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield the rows, part by part.
@@ -120,12 +121,14 @@ class Canonical:
         for _, rows in self._parts.read():
             yield rows
 
-    def list_distinct(self, column: str) -> pa.Table:
-        """Return the distinct values of a key column over all parts, as a table with the column `key`."""
-        keys = pa.array([], pa.string())
-        for _, rows in self._parts.read([column]):
-            keys = pc.unique(pa.concat_arrays([keys, pc.unique(rows.column(column)).drop_null()]))
-        return pa.table({"key": keys})
+    def list_distinct(self, column: str) -> pa.Array:
+        """Return the distinct values of a key column over all parts."""
+        if column not in self._distinct:
+            keys = pa.array([], pa.string())
+            for _, rows in self._parts.read([column]):
+                keys = pc.unique(pa.concat_arrays([keys, pc.unique(rows.column(column)).drop_null()]))
+            self._distinct[column] = keys
+        return self._distinct[column]
 
 
 def _folder_of(partition: Partition, entity: str) -> Folder:

@@ -104,7 +104,7 @@ def load(
 
 def _end_excluded(entity: Entity, excluded: Entity) -> str:
     """Return SQL that ends the current versions of the excluded entity whose keys were loaded, and counts them."""
-    table, ids = f"warehouse.{excluded.name}", [column.replace("_key", "_id") for column in excluded.references]
+    table, ids = f"warehouse.{excluded.name}", excluded.ids
     written = ", ".join([f"{excluded.name}_id", "vendor", excluded.key, *ids, *excluded.fields, "is_past_only"])
     return f"""
         with ended as (
@@ -131,8 +131,7 @@ class _Statements:
     def __init__(self, entity: Entity) -> None:
         name = entity.name
         table, this_id, key = f"warehouse.{name}", f"{name}_id", entity.key
-        ids = [column.replace("_key", "_id") for column in entity.references]
-        fields = [*ids, *entity.fields]
+        ids, fields = entity.ids, [*entity.ids, *entity.fields]
         written = ", ".join([this_id, "vendor", key, *fields])
         joins = "".join(
             f" left join warehouse.source_key k{n} on k{n}.entity = '{target}' and k{n}.vendor = :vendor"

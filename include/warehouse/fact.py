@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from include.canonical import Entity
 from include.control.ledger import Counts, Pull
-from include.errors import BalanceError, TargetUnavailable
+from include.database.copy import copy_in, copy_rows
+from include.errors import TargetUnavailable
 from include.warehouse import protection
 from include.warehouse.statement import Statement
 
@@ -30,23 +33,32 @@ class Reach:
     first_date: date | None = None
 
 
-def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, reach: Reach | None) -> Counts:
-    """Load the copied rows of a fact, in the caller's transaction.
+def load(
+    connection: sa.Connection,
+    entity: Entity,
+    pull: Pull,
+    source_run_id: int,
+    reach: Reach | None,
+    schema: pa.Schema,
+    parts: Iterable[pa.Table],
+) -> Counts:
+    """Load the rows of a fact, in the caller's transaction.
 
     Args:
-        connection: With the temporary table `incoming_<entity>`.
+        connection: An open transaction.
         entity: A snapshot or an event.
-        pull: The pull that was copied.
+        pull: The pull that has the rows.
         source_run_id: Written on every new row.
         reach: The range that the pull covers; None if it covers no range in full.
+        schema: Schema of the rows.
+        parts: The canonical rows, with surrogate ids in place of the references' keys.
 
     Returns:
-        Numbers of rows inserted, updated, unchanged, superseded and withdrawn. `money_out` is the money now stored under the
+        Numbers of rows produced, inserted, updated, unchanged, superseded and withdrawn. `money_out` is the money now stored under the
         pull's keys; None if the entity has no money. If pushed rows changed an event with money, `notes` has the `days` of these
         rows, because no reconciliation has compared them yet.
 
     Raises:
-        BalanceError: A row refers to another entity by a key that was never loaded.
         TargetUnavailable: Another load changed the same rows meanwhile.
     """
     values: dict[str, Any] = {
@@ -57,16 +69,14 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
     statement = Statement(entity)
     if entity.has_months:
         connection.execute(sa.text("select warehouse.ensure_month(:business_date)"), values)
-    incoming = connection.scalar(statement.count_incoming) or 0
     if not connection.scalar(statement.any_open, values):
-        inserted = connection.execute(statement.insert_all, values).rowcount
-        _refuse_lost(entity, pull, incoming - inserted)
+        inserted = _insert_all(connection, entity, pull, source_run_id, schema, parts)
         money = connection.scalar(statement.money_of_run, values) if entity.money else None
-        notes = _note_days(connection, entity, pull, statement.days_of_incoming, values)
-        return Counts(inserted=inserted, money_out=_dollars(entity, money), notes=notes)
+        notes = _note_days(connection, entity, pull, statement.days_of_run, values)
+        return Counts(produced=inserted, inserted=inserted, money_out=_dollars(entity, money), notes=notes)
+    incoming = copy_in(connection, f"incoming_{entity.name}", schema, parts)
     connection.execute(statement.compare, values)
     outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
-    _refuse_lost(entity, pull, outcomes.get("lost", 0))
     new, changed, older = (outcomes.get(outcome, 0) for outcome in ("new", "changed", "older"))
     notes = _note_days(connection, entity, pull, statement.days_of_changes, values)
     closed = connection.execute(statement.close_changed, values).rowcount
@@ -77,6 +87,7 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         )
     withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, reach)
     return Counts(
+        produced=incoming,
         inserted=new,
         updated=changed,
         unchanged=incoming - new - changed - older,
@@ -85,6 +96,31 @@ def load(connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: i
         money_out=_dollars(entity, money),
         notes=notes,
     )
+
+
+def _insert_all(
+    connection: sa.Connection,
+    entity: Entity,
+    pull: Pull,
+    source_run_id: int,
+    schema: pa.Schema,
+    parts: Iterable[pa.Table],
+) -> int:
+    """Copy every row straight into the warehouse table; used only if no row of the vendor is open there. Return the number of rows."""
+    now = connection.scalar(sa.text("select now()"))
+    added = {
+        "vendor": pa.scalar(pull.vendor),
+        "recorded_from": pa.scalar(now, pa.timestamp("us", "UTC")),
+        "source_run_id": pa.scalar(source_run_id, pa.int64()),
+    }
+    whole = pa.schema([*schema, *((name, value.type) for name, value in added.items())])
+    rows = (
+        pa.Table.from_arrays(
+            [*part.columns, *(pa.repeat(value, part.num_rows) for value in added.values())], schema=whole
+        )
+        for part in parts
+    )
+    return copy_rows(connection, f"warehouse.{entity.name}", whole, rows)
 
 
 def _note_days(
@@ -131,14 +167,6 @@ def _settle(
         bounds = {"edited_from": edited_from, "edited_to": edited_to, "is_edited": reach.edited is not None}
         withdrawn = connection.execute(statement.withdraw, values | bounds | {"first_date": reach.first_date}).rowcount
     return withdrawn, connection.scalar(statement.money_of_keys, values) if entity.money else None
-
-
-def _refuse_lost(entity: Entity, pull: Pull, lost: int) -> None:
-    if lost:
-        raise BalanceError(
-            "Rows refer to an unknown " + " or ".join(entity.references.values()) + "; nothing was loaded",
-            vendor=pull.vendor, entity=entity.name, business_date=pull.business_date, rows=lost,
-        )  # fmt: skip
 
 
 def _dollars(entity: Entity, money: Decimal | None) -> Decimal | None:

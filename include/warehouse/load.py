@@ -30,8 +30,9 @@ from include.keys.register import hold_hash_keys
 from include.staging.partitions import Partition
 from include.staging.row_key import format_keys
 from include.transform.entities import SEALED, Canonical
-from include.warehouse import absence, description, fact, sealed_values
+from include.warehouse import absence, description, fact, sealed_values, source_key
 from include.warehouse.fact import Reach
+from include.warehouse.source_key import Ids, replace_keys
 
 _MANY = 10_000
 # The window's bounds may be days in another time zone, so an edit this close to its start may lie outside it.
@@ -214,21 +215,9 @@ def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
     for entity, rows in loading.canonical:
         own = {entity.key: entity.name} if entity.kind == "description" else {}
         for column, name in (own | entity.references).items():
-            keys = rows.list_distinct(column)
             with connection.begin():
                 _hold_hash_keys(connection, [loading])
-                copy_in(connection, "keys", keys.schema, [keys])
-                connection.execute(
-                    sa.text("""
-                    insert into warehouse.source_key (entity, vendor, source_key)
-                    select :entity, :vendor, key from keys k
-                    where not exists (select from warehouse.source_key s
-                                      where s.entity = :entity and s.vendor = :vendor and s.source_key = k.key)
-                    order by key collate "C"
-                    on conflict do nothing
-                    """),
-                    {"entity": name, "vendor": loading.pull.vendor},
-                )
+                source_key.add(connection, name, loading.pull.vendor, rows.list_distinct(column))
 
 
 def _close_dead_letters(connection: sa.Connection, loading: _Loading) -> None:
@@ -248,36 +237,63 @@ def _close_dead_letters(connection: sa.Connection, loading: _Loading) -> None:
 def _load_entity(
     connection: sa.Connection, loading: _Loading, entity: Entity, rows: Canonical, reach: Reach | None
 ) -> Counts:
-    vendor, pull, result = loading.vendor, loading.pull, rows.result
+    pull, result = loading.pull, rows.result
     if before := ledger.find(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
     started = time.perf_counter()
-    schema = arrow.schema(entity.columns | {f"{name}{SEALED}": BINARY for name in result.sealed})
-    copied = copy_in(connection, f"incoming_{entity.name}", schema, rows.rows())
-    if copied != result.produced:
-        raise BalanceError(
-            "Not every row was copied; nothing was loaded", entity=entity.name, produced=result.produced, copied=copied
-        )
     # The planner has no statistics on rows just copied, and assumes that there are few.
-    connection.execute(sa.text(f"set local enable_nestloop = {'off' if copied > _MANY else 'on'}"))
-    if copied > _MANY:
+    connection.execute(sa.text(f"set local enable_nestloop = {'off' if result.produced > _MANY else 'on'}"))
+    if result.produced > _MANY:
         connection.execute(sa.text("set local work_mem = '128MB'"))
     source_run_id = ledger.take_id(connection)
     if entity.kind == "description":
-        is_past = loading.partition.manifest.pulled == "historical"
-        is_partial = any(m.is_partial for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name))
-        counts = description.load(
-            connection, entity, pull, source_run_id, is_past=is_past, uncertain=result.uncertain, is_partial=is_partial
-        )
-        if not is_past:
-            absence.forget(connection, entity, pull)
-        if absence.is_whole(vendor, entity, pull):
-            counts = replace(counts, notes={"absent": absence.record(connection, vendor, entity, pull)})
-        for name in result.sealed:
-            sealed_values.insert(connection, entity, name, pull.vendor, source_run_id)
+        counts = _load_description(connection, loading, entity, rows, source_run_id)
     else:
         is_covered = entity.kind == "snapshot" or (entity.is_removable and loading.table.pull == "window")
-        counts = fact.load(connection, entity, pull, source_run_id, reach if is_covered else None)
-    counts = replace(counts, produced=copied, money_in=result.money, seconds=round(time.perf_counter() - started, 3))
+        counts = _load_fact(connection, loading, entity, rows, source_run_id, reach if is_covered else None)
+    if counts.produced != result.produced:
+        raise BalanceError(
+            "Not every row was copied; nothing was loaded",
+            entity=entity.name, produced=result.produced, copied=counts.produced,
+        )  # fmt: skip
+    counts = replace(counts, money_in=result.money, seconds=round(time.perf_counter() - started, 3))
     ledger.record(connection, pull, "load", counts, entity.name, source_run_id)
     return counts
+
+
+def _load_fact(
+    connection: sa.Connection,
+    loading: _Loading,
+    entity: Entity,
+    rows: Canonical,
+    source_run_id: int,
+    reach: Reach | None,
+) -> Counts:
+    vendor = loading.pull.vendor
+    ids = {
+        column: Ids.find(connection, target, vendor, rows.list_distinct(column))
+        for column, target in entity.references.items()
+    }
+    parts = (replace_keys(part, entity, ids, vendor) for part in rows.rows())
+    schema = replace_keys(arrow.schema(entity.columns).empty_table(), entity, ids, vendor).schema
+    return fact.load(connection, entity, loading.pull, source_run_id, reach, schema, parts)
+
+
+def _load_description(
+    connection: sa.Connection, loading: _Loading, entity: Entity, rows: Canonical, source_run_id: int
+) -> Counts:
+    vendor, pull, result = loading.vendor, loading.pull, rows.result
+    schema = arrow.schema(entity.columns | {f"{name}{SEALED}": BINARY for name in result.sealed})
+    copied = copy_in(connection, f"incoming_{entity.name}", schema, rows.rows())
+    is_past = loading.partition.manifest.pulled == "historical"
+    is_partial = any(m.is_partial for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name))
+    counts = description.load(
+        connection, entity, pull, source_run_id, is_past=is_past, uncertain=result.uncertain, is_partial=is_partial
+    )
+    if not is_past:
+        absence.forget(connection, entity, pull)
+    if absence.is_whole(vendor, entity, pull):
+        counts = replace(counts, notes={"absent": absence.record(connection, vendor, entity, pull)})
+    for name in result.sealed:
+        sealed_values.insert(connection, entity, name, pull.vendor, source_run_id)
+    return replace(counts, produced=copied)

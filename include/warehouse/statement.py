@@ -13,8 +13,8 @@ from include.warehouse.protection import is_unprotected
 class Statement:
     """The statements for one entity.
 
-    Their tables are `incoming_<entity>` (the copied rows), `compared_<entity>` (the rows that are new or differ), and the entity's table in
-    the warehouse. An open row is a row of the warehouse table without `recorded_to`.
+    Their tables are `incoming_<entity>` (the copied rows, with surrogate ids), `compared_<entity>` (the rows that are new or differ), and the
+    entity's table in the warehouse. An open row is a row of the warehouse table without `recorded_to`.
 
     Args:
         entity: A snapshot or an event. Names come from our own declaration, never from data.
@@ -24,17 +24,11 @@ class Statement:
         self._entity = entity
         self._table = f"warehouse.{entity.name}"
         self._incoming = f"incoming_{entity.name}"
-        self._ids = [column.replace("_key", "_id") for column in entity.references]
-        self._values = [*self._ids, *entity.fields]
+        self._values = [*entity.ids, *entity.fields]
         dated = ["business_date"] if entity.kind == "snapshot" else []
         self._columns = [*dated, entity.key, *self._values]
         on_day = "f.business_date = :business_date and " if dated else ""
         self._open = f"{on_day}f.vendor = :vendor and f.recorded_to is null"
-
-    @cached_property
-    def count_incoming(self) -> sa.TextClause:
-        """Count the copied rows."""
-        return sa.text(f"select count(*) from {self._incoming}")  # noqa: S608
 
     @cached_property
     def any_open(self) -> sa.TextClause:
@@ -42,28 +36,21 @@ class Statement:
         return sa.text(f"select exists (select from {self._table} f where {self._open})")  # noqa: S608
 
     @cached_property
-    def insert_all(self) -> sa.TextClause:
-        """Insert every incoming row whose references are known; used only if the vendor has no open rows yet."""
-        return self._insert(f"(select {self._selected} from {self._incoming} i{self._joins('join')})", "")  # noqa: S608
-
-    @cached_property
     def compare(self) -> sa.TextClause:
-        """Create `compared_<entity>`: the incoming rows that are new or differ from the open row, with surrogate ids.
+        """Create `compared_<entity>`: the incoming rows that are new or differ from the open row.
 
-        The column `outcome` is `new`, `changed`, `older` (the stored state of the event wins), or `lost` (a reference is unknown).
-        `compared_run_id` is the load that wrote the open row.
+        The column `outcome` is `new`, `changed`, or `older` (the stored state of the event wins). `compared_run_id` is the load that wrote
+        the open row.
         """
         entity = self._entity
-        lost = " or ".join(f"k{n}.id is null" for n in range(len(self._ids))) or "false"
         older = f" when {self._is_older} then 'older'" if entity.version else ""
         compared = [c for c in self._values if not (entity.is_observed and c == entity.version)]
-        stored = ", ".join(f"f.{c}" for c in compared)
-        arrived = ", ".join(self._arrived[c] for c in compared)
+        stored, arrived = (", ".join(f"{row}.{c}" for c in compared) for row in "fi")
         return sa.text(
             f"create temporary table compared_{entity.name} on commit drop as select * from ("  # noqa: S608
-            f"select {self._selected}, case when {lost} then 'lost' when f.{entity.key} is null then 'new'"
+            f"select i.*, case when f.{entity.key} is null then 'new'"
             f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as outcome"
-            f", f.source_run_id as compared_run_id from {self._incoming} i{self._joins('left join')}"
+            f", f.source_run_id as compared_run_id from {self._incoming} i"
             f" left join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}) r where outcome <> 'same'"
         )
 
@@ -73,9 +60,12 @@ class Statement:
         return sa.text(f"select outcome, count(*) from compared_{self._entity.name} group by 1")  # noqa: S608
 
     @property
-    def days_of_incoming(self) -> sa.TextClause:
-        """Select the days of the incoming rows."""
-        return sa.text(f"select distinct {self._entity.dated} from {self._incoming} order by 1")  # noqa: S608
+    def days_of_run(self) -> sa.TextClause:
+        """Select the days of the rows that this load wrote."""
+        return sa.text(
+            f"select distinct {self._entity.dated} from {self._table} f"  # noqa: S608
+            f" where {self._open} and f.source_run_id = :source_run_id order by 1"
+        )
 
     @property
     def days_of_changes(self) -> sa.TextClause:
@@ -99,7 +89,11 @@ class Statement:
     @cached_property
     def insert_changed(self) -> sa.TextClause:
         """Insert the new rows, and the new state of the changed rows."""
-        return self._insert(f"compared_{self._entity.name}", " where outcome in ('new', 'changed')")
+        columns = ", ".join(self._columns)
+        return sa.text(
+            f"insert into {self._table} (vendor, {columns}, recorded_from, source_run_id)"  # noqa: S608
+            f" select :vendor, {columns}, now(), :source_run_id from compared_{self._entity.name} where outcome in ('new', 'changed')"
+        )
 
     @cached_property
     def money_of_run(self) -> sa.TextClause:
@@ -163,27 +157,3 @@ class Statement:
         entity = self._entity
         reopened = f"coalesce({other}.{entity.reopened} > {state}.{entity.version}, false)"
         return f"coalesce({state}.{entity.final}, false) and not coalesce({other}.{entity.final}, false) and not {reopened}"
-
-    @property
-    def _arrived(self) -> dict[str, str]:
-        """Warehouse column -> SQL of its value in an incoming row."""
-        ids = {column: f"k{n}.id" for n, column in enumerate(self._ids)}
-        return {column: ids.get(column, f"i.{column}") for column in self._columns}
-
-    @property
-    def _selected(self) -> str:
-        return ", ".join(f"{arrived} as {column}" for column, arrived in self._arrived.items())
-
-    def _joins(self, verb: str) -> str:
-        return "".join(
-            f" {verb} warehouse.source_key k{n} on k{n}.entity = '{target}' and k{n}.vendor = :vendor"
-            f" and k{n}.source_key = i.{column}"
-            for n, (column, target) in enumerate(self._entity.references.items())
-        )
-
-    def _insert(self, source: str, where: str) -> sa.TextClause:
-        columns = ", ".join(self._columns)
-        return sa.text(
-            f"insert into {self._table} (vendor, {columns}, recorded_from, source_run_id)"  # noqa: S608
-            f" select :vendor, {columns}, now(), :source_run_id from {source} r{where}"
-        )

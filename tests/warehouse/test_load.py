@@ -83,7 +83,7 @@ def test_a_load_that_is_taken_over_half_way_changes_nothing(loader: Loader) -> N
 
     @sa.event.listens_for(engine, "after_cursor_execute")
     def overtake(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("insert into warehouse.position"):
+        if statement.startswith("select sum(market_value_usd) from warehouse.position"):
             load(loader.engine, loader.vendor, {newer[1]: newer[0]})
 
     with pytest.raises(WriterSuperseded):
@@ -100,7 +100,7 @@ def test_a_load_whose_session_can_not_be_ended_finds_out_before_it_commits(loade
 
     @sa.event.listens_for(loader.engine, "after_cursor_execute")
     def overtake(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("insert into warehouse.position"):
+        if statement.startswith("select sum(market_value_usd) from warehouse.position"):
             loader.database.do("update control.writer set fence = nextval('control.fence')")
 
     with pytest.raises(WriterSuperseded):
