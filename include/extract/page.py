@@ -115,29 +115,48 @@ class PageReader:
         if not body.lstrip().startswith(b"["):
             raise self._unreadable(body)
         try:
-            wire = self._parse(body, self._choose_wire_types(body), "error")
-            rows, missing = self._converter.stage(wire)
+            rows, missing = self._converter.stage(self._parse_page(body))
         except pa.ArrowException:
             return self._read_refused(body)
         if missing:
             return self._read_refused(body)
         return Page(rows, (), frozenset())
 
-    def _choose_wire_types(self, body: bytes) -> pa.StructType:
-        """Return the types in which to read a page: a decimal field that the page writes as a JSON string is read as text.
+    def _parse_page(self, body: bytes) -> pa.StructArray:
+        """Parse a page; a decimal field that the page writes as a JSON string is read as text.
 
-        Otherwise Arrow would convert such a string by its own rules, not by those of `include.extract.number`.
+        Otherwise Arrow would convert such a string by its own rules, not by those of `include.extract.number`. The beginning of the page
+        shows which fields are strings. If the rows have as many texts as the page has strings, no other field is one.
+
+        Raises:
+            pa.ArrowException: A row is bad, or has a field that is not declared.
         """
-        is_spaced = _SPACED.search(body, 0, _BEGINNING) is not None
+        beginning = body[:_BEGINNING]
+        is_spaced = _SPACED.search(beginning) is not None
+        texts = self._find_texts(beginning, is_spaced)
+        rows = self._parse(body, self._read_as(texts), "error")
+        strings = body.count(b': "' if is_spaced else b':"')
+        if sum(len(a) - a.null_count for a in rows.flatten() if pa.types.is_string(a.type)) == strings:
+            return rows
+        others = self._find_texts(body, is_spaced)
+        return rows if others == texts else self._parse(body, self._read_as(others), "error")
+
+    def _find_texts(self, body: bytes, is_spaced: bool) -> set[str]:
+        """Return the decimal fields that are JSON strings."""
         names = [(col.source, b'"%s"' % col.source.encode()) for col in self._decimals]
-        texts = {
+        return {
             name
             for name, field in names
             if (re.search(re.escape(field) + rb'\s*:\s*"', body) if is_spaced else field + b':"' in body)
         }
-        if not texts:
-            return self._wire
-        return pa.struct([(f.name, pa.string() if f.name in texts else f.type) for f in self._wire])
+
+    def _read_as(self, texts: set[str]) -> pa.StructType:
+        """Return the types in which to read a page, with some fields as texts."""
+        return (
+            pa.struct([(f.name, pa.string() if f.name in texts else f.type) for f in self._wire])
+            if texts
+            else self._wire
+        )
 
     def _parse(self, body: bytes, fields: pa.StructType, unexpected: Literal["error", "ignore"]) -> pa.StructArray:
         """Parse an array of objects into these fields.

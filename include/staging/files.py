@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -29,6 +30,7 @@ from pyarrow.parquet.encryption import create_decryption_properties, create_encr
 from include.errors import ConfigurationError, FatalError, TargetUnavailable
 from include.keys.sealer import HEAD_BYTES, Sealer
 from include.sensitive import FORM, Redactor
+from include.staging.ahead import map_ahead
 
 ROWS_A_PART = 100_000
 _KEY_BYTES = 32
@@ -204,7 +206,7 @@ class Parts:
     def read(
         self, columns: list[str] | None = None, names: Collection[str] | None = None
     ) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the parts in order as (name, rows).
+        """Yield the parts in order as (name, rows). The next part is read while the caller works on this one.
 
         Args:
             columns: Columns to read; None for all.
@@ -213,9 +215,11 @@ class Parts:
         Raises:
             FatalError: A part is missing, or its checksum differs from the manifest.
         """
-        for part in self._listed:
-            if names is None or part.name in names:
-                yield part.name, lift_columns(self._read_part(part, columns), self._folder.redactor)
+
+        def read(part: Part) -> tuple[str, pa.Table]:
+            return part.name, lift_columns(self._read_part(part, columns), self._folder.redactor)
+
+        return map_ahead(read, [part for part in self._listed if names is None or part.name in names])
 
     def _read_part(self, part: Part, columns: list[str] | None) -> pa.Table:
         try:
@@ -257,14 +261,16 @@ def lift_columns(rows: pa.Table, redactor: Redactor) -> pa.Table:
 
 @dataclass
 class PartWriter:
-    """Writes rows as parts of at least `ROWS_A_PART` rows, with at most one part in memory. A part may be smaller after `flush`.
+    """Writes rows as parts of at least `ROWS_A_PART` rows. A part may be smaller after `flush`.
+
+    A full part is written in a thread while the next rows arrive, so at most two parts are in memory.
 
     Attributes:
         folder: Target folder.
         schema: Schema of every part.
         prefix: Start of the parts' names. Two writers that may share a folder need different prefixes. Otherwise one overwrites the
             parts of the other, whose checksums are then wrong: the same rows are encrypted differently each time.
-        parts: Parts written so far.
+        parts: Parts written so far; complete after `flush`.
     """
 
     folder: Folder
@@ -273,22 +279,38 @@ class PartWriter:
     parts: list[Part] = field(default_factory=list)
     _pending: list[pa.Table] = field(default_factory=list)
     _rows: int = 0
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="write"))
+    _writing: Future[Part] | None = None
 
     def write(self, rows: pa.Table) -> None:
-        """Add rows; write the pending rows as a part once they are at least `ROWS_A_PART`."""
+        """Add rows; begin to write the pending rows as a part once they are at least `ROWS_A_PART`.
+
+        An error of the storage may be raised by the next call.
+        """
         self._pending.append(rows)
         self._rows += rows.num_rows
         if self._rows >= ROWS_A_PART:
-            self.flush()
+            self._finish()
+            self._writing = self._thread.submit(self._store, self._name(), pa.concat_tables(self._pending))
+            self._clear()
 
     def flush(self) -> None:
-        """Write the pending rows as one part, if there are any. Call it at the end."""
-        if not self._rows:
-            self._pending.clear()
-            return
-        self.parts.append(
-            self._store(f"{self.prefix}part-{len(self.parts):05d}.parquet", pa.concat_tables(self._pending))
-        )
+        """Write the pending rows as one part, if there are any, and finish all parts. Call it at the end."""
+        self._finish()
+        if self._rows:
+            self.parts.append(self._store(self._name(), pa.concat_tables(self._pending)))
+        self._clear()
+
+    def _finish(self) -> None:
+        """Wait for the part that is being written, if there is one."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            self.parts.append(writing.result())
+
+    def _name(self) -> str:
+        return f"{self.prefix}part-{len(self.parts):05d}.parquet"
+
+    def _clear(self) -> None:
         self._pending.clear()
         self._rows = 0
 

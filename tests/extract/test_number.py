@@ -182,6 +182,15 @@ def test_decimal_that_json_writes_as_a_text_is_found_in_every_layout(layout: str
     assert page.rows.column("quantity").to_pylist() == [Decimal("1234.5")] * 2 + [None]
 
 
+@pytest.mark.parametrize("layout", ['"units":"1e3"', '"units": "1e3"'])
+def test_decimal_text_far_behind_the_beginning_of_a_page_is_read_by_our_rules_not_by_arrows(layout: str) -> None:
+    row = '{"id": 1,"units": 2.5}' if " " in layout else '{"id":1,"units":2.5}'
+    page = PageReader(TABLE, REDACTOR).read(f"[{','.join([row] * 5_000)},{{{layout}}}]".encode())
+    assert page.rows.num_rows == 5_000
+    [dead_row] = page.dead
+    assert "units: not decimal(28,8): 9a9" in dead_row.reasons
+
+
 def test_decimals_of_a_page_may_be_numbers_and_texts() -> None:
     body = b'[{"id":1,"units":"1,234.5"},{"id":2,"units":2.5},{"id":3,"units":"1.234,5"}]'
     page = PageReader(TABLE, REDACTOR).read(body)

@@ -374,12 +374,23 @@ def test_rows_without_key_are_each_a_dead_letter_and_once_where_pages_overlap(st
 def test_writer_holds_rows_back_until_a_part_is_full(staging: Staging, small_parts: None) -> None:
     schema = pa.schema([("n", pa.int64())])
     writer = PartWriter(staging.folder("here"), schema)
-    for start in range(0, 50, 10):
+    for start in range(0, 70, 10):
         writer.write(pa.table({"n": pa.array(range(start, start + 10))}))
-    assert [part.rows for part in writer.parts] == [30]
+    assert [part.rows for part in writer.parts] == [30], "the second part is being written"
     writer.flush()
     writer.flush()
-    assert [part.rows for part in writer.parts] == [30, 20]
+    assert [part.rows for part in writer.parts] == [30, 30, 10]
+    assert [rows["n"].to_pylist()[0] for _, rows in writer.read()] == [0, 30, 60]
+
+
+def test_part_that_can_not_be_written_fails_the_flush(tmp_path: Path, small_parts: None) -> None:
+    folder = Staging(str(tmp_path), KEYRING.staging).folder("here")
+    writer = PartWriter(folder, pa.schema([("n", pa.int64())]))
+    tmp_path.joinpath("here").write_text("a file where the folder should be")
+    writer.write(pa.table({"n": pa.array(range(30))}))
+    with pytest.raises((ConfigurationError, TargetUnavailable)):
+        writer.flush()
+    assert writer.parts == []
 
 
 def test_total_is_exact_and_nulls_are_nothing() -> None:
