@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor firm replay airflow sandbox bench bench-day bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all test-short test-long lint style types fmt clean
+.PHONY: install demo stop vendor firm replay airflow sandbox bench bench-day bench-peers bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all test-short test-long lint style types fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -63,10 +63,13 @@ airflow: install  ## ARGS="backfill create ...": Airflow's own command line, in 
 sandbox: install
 	@$(TRIBUTARY) sandbox
 
-bench: bench-day bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations
+bench: bench-day bench-peers bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations
 
 bench-day: install  ## a day of positions from the vendor to the warehouse
 	@$(TRIBUTARY) bench
+
+bench-peers: install  ## the same day beside dlt, in one run; installs dlt into an environment of its own
+	@$(TRIBUTARY) bench-peers
 
 bench-crm: install  ## changed holdings into Salesforce, beside simple-salesforce and polars
 	@$(TRIBUTARY) bench-crm

@@ -7,6 +7,7 @@ python -m local.cli airflow ...
 python -m local.cli replay --vendor NAME --table NAME [--date 2026-11-20] [--dry]
 python -m local.cli sandbox [--port N] ...
 python -m local.cli bench [--positions N ...]
+python -m local.cli bench-peers [--positions N] [--rounds N]
 python -m local.cli bench-crm [--positions N]
 python -m local.cli bench-rules [--positions N]
 python -m local.cli bench-identity [--clients N] [--records N] [--days N]
@@ -50,6 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     demo.add_argument("--shape", choices=SHAPES, help="what the Salesforce org is; default: the managed package")
     bench = commands.add_parser("bench", help="measure a day of positions, compared with a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
+    peers = commands.add_parser(
+        "bench-peers", help="measure a day of positions beside dlt, from the same pages into the same database"
+    )
+    peers.add_argument("--positions", type=int, default=1_000_000)
+    peers.add_argument("--rounds", type=int, default=3)
     crm = commands.add_parser(
         "bench-crm", help="measure changed holdings into Salesforce, compared with simple-salesforce and polars"
     )
@@ -205,6 +211,13 @@ def _bench(arguments: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def _bench_peers(arguments: argparse.Namespace, _: list[str]) -> int:
+    from local.bench.peers import bench_peers
+
+    bench_peers(arguments.positions, arguments.rounds)
+    return 0
+
+
 def _bench_crm(arguments: argparse.Namespace, _: list[str]) -> int:
     from local.bench.crm import bench_crm
 
@@ -267,6 +280,7 @@ COMMANDS = {
     "airflow": _airflow,
     "sandbox": _sandbox,
     "bench": _bench,
+    "bench-peers": _bench_peers,
     "bench-crm": _bench_crm,
     "bench-adoption": _bench_adoption,
     "bench-rules": _bench_rules,

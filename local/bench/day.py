@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ from local.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
 PAGE, OVERLAP = 5000, 10
+API, USER, PASSWORD = "orion/api/v1", "tributary", "sandbox-only"
+PARTNER = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
 # Practically no rate limit: with the vendor's real one, waiting would take most of the time.
 UNBOUND = Budget(calls_per_minute=600_000, burst=1000)
 
@@ -61,41 +63,72 @@ def bench(sizes: list[int]) -> None:
 
 def _measure(positions: int, day: date, work: Path) -> dict[str, Any]:
     pages = work / f"pages-{positions}"
+    render(positions, day, pages, OVERLAP)
+    with serve(work / str(positions)) as served:
+        served.show(pages)
+        print(f"Running {positions:,} positions ...", flush=True)
+        return served.run(day, work / f"staging-{positions}") | {"positions": positions}
+
+
+def render(positions: int, day: date, pages: Path, overlap: int) -> None:
+    """Write the sandbox's pages of a number of positions to a folder."""
     print(f"Rendering {positions:,} positions ...", flush=True)
-    _python(
-        "sandbox.orion.render",
-        "--positions",
-        positions,
-        "--as-of",
-        day,
-        "--page",
-        PAGE,
-        "--overlap",
-        OVERLAP,
-        "--unmasked",
-        "--out",
-        pages,
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "sandbox.orion.render", "--unmasked", "--positions", str(positions)),
+            *("--as-of", str(day), "--page", str(PAGE), "--overlap", str(overlap), "--out", str(pages)),
+        ],
+        cwd=ROOT,
+        check=True,
     )
-    data = work / f"postgres-{positions}"
-    with _sandbox(work / f"state-{positions}", pages) as url, Postgres.start(data, durable=True) as server:
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running sandbox, and a migrated database on a server with its settings for durability."""
+
+    url: str
+    server: Postgres
+    load_url: str
+
+    @property
+    def api(self) -> str:
+        """Address of the vendor's API."""
+        return f"{self.url}/{API}"
+
+    def log_in(self) -> str:
+        """Return the value of the header `Authorization` of a new login."""
+        answer = requests.get(f"{self.api}/security/token", auth=(USER, PASSWORD), headers=PARTNER, timeout=30)
+        answer.raise_for_status()
+        return f"Session {answer.json()['access_token']}"
+
+    def show(self, pages: Path) -> None:
+        """Let the sandbox serve these pages."""
+        answer = requests.post(f"{self.url}/_sandbox/orion/rendered", json={"folder": str(pages)}, timeout=30)
+        answer.raise_for_status()
+
+    def run(self, day: date, staging: Path) -> dict[str, Any]:
+        """Run `work_a_day` in a process of its own."""
+        arguments = [self.url, self.load_url, str(staging), day.isoformat(), str(business_dates.previous(day))]
+        done = subprocess.run(
+            [sys.executable, "-m", "local.bench.day", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+
+@contextlib.contextmanager
+def serve(work: Path) -> Iterator[Served]:
+    """Start the sandbox and PostgreSQL in a folder; stop them at the end."""
+    work.mkdir()
+    work.chmod(0o711)
+    with _sandbox(work / "state") as url, Postgres.start(work / "postgres", durable=True) as server:
         server.create_database("tributary")
         passwords = dict.fromkeys(schema.ROLES, "bench-only")
         schema.create_roles(server.url("tributary"), passwords)
         urls = {role: f"postgresql://{role}:bench-only@127.0.0.1:{server.port}/tributary" for role in schema.ROLES}
         schema.migrate(urls["tributary_migrate"])
-        print(f"Running {positions:,} positions ...", flush=True)
-        arguments = [
-            url,
-            urls["tributary_load"],
-            str(work / f"staging-{positions}"),
-            day.isoformat(),
-            str(business_dates.previous(day)),
-        ]
-        done = subprocess.run(
-            [sys.executable, "-m", "local.bench.day", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
-        )
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result | {"positions": positions}
+        yield Served(url, server, urls["tributary_load"])
 
 
 def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
@@ -104,8 +137,7 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
     keyring = Keyring.parse(generate("bench"))
     site = Site(schema.engine(load_url), Staging(staging, keyring.staging, redactor=keyring.redactor), keyring)
     run = Run("bench", date.fromisoformat(day), date.fromisoformat(before))
-    partner = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
-    connection = Connection(f"{url}/orion/api/v1", "tributary", "sandbox-only", partner)
+    connection = Connection(f"{url}/{API}", USER, PASSWORD, PARTNER)
     vendor_run = VendorRun(site, vendor, connection, run)
     seconds: dict[str, float] = {}
 
@@ -133,7 +165,7 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
 
 
 @contextlib.contextmanager
-def _sandbox(state: Path, pages: Path) -> Iterator[str]:
+def _sandbox(state: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "sandbox.app", "--port", "0", "--households", "20", "--state", str(state)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -141,17 +173,11 @@ def _sandbox(state: Path, pages: Path) -> Iterator[str]:
             line = process.stdout.readline()
             if "ready" not in line:
                 raise TargetUnavailable("The sandbox did not start", output=line.strip())
-            url = line.split()[-1]
-            requests.post(f"{url}/_sandbox/orion/rendered", json={"folder": str(pages)}, timeout=30).raise_for_status()
-            yield url
+            yield line.split()[-1]
         finally:
             process.terminate()
             with contextlib.suppress(psutil.TimeoutExpired):
                 process.wait(10)
-
-
-def _python(module: str, *arguments: object) -> None:
-    subprocess.run([sys.executable, "-m", module, *map(str, arguments)], cwd=ROOT, check=True)
 
 
 def _show(results: list[dict[str, Any]]) -> None:
