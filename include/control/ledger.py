@@ -246,6 +246,34 @@ def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
     return newer
 
 
+@dataclass(frozen=True, slots=True)
+class LastLoad:
+    """The last load of an entity for a day: its number of rows, and the digest of the rows; the digest is empty if it is unknown."""
+
+    produced: int
+    digest: str
+
+
+def find_last_load(connection: sa.Connection, pull: Pull, entity: str) -> LastLoad | None:
+    """Return the last load of an entity for a pull's vendor and day.
+
+    Returns:
+        None if there was none, or if any load of that day was another kind: of another table, or not of the whole table. Loads of a
+        whole table follow one another; the others may run at the same time, so their order is unknown.
+    """
+    row = connection.execute(
+        sa.text("""
+        select produced, coalesce(notes ->> 'digest', '') as digest,
+               bool_and(table_name = :table_name and pulled in ('current', 'historical')) over () as is_whole
+        from control.ledger
+        where vendor = :vendor and business_date = :business_date and stage = 'load' and entity = :entity
+        order by ledger_id desc limit 1
+        """),
+        asdict(pull) | {"entity": entity},
+    ).one_or_none()
+    return LastLoad(row.produced, row.digest) if row and row.is_whole else None
+
+
 def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:
     """Return the path of the table's last loaded partition whose pull was `current`; None if there was none."""
     query = f"select partition from ({LAST_PARTITIONS}) p where vendor = :vendor and table_name = :table"  # noqa: S608

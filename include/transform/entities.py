@@ -7,6 +7,7 @@ Each map of a table writes one canonical folder next to the staged parts, with i
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import secrets
 from collections import Counter
@@ -54,6 +55,7 @@ class Produced:
             table, and that row is a dead letter.
         parts: Files of the canonical folder.
         sealed: Names of the values that the rows also contain in sealed form, such as `tax_id`.
+        digest: For snapshots: digest of the rows, in hex. Equal digests mean equal rows; equal rows may have different digests.
     """
 
     entity: str
@@ -69,6 +71,7 @@ class Produced:
     uncertain: tuple[str, ...] = ()
     parts: tuple[Part, ...] = ()
     sealed: tuple[str, ...] = ()
+    digest: str = ""
 
 
 def transform(
@@ -154,7 +157,7 @@ def _produce(
     schema = arrow.schema(entity.columns | dict.fromkeys(sealed, BINARY))
     target = _folder_of(partition, entity.name)
     # A late attempt of a stopped task writes beside the parts that a reader may have begun to read.
-    writer, result = PartWriter(target, schema, f"{secrets.token_hex(4)}-"), Produced(entity.name)
+    output, result = _Output(PartWriter(target, schema, f"{secrets.token_hex(4)}-"), entity), Produced(entity.name)
     result.sealed = tuple(name.removesuffix(SEALED) for name in sealed)
     source = entity_map.columns.get(entity.money) if entity.money else None
     money_source = (
@@ -187,14 +190,13 @@ def _produce(
             mapped = _keep_first(mapped, entity.key, seen)
             seen = pa.concat_arrays([seen, mapped.column(entity.key).combine_chunks()])
             result.merged += part.num_rows - mapped.num_rows
-        _write(mapped, entity, result, writer)
+        output.write(mapped, result)
     if whole:
         parts = pa.concat_tables(whole)
         mapped = _keep_newest(parts, entity) if is_newest else _sum_by_key(parts, entity.key, entity_map.summed)
         result.merged += parts.num_rows - mapped.num_rows
-        _write(_hold_back(mapped, is_incomplete(mapped), entity, result), entity, result, writer)
-    writer.flush()
-    result.parts = tuple(writer.parts)
+        output.write(_hold_back(mapped, is_incomplete(mapped), entity, result), result)
+    output.finish(result)
     # `asdict` breaks a Counter.
     manifest_fields = asdict(result) | {"dropped": dict(result.dropped)}
     target.write("manifest.json", json.dumps(manifest_fields, default=str).encode())
@@ -256,11 +258,26 @@ def _sum_money(source: str | Derived, part: pa.Table) -> Decimal:
     return total(pa.table({"money": evaluate(source, part)}), "money")
 
 
-def _write(rows: pa.Table, entity: Entity, result: Produced, writer: PartWriter) -> None:
-    result.produced += rows.num_rows
-    if result.money is not None:
-        result.money += total(rows, str(entity.money))
-    writer.write(rows)
+class _Output:
+    """Writes the canonical rows of one map, and counts them in the result."""
+
+    def __init__(self, writer: PartWriter, entity: Entity) -> None:
+        self._writer, self._money = writer, entity.money
+        self._digest = hashlib.blake2b(digest_size=32) if entity.kind == "snapshot" else None
+
+    def write(self, rows: pa.Table, result: Produced) -> None:
+        result.produced += rows.num_rows
+        if result.money is not None:
+            result.money += total(rows, str(self._money))
+        if self._digest is not None:
+            for batch in rows.combine_chunks().to_batches():
+                self._digest.update(batch.serialize())
+        self._writer.write(rows)
+
+    def finish(self, result: Produced) -> None:
+        self._writer.flush()
+        result.parts = tuple(self._writer.parts)
+        result.digest = self._digest.hexdigest() if self._digest is not None else ""
 
 
 def _split(part: pa.Table, entity_map: EntityMap, beside: list[Beside], result: Produced) -> pa.Table:

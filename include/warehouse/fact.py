@@ -12,9 +12,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from include.canonical import Entity
+from include.control import ledger
 from include.control.ledger import Counts, Pull
 from include.database.copy import copy_in, copy_rows
 from include.errors import TargetUnavailable
+from include.transform.entities import Produced
 from include.warehouse import protection
 from include.warehouse.statement import Statement
 
@@ -96,6 +98,28 @@ def load(
         money_out=_dollars(entity, money),
         notes=notes,
     )
+
+
+def find_stored(connection: sa.Connection, entity: Entity, pull: Pull, result: Produced) -> Counts | None:
+    """Return the counts of a pull of a whole day whose rows are exactly those stored; None if they may differ.
+
+    The last load of the day had the same rows, and as many rows with as much money are still open.
+    """
+    if not is_loaded_again(connection, entity, pull, result):
+        return None
+    values = {"vendor": pull.vendor, "business_date": pull.business_date}
+    rows, money = connection.execute(Statement(entity).sum_open, values).one()
+    if (rows, money or 0) != (result.produced, result.money or 0):
+        return None
+    return Counts(produced=rows, unchanged=rows, money_out=_dollars(entity, money))
+
+
+def is_loaded_again(connection: sa.Connection, entity: Entity, pull: Pull, result: Produced) -> bool:
+    """Return whether a pull of a whole day has the rows that the day's last load had."""
+    if not pull.is_whole or not result.digest:
+        return False
+    last = ledger.find_last_load(connection, pull, entity.name)
+    return last is not None and (last.produced, last.digest) == (result.produced, result.digest)
 
 
 def _insert_all(

@@ -213,6 +213,9 @@ def _translate(
 def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
     """Assign surrogate ids to new keys, in transactions of their own before the load: an id without a row does no harm."""
     for entity, rows in loading.canonical:
+        with connection.begin():
+            if fact.is_loaded_again(connection, entity, loading.pull, rows.result):
+                continue  # the last load has assigned them
         own = {entity.key: entity.name} if entity.kind == "description" else {}
         for column, name in (own | entity.references).items():
             with connection.begin():
@@ -256,7 +259,12 @@ def _load_entity(
             "Not every row was copied; nothing was loaded",
             entity=entity.name, produced=result.produced, copied=counts.produced,
         )  # fmt: skip
-    counts = replace(counts, money_in=result.money, seconds=round(time.perf_counter() - started, 3))
+    counts = replace(
+        counts,
+        money_in=result.money,
+        notes=counts.notes | ({"digest": result.digest} if result.digest else {}),
+        seconds=round(time.perf_counter() - started, 3),
+    )
     ledger.record(connection, pull, "load", counts, entity.name, source_run_id)
     return counts
 
@@ -269,14 +277,16 @@ def _load_fact(
     source_run_id: int,
     reach: Reach | None,
 ) -> Counts:
-    vendor = loading.pull.vendor
+    vendor, pull = loading.pull.vendor, loading.pull
+    if stored := fact.find_stored(connection, entity, pull, rows.result):
+        return stored
     ids = {
         column: Ids.find(connection, target, vendor, rows.list_distinct(column))
         for column, target in entity.references.items()
     }
     parts = (replace_keys(part, entity, ids, vendor) for part in rows.rows())
     schema = replace_keys(arrow.schema(entity.columns).empty_table(), entity, ids, vendor).schema
-    return fact.load(connection, entity, loading.pull, source_run_id, reach, schema, parts)
+    return fact.load(connection, entity, pull, source_run_id, reach, schema, parts)
 
 
 def _load_description(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -334,3 +335,59 @@ def test_many_rows_load_as_few_do(loader: Loader) -> None:
     assert summarize(loader.load("position", rows)) == {"inserted": 12_000}
     rows[5]["quantity"] += 1
     assert summarize(loader.load("position", rows[1:])) == {"updated": 1, "unchanged": 11_998, "withdrawn": 1}
+
+
+# --- the same day again ---
+
+
+def read_statements(loader: Loader, load_rows: Callable[[], Counts]) -> tuple[Counts, str]:
+    """Load, and return the counts and the text of all statements."""
+    statements: list[str] = []
+    sa.event.listen(loader.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
+    return load_rows(), "\n".join(statements)
+
+
+def test_day_that_is_pulled_again_without_a_change_is_not_copied_again(loader: Loader) -> None:
+    rows = [position("A", 1), position("B", 2)]
+    loader.load("position", rows)
+    counts, statements = read_statements(loader, lambda: loader.load("position", rows))
+    assert (summarize(counts), counts.money_out) == ({"unchanged": 2}, Decimal(3))
+    assert "incoming_position" not in statements
+    assert read_positions(loader) == {"A": (1, "a1", "1.00"), "B": (2, "a1", "2.00")}
+
+
+@pytest.mark.parametrize("pulled", ["replay", "selected", "pushed"])
+def test_row_that_another_kind_of_load_changed_is_changed_back_by_the_same_day_again(
+    loader: Loader, pulled: str
+) -> None:
+    """The money is the same in both states, so only the order of the loads tells that the row differs."""
+    rows = [position("A", 1, money="5"), position("B", 2)]
+    loader.load("position", rows)
+    loader.load("position", [position("A", 9, money="5")], pulled=pulled)
+    assert summarize(loader.load("position", rows)) == {"updated": 1, "unchanged": 1}
+    assert read_positions(loader)["A"] == (1, "a1", "5.00")
+
+
+def test_row_that_was_disposed_of_is_loaded_by_the_same_day_again(loader: Loader) -> None:
+    rows = [position("A", 1), position("B", 0)]
+    loader.load("position", rows)
+    loader.database.do(f"delete from warehouse.position where vendor = '{loader.vendor.name}' and position_key = 'B'")
+    assert summarize(loader.load("position", rows)) == {"inserted": 1, "unchanged": 1}
+
+
+def test_day_is_compared_with_the_last_load_not_with_an_earlier_equal_one(loader: Loader) -> None:
+    for quantity in (1, 2):
+        loader.load("position", [position("A", quantity, money="5")])
+    assert summarize(loader.load("position", [position("A", 1, money="5")])) == {"updated": 1}
+
+
+def test_partition_transformed_by_an_earlier_version_is_compared_in_full(loader: Loader) -> None:
+    """Its canonical rows have no digest."""
+    for quantity in (1, 2):
+        loader.stage("position", [position("A", quantity, money="5")])
+        folder = loader.partition.folder.below("canonical/position")
+        manifest = json.loads(folder.read("manifest.json"))
+        del manifest["digest"]
+        folder.write("manifest.json", json.dumps(manifest).encode())
+        counts = loader.publish()
+    assert summarize(counts) == {"updated": 1}
