@@ -39,6 +39,7 @@ must pass on the license texts, and for the LGPL and the MPL offer the source of
 | `caddy` | Apache-2.0 | always |
 | `redis` | AGPL-3.0, RSALv2 or SSPLv1 | with `--profile celery` |
 | `chrislusf/seaweedfs` | Apache-2.0 | with `--profile object-store` |
+| `apache/airflow` (PgBouncer, its exporter) | ISC, MIT | on Kubernetes |
 
 ## Python packages of the image
 
@@ -47,6 +48,7 @@ must pass on the license texts, and for the LGPL and the MPL offer the source of
 """
 
 _CORRECTED = {
+    "dumb-init": "MIT",
     "protobuf": "BSD-3-Clause",
     "psycopg2-binary": "LGPL-3.0-or-later, with exceptions",
     "text-unidecode": "Artistic-1.0-Perl OR GPL-2.0-or-later",
