@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -302,15 +302,38 @@ def test_a_server_survives_the_loss_of_a_node_and_ends_gracefully(name: str) -> 
 # --- the chart, rendered: only where Helm is, and AIRFLOW_CHART is the path of the chart ---
 
 
-def render(*options: str) -> list[Any]:
-    """Return what the chart makes of the values. Skip the test without Helm or the chart."""
+def run_helm(*command: str, options: Sequence[str] = ()) -> list[Any]:
+    """Return the documents that a command of Helm prints about the chart. Skip the test without Helm or the chart."""
     helm, chart = shutil.which("helm"), os.environ.get("AIRFLOW_CHART")
     if not helm or not chart:
         pytest.skip("helm is not here, or AIRFLOW_CHART does not name Airflow's chart")
-    command = [helm, "template", "tributary", chart, "--values", str(FOLDER / "values.yaml"), *options]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run([helm, *command, chart, *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def render(*options: str) -> list[Any]:
+    """Return what the chart makes of the values."""
+    return run_helm("template", "tributary", options=["--values", str(FOLDER / "values.yaml"), *options])
+
+
+def find_unknown(values: dict[str, Any], defaults: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the keys of values that the chart does not have. A default that is empty may get any keys."""
+    for key, value in values.items():
+        if key not in defaults:
+            yield f"{path}{key}"
+        elif isinstance(value, dict) and defaults[key]:
+            yield from find_unknown(value, defaults[key], f"{path}{key}.")
+
+
+def test_the_chart_has_every_key_of_the_values() -> None:
+    """Its schema accepts unknown keys at the top."""
+    [chart] = run_helm("show", "chart")
+    assert f"--version {chart['version']} " in PAGE
+    [defaults] = run_helm("show", "values")
+    assert list(find_unknown(VALUES, defaults)) == []
+    workers = defaults["workers"]["celery"] | {"name": ""}
+    assert [key for each in WORKERS["sets"] for key in find_unknown(each, workers)] == []
 
 
 @pytest.fixture(scope="module")
