@@ -248,9 +248,18 @@ def find_newer_load(connection: sa.Connection, pull: Pull) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class LastLoad:
-    """The last load of an entity for a day: its number of rows, and the digest of the rows; the digest is empty if it is unknown."""
+    """The last load of an entity for a day.
 
+    Attributes:
+        pull_id: Its pull.
+        produced: Number of its rows.
+        money: Their money, in dollars; None if the entity has none.
+        digest: Digest of its rows; empty if unknown.
+    """
+
+    pull_id: str
     produced: int
+    money: Decimal | None
     digest: str
 
 
@@ -263,7 +272,7 @@ def find_last_load(connection: sa.Connection, pull: Pull, entity: str) -> LastLo
     """
     row = connection.execute(
         sa.text("""
-        select produced, coalesce(notes ->> 'digest', '') as digest,
+        select pull_id, produced, money_out, coalesce(notes ->> 'digest', '') as digest,
                bool_and(table_name = :table_name and pulled in ('current', 'historical')) over () as is_whole
         from control.ledger
         where vendor = :vendor and business_date = :business_date and stage = 'load' and entity = :entity
@@ -271,7 +280,7 @@ def find_last_load(connection: sa.Connection, pull: Pull, entity: str) -> LastLo
         """),
         asdict(pull) | {"entity": entity},
     ).one_or_none()
-    return LastLoad(row.produced, row.digest) if row and row.is_whole else None
+    return LastLoad(row.pull_id, row.produced, row.money_out, row.digest) if row and row.is_whole else None
 
 
 def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | None:

@@ -181,7 +181,7 @@ def _record_validated(vendor_run: VendorRun, partition: Partition) -> None:
 
 def _record_transformed(vendor_run: VendorRun, partition: Partition) -> None:
     entities = [each.entity for each in vendor_run.vendor.maps if each.table == partition.table]
-    results = [Canonical(partition, entity).result for entity in entities]
+    results = [Canonical(partition.folder, entity).result for entity in entities]
     vendor_day.record_transformed(vendor_run, partition, results, 0.0)
 
 

@@ -15,7 +15,7 @@ import io
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -82,6 +82,10 @@ class Folder:
     def below(self, name: str) -> Folder:
         """Return a folder in this one; the first write creates it."""
         return Folder(self.fs, self.root, f"{self.place}/{name}", self.sealer, self.redactor)
+
+    def at(self, path: str) -> Folder:
+        """Return the folder at another path below the same root."""
+        return replace(self, place=path)
 
     def write(self, name: str, content: bytes) -> None:
         """Encrypt and write a whole file."""

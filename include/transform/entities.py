@@ -101,6 +101,10 @@ def transform(
 class Canonical:
     """The canonical rows that a map produced from a partition; opens the files of an earlier `transform`.
 
+    Args:
+        folder: The partition's folder.
+        entity: Name of the entity.
+
     Attributes:
         result: Counts, money and files.
 
@@ -108,20 +112,23 @@ class Canonical:
         FileNotFoundError: The partition was not transformed.
     """
 
-    def __init__(self, partition: Partition, entity: str) -> None:
-        folder = _folder_of(partition, entity)
+    def __init__(self, folder: Folder, entity: str) -> None:
+        folder = _folder_of(folder, entity)
         self.result = _parse_result(json.loads(folder.read("manifest.json")))
         self.result.uncertain = tuple(map(folder.redactor.lift, self.result.uncertain))
         self._parts = Parts(folder, self.result.parts)
         self._distinct: dict[str, pa.Array] = {}
 
-    def rows(self) -> Iterator[pa.Table]:
+    def rows(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield the rows, part by part.
+
+        Args:
+            columns: Columns to read; None for all.
 
         Raises:
             FatalError: A part is missing, or its checksum differs from the manifest.
         """
-        for _, rows in self._parts.read():
+        for _, rows in self._parts.read(columns):
             yield rows
 
     def list_distinct(self, column: str) -> pa.Array:
@@ -134,8 +141,8 @@ class Canonical:
         return self._distinct[column]
 
 
-def _folder_of(partition: Partition, entity: str) -> Folder:
-    return partition.folder.below(f"canonical/{entity}")
+def _folder_of(folder: Folder, entity: str) -> Folder:
+    return folder.below(f"canonical/{entity}")
 
 
 def _parse_result(raw: dict[str, Any]) -> Produced:
@@ -155,7 +162,7 @@ def _produce(
 ) -> Produced:
     sealed = tuple(name for name in entity_map.columns if name.endswith(SEALED))
     schema = arrow.schema(entity.columns | dict.fromkeys(sealed, BINARY))
-    target = _folder_of(partition, entity.name)
+    target = _folder_of(partition.folder, entity.name)
     # A late attempt of a stopped task writes beside the parts that a reader may have begun to read.
     output, result = _Output(PartWriter(target, schema, f"{secrets.token_hex(4)}-"), entity), Produced(entity.name)
     result.sealed = tuple(name.removesuffix(SEALED) for name in sealed)

@@ -12,13 +12,14 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from include.canonical import Entity
-from include.control import ledger
 from include.control.ledger import Counts, Pull
 from include.database.copy import copy_in, copy_rows
 from include.errors import TargetUnavailable
-from include.transform.entities import Produced
 from include.warehouse import protection
 from include.warehouse.statement import Statement
+
+FEW = 10_000
+"""Number of rows up to which each is looked up in an index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ def load(
     reach: Reach | None,
     schema: pa.Schema,
     parts: Iterable[pa.Table],
+    stored: int = 0,
 ) -> Counts:
     """Load the rows of a fact, in the caller's transaction.
 
@@ -54,6 +56,7 @@ def load(
         reach: The range that the pull covers; None if it covers no range in full.
         schema: Schema of the rows.
         parts: The canonical rows, with surrogate ids in place of the references' keys.
+        stored: For snapshots: number of the pull's other rows, which are open as they are.
 
     Returns:
         Numbers of rows produced, inserted, updated, unchanged, superseded and withdrawn. `money_out` is the money now stored under the
@@ -76,7 +79,10 @@ def load(
         money = connection.scalar(statement.money_of_run, values) if entity.money else None
         notes = _note_days(connection, entity, pull, statement.days_of_run, values)
         return Counts(produced=inserted, inserted=inserted, money_out=_dollars(entity, money), notes=notes)
-    incoming = copy_in(connection, f"incoming_{entity.name}", schema, parts)
+    copied = copy_in(connection, f"incoming_{entity.name}", schema, parts)
+    incoming, statement = stored + copied, Statement(entity, has_few=copied <= FEW)
+    if copied <= FEW:
+        connection.execute(statement.index_incoming)
     connection.execute(statement.compare, values)
     outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
     new, changed, older = (outcomes.get(outcome, 0) for outcome in ("new", "changed", "older"))
@@ -84,10 +90,8 @@ def load(
     closed = connection.execute(statement.close_changed, values).rowcount
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
-        raise TargetUnavailable(
-            "Another load changed the same rows meanwhile; try again", entity=entity.name, pull=pull.pull_id
-        )
-    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, reach)
+        raise _changed_meanwhile(entity, pull)
+    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, stored, reach)
     return Counts(
         produced=incoming,
         inserted=new,
@@ -98,28 +102,6 @@ def load(
         money_out=_dollars(entity, money),
         notes=notes,
     )
-
-
-def find_stored(connection: sa.Connection, entity: Entity, pull: Pull, result: Produced) -> Counts | None:
-    """Return the counts of a pull of a whole day whose rows are exactly those stored; None if they may differ.
-
-    The last load of the day had the same rows, and as many rows with as much money are still open.
-    """
-    if not is_loaded_again(connection, entity, pull, result):
-        return None
-    values = {"vendor": pull.vendor, "business_date": pull.business_date}
-    rows, money = connection.execute(Statement(entity).sum_open, values).one()
-    if (rows, money or 0) != (result.produced, result.money or 0):
-        return None
-    return Counts(produced=rows, unchanged=rows, money_out=_dollars(entity, money))
-
-
-def is_loaded_again(connection: sa.Connection, entity: Entity, pull: Pull, result: Produced) -> bool:
-    """Return whether a pull of a whole day has the rows that the day's last load had."""
-    if not pull.is_whole or not result.digest:
-        return False
-    last = ledger.find_last_load(connection, pull, entity.name)
-    return last is not None and (last.produced, last.digest) == (result.produced, result.digest)
 
 
 def _insert_all(
@@ -172,6 +154,7 @@ def _settle(
     pull: Pull,
     values: dict[str, Any],
     incoming: int,
+    stored: int,
     reach: Reach | None,
 ) -> tuple[int, Decimal | None]:
     """Withdraw the rows that were removed at the vendor.
@@ -186,11 +169,19 @@ def _settle(
             rows, money = connection.execute(statement.sum_open, values).one()
             if rows == incoming:
                 return 0, money
+            if stored:  # their keys were not copied, so they would be withdrawn
+                raise _changed_meanwhile(entity, pull)
         protection.find(connection, entity, pull)
         edited_from, edited_to = reach.edited or (None, None)
         bounds = {"edited_from": edited_from, "edited_to": edited_to, "is_edited": reach.edited is not None}
         withdrawn = connection.execute(statement.withdraw, values | bounds | {"first_date": reach.first_date}).rowcount
     return withdrawn, connection.scalar(statement.money_of_keys, values) if entity.money else None
+
+
+def _changed_meanwhile(entity: Entity, pull: Pull) -> TargetUnavailable:
+    return TargetUnavailable(
+        "Another load changed the same rows meanwhile; try again", entity=entity.name, pull=pull.pull_id
+    )
 
 
 def _dollars(entity: Entity, money: Decimal | None) -> Decimal | None:

@@ -32,9 +32,9 @@ from include.staging.row_key import format_keys
 from include.transform.entities import SEALED, Canonical
 from include.warehouse import absence, description, fact, sealed_values, source_key
 from include.warehouse.fact import Reach
+from include.warehouse.selection import Selection, confirm, select
 from include.warehouse.source_key import Ids, replace_keys
 
-_MANY = 10_000
 # The window's bounds may be days in another time zone, so an edit this close to its start may lie outside it.
 _EDGE = timedelta(days=1)
 _REFUSALS = (
@@ -106,7 +106,8 @@ class _Loading:
         self.vendor, self.partition, self.pull = vendor, partition, pull
         self.table = vendor.table(partition.table)
         entities = [canonical.named(each.entity) for each in vendor.maps if each.table == partition.table]
-        self.canonical = [(entity, Canonical(partition, entity.name)) for entity in entities]
+        self.canonical = [(entity, Canonical(partition.folder, entity.name)) for entity in entities]
+        self.selections: dict[str, Selection] = {}
 
 
 def _hold_hash_keys(connection: sa.Connection, loads: Iterable[_Loading]) -> None:
@@ -214,13 +215,14 @@ def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
     """Assign surrogate ids to new keys, in transactions of their own before the load: an id without a row does no harm."""
     for entity, rows in loading.canonical:
         with connection.begin():
-            if fact.is_loaded_again(connection, entity, loading.pull, rows.result):
-                continue  # the last load has assigned them
+            selection = select(connection, entity, loading.pull, rows, loading.partition.folder)
+        loading.selections[entity.name] = selection
         own = {entity.key: entity.name} if entity.kind == "description" else {}
         for column, name in (own | entity.references).items():
-            with connection.begin():
-                _hold_hash_keys(connection, [loading])
-                source_key.add(connection, name, loading.pull.vendor, rows.list_distinct(column))
+            if len(keys := selection.list_distinct(column)):
+                with connection.begin():
+                    _hold_hash_keys(connection, [loading])
+                    source_key.add(connection, name, loading.pull.vendor, keys)
 
 
 def _close_dead_letters(connection: sa.Connection, loading: _Loading) -> None:
@@ -244,16 +246,17 @@ def _load_entity(
     if before := ledger.find(connection, pull, "load", entity.name):
         return Counts(**{name: before[name] for name in Counts.__dataclass_fields__})
     started = time.perf_counter()
+    selection = confirm(connection, entity, pull, loading.selections[entity.name])
     # The planner has no statistics on rows just copied, and assumes that there are few.
-    connection.execute(sa.text(f"set local enable_nestloop = {'off' if result.produced > _MANY else 'on'}"))
-    if result.produced > _MANY:
+    connection.execute(sa.text(f"set local enable_nestloop = {'off' if selection.copied > fact.FEW else 'on'}"))
+    if selection.copied > fact.FEW:
         connection.execute(sa.text("set local work_mem = '128MB'"))
     source_run_id = ledger.take_id(connection)
     if entity.kind == "description":
         counts = _load_description(connection, loading, entity, rows, source_run_id)
     else:
         is_covered = entity.kind == "snapshot" or (entity.is_removable and loading.table.pull == "window")
-        counts = _load_fact(connection, loading, entity, rows, source_run_id, reach if is_covered else None)
+        counts = _load_fact(connection, loading, entity, selection, source_run_id, reach if is_covered else None)
     if counts.produced != result.produced:
         raise BalanceError(
             "Not every row was copied; nothing was loaded",
@@ -273,20 +276,20 @@ def _load_fact(
     connection: sa.Connection,
     loading: _Loading,
     entity: Entity,
-    rows: Canonical,
+    selection: Selection,
     source_run_id: int,
     reach: Reach | None,
 ) -> Counts:
-    vendor, pull = loading.pull.vendor, loading.pull
-    if stored := fact.find_stored(connection, entity, pull, rows.result):
-        return stored
+    vendor = loading.pull.vendor
+    if selection.last and not selection.copied:
+        return Counts(produced=selection.stored, unchanged=selection.stored, money_out=selection.last.money)
     ids = {
-        column: Ids.find(connection, target, vendor, rows.list_distinct(column))
+        column: Ids.find(connection, target, vendor, selection.list_distinct(column))
         for column, target in entity.references.items()
     }
-    parts = (replace_keys(part, entity, ids, vendor) for part in rows.rows())
+    parts = (replace_keys(part, entity, ids, vendor) for part in selection.parts())
     schema = replace_keys(arrow.schema(entity.columns).empty_table(), entity, ids, vendor).schema
-    return fact.load(connection, entity, pull, source_run_id, reach, schema, parts)
+    return fact.load(connection, entity, loading.pull, source_run_id, reach, schema, parts, selection.stored)
 
 
 def _load_description(

@@ -16,11 +16,16 @@ class Statement:
     Their tables are `incoming_<entity>` (the copied rows, with surrogate ids), `compared_<entity>` (the rows that are new or differ), and the
     entity's table in the warehouse. An open row is a row of the warehouse table without `recorded_to`.
 
+    For few rows, the statements look each key up in the index. They leave the planner no choice, because it has no statistics on rows loaded
+    today: it takes a day's millions of rows for one row, and would read all of them for each key.
+
     Args:
         entity: A snapshot or an event. Names come from our own declaration, never from data.
+        has_few: Whether few rows were copied.
     """
 
-    def __init__(self, entity: Entity) -> None:
+    def __init__(self, entity: Entity, *, has_few: bool = False) -> None:
+        self._has_few = has_few
         self._entity = entity
         self._table = f"warehouse.{entity.name}"
         self._incoming = f"incoming_{entity.name}"
@@ -34,6 +39,11 @@ class Statement:
     def any_open(self) -> sa.TextClause:
         """Select whether the vendor has open rows; for a snapshot, only rows of the business date count."""
         return sa.text(f"select exists (select from {self._table} f where {self._open})")  # noqa: S608
+
+    @cached_property
+    def index_incoming(self) -> sa.TextClause:
+        """Create an index on the keys of the incoming rows."""
+        return sa.text(f"create index on {self._incoming} ({self._entity.key})")
 
     @cached_property
     def compare(self) -> sa.TextClause:
@@ -50,8 +60,7 @@ class Statement:
             f"create temporary table compared_{entity.name} on commit drop as select * from ("  # noqa: S608
             f"select i.*, case when f.{entity.key} is null then 'new'"
             f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as outcome"
-            f", f.source_run_id as compared_run_id from {self._incoming} i"
-            f" left join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}) r where outcome <> 'same'"
+            f", f.source_run_id as compared_run_id from {self._incoming} i left join {self._stored_beside}) r where outcome <> 'same'"
         )
 
     @cached_property
@@ -83,7 +92,7 @@ class Statement:
         return sa.text(
             f"update {self._table} f set recorded_to = now() from compared_{self._entity.name} r"  # noqa: S608
             f" where r.outcome = 'changed' and {self._open} and f.{self._entity.key} = r.{self._entity.key}"
-            " and f.source_run_id = r.compared_run_id"
+            f" and f.source_run_id = r.compared_run_id{self._among_changed}"
         )
 
     @cached_property
@@ -140,6 +149,22 @@ class Statement:
             f"select sum({stored}) from {self._incoming} i"  # noqa: S608
             f" join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}"
         )
+
+    @property
+    def _stored_beside(self) -> str:
+        """SQL of the open rows `f` with the keys of the incoming rows `i`, for a left join."""
+        is_same = f"{self._open} and f.{self._entity.key} = i.{self._entity.key}"
+        if self._has_few:
+            return f"lateral (select * from {self._table} f where {is_same} offset 0) f on true"  # noqa: S608
+        return f"{self._table} f on {is_same}"
+
+    @property
+    def _among_changed(self) -> str:
+        """SQL condition that is true for every changed row, and lets the index find these rows."""
+        if not self._has_few:
+            return ""
+        changed = f"select {self._entity.key} from compared_{self._entity.name} where outcome = 'changed'"  # noqa: S608
+        return f" and f.{self._entity.key} = any(array({changed}))"
 
     @property
     def _is_older(self) -> str:

@@ -71,7 +71,7 @@ def find_described_keys(
         entity = canonical.named(result.entity)
         if entity.name in only_named:
             continue
-        for part in entities.Canonical(single, entity.name).rows():
+        for part in entities.Canonical(single.folder, entity.name).rows():
             parents = part.column(f"{entity.parent}_key").to_pylist() if entity.parent else [None] * part.num_rows
             keys.setdefault(entity.name, set()).update(zip(part.column(entity.key).to_pylist(), parents, strict=True))
     return keys

@@ -150,7 +150,7 @@ class Staged:
         return [row for part in self.canonical(entity).rows() for row in part.to_pylist()]
 
     def canonical(self, entity: str) -> entities.Canonical:
-        return entities.Canonical(self.partition, entity)
+        return entities.Canonical(self.partition.folder, entity)
 
 
 def test_columns_take_our_names_types_and_the_business_date(tmp_path: Path) -> None:

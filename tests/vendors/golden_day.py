@@ -104,11 +104,11 @@ class Day:
         return [each.entity for each in self.vendor_run.vendor.maps if each.table == table]
 
     def produced(self, table: str, entity: str) -> Produced:
-        return Canonical(self.partitions[table], entity).result
+        return Canonical(self.partitions[table].folder, entity).result
 
     def read_canonical(self, table: str, entity: str) -> list[Row]:
         """Return the canonical rows of an entity from a table."""
-        return [row for part in Canonical(self.partitions[table], entity).rows() for row in part.to_pylist()]
+        return [row for part in Canonical(self.partitions[table].folder, entity).rows() for row in part.to_pylist()]
 
     def load(self) -> None:
         for partition in self.partitions.values():

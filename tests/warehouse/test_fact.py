@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from include.contract import Constant
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
 from include.staging.partitions import Partition
+from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.lives import LIVED, State, find_winner, states_of
@@ -391,3 +393,90 @@ def test_partition_transformed_by_an_earlier_version_is_compared_in_full(loader:
         folder.write("manifest.json", json.dumps(manifest).encode())
         counts = loader.publish()
     assert summarize(counts) == {"updated": 1}
+
+
+def read_copied(loader: Loader, rows: list[Mapping[str, Any]]) -> tuple[dict[str, int], list[str]]:
+    """Load positions, and return the counts and the keys of the rows that were copied into the database."""
+    copied: list[str] = []
+
+    def list_copied(connection: sa.Connection, statement: str, *_: Any) -> None:
+        if statement.startswith("create temporary table compared_position"):
+            copied.extend(connection.scalars(sa.text("select position_key from incoming_position order by 1")))
+
+    sa.event.listen(
+        loader.engine, "after_execute", lambda connection, clause, *rest: list_copied(connection, str(clause))
+    )
+    counts = summarize(loader.load("position", rows))
+    return counts, copied
+
+
+MANY = [position(f"K{n:03}", n) for n in range(100)]
+
+
+def test_day_that_is_pulled_again_with_few_changes_copies_only_those(loader: Loader) -> None:
+    loader.load("position", MANY)
+    changed = {
+        "K007": position("K007", 1007, money="7"),
+        "K050": position("K050", 50, account="a2"),
+        "K090": position("K090", 90, price_usd=Decimal(3)),  # it was null
+    }
+    counts, copied = read_copied(loader, [changed.get(str(row["position_key"]), row) for row in MANY])
+    assert (counts, copied) == ({"updated": 3, "unchanged": 97}, list(changed))
+    assert read_positions(loader)["K007"] == (1007, "a1", "7.00")
+    assert read_positions(loader)["K050"] == (50, "a2", "50.00")
+    assert len(read_positions(loader)) == 100
+
+
+@pytest.mark.parametrize(
+    "rows", [MANY[1:], [*MANY, position("K999")], [*MANY[1:], MANY[0]], [position(f"K{n:03}", -n) for n in range(100)]],
+    ids=["a row is missing", "a row is new", "another order", "most rows changed"],
+)  # fmt: skip
+def test_day_that_is_pulled_again_with_other_keys_or_many_changes_is_compared_in_full(
+    loader: Loader, rows: list[Mapping[str, Any]]
+) -> None:
+    loader.load("position", MANY)
+    _, copied = read_copied(loader, rows)
+    assert copied == sorted(str(row["position_key"]) for row in rows)
+    assert read_positions(loader).keys() == set(copied)
+    assert read_positions(loader)["K050"][0] == next(row["quantity"] for row in rows if row["position_key"] == "K050")
+
+
+def test_day_whose_last_files_are_gone_is_compared_in_full(loader: Loader) -> None:
+    loader.load("position", MANY)
+    loader.partition.folder.remove()
+    _, copied = read_copied(loader, [position("K000", 5), *MANY[1:]])
+    assert len(copied) == 100
+
+
+def test_files_that_were_written_again_since_the_last_load_are_not_trusted(loader: Loader) -> None:
+    """After an upgrade that maps a column in another way, an operator clears the task `transform` of the earlier run."""
+    loader.load("position", MANY)
+    all_cash = [
+        replace(each, columns=each.columns | {"is_cash": Constant(True)}) if each.entity == "position" else each
+        for each in loader.vendor.maps
+    ]
+    loader.vendor = replace(loader.vendor, maps=tuple(all_cash))
+    entities.transform(loader.vendor, loader.partition)
+    counts, _ = read_copied(loader, [position("K000", 5), *MANY[1:]])
+    assert counts == {"updated": 100}
+
+
+def test_row_that_comes_between_fails_a_load_that_copies_few_rows(loader: Loader) -> None:
+    """Otherwise the load would withdraw every row that it has not copied."""
+    loader.load("position", MANY)
+    came: list[Counts] = []
+    other = schema.engine(loader.database.url())
+
+    @sa.event.listens_for(loader.engine, "after_cursor_execute")
+    def come_between(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("create temporary table compared_position") and not came:
+            loader.stage("position", [position("K500", 1)], pulled="pushed")
+            came.append(load(other, loader.vendor, {loader.partition: loader.pull})["position"]["position"])
+
+    loader.stage("position", [position("K000", 5, money="0"), *MANY[1:]])
+    partition, pull = loader.partition, loader.pull
+    with pytest.raises(TargetUnavailable, match="changed the same rows"):
+        load(loader.engine, loader.vendor, {partition: pull})
+    other.dispose()
+    assert len(read_positions(loader)) == 101
+    assert summarize(load(loader.engine, loader.vendor, {partition: pull})["position"]["position"])["updated"] == 1

@@ -172,7 +172,7 @@ def test_no_clear_value_is_in_a_file_a_table_or_the_log(
 def test_staged_and_canonical_rows_have_only_the_sealed_value(firm: Firm, tax_ids: dict[str, str]) -> None:
     paths = [path for path in firm.site.staging.list_partitions() if "/registrations/" in path]
     partition = firm.site.staging.open(paths[0])
-    tables = [rows for _, rows in partition.rows()] + list(Canonical(partition, "person").rows())
+    tables = [rows for _, rows in partition.rows()] + list(Canonical(partition.folder, "person").rows())
     for rows in tables:
         content = json.dumps(rows.to_pylist(), default=repr)
         assert rows.column("tax_id_sealed").null_count < rows.num_rows
