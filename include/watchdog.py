@@ -53,7 +53,7 @@ TIMEOUT_SECONDS = 5
 PING_SECONDS = 60
 """Time limit of a ping of a worker, most of which is the start of the command."""
 CELERY = ("celery", "--app", "airflow.providers.celery.executors.celery_executor.app")
-_PATIENCE = f"-c statement_timeout={TIMEOUT_SECONDS}s -c lock_timeout={TIMEOUT_SECONDS}s"
+_PATIENCE = f"set local statement_timeout = '{TIMEOUT_SECONDS}s'"
 
 # The newest heartbeat, and when the oldest queued task was queued. A queued task does not count if an earlier scheduler queued it, because the
 # new one queues it again after a while; nor if another task started more than a minute after it was queued.
@@ -89,7 +89,8 @@ def is_working(component: str, environment: Mapping[str, str]) -> bool | None:
         "is_local": component == "scheduler" and environment.get("AIRFLOW__CORE__EXECUTOR") == "LocalExecutor",
     }
     try:
-        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS, options=_PATIENCE) as connection:
+        with psycopg.connect(url, connect_timeout=TIMEOUT_SECONDS) as connection:
+            connection.execute(_PATIENCE)  # not a startup option, which a connection pool refuses
             row = connection.execute(_NEWEST_JOB, values).fetchone()
     except psycopg.Error:
         return None

@@ -68,7 +68,9 @@ def check_own_parts(parts: OwnParts) -> list[Finding]:
             check_roles(connection, findings)
         compare_own_clocks(Clocks(site.engine, site.machine_clock), findings)
     except TributaryError as error:
-        findings.add_error("database", error, "Correct the URL of the database, or start it.")
+        findings.add_error(
+            "database", error, "Do what the error says; else correct the URL of the database, or start it."
+        )
     except sa.exc.DBAPIError as error:
         text = f"The database refuses the check: {type(error.orig).__name__}."
         findings.add(
@@ -85,14 +87,9 @@ def check_own_parts(parts: OwnParts) -> list[Finding]:
 
 
 def _check_server(connection: sa.Connection, findings: Findings) -> None:
+    schema.require_version_of_schema(connection)
     server = connection.execute(_SERVER).one()
-    if schema.is_newest(connection):
-        findings.add("database", "green", f"PostgreSQL {server.version}; the schema is at its newest version.")
-    else:
-        findings.add(
-            "database", "red", "The schema is not at the version that this program needs.",
-            "Run `python -m include.cli migrate` with the same version of the program.",
-        )  # fmt: skip
+    findings.add("database", "green", f"PostgreSQL {server.version}; the schema is at its newest version.")
     pools = [
         ("all", server.most, server.used),
         *((each.role, each.most, each.used) for each in connection.execute(_USED)),

@@ -77,7 +77,7 @@ class Counts:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-_COLUMNS = ("ledger_id", *Pull.__dataclass_fields__, "entity", "stage", *Counts.__dataclass_fields__)
+_COLUMNS = ("ledger_id", *Pull.__dataclass_fields__, "entity", "stage", "firm_hash", *Counts.__dataclass_fields__)
 _INSERT = sa.text(
     f"insert into control.ledger ({', '.join(_COLUMNS)}) values ({', '.join(f':{c}' for c in _COLUMNS)})"  # noqa: S608
     " on conflict (pull_id, vendor, table_name, entity, business_date, stage) do nothing returning ledger_id"
@@ -131,7 +131,7 @@ def record(
     """Record a step. If the step was recorded before, its first row stays unchanged.
 
     Args:
-        connection: An open transaction.
+        connection: An open transaction. Its engine has the hash of the firm's folder in force (`include.warehouse.schema.engine`).
         pull: The pull that the step processed.
         stage: stage, validate, transform, load or crm.
         counts: The step's input and output counts.
@@ -146,6 +146,7 @@ def record(
     """
     values = asdict(pull) | asdict(counts) | {"entity": entity, "stage": stage, "notes": json.dumps(counts.notes)}
     values["ledger_id"] = take_id(connection) if ledger_id is None else ledger_id
+    values["firm_hash"] = connection.get_execution_options().get("firm_hash")
     try:
         written = connection.scalar(_INSERT, values)
     except sa.exc.IntegrityError:

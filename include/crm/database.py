@@ -1,4 +1,4 @@
-"""Database access of a sync: a connection of its own, a lock against concurrent syncs, and translation of database errors."""
+"""Database access of a sync: a session of its own, a lock against concurrent syncs, and translation of database errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg
 import sqlalchemy as sa
 
 from include.control.writer import Fence
-from include.database import statistics
+from include.database import own_session, statistics
 from include.errors import SyncUnderWay, TargetUnavailable
 
 _SMALL_SYNC_S = 30
@@ -21,7 +21,7 @@ _TRY_ALONE = sa.text("select pg_try_advisory_lock(7421, 1)")
 
 @contextmanager
 def open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Open a connection for one sync. At the end, close it instead of returning it to the pool, so that its temporary tables are dropped.
+    """Open a connection for one transaction with temporary tables, which ends at the end of the block without a commit.
 
     Update the planner's statistics first.
     """
@@ -34,8 +34,21 @@ def open_connection(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def take_turn(engine: sa.Engine, *, is_whole: bool) -> Iterator[None]:
-    """Run the block as one sync, and keep a small sync (of few objects) from running at the same time as another sync.
+def open_session(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a connection for several transactions with the same temporary tables. Close it at the end, so that they are dropped.
+
+    Update the planner's statistics first.
+
+    Raises:
+        ConfigurationError: A connection pool runs the transactions of a connection in different sessions.
+    """
+    with open_connection(engine) as db:
+        own_session.require(db)
+        yield db
+
+
+def take_turn(db: sa.Connection, *, is_whole: bool) -> None:
+    """Begin a sync, and keep a small sync (of few objects) from running at the same time as another sync.
 
     - A small sync does not start while another sync runs.
     - A full sync waits up to 30 seconds for a small sync, then starts anyway.
@@ -45,23 +58,20 @@ def take_turn(engine: sa.Engine, *, is_whole: bool) -> Iterator[None]:
     Fences alone are not enough: the newer sync always takes over, so a small sync would stop a full one.
 
     Args:
-        engine: The database.
+        db: The sync's connection, from `open_session`. The turn ends with its session, which a sync that takes over also ends.
         is_whole: Whether this is a full sync; false for a small one.
 
     Raises:
         SyncUnderWay: This is a small sync, and another sync is running.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        try:
-            if is_whole:
-                db.execute(sa.text(f"set lock_timeout = '{_SMALL_SYNC_S}s'"))
-                with suppress(sa.exc.OperationalError, TargetUnavailable):  # take over from a sync that hangs
-                    db.execute(_LOCK_SHARED)
-            elif not db.scalar(_TRY_ALONE):
-                raise SyncUnderWay("Another sync is under way; try again when it has ended")
-            yield
-        finally:
-            db.invalidate()  # the lock ends with the session
+    if is_whole:
+        with suppress(sa.exc.OperationalError, TargetUnavailable), db.begin():  # take over from a sync that hangs
+            db.execute(sa.text(f"set local lock_timeout = '{_SMALL_SYNC_S}s'"))
+            db.execute(_LOCK_SHARED)
+        return
+    with db.begin():
+        if not db.scalar(_TRY_ALONE):
+            raise SyncUnderWay("Another sync is under way; try again when it has ended")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from include.control import writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts
 from include.crm.composite import COLLECTION_ROWS
+from include.crm.database import open_session
 from include.crm.objects.mapping import CrmObject, defuse
 from include.crm.objects.portfolio import objects
 from include.crm.objects.rows import CONTACT
@@ -127,11 +128,8 @@ def sync(org: Org, run: SyncRun, specs: Mapping[str, TaskSpec], *, patience_s: f
     """
     require_read_back(org.engine)
     calls = CallLog(org.engine, VENDOR, SOBJECT, run.run_id)
-    with org.engine.connect() as db, SalesforceSession(org.connection, calls, patience_s=patience_s) as session:
-        try:
-            total = _Tasks(db, session, run, org.settings, specs).run()
-        finally:
-            db.invalidate()  # its temporary tables end with it
+    with open_session(org.engine) as db, SalesforceSession(org.connection, calls, patience_s=patience_s) as session:
+        total = _Tasks(db, session, run, org.settings, specs).run()
     if total.dead:
         raise RowsFailed("Salesforce rejected Tasks; see the dead letters", run_id=run.run_id, rows=total.dead)
     if total.failed or total.unprocessed:

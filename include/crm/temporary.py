@@ -1,7 +1,7 @@
 """The temporary tables of a sync: the content of each, the functions that fill and read it, and when it is dropped.
 
 All temporary tables of `include.crm` are declared here. A table is dropped when its connection closes, if not before
-(`include.crm.database.open_connection`). If a function reads a table of another module, the table is a parameter or is named in the
+(`include.crm.database.open_session`). If a function reads a table of another module, the table is a parameter or is named in the
 function's docstring.
 """
 

@@ -28,7 +28,9 @@ def find_lock_holders(url: sa.URL, texts: str, waiting_pid: int) -> str | None:
     tables = sorted(set(_TABLE.findall(texts)))
     plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        with psycopg.connect(plain, autocommit=True, options="-c timezone=UTC -c statement_timeout=5000") as connection:
+        with psycopg.connect(plain) as connection:
+            connection.execute("set local statement_timeout = '5s'")
+            connection.execute("set local timezone = 'UTC'")
             rows = connection.execute("select * from control.find_lock_holders(%s)", [tables]).fetchall()
     except psycopg.Error:
         return None

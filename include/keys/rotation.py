@@ -68,7 +68,6 @@ def list_places() -> list[Place]:
 def count(engine: sa.Engine) -> dict[str, int]:
     """Return the number of rows with hashes, by column (`<schema>.<table>.<column>`)."""
     with engine.connect() as connection:
-        _disable_timeouts(connection)
         return {str(place): _count(connection, place) for place in list_places()}
 
 
@@ -87,7 +86,6 @@ def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
         TargetUnavailable: A writer did not end within a minute.
     """
     with engine.begin() as connection:
-        _disable_timeouts(connection)
         register.exclude_writers(connection)
         registered = register.read(connection)
         known = [key_id for purpose, key_id in registered if purpose == "hash"]
@@ -104,12 +102,6 @@ def rotate(engine: sa.Engine, keyring: Keyring) -> dict[str, int]:
         register.compare(keyring, register.read(connection))
         _keep_first_hashes(connection, keyring.redactor)
         return {str(place): _lift(connection, place, keyring.redactor) for place in list_places()}
-
-
-def _disable_timeouts(connection: sa.Connection) -> None:
-    """Remove the limits of half an hour for statements and transactions. The limit of a minute for each lock remains."""
-    connection.execute(sa.text("set local statement_timeout = 0"))
-    connection.execute(sa.text("set local transaction_timeout = 0"))
 
 
 def _count(connection: sa.Connection, place: Place) -> int:

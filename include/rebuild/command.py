@@ -43,7 +43,7 @@ def rebuild(
         DataQualityError: Partitions are missing, days were rejected, or the rebuilt warehouse differs from the original.
         TributaryError: A step failed. Run the command again to continue with this step.
     """
-    original = schema.engine(original_url) if original_url else None
+    original = schema.engine(original_url, any_version=True) if original_url else None
     steps = read_ledger(original) if original else read_staging(staging)
     loads = [step for step in steps if step.stage == "load"]
     yield f"{len(loads)} loads, ordered by {'the ledger' if original else 'their extraction, because no ledger is given'}"

@@ -27,7 +27,7 @@ from include.warehouse import schema
 _PREFIX = "drill-"
 _INSTALLED = Path("/usr/lib/postgresql")
 # Recovery must not depend on settings of the production server, such as its number of connections.
-_SETTINGS = "-c listen_addresses='' -c port=5432 -c hot_standby=off -c archive_mode=off -c ssl=off -c shared_buffers=128MB -c shared_preload_libraries=''"
+_SETTINGS = "-c listen_addresses='' -c port=5432 -c hot_standby=off -c archive_mode=off -c ssl=off -c timezone=UTC -c lock_timeout=1min -c shared_buffers=128MB -c shared_preload_libraries=''"
 _RECOVERED_TO = sa.text("select pg_last_xact_replay_timestamp()")
 _RECORD = sa.text("""
 insert into control.recovery_drill (run_id, started_at, known_at, recovered_to, rpo_seconds, rto_seconds, problems)
@@ -136,7 +136,9 @@ def _serve(programs: Path, scratch: Path, run: Run) -> Iterator[sa.Engine]:
     except TargetUnavailable:
         text = log.read_text(errors="replace")[-500:] if log.exists() else ""
         raise TargetUnavailable(f"The restored server does not start: {text}") from None
-    engine = schema.engine(f"postgresql://tributary_migrate@/tributary?host={quote(str(socket), safe='')}")
+    engine = schema.engine(
+        f"postgresql://tributary_migrate@/tributary?host={quote(str(socket), safe='')}", any_version=True
+    )
     try:
         yield engine
     finally:

@@ -187,8 +187,6 @@ def forget(store: Store, reference: str, actor: str, *, is_dry: bool) -> Forgott
         needed = set(connection.scalars(_NEEDED, values | {"is_record": not person.is_client}))
     _forget_files(store, person, needed, result, is_dry=is_dry)
     with store.engine.begin() as connection:
-        connection.execute(sa.text("set local statement_timeout = 0"))
-        connection.execute(sa.text("set local transaction_timeout = 0"))
         for table in SEALED_IDS:
             values[f"sealed_{table.partition('.')[2]}"] = traces.find_sealed(
                 connection, store.keyring, table, person.terms
@@ -238,8 +236,6 @@ def find_remaining(store: Store, person: Person) -> dict[str, int]:
     if not person.terms:
         return {}
     with store.engine.begin() as connection:
-        connection.execute(sa.text("set local statement_timeout = 0"))
-        connection.execute(sa.text("set local transaction_timeout = 0"))
         remaining = traces.search_tables(connection, store.keyring, person.terms)
     remaining["staging"] = sum(1 for _ in traces.search_staging(store.staging, person))
     remaining["pages"] = sum(1 for _ in traces.search_pages(store.docs, person.terms)) if store.docs else 0
@@ -308,7 +304,6 @@ def _forget_rows(
 def _vacuum(engine: sa.Engine, tables: Mapping[str, int]) -> None:
     """Remove the deleted rows from the files of the tables and their indexes at once, because PostgreSQL would do so only later."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text("set statement_timeout = 0"))
         connection.execute(
             sa.text("select pg_stat_force_next_flush()")
         )  # else the deletions may be counted after the vacuum

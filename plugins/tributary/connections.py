@@ -3,6 +3,7 @@
 Connections, by id and type:
 
 tributary_db         postgres   the database, as the role `tributary_load`; in the triggerer `tributary_listener` is enough
+tributary_db_session postgres   the same as tributary_db, without a connection pool in transaction mode, for the Salesforce sync; may be missing
 tributary_db_gateway postgres   the same as the role `tributary_gateway`, for webhooks in the API server; may be missing
 tributary_db_api     postgres   the same as the role `tributary_api`, for the API in the API server; may be missing
 tributary_db_web     postgres   the same as the role `tributary_web`, for the pages in the API server; may be missing
@@ -203,7 +204,8 @@ def org() -> Org:
     from include.crm.run import Org
 
     known = site()
-    return Org(known.engine, connection("salesforce"), crm_settings(), known.redactor, identity_policy())
+    engine = database("tributary_db_session") if is_connected("tributary_db_session") else known.engine
+    return Org(engine, connection("salesforce"), crm_settings(), known.redactor, identity_policy())
 
 
 def crm_settings() -> Settings:

@@ -130,7 +130,7 @@ FAULTS: tuple[tuple[str, Callable[[Own], None], str, str, State], ...] = (
     ("role that writes too much", do("grant delete on control.ledger to tributary_load"), "role tributary_load", "delete on relation control.ledger", "red"),
     ("role that reads too little", do("revoke select on control.check_report from tributary_web"), "role tributary_web", "lacks rights", "red"),
     ("right of every role", do("grant select on control.ledger to public"), "role PUBLIC", "select on relation control.ledger", "red"),
-    ("old schema", do("comment on schema mart is 'another'"), "database", "not at the version", "red"),
+    ("old schema", do("comment on schema mart is 'another'"), "database", "older than this program", "red"),
     ("no alert address", send_alerts_to(""), "alerts", "no address", "amber"),
     ("wrong alert address", send_alerts_to("nothing://nowhere"), "alerts", "Unsupported", "red"),
     ("alert file that is not writable", send_alerts_to("file:///dev/null/alerts"), "alerts", "could not be written", "red"),

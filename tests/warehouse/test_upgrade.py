@@ -97,7 +97,7 @@ EARLIER_DATA = {
 
 def migrate_to(database: Database, revision: str) -> None:
     """Create the tables of a revision, without its views: loading does not need them, and upgrades drop them."""
-    engine = schema.engine(database.url(MIGRATE))
+    engine = schema.engine(database.url(MIGRATE), any_version=True)
     with engine.connect() as connection:
         config = Config()
         config.set_main_option("script_location", str(schema.FOLDER))
@@ -251,8 +251,8 @@ def test_a_view_outside_our_schemas_blocks_only_a_change_of_the_views_it_uses(
 
 
 def test_a_migration_that_gets_no_lock_names_its_holder(changed: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    def engine(url: str) -> sa.Engine:
-        impatient = patient(url)
+    def engine(url: str, **options: Any) -> sa.Engine:
+        impatient = patient(url, **options)
         sa.event.listen(impatient, "connect", lambda connection, _: connection.execute("set lock_timeout = '200ms'"))
         return impatient
 

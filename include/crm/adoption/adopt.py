@@ -13,7 +13,7 @@ from include.control.calls import CallLog
 from include.crm.adoption import keys
 from include.crm.adoption.find import find, has_new
 from include.crm.adoption.org_records import Say
-from include.crm.database import open_connection, take_turn, translate_errors
+from include.crm.database import open_connection, open_session, take_turn, translate_errors
 from include.crm.objects.mapping import ADOPTABLE, CrmObject
 from include.crm.objects.portfolio import objects
 from include.crm.run import Org
@@ -50,7 +50,7 @@ def compare(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
     Returns:
         The number of findings by outcome.
     """
-    with open_connection(org.engine) as db, _open_session(org, run_id) as session:
+    with open_session(org.engine) as db, _log_in(org, run_id) as session:
         return find(db, session, org, run_id, on, say)
 
 
@@ -120,7 +120,7 @@ def decide(
             raise InputRejected("The org has no such record, or it was not read yet; compare again")
 
 
-def _open_session(org: Org, run_id: str) -> SalesforceSession:
+def _log_in(org: Org, run_id: str) -> SalesforceSession:
     return SalesforceSession(org.connection, CallLog(org.engine, VENDOR, "", run_id))
 
 
@@ -130,10 +130,10 @@ def _write(
 ) -> Iterator[tuple[sa.Connection, SalesforceSession, keys.Check]]:
     """Open a connection and a session as the only writer of the objects; a running sync loses the right to write."""
     with (
-        open_connection(org.engine) as db,
-        _open_session(org, run_id) as session,
-        take_turn(org.engine, is_whole=True),
+        open_session(org.engine) as db,
+        _log_in(org, run_id) as session,
     ):
+        take_turn(db, is_whole=True)
         fences = writer.take_all(db, [f"crm:{name}" for name in dict.fromkeys(each.sobject for each in mappings)])
 
         def check() -> None:

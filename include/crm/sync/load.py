@@ -20,7 +20,7 @@ from include.control.ledger import Counts, Pull
 from include.crm import readiness
 from include.crm.adoption.find import find
 from include.crm.adoption.keys import write_keys
-from include.crm.database import open_connection, take_turn, translate_errors
+from include.crm.database import open_session, take_turn, translate_errors
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import objects
 from include.crm.run import Org, SyncRun
@@ -105,11 +105,11 @@ def sync(
     require_read_back(org.engine)
     calls = CallLog(org.engine, VENDOR, "", run.run_id)
     with (
-        open_connection(org.engine) as db,
+        open_session(org.engine) as db,
         SalesforceSession(org.connection, calls, patience_s=patience_s) as session,
         file.fresh_folder(work_dir / "crm") as folder,
-        take_turn(org.engine, is_whole=scope.is_whole),
     ):
+        take_turn(db, is_whole=scope.is_whole)
         this = _Sync(db, session, folder, org, run, scope, on_progress)
         if scope.is_whole:
             _recover(org, db, session, run.run_id, on_progress)

@@ -21,6 +21,7 @@ from psycopg import sql
 
 from include.control.calls import CallLog
 from include.crm.bulk_query import BulkQuery
+from include.crm.database import open_session
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.objects.portfolio import objects
 from include.crm.run import Org
@@ -156,15 +157,12 @@ def read_back(
     """
     found = {}
     calls = CallLog(org.engine, VENDOR, "", run_id)
-    with org.engine.connect() as db, SalesforceSession(org.connection, calls) as session:
-        try:
-            session.keep_reserve(org.settings.reserved_ratio)
-            for mapping in objects(org.settings):
-                found[mapping.entity] = _read_object(db, session, mapping, org.settings, run_id, is_restored)
-                say(f"{mapping.sobject} ({mapping.entity}): {found[mapping.entity]}")
-                calls.flush()
-        finally:
-            db.invalidate()  # its temporary tables end with it
+    with open_session(org.engine) as db, SalesforceSession(org.connection, calls) as session:
+        session.keep_reserve(org.settings.reserved_ratio)
+        for mapping in objects(org.settings):
+            found[mapping.entity] = _read_object(db, session, mapping, org.settings, run_id, is_restored)
+            say(f"{mapping.sobject} ({mapping.entity}): {found[mapping.entity]}")
+            calls.flush()
     note_read_back(org.engine)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import psycopg
@@ -46,48 +47,121 @@ _EXCLUSIVE_FUNCTIONS = """
 the loads, which wait for theirs; the other functions read and write large objects, which Tributary does not use."""
 
 _ONE_AT_A_TIME = "tributary schema"
-_FINGERPRINT = sa.text("select obj_description(to_regnamespace('mart'), 'pg_namespace')")
-"""Select the hash of the SQL files from which the views and mart functions were created. It is stored as the comment on schema `mart`."""
+_FINGERPRINT = "obj_description(to_regnamespace('mart'), 'pg_namespace')"
+"""SQL expression: the newest migration, and the hash of the SQL files from which the views and mart functions were created, as
+`_compute_fingerprint` returns them. They are stored as the comment on schema `mart`, which any role can read."""
+
+_SESSION = f"""
+select current_user::text, pg_backend_pid(), {_FINGERPRINT}, array(
+    select name from jsonb_each_text(%s::jsonb -> current_user::text) as setting (name, most)
+    where case when name = 'timezone' then current_setting(name) <> most
+               else most <> '0' and current_setting(name)::interval not between '1ms' and most::interval end
+    order by 1)
+"""  # noqa: S608
+"""Select the role, the server process, the schema's fingerprint, and the names of the role's settings that are not in force."""
 
 _NOTICING = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 """Connection settings that detect a dead server, in seconds (except the count). The operating system's default takes two hours."""
 
 
-def engine(url: str, firm_hash: str = "") -> sa.Engine:
+def engine(url: str, firm_hash: str = "", *, any_version: bool = False) -> sa.Engine:
     """Return a pool of connections to a PostgreSQL URL (`postgresql://...`).
 
-    Every connection has these settings:
+    `create_roles` gives the sessions of each role these settings, and every new connection checks them:
 
     - Timestamps are in UTC.
     - A statement fails after waiting a minute for a lock, so that a stopped writer can't block the next one forever.
-    - A statement or a transaction fails after half an hour. A row is dated by the start of its transaction, so every row dated
-      earlier than half an hour ago is visible.
-    - A dead server is detected within about a minute. The URL may set other values (`?connect_timeout=3`).
+    - A statement or a transaction fails after half an hour, or earlier (not those of the migrating role). A row is dated by the start of
+      its transaction, so every row dated earlier than half an hour ago is visible.
+
+    They are not settings of the connection, because a pool such as PgBouncer gives its transactions to any of its server connections.
+    A dead server is detected within about a minute. The URL may set other values (`?connect_timeout=3`).
 
     Args:
         url: The URL.
         firm_hash: Hash of the firm's folder in force, which the ledger records (`include.firm.content`); empty without a folder.
+        any_version: Whether the schema may be another version's. Otherwise the first connection checks the version.
 
     Raises:
         TargetUnavailable: Whenever the pool is used: the database is unavailable, busy or out of disk space. If a lock was not
             available, the error names the sessions that hold it.
         ConfigurationError: The server is another machine and the URL does not require its certificate (`sslmode=verify-full`). On
-            connecting: the server is older than `OLDEST_SERVER`.
+            connecting: the server is older than `OLDEST_SERVER`, the role's settings are not in force, or the schema is of another
+            version.
     """
     require_verified(url)
     driver_url = sa.make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
-    options = "-c timezone=UTC -c lock_timeout=60000 -c statement_timeout=1800000 -c transaction_timeout=1800000"
-    if firm_hash:
-        options += f" -c tributary.firm_hash={firm_hash}"
     database_engine = sa.create_engine(
         driver_url.set(query=_NOTICING | driver_url.query),
         pool_pre_ping=True,
         hide_parameters=True,  # an error's text goes to logs and alerts
-        connect_args={"options": options, "application_name": "tributary"},
+        connect_args={"application_name": "tributary"},
+        execution_options={"firm_hash": firm_hash or None},
     )
-    sa.event.listen(database_engine, "connect", lambda connection, _: require_version(connection.info.server_version))
+    is_checked = any_version
+
+    def check(connection: psycopg.Connection, _: object) -> None:
+        nonlocal is_checked  # a migration may run while a process works, and does not stop it
+        role, fingerprint = _check_session(connection)
+        if not is_checked and role in ROLES:
+            _compare_schema(fingerprint)
+        is_checked = True
+
+    sa.event.listen(database_engine, "connect", check)
     sa.event.listen(database_engine, "handle_error", _class_error)
     return database_engine
+
+
+def _check_session(connection: psycopg.Connection) -> tuple[str, str | None]:
+    """Check the server's version and the role's settings; return the role and the schema's fingerprint.
+
+    Raises:
+        ConfigurationError: The server is older than `OLDEST_SERVER`, or settings of the role are not in force.
+    """
+    require_version(connection.info.server_version)
+    settings = json.dumps({role: _list_settings(role) for role in ROLES})
+    role, pid, fingerprint, lacking = connection.execute(_SESSION, [settings]).fetchone() or ("", 0, None, [])
+    connection.rollback()
+    if lacking:
+        raise ConfigurationError(
+            "Settings of a database role are not in force. Run `python -m include.cli create-roles`, and then have a connection pool connect"
+            " again (PgBouncer: `RECONNECT`)",
+            role=role, settings=",".join(lacking),
+        )  # fmt: skip
+    if pid != connection.info.backend_pid:
+        connection.prepare_threshold = None  # a pool may run the next transaction in another session
+    return role, fingerprint
+
+
+def require_version_of_schema(connection: sa.Connection) -> None:
+    """Check that the schema is the one that this program creates, as an engine's first connection does.
+
+    Raises:
+        ConfigurationError: The schema is older or newer than this program.
+    """
+    _compare_schema(connection.scalar(sa.text(f"select {_FINGERPRINT}")))
+
+
+def _compare_schema(fingerprint: str | None) -> None:
+    own = _compute_fingerprint(marts.read_statements())
+    if fingerprint == own:
+        return
+    found, needed = _read_revision(fingerprint), _read_revision(own)
+    if found > needed:
+        raise ConfigurationError(
+            "The database schema is newer than this program. Install the version of the program that migrated it, on every host",
+            schema=found, program=needed,
+        )  # fmt: skip
+    raise ConfigurationError(
+        "The database schema is older than this program. Run `python -m include.cli migrate` with this version of the program",
+        schema=found or "unknown", program=needed,
+    )  # fmt: skip
+
+
+def _read_revision(fingerprint: str | None) -> str:
+    """Return the newest migration of a fingerprint; empty if it has none, as before migration 0040."""
+    revision, _, digest = (fingerprint or "").partition(" ")
+    return revision if digest else ""
 
 
 def require_version(server_version: int) -> None:
@@ -141,23 +215,25 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
             login = sql.SQL("login" if password else "nologin")
             statement = sql.SQL("{} role {} {} password {}")
             connection.execute(statement.format(verb, sql.Identifier(role), login, sql.Literal(password)))
-        for role, (patience, connections) in _SMALL_ROLES.items():
-            _limit(connection, role, patience, connections)
+            for name, value in _list_settings(role).items():
+                setting = sql.SQL("alter role {} set {} = {}")
+                connection.execute(setting.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(value)))
+        for role, (_, connections) in _SMALL_ROLES.items():
+            limit = sql.SQL("alter role {} connection limit {}")
+            connection.execute(limit.format(sql.Identifier(role), sql.Literal(connections)))
         _grant_database(connection)
         _revoke_functions(connection)
         # Needed by `control.find_lock_holders`, which runs as this role and returns no query texts.
         connection.execute("grant pg_read_all_stats to tributary_migrate")
 
 
-def _limit(connection: psycopg.Connection, role: str, patience: str, connections: int) -> None:
-    name = sql.Identifier(role)
-    connection.execute(sql.SQL("alter role {} connection limit {}").format(name, sql.Literal(connections)))
-    timeouts = {
-        "statement_timeout": patience, "idle_in_transaction_session_timeout": "10min", "lock_timeout": "1min",
-    }  # fmt: skip
-    for setting, value in timeouts.items():
-        statement = sql.SQL("alter role {} set {} = {}")
-        connection.execute(statement.format(name, sql.Identifier(setting), sql.Literal(value)))
+def _list_settings(role: str) -> dict[str, str]:
+    """Return the settings of a role's sessions; 0 is no limit."""
+    longest = "0" if role == "tributary_migrate" else "30min"  # a migration or a rotation of keys may take hours
+    settings = {"timezone": "UTC", "lock_timeout": "1min", "statement_timeout": longest, "transaction_timeout": longest}
+    if role in _SMALL_ROLES:
+        settings |= {"statement_timeout": _SMALL_ROLES[role][0], "idle_in_transaction_session_timeout": "10min"}
+    return settings
 
 
 def _grant_database(connection: psycopg.Connection) -> None:
@@ -193,14 +269,14 @@ def migrate(migrate_url: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(FOLDER))
     config.set_main_option("path_separator", "os")
-    migrating = engine(migrate_url)
+    migrating = engine(migrate_url, any_version=True)
     try:
         with migrating.connect() as connection:
             _wait_for_turn(connection)
             _refuse_unreleased(connection)
             statements = marts.read_statements()
             fingerprint = _compute_fingerprint(statements)
-            is_current = connection.scalar(_FINGERPRINT) == fingerprint
+            is_current = connection.scalar(sa.text(f"select {_FINGERPRINT}")) == fingerprint
             if not is_current:
                 marts.drop(connection)
             config.attributes["connection"] = connection
@@ -214,23 +290,15 @@ def migrate(migrate_url: str) -> None:
         migrating.dispose()
 
 
-def is_newest(connection: sa.Connection) -> bool:
-    """Return whether the schema is at the newest version. Any role can read it."""
-    return bool(connection.scalar(_FINGERPRINT) == _compute_fingerprint(marts.read_statements()))
-
-
 def _compute_fingerprint(statements: str) -> str:
+    """Return the newest migration, a space, and a hash of the migrations' names and of the statements that create the views."""
     numbered = [path.name for path in sorted(FOLDER.glob("*.sql"))]
-    return hashlib.sha256("\n".join([*numbered, statements]).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join([*numbered, statements]).encode()).hexdigest()
+    return f"{numbered[-1].partition('_')[0]} {digest}"
 
 
 def _wait_for_turn(connection: sa.Connection) -> None:
-    """Wait without a time limit until no other process migrates. The lock ends with the transaction.
-
-    The session's timeouts for statements and transactions are removed, because an index on a large table may take hours.
-    """
-    for name in ("statement_timeout", "transaction_timeout"):
-        connection.execute(sa.text("select set_config(:name, '0', false)"), {"name": name})
+    """Wait without a time limit until no other process migrates. The lock ends with the transaction."""
     patience = connection.scalar(sa.text("select current_setting('lock_timeout')"))
     set_patience = sa.text("select set_config('lock_timeout', :patience, true)")
     connection.execute(set_patience, {"patience": "0"})

@@ -53,7 +53,7 @@ class WakeUp(BaseEventTrigger):
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    await asyncio.to_thread(connections.database_url), autocommit=True
+                    await asyncio.to_thread(connections.database_url), autocommit=True, prepare_threshold=None
                 ) as db:
                     await db.execute(f"listen {self.channel}")  # type: ignore[arg-type]  # one of our own names
                     while True:
