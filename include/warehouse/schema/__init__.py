@@ -153,7 +153,8 @@ def _compare_schema(fingerprint: str | None) -> None:
             schema=found, program=needed,
         )  # fmt: skip
     raise ConfigurationError(
-        "The database schema is older than this program. Run `python -m include.cli migrate` with this version of the program",
+        "The database schema is older than this program, or has other views. Run `python -m include.cli migrate` with this version of the"
+        " program",
         schema=found or "unknown", program=needed,
     )  # fmt: skip
 
