@@ -65,6 +65,7 @@ _FUNCTIONS = sa.text("select proname from pg_proc where pronamespace = 'mart'::r
 _CREATE = re.compile(r"create (?:table|view|function) (\w+\.\w+)")
 _COLUMN = re.compile(r"    (\w+) .*?(?:-- *(.*))?$")
 _ENTITY = re.compile(r'Entity\(\s*"(\w+)",(.*?)\n    \)', re.DOTALL)
+_COMMENT = re.compile(r"comment on column (\S+) is '(.*)';")
 _FIELD = re.compile(r'((?: *# .*\n)+) *{?"(\w+)": ')
 
 
@@ -131,7 +132,9 @@ def _read_sql_comments() -> dict[str, str]:
             if line.lstrip().startswith("--"):
                 pending.append(line.strip(" -"))
                 continue
-            if created := _CREATE.match(line):
+            if stated := _COMMENT.match(line):  # of a later version
+                comments[stated[1]] = stated[2].replace("''", "'")
+            elif created := _CREATE.match(line):
                 relation = created[1]
                 comments.setdefault(relation.removesuffix("_as_known"), " ".join(pending).strip())
             elif relation and (column := _COLUMN.match(line)):

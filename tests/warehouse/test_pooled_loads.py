@@ -223,6 +223,16 @@ def change_role(database: Database, change: str) -> None:
         connection.execute(f"alter role tributary_load {change}")  # type: ignore[call-overload]
 
 
+@pytest.mark.parametrize(
+    ("mode", "query"), [("statement", ""), ("transaction", "?options=-c%20statement_timeout%3D1000")]
+)
+def test_a_pool_that_never_accepts_tributary_is_named(
+    database: Database, postgres: Postgres, mode: str, query: str
+) -> None:
+    with run_pgbouncer(postgres, mode) as own, pytest.raises(ConfigurationError, match="connection pool refuses"):
+        schema.engine(pool(database, own).url() + query).connect()
+
+
 def test_the_ledger_records_the_firm_s_folder(pooled: Pooled, tmp_path: Path) -> None:
     loader = Loader(pooled, tmp_path, "vendor")
     loader.engine = schema.engine(pooled.url(), "4711abc")

@@ -60,6 +60,9 @@ select current_user::text, pg_backend_pid(), {_FINGERPRINT}, array(
 """  # noqa: S608
 """Select the role, the server process, the schema's fingerprint, and the names of the role's settings that are not in force."""
 
+_POOL_REFUSALS = ("not allowed in statement pooling mode", "unsupported startup parameter")
+"""Texts of PgBouncer's errors; it has one error code for all of them."""
+
 _NOTICING = {"connect_timeout": "10", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3"}
 """Connection settings that detect a dead server, in seconds (except the count). The operating system's default takes two hours."""
 
@@ -177,9 +180,16 @@ def require_version(server_version: int) -> None:
         raise ConfigurationError(message, server_version=f"{major}.{minor}")
 
 
-def _class_error(context: sa.ExceptionContext) -> TargetUnavailable | None:
-    """Return a `TargetUnavailable` for an error that a retry may solve; None for any other error, which then stays unchanged."""
+def _class_error(context: sa.ExceptionContext) -> ConfigurationError | TargetUnavailable | None:
+    """Return a `TargetUnavailable` for an error that a retry may solve, and a `ConfigurationError` for a connection pool that never accepts us.
+
+    None for any other error, which then stays unchanged.
+    """
     error = context.original_exception
+    if isinstance(error, psycopg.OperationalError) and any(reason in str(error) for reason in _POOL_REFUSALS):
+        return ConfigurationError(
+            "The connection pool refuses Tributary. Set its `pool_mode` to session or transaction, and remove `options` from the database URL"
+        )
     passing = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
     lasting = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.DependentObjectsStillExist)
     if context.is_pre_ping or not isinstance(error, passing) or isinstance(error, lasting):
