@@ -13,11 +13,12 @@ from include.check.report import Finding, Findings
 from include.check.watcher import compare_own_clocks
 from include.control.calls import CallLog
 from include.control.clocks import Clocks
+from include.crm.database import open_session
 from include.crm.objects.changed import RECORD_OWNER
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.run import Org
 from include.crm.salesforce import VENDOR, SalesforceSession
-from include.errors import AuthenticationError, TributaryError
+from include.errors import AuthenticationError, ConfigurationError, TributaryError
 
 PATIENCE_S = 20.0
 _DEPLOY = "Deploy what `python -m include.cli org plan` writes: see docs/how-to/setting_up_salesforce.md."
@@ -48,6 +49,7 @@ def check_salesforce(
         describes: Receives the descriptions of the objects that the org has, by name; None if they are not needed.
     """
     findings = Findings()
+    _check_session(org, findings)
     if not check_certificate(org.connection.url, findings):
         return findings.list()
     with SalesforceSession(org.connection, CallLog(org.engine, VENDOR, "", run_id), patience_s=PATIENCE_S) as session:
@@ -76,6 +78,14 @@ def check_salesforce(
         _list_rules(session, {each.sobject for each in mappings}, findings)
     compare_own_clocks(Clocks(org.engine), findings)
     return findings.list()
+
+
+def _check_session(org: Org, findings: Findings) -> None:
+    try:
+        with open_session(org.engine):
+            findings.add("database session", "green", "A sync has a database session of its own.")
+    except ConfigurationError as error:
+        findings.add_error("database session", error, "See docs/how-to/pooling_connections.md.")
 
 
 def _check_limits(session: SalesforceSession, org: Org, findings: Findings) -> None:

@@ -62,7 +62,7 @@ def read_setting(name: str) -> str:
 def _read_from_connections(name: str) -> str:
     """Return a setting that a connection in the environment states, as in a container that runs tasks; empty if there is none."""
     if name == LOAD:
-        url = os.environ.get("AIRFLOW_CONN_TRIBUTARY_DB", "")
+        url = os.environ.get("AIRFLOW_CONN_TRIBUTARY_DB_SESSION") or os.environ.get("AIRFLOW_CONN_TRIBUTARY_DB", "")
         return url if "://" in url else ""
     if name == KEYS and is_connected("tributary_keys"):
         return str(read_fields("tributary_keys").get("password") or "")

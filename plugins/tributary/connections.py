@@ -139,6 +139,14 @@ def database(conn_id: str = "tributary_db") -> Engine:
     return engine(database_url(conn_id), compute_hash(find_folder()))
 
 
+def session_database() -> Engine:
+    """Return an engine whose connections have sessions of their own, as a Salesforce sync needs.
+
+    It uses the connection `tributary_db_session` if there is one, else `tributary_db`.
+    """
+    return database("tributary_db_session" if is_connected("tributary_db_session") else "tributary_db")
+
+
 def database_url(conn_id: str = "tributary_db") -> str:
     """Return the URL of the firm's database, as a connection states it. It includes the password: pass it to drivers only, and never log it.
 
@@ -203,9 +211,7 @@ def org() -> Org:
     """Return the Salesforce org with all that its records are compared by; call it inside a task."""
     from include.crm.run import Org
 
-    known = site()
-    engine = database("tributary_db_session") if is_connected("tributary_db_session") else known.engine
-    return Org(engine, connection("salesforce"), crm_settings(), known.redactor, identity_policy())
+    return Org(session_database(), connection("salesforce"), crm_settings(), site().redactor, identity_policy())
 
 
 def crm_settings() -> Settings:

@@ -14,9 +14,12 @@ from include.check.salesforce import check_salesforce
 from include.crm.objects.portfolio import objects
 from include.crm.settings import Settings
 from include.vendors import named
+from include.warehouse import schema
+from local.postgres import Postgres
 from tests.check.planted import find, list_concerns
 from tests.conftest import Database, Firm
 from tests.crm.conftest import ACCOUNTS, API, HOLDINGS, Crm
+from tests.running_pgbouncer import needs_pgbouncer, pool, run_pgbouncer
 from tests.running_sandbox import run_sandbox
 
 GOAL, ALERT, CONTACT = "FinServ__FinancialGoal__c", "FinServ__Alert__c", "Contact"
@@ -59,6 +62,15 @@ def change_object(sobject: str, **changes: Any) -> Callable[[Crm], None]:
 
 def enter_wrong_secret(org: Crm) -> None:
     org.connection = replace(org.connection, password="wrong")
+
+
+@needs_pgbouncer
+def test_a_pool_in_transaction_mode_is_red(crm: Crm, postgres: Postgres) -> None:
+    with run_pgbouncer(postgres, "transaction") as port:
+        crm.engine = schema.engine(pool(crm.database, port).url())
+        finding = find(check(crm), "database session")
+        crm.engine.dispose()
+    assert (finding.state, "pool_mode = session" in finding.detail) == ("red", True)
 
 
 def use_up_calls(org: Crm) -> None:

@@ -176,6 +176,15 @@ def test_an_exclusive_lock_of_a_transaction_excludes_every_other(connect: Callab
     other.rollback()
 
 
+def test_an_error_of_a_lock_names_its_holder(pooled: Pooled, connect: Callable[[], sa.Connection]) -> None:
+    with psycopg.connect(pooled.admin_url, application_name="A holder") as holder, connect() as connection:
+        holder.execute("lock table warehouse.account in share mode")
+        connection.execute(sa.text("set local lock_timeout = '200ms'"))
+        with pytest.raises(TargetUnavailable) as caught:
+            connection.execute(sa.text("update warehouse.account set name = 'An Invented Name'"))
+    assert "role postgres, application A holder" in caught.value.facts["lock_holders"]
+
+
 def test_time_outs_are_in_force(connect: Callable[[], sa.Connection]) -> None:
     names = ("timezone", "lock_timeout", "statement_timeout", "transaction_timeout")
     with connect() as connection:

@@ -68,7 +68,7 @@ def _check_salesforce(run_id: str) -> list[Finding]:
     from include.crm.run import Org
 
     settings = connections.crm_settings()
-    org = Org(connections.database(), connections.connection(VENDOR), settings)
+    org = Org(connections.session_database(), connections.connection(VENDOR), settings)
     return check_salesforce(org, objects(settings), run_id)
 
 

@@ -16,9 +16,11 @@ import pytest
 from include.control import inbox
 from include.control.inbox import Delivery
 from include.warehouse import schema
+from local.postgres import Postgres
 from tests.conftest import Database
 from tests.dags.airflow_home import ROOT, environment
 from tests.firm_keys import KEYRING, register_inbox_key
+from tests.running_pgbouncer import needs_pgbouncer, pool, run_pgbouncer
 
 pytestmark = pytest.mark.airflow
 
@@ -133,3 +135,18 @@ def test_it_resumes_when_its_connection_was_cut(notifier: Notifier) -> None:
     notifier.deliver(b"after the cut")
 
     assert notifier.emits_within(3 * POLL_S)
+
+
+@needs_pgbouncer
+def test_through_a_pool_in_transaction_mode_a_look_finds_each_delivery(
+    database: Database, postgres: Postgres, tmp_path: Path
+) -> None:
+    with run_pgbouncer(postgres, "transaction") as port:
+        notifier = Notifier(pool(database, port), tmp_path)
+        try:
+            for n in range(2):
+                notifier.deliver(b"%d" % n)
+                assert notifier.emits_within(3 * POLL_S)
+                notifier.settle()
+        finally:
+            notifier.end()
