@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,14 +48,20 @@ def connect(database: Database, role: str = "tributary_load") -> None:
 )
 def test_a_newer_schema_is_refused_with_both_versions(database: Database, role: str) -> None:
     connect(database, role)
-    database.do("comment on schema mart is '9999 hash'")
-    newer = rf"newer than this program\. Install the version .* \[schema=9999 program={NEWEST}\]"
+    database.do("comment on schema mart is '9999 9998 hash'")
+    newer = rf"newer than this program\. Install the version .* \[schema=9999 oldest_program=9998 program={NEWEST}\]"
     with pytest.raises(ConfigurationError, match=newer):
         connect(database, role)
 
 
+@pytest.mark.parametrize("oldest", ["0000", NEWEST])
+def test_a_newer_schema_that_only_adds_to_this_one_is_accepted(database: Database, oldest: str) -> None:
+    database.do(f"comment on schema mart is '9999 {oldest} hash'")
+    connect(database)
+
+
 @pytest.mark.parametrize(
-    ("fingerprint", "version"), [("0001 hash", "0001"), ("hash", "unknown"), (f"{NEWEST} hash", NEWEST)]
+    ("fingerprint", "version"), [("0001 0000 hash", "0001"), ("hash", "unknown"), (f"{NEWEST} 0000 hash", NEWEST)]
 )
 def test_an_older_schema_is_refused_with_both_versions(database: Database, fingerprint: str, version: str) -> None:
     database.do(f"comment on schema mart is '{fingerprint}'")
@@ -111,5 +118,53 @@ def test_a_load_in_flight_survives_a_migration_beside_it(database: Database, tmp
     again = loader.load("position", [position("A"), position("B", 2), position("C")])
     assert summarize(again) == {"inserted": 1, "updated": 1, "unchanged": 1}
     assert database.value("select count(*) from warehouse.position where note is null and recorded_to is null") == 3
-    with pytest.raises(ConfigurationError, match="newer than this program"):
+    connect(database)
+
+
+def test_programs_of_earlier_versions_are_refused_after_a_migration_that_removes_something(
+    database: Database, tmp_path: Path
+) -> None:
+    schema.create_roles(database.admin_url, PASSWORDS)  # a copied database lacks these rights
+    folder = shutil.copytree(schema.FOLDER, tmp_path / "schema")
+    removed = f"{int(NEWEST) + 1:04}"
+    (folder / f"{removed}_next.sql").write_text(
+        "-- contract: no longer used\nalter table control.writer drop column taken_at;\n"
+    )
+    (folder / f"{int(NEWEST) + 2:04}_after.sql").write_text("alter table control.writer add column note text;\n")
+    migrated = subprocess.run(
+        [sys.executable, "-c", _MIGRATE, str(folder), database.url("tributary_migrate")],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+    assert migrated.returncode == 0
+    with pytest.raises(ConfigurationError, match=rf"newer than this program.*oldest_program={removed} "):
         connect(database)
+
+
+REMOVES = re.compile(
+    r"\b(drop\s+(table|column|function|view|index|type|schema)|rename|set\s+not\s+null|alter\s+(column\s+)?\w+\s+type|revoke)\b",
+    re.IGNORECASE,
+)
+
+
+def find_unmarked(folder: Path) -> list[str]:
+    """Return the migrations since 0041 that remove something and do not say so."""
+    return [
+        path.name
+        for path in sorted(folder.glob("*.sql"))
+        if path.name > "0041" and REMOVES.search(path.read_text()) and not path.read_text().startswith("-- contract: ")
+    ]
+
+
+def test_every_migration_that_removes_something_says_so() -> None:
+    assert find_unmarked(schema.FOLDER) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["alter table a drop column b;", "alter table a alter column b type text;", "alter table a rename b to c;",
+     "alter table a alter column b set not null;", "drop function f();", "revoke select on a from b;"],
+)  # fmt: skip
+def test_migration_that_removes_something_unsaid_is_found(tmp_path: Path, statement: str) -> None:
+    tmp_path.joinpath("9999_next.sql").write_text(f"-- Comment.\n{statement}\n")
+    assert find_unmarked(tmp_path) == ["9999_next.sql"]

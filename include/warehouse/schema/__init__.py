@@ -48,8 +48,12 @@ the loads, which wait for theirs; the other functions read and write large objec
 
 _ONE_AT_A_TIME = "tributary schema"
 _FINGERPRINT = "obj_description(to_regnamespace('mart'), 'pg_namespace')"
-"""SQL expression: the newest migration, and the hash of the SQL files from which the views and mart functions were created, as
-`_compute_fingerprint` returns them. They are stored as the comment on schema `mart`, which any role can read."""
+"""SQL expression: the fingerprint of the schema, as `_compute_fingerprint` returns it. It is stored as the comment on schema `mart`, which any
+role can read."""
+
+_CONTRACT = "-- contract: "
+"""Start of a migration that removes what earlier versions of the program use; the reason follows. Any other migration only adds to the schema, so
+that programs of earlier versions can work while their hosts are upgraded one after the other."""
 
 _SESSION = f"""
 select current_user::text, pg_backend_pid(), {_FINGERPRINT}, array(
@@ -149,11 +153,13 @@ def _compare_schema(fingerprint: str | None) -> None:
     own = _compute_fingerprint(marts.read_statements())
     if fingerprint == own:
         return
-    found, needed = _read_revision(fingerprint), _read_revision(own)
+    (found, oldest), (needed, _) = _read_revisions(fingerprint), _read_revisions(own)
+    if found > needed >= oldest:
+        return
     if found > needed:
         raise ConfigurationError(
             "The database schema is newer than this program. Install the version of the program that migrated it, on every host",
-            schema=found, program=needed,
+            schema=found, oldest_program=oldest, program=needed,
         )  # fmt: skip
     raise ConfigurationError(
         "The database schema is older than this program, or has other views. Run `python -m include.cli migrate` with this version of the"
@@ -162,10 +168,11 @@ def _compare_schema(fingerprint: str | None) -> None:
     )  # fmt: skip
 
 
-def _read_revision(fingerprint: str | None) -> str:
-    """Return the newest migration of a fingerprint; empty if it has none, as before migration 0040."""
-    revision, _, digest = (fingerprint or "").partition(" ")
-    return revision if digest else ""
+def _read_revisions(fingerprint: str | None) -> tuple[str, str]:
+    """Return the newest and the oldest migration of a fingerprint; empty if it has none, as before migration 0040."""
+    newest, _, rest = (fingerprint or "").partition(" ")
+    oldest, _, digest = rest.partition(" ")
+    return (newest, oldest) if digest else ("", "")
 
 
 def require_version(server_version: int) -> None:
@@ -302,10 +309,17 @@ def migrate(migrate_url: str) -> None:
 
 
 def _compute_fingerprint(statements: str) -> str:
-    """Return the newest migration, a space, and a hash of the migrations' names and of the statements that create the views."""
-    numbered = [path.name for path in sorted(FOLDER.glob("*.sql"))]
-    digest = hashlib.sha256("\n".join([*numbered, statements]).encode()).hexdigest()
-    return f"{numbered[-1].partition('_')[0]} {digest}"
+    """Return the fingerprint of this program's schema: three words.
+
+    Returns:
+        The number of the newest migration; that of the last one with `_CONTRACT`, so that programs of its version and later ones work with
+        this schema (0000 if there is none); and a hash of the migrations' names and of the statements that create the views.
+    """
+    paths = sorted(FOLDER.glob("*.sql"))
+    digest = hashlib.sha256("\n".join([*(path.name for path in paths), statements]).encode()).hexdigest()
+    contracts = [path.name for path in paths if path.read_text().startswith(_CONTRACT)]
+    newest, oldest = (name.partition("_")[0] for name in (paths[-1].name, max(contracts, default="0000")))
+    return f"{newest} {oldest} {digest}"
 
 
 def _wait_for_turn(connection: sa.Connection) -> None:
