@@ -22,12 +22,13 @@ WORKDIR /opt/tributary
 COPY LICENSE ./
 COPY docker/init.sh docker/webserver_config.py docker/
 COPY great_expectations great_expectations
+COPY airflow_local_settings.py ./
 COPY dags dags
 COPY plugins plugins
 COPY include include
 
 ENV PATH=/opt/venv/bin:$PATH \
-    PYTHONPATH=/opt/tributary \
+    PYTHONPATH=/opt/tributary:/opt/tributary/plugins \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 USER tributary

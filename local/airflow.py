@@ -31,6 +31,8 @@ COMPONENTS: dict[str, list[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
+"""Only the API server has this setting, because it shows the pages of the plugins. Any other component, and each task, would load them too."""
 
 
 def environment(
@@ -49,7 +51,7 @@ def environment(
         home: AIRFLOW_HOME. If it does not exist, it is created, with keys and a password for `admin`.
         metadata_url: URL of Airflow's own database, `postgresql://...`.
         port: Port of the web UI and the API, on 127.0.0.1.
-        project_root: Folder with `plugins` and `dags`; PYTHONPATH of the process.
+        project_root: Folder with `plugins` and `dags`. It and `plugins` are the PYTHONPATH of the process.
         dags_folder: Folder of DAGs; None for that of the project.
         connections: Each connection as URI or JSON, by its id.
         variables: The value of each Airflow Variable, by its name.
@@ -99,7 +101,7 @@ def environment(
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        "PYTHONPATH": str(project_root),
+        "PYTHONPATH": f"{project_root}{os.pathsep}{project_root / 'plugins'}",
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"])),
         "AIRFLOW_HOME": str(home),
@@ -136,10 +138,10 @@ def start(settings: Mapping[str, str], processes: Processes) -> None:
     if done.returncode != 0:
         last = "\n".join((done.stdout + done.stderr).splitlines()[-10:])
         raise ConfigurationError(f"`airflow db migrate` failed with exit code {done.returncode}:\n{last}")
+    without_pages = {name: value for name, value in settings.items() if name != PLUGINS_FOLDER}
     for name, arguments in COMPONENTS.items():
-        # -P keeps the script's folder off sys.path: this module's name would shadow the airflow package.
-        how = ["-P", str(Path(__file__).with_name("warm.py"))] if name == "scheduler" else ["-m", "airflow"]
-        processes.start(name, [sys.executable, *how, *arguments], environment=settings, folder=home)
+        environment = settings if name == "api-server" else without_pages
+        processes.start(name, [sys.executable, "-m", "airflow", *arguments], environment=environment, folder=home)
 
 
 def has_died(processes: Processes) -> bool:

@@ -57,6 +57,7 @@ DIFFERENT = {
     "AIRFLOW__API_AUTH__JWT_SECRET": "secret",
 }
 ONLY_DEMO = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"}
+OF_SERVER = {"AIRFLOW__CORE__PLUGINS_FOLDER"}
 ONLY_HERE = {
     "AIRFLOW__API__SSL_CA_FILE",
     "AIRFLOW__CORE__AUTH_MANAGER",
@@ -112,7 +113,7 @@ def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> 
     here = {key: value for key, value in settings(name).items() if key.startswith("AIRFLOW__")}
     of_server = {f"AIRFLOW__API__SSL_{each}" for each in ("CERT", "KEY")} if name == "api-server" else set()
     assert here.keys() - demo.keys() == ONLY_HERE | of_server
-    assert demo.keys() - here.keys() == ONLY_DEMO
+    assert demo.keys() - here.keys() == ONLY_DEMO | (set() if name == "api-server" else OF_SERVER)
     assert {key for key in here.keys() & demo.keys() if here[key] != demo[key]} <= DIFFERENT.keys()
 
 

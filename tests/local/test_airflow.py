@@ -13,7 +13,7 @@ import pytest
 
 from include import watchdog
 from include.errors import AuthenticationError, ConfigurationError, TargetUnavailable
-from local import airflow, follow
+from local import airflow, demo, follow
 from local.airflow_api import AirflowApi
 from local.follow import Follower, Outcome
 from local.postgres import Postgres
@@ -42,6 +42,15 @@ def toy():
     fail_on_request() >> double.expand(number=read_settings())
 
 @dag(schedule=None)
+def look():
+    @task(queue="no worker takes this queue")
+    def list_modules():
+        import sys
+        return sorted(sys.modules)
+
+    list_modules()
+
+@dag(schedule=None)
 def failing():
     @task
     def read(number):
@@ -59,6 +68,7 @@ def slow():
     rest()
 
 toy()
+look()
 failing()
 slow()
 """
@@ -133,6 +143,8 @@ def running() -> Iterator[Running]:
         for part in ("dags", "plugins"):
             (root / part).mkdir()
         (root / "dags" / "toy.py").write_text(TOY)
+        (root / "plugins" / "page.py").write_text("class Page: pass\n")
+        (root / "airflow_local_settings.py").symlink_to(demo.ROOT / "airflow_local_settings.py")
         (root / "dags" / "broken.py").write_text("from airflow.sdk import dag, no_such_name\n")
         postgres.create_database("airflow")
         port = find_free_port()
@@ -167,6 +179,16 @@ def test_a_run_succeeds_and_its_progress_is_printed(running: Running) -> None:
         "double[0]": "success",
         "double[1]": "success",
     }
+
+
+@pytest.mark.airflow
+def test_a_task_starts_with_the_libraries_of_tasks_and_without_plugins_whatever_its_queue(running: Running) -> None:
+    running.api.unpause("look")
+    run_id = running.api.trigger("look")
+    assert running.api.wait_run("look", run_id, 60) == "success"
+    modules = set(running.api.result("look", run_id, "list_modules"))
+    assert {"great_expectations", "pyarrow.parquet"} <= modules
+    assert "page" not in modules
 
 
 @pytest.mark.airflow

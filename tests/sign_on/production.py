@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
 import re
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -21,6 +19,7 @@ import httpx
 import yaml
 
 from local import airflow
+from tests.production_packages import install_packages
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -29,22 +28,6 @@ LOG = "api-server.log"
 START_S = 300  # the first start writes hundreds of permissions
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 SIGN_ON = ("AIRFLOW__CORE__AUTH_MANAGER", "AIRFLOW__FAB__", "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME")
-
-
-def install_packages() -> Path:
-    """Install the image's packages into a virtual environment of their own; return its Python."""
-    files = [ROOT / name for name in ("requirements.txt", "requirements-production.txt", "constraints.txt")]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-    folder = ROOT / ".tributary" / "production" / digest
-    python = folder / "bin" / "python"
-    if not (folder / "installed").exists():
-        uv = [Path(sys.executable).with_name("uv")]
-        subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder], check=True)
-        needed = [arg for file in files[:2] for arg in ("-r", file)]
-        install = [*uv, "pip", "install", "--quiet", "--python", python, *needed, "-c", files[2]]
-        subprocess.run(install, check=True, timeout=500)
-        (folder / "installed").touch()
-    return python
 
 
 @dataclass(frozen=True)
