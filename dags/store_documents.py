@@ -12,7 +12,7 @@ import pendulum
 from airflow.sdk import CronTriggerTimetable, dag, task
 
 from include.vendors import VENDORS
-from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.policy import DEFAULTS, GO_LIVE, PULLS
 
 
 @dag(
@@ -27,11 +27,11 @@ from tributary.policy import DEFAULTS, GO_LIVE
     tags=["events"],
 )
 def store_documents() -> None:
-    """Run one task per vendor that has documents, in the vendor's own pool."""
+    """Run one task per vendor that has documents."""
     for vendor in VENDORS:
         if vendor.documents:
 
-            @task(task_id=vendor.name, pool=f"{vendor.name}_api")
+            @task(task_id=vendor.name, queue=PULLS, pool=PULLS)
             def store(name: str, run_id: Any = None) -> int:
                 from include.pipeline import documents
                 from include.pipeline.run import Run

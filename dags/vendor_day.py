@@ -1,7 +1,8 @@
 """One DAG per vendor: the daily load, from its API to the warehouse. Wiring only; the work is in `include.pipeline.vendor_day`.
 
 A vendor whose API can return single clients has a second DAG with the same tasks, so that a refresh of one client does not wait for
-a daily load that takes hours. The second DAG uses the share of the rate budget that is reserved for users, and no slot of the vendor's pool.
+a daily load that takes hours. The second DAG uses the share of the rate budget that is reserved for users, and its pulls do not wait for
+slots that daily pulls take.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from include.pipeline.plan import find_key_table, find_keyed
 from include.vendors import VENDORS
 from tributary.dag_docs import describe_daily, describe_on_demand
 from tributary.forms import client_form, vendor_form
-from tributary.policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, deadline, on_demand
+from tributary.policy import DEADLINE_HOURS, DEFAULTS, GO_LIVE, PULLS, deadline, on_demand
 from tributary.tasks import vendor_day as steps
 
 CLIENTS_AT_ONCE = 4
@@ -43,8 +44,8 @@ def vendor_day(vendor: Vendor) -> None:
     def day() -> None:
         plan = steps.plan_day(vendor.name)
         if vendor.webhook is not None and vendor.webhook.redelivery is not None:
-            steps.request_redelivery.override(pool=f"{vendor.name}_api")(vendor.name, plan)
-        load_day(vendor, plan, pool=f"{vendor.name}_api")
+            steps.request_redelivery(vendor.name, plan)
+        load_day(vendor, plan, steps.pull.override(queue=PULLS, pool=PULLS))
 
     day()
 
@@ -65,23 +66,19 @@ def vendor_on_demand(vendor: Vendor) -> None:
         params=client_form(vendor),
     )
     def clients() -> None:
-        load_day(vendor, steps.plan_day(vendor.name), pool="default_pool")
+        load_day(vendor, steps.plan_day(vendor.name), steps.pull)
 
     clients()
 
 
-def load_day(vendor: Vendor, plan: Any, pool: str) -> None:
-    """Connect the tasks of a run, from the pulls to the notification of the DAG `salesforce`; each pull takes a slot of `pool`."""
+def load_day(vendor: Vendor, plan: Any, pull: Any) -> None:
+    """Connect the tasks of a run, from the pulls, which `pull` creates, to the notification of the DAG `salesforce`."""
     name = vendor.name
     before = steps.wait_until_closed(name, plan) if vendor.closed else plan
     stages = []
     for stage, tables in enumerate(vendor.stages):
         with nullcontext() if len(vendor.stages) == 1 else group_stage(stage, tables):
-            pulled = (
-                steps.pull.override(pool=pool)
-                .partial(name=name, plan=plan)
-                .expand(table=steps.list_tables(name, plan, stage))
-            )
+            pulled = pull.partial(name=name, plan=plan).expand(table=steps.list_tables(name, plan, stage))
         before >> pulled
         before = pulled
         stages.append(pulled)

@@ -37,7 +37,7 @@ def vendor_live(vendor: Vendor) -> None:
         tags=["vendor", "events", vendor.name],
     )
     def live() -> None:
-        @task.short_circuit(pool=f"{vendor.name}_api")
+        @task.short_circuit
         def pull_edits(run_id: Any = None) -> int:
             from include.pipeline import incremental
             from include.pipeline.run import Run

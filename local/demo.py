@@ -18,7 +18,7 @@ from include import business_dates
 from include.connection import Connection
 from include.errors import ConfigurationError, TargetUnavailable
 from include.keys import keyring, register
-from include.vendors import VENDORS, named
+from include.vendors import named
 from include.warehouse import schema
 from local import airflow, supervisor
 from local.airflow_api import AirflowApi
@@ -152,8 +152,7 @@ class Demo:
             f"http://127.0.0.1:{settings['airflow_port']}", airflow.USER, airflow.read_password(self.folder / "airflow")
         )
         self._wait_healthy(api, say)
-        for vendor in VENDORS:
-            api.ensure_pool(f"{vendor.name}_api", 6)
+        api.ensure_pool("pulls", 8)
         return Place(
             read_url=urls["tributary_read"],
             airflow_url=api.url,

@@ -29,7 +29,9 @@ SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yaml").read_te
 EXAMPLE = dict(
     line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if line and not line.startswith("#")
 )
-TASKS = ("scheduler", "worker")
+WORKERS = {"pulls": "worker-pulls", "loads": "worker-loads"}
+"""The queue of each worker."""
+TASKS = ("scheduler", *WORKERS.values())
 SIGN_ON = ("api-server", "init")
 GATEWAYS = ("gateway", "gateway-2")
 AT_GATEWAYS = "reverse_proxy " + " ".join(f"https://{name}:8090" for name in GATEWAYS)
@@ -68,7 +70,7 @@ ONLY_HERE = {
     "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME",
     "AIRFLOW__CELERY__BROKER_URL",
     "AIRFLOW__CELERY__RESULT_BACKEND",
-    "AIRFLOW__CELERY__WORKER_CONCURRENCY",
+    "AIRFLOW__OPERATORS__DEFAULT_QUEUE",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL",
 }
@@ -91,24 +93,44 @@ def test_a_component_runs_the_demos_command(name: str) -> None:
     assert SERVICES[name]["command"] == ["airflow", *airflow.COMPONENTS[name], *COMMAND_ENDS.get(name, [])]
 
 
-@pytest.mark.parametrize("name", [*airflow.COMPONENTS, "worker"])
+@pytest.mark.parametrize("name", [*airflow.COMPONENTS, *WORKERS.values()])
 def test_the_health_check_of_a_component_ends_it_if_it_hangs(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
-    assert check["test"] == ["CMD", "python", "-m", "include.watchdog", name, "--end-children-of", "1"]
+    component = "worker" if name in WORKERS.values() else name
+    assert check["test"] == ["CMD", "python", "-m", "include.watchdog", component, "--end-children-of", "1"]
     assert SERVICES[name]["init"]  # the first process of the container, so that the component is its child
-    last_check = watchdog.PING_SECONDS if name == "worker" else watchdog.POLL_SECONDS
+    last_check = watchdog.PING_SECONDS if component == "worker" else watchdog.POLL_SECONDS
     assert float(check["timeout"].removesuffix("s")) > watchdog.HANG_SECONDS + watchdog.POLL_SECONDS + last_check
 
 
-def test_the_scheduler_queues_no_more_tasks_than_a_worker_has_slots() -> None:
+@pytest.mark.parametrize(("queue", "name"), WORKERS.items())
+def test_a_worker_has_as_many_slots_as_the_pool_of_its_queue(queue: str, name: str) -> None:
     """Otherwise tasks wait in Redis, and those that wait longer than the time for lost messages are queued again."""
-    assert EXAMPLE["TRIBUTARY_PARALLELISM"] == EXAMPLE["TRIBUTARY_WORKER_CONCURRENCY"]
+    variable = f"TRIBUTARY_{queue.removesuffix('s').upper()}_SLOTS"
+    slots = SERVICES["init"]["environment"][variable]
+    assert SERVICES[name]["command"][3:] == ["--skip-serve-logs", "--queues", queue, "--concurrency", slots]
+    pool = (
+        "default_pool" if queue == SERVICES["scheduler"]["environment"]["AIRFLOW__OPERATORS__DEFAULT_QUEUE"] else queue
+    )
+    assert f'airflow pools set {pool} "${variable}"' in (ROOT / "docker" / "init.sh").read_text()
+    assert int(settings("scheduler")["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"]) <= 300
+
+
+def test_all_pools_together_have_no_more_slots_than_airflow_runs_tasks() -> None:
     here = settings("scheduler")
-    assert here["AIRFLOW__CORE__PARALLELISM"] == here["AIRFLOW__CELERY__WORKER_CONCURRENCY"]
-    assert int(here["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"]) <= 300
+    slots = [f"TRIBUTARY_{queue}_SLOTS" for queue in ("PULL", "LOAD")]
+    assert int(here["AIRFLOW__CORE__PARALLELISM"]) == sum(int(here[each]) for each in slots)
+    assert int(EXAMPLE["TRIBUTARY_PARALLELISM"]) == sum(int(EXAMPLE[each]) for each in slots)
 
 
-@pytest.mark.parametrize("name", [*airflow.COMPONENTS, "worker", "init"])
+@pytest.mark.parametrize(("parallelism", "is_accepted"), [(16, True), (15, False)])
+def test_fewer_tasks_at_once_than_slots_are_refused(tmp_path: Path, parallelism: int, is_accepted: bool) -> None:
+    done = run_init(tmp_path, AIRFLOW__CORE__PARALLELISM=str(parallelism))
+    assert (done.returncode == 9) == is_accepted
+    assert ("TRIBUTARY_PULL_SLOTS + TRIBUTARY_LOAD_SLOTS = 16" in done.stderr) != is_accepted
+
+
+@pytest.mark.parametrize("name", [*airflow.COMPONENTS, *WORKERS.values(), "init"])
 def test_a_component_has_the_demos_settings(name: str, demo: dict[str, str]) -> None:
     here = {key: value for key, value in settings(name).items() if key.startswith("AIRFLOW__")}
     of_server = {f"AIRFLOW__API__SSL_{each}" for each in ("CERT", "KEY")} if name == "api-server" else set()
@@ -296,7 +318,7 @@ def test_the_database_accepts_only_tls_from_outside() -> None:
 
 def test_redis_the_object_store_and_the_api_server_accept_only_tls() -> None:
     assert "--port 0 --tls-port 6379" in SERVICES["redis"]["command"][-1]
-    broker = settings("worker")["AIRFLOW__CELERY__BROKER_URL"]
+    broker = settings("worker-loads")["AIRFLOW__CELERY__BROKER_URL"]
     assert broker.startswith("rediss://")
     assert broker.endswith(f"?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs={AUTHORITY}")
     command = SERVICES["object-store"]["command"]
@@ -336,6 +358,18 @@ def test_no_secret_has_a_default() -> None:
 TODAY = datetime.now(UTC).date()
 
 
+def run_init(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the script of `init`, with valid settings unless others are given, up to its first command, which ends it with 9."""
+    (folder / "python").write_text("#!/bin/sh\nexit 9\n")
+    (folder / "python").chmod(0o755)
+    valid = {
+        "PATH": f"{folder}:{os.defpath}", "TRIBUTARY_GO_LIVE": (TODAY - timedelta(days=1)).isoformat(),
+        **{name: settings("init")[name] for name in ("TRIBUTARY_PULL_SLOTS", "TRIBUTARY_LOAD_SLOTS", "AIRFLOW__CORE__PARALLELISM")},
+    }  # fmt: skip
+    command = ["sh", str(ROOT / "docker" / "init.sh")]
+    return subprocess.run(command, env=valid | environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("day", "is_accepted"),
     [
@@ -350,10 +384,7 @@ TODAY = datetime.now(UTC).date()
 )
 def test_the_schedules_must_begin_on_a_date_before_today(tmp_path: Path, day: str, is_accepted: bool) -> None:
     """Otherwise a run that a user starts has no tasks, and succeeds, or no DAG can be read."""
-    (tmp_path / "python").write_text("#!/bin/sh\nexit 9\n")
-    (tmp_path / "python").chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.defpath}", "TRIBUTARY_GO_LIVE": day}
-    done = subprocess.run(["sh", str(ROOT / "docker" / "init.sh")], env=environment, capture_output=True, text=True)
+    done = run_init(tmp_path, TRIBUTARY_GO_LIVE=day)
     assert (done.returncode == 9) == is_accepted
     assert ("must be a date before today" in done.stderr) != is_accepted
 

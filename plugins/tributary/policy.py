@@ -126,13 +126,19 @@ DEFAULTS: dict[str, Any] = {
     "on_retry_callback": alert_of_outage,
 }
 
+PULLS = "pulls"
+"""Queue and pool of the tasks that wait for a vendor for a long time. All other tasks use the default ones, so that no pull keeps them waiting."""
+
+_PULL_SLOTS = int(_read_number("TRIBUTARY_PULL_SLOTS", "8", "slots"))
+
 # A vendor's rate limits decide how long a pull takes. 2,000 simulations take over ten hours at the 192 an hour that are left for batch
 # runs. A pull that times out is retried, because a fan-out resumes where it stopped.
 PULL: dict[str, Any] = {
     "execution_timeout": timedelta(hours=12),
     "retry_policy": Retries("airflow.sdk.exceptions.AirflowTaskTimeout"),
-    # A vendor's pool has six slots, so a backfill leaves two of them to the current day.
-    "max_active_tis_per_dagrun": 4,
+    # Half of the pool: a backfill leaves the other half to the current day, and one vendor to the others. The rate budget is enforced in the
+    # database, so more pulls at once never exceed it.
+    "max_active_tis_per_dagrun": max(1, _PULL_SLOTS // 2),
 }
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
 
 from include.pipeline.plan import find_keyed
 from include.vendors import VENDORS, named
-from tests.dags.airflow_home import ROOT, environment, run, said
+from tests.dags.airflow_home import environment, run, said
 
 pytestmark = pytest.mark.airflow
 
 # There are no connections, so any request to a vendor fails.
+PULL_SLOTS = 12
+
 _LOOK = """
 import json
 from types import SimpleNamespace as Thing
@@ -46,11 +47,18 @@ def is_done_at_once(dag):
 def out_of_time(dag, task_id):
     return dag.get_task(task_id).retry_policy.evaluate(AirflowTaskTimeout(), 1, 4).action.value
 
+def is_pull(task):
+    return task.task_id.startswith("pull")
+
+def places(tasks):
+    return sorted({(task.queue, task.pool) for task in tasks})
+
 def look(dag, tables):
     return {
         "deadlines": [[d.name, d.interval] for d in (dag.deadline or [])],
         "retries": min(task.retries for task in dag.tasks),
-        "pool": dag.get_task("pull").pool,
+        "places": places(task for task in dag.tasks if is_pull(task)),
+        "others": places(task for task in dag.tasks if not is_pull(task)),
         "out_of_time": [out_of_time(dag, name) for name in ("pull", "publish")],
         "pulls": dag.get_task("pull").max_active_tis_per_dagrun,
         "pull_hours": dag.get_task("pull").execution_timeout.total_seconds() / 3600,
@@ -70,7 +78,7 @@ def look(dag, tables):
 def look_for_clients(day, clients):
     return {
         "at_once": clients.max_active_runs,
-        "pools": sorted({task.pool for task in clients.tasks}),
+        "places": places(clients.tasks),
         "scheduled": clients.timetable.can_be_scheduled,
         "day_takes": "keys" in day.params,
         "takes": [is_taken(clients, "keys", keys) for keys in (["a"], [])],
@@ -89,7 +97,11 @@ print("CLIENTS", json.dumps({
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("airflow")
-    return run(environment(folder / "home", {}, folder / "docs") | {"TRIBUTARY_DEADLINE_HOURS": "1.5"}, _LOOK)
+    return run(
+        environment(folder / "home", {}, folder / "docs")
+        | {"TRIBUTARY_DEADLINE_HOURS": "1.5", "TRIBUTARY_PULL_SLOTS": str(PULL_SLOTS)},
+        _LOOK,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +121,10 @@ def test_a_runs_deadline_comes_from_the_environment(parsed: dict[str, Any], name
 
 
 @each_vendor
-def test_every_task_is_tried_again_and_pulls_share_the_vendors_pool(parsed: dict[str, Any], name: str) -> None:
+def test_every_task_is_tried_again_and_only_pulls_wait_in_their_queue(parsed: dict[str, Any], name: str) -> None:
     assert parsed[name]["retries"] == 4
-    assert parsed[name]["pool"] == f"{name}_api"
+    assert parsed[name]["places"] == [["pulls", "pulls"]]
+    assert parsed[name]["others"] == [["default", "default_pool"]]
 
 
 @each_vendor
@@ -124,11 +137,8 @@ def test_a_pull_may_take_as_long_as_the_vendors_limits_need_and_resumes_after_th
 
 
 @each_vendor
-def test_one_run_also_of_a_backfill_leaves_slots_of_the_vendors_pool_to_another(
-    parsed: dict[str, Any], name: str
-) -> None:
-    [slots] = re.findall(r'pools set "\$\{vendor\}_api" (\d+)', (ROOT / "docker" / "init.sh").read_text())
-    assert parsed[name]["pulls"] < int(slots)
+def test_one_run_also_of_a_backfill_leaves_half_of_the_slots_to_another(parsed: dict[str, Any], name: str) -> None:
+    assert parsed[name]["pulls"] == PULL_SLOTS // 2
 
 
 @each_vendor
@@ -165,10 +175,10 @@ def test_the_text_of_the_dag_has_its_schedule_in_words_and_a_guide(parsed: dict[
 
 
 @pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS if find_keyed(vendor)])
-def test_single_clients_wait_for_no_day_and_share_no_pool_with_one(output: str, name: str) -> None:
+def test_single_clients_wait_for_no_day_and_share_no_slots_with_one(output: str, name: str) -> None:
     assert json.loads(said(output, "CLIENTS"))[name] == {
         "at_once": 4,
-        "pools": ["default_pool"],
+        "places": [["default", "default_pool"]],
         "scheduled": False,
         "day_takes": False,
         "takes": [True, False],

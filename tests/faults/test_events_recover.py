@@ -128,7 +128,7 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
             here = WebhookRun(server, processes, settings, api, sandbox, firm)
             airflow.start(settings, processes)
             here.api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
-            here.api.ensure_pool(f"{VENDOR.name}_api", 4)
+            here.api.ensure_pool("pulls", 4)
             here.api.wait_dag("drain_inbox")
             here.api.unpause("drain_inbox")
             subscribe(VENDOR.login, connection, f"http://127.0.0.1:{port}/webhooks/{VENDOR.name}")

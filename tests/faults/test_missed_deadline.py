@@ -85,7 +85,7 @@ def hurried(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
             airflow.start(settings, processes)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
-            api.ensure_pool(f"{VENDOR.name}_api", 4)
+            api.ensure_pool("pulls", 4)
             api.wait_dag(VENDOR.name)
             api.unpause(VENDOR.name)
             yield Hurried(api, sandbox, folder / "alerts.jsonl")

@@ -104,7 +104,7 @@ def scheduled(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
             airflow.start(settings, processes)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
-            api.ensure_pool("orion_api", 4)
+            api.ensure_pool("pulls", 4)
             api.wait_dag("orion")
             api.unpause("orion")
             day = business_dates.latest_closed(now)

@@ -87,7 +87,7 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
             supervisor.start(processes, postgres)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
-            api.ensure_pool("orion_api", 4)
+            api.ensure_pool("pulls", 4)
             api.wait_dag("orion")
             api.unpause("orion")
             yield Lossy(api, processes, sandbox, postgres, folder / "alerts.jsonl")
