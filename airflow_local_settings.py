@@ -1,7 +1,7 @@
 """Import the libraries of tasks once, in the process that tasks are forked from: a Celery worker, or the scheduler with LocalExecutor.
 
 Airflow imports a module of this name at the start of each of its processes. Tasks then start faster, and share the memory of the imports.
-The project's own code is not imported, so that a change of it applies to the next task.
+The project's own code is not imported, so that a change of it applies to the next task. The exception is what a worker does at its end.
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def is_parent_of_tasks(arguments: list[str], executor: str) -> bool:
-    """Return whether a process of Airflow forks tasks, by its arguments after the name of the program."""
-    return arguments[:2] == ["celery", "worker"] or (arguments[:1] == ["scheduler"] and executor == "LocalExecutor")
-
-
-if is_parent_of_tasks(sys.argv[1:], conf.get_mandatory_value("core", "executor")):
+is_worker = sys.argv[1:3] == ["celery", "worker"]
+if is_worker or (sys.argv[1:2] == ["scheduler"] and conf.get_mandatory_value("core", "executor") == "LocalExecutor"):
     for name in LIBRARIES:
         importlib.import_module(name)
+if is_worker:
+    from celery.signals import worker_shutting_down
+
+    from tributary.handover import pass_on_shutdown
+
+    worker_shutting_down.connect(pass_on_shutdown)

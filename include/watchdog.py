@@ -52,6 +52,8 @@ POLL_SECONDS = 5.0
 TIMEOUT_SECONDS = 5
 PING_SECONDS = 60
 """Time limit of a ping of a worker, most of which is the start of the command."""
+SHUTTING_DOWN = "celery worker: shutting down"
+"""Title of the process of a worker that only waits for the end of its tasks. It answers no ping."""
 CELERY = ("celery", "--app", "airflow.providers.celery.executors.celery_executor.app")
 _PATIENCE = f"set local statement_timeout = '{TIMEOUT_SECONDS}s'"
 
@@ -151,7 +153,7 @@ def _accepts(url: str) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Check a component; return 0 if it works, otherwise 1. If every check fails for `HANG_SECONDS`, end the component before returning.
 
-    The component is not ended if it may still be starting, or if the metadata database does not answer.
+    The component is not ended if it may still be starting, if it is a worker that shuts down, or if the metadata database does not answer.
     """
     parser = argparse.ArgumentParser(prog="watchdog", description=__doc__.splitlines()[0])
     parser.add_argument("component", choices=COMPONENTS)
@@ -163,7 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     while not (works := is_working(arguments.component, os.environ)):
         children = psutil.Process(arguments.end_children_of).children()
         is_starting = any(time.time() - child.create_time() < START_SECONDS for child in children)
-        if works is None or is_starting:
+        is_stopping = any(" ".join(child.cmdline()).startswith(SHUTTING_DOWN) for child in children)
+        if works is None or is_starting or is_stopping:
             return 1
         if time.monotonic() - first_check > HANG_SECONDS:
             _report(f"{arguments.component} hangs: ending it, so that it is restarted")

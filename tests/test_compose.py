@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from include import watchdog
 from include.gateway.webhooks.senders import SENDERS
 from include.keys.keyring import PURPOSES, Keyring
 from include.vendors import VENDORS
+from include.warehouse import schema
 from include.warehouse.schema import OPTIONAL_ROLES, ROLES
 from local import airflow
 from local.postgres import _find_binaries
@@ -101,6 +103,11 @@ def test_the_health_check_of_a_component_ends_it_if_it_hangs(name: str) -> None:
     assert SERVICES[name]["init"]  # the first process of the container, so that the component is its child
     last_check = watchdog.PING_SECONDS if component == "worker" else watchdog.POLL_SECONDS
     assert float(check["timeout"].removesuffix("s")) > watchdog.HANG_SECONDS + watchdog.POLL_SECONDS + last_check
+
+
+def test_a_worker_of_loads_is_not_killed_before_a_transaction_ends() -> None:
+    [milliseconds] = re.findall(r"transaction_timeout=(\d+)", inspect.getsource(schema.engine))
+    assert SERVICES["worker-loads"]["stop_grace_period"] == f"{int(milliseconds) // 60_000}m"
 
 
 @pytest.mark.parametrize(("queue", "name"), WORKERS.items())

@@ -25,7 +25,8 @@ TABLES = """
 create table job (id int generated always as identity, job_type text, hostname text, latest_heartbeat timestamptz);
 create table task_instance (state text, queued_dttm timestamptz, queued_by_job_id int, start_date timestamptz)
 """
-PARENT = ["sh", "-c", "sleep 300 & echo started; wait"]
+PARENT = ["bash", "-c", '(exec -a "$0" sleep 300) & echo started; wait']
+"""A process with one child, whose name is the argument."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,17 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def parent() -> Iterator[subprocess.Popen[str]]:
     """A process with one child, which stands for the component."""
-    with subprocess.Popen(PARENT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+    yield from start_parent("component")
+
+
+@pytest.fixture
+def stopping_parent() -> Iterator[subprocess.Popen[str]]:
+    """A process with one child, which stands for a worker that shuts down."""
+    yield from start_parent(watchdog.SHUTTING_DOWN)
+
+
+def start_parent(child: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([*PARENT, child], stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         yield process
@@ -179,6 +190,12 @@ def test_a_component_that_fails_its_checks_lives_if(
     assert environment
     assert watchdog.main(["scheduler", "--end-children-of", str(parent.pid)]) == 1
     assert parent.poll() is None
+
+
+@pytest.mark.usefixtures("hurried", "environment")
+def test_a_worker_that_waits_for_its_last_tasks_lives(stopping_parent: subprocess.Popen[str]) -> None:
+    assert watchdog.main(["scheduler", "--end-children-of", str(stopping_parent.pid)]) == 1
+    assert stopping_parent.poll() is None
 
 
 @pytest.fixture

@@ -31,8 +31,8 @@ _SMALL_ROLES = {
     "tributary_read": ("30min", 20), "tributary_listener": ("5min", 30), "tributary_gateway": ("5min", 32),
     "tributary_api": ("5min", 32), "tributary_web": ("5min", 20), "tributary_values": ("5min", 5), "tributary_analyst": ("30min", 10),
 }  # fmt: skip
-"""Role -> default time-out of its statements, and its maximum number of connections. Of the 200 of the server in
-docker-compose.yaml, they leave 51 for loads and Airflow. Each of two gateways opens up to 15 connections for each of its roles.
+"""Role -> default time-out of its statements, and its maximum number of connections. Of the 250 of the server in
+docker-compose.yaml, they leave 101 for pulls, loads and Airflow. Each of two gateways opens up to 15 connections for each of its roles.
 
 A session may change its time-outs. They end a forgotten query or transaction, which would otherwise keep its locks, and keep dead rows
 from being vacuumed, for hours."""

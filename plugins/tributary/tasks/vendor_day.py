@@ -62,10 +62,12 @@ def wait_until_closed(name: str, plan: Plan, params: Any = None, run_id: Any = N
 
 @task(task_display_name="pull", map_index_template=show_argument("table"), trigger_rule="none_failed", **PULL)
 def pull(table: str, name: str, plan: Plan, run_id: Any = None) -> Reference:
-    """Pull a table into staging; return a reference to its partition."""
+    """Pull a table into staging; return a reference to its partition. If its worker shuts down, another one resumes the pull."""
     from include.pipeline import vendor_day
+    from tributary.handover import hand_over_on_shutdown
 
-    partition = vendor_day.stage(_open_run(name, plan, run_id), table)
+    with hand_over_on_shutdown():
+        partition = vendor_day.stage(_open_run(name, plan, run_id), table)
     report_answer(name)
     return partition.reference
 
