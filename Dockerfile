@@ -15,7 +15,7 @@ FROM python:3.11-slim-trixie
 # Processes can't change the code or its libraries. They write to volumes, which start as copies of these folders.
 RUN groupadd --gid 10001 tributary \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tributary \
-    && for folder in airflow logs staging data_docs work audit; do \
+    && for folder in airflow logs staging work audit; do \
          install -d -o tributary -g tributary -m 0700 /var/lib/tributary/$folder; done
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /opt/tributary

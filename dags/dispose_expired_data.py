@@ -45,7 +45,7 @@ def dispose_expired_data() -> None:
         from tributary import connections
 
         is_dry = params["dry_run"] and dag_run.run_type != "scheduled"
-        places = Places(connections.database(), connections.staging(), connections.data_docs())
+        places = Places(connections.database(), connections.staging())
         results = dispose_expired(places, dag_run.run_id, connections.retention_periods(), is_dry=is_dry)
         return {name: each.count for name, each in results.items() if each.count}
 

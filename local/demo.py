@@ -52,7 +52,6 @@ class Place:
         airflow_url: URL of Airflow's web UI.
         password: Password of Airflow's user `admin`.
         alerts: File that alerts are appended to.
-        docs: Folder of the data quality reports.
         api: Airflow's API, logged in.
         sandbox_url: URL of the sandbox's vendors.
         connections: The settings of each vendor's connection to the sandbox, by vendor.
@@ -63,7 +62,6 @@ class Place:
     airflow_url: str
     password: str
     alerts: Path
-    docs: Path
     api: AirflowApi
     sandbox_url: str
     connections: Mapping[str, dict[str, Any]]
@@ -158,7 +156,6 @@ class Demo:
             airflow_url=api.url,
             password=airflow.read_password(self.folder / "airflow"),
             alerts=self.folder / "alerts.jsonl",
-            docs=self.folder / "data_docs",
             api=api,
             sandbox_url=sandbox_url,
             connections=sandbox.result().connections,
@@ -290,7 +287,6 @@ class Demo:
         )
         environment["TRIBUTARY_GO_LIVE"] = settings["go_live"]
         environment["TRIBUTARY_CLOCK_BEHIND"] = str(settings["present"]["behind_s"])
-        environment["TRIBUTARY_DATA_DOCS"] = str(self.folder / "data_docs")
         return environment
 
     def _wait_healthy(self, api: AirflowApi, say: Say) -> None:

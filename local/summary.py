@@ -98,9 +98,7 @@ def show(place: Place, outcomes: Mapping[str, Outcome], began: datetime, steps: 
     for name, outcome in outcomes.items():
         console.print("\n".join([f"DAG {name}: {outcome.state}", *outcome.reasons]), soft_wrap=True, markup=False)
     console.print(f"\nAirflow       {place.airflow_url}   user admin, password {place.password}", soft_wrap=True)
-    console.print(
-        f"Data Docs     {place.airflow_url}/plugin/data-quality   (or {place.docs}/site/index.html)", soft_wrap=True
-    )
+    console.print(f"Data Docs     {place.airflow_url}/plugin/data-quality", soft_wrap=True)
     console.print(f"Warehouse     psql {place.read_url}", soft_wrap=True)
     console.print("              select * from mart.aum_by_household order by aum_usd desc limit 10;")
     console.print(f"Alerts        {place.alerts}", soft_wrap=True)

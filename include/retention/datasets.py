@@ -133,9 +133,7 @@ COPIES = (
     _declare_private("control.dead_letter", "2 years", "closed", "30 days", "open ones"),
     _declare_private("control.crm_sent", "90 days", "end of its job", "30 days", "rows of unfinished jobs and of open dead letters"),
     _declare_private("pages: salesforce_changes", "1 years", "written", "30 days", way=FILE),
-    _declare_private("pages: results", "1 years", "written", "30 days", way=FILE),
-    _declare_private("pages: site", "1 years", "written", "30 days", way=FILE),
-    Dataset("pages: site-*", "two builds", "built", duty=PRIVATE, way=OWNER, spared="the current site and the previous one"),
+    _declare_private("pages: data_docs", "1 years", "written", "30 days", way=FILE),
     Dataset("work: crm", "1 days", "last write; a finished sync deletes its files itself", duty=PRIVATE, way=OWNER),
 )  # fmt: skip
 OPERATION = (

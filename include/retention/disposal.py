@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,13 +30,11 @@ class Places:
     Attributes:
         engine: The database, as the loading role.
         staging: The staging folder.
-        docs: The folder of Data Docs; None if this machine has none.
         clock: Returns the current time, from which the age of files is computed. The age of rows is computed by the database.
     """
 
     engine: sa.Engine
     staging: Staging
-    docs: Path | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -57,7 +54,7 @@ def dispose_expired(places: Places, run_id: str, periods: Mapping[str, str], *, 
         Name of a dataset -> the rows or files that were disposed of; with `is_dry`, those that are due.
 
     Raises:
-        RetriableError: Datasets failed, all because the database, staging or the folder of pages was unavailable. The other datasets
+        RetriableError: Datasets failed, all because the database, or staging was unavailable. The other datasets
             were disposed of.
         FatalError: A dataset failed for another reason. The datasets without an error were disposed of.
     """
@@ -104,8 +101,10 @@ def _expire(places: Places, run_id: str, dataset: Dataset, period: str, *, is_dr
 
 
 def _expire_files(places: Places, name: str, before: datetime, *, is_dry: bool) -> Expired:
-    if name in pages.PAGES:
-        return pages.expire_pages(places.docs, name, before, is_dry=is_dry) if places.docs else Expired()
+    if name == "pages: salesforce_changes":
+        return pages.expire_changes(places.staging, before, is_dry=is_dry)
+    if name == "pages: data_docs":
+        return pages.expire_reports(places.staging, places.engine, before, is_dry=is_dry)
     if name == "staging: documents":
         return staging.expire_documents(places.staging, places.engine, before, is_dry=is_dry)
     if name == "staging: partitions":

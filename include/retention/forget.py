@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -152,13 +151,11 @@ class Store:
     Attributes:
         engine: The database, as the schema's owner.
         staging: The staging folder.
-        docs: The folder of Data Docs; None if there is none.
         keyring: The firm's keys: they open sealed rows, and hash the keys in the receipt.
     """
 
     engine: sa.Engine
     staging: Staging
-    docs: Path | None
     keyring: Keyring
 
 
@@ -238,7 +235,7 @@ def find_remaining(store: Store, person: Person) -> dict[str, int]:
     with store.engine.begin() as connection:
         remaining = traces.search_tables(connection, store.keyring, person.terms)
     remaining["staging"] = sum(1 for _ in traces.search_staging(store.staging, person))
-    remaining["pages"] = sum(1 for _ in traces.search_pages(store.docs, person.terms)) if store.docs else 0
+    remaining["pages"] = sum(1 for _ in traces.search_pages(store.staging, person.terms))
     return {place: count for place, count in remaining.items() if count}
 
 
@@ -282,10 +279,10 @@ def _forget_files(store: Store, person: Person, needed: set[str], result: Forgot
         result.partitions.append(pull.path)
         if not is_dry:
             delete_pull(store.staging, pull)
-    for page in traces.search_pages(store.docs, person.terms) if store.docs else ():
-        result.pages.append(page.name)
+    for page in traces.search_pages(store.staging, person.terms):
+        result.pages.append(page)
         if not is_dry:
-            page.unlink(missing_ok=True)
+            store.staging.folder(traces.PAGES).delete(page)
 
 
 def _forget_rows(

@@ -1,51 +1,32 @@
-"""Dispose of expired pages: pages of changes to Salesforce, and data quality reports with the results that they show."""
+"""Dispose of expired pages: pages of changes to Salesforce, and data quality reports."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 
-from include.crm.sync.difference import FOLDER as CHANGES
-from include.errors import TargetUnavailable
+import sqlalchemy as sa
+
+from include.crm.sync.difference import PLACE as CHANGES
 from include.retention.rows import Expired, total
-from include.validation.docs import lock_site
-
-PAGES = {"pages: salesforce_changes": CHANGES, "pages: results": "results", "pages: site": "site/validations"}
-"""Dataset -> its folder below the folder of Data Docs."""
+from include.staging.partitions import Staging
+from include.validation import docs
 
 
-def expire_pages(root: Path, dataset: str, before: datetime, *, is_dry: bool) -> Expired:
-    """Delete the pages that were written before a time, or with `is_dry` only count them; return their number, age and size.
-
-    The index of the reports lists a deleted page until the next report is built.
-
-    Args:
-        root: The folder of Data Docs.
-        dataset: One of `PAGES`.
-        before: Pages that were written at this time or later stay.
-        is_dry: Whether to delete nothing.
-
-    Raises:
-        TargetUnavailable: The folder can't be read or written.
-    """
-    folder = root / PAGES[dataset]
-    if not folder.is_dir():
-        return Expired()
-    try:
-        with nullcontext() if dataset == "pages: salesforce_changes" else lock_site(root):
-            return total(_delete(folder, before, is_dry=is_dry))
-    except OSError as error:
-        raise TargetUnavailable("A page can't be deleted", folder=folder, cause=error.strerror) from error
+def expire_changes(staging: Staging, before: datetime, *, is_dry: bool) -> Expired:
+    """Delete the pages of changes that were written before a time, or with `is_dry` only count them; return their number, age and size."""
+    return total(_delete_changes(staging, before, is_dry=is_dry))
 
 
-def _delete(folder: Path, before: datetime, *, is_dry: bool) -> Iterator[Expired]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            facts = path.stat()
-            written_at = datetime.fromtimestamp(facts.st_mtime, UTC)
-            if written_at < before:
-                if not is_dry:
-                    path.unlink(missing_ok=True)
-                yield Expired(1, written_at, written_at, facts.st_size)
+def expire_reports(staging: Staging, engine: sa.Engine, before: datetime, *, is_dry: bool) -> Expired:
+    """Remove the data quality reports that were written before a time, or with `is_dry` only count them; return their number, age and size."""
+    removed = docs.expire(staging, engine, before, is_dry=is_dry)
+    return total(Expired(1, written_at, written_at, size) for written_at, size in removed)
+
+
+def _delete_changes(staging: Staging, before: datetime, *, is_dry: bool) -> Iterator[Expired]:
+    for name, size, written_at in list(staging.list_written(CHANGES)):
+        if written_at < before:
+            if not is_dry:
+                staging.folder(CHANGES).delete(name)
+            yield Expired(1, written_at, written_at, size)

@@ -18,6 +18,8 @@ from include.retention.rows import Expired, total
 from include.staging.partitions import Staging
 
 DOCUMENTS = "documents"
+_OTHERS = (DOCUMENTS, "pages")
+"""Folders of staging that belong to no vendor."""
 MANIFEST = "manifest.json"
 _PULLED = re.compile(r"(\d{8}T\d{6})-[0-9a-f]+(?:-push\d+)?")
 
@@ -82,7 +84,7 @@ def expire_documents(staging: Staging, engine: sa.Engine, before: datetime, *, i
 def list_pulls(staging: Staging) -> Iterator[Pulled]:
     """Yield the folders of all pulls, one table at a time."""
     for vendor in staging.list_folders(""):
-        for table in () if vendor == DOCUMENTS else staging.list_folders(vendor):
+        for table in () if vendor in _OTHERS else staging.list_folders(vendor):
             yield from _group(f"{vendor}/{table}", staging.list_files(f"{vendor}/{table}"))
 
 
@@ -119,10 +121,9 @@ def _expire(staging: Staging, is_due: Callable[[Pulled], bool], before: datetime
 def _delete_documents(
     staging: Staging, stored: Collection[str], before: datetime, *, is_dry: bool
 ) -> Iterator[Expired]:
-    for path, size in staging.list_files(DOCUMENTS):
+    for path, size, written_at in list(staging.list_written(DOCUMENTS)):
         place, _, name = path.rpartition("/")
-        folder = staging.folder(f"{DOCUMENTS}/{place}")
-        if name.removesuffix(".pdf") not in stored and (written_at := folder.written_at(name)) < before:
+        if name.removesuffix(".pdf") not in stored and written_at < before:
             if not is_dry:
-                folder.delete(name)
+                staging.folder(f"{DOCUMENTS}/{place}").delete(name)
             yield Expired(1, written_at, written_at, size)

@@ -1,4 +1,4 @@
-"""Search all stored data for texts that identify a person: every table and every file of staging, decrypted, and every page."""
+"""Search all stored data for texts that identify a person: every table and every file of staging, decrypted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +19,9 @@ from include.retention.person import Person
 from include.retention.staging import MANIFEST, Pulled, list_pulls
 from include.staging.files import Folder, Part, Parts
 from include.staging.partitions import Staging
+
+PAGES = "pages"
+"""Folder of staging with the pages of Data Docs and of changes to Salesforce."""
 
 _TABLES = sa.text("""
 select format('%I.%I', n.nspname, c.relname) as name,
@@ -88,11 +90,11 @@ def search_staging(staging: Staging, person: Person) -> Iterator[Pulled]:
             yield pull
 
 
-def search_pages(root: Path, terms: Sequence[str]) -> Iterator[Path]:
-    """Yield the pages, and the stored results of validations, that contain one of the texts."""
+def search_pages(staging: Staging, terms: Sequence[str]) -> Iterator[str]:
+    """Yield the paths below the folder `PAGES` of the pages that contain one of the texts."""
     words = [word.encode() for word in spell(terms)]
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and not path.is_symlink() and _contains(path.read_bytes(), words):
+    for path in sorted(name for name, _ in staging.list_files(PAGES) if name.endswith(".html")):
+        if _contains(staging.folder(PAGES).read(path), words):
             yield path
 
 

@@ -36,7 +36,7 @@ ROWS_A_PART = 100_000
 _KEY_BYTES = 32
 _HASH_LENGTH = 64
 UNFINISHED = ".resealed"
-"""End of the name of a file that `Folder.reseal` is writing. If it dies, the next run writes the file again."""
+"""End of the name of a file that `Folder.reseal` or `replace` is writing. If it dies, the next run writes the file again."""
 _REFUSALS = (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError)
 # Packages of object stores, whose errors are not OSError. Compared by name, so that a firm that stages on disk need not import them.
 _STORES = {"aiobotocore", "aiohttp", "botocore"}
@@ -91,6 +91,10 @@ class Folder:
         """Encrypt and write a whole file."""
         self.write_raw(name, self.sealer.seal_file(content, f"{self.place}/{name}"))
 
+    def replace(self, name: str, content: bytes) -> None:
+        """Encrypt and write a whole file. A reader sees either the old or the new content."""
+        self._replace_raw(name, self.sealer.seal_file(content, f"{self.place}/{name}"))
+
     def read(self, name: str) -> bytes:
         """Read and decrypt a whole file.
 
@@ -114,12 +118,16 @@ class Folder:
         with self._lock_deletions():
             if self.read_raw(name) != stored:
                 return False
-            if isinstance(self.fs, LocalFileSystem):  # an object store replaces a whole object at once
-                self.write_raw(f"{name}{UNFINISHED}", sealed)
-                Path(self.path, f"{name}{UNFINISHED}").replace(Path(self.path, name))
-            else:
-                self.write_raw(name, sealed)
+            self._replace_raw(name, sealed)
         return True
+
+    def _replace_raw(self, name: str, content: bytes) -> None:
+        if isinstance(self.fs, LocalFileSystem):  # an object store replaces a whole object at once
+            self.write_raw(f"{name}{UNFINISHED}", content)
+            with translate_errors(self.path):
+                Path(self.path, f"{name}{UNFINISHED}").replace(Path(self.path, name))
+        else:
+            self.write_raw(name, content)
 
     def read_start(self, name: str) -> bytes:
         """Read the first bytes of a file, enough for `find_key_id`; nothing if the file no longer exists."""

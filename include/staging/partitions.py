@@ -25,7 +25,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -110,6 +110,10 @@ class Manifest:
         return partition_path(self.vendor, self.table, self.business_date, self.pull_id)
 
 
+_WRITTEN = ("LastModified", "mtime", "created")
+"""The names under which file systems of fsspec list the time of a file: of S3, of a disk, and others."""
+
+
 class Staging:
     """The store of all partitions.
 
@@ -151,11 +155,18 @@ class Staging:
 
     def list_files(self, path: str) -> Iterator[tuple[str, int]]:
         """Yield each file below a folder as (path below this folder, bytes), in no order; none if it does not exist."""
+        return ((name, size) for name, size, _ in self.list_written(path))
+
+    def list_written(self, path: str) -> Iterator[tuple[str, int, datetime]]:
+        """Yield each file below a folder as (path below this folder, bytes, time in UTC when it was written), in no order."""
         place = f"{self._root}/{path}"
         with translate_errors(place):
+            self._fs.invalidate_cache(place)  # other processes write as well
             found = self._fs.find(place, detail=True)
         for name, facts in found.items():
-            yield name.removeprefix(place).lstrip("/"), facts["size"]
+            time = next(facts[key] for key in _WRITTEN if key in facts)
+            written_at = time if isinstance(time, datetime) else datetime.fromtimestamp(time, UTC)
+            yield name.removeprefix(place).lstrip("/"), facts["size"], written_at
 
     def open(self, path: str) -> Partition:
         """Open a partition.

@@ -1,72 +1,71 @@
-"""Build Data Docs: validation results of every table and run, as HTML pages.
+"""Build Data Docs: validation results of every table and run, as HTML pages in staging. See `site` for the files.
 
-    <root>/results/    Great Expectations' store of results, JSON; the newest `KEPT` of each table
-    <root>/site        symbolic link to the current site; replaced when a new site is complete
-    <root>/site-*/     the current site and the previous one, which readers may still have open
-
-Everything can be rebuilt from the partitions' `validation.json`. Great Expectations runs in an ephemeral context: a
-file context rewrites its own configuration. Builds wait for each other on a file lock, which ends with its process.
+Everything can be rebuilt from the partitions' `validation.json`. Builds wait for each other on a lock of the database.
 """
 
 from __future__ import annotations
 
-import fcntl
+import importlib
 import logging
 import os
-import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import datetime
 from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
 
 from include.errors import FatalError
-from include.staging.partitions import Partition
+from include.staging.partitions import Partition, Staging
+from include.validation.site import PLACE, Result, Site, lock_site, publish, read_site
 
 KEPT = 30
 """Maximum number of results of each table on the site: six weeks of a table that is pulled daily, a day of one that is pulled hourly.
 
 `control.validation` has the history, and the partitions keep all results."""
 
-_VIEW = "include.validation.docs_view"
 
-
-def build(root: Path, partitions: Iterable[Partition], run_id: str) -> Path:
+def build(staging: Staging, engine: sa.Engine, partitions: Iterable[Partition], run_id: str) -> None:
     """Add the validation results of a run's partitions to the site. Running it again for the same run has no further effect.
 
     Args:
-        root: Folder of Data Docs, shared by all processes that build and serve them.
+        staging: Where the site is.
+        engine: The database whose lock builds take.
         partitions: The run's partitions; those that were not validated are skipped.
         run_id: Airflow's run id.
 
-    Returns:
-        The index page, `<root>/site/index.html`.
-
     Raises:
-        FatalError: A page could not be rendered or written; the site is unchanged.
+        FatalError: A page could not be rendered; the site is unchanged.
+        TargetUnavailable: A page could not be written, or the lock was not free within a minute; the site is unchanged.
     """
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     from include.validation.docs_result import read_result
 
     results = [read_result(each, run_id) for each in find_validated(partitions)]
-    keys = [key for key, _ in results]
-    root.mkdir(parents=True, exist_ok=True)
-    with lock_site(root):
-        context = _open_context(root)
-        for key, result in results:
-            _store_result(context, root, key, result)
-        _delete_oldest(context.validation_results_store)
-        fresh = _copy_site(root)
+    with lock_site(engine):
+        before, pages = read_site(staging), _Pages(staging)
         try:
             with _raise_logged_errors():
-                _render(context, fresh, keys)
-            _swap(root, fresh)
+                site = _extend(before, results, pages, {name for name, _ in staging.list_files(PLACE)})
         except BaseException:
-            shutil.rmtree(fresh)
-            for key in keys:  # otherwise the next run fails on the same result
-                context.validation_results_store.remove_key(key)
+            pages.folder.remove()
             raise
-    return root / "site" / "index.html"
+        publish(staging, site, before)
+
+
+def expire(staging: Staging, engine: sa.Engine, before: datetime, *, is_dry: bool) -> list[tuple[datetime, int]]:
+    """Remove the results whose pages were written before a time, or with `is_dry` only list them; return (time, bytes) of each page."""
+    with lock_site(engine):
+        site = read_site(staging)
+        facts = {name: (written_at, size) for name, size, written_at in staging.list_written(PLACE)}
+        due = {each.file for each in site.results if each.file in facts and facts[each.file][0] < before}
+        if due and not is_dry:
+            results = [each for each in site.results if each.file not in due]
+            left = _index(results, site.suites, _Pages(staging))
+            publish(staging, left, left)
+        return [facts[file] for file in sorted(due)]
 
 
 def find_validated(partitions: Iterable[Partition]) -> list[Partition]:
@@ -74,12 +73,101 @@ def find_validated(partitions: Iterable[Partition]) -> list[Partition]:
     return [each for each in partitions if each.folder.has("validation.json")]
 
 
-@contextmanager
-def lock_site(root: Path) -> Iterator[None]:
-    """Hold a lock on the site below `root` during the block, against other builds. The lock ends with the process."""
-    with (root / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+class _Pages:
+    """Renders and writes the pages of one build.
+
+    Attributes:
+        folder: The build's folder.
+    """
+
+    def __init__(self, staging: Staging) -> None:
+        from include.validation import docs_view
+
+        self._build = uuid.uuid4().hex
+        self.folder = staging.folder(f"{PLACE}/{self._build}")
+        self._view, self._index_view = docs_view.PageView(), docs_view.IndexView()
+        self._renderers: Any = importlib.import_module("great_expectations.render.renderer")
+        self._count = 0
+
+    def write_result(self, result: Any) -> str:
+        """Write the page of a table's results; return the path of its file."""
+        table = {"module_name": "include.validation.docs_view", "class_name": "ResultsTable"}
+        section = {"class_name": "ValidationResultsColumnSectionRenderer", "table_renderer": table}
+        return self._write(
+            self._view, self._renderers.ValidationResultsPageRenderer(column_section_renderer=section).render(result)
+        )
+
+    def write_suite(self, result: Any) -> str:
+        """Write the page of the suite of a result; return the path of its file."""
+        from great_expectations.core import ExpectationSuite
+
+        suite = ExpectationSuite(result.suite_name, [each.expectation_config for each in result.results])
+        return self._write(self._view, self._renderers.ExpectationSuitePageRenderer().render(suite))
+
+    def write_index(self, links: dict[str, Any]) -> str:
+        """Write the index; return the path of its file."""
+        return self._write(self._index_view, self._renderers.SiteIndexPageRenderer.render(links))
+
+    def _write(self, view: Any, content: Any) -> str:
+        page = view.render(content, data_context_id=None, show_how_to_buttons=False)
+        name = f"{self._count}.html"
+        self._count += 1
+        self.folder.write(name, page.encode())
+        return f"{self._build}/{name}"
+
+
+def _extend(before: Site, results: Iterable[tuple[Any, Any]], pages: _Pages, stored: set[str]) -> Site:
+    """Return the site with the results of a run, without the oldest ones and without pages whose file is missing."""
+    by_path = {each.path: each for each in before.results if each.file in stored}
+    of_run = {}
+    for key, result in results:
+        page = _describe(key, result, pages.write_result(result))
+        by_path[page.path], of_run[page.file] = page, result
+    kept, suites = _keep_newest(by_path.values()), dict(before.suites)
+    for suite, newest in {each.suite: each for each in kept}.items():
+        if newest.file in of_run:
+            suites[suite] = pages.write_suite(of_run[newest.file])
+    return _index(kept, suites, pages)
+
+
+def _describe(key: Any, result: Any, file: str) -> Result:
+    name, time = key.run_id.to_tuple()
+    asset = result.meta["batch_spec"]["data_asset_name"]
+    suite = key.expectation_suite_identifier.name
+    return Result(suite, name, time, key.batch_identifier, asset, bool(result.success), file)
+
+
+def _keep_newest(results: Iterable[Result]) -> list[Result]:
+    """Return the newest `KEPT` results of each suite, the oldest first."""
+    by_suite: dict[str, list[Result]] = {}
+    for each in sorted(results, key=lambda each: each.run_time):
+        by_suite.setdefault(each.suite, []).append(each)
+    return sorted((each for own in by_suite.values() for each in own[-KEPT:]), key=lambda each: each.run_time)
+
+
+def _index(results: Iterable[Result], suites: Mapping[str, str], pages: _Pages) -> Site:
+    """Return the site of these results, with an index and the pages of their suites."""
+    shown = tuple(results)
+    used = {suite: file for suite, file in sorted(suites.items()) if suite in {each.suite for each in shown}}
+    links = {
+        "site_name": "Tributary",
+        "expectations_links": [_link(suite, f"expectations/{suite}.html") for suite in used],
+        "validations_links": [
+            _link(each.suite, each.path) | {
+                "run_id": each.run_name, "run_name": each.run_name, "run_time": each.pulled_at,
+                "batch_identifier": each.day, "asset_name": each.asset, "validation_success": each.is_success,
+                "expectation_suite_filepath": f"expectations/{each.suite}.html",
+            }
+            for each in reversed(shown)
+        ],
+    }  # fmt: skip
+    return Site(pages.write_index(links), used, shown)
+
+
+def _link(suite: str, path: str) -> dict[str, Any]:
+    unknown = dict.fromkeys(("run_id", "run_name", "run_time", "batch_identifier", "asset_name", "validation_success"))
+    facts: dict[str, Any] = {"batch_kwargs": {}, "batch_spec": {}, "expectation_suite_filepath": None}
+    return {**unknown, **facts, "expectation_suite_name": suite, "filepath": quote(path)}
 
 
 class _Errors(logging.Handler):
@@ -93,7 +181,7 @@ class _Errors(logging.Handler):
 
 @contextmanager
 def _raise_logged_errors() -> Iterator[None]:
-    """Raise FatalError at the end of the context if Great Expectations logged a render or write error, which it does not raise itself."""
+    """Raise FatalError at the end of the context if Great Expectations logged an error of rendering, which it does not raise itself."""
     log, errors = logging.getLogger("great_expectations.render"), _Errors()
     log.addHandler(errors)
     try:
@@ -104,118 +192,3 @@ def _raise_logged_errors() -> Iterator[None]:
         raise FatalError(
             "Data Docs could not be built completely: see the log of Great Expectations", errors=errors.count
         )
-
-
-def _open_context(root: Path) -> Any:
-    from great_expectations.data_context.data_context.context_factory import get_context
-    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
-
-    defaults = InMemoryStoreBackendDefaults()
-    results = {"class_name": "ValidationResultsStore", "store_backend": _filesystem_backend(root / "results")}
-    stores = defaults.stores | {defaults.validation_results_store_name: results}
-    config = DataContextConfig(store_backend_defaults=defaults, stores=stores)
-    return get_context(mode="ephemeral", project_config=config)
-
-
-def _filesystem_backend(folder: Path) -> dict[str, Any]:
-    return {
-        "class_name": "TupleFilesystemStoreBackend",
-        "base_directory": str(folder.absolute()),
-        "suppress_store_backend_id": True,
-    }
-
-
-def _store_result(context: Any, root: Path, key: Any, result: Any) -> None:
-    """Write a result to the store's path atomically, because a partial file of a killed process would break every later build."""
-    path = (root / "results" / Path(*key.to_tuple())).with_suffix(".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = root / ".result"
-    whole.write_text(context.validation_results_store.serialize(result))
-    whole.replace(path)
-
-
-def _delete_oldest(results: Any) -> None:
-    by_table: dict[str, list[Any]] = {}
-    for key in sorted(results.list_keys(), key=_run_time):
-        by_table.setdefault(key.expectation_suite_identifier.name, []).append(key)
-    for keys in by_table.values():
-        for key in keys[:-KEPT]:
-            results.remove_key(key)
-
-
-def _run_time(key: Any) -> Any:
-    return key.run_id.run_time
-
-
-def _copy_site(root: Path) -> Path:
-    """Create the folder of a new site with hard links to the current pages. Pages are never modified in place, so links are enough.
-
-    Pages of changes to Salesforce, which earlier versions wrote into the site, are left out: they need another right.
-    """
-    fresh = root / f"site-{uuid.uuid4().hex}"
-    if (root / "site").exists():
-        shutil.copytree(
-            root / "site",
-            fresh,
-            copy_function=os.link,
-            ignore=shutil.ignore_patterns("index.html", "salesforce-*.html"),
-        )
-    else:
-        fresh.mkdir()
-    return fresh
-
-
-def _render(context: Any, site: Path, keys: list[Any]) -> None:
-    """Render a page for each result in `keys`, for each other result that has no page yet, and for each suite; then render the index."""
-    from great_expectations.core import ExpectationSuite
-    from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
-    from great_expectations.render.renderer.site_builder import SiteBuilder
-
-    results = context.validation_results_store
-    newest = {key.expectation_suite_identifier.name: key for key in sorted(results.list_keys(), key=_run_time)}
-    for name, key in newest.items():
-        expectations = [result.expectation_config for result in results.get(key).results]
-        context.suites.add(ExpectationSuite(name, expectations))
-    view = {"view": {"module_name": _VIEW, "class_name": "PageView"}}
-    table = {"module_name": _VIEW, "class_name": "ResultsTable"}
-    renderer = {
-        "class_name": "ValidationResultsPageRenderer",
-        "column_section_renderer": {"class_name": "ValidationResultsColumnSectionRenderer", "table_renderer": table},
-    }
-    builder = SiteBuilder(
-        context,
-        store_backend=_filesystem_backend(site),
-        site_name="Tributary",
-        show_how_to_buttons=False,
-        site_section_builders={
-            "expectations": view,
-            # By default, a run whose id contains "profiling" gets no page. This filter excludes nothing: no run id contains a slash.
-            "validations": view | {"renderer": renderer, "run_name_filter": {"not_includes": "/"}},
-            "profiling": "None",
-        },
-        site_index_builder={
-            "class_name": "DefaultSiteIndexBuilder",
-            "view": {"module_name": _VIEW, "class_name": "IndexView"},
-        },
-    )
-    pages = builder.target_store.store_backends[ValidationResultIdentifier]
-    for key in keys:
-        (site / "validations" / Path(*key.to_tuple())).with_suffix(".html").unlink(missing_ok=True)
-    shutil.rmtree(site / "expectations", ignore_errors=True)
-    missing = [key for key in results.list_keys() if not pages.has_key(key.to_tuple())]
-    builder.site_section_builders["expectations"].build()
-    if missing:
-        builder.site_section_builders["validations"].build(missing)
-    builder.site_index_builder.build()
-
-
-def _swap(root: Path, fresh: Path) -> None:
-    """Switch to the new site atomically; delete all sites except the new one and the previous one."""
-    before = (root / "site").resolve().name
-    link = root / ".site"
-    link.unlink(missing_ok=True)
-    link.symlink_to(fresh.name)
-    link.replace(root / "site")
-    for site in root.glob("site-*"):
-        if site.name not in (fresh.name, before):
-            shutil.rmtree(site)

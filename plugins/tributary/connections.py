@@ -327,11 +327,6 @@ def work_folder() -> Path:
     return folder
 
 
-def data_docs() -> Path:
-    """Return the folder of the data quality reports; `pages/data_docs.py` reads the same environment variable."""
-    return Path(os.environ["TRIBUTARY_DATA_DOCS"])
-
-
 def alert_urls(kind: str = "") -> list[str]:
     """Return the addresses to send an alert of a kind to: of the connections that the firm's folder names, else of `tributary_alerts`.
 

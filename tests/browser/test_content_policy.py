@@ -34,16 +34,13 @@ def add_policy(route: Route) -> None:
 @pytest.fixture
 def pages(tmp_path: Path, airflow_database: Path, browser: Browser) -> Iterator[tuple[Page, list[str]]]:
     """A browser that has logged in, and what the policy blocked so far."""
-    site = tmp_path / "docs" / "site"
-    site.mkdir(parents=True)
-    (site / "index.html").write_text("<p>All is well.</p>")
     blocked: list[str] = []
 
     def collect(message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
             blocked.append(message.text)
 
-    with serve_dags(tmp_path, airflow_database, TRIBUTARY_DATA_DOCS=str(site.parent)) as (api, _, _):
+    with serve_dags(tmp_path, airflow_database) as (api, _, _):
         context = browser.new_context(base_url=api.url)
         context.route("**/*", add_policy)
         page = context.new_page()

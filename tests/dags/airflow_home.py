@@ -33,7 +33,7 @@ def connections(firm: Firm, alerts: Path, secret: str = "only for tests") -> dic
     return {"tributary_db": firm.database.url(), **{name: json.dumps(value) for name, value in known.items()}}
 
 
-def environment(home: Path, known: dict[str, str], docs: Path) -> dict[str, str]:
+def environment(home: Path, known: dict[str, str]) -> dict[str, str]:
     """The environment of an Airflow process of the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return kept | {
@@ -44,7 +44,6 @@ def environment(home: Path, known: dict[str, str], docs: Path) -> dict[str, str]
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "PYTHONPATH": str(ROOT),
-        "TRIBUTARY_DATA_DOCS": str(docs),
         "GX_ANALYTICS_ENABLED": "false",
         **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in known.items()},
     }

@@ -21,7 +21,7 @@ def today(start_firm: Callable[..., Firm]) -> Firm:
 
 @pytest.fixture
 def airflow(tmp_path: Path, today: Firm, airflow_database: Path) -> dict[str, str]:
-    environ = environment(tmp_path / "airflow", connections(today, tmp_path / "alerts.jsonl"), tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", connections(today, tmp_path / "alerts.jsonl"))
     prepare(environ, airflow_database)
     httpx.post(
         f"{today.sandbox.url}/salesforce/_admin/consumers",

@@ -21,7 +21,7 @@ def test_a_run_loads_what_the_vendor_states(
 ) -> None:
     firm = start_firm(vendor, now=datetime.now(UTC), households=20)
     alerts = tmp_path / "alerts.jsonl"
-    environ = environment(tmp_path / "airflow", connections(firm, alerts), tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", connections(firm, alerts))
     prepare(environ, airflow_database)
 
     state, tasks = said(run(environ, whole_run(vendor.name)), "RUN").split(" ", 1)

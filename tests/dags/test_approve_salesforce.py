@@ -34,7 +34,7 @@ def test_an_approval_that_is_required_alerts_once(tmp_path: Path, database: Data
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    environ = environment(tmp_path / "airflow", definitions, tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", definitions)
     environ["AIRFLOW__API__BASE_URL"] = "https://airflow.example"
 
     run(environ, _ALERT)

@@ -11,6 +11,7 @@ import pytest
 
 from include import business_dates
 from include.pipeline.plan import find_keyed
+from include.validation.site import read_site
 from include.vendors import VENDORS
 from tests.conftest import Firm
 from tests.dags.airflow_home import ROOT, read_lines, run, said, whole_run
@@ -54,7 +55,7 @@ def test_a_day_runs_from_the_vendor_to_salesforce(airflow: dict[str, str], today
     assert len(today.held(day)) > 200
     sent = today.database.value("select sum(created) from control.ledger where stage = 'crm'")
     assert sent > 200
-    assert (Path(airflow["TRIBUTARY_DATA_DOCS"]) / "site" / "index.html").exists()
+    assert read_site(today.site.staging).results
     assert not (tmp_path / "alerts.jsonl").exists()
 
 

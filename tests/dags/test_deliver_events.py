@@ -30,7 +30,7 @@ def house(tmp_path: Path, database: Database, receiver: Receiver, airflow_databa
             }
         ),
     }
-    environ = environment(tmp_path / "airflow", definitions, tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", definitions)
     environ["AIRFLOW_VAR_TRIBUTARY_SUBSCRIBERS"] = "hub forgotten"
     prepare(environ, airflow_database)
     return environ

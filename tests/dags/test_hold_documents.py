@@ -37,7 +37,7 @@ def test_documents_are_held_or_released_and_an_empty_hold_fails(tmp_path: Path, 
         " select 'docusign', envelope, kind, repeat('a', 64), 1, '2033-01-01', held_for"
         " from (values ('e1', null), ('e3', 'an old dispute')) of(envelope, held_for), unnest(array['signed', 'certificate']) kind"
     )
-    environ = environment(tmp_path / "airflow", {"tributary_db": database.url()}, tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", {"tributary_db": database.url()})
 
     first, nothing, ended = json.loads(said(run(environ, _HOLD), "HELD"))
 

@@ -39,7 +39,7 @@ def test_a_pull_that_timed_out_resumes_where_it_stopped(
     tmp_path: Path, start_firm: Callable[..., Firm], airflow_database: Path
 ) -> None:
     firm = start_firm(VENDOR, now=datetime.now(UTC), households=20, pace=1000)
-    environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl"), tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl"))
     environ["AIRFLOW_VAR_TRIBUTARY_SPEED"] = "40"  # about two simulations a second, after the first ten
     prepare(environ, airflow_database)
     running = subprocess.Popen([sys.executable, "-c", _RUN], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -38,8 +37,8 @@ def test_a_dry_run_writes_a_page_and_sends_nothing(airflow: dict[str, str], load
 
     check_nothing_was_sent(loaded, run(airflow, code))
 
-    [page] = (Path(airflow["TRIBUTARY_DATA_DOCS"]) / difference.FOLDER).glob("salesforce-*.html")
-    text = page.read_text()
+    [(page, _)] = difference.list_pages(loaded.site.staging)
+    text = difference.read_page(loaded.site.staging, page).decode()
     name = loaded.database.value("select name from warehouse.household order by household_key limit 1")
     assert "<h1>What would change in Salesforce: " in text
     assert name in text

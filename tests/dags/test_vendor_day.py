@@ -98,8 +98,7 @@ print("CLIENTS", json.dumps({
 def output(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("airflow")
     return run(
-        environment(folder / "home", {}, folder / "docs")
-        | {"TRIBUTARY_DEADLINE_HOURS": "1.5", "TRIBUTARY_PULL_SLOTS": str(PULL_SLOTS)},
+        environment(folder / "home", {}) | {"TRIBUTARY_DEADLINE_HOURS": "1.5", "TRIBUTARY_PULL_SLOTS": str(PULL_SLOTS)},
         _LOOK,
     )
 

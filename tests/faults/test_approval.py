@@ -109,7 +109,7 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
         )
         # No scheduled run: it would wait for a decision, and block ours.
         settings |= {"TRIBUTARY_GO_LIVE": (now + timedelta(days=1)).isoformat()}
-        settings |= {"TRIBUTARY_DATA_DOCS": str(folder / "docs"), "TRIBUTARY_WORK": str(folder / "work")}
+        settings |= {"TRIBUTARY_WORK": str(folder / "work")}
         try:
             airflow.start(settings, processes)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))

@@ -121,7 +121,7 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
                 | {VENDOR.name: json.dumps(conn | {"extra": dict(connection.extra)}), f"{VENDOR.name}_connect": json.dumps(secret)},
                 variables={"tributary_crm_paused": "true"},
             )  # fmt: skip
-            settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
+            settings |= {"TRIBUTARY_GO_LIVE": now.isoformat()}
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             firm = Firm(VENDOR, sandbox, database, folder)
             firm.turn_to(now)

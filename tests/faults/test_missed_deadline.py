@@ -78,7 +78,6 @@ def hurried(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Ite
         )
         settings |= {
             "TRIBUTARY_GO_LIVE": now.isoformat(),
-            "TRIBUTARY_DATA_DOCS": str(folder / "docs"),
             "TRIBUTARY_DEADLINE_HOURS": str(DEADLINE_S / 3600),
         }
         try:

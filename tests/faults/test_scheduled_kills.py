@@ -99,7 +99,7 @@ def scheduled(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> I
             ROOT,
             connections=connections(folder, database, sandbox),
         )
-        settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
+        settings |= {"TRIBUTARY_GO_LIVE": now.isoformat()}
         try:
             airflow.start(settings, processes)
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))

@@ -81,7 +81,7 @@ def lossy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lossy]:
         port = find_free_port()
         definitions = connections(folder, database, sandbox)
         settings = airflow.environment(folder / "home", postgres.url("airflow"), port, ROOT, connections=definitions)
-        settings |= {"TRIBUTARY_GO_LIVE": now.isoformat(), "TRIBUTARY_DATA_DOCS": str(folder / "docs")}
+        settings |= {"TRIBUTARY_GO_LIVE": now.isoformat()}
         try:
             airflow.start(settings, processes)
             supervisor.start(processes, postgres)

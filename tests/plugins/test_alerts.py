@@ -39,7 +39,7 @@ print("SAID", json.dumps({
 @pytest.fixture(scope="module")
 def alerts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("alerts")
-    environ = environment(folder, {}, folder) | {"AIRFLOW__API__BASE_URL": "https://airflow.example/"}
+    environ = environment(folder, {}) | {"AIRFLOW__API__BASE_URL": "https://airflow.example/"}
     environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
     described: dict[str, list[str]] = json.loads(said(run(environ, _DESCRIBE), "SAID"))
     return described
@@ -109,7 +109,7 @@ def test_a_missed_deadline_reports_progress_and_backfills_send_no_alert(tmp_path
         "tributary_db": database.url("tributary_listener"),  # as in the triggerer, which runs the callback
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    environ = environment(tmp_path, definitions, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(tmp_path, definitions) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     run(environ, _SEND)
     [alert] = (tmp_path / "alerts").read_text().splitlines()
     assert "So far: 2 tables staged, 1 loaded; 2,400 rows, 3 dead letters" in json.loads(alert)["body"].splitlines()
@@ -134,7 +134,7 @@ def _alerting(folder: Path, database: Database, urls: str, role: str = "tributar
         "tributary_db": database.url(role),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": urls}),
     }
-    return environment(folder, definitions, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    return environment(folder, definitions) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
 
 
 def test_a_deadline_that_several_triggerers_notice_alerts_once(tmp_path: Path, database: Database) -> None:
@@ -233,9 +233,7 @@ def test_a_late_vendor_alerts_with_its_page_unless_it_has_no_connection(tmp_path
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
         "orion": json.dumps({"conn_type": "http", "host": "https://orion.example"}),
     }
-    environ = environment(tmp_path / "home", definitions, tmp_path) | {
-        "AIRFLOW__API__BASE_URL": "https://airflow.example/"
-    }
+    environ = environment(tmp_path / "home", definitions) | {"AIRFLOW__API__BASE_URL": "https://airflow.example/"}
     run(environ, _WATCH)
     alerts = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
     assert [each["title"].split(",")[0] for each in alerts] == ["Late: Orion Advisor"]

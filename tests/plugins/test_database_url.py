@@ -21,7 +21,7 @@ except ConfigurationError as error:
 
 
 def read_url(uri: str, folder: Path) -> str:
-    environ = environment(folder / "airflow", {"tributary_db": uri}, folder)
+    environ = environment(folder / "airflow", {"tributary_db": uri})
     return said(run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _READ), "URL")
 
 

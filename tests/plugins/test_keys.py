@@ -35,7 +35,7 @@ def open_site(database: Database, folder: Path, password: str | None, **settings
     }
     if password is not None:
         known["tributary_keys"] = write_connection(password)
-    environ = environment(folder / "airflow", known, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"} | settings
+    environ = environment(folder / "airflow", known) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"} | settings
     return said(run(environ, _OPEN), "OPENED")
 
 
@@ -46,7 +46,7 @@ def write_connection(password: str) -> str:
 @pytest.mark.parametrize("password", [KEYRING.receiving_key.text, write_keyring()], ids=["receiving key", "keyring"])
 def test_the_triggerer_needs_only_the_receiving_key(tmp_path: Path, password: str) -> None:
     known = {"tributary_keys": write_connection(password)}
-    environ = environment(tmp_path / "airflow", known, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(tmp_path / "airflow", known) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     code = "from tributary import connections; print('KEY', connections.receiving_key().text)"
     assert said(run(environ, code), "KEY") == KEYRING.receiving_key.text
 

@@ -59,7 +59,7 @@ def alerts_of_run(folder: Path, database: Database, airflow_database: Path, minu
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{folder / 'alerts'}"}),
     }
-    environ = environment(folder / "home", definitions, folder)
+    environ = environment(folder / "home", definitions)
     environ |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}", "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags")}
     prepare(environ, airflow_database)
     assert said(run(environ, _RUN), "RUN") == "success"
@@ -107,7 +107,7 @@ def test_tables_that_give_up_on_one_vendor_send_one_alert(tmp_path: Path, databa
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    run(environment(tmp_path, definitions, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _GIVE_UP)
+    run(environment(tmp_path, definitions) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _GIVE_UP)
     [alert] = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
     assert alert["title"] == "Failed: orion"
     assert alert["body"].startswith("Task: pull[accounts], try 5")

@@ -116,7 +116,7 @@ print("DECIDED", json.dumps({
 def test_a_loss_that_passes_is_tried_again_by_every_task_and_what_lasts_by_none(
     tmp_path: Path, database: Database
 ) -> None:
-    environ = environment(tmp_path / "airflow", {}, tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", {})
     decided = json.loads(said(run(environ, f"URL = {database.url()!r}\n{_DECIDE}"), "DECIDED"))
     assert decided.pop("tasks") > 100
     assert decided == {"not again": [], "again": [], "no retries": []}
@@ -159,7 +159,7 @@ print("SEEN", json.dumps([away, seen()]))
 
 
 def test_a_setting_that_cannot_be_read_is_not_taken_for_one_that_is_missing(tmp_path: Path) -> None:
-    environ = environment(tmp_path, {}, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(tmp_path, {}) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     away, there = json.loads(said(run(environ, _AWAY), "SEEN"))
     assert away == ["API_SERVER_ERROR", "API_SERVER_ERROR"]
     assert there == [False, False]

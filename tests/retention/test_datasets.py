@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,9 @@ from include.crm.sync.preview import Preview
 from include.errors import ConfigurationError
 from include.pipeline import documents, vendor_day
 from include.retention.datasets import BOOKS, DATASETS, FACTS, KEEP
-from include.retention.pages import PAGES
 from include.retention.periods import days_of, read_document_years, read_periods
 from include.retention.staging import DOCUMENTS, list_pulls
+from include.retention.traces import PAGES
 from include.validation import docs
 from include.vendors import VENDORS
 from tests.conftest import Database, Firm
@@ -41,20 +40,18 @@ def test_the_database_disposes_of_the_same_tables_after_the_same_minimum(databas
     assert of_database == declared
 
 
-def test_every_folder_is_declared(start_firm: Callable[..., Firm], tmp_path: Path) -> None:
+def test_every_folder_is_declared(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(households=3)
     partitions = firm.stage(run := firm.new_run())
     documents.write(firm.site.staging, b"%PDF-a")
     vendor_day.validate(firm.vendor_run(run), list(partitions.values()))
-    root = tmp_path / "docs"
-    docs.build(root, list(partitions.values()), run.run_id)
-    difference.write(root, run.run_id, Preview({}, {}, []))
+    docs.build(firm.site.staging, firm.engine, list(partitions.values()), run.run_id)
+    difference.write(firm.site.staging, run.run_id, Preview({}, {}, []))
     staged = set(firm.site.staging.list_folders(""))
-    assert staged <= {DOCUMENTS, *(vendor.name for vendor in VENDORS)}
+    assert staged <= {DOCUMENTS, PAGES, *(vendor.name for vendor in VENDORS)}
     assert {each.path for each in list_pulls(firm.site.staging)} == {each.path for each in partitions.values()}
-    pages = {path.name.partition("-")[0] for path in root.iterdir() if path.is_dir()}
-    assert pages == {folder.split("/")[0] for folder in PAGES.values()}
-    assert {name for name in BY_NAME if name.startswith("pages: ")} == {*PAGES, "pages: site-*"}
+    declared = {name.removeprefix("pages: ") for name in BY_NAME if name.startswith("pages: ")}
+    assert set(firm.site.staging.list_folders(PAGES)) == declared
 
 
 def test_every_period_is_at_least_its_minimum() -> None:

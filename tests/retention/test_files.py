@@ -6,13 +6,14 @@ import os
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from include.control import ledger
 from include.control.ledger import Counts, Pull
+from include.crm.sync import difference
+from include.crm.sync.preview import Preview
 from include.errors import FatalError, RetriableError
 from include.pipeline import documents, vendor_day
 from include.retention import disposal, pages, rows, staging
@@ -20,6 +21,7 @@ from include.retention.disposal import Places, dispose_expired
 from include.retention.periods import read_periods
 from include.staging.files import Folder
 from include.staging.partitions import Partition, Staging
+from include.validation import docs, site
 from tests.conftest import Firm
 from tests.firm_keys import KEYRING
 from tests.retention.expired import insert_expired_delivery, insert_open_dead_letter
@@ -146,17 +148,37 @@ def test_a_disposed_document_is_never_held(firm: Firm) -> None:
     assert documents.hold(firm.engine, "docusign", "e1", "counsel", "a dispute") == 0
 
 
-@pytest.mark.parametrize("dataset", pages.PAGES)
-def test_expired_pages_go_and_young_ones_stay(tmp_path: Path, dataset: str) -> None:
-    folder = tmp_path / pages.PAGES[dataset] / "orion"
-    folder.mkdir(parents=True)
-    for name, days in (("old.html", 400), ("young.html", 300)):
-        (folder / name).write_text("a page")
-        os.utime(folder / name, (time.time() - days * 86_400,) * 2)
+def test_expired_pages_of_changes_go_and_young_ones_stay(firm: Firm) -> None:
+    for run, days in (("old", 400), ("young", 300)):
+        name = difference.write(firm.site.staging, run, Preview({}, {}, []))
+        set_age(firm, f"{difference.PLACE}/{name}", days)
     before = datetime.now(UTC) - timedelta(days=365)
-    assert pages.expire_pages(tmp_path, dataset, before, is_dry=True).count == 1
-    assert pages.expire_pages(tmp_path, dataset, before, is_dry=False).count == 1
-    assert [path.name for path in folder.iterdir()] == ["young.html"]
+    assert pages.expire_changes(firm.site.staging, before, is_dry=True).count == 1
+    assert pages.expire_changes(firm.site.staging, before, is_dry=False).count == 1
+    assert [name for name, _ in difference.list_pages(firm.site.staging)] == ["salesforce-young.html"]
+
+
+def test_expired_reports_leave_the_site_at_once_and_young_ones_stay(firm: Firm) -> None:
+    store = firm.site.staging
+    for run in ("old", "young"):
+        partitions = list(firm.stage(new := firm.new_run()).values())
+        vendor_day.validate(firm.vendor_run(new), partitions)
+        docs.build(store, firm.engine, partitions[:1], run)
+    old, young = (
+        next(each for each in site.read_site(store).results if each.run_name == run) for run in ("old", "young")
+    )
+    set_age(firm, f"{site.PLACE}/{old.file}", 400)
+    before = datetime.now(UTC) - timedelta(days=365)
+    assert pages.expire_reports(store, firm.engine, before, is_dry=True).count == 1
+    assert old.path in site.read_site(store).files
+    assert pages.expire_reports(store, firm.engine, before, is_dry=False).count == 1
+    assert list(site.read_site(store).results) == [young]
+    assert not store.folder(site.PLACE).has(old.file)
+    assert 'id="old"' not in site.read_page(store, "index.html").decode()
+
+
+def set_age(firm: Firm, path: str, days: float) -> None:
+    os.utime(firm.folder / "staging" / path, (time.time() - days * 86_400,) * 2)
 
 
 def test_a_dataset_that_fails_stops_no_other_and_fails_the_run_at_its_end(firm: Firm) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 from include import cli
 from include.control import answers, inbox
 from include.control.answers import format_place
+from include.crm.sync import difference
 from include.errors import ConfigurationError, InputRejected
 from include.keys.keyring import Keyring, generate_value_key
 from include.retention import forget, person
@@ -21,6 +21,7 @@ from include.retention.forget import Forgotten, Store, find_returned
 from include.retention.staging import list_pulls
 from include.sensitive import Redactor
 from include.staging.lines import read_lines
+from include.staging.partitions import Staging
 from include.vendors import named
 from include.warehouse import schema
 from tests.conftest import Database, Firm
@@ -43,7 +44,7 @@ def load_a_prospect(firm: Firm) -> None:
     fields = {"fname": FIRST, "lname": LAST, "email": EMAIL, "phone": PHONE}
     firm.sandbox.admin("nitrogen/set_fields", table="clients", id=int(key), set=fields)
     firm.day()
-    plant(firm.database, key, firm.folder / "docs")
+    plant(firm.database, key, firm.site.staging)
     firm.sandbox.admin("nitrogen/delete", table="clients", id=int(key))
     for entity in ("portfolio", "questionnaire"):
         query = f"select distinct {entity}_key as id from warehouse.{entity} join warehouse.person using (person_id) where person_key = :key"
@@ -58,7 +59,7 @@ def firm(start_firm: Callable[..., Firm]) -> Firm:
     return start_firm(named("nitrogen"), after=load_a_prospect, households=8)
 
 
-def plant(database: Database, key: str, docs: Path) -> None:
+def plant(database: Database, key: str, staging: Staging) -> None:
     """Store the person in the places that no vendor's day fills."""
     person_id = database.value("select id from warehouse.source_key where entity = 'person' and source_key = :key", key=key)  # fmt: skip
     body = json.dumps({"signer": NAME}).encode()
@@ -95,15 +96,15 @@ def plant(database: Database, key: str, docs: Path) -> None:
     ]  # fmt: skip
     for statement in statements:
         database.do(statement, **{name: value for name, value in {"key": key, "id": person_id, "name": NAME, "email": EMAIL, **sealed}.items() if f":{name}" in statement})  # fmt: skip
-    (docs / "salesforce_changes").mkdir(parents=True)
-    (docs / "salesforce_changes" / "salesforce-r.html").write_text(f"<td>{LAST.replace(chr(39), '&#x27;')}</td><td>{EMAIL.upper()}</td>")  # fmt: skip
-    (docs / "salesforce_changes" / "salesforce-s.html").write_text("<td>Another client</td>")
+    changes = staging.folder(difference.PLACE)
+    changes.write("salesforce-r.html", f"<td>{LAST.replace(chr(39), '&#x27;')}</td><td>{EMAIL.upper()}</td>".encode())
+    changes.write("salesforce-s.html", b"<td>Another client</td>")
 
 
 @pytest.fixture
 def store(firm: Firm) -> Iterator[Store]:
     owner = schema.engine(firm.database.url("tributary_migrate"))
-    yield Store(owner, firm.site.staging, firm.folder / "docs", KEYRING)
+    yield Store(owner, firm.site.staging, KEYRING)
     owner.dispose()
 
 
@@ -140,8 +141,6 @@ def read_everything(firm: Firm) -> Iterator[tuple[str, str]]:
     for path in root.rglob("*"):
         if path.is_file():
             yield str(path), "\n".join(read_lines(firm.site.staging, str(path.relative_to(root))))
-    for path in (firm.folder / "docs").rglob("*.html"):
-        yield str(path), path.read_text()
 
 
 def find_canaries(firm: Firm) -> set[str]:
@@ -173,7 +172,7 @@ def test_nothing_of_a_forgotten_prospect_is_left_and_no_other_person_loses_data(
         == "y"
     )
     assert firm.database.value("select params ->> 'keys' from control.request") == '["forgotten"]'
-    assert (firm.folder / "docs" / "salesforce_changes" / "salesforce-s.html").exists()
+    assert [name for name, _ in difference.list_pages(firm.site.staging)] == ["salesforce-s.html"]
     newest = max(list_pulls(firm.site.staging), key=lambda each: each.pulled_at)
     assert newest.path not in result.partitions
 
@@ -363,7 +362,6 @@ def test_the_command_lists_by_default_and_forgets_with_yes(
     monkeypatch.setenv("TRIBUTARY_MIGRATE_URL", firm.database.url("tributary_migrate"))
     monkeypatch.setenv("TRIBUTARY_KEYS", write_keyring())
     monkeypatch.setenv("TRIBUTARY_STAGING_ROOT", str(firm.folder / "staging"))
-    monkeypatch.setenv("TRIBUTARY_DATA_DOCS", str(firm.folder / "docs"))
     command = ["forget", "--person", f"nitrogen:{find_key(firm.database)}", "--by", "Pat"]
     assert cli.main(command) == 0
     assert "Dry run, nothing was changed" in (listed := capsys.readouterr().out)
@@ -376,7 +374,7 @@ def test_the_command_lists_by_default_and_forgets_with_yes(
 
 
 def test_no_task_can_forget(firm: Firm, store: Store) -> None:
-    loading = Store(firm.engine, store.staging, None, store.keyring)
+    loading = Store(firm.engine, store.staging, store.keyring)
     reference = f"nitrogen:{find_key(firm.database)}"
     with pytest.raises((psycopg.errors.InsufficientPrivilege, sa.exc.ProgrammingError)):
         forget.forget(loading, reference, "Pat", is_dry=False)

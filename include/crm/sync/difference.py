@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
-from pathlib import Path
 
 from include.crm.sync.delta import Change
 from include.crm.sync.preview import Preview
+from include.staging.partitions import Staging
 
-FOLDER = "salesforce_changes"
+PLACE = "pages/salesforce_changes"
+_NAME = re.compile(r"[A-Za-z0-9_.-]+\.html")
 
 _STYLE = """
 body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color: #1a1a1a }
@@ -20,19 +21,28 @@ th { background: #f4f4f4 } .old { color: #8a1f11 } .new { color: #0b5d1e } .conc
 """
 
 
-def list_pages(root: Path, most: int = 30) -> list[tuple[str, datetime]]:
+def list_pages(staging: Staging, most: int = 30) -> list[tuple[str, datetime]]:
     """Return the names of the newest review pages with the times in UTC when they were written, the newest first."""
-    pages = [(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC)) for path in (root / FOLDER).glob("*.html")]
+    pages = [(name, written_at) for name, _, written_at in staging.list_written(PLACE) if _NAME.fullmatch(name)]
     return sorted(pages, key=lambda page: page[1], reverse=True)[:most]
 
 
-def write(root: Path, run_id: str, shown: Preview, org_url: str = "") -> str:
-    """Write the review page into the folder `FOLDER` below the folder of Data Docs.
+def read_page(staging: Staging, name: str) -> bytes:
+    """Return a review page.
 
-    The page is not part of the site of Data Docs, because it shows data of clients. Reading it requires a different permission.
+    Raises:
+        FileNotFoundError: There is no such page.
+    """
+    if not _NAME.fullmatch(name):
+        raise FileNotFoundError(name)
+    return staging.folder(PLACE).read(name)
+
+
+def write(staging: Staging, run_id: str, shown: Preview, org_url: str = "") -> str:
+    """Write the review page into the folder `PLACE` of staging.
 
     Args:
-        root: The folder of Data Docs.
+        staging: The firm's staging.
         run_id: The run's id, part of the page's name.
         shown: The preview to render.
         org_url: Address of the org, for links to its records; empty for no links.
@@ -41,9 +51,7 @@ def write(root: Path, run_id: str, shown: Preview, org_url: str = "") -> str:
         The page's name within the folder.
     """
     name = f"salesforce-{re.sub(r'[^A-Za-z0-9_.-]', '-', run_id)}.html"
-    folder = root / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(render(run_id, shown, org_url))
+    staging.folder(PLACE).replace(name, render(run_id, shown, org_url).encode())
     return name
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -21,10 +19,9 @@ router = APIRouter()
 @router.get("/salesforce")
 def show_salesforce() -> HTMLResponse:
     """Return the start page of Salesforce. It links to the pages of changes, which require the right to review identities."""
-    folder = os.environ.get("TRIBUTARY_DATA_DOCS", "")
     with audit.database().connect() as db:
         status = read_salesforce_status(db, datetime.now(UTC))
     return show_page(
         "salesforce.html", "Salesforce", title="Salesforce", group=GROUPS["Salesforce"], status=status,
-        is_paused=connections.is_crm_paused(), pages=list_pages(Path(folder)) if folder else [],
+        is_paused=connections.is_crm_paused(), pages=list_pages(connections.staging()),
     )  # fmt: skip

@@ -1,14 +1,13 @@
 """Data Docs, the report on data quality to hand out, in Airflow's menu under Browse; and the pages of changes to Salesforce.
 
-`include.validation.docs.build` and `include.crm.sync.difference.write` write the pages to the folder that the environment variable
-`TRIBUTARY_DATA_DOCS` names. Both show values of clients: they require the permission to answer approval requests of the DAG `salesforce`, as
+`include.validation.docs.build` and `include.crm.sync.difference.write` write the pages to staging, encrypted. Both show values of clients: they require the permission to answer approval requests of the DAG `salesforce`, as
 *Who is who* does. The audit trail records who opened which page.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
@@ -16,8 +15,6 @@ from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
 from tributary.operations.access import require_reviewer
-
-FOLDER = "TRIBUTARY_DATA_DOCS"
 
 # The pages contain vendors' values: no script may run in them, and nothing is loaded from other hosts.
 HEADERS = {
@@ -39,12 +36,16 @@ def read_page(page: str, user: GetUserDep) -> HTMLResponse:
     """Return a page of the site; before the first validation, the start page says that nothing has been validated yet.
 
     Raises:
-        HTTPException: 404, there is no such page; 503, the environment variable is not set, or the database is unavailable.
+        HTTPException: 404, there is no such page; 502, its file was altered or moved; 503, the storage or the database is unavailable.
     """
-    site = _find_folder() / "site"
-    if not page and not site.exists():
-        return HTMLResponse("<p>Nothing has been validated yet.</p>", headers=HEADERS)
-    return _read(site, page or "index.html", user.get_name(), "report.opened")
+    from include.validation.site import read_page as read
+
+    try:
+        return _read(read, page or "index.html", user.get_name(), "report.opened")
+    except HTTPException as error:
+        if error.status_code == 404 and not page:
+            return HTMLResponse("<p>Nothing has been validated yet.</p>", headers=HEADERS)
+        raise
 
 
 @changes.get("/{page}")
@@ -54,32 +55,24 @@ def read_changes(page: str, user: GetUserDep) -> HTMLResponse:
     Raises:
         HTTPException: As for `read_page`.
     """
-    from include.crm.sync.difference import FOLDER as CHANGES  # every process of Airflow loads this module
+    from include.crm.sync.difference import read_page as read
 
-    return _read(_find_folder() / CHANGES, page, user.get_name(), "changes.opened")
-
-
-def _find_folder() -> Path:
-    if not os.environ.get(FOLDER):
-        raise HTTPException(503, f"The environment variable {FOLDER} is not set")
-    return Path(os.environ[FOLDER])
+    return _read(read, page, user.get_name(), "changes.opened")
 
 
-def _read(folder: Path, page: str, user: str, action: str) -> HTMLResponse:
-    from include.errors import TargetUnavailable
-    from tributary import audit
+def _read(read: Callable[[Any, str], bytes], page: str, user: str, action: str) -> HTMLResponse:
+    from include.errors import TargetUnavailable, TributaryError
+    from tributary import audit, connections
 
-    folder = folder.resolve()
     try:
-        path = (folder / page).resolve()
-        if not path.is_relative_to(folder) or path.suffix != ".html":
-            raise HTTPException(404, headers=HEADERS)
-        content = path.read_bytes()
-        audit.record(user, action, str(path.relative_to(folder)))
+        content = read(connections.staging(), page)
+        audit.record(user, action, page)
     except TargetUnavailable as error:
         raise HTTPException(503, str(error), headers=HEADERS) from error
-    except (OSError, ValueError) as error:  # no such page, or an invalid path: too long, or contains NUL
+    except FileNotFoundError as error:
         raise HTTPException(404, headers=HEADERS) from error
+    except TributaryError as error:
+        raise HTTPException(502, str(error), headers=HEADERS) from error
     return HTMLResponse(content, headers=HEADERS)
 
 

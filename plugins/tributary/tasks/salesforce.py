@@ -93,7 +93,7 @@ def show_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
         shown = dry_run.rehearse(engine, VENDORS, *policies, settings, run_id, day, 1000, resends=resends, rules=rules)
     else:
         shown = preview(engine, settings, resends=resends)
-    page = difference.write(connections.data_docs(), run_id, shown, connections.connection("salesforce").url)
+    page = difference.write(connections.staging(), run_id, shown, connections.connection("salesforce").url)
     for name, found in shown.deltas.items():
         changes = (f"{change.external_key}  {change.field}" for change in shown.samples[name][:20])
         logging.getLogger(__name__).info("\n".join([f"{name}: {found}", *changes]))

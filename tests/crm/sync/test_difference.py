@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from include.crm.sync import difference
 from include.crm.sync.delta import Change, Delta
 from include.crm.sync.guard import Concern
 from include.crm.sync.preview import Preview, preview
-from include.validation import docs
+from include.staging.partitions import Staging
 from tests.crm.conftest import Crm
+from tests.firm_keys import KEYRING
 
 EVIL = "<script>alert('1')</script> & \"Sons\""
 DELTA = Delta(1200, 34, 5678, refused=9, held=100, notable=1234, closing=26)
@@ -82,44 +85,37 @@ def test_a_record_is_shown_by_its_name_and_linked_to_the_org() -> None:
     assert "<td><span title='demo:orion:household:8'>New Family</span></td>" in page
 
 
-def test_pages_are_listed_the_newest_first(tmp_path: Path) -> None:
+@pytest.fixture
+def staging(tmp_path: Path) -> Staging:
+    return Staging(str(tmp_path), KEYRING.staging)
+
+
+def test_pages_are_listed_the_newest_first(staging: Staging, tmp_path: Path) -> None:
+    assert difference.list_pages(staging) == []
     for number, run in enumerate(("first", "second", "third")):
-        page = tmp_path / difference.FOLDER / difference.write(tmp_path, run, Preview({}, {}, []))
+        page = tmp_path / difference.PLACE / difference.write(staging, run, Preview({}, {}, []))
         os.utime(page, (number, number))
-    assert [name for name, _ in difference.list_pages(tmp_path, 2)] == [
+    assert [name for name, _ in difference.list_pages(staging, 2)] == [
         "salesforce-third.html",
         "salesforce-second.html",
     ]
-    assert difference.list_pages(tmp_path / "missing") == []
 
 
 def test_an_object_of_which_nothing_changes_has_no_table_of_changes() -> None:
     assert render().tags.count("table") == 1
 
 
-def test_its_name_holds_nothing_that_a_path_could_mind(tmp_path: Path) -> None:
-    name = difference.write(tmp_path, "manual__2026-11-20T23:00:00+00:00/../x y", Preview({}, {}, []))
+def test_its_name_holds_nothing_that_a_path_could_mind(staging: Staging) -> None:
+    name = difference.write(staging, "manual__2026-11-20T23:00:00+00:00/../x y", Preview({}, {}, []))
 
     assert re.fullmatch(r"salesforce-[A-Za-z0-9_.-]+\.html", name)
-    assert [path.name for path in tmp_path.rglob("*.html")] == [name]
+    assert [page for page, _ in difference.list_pages(staging)] == [name]
 
 
-def test_characters_of_every_alphabet_are_preserved(tmp_path: Path) -> None:
-    name = difference.write(tmp_path, "r", Preview({}, {"household": [Change("k", "Name", None, "École 学校 🏦")]}, []))
+def test_characters_of_every_alphabet_are_preserved(staging: Staging) -> None:
+    name = difference.write(staging, "r", Preview({}, {"household": [Change("k", "Name", None, "École 学校 🏦")]}, []))
 
-    assert "École 学校 🏦" in (tmp_path / difference.FOLDER / name).read_text("utf-8")
-
-
-def test_it_is_beside_the_site_and_leaves_a_site_of_an_earlier_version(tmp_path: Path) -> None:
-    (tmp_path / "site-1").mkdir()
-    (tmp_path / "site-1" / "salesforce-old.html").write_text("Pat Sample")
-    (tmp_path / "site").symlink_to("site-1")
-
-    name = difference.write(tmp_path, "r", Preview({}, {}, []))
-    docs._swap(tmp_path, docs._copy_site(tmp_path))
-
-    assert (tmp_path / difference.FOLDER / name).exists()
-    assert list((tmp_path / "site").iterdir()) == []
+    assert "École 学校 🏦" in difference.read_page(staging, name).decode()
 
 
 def test_it_names_the_vendor_of_held_back_records() -> None:

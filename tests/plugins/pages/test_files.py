@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from include.crm.sync import difference
 from include.pipeline import documents
 from include.staging.partitions import Staging
+from include.validation import site
 from local import airflow
 from local.airflow_api import AirflowApi
 from tests.api_server import serve
@@ -36,6 +38,10 @@ class Served:
     folder: Path
     database: Database
 
+    @property
+    def staging(self) -> Staging:
+        return Staging(str(self.folder / "staging"), KEYRING.staging)
+
     def get(self, path: str, token: str | None = None) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return requests.get(self.url + path, headers=headers, timeout=30)
@@ -57,17 +63,16 @@ def served(
     shared_database: Database, airflow_database: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("airflow")
-    site = folder / "docs" / "site-1"
-    (site / "validations").mkdir(parents=True)
-    (site / "index.html").write_text(INDEX)
-    (site / "validations" / "a+b 2026-11-02T22:00:00+00:00.html").write_text("<p>One table.</p>")
-    (site / "leak.html").symlink_to(folder / "docs" / "secret.html")
-    (site / "notes.txt").write_text(SECRET)
-    (folder / "docs" / "site").symlink_to("site-1")
-    (folder / "docs" / "secret.html").write_text(SECRET)
-    (folder / "docs" / "salesforce_changes").mkdir()
-    (folder / "docs" / "salesforce_changes" / "salesforce-run.html").write_text(CHANGES)
-    (folder / "docs" / "salesforce_changes" / "leak.html").symlink_to(folder / "docs" / "secret.html")
+    store = Staging(str(folder / "staging"), KEYRING.staging)
+    pages = store.folder(f"{site.PLACE}/b")
+    pages.write("index.html", INDEX.encode())
+    pages.write("1.html", b"<p>One table.</p>")
+    pages.write("2.html", SECRET.encode())  # no page of the site
+    name = "scheduled__2026-11-02T22:00:00+00:00"
+    result = site.Result("orion__a+b c", name, "20261102T220000.000000Z", "2026-11-02", "orion a", True, "b/1.html")
+    site.publish(store, site.Site("b/index.html", {}, (result,)), site.Site("b/2.html"))
+    (folder / "secret.html").write_text(SECRET)
+    store.folder(difference.PLACE).write("salesforce-run.html", CHANGES.encode())
 
     staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
     keys = {"conn_type": "generic", "password": STAGING_KEYS}
@@ -77,10 +82,9 @@ def served(
         "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
     }
     roles = {airflow.USER: "admin", "looker": "viewer"}
-    environment = {"TRIBUTARY_DATA_DOCS": str(folder / "docs")}
-    with serve(folder, airflow_database, connections, roles, **environment) as (url, passwords):
+    with serve(folder, airflow_database, connections, roles) as (url, passwords):
         token, viewer = (AirflowApi(url, name, word).log_in() for name, word in passwords.items())
-        yield Served(url, token, viewer, folder / "docs", shared_database)
+        yield Served(url, token, viewer, folder, shared_database)
 
 
 pytestmark = pytest.mark.airflow
@@ -115,7 +119,8 @@ def test_the_cookie_of_the_pages_log_in_is_enough(served: Served) -> None:
 
 
 def test_a_page_whose_name_has_blanks_colons_and_plus_signs_is_found(served: Served) -> None:
-    page = "/data-docs/validations/a%2Bb%202026-11-02T22%3A00%3A00%2B00%3A00.html"
+    run = "scheduled__2026-11-02T22%3A00%3A00%2B00%3A00/20261102T220000.000000Z/2026-11-02.html"
+    page = f"/data-docs/validations/orion__a%2Bb%20c/{run}"
     assert served.get(page, served.token).text == "<p>One table.</p>"
 
 
@@ -141,8 +146,8 @@ def test_a_page_runs_nothing_loads_nothing_and_is_framed_by_airflow_only(served:
         "..%252fsecret.html",
         "%00.html",
         "x" * 5000 + ".html",
-        "leak.html",
-        "notes.txt",
+        "b/2.html",
+        "site.json",
         "validations",
         "no-such-page.html",
     ],
@@ -168,14 +173,25 @@ def test_the_pages_have_no_public_schema(served: Served) -> None:
 
 
 def test_before_the_first_build_the_page_is_a_notice(served: Served) -> None:
-    link = served.folder / "site"
-    link.unlink()
+    pointer = served.folder / "staging" / site.PLACE / "site.json"
+    pointer.rename(pointer.with_suffix(".away"))
     try:
         response = served.get("/data-docs/", served.token)
         assert response.status_code == 200
         assert "Nothing has been validated yet" in response.text
     finally:
-        link.symlink_to("site-1")
+        pointer.with_suffix(".away").rename(pointer)
+
+
+def test_a_page_that_was_altered_is_not_shown(served: Served) -> None:
+    pages = served.staging.folder(f"{site.PLACE}/b")
+    stored = pages.read_raw("index.html")
+    pages.write_raw("index.html", stored[:-1] + bytes([stored[-1] ^ 1]))
+    try:
+        response = served.get("/data-docs/", served.token)
+        assert (response.status_code, "altered" in response.text) == (502, True)
+    finally:
+        pages.write_raw("index.html", stored)
 
 
 # --- changes to Salesforce ---
@@ -203,7 +219,9 @@ def test_changes_can_not_be_read_as_a_data_quality_page(served: Served, page: st
     assert served.get_raw(f"/data-docs/{page}") == 404
 
 
-@pytest.mark.parametrize("page", ["leak.html", "..%2fsecret.html", "salesforce-run", "no-such-page.html", ""])
+@pytest.mark.parametrize(
+    "page", ["..%2fdata_docs%2fb%2findex.html", "..%2fsecret.html", "salesforce-run", "no-such-page.html", ""]
+)
 def test_nothing_but_pages_of_changes_is_served_there(served: Served, page: str) -> None:
     assert served.get_raw(f"/salesforce-changes/{page}") == 404
 
@@ -214,7 +232,7 @@ def test_nothing_but_pages_of_changes_is_served_there(served: Served, page: str)
 @pytest.fixture(scope="module")
 def signed(served: Served) -> str:
     """The path of a stored document."""
-    return f"/documents/{documents.write(Staging(str(served.folder.parent / 'staging'), KEYRING.staging), SIGNED)}"
+    return f"/documents/{documents.write(served.staging, SIGNED)}"
 
 
 def test_reviewers_may_read_signed_documents(served: Served, signed: str) -> None:
@@ -244,7 +262,7 @@ def test_what_is_no_document_is_not_found(served: Served, name: str) -> None:
 
 
 def test_a_document_that_was_altered_is_not_shown(served: Served) -> None:
-    staging = Staging(str(served.folder.parent / "staging"), KEYRING.staging)
+    staging = served.staging
     name = documents.write(staging, b"%PDF-1.7 as it was kept")
     staging.folder(f"documents/{name[:2]}").write(f"{name}.pdf", b"%PDF-1.7 something else")
     response = served.get(f"/documents/{name}", served.token)
@@ -276,7 +294,7 @@ def test_the_log_shows_who_was_refused_a_page(served: Served, signed: str) -> No
     served.get(signed, served.viewer)
     served.get("/api/v2/connections", served.viewer)
     served.get(signed)  # without a login
-    log = "".join((served.folder.parent / "home" / name).read_text() for name in ("stdout", "stderr"))
+    log = "".join((served.folder / "home" / name).read_text() for name in ("stdout", "stderr"))
     refused = [json.loads(line) for line in re.findall(r"refused (\{.*?\})", log)]
     expected = [
         {"user": "looker", "call": f"GET {path}", "address": "127.0.0.1"} for path in (signed, "/api/v2/connections")
@@ -335,7 +353,7 @@ def find_readers(url: str) -> str:
 
 
 def test_each_route_of_each_plugin_refuses_the_callers_it_is_not_for(served: Served, tmp_path: Path) -> None:
-    environ = environment(tmp_path, {}, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(tmp_path, {}) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     routes = [line.split() for line in read_lines(run(environ, _LIST), "ROUTE")]
     pages = [each for each in routes if find_readers(each[0] + each[2]) != OWN]
     assert len(pages) > 17

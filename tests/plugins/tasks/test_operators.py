@@ -41,7 +41,7 @@ def test_the_tasks_act_on_the_group_that_a_page_selects(start_firm: Callable[...
     firm.sandbox.fault("poison", field="currentShares", value="N/A", share=0.01, seed=5)
     firm.stage(firm.new_run(), "assets")
     total = firm.database.value("select count(*) from control.dead_letter")
-    environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl"), tmp_path / "docs")
+    environ = environment(tmp_path / "airflow", connections(firm, tmp_path / "alerts.jsonl"))
 
     output = run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _RUN.format(group=_select(firm)))
 

@@ -29,7 +29,7 @@ def report(folder: Path, database: Database, urls: str) -> list[str]:
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": urls}),
     }
-    environ = environment(folder, definitions, folder) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(folder, definitions) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     errors = {"ConfigurationError", "TargetUnavailable"}
     return [line for line in run(environ, _REPORT).splitlines() if line in errors]
 

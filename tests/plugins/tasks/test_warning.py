@@ -27,7 +27,7 @@ def test_a_run_warns_once_of_the_same_rows_and_again_of_others(tmp_path: Path, d
         "tributary_db": database.url(),
         "tributary_alerts": json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"}),
     }
-    environ = environment(tmp_path, definitions, tmp_path) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    environ = environment(tmp_path, definitions) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
     die(database, "1", datetime.now(UTC), run="a_run")
     for _ in range(2):
         run(environ, _WARN)

@@ -50,7 +50,7 @@ class Notifier:
     def __init__(self, database: Database, folder: Path) -> None:
         self.database, self.engine = database, schema.engine(database.url())
         register_inbox_key(database)
-        environ = environment(folder, {"tributary_db": database.url("tributary_listener")}, folder)
+        environ = environment(folder, {"tributary_db": database.url("tributary_listener")})
         environ["PYTHONPATH"] = f"{ROOT}:{ROOT / 'plugins'}"
         self._process = subprocess.Popen(
             [sys.executable, "-c", _LISTEN], env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True
