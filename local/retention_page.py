@@ -39,7 +39,7 @@ _ELSEWHERE = """## Outside Tributary's storage
 |---|---|---|
 | published heads of the audit trail (`tributary_audit`) | indefinitely | none: they contain no names and no values, and the folder should not allow deletion |
 | backups | see [back up and restore](../how-to/backing_up_and_restoring.md) | by pgBackRest; data that was disposed of stays in older backups until they expire |
-| Airflow's database and task logs | until you delete them | see [dispose of old data](../how-to/disposing_of_old_data.md#what-the-dag-does-not-dispose-of) |
+| Airflow's database | until you delete them | see [dispose of old data](../how-to/disposing_of_old_data.md#what-the-dag-does-not-dispose-of) |
 | records in Salesforce | by the firm's own policy | by the Salesforce administrator |
 """
 

@@ -72,6 +72,7 @@ ONLY_HERE = {
     "AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME",
     "AIRFLOW__CELERY__BROKER_URL",
     "AIRFLOW__CELERY__RESULT_BACKEND",
+    "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS",
     "AIRFLOW__OPERATORS__DEFAULT_QUEUE",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL",
@@ -270,12 +271,21 @@ def test_drills_read_the_repository_of_the_backups_and_write_nothing_to_it() -> 
     assert set(re.findall(r"\$\{(\w+)", text)) <= EXAMPLE.keys()
 
 
+def test_containers_that_run_tasks_share_only_what_a_bucket_replaces_and_the_logs_of_running_tasks() -> None:
+    shared = [{*volumes(name)} - {"ca"} for name in TASKS]
+    assert shared == [{"logs", "staging", "audit"}] * len(TASKS)
+    assert {"logs", "staging"} == {*volumes("api-server")} - {"tls-api-server"}
+    settings_of_roots = str(SERVICES["worker-loads"]["environment"])
+    assert {"TRIBUTARY_STAGING_ROOT", "TRIBUTARY_AUDIT_ROOT"} <= set(re.findall(r"\$\{(\w+)", settings_of_roots))
+    assert settings("worker-loads")["AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS"] == "tributary.task_logs.LOGGING_CONFIG"
+
+
 # --- TLS between the containers ---
 
 
 def volumes(service: str) -> dict[str, str]:
     """Return the named volumes and folders of a service, with their places in it."""
-    mounts = [each.split(":") for each in SERVICES[service].get("volumes", []) if not each.startswith("$")]
+    mounts = [each.split(":") for each in SERVICES[service].get("volumes", []) if not each.startswith(("$", "/"))]
     return {name: place for name, place, *_ in mounts}
 
 

@@ -151,6 +151,7 @@ OPERATION = (
     _operational("control.outbox", "90 days", "routed", spared="events with deliveries"),
     _operational("control.request", "2 years", "ended", spared="open requests"),
     _operational("control.validation", "2 years", "validated"),
+    Dataset("staging: logs", "1 years", "written", "30 days", way=FILE),
 )
 KEPT = (
     _declare_kept(

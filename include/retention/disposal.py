@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from include.crm.sync.difference import PLACE as CHANGES
 from include.errors import FatalError, RetriableError, TributaryError
 from include.retention import pages, rows, staging
 from include.retention.datasets import DATASETS, FOR_EVER, Dataset
@@ -20,6 +21,8 @@ from include.staging.partitions import Staging
 
 log = logging.getLogger(__name__)
 
+_WRITTEN = {"pages: salesforce_changes": CHANGES, "staging: logs": staging.LOGS}
+"""Dataset -> its folder in staging; each file in it is disposed of by its own age."""
 _RECORD = sa.text("select control.record_disposed_files(:run_id, :dataset, cast(:details as jsonb))")
 
 
@@ -101,8 +104,8 @@ def _expire(places: Places, run_id: str, dataset: Dataset, period: str, *, is_dr
 
 
 def _expire_files(places: Places, name: str, before: datetime, *, is_dry: bool) -> Expired:
-    if name == "pages: salesforce_changes":
-        return pages.expire_changes(places.staging, before, is_dry=is_dry)
+    if name in _WRITTEN:
+        return staging.expire_written(places.staging, _WRITTEN[name], before, is_dry=is_dry)
     if name == "pages: data_docs":
         return pages.expire_reports(places.staging, places.engine, before, is_dry=is_dry)
     if name == "staging: documents":

@@ -18,7 +18,8 @@ from include.retention.rows import Expired, total
 from include.staging.partitions import Staging
 
 DOCUMENTS = "documents"
-_OTHERS = (DOCUMENTS, "pages")
+LOGS = "logs"
+_OTHERS = (DOCUMENTS, LOGS, "pages")
 """Folders of staging that belong to no vendor."""
 MANIFEST = "manifest.json"
 _PULLED = re.compile(r"(\d{8}T\d{6})-[0-9a-f]+(?:-push\d+)?")
@@ -81,6 +82,11 @@ def expire_documents(staging: Staging, engine: sa.Engine, before: datetime, *, i
     return total(_delete_documents(staging, stored, before, is_dry=is_dry))
 
 
+def expire_written(staging: Staging, place: str, before: datetime, *, is_dry: bool) -> Expired:
+    """Delete the files in a folder that were written before a time, or with `is_dry` only count them."""
+    return total(_delete_written(staging, place, before, is_dry=is_dry))
+
+
 def list_pulls(staging: Staging) -> Iterator[Pulled]:
     """Yield the folders of all pulls, one table at a time."""
     for vendor in staging.list_folders(""):
@@ -116,6 +122,15 @@ def _expire(staging: Staging, is_due: Callable[[Pulled], bool], before: datetime
                 delete_pull(staging, each)
             result = result.plus(Expired(1, each.pulled_at, each.pulled_at, each.bytes))
     return result
+
+
+def _delete_written(staging: Staging, place: str, before: datetime, *, is_dry: bool) -> Iterator[Expired]:
+    for path, size, written_at in list(staging.list_written(place)):
+        if written_at < before:
+            if not is_dry:
+                folder, _, name = f"{place}/{path}".rpartition("/")
+                staging.folder(folder).delete(name)
+            yield Expired(1, written_at, written_at, size)
 
 
 def _delete_documents(

@@ -1,67 +1,65 @@
-"""Copy the log of each task to the firm's object store, and show it from there. For machines whose disks end with them, such as pods.
+"""The logs of tasks in staging, so that the API server shows them wherever the task ran.
 
-Airflow uses this module if its setting `[logging] logging_config_class` is `tributary.task_logs.LOGGING`. The connection `tributary_logs`
-names the folder in its `extra`, as that of `tributary_staging` does: {"root": "s3://...", "options": {...}}. A log appears when its task ends.
+Set `[logging] logging_config_class` to `tributary.task_logs.LOGGING_CONFIG`. While a task runs, its log is a file on the task's host. At the end
+of each try, Airflow calls `upload`, which moves it to `logs/` in staging, encrypted.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.config_templates.airflow_local_settings import BASE_LOG_FOLDER
-from airflow.config_templates.airflow_local_settings import DEFAULT_LOGGING_CONFIG as LOGGING
+from airflow.config_templates.airflow_local_settings import DEFAULT_LOGGING_CONFIG
+from airflow.sdk.configuration import conf
 
 if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
+    from include.staging.files import Folder
 
-__all__ = ["DEFAULT_REMOTE_CONN_ID", "LOGGING", "REMOTE_TASK_LOG"]
+LOGGING_CONFIG = DEFAULT_LOGGING_CONFIG
 
-DEFAULT_REMOTE_CONN_ID = "tributary_logs"
+log = logging.getLogger(__name__)
 
 
-class StoredLogs:
-    """Logs of tasks in a folder that fsspec supports; what Airflow calls a `RemoteLogIO`."""
+class StagedLogs:
+    """Airflow's interface to remote logs (`RemoteLogIO`)."""
 
-    processors = ()
+    processors: tuple[Any, ...] = ()
 
     def upload(self, path: os.PathLike[str] | str, ti: Any = None) -> None:
-        """Append a local log to the stored one, and remove the local file.
+        """Move a log from this host to staging. If staging is unavailable, it stays here.
 
-        A task that was deferred or rescheduled writes the next part of its log on any machine. Airflow logs what this raises.
-
-        Args:
-            path: Path of the log below Airflow's folder of logs.
-            ti: Unused; Airflow passes the task instance.
+        A task that was rescheduled writes to the same log again, maybe on another host. So the log is appended to one that is there.
         """
-        local = Path(BASE_LOG_FOLDER, path)
-        if not local.is_file():
-            return
-        files, root = _open_folder()
-        target = f"{root}/{Path(path).as_posix()}"
-        stored = files.cat_file(target) if files.exists(target) else b""
-        files.makedirs(files._parent(target), exist_ok=True)
-        files.pipe_file(target, stored + local.read_bytes())
-        local.unlink()
+        local = Path(conf.get("logging", "base_log_folder"), path)
+        try:
+            folder, name = _open(str(path))
+            earlier = folder.read(name) if folder.has(name) else b""
+            folder.replace(name, earlier + local.read_bytes())
+            local.unlink()
+        except Exception:  # a task does not fail because its log can't be moved
+            log.exception("The log of the task stays on this host: %s", local)
 
     def read(self, relative_path: str, ti: Any) -> tuple[list[str], list[str] | None]:
-        """Return the addresses and the texts of a log and of its triggers' logs; None instead of texts if there are none."""
-        files, root = _open_folder()
-        paths = sorted(files.glob(f"{root}/{relative_path}*"))
-        texts = [files.cat_file(path).decode(errors="replace") for path in paths]
-        return [files.unstrip_protocol(path) for path in paths], texts or None
+        """Return where a log is, and its content; None if it is not in staging."""
+        from include.errors import TributaryError
+
+        try:
+            folder, name = _open(relative_path)
+            return [f"staging: logs/{relative_path}"], [folder.read(name).decode(errors="replace")]
+        except FileNotFoundError:
+            return [], None
+        except TributaryError as error:
+            return [f"staging: {error}"], None
 
 
-def _open_folder() -> tuple[AbstractFileSystem, str]:
-    """Open the folder that `tributary_logs` names. Listings are not cached, because other machines add logs."""
-    import fsspec
+def _open(path: str) -> tuple[Folder, str]:
+    from include.retention.staging import LOGS
+    from tributary import connections
 
-    from tributary.connections import find_connection
-
-    known = find_connection(DEFAULT_REMOTE_CONN_ID).extra_dejson
-    files, root = fsspec.core.url_to_fs(known["root"], use_listings_cache=False, **(known.get("options") or {}))
-    return files, root
+    place, _, name = path.rpartition("/")
+    return connections.staging().folder(f"{LOGS}/{place}"), name
 
 
-REMOTE_TASK_LOG = StoredLogs()
+REMOTE_TASK_LOG = StagedLogs()

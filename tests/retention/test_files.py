@@ -12,8 +12,6 @@ import sqlalchemy as sa
 
 from include.control import ledger
 from include.control.ledger import Counts, Pull
-from include.crm.sync import difference
-from include.crm.sync.preview import Preview
 from include.errors import FatalError, RetriableError
 from include.pipeline import documents, vendor_day
 from include.retention import disposal, pages, rows, staging
@@ -148,14 +146,16 @@ def test_a_disposed_document_is_never_held(firm: Firm) -> None:
     assert documents.hold(firm.engine, "docusign", "e1", "counsel", "a dispute") == 0
 
 
-def test_expired_pages_of_changes_go_and_young_ones_stay(firm: Firm) -> None:
-    for run, days in (("old", 400), ("young", 300)):
-        name = difference.write(firm.site.staging, run, Preview({}, {}, []))
-        set_age(firm, f"{difference.PLACE}/{name}", days)
+@pytest.mark.parametrize("place", ["pages/salesforce_changes", "logs/dag_id=orion/run_id=r"])
+def test_expired_files_of_a_folder_go_and_young_ones_stay(firm: Firm, place: str) -> None:
+    for name, days in (("old", 400), ("young", 300)):
+        firm.site.staging.folder(place).write(name, b"content")
+        set_age(firm, f"{place}/{name}", days)
     before = datetime.now(UTC) - timedelta(days=365)
-    assert pages.expire_changes(firm.site.staging, before, is_dry=True).count == 1
-    assert pages.expire_changes(firm.site.staging, before, is_dry=False).count == 1
-    assert [name for name, _ in difference.list_pages(firm.site.staging)] == ["salesforce-young.html"]
+    root = place.partition("/")[0]
+    assert staging.expire_written(firm.site.staging, root, before, is_dry=True).count == 1
+    assert staging.expire_written(firm.site.staging, root, before, is_dry=False).count == 1
+    assert [path.rpartition("/")[2] for path, _ in firm.site.staging.list_files(root)] == ["young"]
 
 
 def test_expired_reports_leave_the_site_at_once_and_young_ones_stay(firm: Firm) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,3 +79,10 @@ def run_celery(folder: Path, dags: Path, **environment: str) -> Iterator[Celery]
             yield Celery(api, without_pages, processes, python)
         finally:
             processes.stop_all()
+
+
+def wait_until(is_done: Callable[[], bool], seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not is_done():
+        assert time.monotonic() < end
+        time.sleep(0.2)

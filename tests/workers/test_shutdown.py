@@ -16,7 +16,7 @@ from include.vendors import named
 from tests.conftest import Firm
 from tests.dags.airflow_home import connections
 from tests.production_packages import ROOT
-from tests.workers.running_celery import Celery, run_celery
+from tests.workers.running_celery import Celery, run_celery, wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -62,13 +62,6 @@ def celery(tmp_path: Path, firm: Firm) -> Iterator[Celery]:
             celery.api.wait_dag(dag_id, 120)
             celery.api.unpause(dag_id)
         yield celery
-
-
-def wait_until(is_done: Callable[[], bool], seconds: float = 180) -> None:
-    end = time.monotonic() + seconds
-    while not is_done():
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 def read_tries(celery: Celery, run_id: str, task_id: str) -> list[int]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.workers.running_celery import Celery, run_celery
+from tests.firm_keys import write_keyring
+from tests.workers.running_celery import COMPOSE, Celery, run_celery, wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -24,6 +26,7 @@ def look():
     @task(queue="pulls")
     def name_worker_of_pulls():
         import os
+        print("a line of the log")
         return os.environ["NAME"]
 
     @task
@@ -43,10 +46,26 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
     folder = tmp_path_factory.mktemp("celery")
     (folder / "dags").mkdir()
     (folder / "dags" / "look.py").write_text(DAG)
-    with run_celery(folder, folder / "dags") as celery:
+    staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
+    keys = {"conn_type": "generic", "password": write_keyring()}
+    settings = {
+        "AIRFLOW_CONN_TRIBUTARY_STAGING": json.dumps(staging),
+        "AIRFLOW_CONN_TRIBUTARY_KEYS": json.dumps(keys),
+        "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": COMPOSE["AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS"],
+    }
+    with run_celery(folder, folder / "dags", **settings) as celery:
         for queue in ("pulls", "loads"):
             celery.start_worker(queue, "--queues", queue, "--concurrency", "1", NAME=f"worker of {queue}")
-        yield run_once(celery, "look", "list_modules", "name_worker_of_pulls", "name_worker_of_others")
+        results = run_once(celery, "look", "list_modules", "name_worker_of_pulls", "name_worker_of_others")
+        staged = folder / "staging" / "logs"
+        wait_until(lambda: len(list(staged.rglob("attempt=*.log"))) == 3)  # a log moves after the end of its task
+        logs = "dags/look/dagRuns/~/taskInstances/name_worker_of_pulls/logs/1"
+        path = logs.replace("~", celery.api.runs("look")[0]["dag_run_id"])
+        yield results | {
+            "log": json.dumps(celery.api._call("GET", path)),
+            "on_host": [str(path) for path in (folder / "home" / "logs").rglob("attempt=*")],
+            "staged": [path.read_bytes() for path in staged.rglob("attempt=*.log")],
+        }
 
 
 def run_once(celery: Celery, dag_id: str, *task_ids: str) -> dict[str, Any]:
@@ -67,3 +86,12 @@ def test_a_task_starts_with_the_libraries_of_tasks_and_without_the_pages_of_plug
 def test_a_worker_takes_only_the_tasks_of_its_queue(results: dict[str, Any]) -> None:
     assert results["name_worker_of_pulls"] == "worker of pulls"
     assert results["name_worker_of_others"] == "worker of loads"
+
+
+def test_the_log_of_a_task_is_read_from_staging_and_left_on_no_host(results: dict[str, Any]) -> None:
+    assert "a line of the log" in results["log"]
+    assert results["on_host"] == []
+
+
+def test_the_log_of_a_task_is_encrypted(results: dict[str, Any]) -> None:
+    assert not [content for content in results["staged"] if b"a line of the log" in content]
