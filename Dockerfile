@@ -30,6 +30,9 @@ COPY include include
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/tributary:/opt/tributary/plugins \
     PYTHONUNBUFFERED=1 \
-    PYTHONDONTWRITEBYTECODE=1
+    PYTHONDONTWRITEBYTECODE=1 \
+    ARROW_DEFAULT_MEMORY_POOL=system \
+    MALLOC_MMAP_THRESHOLD_=33554432 \
+    MALLOC_TRIM_THRESHOLD_=67108864
 USER tributary
 CMD ["airflow", "version"]

@@ -31,6 +31,13 @@ COMPONENTS: dict[str, list[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
+MEMORY = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+}
+"""Settings of a process that handles pages and parts of megabytes; decision 0071 has the reasons. The image has the same."""
+
 PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
 """Only the API server has this setting, because it shows the pages of the plugins. Any other component, and each task, would load them too."""
 
@@ -103,6 +110,7 @@ def environment(
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": f"{project_root}{os.pathsep}{project_root / 'plugins'}",
         "PYTHONUNBUFFERED": "1",
+        **MEMORY,
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"])),
         "AIRFLOW_HOME": str(home),
         **{

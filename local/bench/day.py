@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,6 +46,7 @@ from include.transform.entities import Canonical
 from include.validation.suite import read_suite
 from include.vendors import named
 from include.warehouse import schema
+from local.airflow import MEMORY
 from local.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
@@ -114,9 +116,8 @@ class Served:
     def run(self, day: date, staging: Path) -> dict[str, Any]:
         """Run `work_a_day` in a process of its own."""
         arguments = [self.url, self.load_url, str(staging), day.isoformat(), str(business_dates.previous(day))]
-        done = subprocess.run(
-            [sys.executable, "-m", "local.bench.day", *arguments], cwd=ROOT, check=True, capture_output=True, text=True
-        )
+        command = [sys.executable, "-m", "local.bench.day", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | MEMORY, check=True, capture_output=True, text=True)
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return result
 

@@ -126,7 +126,7 @@ def _check_session(connection: psycopg.Connection) -> tuple[str, str | None]:
         ConfigurationError: The server is older than `OLDEST_SERVER`, or settings of the role are not in force.
     """
     require_version(connection.info.server_version)
-    settings = json.dumps({role: _list_settings(role) for role in ROLES})
+    settings = json.dumps({role: list_settings(role) for role in ROLES})
     role, pid, fingerprint, lacking = connection.execute(_SESSION, [settings]).fetchone() or ("", 0, None, [])
     connection.rollback()
     if lacking:
@@ -233,7 +233,7 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
             login = sql.SQL("login" if password else "nologin")
             statement = sql.SQL("{} role {} {} password {}")
             connection.execute(statement.format(verb, sql.Identifier(role), login, sql.Literal(password)))
-            for name, value in _list_settings(role).items():
+            for name, value in list_settings(role).items():
                 setting = sql.SQL("alter role {} set {} = {}")
                 connection.execute(setting.format(sql.Identifier(role), sql.Identifier(name), sql.Literal(value)))
         for role, (_, connections) in _SMALL_ROLES.items():
@@ -245,7 +245,7 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
         connection.execute("grant pg_read_all_stats to tributary_migrate")
 
 
-def _list_settings(role: str) -> dict[str, str]:
+def list_settings(role: str) -> dict[str, str]:
     """Return the settings of a role's sessions; 0 is no limit."""
     longest = "0" if role == "tributary_migrate" else "30min"  # a migration or a rotation of keys may take hours
     settings = {"timezone": "UTC", "lock_timeout": "1min", "statement_timeout": longest, "transaction_timeout": longest}
