@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +29,26 @@ COMPONENTS = {
 }
 """The section of the chart's values -> the service of Compose."""
 WORKERS = VALUES["workers"]["celery"]
+SETS = {each["name"]: each for each in WORKERS["sets"]}
+SLOTS = {"pulls": "TRIBUTARY_PULL_SLOTS", "loads": "TRIBUTARY_LOAD_SLOTS"}
+"""The set of workers -> its slots."""
 INIT = ["dumb-init", "--single-child"]
 
 DIFFERENT = {
     "AIRFLOW__CORE__EXECUTOR": "tasks run in workers",
-    "AIRFLOW__CORE__PARALLELISM": "two schedulers, and workers that are added as needed",
+    "AIRFLOW__CORE__PARALLELISM": "the sum of the slots",
+    "TRIBUTARY_PULL_SLOTS": "those of all workers that can be added",
+    "TRIBUTARY_LOAD_SLOTS": "those of all workers that can be added",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "a worker may wait for a node",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": "where the chart mounts the pod's own logs",
     "AIRFLOW__API__BASE_URL": "the firm's host",
     "TRIBUTARY_GO_LIVE": "the firm's date",
 }
-ONLY_HERE = {"AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS", "TRIBUTARY_HOST", "TRIBUTARY_WEBHOOKS_URL"} | {
+ONLY_HERE = {"TRIBUTARY_HOST", "TRIBUTARY_WEBHOOKS_URL"} | {
     f"TRIBUTARY_OIDC_{name}"
     for name in ("ISSUER", "CLIENT_ID", "SCOPES", "USER_CLAIM", "GROUPS_CLAIM", "ROLES", "ACR", "AMR")
 }
-"""Settings that Compose has elsewhere: a volume of logs, the proxy, and the services that use them."""
+"""Settings that Compose has elsewhere: the proxy, and the services that use them."""
 SECRET = {
     "AIRFLOW__CORE__FERNET_KEY",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
@@ -56,7 +58,6 @@ SECRET = {
     "AIRFLOW__CELERY__RESULT_BACKEND",
 }
 """Settings that the chart reads from Secrets."""
-LOGS = "AIRFLOW_CONN_TRIBUTARY_LOGS"
 
 
 def settings(service: str) -> dict[str, str]:
@@ -139,28 +140,46 @@ def test_a_component_runs_the_command_and_the_check_of_compose(section: str) -> 
     assert values["livenessProbe"]["timeoutSeconds"] >= int(service["healthcheck"]["timeout"].removesuffix("s"))
 
 
-def test_a_worker_runs_the_command_and_the_check_of_compose_for_its_queue() -> None:
-    service = SERVICES["worker"]
-    assert WORKERS["args"] == [*INIT, *service["command"], "--queues", "{{ .Values.workers.queue }}"]
+@pytest.mark.parametrize("name", SETS)
+def test_a_worker_runs_the_command_and_the_check_of_compose_for_its_queue(name: str) -> None:
+    service = SERVICES[f"worker-{name}"]
+    values = {"workers.queue": SETS[name]["queue"], "config.celery.worker_concurrency": service["command"][-1]}
+    args = [re.sub(r"^{{ \.Values\.([\w.]+) }}$", lambda found: values[found[1]], each) for each in WORKERS["args"]]
+    assert args == [*INIT, *service["command"]]
     assert WORKERS["livenessProbe"]["command"] == service["healthcheck"]["test"][1:]
     assert WORKERS["livenessProbe"]["timeoutSeconds"] >= int(service["healthcheck"]["timeout"].removesuffix("s"))
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_a_worker_that_ends_has_the_time_of_compose(name: str) -> None:
+    minutes = int(SERVICES[f"worker-{name}"]["stop_grace_period"].removesuffix("m"))
+    assert SETS[name]["terminationGracePeriodSeconds"] == minutes * 60
+
+
 @pytest.mark.parametrize("section", COMPONENTS)
 def test_a_component_knows_no_more_than_in_compose(section: str) -> None:
-    here = {each["name"] for each in VALUES[section].get("env", [])}
-    compose = settings(COMPONENTS[section]).keys() - SETTINGS.keys() - SECRET
+    here = {each["name"]: each.get("value") for each in VALUES[section].get("env", [])}
+    compose = settings(COMPONENTS[section])
     if section == "scheduler":  # it runs no tasks
-        assert here == set()
+        assert here == {}
     else:
-        assert here - {LOGS} == compose
+        assert here.keys() - SETTINGS.keys() == compose.keys() - SETTINGS.keys() - SECRET
+    different = {name: value for name, value in here.items() if name in SETTINGS}
+    assert different == {name: compose[name] for name in different}
+
+
+def test_the_triggerer_moves_no_logs() -> None:
+    """It has no key of staging."""
+    assert settings("triggerer")["AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS"] == ""
+    assert {"name": "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS", "value": ""} in VALUES["triggerer"]["env"]
+    assert "tributary-staging" not in {name for name, _ in find_secret_keys(VALUES["triggerer"])}
 
 
 def test_workers_have_every_connection_of_compose_and_a_line_for_a_vendor() -> None:
     here = {each["name"] for each in WORKERS["env"]}
-    compose = settings("worker").keys() - SETTINGS.keys() - SECRET
+    compose = settings("worker-loads").keys() - SETTINGS.keys() - SECRET
     example = re.findall(r"^(AIRFLOW_CONN_\w+)=", (ROOT / "connections.env.example").read_text(), re.MULTILINE)
-    assert here == compose | {LOGS, *example}
+    assert here == {*compose, *example}
 
 
 def test_the_gateway_is_that_of_compose() -> None:
@@ -209,22 +228,20 @@ def test_every_file_has_the_same_image() -> None:
 # --- work ---
 
 
-def test_no_task_waits_for_a_slot() -> None:
-    """Otherwise it waits in Redis, and after a while counts as lost. Airflow's limit holds for each scheduler."""
-    slots = WORKERS["keda"]["maxReplicaCount"] * VALUES["config"]["celery"]["worker_concurrency"]
-    assert slots >= VALUES["scheduler"]["replicas"] * int(SETTINGS["AIRFLOW__CORE__PARALLELISM"])
-    assert SETTINGS["AIRFLOW__CELERY__WORKER_CONCURRENCY"] == str(VALUES["config"]["celery"]["worker_concurrency"])
-    assert not any("maxReplicaCount" in each.get("keda", {}) for each in WORKERS["sets"])
+@pytest.mark.parametrize("name", SETS)
+def test_a_pool_has_as_many_slots_as_all_workers_of_its_queue(name: str) -> None:
+    """Otherwise a task waits in Redis, and after a while counts as lost."""
+    slots = SETS[name]["keda"]["maxReplicaCount"] * VALUES["config"]["celery"]["worker_concurrency"]
+    assert SETTINGS[SLOTS[name]] == str(slots)
 
 
-def test_a_worker_that_is_removed_has_the_time_for_its_longest_task() -> None:
-    texts = [path.read_text() for folder in ("dags", "plugins") for path in (ROOT / folder).rglob("*.py")]
-    hours = [int(each) for text in texts for each in re.findall(r'execution_timeout"?[:=] ?timedelta\(hours=(\d+)\)', text)]  # fmt: skip
-    assert WORKERS["terminationGracePeriodSeconds"] == max(hours) * 3600
+def test_one_scheduler_can_fill_all_slots() -> None:
+    assert int(SETTINGS["AIRFLOW__CORE__PARALLELISM"]) == sum(int(SETTINGS[name]) for name in SLOTS.values())
 
 
-def test_every_queue_has_one_set_of_workers() -> None:
-    assert [each["queue"] for each in WORKERS["sets"]] == ["default", "pulls", "loads"]
+def test_every_queue_has_one_set_of_workers_and_the_default_one_is_never_without() -> None:
+    assert {name: each["queue"] for name, each in SETS.items()} == {"pulls": "pulls", "loads": "loads"}
+    assert SETS[SETTINGS["AIRFLOW__OPERATORS__DEFAULT_QUEUE"]]["keda"]["minReplicaCount"] == 1
     assert not WORKERS["enableDefault"]
 
 
@@ -252,7 +269,7 @@ def test_the_page_names_every_secret_with_its_keys() -> None:
         *find_secret_keys(VALUES),
         *(each for documents in MANIFESTS.values() for each in find_secret_keys(documents)),
     }
-    assert len(used) == 20
+    assert len(used) == 19
     assert {(name, key) for name, key in used if key not in listed[name]} == set()
     mounted = {name for text in TEXTS.values() for name in re.findall(r"secretName: ([\w-]+)", text)}
     assert mounted == {name for name, _ in read_rows("## Certificates")}
@@ -297,92 +314,3 @@ def test_a_server_survives_the_loss_of_a_node_and_ends_gracefully(name: str) -> 
     assert zones == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
     pause = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert spec["terminationGracePeriodSeconds"] > pause + 10  # the gateway's own limit, timeout_graceful_shutdown
-
-
-# --- the chart, rendered: only where Helm is, and AIRFLOW_CHART is the path of the chart ---
-
-
-def run_helm(*command: str, options: Sequence[str] = ()) -> list[Any]:
-    """Return the documents that a command of Helm prints about the chart. Skip the test without Helm or the chart."""
-    helm, chart = shutil.which("helm"), os.environ.get("AIRFLOW_CHART")
-    if not helm or not chart:
-        pytest.skip("helm is not here, or AIRFLOW_CHART does not name Airflow's chart")
-    done = subprocess.run([helm, *command, chart, *options], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
-
-
-def render(*options: str) -> list[Any]:
-    """Return what the chart makes of the values."""
-    return run_helm("template", "tributary", options=["--values", str(FOLDER / "values.yaml"), *options])
-
-
-def find_unknown(values: dict[str, Any], defaults: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Yield the keys of values that the chart does not have. A default that is empty may get any keys."""
-    for key, value in values.items():
-        if key not in defaults:
-            yield f"{path}{key}"
-        elif isinstance(value, dict) and defaults[key]:
-            yield from find_unknown(value, defaults[key], f"{path}{key}.")
-
-
-def test_the_chart_has_every_key_of_the_values() -> None:
-    """Its schema accepts unknown keys at the top."""
-    [chart] = run_helm("show", "chart")
-    assert f"--version {chart['version']} " in PAGE
-    [defaults] = run_helm("show", "values")
-    assert list(find_unknown(VALUES, defaults)) == []
-    workers = defaults["workers"]["celery"] | {"name": ""}
-    assert [key for each in WORKERS["sets"] for key in find_unknown(each, workers)] == []
-
-
-@pytest.fixture(scope="module")
-def rendered() -> list[Any]:
-    return render()
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_knows_every_field_of_the_rendered_chart(rendered: list[Any], version: str) -> None:
-    known = [each for each in rendered if each["apiVersion"] != "keda.sh/v1alpha1"]
-    assert len(known) < len(rendered)
-    for document in known:
-        kubernetes_validate.validate(document, version, strict=True)
-
-
-def test_every_rendered_pod_is_confined(rendered: list[Any]) -> None:
-    pods = dict(find_pods(rendered))
-    sets = {f"tributary-worker-{each['name']}" for each in WORKERS["sets"]}
-    assert pods.keys() == sets | {f"tributary-{name}" for name in (*COMPONENTS.values(), "pgbouncer")}
-    for name, pod in pods.items():
-        check_confined(name, pod, 65534 if name == "tributary-pgbouncer" else 10001)
-    accounts = {each["metadata"]["name"]: each for each in rendered if each["kind"] == "ServiceAccount"}
-    used = {accounts[pod["serviceAccountName"]]["automountServiceAccountToken"] for pod in pods.values()}
-    assert used == {False}
-
-
-def test_every_rendered_variable_comes_from_a_secret_that_the_page_names(rendered: list[Any]) -> None:
-    listed = list_secrets()
-    assert "Secret" not in {each["kind"] for each in rendered}
-    for name, pod in find_pods(rendered):
-        if name != "tributary-pgbouncer":
-            [container] = pod["containers"]
-            assert {each["name"] for each in container["env"]} >= SECRET - {"AIRFLOW__API_AUTH__JWT_SECRET"}, name
-        unknown = {(secret, key) for secret, key in find_secret_keys(pod) if key not in listed[secret]}
-        assert unknown == set(), name
-
-
-def test_a_rendered_pod_is_in_one_disruption_budget_at_most(rendered: list[Any]) -> None:
-    """Kubernetes moves no pod that is in two, so its node can't be drained."""
-    budgets = [each["spec"]["selector"]["matchLabels"].items() for each in rendered if each["kind"] == "PodDisruptionBudget"]  # fmt: skip
-    labels = [each["spec"]["template"]["metadata"]["labels"].items() for each in rendered if each["kind"] == "Deployment"]  # fmt: skip
-    assert {sum(budget <= each for budget in budgets) for each in labels} == {0, 1}
-
-
-def test_the_stop_before_an_upgrade_stops_every_component() -> None:
-    [step] = re.findall(r"helm upgrade tributary [^`]*?(--set [^`]*?)\n +kubectl scale", PAGE)
-    stopped = render(*step.replace("\\", "").split())
-    replicas = {each["metadata"]["name"]: each["spec"]["replicas"] for each in stopped if each["kind"] == "Deployment"}
-    assert replicas.pop("tributary-pgbouncer") == 2
-    assert len(replicas) == 7
-    assert set(replicas.values()) == {0}
-    assert not [each for each in stopped if each["apiVersion"] == "keda.sh/v1alpha1"]
