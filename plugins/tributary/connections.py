@@ -10,7 +10,6 @@ tributary_db_web     postgres   the same as the role `tributary_web`, for the pa
 tributary_staging    generic    extra: {"root": "/data/staging" or "s3://...", "options": {...}}
 tributary_keys       generic    password: the firm's keyring; in the triggerer, a receiving key; see docs/reference/connections.md
 tributary_audit      generic    extra: {"root": ..., "options": {...}}, the folder of the audit trail's published heads; may be missing
-tributary_logs       generic    extra: {"root": ..., "options": {...}}, the folder of stored task logs; only with tributary.task_logs
 tributary_alerts     generic    password: addresses of alerts (Apprise URLs or file://...), separated by spaces
 clamd                generic    host: the Unix socket of ClamAV's daemon, which scans signed documents; may be missing
 <vendor>             http       host: base URL; login, password; extra: client_id, client_secret, ..., and optional settings: see
