@@ -35,7 +35,7 @@ def test_the_salesforce_sync_uses_the_connection_for_sessions(tmp_path: Path) ->
     pooled, direct = (f"postgresql://user:passw0rd@{host}:5432/tributary" for host in ("127.0.0.1", "localhost"))
     hosts = []
     for known in ({"tributary_db": pooled, "tributary_db_session": direct}, {"tributary_db": pooled}):
-        environ = environment(tmp_path / "airflow", known, tmp_path)
+        environ = environment(tmp_path / "airflow", known)
         hosts.append(said(run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _READ_SESSION), "URL"))
     assert hosts == ["localhost", "127.0.0.1"]
 
