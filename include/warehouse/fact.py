@@ -84,6 +84,8 @@ def load(
     if copied <= FEW:
         connection.execute(statement.index_incoming)
     connection.execute(statement.compare, values)
+    if copied <= FEW:
+        connection.execute(statement.index_compared)
     outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
     new, changed, older = (outcomes.get(outcome, 0) for outcome in ("new", "changed", "older"))
     notes = _note_days(connection, entity, pull, statement.days_of_changes, values)

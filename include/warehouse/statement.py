@@ -42,8 +42,13 @@ class Statement:
 
     @cached_property
     def index_incoming(self) -> sa.TextClause:
-        """Create an index on the keys of the incoming rows."""
-        return sa.text(f"create index on {self._incoming} ({self._entity.key})")
+        """Create an index on the keys of the incoming rows. Only in the collation of the stored keys can a join use it."""
+        return sa.text(f'create index on {self._incoming} ({self._entity.key} collate "C")')
+
+    @cached_property
+    def index_compared(self) -> sa.TextClause:
+        """Create an index on the keys of the rows that are new or differ."""
+        return sa.text(f'create index on compared_{self._entity.name} ({self._entity.key} collate "C")')
 
     @cached_property
     def compare(self) -> sa.TextClause:
@@ -83,7 +88,7 @@ class Statement:
         return sa.text(
             f"select {entity.dated} from {compared} where outcome in ('new', 'changed') union"  # noqa: S608
             f" select f.{entity.dated} from {compared} r join {self._table} f on {self._open} and f.{entity.key} = r.{entity.key}"
-            " where r.outcome = 'changed' order by 1"
+            f" where r.outcome = 'changed'{self._among_changed} order by 1"
         )
 
     @cached_property
@@ -146,13 +151,12 @@ class Statement:
         if entity.version:
             stored = f"case when {self._is_older} then i.{entity.money} else {stored} end"
         return sa.text(
-            f"select sum({stored}) from {self._incoming} i"  # noqa: S608
-            f" join {self._table} f on {self._open} and f.{entity.key} = i.{entity.key}"
+            f"select sum({stored}) from {self._incoming} i join {self._stored_beside}"  # noqa: S608
         )
 
     @property
     def _stored_beside(self) -> str:
-        """SQL of the open rows `f` with the keys of the incoming rows `i`, for a left join."""
+        """SQL of the open rows `f` with the keys of the incoming rows `i`, for a join."""
         is_same = f"{self._open} and f.{self._entity.key} = i.{self._entity.key}"
         if self._has_few:
             return f"lateral (select * from {self._table} f where {is_same} offset 0) f on true"  # noqa: S608

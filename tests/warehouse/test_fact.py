@@ -339,6 +339,45 @@ def test_many_rows_load_as_few_do(loader: Loader) -> None:
     assert summarize(loader.load("position", rows[1:])) == {"updated": 1, "unchanged": 11_998, "withdrawn": 1}
 
 
+def count_rows_read(node: Mapping[str, Any]) -> int:
+    """Count the rows that a node of an executed plan and the nodes below it returned or rejected."""
+    rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
+    return int(rows * node["Actual Loops"]) + sum(map(count_rows_read, node.get("Plans", ())))
+
+
+def read_effort(loader: Loader, load_rows: Callable[[], Counts]) -> tuple[Counts, int]:
+    """Load, and return the counts and the largest number of rows that one statement on stored rows read."""
+    read = [0]
+
+    @sa.event.listens_for(loader.engine, "before_cursor_execute")
+    def explain(connection: sa.Connection, _: Any, statement: str, values: Any, *__: Any) -> None:
+        if f"warehouse.{loader.pull.table_name} f" in statement and "select exists" not in statement:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.execute("savepoint explained")
+            [[plan]] = driver.execute(f"explain (analyze, format json) {statement}", values).fetchone()
+            driver.execute("rollback to savepoint explained")
+            read.append(count_rows_read(plan["Plan"]))
+
+    return load_rows(), max(read)
+
+
+def test_few_positions_are_looked_up_in_a_day_that_the_planner_takes_for_one_row(loader: Loader) -> None:
+    loader.load("position", [position(f"K{n:05}", n) for n in range(12_000)])
+    changed = [position(f"K{n:05}", n + 1) for n in range(1_000)]
+    counts, read = read_effort(loader, lambda: loader.load("position", changed, pulled="replay"))
+    assert summarize(counts) == {"updated": 1_000}
+    assert read < 12_000
+
+
+def test_few_pushed_events_are_looked_up_among_events_that_the_planner_takes_for_one_row(loader: Loader) -> None:
+    loader.load("transaction", [transaction(f"K{n:05}", 0, DAY, "posted", "1") for n in range(12_000)])
+    changed = [transaction(f"K{n:05}", 1, DAY, "posted", "2") for n in range(1_000)]
+    counts, read = read_effort(loader, lambda: loader.load("transaction", changed, pulled="pushed"))
+    assert summarize(counts) == {"updated": 1_000}
+    assert read < 12_000
+
+
 # --- the same day again ---
 
 
