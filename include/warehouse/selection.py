@@ -101,8 +101,8 @@ def _list_changed(entity: Entity, rows: Canonical, last: LastLoad, folder: Folde
     """Return the rows that differ from those of the last load.
 
     Returns:
-        None if too many differ, if the two do not have the same keys in the same order, or if the files of the last load are missing or
-        are not those that were loaded.
+        None if too many differ, if the two do not have the same columns, or the same keys in the same order, or if the files of the last
+        load are missing or are not those that were loaded.
     """
     try:
         before = Canonical(folder, entity.name)
@@ -110,6 +110,8 @@ def _list_changed(entity: Entity, rows: Canonical, last: LastLoad, folder: Folde
             return None
         changed, count = [], 0
         for part, old in zip(rows.rows(), before.rows(), strict=True):
+            if part.schema != old.schema:  # of an earlier version of the declaration
+                return None
             changed.append(part.filter(_differ(part, old)))
             count += changed[-1].num_rows
             if count > _MOST_CHANGED * rows.result.produced:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from include.contract import Constant
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
+from include.staging.files import PartWriter
 from include.staging.partitions import Partition
 from include.transform import entities
 from include.warehouse import schema
@@ -498,6 +499,20 @@ def test_files_that_were_written_again_since_the_last_load_are_not_trusted(loade
     entities.transform(loader.vendor, loader.partition)
     counts, _ = read_copied(loader, [position("K000", 5), *MANY[1:]])
     assert counts == {"updated": 100}
+
+
+def test_day_that_an_earlier_version_loaded_with_fewer_columns_is_compared_in_full(loader: Loader) -> None:
+    loader.load("position", MANY)
+    folder = loader.partition.folder.below("canonical/position")
+    [rows] = entities.Canonical(loader.partition.folder, "position").rows()
+    earlier = rows.drop_columns(["price_usd"])
+    writer = PartWriter(folder, earlier.schema, "earlier-")
+    writer.write(earlier)
+    writer.flush()
+    manifest = json.loads(folder.read("manifest.json")) | {"parts": [asdict(part) for part in writer.parts]}
+    folder.write("manifest.json", json.dumps(manifest).encode())
+    counts, copied = read_copied(loader, [position("K000", 5), *MANY[1:]])
+    assert (counts, len(copied)) == ({"updated": 1, "unchanged": 99}, 100)
 
 
 def test_row_that_comes_between_fails_a_load_that_copies_few_rows(loader: Loader) -> None:
