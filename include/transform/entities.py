@@ -32,6 +32,8 @@ INCOMPLETE = "another row of it is a dead letter"
 """Name of the rule that drops an incomplete canonical row: it is computed from several rows, such as the lots of a holding, and one of these
 is a dead letter."""
 _UNCERTAIN = "@uncertain"
+_DIGESTED_ROWS = 65_536
+"""Rows that a digest takes at once: each time they are copied, and a summed map writes a whole day at once."""
 SEALED = "_sealed"
 """End of the name of a column with sealed values."""
 
@@ -277,7 +279,7 @@ class _Output:
         if result.money is not None:
             result.money += total(rows, str(self._money))
         if self._digest is not None:
-            for batch in rows.combine_chunks().to_batches():
+            for batch in rows.to_batches(max_chunksize=_DIGESTED_ROWS):
                 self._digest.update(batch.serialize())
         self._writer.write(rows)
 

@@ -56,9 +56,9 @@ class Ids:
             f"select k.place, s.id from {name} k join warehouse.source_key s"  # noqa: S608
             " on s.entity = %(entity)s and s.vendor = %(vendor)s and s.source_key = k.key"
         )
-        found = read_integers(connection, query, ["place", "id"], {"entity": entity, "vendor": vendor})
+        pairs = read_integers(connection, query, ["place", "id"], {"entity": entity, "vendor": vendor})
         connection.execute(sa.text(f"drop table {name}"))
-        return cls(keys.take(found["place"].combine_chunks()), found["id"].combine_chunks())
+        return cls(keys.take(pairs["place"].combine_chunks()), pairs["id"].combine_chunks())
 
     def resolve(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the id of each key; null if it has none."""
