@@ -32,7 +32,7 @@ def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Ite
         parts: The rows, in any number of tables.
 
     Returns:
-        Number of rows copied.
+        Number of rows that the database has stored.
     """
     columns = sql.SQL(", ").join(
         sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_postgres_type(field.type))) for field in schema
@@ -52,20 +52,19 @@ def copy_rows(connection: sa.Connection, table: str, schema: pa.Schema, parts: I
         parts: The rows, in any number of tables.
 
     Returns:
-        Number of rows copied.
+        Number of rows that the database has stored.
     """
     target, columns = sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, schema.names))
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(target, columns)
-    copied = 0
     encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
-    with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        copy.write(encoder.write_header())
-        for part in parts:
-            for batch in part.to_batches():
-                copy.write(encoder.write_batch(batch))
-            copied += part.num_rows
-        copy.write(encoder.finish())
-    return copied
+    with _driver(connection).cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            copy.write(encoder.write_header())
+            for part in parts:
+                for batch in part.to_batches():
+                    copy.write(encoder.write_batch(batch))
+            copy.write(encoder.finish())
+        return cursor.rowcount
 
 
 def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:

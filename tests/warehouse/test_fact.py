@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -377,6 +377,26 @@ def test_few_pushed_events_are_looked_up_among_events_that_the_planner_takes_for
     counts, read = read_effort(loader, lambda: loader.load("transaction", changed, pulled="pushed"))
     assert summarize(counts) == {"updated": 1_000}
     assert read < 12_000
+
+
+@pytest.fixture
+def losing_database(loader: Loader) -> Iterator[None]:
+    """A database that stores no position with the key LOST."""
+    loader.database.do("create function public.lose() returns trigger language plpgsql as $$ begin return null; end $$")
+    loader.database.do(
+        "create trigger lose before insert on warehouse.position for each row when (new.position_key = 'LOST')"
+        " execute function public.lose()"
+    )
+    yield
+    loader.database.do("drop function public.lose cascade")
+
+
+@pytest.mark.usefixtures("losing_database")
+def test_first_load_of_which_the_database_does_not_store_every_row_fails(loader: Loader) -> None:
+    """The lost row has no money, so only the number of rows shows the loss."""
+    with pytest.raises(BalanceError, match="Not every row was copied"):
+        loader.load("position", [position("A", 1), position("LOST", 0)])
+    assert read_positions(loader) == {}
 
 
 # --- the same day again ---
