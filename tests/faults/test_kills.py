@@ -55,7 +55,7 @@ MORE = {
     "fences taken": Hold(LOAD, "include.control.writer:take_all"),
     "keys known, nothing loaded": Hold(LOAD, "include.warehouse.load:_add_source_keys"),
     "before COPY": Hold(LOAD, "include.warehouse.load:copy_in", "before", within=ROWS),
-    "copied, not merged": Hold(LOAD, "include.warehouse.fact:load", "before"),
+    "before the facts": Hold(LOAD, "include.warehouse.fact:load", "before"),
     "merged, no ledger": Hold(LOAD, "include.warehouse.fact:load"),
     "one entity loaded": Hold(LOAD, ROWS),
     "checked, not committed": Hold(LOAD, "include.control.writer:Fence.check", call=2),
