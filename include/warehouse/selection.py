@@ -62,8 +62,8 @@ class Selection:
 def select(connection: sa.Connection, entity: Entity, pull: Pull, rows: Canonical, folder: Folder) -> Selection:
     """Compare a pull with the last load of its day, and return the rows to copy.
 
-    The canonical files of both are compared, so that neither has to be read from the database. Whether the last load's rows are still the
-    stored ones, `confirm` decides within the load.
+    The canonical files of both are compared, so that neither has to be read from the database. `confirm` checks within the load whether
+    the last load's rows are still the stored ones.
 
     Args:
         connection: The database.

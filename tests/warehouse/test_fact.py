@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,11 +18,13 @@ from hypothesis import strategies as st
 from include.contract import Constant
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
+from include.sensitive import Redactor
 from include.staging.files import PartWriter
-from include.staging.partitions import Partition
+from include.staging.partitions import Partition, Staging
 from include.transform import entities
 from include.warehouse import schema
 from include.warehouse.load import load
+from tests.firm_keys import KEYRING
 from tests.lives import LIVED, State, find_winner, states_of
 from tests.warehouse.loading import DAY, NEXT, Loader, position, summarize
 
@@ -533,6 +536,27 @@ def test_day_that_an_earlier_version_loaded_with_fewer_columns_is_compared_in_fu
     folder.write("manifest.json", json.dumps(manifest).encode())
     counts, copied = read_copied(loader, [position("K000", 5), *MANY[1:]])
     assert (counts, len(copied)) == ({"updated": 1, "unchanged": 99}, 100)
+
+
+def test_day_that_is_pulled_again_after_a_rotation_of_the_hash_key_copies_only_changes(
+    loader: Loader, tmp_path: Path
+) -> None:
+    """The files of the last load have the hashes of fewer keys, which are lifted when they are read."""
+    before, after = Redactor(b"a" * 32), Redactor(b"a" * 32, b"b" * 32)
+
+    def hash_keys(redactor: Redactor) -> list[Mapping[str, Any]]:
+        return [row | {"position_key": redactor.hash(str(row["position_key"]))} for row in MANY]
+
+    loader.staging = Staging(str(tmp_path), KEYRING.staging, redactor=before)
+    loader.load("position", hash_keys(before))
+    for old, new in zip(hash_keys(before), hash_keys(after), strict=True):
+        loader.database.do(
+            f"update warehouse.position set position_key = '{new['position_key']}' where position_key = '{old['position_key']}'"
+        )
+    loader.staging = Staging(str(tmp_path), KEYRING.staging, redactor=after)
+    rows = hash_keys(after)
+    rows[7] = rows[7] | {"quantity": Decimal(1007)}
+    assert read_copied(loader, rows) == ({"updated": 1, "unchanged": 99}, [rows[7]["position_key"]])
 
 
 def test_row_that_comes_between_fails_a_load_that_copies_few_rows(loader: Loader) -> None:
