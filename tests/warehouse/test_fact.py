@@ -559,6 +559,40 @@ def test_day_that_is_pulled_again_after_a_rotation_of_the_hash_key_copies_only_c
     assert read_copied(loader, rows) == ({"updated": 1, "unchanged": 99}, [rows[7]["position_key"]])
 
 
+CHANGES = st.dictionaries(KEYS, HELD, max_size=2)
+
+
+@QUICK
+@given(pulls=st.lists(st.tuples(st.sampled_from(["current", "historical"]), CHANGES), min_size=2, max_size=6))
+def test_any_pulls_of_a_day_with_few_changes_leave_the_rows_of_the_last_one(new_loader: Make, pulls: list[Any]) -> None:
+    loader, model, rows = new_loader(), Model(), dict.fromkeys("ABCDEFGHIJKLMNOP", (1, "a1", "0.00"))
+    for pulled, changes in pulls:
+        rows |= changes
+        expected = model.take(dict(rows), set(), is_whole=True)
+        assert summarize(load_positions(loader, rows, pulled=pulled)) == expected
+        assert read_positions(loader) == model.now
+
+
+def test_row_of_a_push_that_began_before_the_last_load_and_ended_after_it_is_changed_back(loader: Loader) -> None:
+    """The ledger lists the push before the load, and the money is the same in both states."""
+    rows = [position("A", 1, money="5"), position("B", 2)]
+    loader.load("position", rows)
+    loader.stage("position", [position("A", 9, money="5")], pulled="pushed")
+    push, pushed = {loader.partition: loader.pull}, [True]
+    other = schema.engine(loader.database.url())
+
+    @sa.event.listens_for(other, "after_cursor_execute")
+    def load_between(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "nextval('control.ledger_id')" in statement and pushed.pop():
+            pushed.append(False)
+            assert summarize(loader.load("position", rows)) == {"unchanged": 2}
+
+    load(other, loader.vendor, push)
+    other.dispose()
+    assert read_positions(loader)["A"][0] == 9
+    assert summarize(loader.load("position", rows)) == {"updated": 1, "unchanged": 1}
+
+
 def test_row_that_comes_between_fails_a_load_that_copies_few_rows(loader: Loader) -> None:
     """Otherwise the load would withdraw every row that it has not copied."""
     loader.load("position", MANY)
