@@ -272,7 +272,7 @@ class _Output:
 
     def __init__(self, writer: PartWriter, entity: Entity) -> None:
         self._writer, self._money = writer, entity.money
-        self._digest = hashlib.blake2b(digest_size=32) if entity.kind == "snapshot" else None
+        self._digest = hashlib.sha256() if entity.kind == "snapshot" else None
 
     def write(self, rows: pa.Table, result: Produced) -> None:
         result.produced += rows.num_rows
