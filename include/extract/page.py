@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -134,12 +135,12 @@ class PageReader:
         beginning = body[:_BEGINNING]
         is_spaced = _SPACED.search(beginning) is not None
         texts = self._find_texts(beginning, is_spaced)
-        rows = self._parse(body, self._read_as(texts), "error")
-        strings = body.count(b': "' if is_spaced else b':"')
-        if sum(len(a) - a.null_count for a in rows.flatten() if pa.types.is_string(a.type)) == strings:
-            return rows
-        others = self._find_texts(body, is_spaced)
-        return rows if others == texts else self._parse(body, self._read_as(others), "error")
+        with suppress(pa.ArrowException):  # it is raised again below, unless another field turns out to be a string
+            rows = self._parse(body, self._read_as(texts), "error")
+            strings = body.count(b': "' if is_spaced else b':"')
+            if sum(len(a) - a.null_count for a in rows.flatten() if pa.types.is_string(a.type)) == strings:
+                return rows
+        return self._parse(body, self._read_as(self._find_texts(body, is_spaced)), "error")
 
     def _find_texts(self, body: bytes, is_spaced: bool) -> set[str]:
         """Return the decimal fields that are JSON strings."""
