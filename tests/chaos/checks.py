@@ -33,7 +33,11 @@ _BREACHES = {
         where o.type = 'tributary.load.committed' and (o.data ->> 'ledger_id')::bigint = l.ledger_id)
     """,
 }
-_LOADS = "select vendor, table_name, entity, run_id from control.ledger where stage = 'load' and run_id = any(%s)"
+# Airflow's run ids are unique only within a DAG: a scheduled run of `drain_inbox`, whose loads are `pushed`, may have the id of a day's run.
+_LOADS = """
+select vendor, table_name, entity, run_id from control.ledger
+where stage = 'load' and run_id = any(%s) and pulled <> 'pushed'
+"""
 _IDLE = """
 select datname, usename, pid, state from pg_stat_activity
 where state like 'idle in transaction%' and state_change < clock_timestamp() - interval '20 seconds'
