@@ -100,6 +100,7 @@ It never makes its pull the newer one. Otherwise, corrections would be refused u
 IS_LOADED = """
 exists (select from control.ledger l
         where l.run_id = s.run_id and l.vendor = s.vendor and l.business_date = s.business_date and l.stage = 'load'
+          and (l.pulled = 'pushed') = (s.pulled = 'pushed')  -- another DAG may have a run of the same id
           and l.recorded_at > s.recorded_at)
 """
 """SQL condition: after the step `s` staged a table, its run loaded any table. Some tables are loaded through another table."""
@@ -292,13 +293,27 @@ def find_last_partition(engine: sa.Engine, vendor: str, table: str) -> str | Non
     return path
 
 
-def find_staged_partition(engine: sa.Engine, run_id: str, vendor: str, table: str) -> str | None:
-    """Return the path of the last partition that a run staged for a table; None if it staged none."""
+def find_staged_partition(
+    engine: sa.Engine, run_id: str, vendor: str, table: str, *, is_pushed: bool = False
+) -> str | None:
+    """Return the path of the last partition that a run staged for a table; None if it staged none.
+
+    A run id is unique within a DAG only: the vendor's daily DAG and one that pulls between the daily runs may have runs of the same id.
+
+    Args:
+        engine: The database.
+        run_id: The run.
+        vendor: The vendor.
+        table: The table.
+        is_pushed: Whether to find rows that arrived between the daily runs, or those of a daily run. A replay has its own ids.
+    """
     query = sa.text("""
     select business_date, pull_id from control.ledger
     where run_id = :run_id and vendor = :vendor and table_name = :table and stage = 'stage'
+      and (pulled = 'replay' or (pulled = 'pushed') = :is_pushed)
     order by ledger_id desc limit 1
     """)
+    values = {"run_id": run_id, "vendor": vendor, "table": table, "is_pushed": is_pushed}
     with engine.connect() as connection:
-        row = connection.execute(query, {"run_id": run_id, "vendor": vendor, "table": table}).first()
+        row = connection.execute(query, values).first()
     return None if row is None else partition_path(vendor, table, *row)

@@ -59,8 +59,10 @@ def fetch(vendor_run: VendorRun, table_name: str, span: Span, keep: Keep = lambd
     """
     site, vendor, run = vendor_run.site, vendor_run.vendor, vendor_run.run
     table = vendor.table(table_name)
-    answers = Answers(site.engine, run.run_id, vendor.name, table_name, site.keyring.staging, table.hash, site.clock)
-    parent = vendor_run.open_staged(table.parent) if table.parent else None
+    # Another DAG may have a run of the same id, so the responses of pushed pulls are stored apart.
+    stored_by = f"{run.run_id} (pushed)" if span.is_pushed else run.run_id
+    answers = Answers(site.engine, stored_by, vendor.name, table_name, site.keyring.staging, table.hash, site.clock)
+    parent = vendor_run.open_staged(table.parent, is_pushed=span.is_pushed) if table.parent else None
     if span.is_pushed:
         answers.forget()  # responses stored by an earlier attempt may be stale
     keys = _find_keys(vendor_run, table, parent)

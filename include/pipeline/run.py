@@ -156,9 +156,16 @@ class VendorRun:
         """Return a copy with the given fields of the run replaced."""
         return replace(self, run=replace(self.run, **facts))
 
-    def open_staged(self, table: str) -> Partition | None:
-        """Open the partition that this run staged for a table; None if it did not stage the table."""
-        path = ledger.find_staged_partition(self.site.engine, self.run.run_id, self.vendor.name, table)
+    def open_staged(self, table: str, *, is_pushed: bool = False) -> Partition | None:
+        """Open the partition that this run staged for a table; None if it did not stage the table.
+
+        Args:
+            table: Name of the table.
+            is_pushed: Whether this is a run between the daily runs.
+        """
+        path = ledger.find_staged_partition(
+            self.site.engine, self.run.run_id, self.vendor.name, table, is_pushed=is_pushed
+        )
         return None if path is None else self.site.open(path)
 
     def open_last_loaded(self, table: str) -> Partition | None:

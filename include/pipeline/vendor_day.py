@@ -193,7 +193,9 @@ def transform(vendor_run: VendorRun, partition: Partition) -> dict[str, int]:
     """Produce the canonical entities of a partition and record the counts; return the number of rows by entity."""
     started = time.perf_counter()
     # Several maps may read the same table, so each table is looked up once.
-    find, find_last = functools.cache(vendor_run.open_staged), functools.cache(vendor_run.open_last_loaded)
+    is_pushed = partition.manifest.pulled == "pushed"
+    find = functools.cache(functools.partial(vendor_run.open_staged, is_pushed=is_pushed))
+    find_last = functools.cache(vendor_run.open_last_loaded)
     results = transforming.transform(vendor_run.vendor, partition, find, find_last)
     seconds = round((time.perf_counter() - started) / max(1, len(results)), 3)
     record_transformed(vendor_run, partition, results, seconds)

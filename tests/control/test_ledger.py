@@ -193,3 +193,36 @@ def test_a_step_records_the_firm_s_folder_in_force(shared_database: Database, fi
         ledger.record(connection, PULL, "stage", BALANCED["stage"])
         assert ledger.find(connection, PULL, "stage")["firm_hash"] == (firm_hash or None)
     engine.dispose()
+
+
+# --- a run of another DAG that has the same id ---
+
+LIVE = replace(PULL, pull_id="pull-live", pulled="pushed")
+
+
+def test_each_run_finds_its_own_partition_beside_a_run_of_the_same_id(database: Database) -> None:
+    engine = schema.engine(database.url())
+    with engine.begin() as connection:
+        for pull in (PULL, LIVE):
+            ledger.record(connection, pull, "stage", BALANCED["stage"])
+    for pull in (PULL, LIVE):
+        path = ledger.find_staged_partition(
+            engine, PULL.run_id, PULL.vendor, PULL.table_name, is_pushed=pull.pulled == "pushed"
+        )
+        assert path == f"sample/assets/2026-11-20/{pull.pull_id}"
+    engine.dispose()
+
+
+def test_a_rejected_day_does_not_count_as_loaded_because_a_run_of_the_same_id_loaded_pushed_rows(
+    database: Database,
+) -> None:
+    engine = schema.engine(database.url())
+    with engine.begin() as connection:
+        ledger.record(connection, PULL, "stage", BALANCED["stage"])
+        ledger.record(connection, LIVE, "load", BALANCED["load"], "position")
+    later = replace(PULL, run_id="run-2", pull_id="pull-2", business_date=date(2026, 11, 23))
+    assert ledger.find_earlier_partitions(engine, later) == []
+    with engine.begin() as connection:
+        ledger.record(connection, PULL, "load", BALANCED["load"], "position")
+    assert ledger.find_earlier_partitions(engine, later) == ["sample/assets/2026-11-20/pull-1"]
+    engine.dispose()
