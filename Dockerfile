@@ -31,8 +31,6 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/tributary:/opt/tributary/plugins \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    ARROW_DEFAULT_MEMORY_POOL=system \
-    MALLOC_MMAP_THRESHOLD_=33554432 \
-    MALLOC_TRIM_THRESHOLD_=67108864
+    ARROW_DEFAULT_MEMORY_POOL=system
 USER tributary
 CMD ["airflow", "version"]

@@ -31,12 +31,8 @@ COMPONENTS: dict[str, list[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-MEMORY = {
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "67108864",
-}
-"""Settings of a process that handles pages and parts of megabytes; decision 0071 has the reasons. The image has the same."""
+MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""How a process manages the memory of pages and parts; decision 0071 has the reasons. The image has the same setting."""
 
 PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
 """Only the API server has this setting, because it shows the pages of the plugins. Any other component, and each task, would load them too."""
