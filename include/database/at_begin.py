@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
+from include.database.driver import find_driver
 from include.errors import TargetUnavailable
 
 
@@ -19,15 +20,14 @@ def query(connection: sa.Connection, statement: str, values: Sequence[Any] = ())
     Raises:
         TargetUnavailable: The session was ended, or the database is unavailable.
     """
-    driver: Any = connection.connection.driver_connection
     try:
-        row: Sequence[Any] = driver.execute(statement, values).fetchone()
+        row: Sequence[Any] | None = find_driver(connection).execute(statement, values).fetchone()
     except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
         raise TargetUnavailable("The database went away or was busy", cause=type(error).__name__) from error
+    assert row is not None
     return row
 
 
 def give_up(connection: sa.Connection) -> None:
     """End the transaction that a query has begun, so that the listener can raise an error."""
-    driver: Any = connection.connection.driver_connection
-    driver.rollback()
+    find_driver(connection).rollback()

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.csv as csv
 import sqlalchemy as sa
 
+from include.database.driver import find_driver
+
 # PostgreSQL's binary form of a one-dimensional bigint[] without nulls: a header, then for each value its length and the value.
 _HEADER_BYTES = 20
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
@@ -25,7 +27,10 @@ def read_table(connection: sa.Connection, query: str, schema: pa.Schema, values:
         values: Name -> value to insert into the query.
     """
     sink = pa.BufferOutputStream()
-    with _driver(connection).cursor() as cursor, cursor.copy(f"copy ({query}) to stdout (format csv)", values) as copy:
+    with (
+        find_driver(connection).cursor() as cursor,
+        cursor.copy(f"copy ({query}) to stdout (format csv)", values) as copy,
+    ):
         for line in copy:
             sink.write(line)
     text = sink.getvalue()
@@ -51,8 +56,9 @@ def read_integers(connection: sa.Connection, query: str, names: list[str], value
         values: Name -> value to insert into the query.
     """
     sent = ", ".join(f"array_send(array_agg({name}))" for name in names)
-    with _driver(connection).cursor(binary=True) as cursor:
+    with find_driver(connection).cursor(binary=True) as cursor:
         row = cursor.execute(f"select {sent} from ({query}) q", values).fetchone()  # noqa: S608
+    assert row is not None  # an aggregate returns one row
     return pa.table({name: _integers(raw) for name, raw in zip(names, row, strict=True)})
 
 
@@ -67,7 +73,3 @@ def _integers(raw: bytes | None) -> pa.Array:
     if raw is None:
         return pa.array([], pa.int64())
     return pa.array(np.frombuffer(raw, _ELEMENT, offset=_HEADER_BYTES)["value"].astype(np.int64))
-
-
-def _driver(connection: sa.Connection) -> Any:
-    return connection.connection.driver_connection

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pgpq
-import psycopg
 import pyarrow as pa
 import sqlalchemy as sa
 from psycopg import sql
+
+from include.database.driver import find_driver
 
 _TYPES = {
     pa.string(): "text",
@@ -38,7 +38,7 @@ def copy_in(connection: sa.Connection, table: str, schema: pa.Schema, parts: Ite
         sql.SQL("{} {}").format(sql.Identifier(field.name), sql.SQL(_postgres_type(field.type))) for field in schema
     )
     create = sql.SQL("create temporary table {} ({}) on commit drop").format(sql.Identifier(table), columns)
-    _driver(connection).execute(create)
+    find_driver(connection).execute(create)
     return copy_rows(connection, table, schema, parts)
 
 
@@ -57,7 +57,7 @@ def copy_rows(connection: sa.Connection, table: str, schema: pa.Schema, parts: I
     target, columns = sql.Identifier(*table.split(".")), sql.SQL(", ").join(map(sql.Identifier, schema.names))
     statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(target, columns)
     encoder = pgpq.ArrowToPostgresBinaryEncoder(schema)
-    with _driver(connection).cursor() as cursor:
+    with find_driver(connection).cursor() as cursor:
         with cursor.copy(statement) as copy:
             copy.write(encoder.write_header())
             for part in parts:
@@ -65,12 +65,6 @@ def copy_rows(connection: sa.Connection, table: str, schema: pa.Schema, parts: I
                     copy.write(encoder.write_batch(batch))
             copy.write(encoder.finish())
         return cursor.rowcount
-
-
-def _driver(connection: sa.Connection) -> psycopg.Connection[Any]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)
-    return driver
 
 
 def _postgres_type(type_: pa.DataType) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from include.canonical import ENTITIES
+from include.database.driver import find_driver
 from include.errors import ConfigurationError
 from include.keys import register
 from include.keys.keyring import Keyring
@@ -144,8 +145,7 @@ def _keep_first_hashes(connection: sa.Connection, redactor: Redactor) -> None:
 @contextmanager
 def _create_lifted(connection: sa.Connection, query: str, redactor: Redactor) -> Iterator[None]:
     """Provide the temporary table `lifted`: the texts of a query that change (`old`), each with its lifted text (`new`)."""
-    driver = connection.connection.driver_connection
-    assert driver is not None
+    driver = find_driver(connection)
     with driver.cursor() as cursor, driver.cursor(name="texts") as texts:
         cursor.execute('create temporary table lifted (old text collate "C" primary key, new text collate "C")')
         texts.execute(query)

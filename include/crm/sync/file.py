@@ -16,6 +16,7 @@ from psycopg import sql
 
 from include.crm.objects.mapping import CrmObject
 from include.crm.temporary import TempTable
+from include.database.driver import find_driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,11 @@ def write(db: sa.Connection, sending: TempTable, mapping: CrmObject, part: int, 
         part: Number of the part.
         path: Path of the file; an existing file is replaced.
     """
-    driver = db.connection.driver_connection
-    assert driver is not None
     statement = sql.SQL("copy ({}) to stdout (format csv, header, encoding 'UTF8')").format(
         lines(sending, mapping, part)
     )
     digest = hashlib.sha256()
-    with path.open("wb") as file, driver.cursor() as cursor:
+    with path.open("wb") as file, find_driver(db).cursor() as cursor:
         with cursor.copy(statement) as copy:
             for line in copy:
                 file.write(line)

@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
@@ -29,6 +27,7 @@ from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta
 from include.crm.temporary import DIFFERING, HELD, TempTable, declare_result
+from include.database.driver import find_driver
 from include.errors import ConfigurationError
 from include.recovery.restore import note_read_back
 
@@ -247,7 +246,7 @@ def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, se
 def _copy_page(db: sa.Connection, pieces: Iterator[bytes], table: TempTable) -> None:
     """Copy one page of a query's result into a table."""
     query = sql.SQL("copy {} from stdin (format csv, header match, encoding 'UTF8')").format(sql.Identifier(table.name))
-    with db.begin(), _cursor(db).copy(query) as copy:
+    with db.begin(), find_driver(db).cursor().copy(query) as copy:
         for piece in pieces:
             copy.write(piece)
 
@@ -291,10 +290,3 @@ def _list_edited(mapping: CrmObject) -> str:
         if f.owner != "firm"
     )
     return f"array_remove(array[{cases}]::text[], null)"
-
-
-def _cursor(db: sa.Connection) -> psycopg.Cursor[Any]:
-    driver = db.connection.driver_connection
-    assert driver is not None
-    cursor: psycopg.Cursor[Any] = driver.cursor()
-    return cursor

@@ -24,6 +24,7 @@ from include.crm.objects.mapping import CrmObject
 from include.crm.salesforce import VENDOR
 from include.crm.sync.bulk import RESULTS, Bulk, JobInfo, Result
 from include.crm.temporary import OUTCOME, REMADE, TempTable, result
+from include.database.driver import find_driver
 from include.errors import BalanceError
 
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
@@ -252,10 +253,8 @@ def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Re
 def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> TempTable:
     table = result(names)
     table.create(db)
-    driver = db.connection.driver_connection
-    assert driver is not None
     statement = sql.SQL("copy {} from stdin (format csv, header, encoding 'UTF8')").format(sql.Identifier(table.name))
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with find_driver(db).cursor() as cursor, cursor.copy(statement) as copy:
         for piece in pieces:
             copy.write(piece)
     return table
