@@ -1,8 +1,8 @@
 """Benchmark of a day of positions beside dlt, from the same pages of the same sandbox into the same PostgreSQL.
 
 Tributary validates the rows, keeps their history and balances them; dlt only loads them. dlt has an environment of its own,
-`.tributary/dlt`, which the first run installs. `local.bench.dlt_positions` lists its three forms. Each run is a process of its own, and its
-memory is that of the process and its children together. The pages of dlt do not overlap, as its paginator expects.
+`.tributary/dlt`, which the first run installs. `local.bench.dlt_positions` lists its three forms. Each run is a process of its own; the memory
+of dlt is that of its process and its children together. The pages of dlt do not overlap, as its paginator expects.
 """
 
 from __future__ import annotations
@@ -72,15 +72,14 @@ def _install() -> Path:
 def _run_ours(served: Served, day: date, staging: Path) -> tuple[Result, Result]:
     """Return the results of Tributary, and of the plain COPY that its process measures afterwards."""
     print(f"{OURS} ...", flush=True)
-    with _watch_memory() as peak:
-        done = served.run(day, staging)
+    done = served.run(day, staging)
     seconds = {step: done["seconds"][step] for step in _STEPS}
     with psycopg.connect(served.server.url("tributary")) as connection:
         # The process has also loaded the day again with some changed rows, whose earlier states are closed.
         query = "select count(*), sum(market_value_usd) from warehouse.position where recorded_to is null"
         row = connection.execute(query).fetchone()
     assert row is not None
-    ours = {"steps": seconds, "seconds": sum(seconds.values()), "mb": max(peak), "rows": row[0], "sum": row[1]}
+    ours = {"steps": seconds, "seconds": sum(seconds.values()), "mb": done["peak_mb"], "rows": row[0], "sum": row[1]}
     return ours, {"steps": {}, "seconds": done["seconds"][COPY], "mb": None, "rows": row[0], "sum": None}
 
 
