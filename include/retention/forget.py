@@ -21,7 +21,7 @@ from include.retention import person as people
 from include.retention import traces
 from include.retention.datasets import BOOKS
 from include.retention.person import Person, depends_on, external_keys
-from include.retention.staging import delete_pull
+from include.retention.staging import PAGES, delete_pull
 from include.retention.traces import SEALED_IDS, has_term
 from include.sensitive import Redactor
 from include.staging.partitions import Staging
@@ -282,7 +282,7 @@ def _forget_files(store: Store, person: Person, needed: set[str], result: Forgot
     for page in traces.search_pages(store.staging, person.terms):
         result.pages.append(page)
         if not is_dry:
-            store.staging.folder(traces.PAGES).delete(page)
+            store.staging.folder(PAGES).delete(page)
 
 
 def _forget_rows(

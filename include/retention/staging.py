@@ -19,7 +19,9 @@ from include.staging.partitions import Staging
 
 DOCUMENTS = "documents"
 LOGS = "logs"
-_OTHERS = (DOCUMENTS, LOGS, "pages")
+PAGES = "pages"
+"""Folder of staging with the pages of Data Docs and of changes to Salesforce."""
+_OTHERS = (DOCUMENTS, LOGS, PAGES)
 """Folders of staging that belong to no vendor."""
 MANIFEST = "manifest.json"
 _PULLED = re.compile(r"(\d{8}T\d{6})-[0-9a-f]+(?:-push\d+)?")

@@ -16,12 +16,9 @@ import sqlalchemy as sa
 from include.control import answers, inbox
 from include.keys.keyring import Keyring
 from include.retention.person import Person
-from include.retention.staging import MANIFEST, Pulled, list_pulls
+from include.retention.staging import MANIFEST, PAGES, Pulled, list_pulls
 from include.staging.files import Folder, Part, Parts
 from include.staging.partitions import Staging
-
-PAGES = "pages"
-"""Folder of staging with the pages of Data Docs and of changes to Salesforce."""
 
 _TABLES = sa.text("""
 select format('%I.%I', n.nspname, c.relname) as name,
