@@ -1,7 +1,7 @@
 """Require a database session of its own for a connection: temporary tables and session locks outlive its transactions.
 
 A pool in transaction mode (PgBouncer: `pool_mode = transaction`) runs each transaction of a connection in any of its sessions. There
-temporary tables would be missing, or another connection's, and a session lock would stop nobody.
+temporary tables would be missing, or another connection's, and a session lock would exclude no other program.
 """
 
 from __future__ import annotations

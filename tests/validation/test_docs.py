@@ -267,7 +267,7 @@ def test_a_page_that_is_being_read_outlives_the_next_build(staging: Staging, eng
 
 
 def test_another_process_sees_the_new_site_at_once(engine: sa.Engine, tmp_path: Path, s3: dict[str, Any]) -> None:
-    """A client of an object store caches listings, unless it is told not to."""
+    """By default, a client of an object store caches listings."""
     cached = {name: value for name, value in s3.items() if name not in ("skip_instance_cache", "use_listings_cache")}
     place = f"s3://staging/{tmp_path.name}"
     reader, writer = Staging(place, KEYRING.staging, cached), Staging(place, KEYRING.staging, s3)
