@@ -28,6 +28,7 @@ from tests.firm_keys import KEYRING
 
 DAY = date(2026, 11, 20)
 NEXT = date(2026, 11, 23)
+Known = dict[str, tuple[Any, ...]]
 _NIGHT = datetime(2026, 11, 21, 6, tzinfo=UTC)
 
 
@@ -161,3 +162,18 @@ def position(
         "position_key": key, "account_key": account, "security_key": "s1", "quantity": units,
         "market_value_usd": worth, "is_cash": False,
     } | more  # fmt: skip
+
+
+def read_positions(loader: Loader, at: datetime | None = None, day: date = DAY) -> Known:
+    """Read positions of a day as known at a time, or now, with every field that the tests vary."""
+    rows = loader.rows(
+        "select position_key, quantity, source_key as account, market_value_usd from warehouse.position"
+        " join warehouse.source_key on id = account_id where position.vendor = :vendor and business_date = :day"
+        " and recorded_from <= coalesce(cast(:at as timestamptz), 'infinity')"
+        " and (recorded_to is null or recorded_to > cast(:at as timestamptz))",
+        day=day,
+        at=at,
+    )
+    positions = {r["position_key"]: (r["quantity"], r["account"], str(r["market_value_usd"])) for r in rows}
+    assert len(positions) == len(rows), "a key has two rows at once"
+    return positions
