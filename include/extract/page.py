@@ -9,6 +9,7 @@ fields that could not be read.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ _NAME_LENGTH = 200
 # The beginning of a page shows whether it has blanks around colons: `{"id": 1}` or `{"id":1}`.
 _SPACED = re.compile(rb'"(?:\s+:|:\s)')
 _BEGINNING = 65_536
+_FIELD = b'{"items":'
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ class PageReader:
         Raises:
             pa.ArrowException: The body is not valid, a value does not fit its type, or there is an unexpected field.
         """
-        data = b'{"items":' + body + b"}"
+        data = _wrap(body)
         options = pj.ParseOptions(
             explicit_schema=pa.schema([("items", pa.list_(fields))]),
             unexpected_field_behavior=unexpected,
@@ -179,7 +181,7 @@ class PageReader:
         )
         read = pj.read_json(
             pa.BufferReader(data),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            read_options=pj.ReadOptions(use_threads=False, block_size=data.size + 1),
             parse_options=options,
         )
         return read.column("items").combine_chunks().flatten()
@@ -331,6 +333,26 @@ class PageReader:
         if col.type == INTEGER and isinstance(value, str):
             return f"not {col.type}: {number.shape(value)}"
         return f"not {'a key' if col.type == STRING and col.name in self.table.key else col.type}"
+
+
+class _Scratch(threading.local):
+    """Memory of a thread that holds one page at a time. New memory for each page would take longer than the copy itself."""
+
+    memory = bytearray()
+
+
+_scratch = _Scratch()
+
+
+def _wrap(array: bytes) -> pa.Buffer:
+    """Return an object that has a JSON array as its field `items`. The thread's next call overwrites it: Arrow has copied the values by then."""
+    end = len(_FIELD) + len(array)
+    if len(_scratch.memory) <= end:
+        _scratch.memory = bytearray(end + 1)
+        _scratch.memory[: len(_FIELD)] = _FIELD
+    _scratch.memory[len(_FIELD) : end] = array
+    _scratch.memory[end] = ord("}")
+    return pa.py_buffer(memoryview(_scratch.memory)[: end + 1])
 
 
 def _replace_numbers(text: str, row: object, numbers: dict[str, object] | None) -> str:

@@ -259,3 +259,16 @@ def test_undecodable_bytes_are_requested_again() -> None:
 @pytest.mark.parametrize("body", ["[]", " [ ] \n", '[\n {"id": 1,\n "amount": 2}\n]\n'])
 def test_layout_does_not_matter(body: str) -> None:
     assert read(body).rows.num_rows == body.count("id")
+
+
+def test_rows_of_a_page_keep_their_values_while_the_next_page_is_read() -> None:
+    """All pages of a thread are read in the same memory."""
+    reader, names = new_reader(), ("a" * 100, "b" * 100)
+    pages = [
+        reader.read(json.dumps([{"id": n, "amount": n, "fullName": name}] * 50).encode())
+        for n, name in enumerate(names)
+    ]
+    for n, (page, name) in enumerate(zip(pages, names, strict=True)):
+        assert set(values(page, "name")) == {name}
+        assert set(values(page, "row_id")) == {n}
+        assert set(values(page, "amount_usd")) == {Decimal(n)}
