@@ -14,8 +14,8 @@ from include.control.cache import Cache
 from include.errors import ConfigurationError
 from include.keys.sealer import Sealer
 from local.processes import find_free_port
+from local.redis_server import run_redis
 from tests.conftest import Database
-from tests.running_redis import run_redis
 
 SEALER = Sealer({"k1": b"1" * 32})
 NO_REDIS = "no redis-server is here"

@@ -19,7 +19,7 @@ import httpx
 import yaml
 
 from local import airflow
-from tests.production_packages import install_packages
+from local.production_packages import install_packages
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"

@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from include.vendors import named
+from local.celery_airflow import Celery, run_celery
+from local.production_packages import ROOT
 from tests.conftest import Firm
 from tests.dags.airflow_home import connections
-from tests.production_packages import ROOT
-from tests.workers.running_celery import Celery, run_celery, wait_until
+from tests.workers.waiting import wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -50,14 +51,11 @@ def celery(tmp_path: Path, firm: Firm) -> Iterator[Celery]:
     dags.mkdir()
     (dags / "rest.py").write_text(DAG)
     (dags / "vendor_day.py").symlink_to(ROOT / "dags" / "vendor_day.py")
-    known = {f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections(firm, tmp_path / "alerts").items()}
-    settings = {
-        "AIRFLOW_VAR_TRIBUTARY_SPEED": "40",  # about two simulations a second
-        "TRIBUTARY_GO_LIVE": datetime.now(UTC).isoformat(),  # no run of a schedule
-    }
-    with run_celery(tmp_path, dags, **known, **settings) as celery:
+    variables = {"tributary_speed": "40"}  # about two simulations a second
+    no_schedule = {"TRIBUTARY_GO_LIVE": datetime.now(UTC).isoformat()}
+    with run_celery(tmp_path, dags, connections(firm, tmp_path / "alerts"), variables, **no_schedule) as celery:
         celery.api.ensure_pool("pulls", 4)
-        celery.start_worker("loads", "--queues", "loads", "--concurrency", "2")
+        celery.start_worker("loads", "loads", 2)
         for dag_id in (VENDOR.name, "rest"):
             celery.api.wait_dag(dag_id, 120)
             celery.api.unpause(dag_id)
@@ -74,14 +72,14 @@ def read_tries(celery: Celery, run_id: str, task_id: str) -> list[int]:
 def test_a_pull_continues_on_another_worker_without_losing_a_try_or_repeating_a_request(
     celery: Celery, firm: Firm
 ) -> None:
-    first = celery.start_worker("first", "--queues", "pulls", "--concurrency", "2")
+    first = celery.start_worker("first", "pulls", 2)
     run_id = celery.api.trigger(VENDOR.name, {"tables": ["clients", "plans", "monte_carlo"]})
     wait_until(lambda: firm.database.value(RESPONSES) > 11)
     first.terminate()
     assert first.wait(60) == 0
     responses = firm.database.value(RESPONSES)
     assert responses > 11  # they are deleted at the end of the pull, which has not ended
-    celery.start_worker("second", "--queues", "pulls", "--concurrency", "2")
+    celery.start_worker("second", "pulls", 2)
     assert celery.api.wait_run(VENDOR.name, run_id, 300) == "success"
 
     assert max(read_tries(celery, run_id, "pull")) == 1

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from local.celery_airflow import COMPOSE, Celery, run_celery
 from tests.firm_keys import write_keyring
-from tests.workers.running_celery import COMPOSE, Celery, run_celery, wait_until
+from tests.workers.waiting import wait_until
 
 pytestmark = [pytest.mark.airflow, pytest.mark.long, pytest.mark.timeout(600)]
 
+LOGGING = "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS"
 DAG = """
 from airflow.sdk import dag, task
 
@@ -48,14 +50,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
     (folder / "dags" / "look.py").write_text(DAG)
     staging = {"conn_type": "generic", "extra": {"root": str(folder / "staging")}}
     keys = {"conn_type": "generic", "password": write_keyring()}
-    settings = {
-        "AIRFLOW_CONN_TRIBUTARY_STAGING": json.dumps(staging),
-        "AIRFLOW_CONN_TRIBUTARY_KEYS": json.dumps(keys),
-        "AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS": COMPOSE["AIRFLOW__LOGGING__LOGGING_CONFIG_CLASS"],
-    }
-    with run_celery(folder, folder / "dags", **settings) as celery:
+    connections = {"tributary_staging": json.dumps(staging), "tributary_keys": json.dumps(keys)}
+    with run_celery(folder, folder / "dags", connections, **{LOGGING: COMPOSE[LOGGING]}) as celery:
         for queue in ("pulls", "loads"):
-            celery.start_worker(queue, "--queues", queue, "--concurrency", "1", NAME=f"worker of {queue}")
+            celery.start_worker(queue, queue, 1, NAME=f"worker of {queue}")
         results = run_once(celery, "look", "list_modules", "name_worker_of_pulls", "name_worker_of_others")
         staged = folder / "staging" / "logs"
         wait_until(lambda: len(list(staged.rglob("attempt=*.log"))) == 3)  # a log moves after the end of its task

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,13 @@ from pathlib import Path
 import psutil
 import yaml
 
+from include.errors import TargetUnavailable
 from local import airflow
 from local.airflow_api import AirflowApi
 from local.postgres import Postgres
 from local.processes import Processes, find_free_port
-from tests.production_packages import ROOT, install_packages
-from tests.running_redis import run_redis
+from local.production_packages import ROOT, install_packages
+from local.redis_server import run_redis
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
 WORKER = ("celery", "worker", "--skip-serve-logs")
@@ -41,21 +42,53 @@ class Celery:
     processes: Processes
     python: Path
 
-    def start_worker(self, name: str, *arguments: str, **environment: str) -> psutil.Process:
-        """Start a worker with further arguments of `airflow celery worker`; return its main process."""
-        command = [self.python, "-m", "airflow", *WORKER, "--celery-hostname", name, *arguments]
+    def start_worker(self, name: str, queue: str, slots: int, **environment: str) -> psutil.Process:
+        """Start a worker that takes the tasks of a queue; return its main process."""
+        options = ["--celery-hostname", name, "--queues", queue, "--concurrency", str(slots)]
+        command = [str(self.python), "-m", "airflow", *WORKER, *options]
         settings, folder = {**self.settings, **environment}, Path(self.settings["AIRFLOW_HOME"])
         return psutil.Process(self.processes.start(name, command, environment=settings, folder=folder))
 
+    def wait_workers(self, names: Sequence[str], timeout: float = 300) -> None:
+        """Wait until the workers take tasks.
+
+        Raises:
+            TargetUnavailable: A worker is not ready after `timeout` seconds.
+        """
+        end = time.monotonic() + timeout
+        for name in names:
+            while f"{name} ready." not in (log := self.processes.log(name)).read_text():
+                if time.monotonic() > end:
+                    raise TargetUnavailable("The worker did not start; see its log", worker=name, log=log)
+                time.sleep(0.2)
+
 
 @contextmanager
-def run_celery(folder: Path, dags: Path, **environment: str) -> Iterator[Celery]:
-    """Run Airflow's components until the block ends, and stop them and all workers then."""
+def run_celery(
+    folder: Path,
+    dags: Path,
+    connections: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+    **environment: str,
+) -> Iterator[Celery]:
+    """Run Airflow's components until the block ends, and stop them and all workers then.
+
+    Args:
+        folder: Folder of its files.
+        dags: Folder of DAGs.
+        connections: Each connection as URI or JSON, by its id.
+        variables: The value of each Airflow Variable, by its name.
+        environment: Further environment variables of its processes.
+    """
     python, port = install_packages(), find_free_port()
     with Postgres.temporary() as postgres, run_redis(folder) as redis:
         postgres.create_database("airflow")
         url = postgres.url("airflow")
-        settings = airflow.environment(folder / "home", url, port, ROOT, dags_folder=dags) | {
+        home = folder / "home"
+        known = airflow.environment(
+            home, url, port, ROOT, dags_folder=dags, connections=connections, variables=variables
+        )
+        settings = known | {
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__CORE__PARALLELISM": "32",
             "AIRFLOW__OPERATORS__DEFAULT_QUEUE": COMPOSE["AIRFLOW__OPERATORS__DEFAULT_QUEUE"],
@@ -67,22 +100,15 @@ def run_celery(folder: Path, dags: Path, **environment: str) -> Iterator[Celery]
         }
         processes = Processes(folder / "state")
         try:
-            migrate = [python, "-m", "airflow", "db", "migrate"]
-            subprocess.run(migrate, env=settings, cwd=folder / "home", check=True, capture_output=True)
+            migrate = [str(python), "-m", "airflow", "db", "migrate"]
+            subprocess.run(migrate, env=settings, cwd=home, check=True, capture_output=True)
             without_pages = {name: value for name, value in settings.items() if name != airflow.PLUGINS_FOLDER}
             for name in COMPONENTS:
-                command = [python, "-m", "airflow", *airflow.COMPONENTS[name]]
+                command = [str(python), "-m", "airflow", *airflow.COMPONENTS[name]]
                 own = settings if name == "api-server" else without_pages
-                processes.start(name, command, environment=own, folder=folder / "home")
-            api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
+                processes.start(name, command, environment=own, folder=home)
+            api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(home))
             api.log_in()
             yield Celery(api, without_pages, processes, python)
         finally:
             processes.stop_all()
-
-
-def wait_until(is_done: Callable[[], bool], seconds: float = 180) -> None:
-    end = time.monotonic() + seconds
-    while not is_done():
-        assert time.monotonic() < end
-        time.sleep(0.2)
