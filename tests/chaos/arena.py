@@ -16,7 +16,7 @@ import psycopg
 import requests
 
 from include.errors import TargetUnavailable
-from local import day
+from local import day, warehouse_rows
 from local.demo import DATABASE, Demo, Place, listen
 from local.follow import STALLED_SECONDS, Say
 from local.processes import find_free_port
@@ -96,7 +96,7 @@ class Arena:
 
     def run(self, seed: int) -> Report:
         """Run one round; raises nothing except KeyboardInterrupt."""
-        with compare.connect(self.twin.postgres.url(DATABASE)) as database:
+        with warehouse_rows.connect(self.twin.postgres.url(DATABASE)) as database:
             plan = draw_round(seed, database)
         report, began = Report(plan), time.monotonic()
         try:
@@ -228,9 +228,8 @@ def call_patiently(call: Callable[[], Any]) -> Any:
 def find_all_differences(arena: Arena, run_ids: Sequence[str]) -> list[str]:
     """List the differences between a demo and its twin."""
     disturbed = compare.read(arena.demo.postgres.url(DATABASE), arena.place.sandbox_url, run_ids)
-    return compare.find_differences(
-        disturbed, compare.read(arena.twin.postgres.url(DATABASE), arena.twin.sandbox_url, run_ids)
-    )
+    twin = compare.read(arena.twin.postgres.url(DATABASE), arena.twin.sandbox_url, run_ids)
+    return warehouse_rows.find_differences({"disturbed": disturbed, "twin": twin})
 
 
 def _send(household: int) -> Edit:

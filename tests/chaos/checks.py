@@ -11,9 +11,9 @@ from contextlib import suppress
 import psutil
 
 from include.vendors import VENDORS
+from local import warehouse_rows
 from local.airflow_api import AirflowApi
 from local.demo import DATABASE, Demo
-from tests.chaos import compare
 from tests.chaos.strike import find_victims
 
 LEAVE_S = 90.0
@@ -52,8 +52,10 @@ def find_unsettled(demo: Demo, api: AirflowApi) -> str:
     """
     active = api.find_active(list(api.dags()))
     tasks = [f"{dag}: {sorted(api.task_states(dag, run).items())}" for dag, run in active]
-    with compare.connect(demo.postgres.url(DATABASE)) as db:
-        waiting = compare._rows(db, "select count(*) as n from control.inbox where processed_at is null")[0]["n"]
+    with warehouse_rows.connect(demo.postgres.url(DATABASE)) as db:
+        waiting = warehouse_rows.read_rows(db, "select count(*) as n from control.inbox where processed_at is null")[0][
+            "n"
+        ]
     return "; ".join(tasks + ([f"{waiting} deliveries in the inbox"] if waiting else []))
 
 
@@ -62,8 +64,8 @@ def find_breaches(demo: Demo, runs: Sequence[tuple[str, str]]) -> list[str]:
     end = time.monotonic() + LEAVE_S
     while (left := _find_left(demo)) and time.monotonic() < end:
         time.sleep(1)
-    with compare.connect(demo.postgres.url(DATABASE)) as db:
-        counts = {name: compare._rows(db, query)[0]["n"] for name, query in _BREACHES.items()}
+    with warehouse_rows.connect(demo.postgres.url(DATABASE)) as db:
+        counts = {name: warehouse_rows.read_rows(db, query)[0]["n"] for name, query in _BREACHES.items()}
         vendors = [run for dag, run in runs if dag in {vendor.name for vendor in VENDORS}]
         loads = Counter(tuple(row.values()) for row in db.execute(_LOADS, [vendors]).fetchall())
     twice = [f"loaded {number} times: {load}" for load, number in loads.items() if number > 1]
@@ -74,8 +76,8 @@ def _find_left(demo: Demo) -> list[str]:
     """List leftovers: orphaned processes, tasks without a run, and sessions with an open transaction."""
     orphans = [f"orphan {each.pid} {' '.join(each.cmdline())[:80]}" for each in find_orphans(demo)]
     tasks = [f"task's process {each.pid} without a run" for each in find_victims(demo, "task")]
-    with compare.connect(demo.postgres.url(DATABASE)) as db:
-        idle = [f"session left in a transaction: {row}" for row in compare._rows(db, _IDLE)]
+    with warehouse_rows.connect(demo.postgres.url(DATABASE)) as db:
+        idle = [f"session left in a transaction: {row}" for row in warehouse_rows.read_rows(db, _IDLE)]
     return [*orphans, *tasks, *idle]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from include.vendors import named
 from local.postgres import Postgres
-from tests.chaos.compare import find_differences, read
+from local.warehouse_rows import find_differences
+from tests.chaos.compare import read
 from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import run_sandbox
 
@@ -31,7 +32,8 @@ def sides(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def compare(sides: Sides) -> list[str]:
     here, there, url = sides
-    return find_differences(read(here.admin_url, url, ["run-1"]), read(there.admin_url, url, ["run-1"]))
+    read_sides = {name: read(side.admin_url, url, ["run-1"]) for name, side in (("here", here), ("there", there))}
+    return find_differences(read_sides)
 
 
 def test_other_ids_and_times_are_no_difference(sides: Sides) -> None:
@@ -44,7 +46,7 @@ def test_a_cent_is_a_difference(sides: Sides) -> None:
     sides[1].do(change.format("+"), key=key)
     lines = compare(sides)
     sides[1].do(change.format("-"), key=key)
-    assert [line for line in lines if line.startswith("warehouse.position: 1 rows only twin")]
+    assert [line for line in lines if line.startswith("warehouse.position: 1 rows only there")]
 
 
 def test_history_that_was_doubled_is_a_difference(sides: Sides) -> None:
@@ -52,4 +54,4 @@ def test_history_that_was_doubled_is_a_difference(sides: Sides) -> None:
         "with one as (select * from warehouse.account_value limit 1) insert into warehouse.account_value"
         ' select (jsonb_populate_record(null::warehouse.account_value, to_jsonb(one) || \'{"recorded_to": "2027-01-01"}\')).* from one'
     )
-    assert [line for line in compare(sides) if line.startswith("warehouse.account_value: 1 rows only twin")]
+    assert [line for line in compare(sides) if line.startswith("warehouse.account_value: 1 rows only there")]

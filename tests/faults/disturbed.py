@@ -15,13 +15,12 @@ from include.connection import Connection
 from include.contract import Vendor
 from include.pipeline.run import Run
 from local.postgres import Postgres
+from local.warehouse_rows import DRAWN
 from tests.conftest import Database, connect, new_database
 from tests.faults.worker import Work, Worker, steps_of
 from tests.running_sandbox import LAST, NOW, Sandbox
 from tests.vendors.matter import matter_of
 
-DRAWN = {"probability_ratio", "probability_text", "shortfall_year", "shortfall_usd", "funded_ratio"}
-"""Columns that a vendor computes anew for every call, and the time of the call."""
 _NEVER_THE_SAME = DRAWN | {"computed_at", "requested_at", "measured_at"}
 
 

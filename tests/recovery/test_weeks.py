@@ -11,6 +11,7 @@ import pytest
 
 from include import business_dates, cli
 from include.vendors import named
+from local import warehouse_rows
 from local.postgres import Postgres
 from tests.chaos import compare
 from tests.conftest import Database, Firm, create_database
@@ -68,6 +69,6 @@ def test_after_a_restore_and_reruns_three_weeks_equal_an_undisturbed_twin(
         again.engine.dispose()
         twin.engine.dispose()
     assert ours["warehouse.position"].total() > 1000
-    assert compare.find_differences(ours, theirs) == []
+    assert warehouse_rows.find_differences({"ours": ours, "theirs": theirs}) == []
     found.close()
     twin_database.close()

@@ -12,8 +12,8 @@ from typing import Any
 import requests
 
 from include.vendors import VENDORS
+from local import warehouse_rows
 from local.demo import DATABASE, SIGNING
-from tests.chaos import compare
 from tests.chaos.checks import find_breaches
 from tests.chaos.twice.pair import Pair
 from tests.chaos.twice.receiver import Receiver
@@ -165,16 +165,16 @@ def _find_gaps(minutes: set[datetime]) -> set[datetime]:
 def read(pair: Pair, receiver: Receiver, work: Work) -> Evidence:
     """Read the evidence of a pair that has settled."""
     with (
-        compare.connect(pair.postgres.url("airflow")) as airflow,
-        compare.connect(pair.postgres.url(DATABASE)) as firm,
-        compare.connect(pair.postgres.url("twice")) as own,
+        warehouse_rows.connect(pair.postgres.url("airflow")) as airflow,
+        warehouse_rows.connect(pair.postgres.url(DATABASE)) as firm,
+        warehouse_rows.connect(pair.postgres.url("twice")) as own,
     ):
-        runs = compare._rows(airflow, _RUNS)
-        silent = {(row["dag_id"], row["run_id"]) for row in compare._rows(firm, _SILENT)}
+        runs = warehouse_rows.read_rows(airflow, _RUNS)
+        silent = {(row["dag_id"], row["run_id"]) for row in warehouse_rows.read_rows(firm, _SILENT)}
         executions = _count(own, _EXECUTED)
         return Evidence(
             alerts=Counter(identify(*alert) for alert in receiver.alerts),
-            missed={(row["dag_id"], row["run_id"]) for row in compare._rows(airflow, _MISSED)},
+            missed={(row["dag_id"], row["run_id"]) for row in warehouse_rows.read_rows(airflow, _MISSED)},
             failed={(row["dag_id"], row["run_id"]) for row in runs if row["state"] != "success"},
             silent=silent,
             runs=Counter((row["dag_id"], row["logical_date"]) for row in runs if row["logical_date"]),
@@ -185,12 +185,12 @@ def read(pair: Pair, receiver: Receiver, work: Work) -> Evidence:
             changes=Counter({title: n for (title,), n in _count(firm, _CHANGES).items()}),
             titles=work.titles,
             delivered=Counter(receiver.events),
-            routed={row["id"]: row["status"] for row in compare._rows(firm, _ROUTED)},
+            routed={row["id"]: row["status"] for row in warehouse_rows.read_rows(firm, _ROUTED)},
             completed=Counter({subject: n for (subject,), n in _count(firm, _COMPLETED).items()}),
             others=[
                 *_find_unexecuted(runs, executions),
                 *(f"triggered run is missing: {each}" for each in set(work.triggered) - {r["run_id"] for r in runs}),
-                *(row["filename"] for row in compare._rows(airflow, "select filename from import_error")),
+                *(row["filename"] for row in warehouse_rows.read_rows(airflow, "select filename from import_error")),
                 *_compare_inbox(firm, work),
                 *find_breaches(pair, [(r["dag_id"], r["run_id"]) for r in runs if r["dag_id"] in _VENDORS]),
             ],
@@ -200,8 +200,8 @@ def read(pair: Pair, receiver: Receiver, work: Work) -> Evidence:
 _VENDORS = {vendor.name for vendor in VENDORS}
 
 
-def _count(database: compare.Database, query: str) -> Counter[Any]:
-    rows = [list(row.values()) for row in compare._rows(database, query)]
+def _count(database: warehouse_rows.Database, query: str) -> Counter[Any]:
+    rows = [list(row.values()) for row in warehouse_rows.read_rows(database, query)]
     return Counter({tuple(key): number for *key, number in rows})
 
 
@@ -212,7 +212,7 @@ def _find_unexecuted(runs: Sequence[Mapping[str, Any]], executions: Iterable[tup
     return [f"{counts[run]} of {number} executed: {run}" for run, number in expected.items() if counts[run] != number]
 
 
-def _compare_inbox(firm: compare.Database, work: Work) -> list[str]:
+def _compare_inbox(firm: warehouse_rows.Database, work: Work) -> list[str]:
     """Compare the deliveries with what the vendor sent, and the completed envelopes with those that were signed."""
     quiet = requests.post(f"{work.place.sandbox_url}/_sandbox/{SIGNING}/quiet", json={}, timeout=60).json()
     [row] = firm.execute(_INBOX, [SIGNING]).fetchall()
@@ -224,9 +224,12 @@ def _compare_inbox(firm: compare.Database, work: Work) -> list[str]:
 
 def describe(pair: Pair, receiver: Receiver, evidence: Evidence) -> list[str]:
     """Return the figures of a run, one a line."""
-    with compare.connect(pair.postgres.url("airflow")) as airflow, compare.connect(pair.postgres.url(DATABASE)) as firm:
-        runs = Counter(row["dag_id"] for row in compare._rows(airflow, _RUNS))
-        types = Counter(row["run_type"] for row in compare._rows(airflow, _RUNS))
+    with (
+        warehouse_rows.connect(pair.postgres.url("airflow")) as airflow,
+        warehouse_rows.connect(pair.postgres.url(DATABASE)) as firm,
+    ):
+        runs = Counter(row["dag_id"] for row in warehouse_rows.read_rows(airflow, _RUNS))
+        types = Counter(row["run_type"] for row in warehouse_rows.read_rows(airflow, _RUNS))
         shares = {"runs created": _count(airflow, _CREATED), "task instances queued": _count(airflow, _QUEUED)}
         [inbox] = firm.execute(_INBOX, [SIGNING]).fetchall()
     kinds = Counter(title.partition(": ")[0] for title, *_ in evidence.alerts)

@@ -10,9 +10,9 @@ from typing import Any
 
 import requests
 
+from local import warehouse_rows
 from local.day import APPROVAL
 from local.demo import DATABASE, SIGNING, Place
-from tests.chaos import compare
 from tests.chaos.plan import Edit, _keys
 from tests.chaos.twice.pair import Pair
 from tests.chaos.twin import post
@@ -82,7 +82,7 @@ class Work:
     def _sign_forever(self) -> Any:
         """Send envelopes, have each opened and signed by all recipients; yield after each step."""
         while True:
-            with compare.connect(self.pair.postgres.url(DATABASE)) as database:
+            with warehouse_rows.connect(self.pair.postgres.url(DATABASE)) as database:
                 households = [int(key) for key in _keys(database, "household", "orion")]
             if not households:
                 yield
@@ -115,8 +115,8 @@ class Work:
 
     def _edit_vendor(self) -> None:
         """Make the edits of one vendor that has loaded a day; those that are no longer possible are rejected."""
-        with compare.connect(self.pair.postgres.url(DATABASE)) as database:
-            vendors = [row["vendor"] for row in compare._rows(database, _LOADED)]
+        with warehouse_rows.connect(self.pair.postgres.url(DATABASE)) as database:
+            vendors = [row["vendor"] for row in warehouse_rows.read_rows(database, _LOADED)]
             if not vendors:
                 return
             edits = matter_of(self._random.choice(vendors)).draw_edits(self._random, lambda *of: _keys(database, *of))
