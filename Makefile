@@ -2,7 +2,7 @@
 # What they keep, databases included, is in .tributary/. `make` alone only installs into .venv/.
 
 .DEFAULT_GOAL := install
-.PHONY: install demo stop vendor firm replay airflow sandbox bench bench-day bench-peers bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations conformance chaos attacks docs generate lock sbom scan test test-all test-short test-long lint style types fmt clean
+.PHONY: install demo stop vendor firm replay airflow sandbox bench bench-day bench-peers bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations bench-workers conformance chaos attacks docs generate lock sbom scan test test-all test-short test-long lint style types fmt clean
 
 export PYTHONPATH := $(CURDIR)
 # Images of containers often set it; then each of the many processes of Airflow and of the tests compiles all that it imports.
@@ -27,6 +27,7 @@ TABLE ?=
 DATE ?=
 DRY ?=
 SEEDS ?= 0-19
+SLOTS ?=
 MERMAID = 11.12.0
 # Installs a package only if its hash is in constraints.txt; also what builds a package that has no wheel.
 INSTALL = .venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -c constraints.txt --build-constraints constraints.txt
@@ -63,7 +64,7 @@ airflow: install  ## ARGS="backfill create ...": Airflow's own command line, in 
 sandbox: install
 	@$(TRIBUTARY) sandbox
 
-bench: bench-day bench-peers bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations
+bench: bench-day bench-peers bench-crm bench-adoption bench-rules bench-identity bench-gateway bench-operations bench-workers
 
 bench-day: install  ## a day of positions from the vendor to the warehouse
 	@$(TRIBUTARY) bench
@@ -88,6 +89,9 @@ bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm
 
 bench-operations: install  ## the Operations pages over a year of 50 vendors
 	@$(TRIBUTARY) bench-operations
+
+bench-workers: install  ## the pulls of all vendors on one Celery worker and on four; SLOTS=2: slots of each; needs redis-server
+	@$(TRIBUTARY) bench-workers $(if $(SLOTS),--slots $(SLOTS))
 
 conformance: install  ## SPECS=folder of the e-signature vendors' API documents: does the sandbox answer as they say?
 	$(if $(SPECS),,$(error SPECS=folder must name where the vendors' API documents are; see docs/how-to/adding_a_vendor.md))

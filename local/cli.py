@@ -14,6 +14,7 @@ python -m local.cli bench-identity [--clients N] [--records N] [--days N]
 python -m local.cli bench-gateway [--seconds N] [--storm N]
 python -m local.cli bench-operations
 python -m local.cli bench-adoption [--households N]
+python -m local.cli bench-workers [--households N] [--slots N] [--seconds N ...]
 """
 
 from __future__ import annotations
@@ -75,6 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "bench-adoption", help="measure the adoption of a full org: matches, time and memory"
     )
     adoption.add_argument("--households", type=int, default=2_000)
+    workers = commands.add_parser(
+        "bench-workers", help="measure the pulls of all vendors on one Celery worker and on four"
+    )
+    workers.add_argument("--households", type=int, default=12)
+    workers.add_argument("--slots", type=int, default=1, help="slots of each worker")
+    workers.add_argument(
+        "--seconds", type=float, nargs="+", default=[0.4, 2], help="how long a vendor takes for a call"
+    )
     commands.add_parser("bench-operations", help="measure how long the Operations pages read a year of 50 vendors")
     commands.add_parser("stop", help="stop all processes that demo started")
     vendor = commands.add_parser("vendor", help="write a new vendor from the template")
@@ -265,6 +274,13 @@ def _bench_gateway(arguments: argparse.Namespace, _: list[str]) -> int:
     return 0
 
 
+def _bench_workers(arguments: argparse.Namespace, _: list[str]) -> int:
+    from local.bench.workers import bench_workers
+
+    bench_workers(arguments.households, arguments.slots, arguments.seconds)
+    return 0
+
+
 def _sandbox(_: argparse.Namespace, rest: list[str]) -> int:
     from sandbox import app as server
 
@@ -287,6 +303,7 @@ COMMANDS = {
     "bench-identity": _bench_identity,
     "bench-gateway": _bench_gateway,
     "bench-operations": _bench_operations,
+    "bench-workers": _bench_workers,
 }
 
 if __name__ == "__main__":

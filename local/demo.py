@@ -276,7 +276,7 @@ class Demo:
         settings: Mapping[str, Any],
         vendors: Mapping[str, dict[str, Any]],
     ) -> dict[str, str]:
-        connections = _connections(self.folder, urls, settings["keys"], vendors)
+        connections = list_connections(self.folder, urls, settings["keys"], vendors)
         environment = airflow.environment(
             self.folder / "airflow",
             postgres.url("airflow"),
@@ -356,7 +356,7 @@ def sign_an_envelope(place: Place, say: Say) -> list[Step]:
         reading.dispose()
 
 
-def _connections(
+def list_connections(
     folder: Path, urls: Mapping[str, str], keys: str, vendors: Mapping[str, dict[str, Any]]
 ) -> dict[str, str]:
     """Return Airflow's connections as URI or JSON, by id. Their credentials are valid only for the sandbox."""
