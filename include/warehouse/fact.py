@@ -70,6 +70,7 @@ def load(
         "vendor": pull.vendor,
         "business_date": pull.business_date,
         "source_run_id": source_run_id,
+        "extracted_at": pull.extracted_at,
     }
     statement = Statement(entity)
     if entity.has_months:

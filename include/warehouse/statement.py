@@ -7,7 +7,13 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from include.canonical import Entity
+from include.control.ledger import LATEST_START
 from include.warehouse.protection import is_unprotected
+
+_IS_LATER = f"""
+coalesce((select l.extracted_at > :extracted_at and l.extracted_at <= {LATEST_START} from control.ledger l where l.ledger_id = f.source_run_id), false)
+"""  # noqa: S608
+"""SQL condition that the pull of a stored row `f` started later than this pull."""
 
 
 class Statement:
@@ -127,13 +133,14 @@ class Statement:
     def withdraw(self) -> sa.TextClause:
         """Close the open rows that are missing from a full pull, unless a dead letter may describe them.
 
-        For an event, close only rows whose edit time or date is within the range of the pull.
+        For an event, close only rows whose edit time or date is within the range of the pull, and not those of a pull or push that
+        started later: they may be newer than this pull.
         """
         key, within = self._entity.key, ""
         if self._entity.kind == "event":
             edited = f"f.{self._entity.version} >= cast(:edited_from as timestamptz) and f.{self._entity.version} < cast(:edited_to as timestamptz)"
             dated = f"f.{self._entity.dated} between cast(:first_date as date) and :business_date"
-            within = f" and case when :is_edited then {edited} else {dated} end"
+            within = f" and case when :is_edited then {edited} else {dated} end and not {_IS_LATER}"
         return sa.text(
             f"update {self._table} f set recorded_to = now() where {self._open}{within}"  # noqa: S608
             f" and not exists (select from {self._incoming} i where f.{key} = i.{key})"
@@ -174,9 +181,11 @@ class Statement:
     def _is_older(self) -> str:
         """SQL condition that the stored state `f` of an event wins over the incoming state `i`.
 
-        A final state wins over a non-final one (see `_wins_as_final`). Otherwise, the newer version wins.
+        A final state wins over a non-final one (see `_wins_as_final`). Otherwise, the newer version wins or, if the versions are equal,
+        the state of the pull that started later.
         """
-        older = f"f.{self._entity.version} > i.{self._entity.version}"
+        version = self._entity.version
+        older = f"(f.{version} > i.{version} or f.{version} is not distinct from i.{version} and {_IS_LATER})"
         if self._entity.final is None:
             return older
         return f"({self._wins_as_final('f', 'i')} or {older} and not ({self._wins_as_final('i', 'f')}))"

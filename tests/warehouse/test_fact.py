@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -233,6 +233,65 @@ def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
     assert summarize(loader.load("transaction", [], NEXT)) == {}
     assert read_transactions(loader).keys() == {"T"}
+
+
+def pull_by_window(loader: Loader) -> None:
+    """Let the vendor's transactions be pulled by edit window, or for a past day by trade date."""
+    tables = (
+        replace(each, pull="window", edited=("from", "to"), dated={"day": "%Y-%m-%d"})
+        if each.name == "transaction"
+        else each
+        for each in loader.vendor.tables
+    )
+    loader.vendor = replace(loader.vendor, tables=tuple(tables))
+
+
+def stage_window(loader: Loader, pulled: str, rows: list[dict[str, Any]]) -> tuple[Partition, Pull]:
+    """Stage a full pull: by trade date for a past day, else of the edits of the last ten days."""
+    loader.stage("transaction", rows, pulled=pulled)
+    if pulled == "current":
+        began = loader.pull.extracted_at
+        window = ((began - timedelta(10)).isoformat(), began.isoformat())
+        loader.partition = loader.staging.seal(replace(loader.partition.manifest, window=window))
+    return loader.partition, loader.pull
+
+
+# The vendor states only the day of an edit, so an edit after the pull may be dated before it.
+ENTERED = int((datetime(2026, 11, 21, tzinfo=UTC) - EDITED).total_seconds() // 3600)
+
+
+@pytest.mark.parametrize("pulled", ["current", "historical"])
+def test_event_that_is_missing_from_its_window_is_withdrawn(loader: Loader, pulled: str) -> None:
+    pull_by_window(loader)
+    loader.load("transaction", [transaction("T", ENTERED, DAY, "posted", "1.00")], pulled="pushed")
+    partition, pull = stage_window(loader, pulled, [])
+    assert summarize(load(loader.engine, loader.vendor, {partition: pull})["transaction"]["transaction"]) == {
+        "withdrawn": 1
+    }
+    assert read_transactions(loader) == {}
+
+
+@pytest.mark.parametrize("pulled", ["current", "historical"])
+@pytest.mark.parametrize("between", ["pushed", "current"])
+def test_event_that_came_after_a_pull_began_is_not_withdrawn_by_it(loader: Loader, pulled: str, between: str) -> None:
+    pull_by_window(loader)
+    partition, pull = stage_window(loader, pulled, [transaction("S", 0, DAY, "posted", "1.00")])
+    loader.load("transaction", [transaction("T", ENTERED, DAY, "posted", "5.00")], NEXT, pulled=between)
+    counts = load(loader.engine, loader.vendor, {partition: pull})["transaction"]["transaction"]
+    assert summarize(counts) == {"inserted": 1}
+    assert read_transactions(loader).keys() == {"S", "T"}
+
+
+def test_later_of_two_states_of_the_same_version_is_the_one_requested_later(loader: Loader) -> None:
+    loader.load("transaction", [transaction("T", 0, DAY, "pending", "1.00")])
+    loader.stage(
+        "transaction", [transaction("T", 0, DAY, "pending", "1.00"), transaction("S", 0, DAY, "posted", "2.00")], NEXT
+    )
+    partition, pull = loader.partition, loader.pull
+    loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.25")], NEXT, pulled="pushed")
+    counts = load(loader.engine, loader.vendor, {partition: pull})["transaction"]["transaction"]
+    assert summarize(counts) == {"inserted": 1, "superseded": 1}
+    assert read_transactions(loader)["T"] == (0, DAY, "posted", "1.25")
 
 
 def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loader) -> None:
