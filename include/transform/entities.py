@@ -202,7 +202,7 @@ def _produce(
         output.write(mapped, result)
     if whole:
         parts = pa.concat_tables(whole)
-        mapped = _keep_newest(parts, entity) if is_newest else _sum_by_key(parts, entity.key, entity_map.summed)
+        mapped = _keep_newest(parts, entity) if is_newest else _sum_by_key(parts, entity, entity_map.summed)
         result.merged += parts.num_rows - mapped.num_rows
         output.write(_hold_back(mapped, is_incomplete(mapped), entity, result), result)
     output.finish(result)
@@ -352,12 +352,18 @@ def evaluate(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
     return source.function(*(part.column(name).combine_chunks() for name in source.columns))
 
 
-def _sum_by_key(rows: pa.Table, key: str, summed: tuple[str, ...]) -> pa.Table:
-    """Return the first row of each key, with the `summed` columns added up over all rows of the key."""
+def _sum_by_key(rows: pa.Table, entity: Entity, summed: tuple[str, ...]) -> pa.Table:
+    """Return the first row of each key, with the `summed` columns added up over all rows of the key.
+
+    If a value is missing in one of the rows, the sum is missing: the sum of the others would be too small. In the money column, only the
+    missing value itself adds nothing, because the control totals count it as zero.
+    """
+    key = entity.key
     first = _keep_first(rows, key, pa.array([], pa.string()))
     if first.num_rows == rows.num_rows:
         return rows
-    wide = rows.select([key, *summed]).group_by(key, use_threads=False).aggregate([(name, "sum") for name in summed])
+    sums = [(name, "sum", pc.ScalarAggregateOptions(skip_nulls=name == entity.money)) for name in summed]
+    wide = rows.select([key, *summed]).group_by(key, use_threads=False).aggregate(sums)
     place = pc.index_in(first.column(key), value_set=wide.column(key).combine_chunks())
     for name in summed:
         at = first.schema.get_field_index(name)

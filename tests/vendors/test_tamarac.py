@@ -226,15 +226,17 @@ def test_joint_client_owns_the_account_without_a_share(run: Run) -> None:
 # --- holdings ---
 
 
-def test_lots_of_one_security_are_added_up(run: Run) -> None:
+@pytest.mark.parametrize(("second", "cost"), [("11.00", Decimal("20.00")), ("", None)], ids=["known", "unknown"])
+def test_lots_of_one_security_are_added_up(run: Run, second: str, cost: Decimal | None) -> None:
+    """The cost of a position is unknown if that of a lot is: the cost of the other lots would show a gain that nobody made."""
     cells = [
         {"Quantity": "1.5", "Market Value": "15.00", "Cost Basis": "9.00"},
-        {"Quantity": "2", "Market Value": "20.01"},
+        {"Quantity": "2", "Market Value": "20.01", "Cost Basis": second},
     ]
     day = run(TAMARAC, lots(*({"CUSIP": "990100109", **row} for row in cells)), "holdings")
     [position] = day.read_canonical("holdings", "position")
     added = [position[name] for name in ("quantity", "market_value_usd", "cost_basis_usd")]
-    assert added == [Decimal("3.5"), Decimal("35.01"), Decimal("9.00")]
+    assert added == [Decimal("3.5"), Decimal("35.01"), cost]
     assert day.produced("holdings", "position").merged == 1
     assert day.produced("holdings", "position").money == Decimal("35.01")
 
