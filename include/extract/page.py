@@ -139,7 +139,7 @@ class PageReader:
         texts = self._find_texts(beginning, is_spaced)
         with suppress(pa.ArrowException):  # it is raised again below, unless another field turns out to be a string
             rows = self._parse(body, self._read_as(texts), "error")
-            strings = body.count(b': "' if is_spaced else b':"')
+            strings = body.count(b':"') + body.count(b': "')
             if sum(len(a) - a.null_count for a in rows.flatten() if pa.types.is_string(a.type)) == strings:
                 return rows
         return self._parse(body, self._read_as(self._find_texts(body, is_spaced)), "error")
@@ -150,7 +150,9 @@ class PageReader:
         return {
             name
             for name, field in names
-            if (re.search(re.escape(field) + rb'\s*:\s*"', body) if is_spaced else field + b':"' in body)
+            if field + b':"' in body
+            or field + b': "' in body
+            or (is_spaced and re.search(re.escape(field) + rb'\s*:\s*"', body))
         }
 
     def _read_as(self, texts: set[str]) -> pa.StructType:

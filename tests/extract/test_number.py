@@ -185,7 +185,16 @@ def test_decimal_that_json_writes_as_a_text_is_found_in_every_layout(layout: str
 @pytest.mark.parametrize("layout", ['"units":"1e3"', '"units": "1e3"'])
 def test_decimal_text_far_behind_the_beginning_of_a_page_is_read_by_our_rules_not_by_arrows(layout: str) -> None:
     row = '{"id": 1,"units": 2.5}' if " " in layout else '{"id":1,"units":2.5}'
-    page = PageReader(TABLE, REDACTOR).read(f"[{','.join([row] * 5_000)},{{{layout}}}]".encode())
+    page = PageReader(TABLE, REDACTOR).read(f'[{",".join([row] * 5_000)},{{"id":7,{layout}}}]'.encode())
+    assert page.rows.num_rows == 5_000
+    [dead_row] = page.dead
+    assert "units: not decimal(28,8): 9a9" in dead_row.reasons
+
+
+@pytest.mark.parametrize("layout", ['"units": "1e3"', '"units":"1e3"'])
+def test_decimal_text_in_another_layout_than_the_beginning_of_the_page_is_read_by_our_rules(layout: str) -> None:
+    row = '{"id":1,"units":2.5}' if " " in layout else '{"id": 1,"units": 2.5}'
+    page = PageReader(TABLE, REDACTOR).read(f'[{",".join([row] * 5_000)},{{"id":7,{layout}}}]'.encode())
     assert page.rows.num_rows == 5_000
     [dead_row] = page.dead
     assert "units: not decimal(28,8): 9a9" in dead_row.reasons
