@@ -17,7 +17,7 @@ from include.sensitive import Redactor
 from include.vendors import VENDORS
 from tests.pushed_rows import whole_row
 
-TABLES = [(vendor, table) for vendor in VENDORS for table in vendor.requested_tables if is_pushable(table)]
+TABLES = [(vendor, table) for vendor in VENDORS for table in vendor.requested_tables if is_pushable(vendor, table)]
 NAMES = [f"{vendor.name}.{table.name}" for vendor, table in TABLES]
 VALUES: list[Any] = [..., None, 7, 1.5, "x", "12", "2026-11-20", True, [], {}, [{"a": 1}], 2**63, 2**70]
 

@@ -162,9 +162,10 @@ def push_records(
     rejected. Rejected rows become dead letters; the other rows are loaded. If no row is accepted, or more than 1,000 rows are rejected,
     nothing is stored.
     """
-    declared = _table(_vendor(vendor, 404), table, 404)
+    of_vendor = _vendor(vendor, 404)
+    declared = _table(of_vendor, table, 404)
     permission.check(vendor, table)
-    if not reading.is_pushable(declared):
+    if not reading.is_pushable(of_vendor, declared):
         raise Refusal(404, "Records of this table can't be pushed; see listVendors")
     checked = check_records(declared, body)
     attempt = Attempt.of(permission.caller, key, f"{vendor}/{table}", body)

@@ -147,8 +147,9 @@ def build(app: FastAPI, settings: Settings) -> dict[str, Any]:
         schemas[model.__name__] = model.model_json_schema()
     schemas |= {"Problem": _PROBLEM, "Records": _RECORDS}
     for vendor in VENDORS:
-        for table in filter(is_pushable, vendor.requested_tables):
-            schemas |= schemas_of(vendor, table)
+        for table in vendor.requested_tables:
+            if is_pushable(vendor, table):
+                schemas |= schemas_of(vendor, table)
     flow = {"tokenUrl": settings.token_url or TOKEN_URL, "scopes": SCOPES}
     document["components"]["securitySchemes"] = {
         "oauth2": {

@@ -256,19 +256,21 @@ def describe_table(vendor: Vendor, table: Table) -> dict[str, Any]:
 def _summarize(vendor: Vendor, table: Table) -> dict[str, Any]:
     return {
         "name": table.name,
-        "is_pushable": is_pushable(table),
+        "is_pushable": is_pushable(vendor, table),
         "states_past": table.states_past,
         "takes_clients": table.name in find_keyed(vendor),
-        "key_fields": key_fields(table) if is_pushable(table) else [],
+        "key_fields": key_fields(table) if is_pushable(vendor, table) else [],
     }
 
 
-def is_pushable(table: Table) -> bool:
-    """Return whether callers can push a table's rows.
+def is_pushable(vendor: Vendor, table: Table) -> bool:
+    """Return whether callers can push a table's rows. They can't in two cases:
 
-    They can't if the table is requested per row of a parent table, because a row is then incomplete without the parent row.
+    - The table is requested per row of a parent table, because a row is then incomplete without the parent row.
+    - Several rows add up to one canonical row, because some of them would replace the sum of all.
     """
-    return not isinstance(table.shape, FanOut) and not table.parent
+    is_summed = any(each.summed for each in vendor.maps if each.table == table.name)
+    return not isinstance(table.shape, FanOut) and not table.parent and not is_summed
 
 
 def key_fields(table: Table) -> list[str]:

@@ -76,7 +76,7 @@ def test_every_operation_has_a_tag_that_the_document_explains(document: dict[str
     assert {tag for [tag] in used} == explained
 
 
-PUSHABLE = {f"{v.name}_{t.name}": (v, t) for v in VENDORS for t in v.requested_tables if is_pushable(t)}
+PUSHABLE = {f"{v.name}_{t.name}": (v, t) for v in VENDORS for t in v.requested_tables if is_pushable(v, t)}
 
 
 @pytest.mark.parametrize(("vendor", "table"), PUSHABLE.values(), ids=PUSHABLE)

@@ -21,7 +21,7 @@ from tests.gateway.api.conftest import Api, read_body, read_problem
 from tests.pushed_rows import whole_row
 
 VENDOR, TABLE = next(
-    (v, t) for v in VENDORS for t in v.requested_tables if is_pushable(t) and not t.has_objects and len(t.key) == 1
+    (v, t) for v in VENDORS for t in v.requested_tables if is_pushable(v, t) and not t.has_objects and len(t.key) == 1
 )
 [KEY] = key_fields(TABLE)
 PLACE = f"/vendors/{VENDOR.name}/tables/{TABLE.name}/records"
@@ -29,7 +29,7 @@ SENDER = f"push.{VENDOR.name}.{TABLE.name}"
 ROW = whole_row(TABLE)
 BODY = json.dumps([ROW | {KEY: 1, "amount": 0.1000}, ROW | {KEY: 2}], indent=1).encode()
 OPTIONAL = next(col.source for col in TABLE.columns if col.kind == "value" and not col.required)
-CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.requested_tables or not is_pushable(t)]
+CLOSED = [(v.name, t.name) for v in VENDORS for t in v.tables if t not in v.requested_tables or not is_pushable(v, t)]
 
 
 @pytest.fixture
@@ -129,6 +129,15 @@ def test_body_of_more_than_16_mb_is_refused(api: Api) -> None:
 
 @pytest.mark.parametrize(("vendor", "table"), [*CLOSED, ("nobody", "accounts"), (VENDOR.name, "pets")])
 def test_table_that_takes_no_records_is_not_found(api: Api, vendor: str, table: str) -> None:
+    read_problem(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
+
+
+SUMMED = sorted({(vendor.name, each.table) for vendor in VENDORS for each in vendor.maps if each.summed})
+
+
+@pytest.mark.parametrize(("vendor", "table"), SUMMED)
+def test_rows_that_are_added_up_can_not_be_pushed(api: Api, vendor: str, table: str) -> None:
+    """Some lots of a position would replace the sum of all lots."""
     read_problem(api.post(f"/vendors/{vendor}/tables/{table}/records", BODY), 404)
 
 

@@ -29,7 +29,9 @@ from tests.gateway.api.test_reading import die, find
 from tests.pushed_rows import whole_row
 
 VENDOR, OTHER = (vendor for vendor in VENDORS if vendor.name in ("orion", "tamarac"))
-TABLE, SECOND = [t for t in VENDOR.requested_tables if is_pushable(t) and not t.has_objects and not t.parent][:2]
+TABLE, SECOND = [t for t in VENDOR.requested_tables if is_pushable(VENDOR, t) and not t.has_objects and not t.parent][
+    :2
+]
 PUBLIC = {"/openapi.json"}
 ROUTES = [each for each in APP.routes if isinstance(each, APIRoute) and each.path not in PUBLIC]
 WRITING = [route for route in ROUTES if "POST" in route.methods]
