@@ -1,5 +1,8 @@
 """Load pushed records from the inbox into the warehouse, through the same steps as pulled rows, and withdraw pushes.
 
+A push that was received before a loaded pull of its table began is not loaded, because the pull's rows are newer. In a table that is pulled
+by window, the rows' own times decide.
+
 A push whose withdrawal has arrived is not loaded. If the push was loaded before, the withdrawal restores the versions that the push
 replaced. Pushes and withdrawals are deliveries in the inbox. One task per vendor processes them, so no push is loaded after its withdrawal.
 """
@@ -13,7 +16,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from include.contract import Table, Vendor
-from include.control import inbox
+from include.control import inbox, ledger
 from include.control.inbox import Pending
 from include.errors import BalanceError, DataQualityError, SchemaDrift, VendorUnavailable
 from include.extract.flatten import flatten
@@ -31,6 +34,7 @@ from include.warehouse import withdrawal
 PUSH, WITHDRAWAL = "push", "withdraw"
 """First part of the sender's name of pushed records, `push.<vendor>.<table>`, and of withdrawals, `withdraw.<vendor>.<table>`."""
 WITHDRAWN = "Withdrawn before it was loaded"
+SUPERSEDED = "A pull that began after the push was received is loaded already; push the rows again if they are newer"
 NO_PUSH = "The inbox no longer has the push, so nothing was withdrawn"
 
 _Outcome = dict[str, Any]
@@ -95,6 +99,8 @@ def _load(vendor_run: VendorRun, table: Table, push: Pending) -> _Result:
         return _Result(str(failure), is_altered=True)
     try:
         partition, outcome = _stage(vendor_run, table, push, body)
+        if table.pull != "window" and _is_superseded(vendor_run, partition):
+            return _Result(SUPERSEDED)
         partitions = [partition, *stage_nested(vendor_run, table.name, push.inbox_id)]
         vendor_day.validate(vendor_run, partitions, rows_only=True)
         outcome = _with_refused(table, partition, outcome)
@@ -128,11 +134,19 @@ def _stage(vendor_run: VendorRun, table: Table, push: Pending, body: bytes) -> t
     [window] = only_fresh([make_page_reader(vendor_run, table, reader)(body)], table.key)
     run = vendor_run.run
     span = Span(run.business_date, is_pushed=True, push=push.inbox_id, origin=run.origin)
-    partition = stage(vendor, table, span, iter([window]), reader, site.staging, site.clock())
+    # Not the current time: the push may have waited while a newer pull was loaded.
+    requested_at = min(push.received_at, site.clock())
+    partition = stage(vendor, table, span, iter([window]), reader, site.staging, requested_at)
     vendor_day.record_staged(vendor_run, partition, time.perf_counter() - started)
     dead = window.page.dead
     rejected = [{"row": row.place, "reasons": row.reasons} for row in dead[:MOST_REJECTED]]
     return partition, {"rows": window.fetched, "dead": len(dead), "rejected": rejected}
+
+
+def _is_superseded(vendor_run: VendorRun, partition: Partition) -> bool:
+    """Return whether a pull of the whole table that began later is loaded."""
+    with vendor_run.site.engine.connect() as connection:
+        return ledger.find_newer_load(connection, vendor_run.pull_of(partition)) is not None
 
 
 def _with_refused(table: Table, partition: Partition, outcome: _Outcome) -> _Outcome:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import sqlalchemy as sa
 
 from include import business_dates
 from include.connection import Connection
+from include.control import ledger
+from include.control.ledger import Counts, Pull
 from include.gateway.api import request_queue
 from include.gateway.api.reading import read_push
 from include.gateway.api.request_queue import Attempt
@@ -85,6 +89,21 @@ def test_rows_that_a_caller_pushed_are_in_the_warehouse_once(pushes: Pushes) -> 
 
     assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
     assert pushes.errors() == [None, None]
+
+
+@pytest.mark.parametrize("began", [timedelta(seconds=-30), timedelta(seconds=30)])
+def test_a_push_replaces_rows_of_earlier_pulls_only(pushes: Pushes, began: timedelta) -> None:
+    """After an outage, a push may be drained after the load of a pull that began later."""
+    push, received_at = pushes.push(CLIENTS[:1]), datetime.now(UTC)
+    pushes.site = replace(pushes.site, clock=lambda: received_at + timedelta(minutes=2))
+    pull = Pull("daily", "orion", "clients", LAST, "daily", "current", received_at + began)
+    with pushes.engine.begin() as connection:
+        ledger.record(connection, pull, "load", Counts(), "household")
+    pushes.drain()
+    is_loaded = began < timedelta(0)
+    assert households(pushes) == ([("901", "Pushed Sample")] if is_loaded else [])
+    shown = outcome_of(pushes, push)
+    assert (shown["state"], shown["error"]) == (("processed", None) if is_loaded else ("error", draining.SUPERSEDED))
 
 
 def test_body_of_a_push_is_removed_when_it_is_drained(pushes: Pushes) -> None:

@@ -282,6 +282,16 @@ def test_event_that_came_after_a_pull_began_is_not_withdrawn_by_it(loader: Loade
     assert read_transactions(loader).keys() == {"S", "T"}
 
 
+def test_push_of_an_event_is_loaded_after_the_load_of_a_later_pull(loader: Loader) -> None:
+    pull_by_window(loader)
+    loader.stage("transaction", [transaction("T", 0, DAY, "posted", "5.00")], pulled="pushed")
+    push = {loader.partition: loader.pull}
+    partition, pull = stage_window(loader, "current", [transaction("S", 0, DAY, "posted", "1.00")])
+    load(loader.engine, loader.vendor, {partition: pull})
+    assert summarize(load(loader.engine, loader.vendor, push)["transaction"]["transaction"]) == {"inserted": 1}
+    assert read_transactions(loader).keys() == {"S", "T"}
+
+
 def test_later_of_two_states_of_the_same_version_is_the_one_requested_later(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "pending", "1.00")])
     loader.stage(
