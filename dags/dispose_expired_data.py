@@ -3,18 +3,28 @@
 It also alerts about persons who were forgotten, and whom a vendor has sent again.
 
 The Variable `tributary_retention` changes the periods. A run that you start by hand is a dry run, which only lists the data that would be
-deleted, unless you switch **Dry run** off.
+deleted, unless you switch **Dry run** off. So is a scheduled run that starts more than a day late: when the DAG is switched on, Airflow starts the
+run of the last Sunday at once.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pendulum
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from tributary.policy import DEFAULTS, GO_LIVE
+
+MOST_LATE = timedelta(days=1)
+
+
+def is_dry_run(params: Any, dag_run: Any) -> bool:
+    """Return whether a run only lists: a manual run by its form, a scheduled run if it starts more than a day late."""
+    if dag_run.run_type == "scheduled":
+        return datetime.now(UTC) - dag_run.run_after > MOST_LATE
+    return bool(params["dry_run"])
 
 
 @dag(
@@ -32,7 +42,7 @@ from tributary.policy import DEFAULTS, GO_LIVE
             True,
             type="boolean",
             title="Dry run",
-            description="List what would be disposed of, and dispose of nothing. Scheduled runs always dispose.",
+            description="List what would be disposed of, and dispose of nothing. A scheduled run disposes, unless it starts more than a day late.",
         ),
     },
 )
@@ -44,8 +54,7 @@ def dispose_expired_data() -> None:
         from include.retention.disposal import Places, dispose_expired
         from tributary import connections
 
-        is_dry = params["dry_run"] and dag_run.run_type != "scheduled"
-        places = Places(connections.database(), connections.staging())
+        places, is_dry = Places(connections.database(), connections.staging()), is_dry_run(params, dag_run)
         results = dispose_expired(places, dag_run.run_id, connections.retention_periods(), is_dry=is_dry)
         return {name: each.count for name, each in results.items() if each.count}
 

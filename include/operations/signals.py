@@ -84,7 +84,7 @@ SIGNALS = (
     ),
     Signal(
         "vendor_outage", "Vendor does not respond", "tributary_vendor_outage_seconds", "seconds", 0, None,
-        "Wait: the run tries again for about half an hour. If it fails, clear its failed tasks when the vendor responds.", "fixing_a_failed_run", "vendors/{vendor}",
+        "Wait: the run tries again for about two hours. If it fails, clear its failed tasks when the vendor responds.", "fixing_a_failed_run", "vendors/{vendor}",
     ),
     Signal(
         "vendor_calls_failed", "Calls that failed", "tributary_vendor_api_failed_ratio", "ratio", MOST_FAILED_RATIO, None,

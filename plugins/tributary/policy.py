@@ -131,9 +131,13 @@ PULLS = "pulls"
 
 _PULL_SLOTS = int(_read_number("TRIBUTARY_PULL_SLOTS", "8", "slots"))
 
+VENDOR_RETRIES = 12
+"""Retries of a task that calls a vendor: a night's maintenance of two hours ends by itself. An alert reports an outage long before."""
+
 # A vendor's rate limits decide how long a pull takes. 2,000 simulations take over ten hours at the 192 an hour that are left for batch
 # runs. A pull that times out is retried, because a fan-out resumes where it stopped.
 PULL: dict[str, Any] = {
+    "retries": VENDOR_RETRIES,
     "execution_timeout": timedelta(hours=12),
     "retry_policy": Retries("airflow.sdk.exceptions.AirflowTaskTimeout"),
     # Half of the pool: a backfill leaves the other half to the current day, and one vendor to the others. The rate budget is enforced in the

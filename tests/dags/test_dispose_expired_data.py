@@ -31,6 +31,23 @@ def test_a_manual_run_is_dry_unless_the_operator_turns_that_off(airflow: dict[st
     assert entry["details"]["rows"] == 1
 
 
+_LATE = """
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from airflow.dag_processing.dagbag import DagBag
+dispose = DagBag().dags["dispose_expired_data"].get_task("dispose").python_callable
+def is_dry(run_type, hours):
+    run_after = datetime.now(UTC) - timedelta(hours=hours)
+    return dispose.__globals__["is_dry_run"]({"dry_run": True}, SimpleNamespace(run_type=run_type, run_after=run_after))
+print("DRY", is_dry("scheduled", 23), is_dry("scheduled", 25), is_dry("manual", 0))
+"""
+
+
+def test_a_scheduled_run_disposes_unless_it_starts_more_than_a_day_late(airflow: dict[str, str]) -> None:
+    """When the DAG is switched on, Airflow starts the run of the last Sunday at once."""
+    assert read_lines(run(airflow, _LATE), "DRY") == ["False True True"]
+
+
 def test_a_forgotten_person_whom_a_vendor_sends_again_alerts_once(
     airflow: dict[str, str], today: Firm, tmp_path: Path
 ) -> None:

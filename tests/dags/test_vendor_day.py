@@ -53,10 +53,13 @@ def is_pull(task):
 def places(tasks):
     return sorted({(task.queue, task.pool) for task in tasks})
 
+CALLING = ("wait_until_closed", "request_redelivery")
+
 def look(dag, tables):
     return {
         "deadlines": [[d.name, d.interval] for d in (dag.deadline or [])],
         "retries": min(task.retries for task in dag.tasks),
+        "vendor_retries": sorted({task.retries for task in dag.tasks if is_pull(task) or task.task_id in CALLING}),
         "places": places(task for task in dag.tasks if is_pull(task)),
         "others": places(task for task in dag.tasks if not is_pull(task)),
         "out_of_time": [out_of_time(dag, name) for name in ("pull", "publish")],
@@ -121,7 +124,7 @@ def test_a_runs_deadline_comes_from_the_environment(parsed: dict[str, Any], name
 
 @each_vendor
 def test_every_task_is_tried_again_and_only_pulls_wait_in_their_queue(parsed: dict[str, Any], name: str) -> None:
-    assert parsed[name]["retries"] == 4
+    assert (parsed[name]["retries"], parsed[name]["vendor_retries"]) == (4, [12])
     assert parsed[name]["places"] == [["pulls", "pulls"]]
     assert parsed[name]["others"] == [["default", "default_pool"]]
 

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from include.vendors import named
 from tributary.outages import report_answer
-from tributary.policy import PULL, WAREHOUSE, show_argument
+from tributary.policy import PULL, VENDOR_RETRIES, WAREHOUSE, show_argument
 
 if TYPE_CHECKING:
     from include.pipeline.plan import Plan
@@ -48,7 +48,7 @@ def list_tables(name: str, plan: Plan, stage: int) -> list[str]:
     return [table for table in named(name).stages[stage] if table in plan["tables"]]
 
 
-@task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600)
+@task.sensor(mode="reschedule", poke_interval=300, timeout=6 * 3600, retries=VENDOR_RETRIES)
 def wait_until_closed(name: str, plan: Plan, params: Any = None, run_id: Any = None) -> PokeReturnValue:
     """Wait up to six hours until the vendor has closed the business date, unless the form says not to wait."""
     if not params.get("wait", True):
@@ -133,7 +133,7 @@ def report_warnings(name: str, run_id: Any = None, dag_run: Any = None) -> str:
     return body
 
 
-@task
+@task(retries=VENDOR_RETRIES)
 def request_redelivery(name: str, plan: Plan, run_id: Any = None) -> int:
     """Ask the vendor to redeliver failed webhooks; return how many. This run pulls the rows of those webhooks anyway.
 
