@@ -113,14 +113,14 @@ def test_every_day_was_loaded_and_something_came(backfill: Backfill) -> None:
 
 @holding
 def test_positions_are_as_many_the_second_time(backfill: Backfill, again: dict[date, dict[str, Counts]]) -> None:
-    assert all(loads["position"].unchanged == loads["position"].produced > 200 for loads in again.values())
+    assert all(loads["position"].unchanged == loads["position"].produced > 100 for loads in again.values())
 
 
 @holding
 def test_positions_of_every_day_are_there(backfill: Backfill) -> None:
     days = backfill.firm.database.rows("select distinct business_date from warehouse.position")
     assert {row["business_date"] for row in days} == {*backfill.days, LAST}
-    assert all(counts["position"].inserted > 200 for counts in backfill.counts.values())
+    assert all(counts["position"].inserted > 100 for counts in backfill.counts.values())
 
 
 def test_today_is_as_it_was(backfill: Backfill) -> None:
