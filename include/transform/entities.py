@@ -136,10 +136,13 @@ class Canonical:
     def list_distinct(self, column: str) -> pa.Array:
         """Return the distinct values of a key column over all parts."""
         if column not in self._distinct:
-            keys = pa.array([], pa.string())
+            keys, further = pa.array([], pa.string()), list[pa.Array]()
             for _, rows in self._parts.read([column]):
-                keys = pc.unique(pa.concat_arrays([keys, pc.unique(rows.column(column)).drop_null()]))
-            self._distinct[column] = keys
+                further.append(pc.unique(rows.column(column)).drop_null())
+                # Not for each part: that would take the time of all keys each time.
+                if sum(map(len, further)) > len(keys):
+                    keys, further = pc.unique(pa.concat_arrays([keys, *further])), []
+            self._distinct[column] = pc.unique(pa.concat_arrays([keys, *further]))
         return self._distinct[column]
 
 

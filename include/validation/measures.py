@@ -36,6 +36,7 @@ from include.contract.arrow import arrow_type
 from include.extract.columns import staged_schema
 from include.staging.files import total
 from include.staging.partitions import Partition
+from include.staging.sorted_keys import SortedKeys
 from include.transform.dead_rows import read_dead
 from include.validation.compared import compare
 from include.validation.matched import Comparison, name_first
@@ -148,7 +149,7 @@ class _Tally:
     is_ascending: bool = True
     highest: pa.Scalar | None = None
 
-    def add(self, table: Table, part: pa.Table, day: date, parent_keys: Mapping[str, pa.Array | None]) -> None:
+    def add(self, table: Table, part: pa.Table, day: date, parent_keys: Mapping[str, SortedKeys | None]) -> None:
         if not part.num_rows:
             return
         self.rows += part.num_rows
@@ -186,7 +187,7 @@ def _list_agreeing(table: Table) -> tuple[str, ...]:
     return (table.agrees[0], str(table.money)) if table.agrees else ()
 
 
-def _read_parent_keys(vendor: Vendor, parent: str, partitions: Mapping[str, Partition]) -> pa.Array | None:
+def _read_parent_keys(vendor: Vendor, parent: str, partitions: Mapping[str, Partition]) -> SortedKeys | None:
     """Return the keys of a parent table as text, including the keys of its dead rows; None if the table was not pulled.
 
     So a child of a dead parent row does not count as a row without a parent.
@@ -196,11 +197,12 @@ def _read_parent_keys(vendor: Vendor, parent: str, partitions: Mapping[str, Part
     key = vendor.table(parent).key[0]
     staged = [rows.column(key).cast(pa.string()) for _, rows in partitions[parent].rows([key])]
     dead = (json.loads(line)["key"] for line in partitions[parent].read_dead_lines())
-    return pa.concat_arrays([*(c for column in staged for c in column.chunks), pa.array(list(dead), pa.string())])
+    keys = pa.chunked_array([*(c for column in staged for c in column.chunks), pa.array(list(dead), pa.string())])
+    return SortedKeys(pc.unique(keys.drop_null()))
 
 
-def _is_orphan(values: pa.ChunkedArray, parent_keys: pa.Array) -> pa.ChunkedArray:
-    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values.cast(pa.string()), value_set=parent_keys)))
+def _is_orphan(values: pa.ChunkedArray, parent_keys: SortedKeys) -> pa.ChunkedArray:
+    return pc.and_(pc.is_valid(values), pc.is_null(parent_keys.find(values.cast(pa.string()))))
 
 
 def _count_duplicates(key: str, partition: Partition) -> tuple[int, str]:

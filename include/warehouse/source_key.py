@@ -13,6 +13,7 @@ from include.canonical import Entity
 from include.database.columns import read_integers
 from include.database.copy import copy_in
 from include.errors import BalanceError
+from include.staging.sorted_keys import SortedKeys
 
 
 def add(connection: sa.Connection, entity: str, vendor: str, keys: pa.Array) -> None:
@@ -41,9 +42,9 @@ def add(connection: sa.Connection, entity: str, vendor: str, keys: pa.Array) -> 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The ids of some keys of one entity; `ids` are in the order of `keys`."""
+    """The ids of some keys of one entity; `ids` are in the order of the sorted keys."""
 
-    keys: pa.Array
+    keys: SortedKeys
     ids: pa.Array
 
     @classmethod
@@ -58,11 +59,12 @@ class Ids:
         )
         pairs = read_integers(connection, query, ["place", "id"], {"entity": entity, "vendor": vendor})
         connection.execute(sa.text(f"drop table {name}"))
-        return cls(keys.take(pairs["place"].combine_chunks()), pairs["id"].combine_chunks())
+        found = SortedKeys(keys.take(pairs["place"].combine_chunks()))
+        return cls(found, pairs["id"].combine_chunks().take(found.order))
 
     def resolve(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the id of each key; null if it has none."""
-        return pc.take(self.ids, pc.index_in(keys, value_set=self.keys))
+        return pc.take(self.ids, self.keys.find(keys))
 
 
 def replace_keys(rows: pa.Table, entity: Entity, ids: Mapping[str, Ids], vendor: str) -> pa.Table:
