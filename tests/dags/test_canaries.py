@@ -14,6 +14,7 @@ import pytest
 
 from include.keys.keyring import generate_value_key
 from include.staging.lines import read_lines
+from include.validation.site import PLACE, read_site
 from local.postgres import Postgres
 from tests.conftest import Database, Firm, connect, create_database
 from tests.dags.airflow_home import run, whole_run
@@ -42,7 +43,7 @@ def today(start_firm: Callable[..., Firm], request: pytest.FixtureRequest) -> Fi
 
 def _read_places(firm: Firm) -> Iterator[tuple[str, bytes]]:
     """Read every file of the project and of Airflow, those of staging decrypted."""
-    for place in ("staging", "docs", "airflow", "alerts.jsonl"):
+    for place in ("staging", "airflow", "alerts.jsonl"):
         paths = [path for path in [firm.folder / place, *(firm.folder / place).rglob("*")] if path.is_file()]
         assert paths, place
         for path in paths:
@@ -108,6 +109,12 @@ def test_no_secret_and_no_sensitive_value_is_written_anywhere(
     contents += [(str(path), content) for path, content in read_files(own_server)]
     contents.append(("server.log", (own_server.data_dir / "log" / "server.log").read_bytes()))
     hash_ = today.database.value("select min(tax_id_hash) from warehouse.person").encode()
-    assert {Path(name).parent.name for name, content in contents if hash_ in content} >= {"pg_wal"}
+    hashed = {Path(name) for name, content in contents if hash_ in content}
+    assert {path.parent.name for path in hashed} >= {"pg_wal"}
+    assert any(path.name.startswith("part-") for path in hashed), "the staged rows were not searched"
+    staging = today.folder / "staging"
+    pages = {str(staging / PLACE / file) for file in read_site(today.site.staging).files.values()}
+    assert len(pages) > 1
+    assert {name for name, content in contents if b"<html" in content} >= pages, "a page of Data Docs was not searched"
     leaks = {(name, canary) for name, content in contents for canary in canaries if canary in content}
     assert leaks == set()

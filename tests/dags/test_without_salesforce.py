@@ -19,7 +19,15 @@ ENDS = {
         "evaluate_rules": "success",
         "report_held_back": "success",
         **dict.fromkeys(
-            ["show_changes", "may_write", "open_approvals", "request_approval", "send_changes", "raise_tasks"],
+            [
+                "compare_org",
+                "show_changes",
+                "may_write",
+                "open_approvals",
+                "request_approval",
+                "send_changes",
+                "raise_tasks",
+            ],
             "skipped",
         ),
     },

@@ -35,7 +35,7 @@ OBJECTS = ("Account", "FinServ__FinancialAccount__c", "FinServ__FinancialHolding
 
 @dataclass
 class ApprovalRun:
-    """Airflow with the project's DAGs, a day in the warehouse, and a firm whose limit without approval is five records."""
+    """Airflow with the project's DAGs, a day in the warehouse, and a firm whose first loads all need approval."""
 
     api: AirflowApi
     sandbox: Sandbox
@@ -100,7 +100,7 @@ def approval_run(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -
         firm.engine.dispose()
         salesforce = {
             "conn_type": "http", "host": sandbox.org_url, "login": APP["client_id"],
-            "password": APP["client_secret"], "extra": {"grant": "client_credentials", "firm": "test", "few": 5},
+            "password": APP["client_secret"], "extra": {"grant": "client_credentials", "firm": "test", "few": 0},
         }  # fmt: skip
         definitions = connections(folder, database, sandbox) | {DAG: json.dumps(salesforce)}
         port = find_free_port()
