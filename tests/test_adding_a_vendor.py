@@ -61,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("adding") / "project"
     for name in ("include", "dags", "plugins", "great_expectations", "sandbox", "local", "tests"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "uncommitted"))
-    for name in ("Makefile", "pyproject.toml", "requirements.txt", "constraints.txt"):
+    for name in ("Makefile", "docker-compose.yaml", "pyproject.toml", "requirements.txt", "constraints.txt"):
         shutil.copy(ROOT / name, copy)
         os.utime(copy / name, (0, 0))  # older than the installed files, so that make installs nothing
     (copy / ".venv").symlink_to(sys.prefix)

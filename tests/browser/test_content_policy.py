@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route
@@ -23,16 +24,19 @@ pytestmark = [
 ]  # fmt: skip
 
 
-def read_policy() -> str:
-    found = re.search(r'\?Content-Security-Policy "([^"]+)"', (ROOT / "docker" / "Caddyfile").read_text())
-    assert found
-    return found[1]
+def read_policy(path: str) -> str:
+    """Read the policy of a page of Airflow; those of its sign-on, below /auth, have one of their own."""
+    matcher = "sign_on" if path.startswith("/auth") else "pages"
+    text = (ROOT / "docker" / "Caddyfile").read_text()
+    [policy] = re.findall(rf'header @{matcher} \?Content-Security-Policy "([^"]+)"', text)
+    return str(policy)
 
 
 def add_policy(route: Route) -> None:
     """Answer as the proxy does: with the policy, unless the response has its own."""
     response = route.fetch(max_redirects=0, timeout=PATIENCE_MS)
-    route.fulfill(response=response, headers={"content-security-policy": read_policy()} | response.headers)
+    policy = read_policy(urlsplit(route.request.url).path)
+    route.fulfill(response=response, headers={"content-security-policy": policy} | response.headers)
 
 
 @pytest.fixture
