@@ -102,7 +102,7 @@ class FanOut:
         parent: The parent table; empty for one call per grant of the connection (`@grant`).
         only: Boolean staged column of the parent: only parent rows in which it is true are requested; empty for all.
         bucket: Additional bucket of the rate budget that these calls count against; empty for none.
-        missing: HTTP statuses that mean that the parent row has no rows in this table.
+        missing: HTTP statuses that mean that the parent row has no rows in this table. Without a parent, and for a web page, they are errors.
         headers: Header -> value, with `{column}` placeholders as in the path.
         pages: Paging of a response; None for a single page.
         final: Name of a canonical event with a final state. If the warehouse has a parent row's event in its final state, the row is

@@ -68,11 +68,16 @@ def refuse_maintenance(answer: requests.Response, has_worked: Callable[[], bool]
     status, kind = answer.status_code, read_kind(answer)
     if status in (requests.codes.bad_request, requests.codes.unauthorized) or "json" in kind:
         return
-    if status in _ELSEWHERE or kind == "text/html" or has_worked():
+    if status in _ELSEWHERE or is_web_page(answer) or has_worked():
         raise VendorUnavailable(
             "The response is not from the vendor's API but, for example, a maintenance page; if it persists, check the connection's URL",
             **facts, content_type=kind or None,
         )  # fmt: skip
+
+
+def is_web_page(answer: requests.Response) -> bool:
+    """Return whether a response is HTML, which no supported API sends."""
+    return read_kind(answer) == "text/html"
 
 
 def read_kind(answer: requests.Response) -> str:

@@ -136,7 +136,7 @@ def fan_out(
             {**table.params, **size},
             bucket=shape.bucket,
             grant=each.get("grant", ""),
-            missing=shape.missing,
+            missing=shape.missing if shape.parent else (),
             headers=headers,
         )
         if not shape.is_conditional:

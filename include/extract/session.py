@@ -31,7 +31,7 @@ from include.errors import (
     RetriableError,
     VendorUnavailable,
 )
-from include.extract.answer import read_kind, refuse_maintenance, refuse_overload
+from include.extract.answer import is_web_page, read_kind, refuse_maintenance, refuse_overload
 from include.extract.bounded import BoundedAdapter, translate
 from include.extract.login import LoginContext, Token
 from include.extract.tokens import Tokens
@@ -58,7 +58,7 @@ class Request:
         method: Method of a request with a body.
         bucket: Additional bucket of the rate budget that the call counts against; empty for none.
         grant: Name of the grant to log in with; empty for a login of the firm itself.
-        missing: HTTP statuses that mean no data.
+        missing: HTTP statuses that mean no data, unless the body is a web page, such as a maintenance page.
         is_file: Whether the response is a file rather than JSON.
         headers: Additional headers.
     """
@@ -271,7 +271,7 @@ class VendorSession:
                 raise AuthenticationError(
                     "The vendor refuses a token that it has just issued", vendor=self._vendor.name, path=request.path
                 )
-        if answer.status_code in request.missing:
+        if answer.status_code in request.missing and not is_web_page(answer):
             return None
         if answer.status_code == requests.codes.forbidden:
             self._tokens.forget(request.grant)

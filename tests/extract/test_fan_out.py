@@ -119,6 +119,23 @@ def test_status_for_no_data_is_no_error_and_is_not_requested_again(serve: Serve,
     assert len(listener.calls) == 3
 
 
+def test_web_page_with_a_status_for_no_data_is_an_outage(serve: Serve) -> None:
+    page = Reply(status=404, kind="text/html; charset=utf-8", content=b"<html>Maintenance</html>")
+    pages = [page]
+    puller, _ = serve(lambda call: pages.pop() if pages else accounts(call), patience_s=20)
+    assert {row["client_id"] for row in puller.rows(ACCOUNTS, keys=clients("a"))} == {"a"}
+    puller, _ = serve(lambda call: page)
+    with pytest.raises(VendorUnavailable, match=r"maintenance page.*status=404"):
+        puller.rows(ACCOUNTS, keys=clients("b"))
+
+
+def test_status_for_no_data_is_an_error_in_a_table_without_a_parent(serve: Serve) -> None:
+    table = replace(ACCOUNTS, path="accounts", shape=FanOut(), references={}, columns=ACCOUNTS.columns)
+    puller, _ = serve(lambda call: Reply({}, status=404))
+    with pytest.raises(ConfigurationError, match="status=404"):
+        puller.rows(table, keys=clients("a"))
+
+
 def test_status_that_is_not_named_is_an_error(serve: Serve) -> None:
     puller, _ = serve(lambda call: Reply({}, status=409))
     with pytest.raises(ConfigurationError, match="status=409"):

@@ -38,7 +38,7 @@ QUICK = {
 }
 MORE = {
     "in the middle of a page": Hold(STAGE, "include.extract.page:PageReader.read", "before", call=2),
-    "parts, no manifest": Hold(STAGE, "include.staging.files:PartWriter.flush", call=2),
+    "parts, no manifest": Hold(STAGE, "include.staging.files:PartWriter._store", call=2),
     "all parts, no manifest": Hold(STAGE, "include.staging.partitions:Staging.seal", "before"),
     "manifest, no ledger": Hold(STAGE, "include.staging.partitions:Staging.seal"),
     "stage recorded, not committed": Hold(STAGE, "include.control.ledger:record"),
@@ -47,7 +47,7 @@ MORE = {
     "some tables recorded": Hold(VALIDATE, "include.control.dead_letters:insert", call=3),
     "letters not committed": Hold(VALIDATE, "include.control.dead_letters:insert", call=5),
     "validated, not reported": Hold(VALIDATE, "include.pipeline.vendor_day:validate"),
-    "canonical parts, no manifest": Hold(TRANSFORM, "include.staging.files:PartWriter.flush", call=3),
+    "canonical parts, no manifest": Hold(TRANSFORM, "include.staging.files:PartWriter._store", call=3),
     "one entity of two": Hold(TRANSFORM, "include.transform.entities:_produce"),
     "transformed, no ledger": Hold(TRANSFORM, "include.transform.entities:transform"),
     "transform recorded, not committed": Hold(TRANSFORM, "include.control.ledger:record", call=1),
@@ -194,7 +194,7 @@ def lock_row(day: Day) -> Iterator[None]:
 
 @contextlib.contextmanager
 def take_key(day: Day) -> Iterator[None]:
-    """Insert one of the positions without a commit, so that the load stops at the unique index."""
+    """Insert one of the positions without a commit, so that the load, which copies a first day straight into the fact, stops at the unique index."""
     key = str(day.world.sandbox.rows("Portfolio/Assets", asOfDate=str(LAST))[100]["id"])
     with psycopg.connect(day.database.admin_url) as connection:
         connection.execute("select warehouse.ensure_month(%s)", [LAST])
@@ -220,7 +220,7 @@ def wait_blocked(day: Day, statement: str) -> int:
 
 
 CHANGE = pytest.param("again", lock_row, "^(merge into|update) warehouse.position", id="changing")
-INSERT = pytest.param("first", take_key, "^insert into warehouse.position", id="inserting", marks=pytest.mark.long)
+INSERT = pytest.param("first", take_key, '^copy "warehouse"."position"', id="inserting", marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize(("place", "locked", "statement"), [CHANGE, INSERT])

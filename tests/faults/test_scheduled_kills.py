@@ -47,9 +47,10 @@ class Scheduled:
     alerts: Path
 
     def task(self, run_id: str, task_id: str) -> dict[str, Any]:
-        """Read the task instance of the assets' pull or load from Airflow."""
+        """Read the task instance of the assets' pull, or of the day's load, from Airflow."""
         instances = self.api._pages(f"dags/orion/dagRuns/{run_id}/taskInstances", "task_instances")
-        matches = (t for t in instances if (t["task_id"], t["map_index"]) == (task_id, ASSETS))
+        index = ASSETS if task_id == "pull" else -1
+        matches = (t for t in instances if (t["task_id"], t["map_index"]) == (task_id, index))
         return next(matches, {"id": "", "state": None, "try_number": 0})
 
     def kill(self, run_id: str, task_id: str) -> float:
@@ -63,7 +64,7 @@ class Scheduled:
         return time.monotonic() - killed
 
     def check(self, run_id: str) -> None:
-        """Check the facts against the vendor, that the run loaded each entity once, and that the ledger balances."""
+        """Check the facts against the vendor, that the run loaded each map once, and that the ledger balances."""
         positions = self.database.rows(
             "select position_key, quantity, market_value_usd from warehouse.position where recorded_to is null"
         )
@@ -73,7 +74,8 @@ class Scheduled:
             str(row["id"]): (row["currentShares"], row["currentValue"]) for row in stated
         }
         loads = self.database.rows("select * from control.ledger where stage = 'load' and run_id = :run", run=run_id)
-        assert Counter(row["entity"] for row in loads) == dict.fromkeys((m.entity for m in ORION.maps), 1)
+        loaded = Counter((row["table_name"], row["entity"]) for row in loads)
+        assert loaded == Counter((m.table, m.entity) for m in ORION.maps)
         assert {r["produced"] - r["inserted"] - r["updated"] - r["unchanged"] - r["superseded"] for r in loads} == {0}
         checks = self.database.rows("select * from control.reconciliation where run_id = :run", run=run_id)
         assert checks
@@ -169,7 +171,7 @@ def test_a_killed_load_is_tried_again_and_the_day_completes(
         scheduled.sandbox.admin("orion/correct_price", product_id=product, date=str(scheduled.day), price=123.45)
     waiting = """
         select count(*) from pg_stat_activity where usename = 'tributary_load' and datname = current_database()
-        and wait_event_type = 'Lock' and query ~* '^(merge into|update|insert into) warehouse.position'
+        and wait_event_type = 'Lock' and query ~* '^(copy "warehouse"."|update warehouse.)position'
     """
     with psycopg.connect(scheduled.database.admin_url) as connection:
         connection.execute("select warehouse.ensure_month(%s)", [scheduled.day])
