@@ -15,6 +15,7 @@ from include.staging.partitions import Staging
 from include.validation import site
 from local import airflow
 from tests.browser.conftest import CHROMIUM, PATIENCE_MS, log_in
+from tests.conftest import Database
 from tests.dags.airflow_home import ROOT
 from tests.dags.stored_dags import serve_dags
 from tests.firm_keys import KEYRING, write_keyring
@@ -40,14 +41,17 @@ def add_policy(route: Route) -> None:
 
 
 @pytest.fixture
-def pages(tmp_path: Path, airflow_database: Path, browser: Browser) -> Iterator[tuple[Page, list[str]]]:
+def pages(
+    tmp_path: Path, airflow_database: Path, shared_database: Database, browser: Browser
+) -> Iterator[tuple[Page, list[str]]]:
     """A browser that has logged in, and what the policy blocked so far."""
     store = Staging(str(tmp_path / "staging"), KEYRING.staging)
     store.folder(f"{site.PLACE}/b").write("index.html", b"<p>All is well.</p>")
     site.publish(store, site.Site("b/index.html"), site.Site())
-    known = {
-        "tributary_staging": {"conn_type": "generic", "extra": {"root": str(tmp_path / "staging")}},
-        "tributary_keys": {"conn_type": "generic", "password": write_keyring()},
+    connections = {
+        "tributary_staging": json.dumps({"conn_type": "generic", "extra": {"root": str(tmp_path / "staging")}}),
+        "tributary_keys": json.dumps({"conn_type": "generic", "password": write_keyring()}),
+        "tributary_db": shared_database.url("tributary_web").replace("postgresql://", "postgres://"),
     }
     blocked: list[str] = []
 
@@ -55,9 +59,7 @@ def pages(tmp_path: Path, airflow_database: Path, browser: Browser) -> Iterator[
         if "Content Security Policy" in message.text:
             blocked.append(message.text)
 
-    with serve_dags(
-        tmp_path, airflow_database, connections={name: json.dumps(value) for name, value in known.items()}
-    ) as (api, _, _):
+    with serve_dags(tmp_path, airflow_database, connections=connections) as (api, _, _):
         context = browser.new_context(base_url=api.url)
         context.route("**/*", add_policy)
         page = context.new_page()
