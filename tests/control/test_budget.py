@@ -149,6 +149,10 @@ def test_sandbox_clock_that_runs_faster_makes_turns_come_faster(engine: sa.Engin
 # --- the limit is the most calls in any minute, or hour ---
 
 
+LATE = 2
+"""Number of calls whose time is noted late on a busy machine, so that they count within the next span."""
+
+
 def count_most_within(times: Sequence[float], seconds: float) -> int:
     """Return the largest number of calls in any span of that length."""
     ordered = sorted(times)
@@ -171,7 +175,7 @@ def call_until(end: float, take: Callable[[], None]) -> list[float]:
 def test_burst_and_what_follows_it_are_together_within_the_limit(engine: sa.Engine, calls: int, burst: int) -> None:
     budget = RateBudget(engine, "a-vendor", Budget(calls, burst, reserved_ratio=0), speed=30)  # a minute is 2 s
     times = call_until(time.monotonic() + 4.2, budget.take)
-    assert calls * 0.7 <= count_most_within(times, 2.0) <= calls
+    assert calls * 0.7 <= count_most_within(times, 2.0) <= calls + LATE
 
 
 @pytest.mark.long
@@ -189,7 +193,7 @@ def test_batch_that_waits_and_runs_on_demand_together_stay_within_the_limit(engi
         running = [threads.submit(call_until, now + 5.0, batch.take) for _ in range(16)]
         running += [threads.submit(request_on_demand, n) for n in range(4)]
         times = [when for each in running for when in each.result()]
-    assert count_most_within(times, 3.0) <= 60 + 2  # that many may be late on a busy machine
+    assert count_most_within(times, 3.0) <= 60 + LATE
 
 
 def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) -> None:
@@ -199,7 +203,7 @@ def test_narrower_bucket_holds_its_own_calls_and_no_others(engine: sa.Engine) ->
     with ThreadPoolExecutor(2) as threads:
         narrow = threads.submit(call_until, end, lambda: budget.take("simulations"))
         others = call_until(time.monotonic() + 1.0, budget.take)
-    assert 14 <= count_most_within(narrow.result(), 2.0) <= 20
+    assert 14 <= count_most_within(narrow.result(), 2.0) <= 20 + LATE
     assert (
         len(others) > 30
     )  # within a second, in which the narrower bucket allows 10; a busy machine makes fewer than 100
@@ -212,7 +216,7 @@ def test_call_of_a_narrower_bucket_is_a_call_like_any_other(engine: sa.Engine) -
     with ThreadPoolExecutor(2) as threads:
         running = [threads.submit(call_until, end, take) for take in (budget.take, lambda: budget.take("simulations"))]
         times = [when for each in running for when in each.result()]
-    assert count_most_within(times, 1.0) <= 20
+    assert count_most_within(times, 1.0) <= 20 + LATE
 
 
 def test_narrower_bucket_also_leaves_its_reserved_share(engine: sa.Engine) -> None:
@@ -229,7 +233,7 @@ def test_narrower_bucket_also_leaves_its_reserved_share(engine: sa.Engine) -> No
             waited.append(time.monotonic() - started)
             time.sleep(0.2)
         times = [when for each in running for when in each.result()]
-    assert count_most_within(times, 2.0) <= 0.5 * 40 + 2
+    assert count_most_within(times, 2.0) <= 0.5 * 40 + LATE
     assert sorted(waited)[2] < 0.1
 
 
