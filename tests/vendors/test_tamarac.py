@@ -228,7 +228,7 @@ def test_joint_client_owns_the_account_without_a_share(run: Run) -> None:
 
 @pytest.mark.parametrize(("second", "cost"), [("11.00", Decimal("20.00")), ("", None)], ids=["known", "unknown"])
 def test_lots_of_one_security_are_added_up(run: Run, second: str, cost: Decimal | None) -> None:
-    """The cost of a position is unknown if that of a lot is: the cost of the other lots would show a gain that nobody made."""
+    """The cost of a position is unknown if that of a lot is: the cost of the other lots would show a gain that is too high."""
     cells = [
         {"Quantity": "1.5", "Market Value": "15.00", "Cost Basis": "9.00"},
         {"Quantity": "2", "Market Value": "20.01", "Cost Basis": second},
