@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from include.contract import Table, Vendor
-from include.control import inbox, ledger
+from include.control import inbox
 from include.control.inbox import Pending
 from include.errors import BalanceError, DataQualityError, SchemaDrift, VendorUnavailable
 from include.extract.flatten import flatten
@@ -30,6 +30,7 @@ from include.pipeline.inbox import load_all, make_page_reader, stage_nested
 from include.pipeline.run import VendorRun
 from include.staging.partitions import Partition
 from include.warehouse import withdrawal
+from include.warehouse.load import find_superseding
 
 PUSH, WITHDRAWAL = "push", "withdraw"
 """First part of the sender's name of pushed records, `push.<vendor>.<table>`, and of withdrawals, `withdraw.<vendor>.<table>`."""
@@ -99,7 +100,7 @@ def _load(vendor_run: VendorRun, table: Table, push: Pending) -> _Result:
         return _Result(str(failure), is_altered=True)
     try:
         partition, outcome = _stage(vendor_run, table, push, body)
-        if table.pull != "window" and _is_superseded(vendor_run, partition):
+        if _is_superseded(vendor_run, partition):
             return _Result(SUPERSEDED)
         partitions = [partition, *stage_nested(vendor_run, table.name, push.inbox_id)]
         vendor_day.validate(vendor_run, partitions, rows_only=True)
@@ -146,7 +147,7 @@ def _stage(vendor_run: VendorRun, table: Table, push: Pending, body: bytes) -> t
 def _is_superseded(vendor_run: VendorRun, partition: Partition) -> bool:
     """Return whether a pull of the whole table that began later is loaded."""
     with vendor_run.site.engine.connect() as connection:
-        return ledger.find_newer_load(connection, vendor_run.pull_of(partition)) is not None
+        return find_superseding(connection, vendor_run.vendor, vendor_run.pull_of(partition)) is not None
 
 
 def _with_refused(table: Table, partition: Partition, outcome: _Outcome) -> _Outcome:

@@ -79,9 +79,7 @@ def load(
         with engine.connect() as connection:
             fences += writer.take_all(connection, sorted(subjects))
             for pull in pulls.values():
-                # The own times of pushed events decide, and a window lacks some of them: see `_subjects`.
-                is_window = pull.pulled == "pushed" and vendor.table(pull.table_name).pull == "window"
-                if not is_window and (newer := ledger.find_newer_load(connection, pull)):
+                if newer := find_superseding(connection, vendor, pull):
                     raise WriterSuperseded(
                         "A newer pull is loaded already; nothing was changed", pull=pull.pull_id, newer=newer
                     )
@@ -99,6 +97,17 @@ def load(
     except (TargetUnavailable, sa.exc.DBAPIError, psycopg.Error) as error:
         # Without the cause, because the database's message quotes rows.
         raise _translate(engine, fences, vendor.name, pulls, error) from None
+
+
+def find_superseding(connection: sa.Connection, vendor: Vendor, pull: Pull) -> datetime | None:
+    """Return when the loaded pull began that supersedes this one; None if there is none.
+
+    Pushed rows of a table that is pulled by window are never superseded as a whole: a window lacks some of them, and their own times
+    decide.
+    """
+    if pull.pulled == "pushed" and vendor.table(pull.table_name).pull == "window":
+        return None
+    return ledger.find_newer_load(connection, pull)
 
 
 class _Loading:
