@@ -9,22 +9,13 @@ run of the last Sunday at once.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pendulum
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
-from tributary.policy import DEFAULTS, GO_LIVE
-
-MOST_LATE = timedelta(days=1)
-
-
-def is_dry_run(params: Any, dag_run: Any) -> bool:
-    """Return whether a run only lists: a manual run by its form, a scheduled run if it starts more than a day late."""
-    if dag_run.run_type == "scheduled":
-        return datetime.now(UTC) - dag_run.run_after > MOST_LATE
-    return bool(params["dry_run"])
+from tributary.policy import DEFAULTS, GO_LIVE, is_dry_run
 
 
 @dag(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import (
@@ -149,6 +149,17 @@ PULL: dict[str, Any] = {
 def show_argument(name: str) -> str:
     """Return a `map_index_template` that names each mapped task instance by the value of one of its arguments."""
     return f"{{{{ task.op_kwargs['{name}'] }}}}"
+
+
+MOST_LATE = timedelta(days=1)
+"""A scheduled run that starts later than this disposes of nothing."""
+
+
+def is_dry_run(params: Any, dag_run: Any) -> bool:
+    """Return whether a run only lists: a manual run by its form, a scheduled run if it starts more than a day late."""
+    if dag_run.run_type == "scheduled":
+        return bool(datetime.now(UTC) - dag_run.run_after > MOST_LATE)
+    return bool(params["dry_run"])
 
 
 def on_demand(vendor_name: str) -> str:

@@ -34,11 +34,10 @@ def test_a_manual_run_is_dry_unless_the_operator_turns_that_off(airflow: dict[st
 _LATE = """
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from airflow.dag_processing.dagbag import DagBag
-dispose = DagBag().dags["dispose_expired_data"].get_task("dispose").python_callable
+from tributary.policy import is_dry_run
 def is_dry(run_type, hours):
     run_after = datetime.now(UTC) - timedelta(hours=hours)
-    return dispose.__globals__["is_dry_run"]({"dry_run": True}, SimpleNamespace(run_type=run_type, run_after=run_after))
+    return is_dry_run({"dry_run": True}, SimpleNamespace(run_type=run_type, run_after=run_after))
 print("DRY", is_dry("scheduled", 23), is_dry("scheduled", 25), is_dry("manual", 0))
 """
 
