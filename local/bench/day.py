@@ -169,16 +169,17 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
         with clock(title):
             vendor_day.load(vendor_run, again)
     positions, columns = Canonical(partition.folder, "position"), arrow_schema(entity_named("position").columns)
+    with clock("plain COPY"), site.engine.begin() as db:
+        copy_in(db, "plain", columns, positions.rows())
     with site.engine.begin() as db:
-        with clock("plain COPY"):
-            copy_in(db, "plain", columns, positions.rows())
+        copy_in(db, "copied", columns, positions.rows())
         for table in ("straight", "inserted"):
-            db.execute(sa.text(f"create temporary table {table} (like plain) on commit drop"))
+            db.execute(sa.text(f"create temporary table {table} (like copied) on commit drop"))
             db.execute(sa.text(f'create unique index on {table} (position_key collate "C")'))
         with clock("COPY into a table with an index"):
             copy_rows(db, "straight", columns, positions.rows())
         with clock("insert of rows that are copied already"):
-            db.execute(sa.text("insert into inserted select * from plain"))
+            db.execute(sa.text("insert into inserted select * from copied"))
     return {"seconds": seconds, "rows": counts["position"].inserted, "peak_mb": peak}
 
 
