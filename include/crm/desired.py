@@ -14,6 +14,7 @@ from include import canonical
 from include.crm.objects.mapping import MISSING_SINCE, CrmObject, literal
 from include.crm.settings import Settings
 from include.crm.temporary import DESIRED, TempTable
+from include.database.statistics import without_nested_loops
 
 _MOST_PAIRS = 40
 """Fields in one call of `jsonb_build_object`; PostgreSQL allows a function 100 arguments."""
@@ -73,10 +74,8 @@ def build(db: sa.Connection, mapping: CrmObject, settings: Settings, present_day
         "entity": mapping.entity,
         **mapping.lookups,
     }
-    # The query reads whole tables, but the planner expects one row of `present_day` and of the identity views, and would use nested loops.
-    db.execute(sa.text("set local enable_nestloop = off"))
-    total = DESIRED.fill(db, _select_present(mapping), values)
-    db.execute(sa.text("set local enable_nestloop = on"))
+    with without_nested_loops(db):
+        total = DESIRED.fill(db, _select_present(mapping), values)
     db.execute(sa.text("create unique index on desired (external_key)"))
     if mapping.is_written_when_gone:
         total += db.execute(sa.text(_insert_gone(mapping, present_day)), values).rowcount

@@ -1,6 +1,9 @@
-"""Planner statistics of the schemas `control` and `warehouse`."""
+"""Planner statistics of the schemas `control` and `warehouse`, and a query for which they are not enough."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
@@ -25,3 +28,18 @@ def analyze(db: sa.Connection, *tables: str) -> None:
         tables: Tables of `control` or `warehouse`, with their schema.
     """
     db.execute(sa.text("select warehouse.analyze_tables(variadic :tables)"), {"tables": list(tables)})
+
+
+@contextmanager
+def without_nested_loops(db: sa.Connection) -> Iterator[None]:
+    """Keep the planner from nested loops until the block ends, for a query that reads whole tables.
+
+    The planner expects one row of a small temporary table and of the identity views. With nested loops, such a query of a small firm takes
+    minutes.
+
+    Args:
+        db: A transaction.
+    """
+    db.execute(sa.text("set local enable_nestloop = off"))
+    yield
+    db.execute(sa.text("set local enable_nestloop = on"))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
 from include.crm.temporary import PRESENT_DAY
+from include.database.statistics import without_nested_loops
 
 FIELDS = {"control total": "p.market_value_usd", "roll-forward": "p.quantity"}
 """Check of the reconciliation -> SQL of the position's value that it adds up."""
@@ -46,7 +47,5 @@ def record(db: sa.Connection, objects: Iterable[CrmObject], settings: Settings, 
             "firm": settings.firm,
             "run_id": run_id,
         }
-        # The planner expects one row of `present_day` and of the identity views: with nested loops, a small firm takes minutes.
-        db.execute(sa.text("set local enable_nestloop = off"))
-        db.execute(sa.text(statement), values)
-        db.execute(sa.text("set local enable_nestloop = on"))
+        with without_nested_loops(db):
+            db.execute(sa.text(statement), values)
