@@ -35,6 +35,12 @@ class Reach:
     edited: tuple[datetime, datetime] | None = None
     first_date: date | None = None
 
+    def to_note(self) -> dict[str, Any]:
+        """Return the bounds as JSON, for the ledger. A pull that started earlier, and is loaded later, must not bring back what this one lacks."""
+        edited_from, edited_to = self.edited or (None, None)
+        bounds = {"edited_from": edited_from, "edited_to": edited_to, "first_date": self.first_date}
+        return {name: bound.isoformat() for name, bound in bounds.items() if bound}
+
 
 def load(
     connection: sa.Connection,
@@ -60,36 +66,42 @@ def load(
 
     Returns:
         Numbers of rows produced, inserted, updated, unchanged, superseded and withdrawn. `money_out` is the money now stored under the
-        pull's keys; None if the entity has no money. If pushed rows changed an event with money, `notes` has the `days` of these
-        rows, because no reconciliation has compared them yet.
+        pull's keys; None if the entity has no money. `notes` has the `reach` of a full pull of events and, if pushed rows changed an event
+        with money, the `days` of these rows, because no reconciliation has compared them yet.
 
     Raises:
         TargetUnavailable: Another load changed the same rows meanwhile.
     """
     values: dict[str, Any] = {
         "vendor": pull.vendor,
+        "table_name": pull.table_name,
+        "entity": entity.name,
         "business_date": pull.business_date,
         "source_run_id": source_run_id,
         "extracted_at": pull.extracted_at,
     }
     statement = Statement(entity)
+    reached = {"reach": reach.to_note()} if reach and entity.is_removable else {}
     if entity.has_months:
         connection.execute(sa.text("select warehouse.ensure_month(:business_date)"), values)
-    if not connection.scalar(statement.any_open, values):
+    if not connection.scalar(statement.needs_comparison, values):
         inserted = _insert_all(connection, entity, pull, source_run_id, schema, parts)
         money = connection.scalar(statement.money_of_run, values) if entity.money else None
-        notes = _note_days(connection, entity, pull, statement.days_of_run, values)
+        notes = reached | _note_days(connection, entity, pull, statement.days_of_run, values)
         return Counts(produced=inserted, inserted=inserted, money_out=_dollars(entity, money), notes=notes)
     copied = copy_in(connection, f"incoming_{entity.name}", schema, parts)
     incoming, statement = stored + copied, Statement(entity, has_few=copied <= FEW)
     if copied <= FEW:
         connection.execute(statement.index_incoming)
+    if entity.is_removable or reach:
+        protection.find(connection, entity, pull)
     connection.execute(statement.compare, values)
     if copied <= FEW:
         connection.execute(statement.index_compared)
     outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
-    new, changed, older = (outcomes.get(outcome, 0) for outcome in ("new", "changed", "older"))
-    notes = _note_days(connection, entity, pull, statement.days_of_changes, values)
+    new, changed = outcomes.get("new", 0), outcomes.get("changed", 0)
+    superseded = outcomes.get("older", 0) + outcomes.get("removed", 0)
+    notes = reached | _note_days(connection, entity, pull, statement.days_of_changes, values)
     closed = connection.execute(statement.close_changed, values).rowcount
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
@@ -99,8 +111,8 @@ def load(
         produced=incoming,
         inserted=new,
         updated=changed,
-        unchanged=incoming - new - changed - older,
-        superseded=older,
+        unchanged=incoming - new - changed - superseded,
+        superseded=superseded,
         withdrawn=withdrawn,
         money_out=_dollars(entity, money),
         notes=notes,
@@ -174,7 +186,6 @@ def _settle(
                 return 0, money
             if stored:  # their keys were not copied, so they would be withdrawn
                 raise _changed_meanwhile(entity, pull)
-        protection.find(connection, entity, pull)
         edited_from, edited_to = reach.edited or (None, None)
         bounds = {"edited_from": edited_from, "edited_to": edited_to, "is_edited": reach.edited is not None}
         withdrawn = connection.execute(statement.withdraw, values | bounds | {"first_date": reach.first_date}).rowcount

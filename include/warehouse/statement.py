@@ -14,6 +14,14 @@ _IS_LATER = f"""
 coalesce((select l.extracted_at > :extracted_at and l.extracted_at <= {LATEST_START} from control.ledger l where l.ledger_id = f.source_run_id), false)
 """  # noqa: S608
 """SQL condition that the pull of a stored row `f` started later than this pull."""
+_NEWER_REACHES = f"""
+select cast(notes -> 'reach' ->> 'edited_from' as timestamptz) as edited_from, cast(notes -> 'reach' ->> 'edited_to' as timestamptz) as edited_to,
+       cast(notes -> 'reach' ->> 'first_date' as date) as first_date, business_date as last_date
+from control.ledger
+where vendor = :vendor and table_name = :table_name and entity = :entity and stage = 'load' and notes -> 'reach' is not null
+  and extracted_at > :extracted_at and extracted_at <= {LATEST_START}
+"""  # noqa: S608
+"""SQL query: the ranges that full pulls covered which started later than this pull and are loaded already (see `fact.Reach`)."""
 
 
 class Statement:
@@ -42,9 +50,10 @@ class Statement:
         self._open = f"{on_day}f.vendor = :vendor and f.recorded_to is null"
 
     @cached_property
-    def any_open(self) -> sa.TextClause:
-        """Select whether the vendor has open rows; for a snapshot, only rows of the business date count."""
-        return sa.text(f"select exists (select from {self._table} f where {self._open})")  # noqa: S608
+    def needs_comparison(self) -> sa.TextClause:
+        """Select whether the vendor has open rows (for a snapshot, of the business date), or a newer full pull may lack an incoming row."""
+        newer = f" or exists ({_NEWER_REACHES})" if self._entity.is_removable else ""
+        return sa.text(f"select exists (select from {self._table} f where {self._open}){newer}")  # noqa: S608
 
     @cached_property
     def index_incoming(self) -> sa.TextClause:
@@ -60,16 +69,20 @@ class Statement:
     def compare(self) -> sa.TextClause:
         """Create `compared_<entity>`: the incoming rows that are new or differ from the open row.
 
-        The column `outcome` is `new`, `changed`, or `older` (the stored state of the event wins). `compared_run_id` is the load that wrote
-        the open row.
+        The column `outcome` is `new`, `changed`, `older` (the stored state of the event wins), or `removed` (there is no open row, and a
+        newer full pull that covers the event lacks it). `compared_run_id` is the load that wrote the open row.
         """
         entity = self._entity
         older = f" when {self._is_older} then 'older'" if entity.version else ""
+        newer, removed = "", ""
+        if entity.is_removable:
+            newer = f"with newer_reach as materialized ({_NEWER_REACHES}) "
+            removed = f" when f.{entity.key} is null and {self._is_removed} then 'removed'"
         compared = [c for c in self._values if not (entity.is_observed and c == entity.version)]
         stored, arrived = (", ".join(f"{row}.{c}" for c in compared) for row in "fi")
         return sa.text(
-            f"create temporary table compared_{entity.name} on commit drop as select * from ("  # noqa: S608
-            f"select i.*, case when f.{entity.key} is null then 'new'"
+            f"create temporary table compared_{entity.name} on commit drop as {newer}select * from ("  # noqa: S608
+            f"select i.*, case{removed} when f.{entity.key} is null then 'new'"
             f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as outcome"
             f", f.source_run_id as compared_run_id from {self._incoming} i left join {self._stored_beside}) r where outcome <> 'same'"
         )
@@ -151,14 +164,16 @@ class Statement:
     def money_of_keys(self) -> sa.TextClause:
         """Sum the money stored under the incoming keys, for comparison with the incoming money.
 
-        If the stored state of an event wins over the incoming one, the incoming amount is added instead.
+        The incoming amount of a superseded row is added instead of the stored one.
         """
         entity = self._entity
-        stored = f"f.{entity.money}"
+        stored, removed = f"f.{entity.money}", ""
         if entity.version:
             stored = f"case when {self._is_older} then i.{entity.money} else {stored} end"
+        if entity.is_removable:
+            removed = f" union all select {entity.money} from compared_{entity.name} where outcome = 'removed'"  # noqa: S608
         return sa.text(
-            f"select sum({stored}) from {self._incoming} i join {self._stored_beside}"  # noqa: S608
+            f"select sum(money) from (select {stored} as money from {self._incoming} i join {self._stored_beside}{removed}) m"  # noqa: S608
         )
 
     @property
@@ -168,6 +183,18 @@ class Statement:
         if self._has_few:
             return f"lateral (select * from {self._table} f where {is_same} offset 0) f on true"  # noqa: S608
         return f"{self._table} f on {is_same}"
+
+    @property
+    def _is_removed(self) -> str:
+        """SQL condition that a newer full pull covers the incoming event `i`, so that it was removed at the vendor if there is no open row.
+
+        A row that an open dead letter may describe is not removed.
+        """
+        version, dated = self._entity.version, self._entity.dated
+        return (
+            f"exists (select from newer_reach n where i.{version} >= n.edited_from and i.{version} < n.edited_to"
+            f" or i.{dated} between n.first_date and n.last_date) and {is_unprotected(self._entity, 'i')}"
+        )
 
     @property
     def _among_changed(self) -> str:

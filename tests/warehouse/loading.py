@@ -29,6 +29,8 @@ from tests.firm_keys import KEYRING
 DAY = date(2026, 11, 20)
 NEXT = date(2026, 11, 23)
 Known = dict[str, tuple[Any, ...]]
+EDITED = datetime(2026, 11, 20, 20, tzinfo=UTC)
+"""Time of the edit of events at hour 0."""
 _NIGHT = datetime(2026, 11, 21, 6, tzinfo=UTC)
 
 
@@ -177,3 +179,27 @@ def read_positions(loader: Loader, at: datetime | None = None, day: date = DAY) 
     positions = {r["position_key"]: (r["quantity"], r["account"], str(r["market_value_usd"])) for r in rows}
     assert len(positions) == len(rows), "a key has two rows at once"
     return positions
+
+
+def transaction(key: str, hours: int | None, trade_date: date, status: str, amount: str) -> dict[str, Any]:
+    """Build a transaction that was edited some hours after `EDITED` (None if the time is unknown)."""
+    return {
+        "transaction_key": key, "account_key": "a1", "security_key": "s1", "trade_date": trade_date, "status": status,
+        "amount_usd": Decimal(amount), "edited_at": None if hours is None else EDITED + timedelta(hours=hours),
+    }  # fmt: skip
+
+
+def read_transactions(loader: Loader, at: datetime | None = None) -> Known:
+    """Read transactions as known at a time, or now: key -> hour of the edit, trade date, status and amount."""
+    rows = loader.rows(
+        "select transaction_key, edited_at, trade_date, status, amount_usd from warehouse.transaction"
+        " where vendor = :vendor and recorded_from <= coalesce(cast(:at as timestamptz), 'infinity')"
+        " and (recorded_to is null or recorded_to > cast(:at as timestamptz))",
+        at=at,
+    )
+    transactions = {}
+    for row in rows:
+        hours = row["edited_at"] and int((row["edited_at"] - EDITED).total_seconds() // 3600)
+        transactions[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
+    assert len(transactions) == len(rows), "a key has two rows at once"
+    return transactions

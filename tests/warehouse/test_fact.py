@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -19,7 +19,18 @@ from include.staging.partitions import Partition
 from include.warehouse import schema
 from include.warehouse.load import load
 from tests.lives import LIVED, State, find_winner, states_of
-from tests.warehouse.loading import DAY, NEXT, Known, Loader, position, read_positions, summarize
+from tests.warehouse.loading import (
+    DAY,
+    EDITED,
+    NEXT,
+    Known,
+    Loader,
+    position,
+    read_positions,
+    read_transactions,
+    summarize,
+    transaction,
+)
 
 KEYS = st.sampled_from("ABCD")
 # Some states share their money, some their units; only all fields together differ.
@@ -85,7 +96,6 @@ def test_any_snapshots_leave_one_open_row_a_key_and_a_whole_history(new_loader: 
     assert summarize(again) == ({"unchanged": len(rows)} if rows else {})
 
 
-EDITED = datetime(2026, 11, 20, 20, tzinfo=UTC)
 STATES = st.tuples(
     st.sampled_from([None, 0, 1, 2]),  # hours after EDITED
     st.sampled_from([DAY, date(2026, 11, 18)]),
@@ -107,28 +117,6 @@ def test_any_pulls_of_a_day_with_few_changes_leave_the_rows_of_the_last_one(new_
         expected = model.take(dict(rows), set(), is_whole=True)
         assert summarize(load_positions(loader, rows, pulled=pulled)) == expected
         assert read_positions(loader) == model.now
-
-
-def transaction(key: str, hours: int | None, trade_date: date, status: str, amount: str) -> dict[str, Any]:
-    return {
-        "transaction_key": key, "account_key": "a1", "security_key": "s1", "trade_date": trade_date, "status": status,
-        "amount_usd": Decimal(amount), "edited_at": None if hours is None else EDITED + timedelta(hours=hours),
-    }  # fmt: skip
-
-
-def read_transactions(loader: Loader, at: datetime | None = None) -> Known:
-    rows = loader.rows(
-        "select transaction_key, edited_at, trade_date, status, amount_usd from warehouse.transaction"
-        " where vendor = :vendor and recorded_from <= coalesce(cast(:at as timestamptz), 'infinity')"
-        " and (recorded_to is null or recorded_to > cast(:at as timestamptz))",
-        at=at,
-    )
-    transactions = {}
-    for row in rows:
-        hours = row["edited_at"] and int((row["edited_at"] - EDITED).total_seconds() // 3600)
-        transactions[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
-    assert len(transactions) == len(rows), "a key has two rows at once"
-    return transactions
 
 
 def is_older(state: tuple[Any, ...], stored: tuple[Any, ...]) -> bool:
@@ -233,75 +221,6 @@ def test_events_of_another_day_are_not_withdrawn(loader: Loader) -> None:
     loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.00")])
     assert summarize(loader.load("transaction", [], NEXT)) == {}
     assert read_transactions(loader).keys() == {"T"}
-
-
-def pull_by_window(loader: Loader) -> None:
-    """Let the vendor's transactions be pulled by edit window, or for a past day by trade date."""
-    tables = (
-        replace(each, pull="window", edited=("from", "to"), dated={"day": "%Y-%m-%d"})
-        if each.name == "transaction"
-        else each
-        for each in loader.vendor.tables
-    )
-    loader.vendor = replace(loader.vendor, tables=tuple(tables))
-
-
-def stage_window(loader: Loader, pulled: str, rows: list[dict[str, Any]]) -> tuple[Partition, Pull]:
-    """Stage a full pull: by trade date for a past day, else of the edits of the last ten days."""
-    loader.stage("transaction", rows, pulled=pulled)
-    if pulled == "current":
-        began = loader.pull.extracted_at
-        window = ((began - timedelta(10)).isoformat(), began.isoformat())
-        loader.partition = loader.staging.seal(replace(loader.partition.manifest, window=window))
-    return loader.partition, loader.pull
-
-
-# The vendor states only the day of an edit, so an edit after the pull may be dated before it.
-ENTERED = int((datetime(2026, 11, 21, tzinfo=UTC) - EDITED).total_seconds() // 3600)
-
-
-@pytest.mark.parametrize("pulled", ["current", "historical"])
-def test_event_that_is_missing_from_its_window_is_withdrawn(loader: Loader, pulled: str) -> None:
-    pull_by_window(loader)
-    loader.load("transaction", [transaction("T", ENTERED, DAY, "posted", "1.00")], pulled="pushed")
-    partition, pull = stage_window(loader, pulled, [])
-    assert summarize(load(loader.engine, loader.vendor, {partition: pull})["transaction"]["transaction"]) == {
-        "withdrawn": 1
-    }
-    assert read_transactions(loader) == {}
-
-
-@pytest.mark.parametrize("pulled", ["current", "historical"])
-@pytest.mark.parametrize("between", ["pushed", "current"])
-def test_event_that_came_after_a_pull_began_is_not_withdrawn_by_it(loader: Loader, pulled: str, between: str) -> None:
-    pull_by_window(loader)
-    partition, pull = stage_window(loader, pulled, [transaction("S", 0, DAY, "posted", "1.00")])
-    loader.load("transaction", [transaction("T", ENTERED, DAY, "posted", "5.00")], NEXT, pulled=between)
-    counts = load(loader.engine, loader.vendor, {partition: pull})["transaction"]["transaction"]
-    assert summarize(counts) == {"inserted": 1}
-    assert read_transactions(loader).keys() == {"S", "T"}
-
-
-def test_push_of_an_event_is_loaded_after_the_load_of_a_later_pull(loader: Loader) -> None:
-    pull_by_window(loader)
-    loader.stage("transaction", [transaction("T", 0, DAY, "posted", "5.00")], pulled="pushed")
-    push = {loader.partition: loader.pull}
-    partition, pull = stage_window(loader, "current", [transaction("S", 0, DAY, "posted", "1.00")])
-    load(loader.engine, loader.vendor, {partition: pull})
-    assert summarize(load(loader.engine, loader.vendor, push)["transaction"]["transaction"]) == {"inserted": 1}
-    assert read_transactions(loader).keys() == {"S", "T"}
-
-
-def test_later_of_two_states_of_the_same_version_is_the_one_requested_later(loader: Loader) -> None:
-    loader.load("transaction", [transaction("T", 0, DAY, "pending", "1.00")])
-    loader.stage(
-        "transaction", [transaction("T", 0, DAY, "pending", "1.00"), transaction("S", 0, DAY, "posted", "2.00")], NEXT
-    )
-    partition, pull = loader.partition, loader.pull
-    loader.load("transaction", [transaction("T", 0, DAY, "posted", "1.25")], NEXT, pulled="pushed")
-    counts = load(loader.engine, loader.vendor, {partition: pull})["transaction"]["transaction"]
-    assert summarize(counts) == {"inserted": 1, "superseded": 1}
-    assert read_transactions(loader)["T"] == (0, DAY, "posted", "1.25")
 
 
 def test_an_older_state_never_replaces_a_newer_one_that_came_between(loader: Loader) -> None:
