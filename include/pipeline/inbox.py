@@ -228,11 +228,13 @@ def stage_nested(vendor_run: VendorRun, table_name: str, push: int | None = None
     return [vendor_day.stage_span(vendor_run, table, span) for table in nested]
 
 
-def load_all(vendor_run: VendorRun, partitions: Sequence[Partition]) -> None:
-    """Transform and load partitions that are not whole days, one after the other."""
+def load_all(vendor_run: VendorRun, partitions: Sequence[Partition]) -> int:
+    """Transform and load partitions that are not whole days, one after the other; return the number of superseded records."""
+    superseded = 0
     for each in partitions:
         vendor_day.transform(vendor_run, each)
-        vendor_day.load(vendor_run, each)
+        superseded += sum(counts.superseded for counts in vendor_day.load(vendor_run, each).values())
+    return superseded
 
 
 def _look_up(vendor_run: VendorRun, keys: Sequence[str]) -> dict[str, FatalError]:

@@ -105,7 +105,7 @@ def _load(vendor_run: VendorRun, table: Table, push: Pending) -> _Result:
         partitions = [partition, *stage_nested(vendor_run, table.name, push.inbox_id)]
         vendor_day.validate(vendor_run, partitions, rows_only=True)
         outcome = _with_refused(table, partition, outcome)
-        load_all(vendor_run, partitions)
+        outcome |= {"outdated": load_all(vendor_run, partitions)}
         return _Result(_describe(table, outcome), outcome)
     except (BalanceError, DataQualityError, SchemaDrift, VendorUnavailable) as failure:
         return _Result(str(failure))

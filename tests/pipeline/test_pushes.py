@@ -106,6 +106,20 @@ def test_a_push_replaces_rows_of_earlier_pulls_only(pushes: Pushes, began: timed
     assert (shown["state"], shown["error"]) == (("processed", None) if is_loaded else ("error", draining.SUPERSEDED))
 
 
+def test_pushed_record_that_is_older_than_the_stored_one_is_counted_as_outdated(pushes: Pushes) -> None:
+    pushes.site = replace(pushes.site, clock=lambda: datetime.now(UTC))
+    pushes.push(CLIENTS[:1])
+    pushes.drain()
+    late = pushes.push([CLIENTS[0] | {"name": "Earlier Sample"}, CLIENTS[1]])
+    pushes.database.do(
+        "update control.inbox set received_at = received_at - interval '1 hour' where processed_at is null"
+    )
+    pushes.drain()
+    assert households(pushes) == [("901", "Pushed Sample"), ("902", "Other Sample")]
+    shown = outcome_of(pushes, late)
+    assert (shown["state"], shown["rows"], shown["outdated"]) == ("processed", 2, 1)
+
+
 def test_body_of_a_push_is_removed_when_it_is_drained(pushes: Pushes) -> None:
     pushes.push(CLIENTS)
     pushes.push({"id": 1})
@@ -182,7 +196,7 @@ def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pus
     assert households(pushes) == [("901", "Pushed Sample"), ("902", "New Sample")]
     [outcome] = pushes.database.rows("select outcome, error from control.inbox order by inbox_id desc limit 1")
     rejected = outcome["outcome"].pop("rejected")
-    assert outcome == {"outcome": {"rows": 3, "dead": 2}, "error": "clients: name: absent, and 1 more of 3"}
+    assert outcome == {"outcome": {"rows": 3, "dead": 2, "outdated": 0}, "error": "clients: name: absent, and 1 more of 3"}
     assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
     assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
     dead_letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")

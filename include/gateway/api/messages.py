@@ -170,7 +170,7 @@ class Push(BaseModel):
     vendor: str
     table: str
     state: Literal["waiting", "processed", "partial", "error", "withdrawn"] = Field(
-        description="`processed`: all rows are loaded; `partial`: all except the rejected rows; `error`: no row is loaded; "
+        description="`processed`: all rows are loaded or outdated; `partial`: all except the rejected rows; `error`: no row is loaded; "
         "`withdrawn`: the push was withdrawn."
     )
     received_at: datetime
@@ -181,6 +181,9 @@ class Push(BaseModel):
     rows: int | None = Field(description="Number of rows read; null: the push is waiting, or failed as a whole.")
     dead: int | None = Field(description="Number of rows that are dead letters.")
     rejected: list[RejectedRow] = Field(description="The first 1,000 of the dead letters.")
+    outdated: int | None = Field(
+        description="Number of records that were not loaded, because a newer state is stored, or because a newer pull no longer contains them."
+    )
     withdrawal_requested_at: datetime | None = Field(description="When the caller withdrew it; null: never.")
     withdrawn_at: datetime | None = Field(description="When the withdrawal was processed.")
     withdrawn: int | None = Field(description="Number of records in the warehouse that were withdrawn.")

@@ -182,6 +182,7 @@ def read_push(engine: sa.Engine, permission: Permission, push_id: UUID) -> dict[
     outcome = push["outcome"] or {"rows": None, "dead": None, "rejected": []}
     rejected = [describe_rejected(each["row"], each["reasons"]) for each in outcome["rejected"]]
     result = {"vendor": vendor, "table": table, "rows": outcome["rows"], "dead": outcome["dead"], "rejected": rejected}
+    result["outdated"] = outcome.get("outdated")
     result |= push["withdrawal"] or dict.fromkeys(("withdrawn", "restored", "superseded"))
     state = _push_state(push["processed_at"] is not None, push["error"], outcome)
     return {**push, **result, "state": "withdrawn" if push["withdrawn_at"] else state}

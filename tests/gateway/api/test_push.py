@@ -196,7 +196,7 @@ def test_push_of_which_more_than_a_thousand_rows_are_rejected_is_refused_whole(a
 @pytest.mark.parametrize(
     ("error", "outcome", "state"),
     [
-        (None, {"rows": 2, "dead": 0, "rejected": []}, "processed"),
+        (None, {"rows": 2, "dead": 0, "rejected": [], "outdated": 1}, "processed"),
         ("bad", {"rows": 2, "dead": 1, "rejected": [{"row": 1, "reasons": ["id: not int64: aaaa"]}]}, "partial"),
         ("bad", {"rows": 1, "dead": 1, "rejected": [{"row": 0, "reasons": ["id: absent"]}]}, "error"),
         ("The database refuses the rows", None, "error"),
@@ -212,6 +212,7 @@ def test_outcome_of_each_row_is_returned(api: Api, error: str | None, outcome: A
     push = read_body(api.get(f"/pushes/{receipt['id']}"), 200)
     assert (push["state"], push["error"]) == (state, error)
     assert (push["rows"], push["dead"]) == ((outcome["rows"], outcome["dead"]) if outcome else (None, None))
+    assert push["outdated"] == (outcome or {}).get("outdated")
     rejected = [(each["row"], each["fields"]) for each in push["rejected"]]
     assert rejected == [(each["row"], ["id"]) for each in (outcome or {"rejected": []})["rejected"]]
 
