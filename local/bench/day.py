@@ -1,4 +1,4 @@
-"""Benchmark of loading a day of positions, from the first request to the vendor to the commit in the warehouse: time and memory.
+"""Benchmark of loading a day of positions, from the first request to the vendor to the commit in the warehouse: time, memory and disk.
 
 The sandbox's pages are rendered before the measurement. All steps run one after the other in one separate process. The import of Great
 Expectations is measured separately. For comparison, the same process measures a plain binary COPY of the same rows into a table
@@ -56,6 +56,9 @@ API, USER, PASSWORD = "orion/api/v1", "tributary", "sandbox-only"
 PARTNER = {"client_id": "1002", "client_secret": "00000000-0000-4000-8000-000000001002"}
 # Practically no rate limit: with the vendor's real one, waiting would take most of the time.
 UNBOUND = Budget(calls_per_minute=600_000, burst=1000)
+
+# With the indexes. The tables of the months are its partitions.
+_DISK = sa.text("select sum(pg_total_relation_size(relid))::bigint from pg_partition_tree('warehouse.position')")
 
 
 def bench(sizes: list[int]) -> None:
@@ -138,7 +141,7 @@ def serve(work: Path) -> Iterator[Served]:
 
 
 def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> dict[str, Any]:
-    """Run all steps in this process; return the seconds by step, the loaded rows, and the peak memory in MB."""
+    """Run all steps in this process; return the seconds by step, the loaded rows, the peak memory in MB, and the bytes on disk."""
     vendor = replace(named("orion"), budget=UNBOUND)
     keyring = Keyring.parse(generate("bench"))
     site = Site(schema.engine(load_url), Staging(staging, keyring.staging, redactor=keyring.redactor), keyring)
@@ -164,6 +167,9 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
     with clock("load"):
         counts = vendor_day.load(vendor_run, partition)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    staged = sum(file.stat().st_size for file in Path(staging).rglob("*") if file.is_file())
+    with site.engine.connect() as db:
+        stored = db.scalar(_DISK)
     for title, every in (("load again, no row changed", 0), ("load again, 1% changed", 100)):
         again = _stage_again(vendor_run, partition, every)
         with clock(title):
@@ -180,7 +186,13 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
             copy_rows(db, "straight", columns, positions.rows())
         with clock("insert of rows that are copied already"):
             db.execute(sa.text("insert into inserted select * from copied"))
-    return {"seconds": seconds, "rows": counts["position"].inserted, "peak_mb": peak}
+    return {
+        "seconds": seconds,
+        "rows": counts["position"].inserted,
+        "peak_mb": peak,
+        "staged": staged,
+        "stored": stored,
+    }
 
 
 def _stage_again(vendor_run: VendorRun, first: Partition, every: int) -> Partition:
@@ -244,6 +256,11 @@ def _show(results: list[dict[str, Any]]) -> None:
         shares = (result["seconds"][step] / result["seconds"]["load"] for result in results)
         table.add_row(f"{step}, share of the first load", *(f"{share:.0%}" for share in shares))
     table.add_row("peak memory, MB", *(f"{result['peak_mb']:.0f}" for result in results))
+    for name, key in (
+        ("warehouse, bytes a position with its indexes", "stored"),
+        ("staging, bytes a position", "staged"),
+    ):
+        table.add_row(name, *(f"{result[key] / result['rows']:.0f}" for result in results))
     Console(width=110).print(table)
 
 
