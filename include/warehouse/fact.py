@@ -105,7 +105,7 @@ def load(
     closed = connection.execute(statement.close_changed, values).rowcount
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
-        raise _changed_meanwhile(entity, pull)
+        raise changed_meanwhile(entity, pull)
     withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, stored, reach)
     return Counts(
         produced=incoming,
@@ -185,14 +185,15 @@ def _settle(
             if rows == incoming:
                 return 0, money
             if stored:  # their keys were not copied, so they would be withdrawn
-                raise _changed_meanwhile(entity, pull)
+                raise changed_meanwhile(entity, pull)
         edited_from, edited_to = reach.edited or (None, None)
         bounds = {"edited_from": edited_from, "edited_to": edited_to, "is_edited": reach.edited is not None}
         withdrawn = connection.execute(statement.withdraw, values | bounds | {"first_date": reach.first_date}).rowcount
     return withdrawn, connection.scalar(statement.money_of_keys, values) if entity.money else None
 
 
-def _changed_meanwhile(entity: Entity, pull: Pull) -> TargetUnavailable:
+def changed_meanwhile(entity: Entity, pull: Pull) -> TargetUnavailable:
+    """Return the error of a load that another load disturbed. A retry compares with the rows that are stored by then."""
     return TargetUnavailable(
         "Another load changed the same rows meanwhile; try again", entity=entity.name, pull=pull.pull_id
     )
