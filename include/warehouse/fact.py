@@ -106,7 +106,7 @@ def load(
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
         raise changed_meanwhile(entity, pull)
-    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, stored, reach)
+    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, stored, superseded, reach)
     return Counts(
         produced=incoming,
         inserted=new,
@@ -170,6 +170,7 @@ def _settle(
     values: dict[str, Any],
     incoming: int,
     stored: int,
+    superseded: int,
     reach: Reach | None,
 ) -> tuple[int, Decimal | None]:
     """Withdraw the rows that were removed at the vendor.
@@ -182,7 +183,7 @@ def _settle(
         if entity.kind == "snapshot":
             # The pull has all rows of the day. If there are as many open rows, there is nothing to withdraw.
             rows, money = connection.execute(statement.sum_open, values).one()
-            if rows == incoming:
+            if rows == incoming and not superseded:
                 return 0, money
             if stored:  # their keys were not copied, so they would be withdrawn
                 raise changed_meanwhile(entity, pull)

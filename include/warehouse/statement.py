@@ -10,17 +10,18 @@ from include.canonical import Entity
 from include.control.ledger import LATEST_START
 from include.warehouse.protection import is_unprotected
 
-_IS_LATER = f"""
-coalesce((select l.extracted_at > :extracted_at and l.extracted_at <= {LATEST_START} from control.ledger l where l.ledger_id = f.source_run_id), false)
-"""  # noqa: S608
-"""SQL condition that the pull of a stored row `f` started later than this pull."""
+_LATER_LOADS = f"""
+from control.ledger
+where vendor = :vendor and entity = :entity and stage = 'load' and extracted_at > :extracted_at and extracted_at <= {LATEST_START}
+"""
+"""SQL of the loads of an entity's pulls that started later than this pull."""
+_IS_LATER = f"f.source_run_id = any(array(select ledger_id {_LATER_LOADS}))"
+"""SQL condition that the pull of a stored row `f` started later than this pull. PostgreSQL lists the later loads once a statement."""
 _NEWER_REACHES = f"""
 select cast(notes -> 'reach' ->> 'edited_from' as timestamptz) as edited_from, cast(notes -> 'reach' ->> 'edited_to' as timestamptz) as edited_to,
        cast(notes -> 'reach' ->> 'first_date' as date) as first_date, business_date as last_date
-from control.ledger
-where vendor = :vendor and table_name = :table_name and entity = :entity and stage = 'load' and notes -> 'reach' is not null
-  and extracted_at > :extracted_at and extracted_at <= {LATEST_START}
-"""  # noqa: S608
+{_LATER_LOADS} and table_name = :table_name and notes -> 'reach' is not null
+"""
 """SQL query: the ranges that full pulls covered which started later than this pull and are loaded already (see `fact.Reach`)."""
 
 
@@ -69,11 +70,10 @@ class Statement:
     def compare(self) -> sa.TextClause:
         """Create `compared_<entity>`: the incoming rows that are new or differ from the open row.
 
-        The column `outcome` is `new`, `changed`, `older` (the stored state of the event wins), or `removed` (there is no open row, and a
+        The column `outcome` is `new`, `changed`, `older` (the stored state wins), or `removed` (there is no open row, and a
         newer full pull that covers the event lacks it). `compared_run_id` is the load that wrote the open row.
         """
         entity = self._entity
-        older = f" when {self._is_older} then 'older'" if entity.version else ""
         newer, removed = "", ""
         if entity.is_removable:
             newer = f"with newer_reach as materialized ({_NEWER_REACHES}) "
@@ -83,7 +83,7 @@ class Statement:
         return sa.text(
             f"create temporary table compared_{entity.name} on commit drop as {newer}select * from ("  # noqa: S608
             f"select i.*, case{removed} when f.{entity.key} is null then 'new'"
-            f" when ({stored}) is not distinct from ({arrived}) then 'same'{older} else 'changed' end as outcome"
+            f" when ({stored}) is not distinct from ({arrived}) then 'same' when {self._is_older} then 'older' else 'changed' end as outcome"
             f", f.source_run_id as compared_run_id from {self._incoming} i left join {self._stored_beside}) r where outcome <> 'same'"
         )
 
@@ -146,16 +146,16 @@ class Statement:
     def withdraw(self) -> sa.TextClause:
         """Close the open rows that are missing from a full pull, unless a dead letter may describe them.
 
-        For an event, close only rows whose edit time or date is within the range of the pull, and not those of a pull or push that
-        started later: they may be newer than this pull.
+        The rows of a pull or push that started later stay open, because they may be newer than this pull. For an event, only rows whose edit
+        time or date is within the range of the pull are closed.
         """
         key, within = self._entity.key, ""
         if self._entity.kind == "event":
             edited = f"f.{self._entity.version} >= cast(:edited_from as timestamptz) and f.{self._entity.version} < cast(:edited_to as timestamptz)"
             dated = f"f.{self._entity.dated} between cast(:first_date as date) and :business_date"
-            within = f" and case when :is_edited then {edited} else {dated} end and not {_IS_LATER}"
+            within = f" and case when :is_edited then {edited} else {dated} end"
         return sa.text(
-            f"update {self._table} f set recorded_to = now() where {self._open}{within}"  # noqa: S608
+            f"update {self._table} f set recorded_to = now() where {self._open}{within} and not {_IS_LATER}"  # noqa: S608
             f" and not exists (select from {self._incoming} i where f.{key} = i.{key})"
             f" and {is_unprotected(self._entity, 'f')}"
         )
@@ -166,10 +166,8 @@ class Statement:
 
         The incoming amount of a superseded row is added instead of the stored one.
         """
-        entity = self._entity
-        stored, removed = f"f.{entity.money}", ""
-        if entity.version:
-            stored = f"case when {self._is_older} then i.{entity.money} else {stored} end"
+        entity, removed = self._entity, ""
+        stored = f"case when {self._is_older} then i.{entity.money} else f.{entity.money} end"
         if entity.is_removable:
             removed = f" union all select {entity.money} from compared_{entity.name} where outcome = 'removed'"  # noqa: S608
         return sa.text(
@@ -206,12 +204,14 @@ class Statement:
 
     @property
     def _is_older(self) -> str:
-        """SQL condition that the stored state `f` of an event wins over the incoming state `i`.
+        """SQL condition that the stored state `f` wins over the incoming state `i`.
 
-        A final state wins over a non-final one (see `_wins_as_final`). Otherwise, the newer version wins or, if the versions are equal,
-        the state of the pull that started later.
+        For a snapshot, the state of the pull that started later wins. For an event, a final state wins over a non-final one (see
+        `_wins_as_final`). Otherwise, the newer version wins or, if the versions are equal, the state of the pull that started later.
         """
         version = self._entity.version
+        if version is None:
+            return _IS_LATER
         older = f"(f.{version} > i.{version} or f.{version} is not distinct from i.{version} and {_IS_LATER})"
         if self._entity.final is None:
             return older

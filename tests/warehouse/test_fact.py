@@ -279,6 +279,16 @@ def test_the_same_pull_is_loaded_once(loader: Loader) -> None:
     assert row["rows"] == 1
 
 
+def test_row_that_came_after_a_snapshot_began_is_neither_replaced_nor_withdrawn_by_it(loader: Loader) -> None:
+    loader.load("position", [position("A", 1), position("B", 1)])
+    loader.stage("position", [position("A", 2), position("B", 2), position("C", 2)])
+    daily = {loader.partition: loader.pull}
+    loader.load("position", [position("A", 3), position("C", 2), position("D", 3)], pulled="pushed")
+    counts = load(loader.engine, loader.vendor, daily)["position"]["position"]
+    assert summarize(counts) == {"updated": 1, "superseded": 1, "unchanged": 1}
+    assert {key: row[0] for key, row in read_positions(loader).items()} == {"A": 3, "B": 2, "C": 2, "D": 3}
+
+
 def test_a_pull_older_than_the_loaded_one_is_refused(loader: Loader) -> None:
     loader.stage("position", [position("A", 1)])
     late = (loader.pull, loader.partition)

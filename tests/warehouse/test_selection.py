@@ -219,6 +219,5 @@ def test_row_that_comes_between_or_changes_fails_a_load_that_copies_few_rows(loa
     with pytest.raises(TargetUnavailable, match="changed the same rows"):
         load(loader.engine, loader.vendor, {partition: pull})
     other.dispose()
+    assert summarize(load(loader.engine, loader.vendor, {partition: pull})["position"]["position"])["updated"] == 1
     assert read_positions(loader)[key][0] == 7
-    again = summarize(load(loader.engine, loader.vendor, {partition: pull})["position"]["position"])
-    assert again["updated"] == (1 if key == "K500" else 2)
