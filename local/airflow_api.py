@@ -134,13 +134,10 @@ class AirflowApi:
         """Unpause a DAG."""
         self._call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
-    def trigger(
-        self, dag_id: str, conf: Mapping[str, object] | None = None, logical_date: datetime | None = None
-    ) -> str:
+    def trigger(self, dag_id: str, conf: Mapping[str, object] | None = None) -> str:
         """Create a run with the params `conf` and return its id. If the DAG is paused, the run waits."""
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
-        date = logical_date.isoformat() if logical_date else None
-        body = {"dag_run_id": run_id, "logical_date": date, "conf": dict(conf or {})}
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf or {})}
         self._call("POST", f"dags/{dag_id}/dagRuns", repeated=True, json=body)
         return run_id
 
@@ -149,18 +146,11 @@ class AirflowApi:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/-1/hitlDetails"
         self._call("PATCH", path, repeated=True, json={"chosen_options": ["Approve"], "params_input": {}})
 
-    def wait_run(
-        self,
-        dag_id: str,
-        run_id: str,
-        timeout: float,
-        on_progress: Callable[[dict[str, str]], None] = lambda states: None,
-    ) -> str:
+    def wait_run(self, dag_id: str, run_id: str, timeout: float) -> str:
         """Follow a run to its end.
 
         Args:
             timeout: Seconds.
-            on_progress: Called with the states of all tasks whenever one changed; see `task_states`.
 
         Returns:
             `success` or `failed`.
@@ -169,18 +159,12 @@ class AirflowApi:
             TargetUnavailable: The run did not end in time; the message includes the states of its tasks.
         """
         end = time.monotonic() + timeout
-        seen: dict[str, str] = {}
-        while True:
-            state = self.run_state(dag_id, run_id)
-            states = self.task_states(dag_id, run_id)
-            if states != seen:
-                on_progress(states)
-                seen = states
-            if state in ENDED:
-                return state
+        while (state := self.run_state(dag_id, run_id)) not in ENDED:
             if time.monotonic() > end:
+                states = self.task_states(dag_id, run_id)
                 raise TargetUnavailable("The DAG run did not end in time", dag_id=dag_id, run_id=run_id, tasks=states)
             time.sleep(POLL_SECONDS)
+        return state
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Return the state of each task of a run, by task id.

@@ -23,6 +23,8 @@ from local.redis_server import run_redis
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor")
 WORKER = ("celery", "worker", "--skip-serve-logs")
+START_SECONDS = 300.0
+"""Seconds that a worker may take to start."""
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["x-airflow-environment"]
 
 
@@ -49,13 +51,13 @@ class Celery:
         settings, folder = {**self.settings, **environment}, Path(self.settings["AIRFLOW_HOME"])
         return psutil.Process(self.processes.start(name, command, environment=settings, folder=folder))
 
-    def wait_workers(self, names: Sequence[str], timeout: float = 300) -> None:
+    def wait_workers(self, names: Sequence[str]) -> None:
         """Wait until the workers take tasks.
 
         Raises:
-            TargetUnavailable: A worker is not ready after `timeout` seconds.
+            TargetUnavailable: A worker is not ready after `START_SECONDS`.
         """
-        end = time.monotonic() + timeout
+        end = time.monotonic() + START_SECONDS
         for name in names:
             while f"{name} ready." not in (log := self.processes.log(name)).read_text():
                 if time.monotonic() > end:

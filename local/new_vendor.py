@@ -43,12 +43,12 @@ def write_vendor(name: str, root: Path = ROOT) -> list[Path]:
     return list(files)
 
 
-def list_questions(paths: list[Path], root: Path = ROOT) -> list[str]:
+def list_questions(paths: list[Path]) -> list[str]:
     """Return the lines with `CHANGE:`, which the engineer must edit, as `<file>:<line>`."""
     return [
         f"{path}:{number}"
         for path in paths
-        for number, line in enumerate((root / path).read_text().splitlines(), 1)
+        for number, line in enumerate((ROOT / path).read_text().splitlines(), 1)
         if "CHANGE:" in line
     ]
 

@@ -102,36 +102,23 @@ class Postgres:
         """Process id of the running postmaster; None if it is not running."""
         return _find_postmaster(self.data_dir.resolve())
 
-    def url(self, database: str, user: str | None = None) -> str:
-        """Return `postgresql://user:password@127.0.0.1:port/database`. The user is a role that `create_role` created; None is the superuser."""
-        user = user or SUPERUSER
-        login = f"{quote(user, safe='')}:{quote(_read_passwords(self.data_dir)[user], safe='')}"
+    def url(self, database: str) -> str:
+        """Return `postgresql://user:password@127.0.0.1:port/database` of the superuser."""
+        login = f"{SUPERUSER}:{quote(_read_password(self.data_dir), safe='')}"
         return f"postgresql://{login}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
-    def create_database(self, name: str, owner: str | None = None) -> None:
-        """Create the database unless it exists; without an owner, it belongs to the superuser."""
+    def create_database(self, name: str) -> None:
+        """Create the database unless it exists."""
         with self._connect() as connection:
             if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
                 return
-            statement = sql.SQL("create database {} owner {}")
-            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(owner or SUPERUSER)))
+            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
 
     def limit_idle_transactions(self, database: str, seconds: int) -> None:
         """Let the server end a session of this database whose open transaction is idle for this many seconds."""
         statement = sql.SQL("alter database {} set idle_in_transaction_session_timeout = {}")
         with self._connect() as connection:
             connection.execute(statement.format(sql.Identifier(database), sql.Literal(f"{seconds}s")))
-
-    def create_role(self, name: str, password: str | None = None) -> None:
-        """Create a login role, or set the password of an existing one. Without a password, generate one. `url` uses the stored password."""
-        passwords = _read_passwords(self.data_dir)
-        passwords[name] = password or secrets.token_urlsafe(24)
-        write_private(self.data_dir / "passwords.json", json.dumps(passwords))
-        with self._connect() as connection:
-            is_there = connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone()
-            verb = sql.SQL("alter" if is_there else "create")
-            statement = sql.SQL("{} role {} login password {}")
-            connection.execute(statement.format(verb, sql.Identifier(name), sql.Literal(passwords[name])))
 
     def stop(self) -> None:
         """Stop the server if it runs. Sessions end, open transactions roll back, and the data is kept."""
@@ -256,9 +243,9 @@ def _read_port(home: Path) -> int:
     return int((home / "cluster" / "postmaster.pid").read_text().splitlines()[3])
 
 
-def _read_passwords(data_dir: Path) -> dict[str, str]:
-    passwords: dict[str, str] = json.loads((data_dir / "passwords.json").read_text(encoding="utf-8"))
-    return passwords
+def _read_password(data_dir: Path) -> str:
+    """Return the password of the superuser."""
+    return str(json.loads((data_dir / "passwords.json").read_text(encoding="utf-8"))[SUPERUSER])
 
 
 def _control(home: Path, verb: str, *options: str) -> None:

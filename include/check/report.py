@@ -33,7 +33,7 @@ select distinct on (system) system, run_id, checked_at, findings from control.ch
 where cast(:system as text) is null or system = :system order by system, check_report_id desc
 """)
 _HISTORY = sa.text("""
-select run_id, checked_at, state from control.check_report where system = :system order by check_report_id desc limit :most
+select run_id, checked_at, state from control.check_report where system = :system order by check_report_id desc limit 20
 """)
 
 
@@ -119,6 +119,6 @@ def read_newest(connection: sa.Connection, system: str | None = None) -> list[Re
     ]
 
 
-def read_history(connection: sa.Connection, system: str, most: int = 20) -> Sequence[sa.Row[tuple[str, datetime, str]]]:
-    """Return the run, time and state of a system's newest reports, newest first."""
-    return connection.execute(_HISTORY, {"system": system, "most": most}).all()
+def read_history(connection: sa.Connection, system: str) -> Sequence[sa.Row[tuple[str, datetime, str]]]:
+    """Return the run, time and state of a system's 20 newest reports, newest first."""
+    return connection.execute(_HISTORY, {"system": system}).all()

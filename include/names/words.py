@@ -15,7 +15,6 @@ TITLES = lexicon(
     "mr mrs ms miss drs messrs mx mme mlle dr doctor prof professor rev reverend hon honorable sir dame lord lady fr father sister rabbi pastor "
     "deacon imam judge justice capt captain col colonel lt lieutenant maj sgt cpl cdr cmdr adm gov sen rep amb attorney"
 )
-MALE_TITLES, FEMALE_TITLES = lexicon("mr sir lord fr father"), lexicon("mrs ms miss mme mlle dame lady sister")
 
 DESIGNATIONS = lexicon(
     "md facs facp faan facog faap dr.ph drph mha mpa sphr dmin thd edm msn bsn dc dpt otr pt ccrn fnp ccim leed pmp "

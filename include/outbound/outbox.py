@@ -69,13 +69,13 @@ where subscriber <> all(:names) and state <> 'removed'
 """)
 
 # Events that no subscriber wants start no run; the next scheduled run marks them as routed.
-_IS_WAITING = f"""
+IS_WAITING = f"""
 select exists (select from control.outbox e join control.outbound_subscriber s on s.state = 'active' and {_WANTED}
                where e.routed_at is null)
     or exists (select from control.outbound_delivery d where {READY})
 """  # noqa: S608
-IS_WAITING_NOW = _IS_WAITING.replace(":now", "clock_timestamp()")
-"""The query of `is_waiting` with the database's clock as `now`, for a caller that has its own connection."""
+"""Query: whether a delivery may be sent at `:now`, or an active subscriber wants an event that has no deliveries yet."""
+IS_WAITING_NOW = IS_WAITING.replace(":now", "clock_timestamp()")
 
 _REPLAY = sa.text(f"""
 insert into control.outbound_delivery as known (subscriber, event_number, subject, due_at)
@@ -137,12 +137,6 @@ def route(engine: sa.Engine, subscribers: Sequence[Subscriber], unreadable: Mapp
         for name, reason in unreadable.items():
             connection.execute(_UPSERT_UNREADABLE, {"name": name, "reason": reason, "now": now})
         connection.execute(_REMOVE, {"names": [*(each.name for each in subscribers), *unreadable]})
-
-
-def is_waiting(engine: sa.Engine, now: datetime) -> bool:
-    """Return whether a delivery may be sent now, or an active subscriber wants an event that has no deliveries yet."""
-    with engine.connect() as connection:
-        return bool(connection.scalar(sa.text(_IS_WAITING), {"now": now}))
 
 
 def replay(

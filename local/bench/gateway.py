@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[2]
 KEY = "bench-only"
 KEYS = Keyring.parse(generate("bench"))
 BYTES = 4000
+CALLERS = 16  # threads
 MEDIAN_MS, STORM_P99_MS = 50.0, 5000.0
 """Limits for the gateway in milliseconds: median at twenty deliveries a second, and 99th percentile in a storm."""
 
@@ -51,8 +52,8 @@ BARE_RATIO = 0.5
 _session = threading.local()
 
 
-def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
-    """Measure twenty deliveries a second for `seconds`, then `storm` deliveries as fast as possible by `callers` threads; print the table."""
+def bench_gateway(seconds: int, storm: int) -> None:
+    """Measure twenty deliveries a second for `seconds`, then `storm` deliveries as fast as possible by `CALLERS` threads; print the table."""
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as folder:
         Path(folder).chmod(0o711)
         with Postgres.start(Path(folder) / "postgres", durable=True) as server:
@@ -64,14 +65,14 @@ def bench_gateway(seconds: int, storm: int, callers: int = 16) -> None:
             with _run_gateway(f"postgresql://tributary_gateway:{KEY}@{place}") as url:
                 _call(url, [(-1 - n, 0.0) for n in range(20)], 4)  # open connections, warm up
                 started = time.perf_counter()
-                steady = _call(url, [(n, started + n / 20) for n in range(seconds * 20)], callers)
+                steady = _call(url, [(n, started + n / 20) for n in range(seconds * 20)], CALLERS)
                 began = time.perf_counter()
-                stormy = _call(url, [(1_000_000 + n, 0.0) for n in range(storm)], callers)
+                stormy = _call(url, [(1_000_000 + n, 0.0) for n in range(storm)], CALLERS)
                 took = time.perf_counter() - began
             with _run_bare(server.url("tributary")) as url:
                 _call(url, [(-1 - n, 0.0) for n in range(20)], 4)
                 began = time.perf_counter()
-                bare = _call(url, [(2_000_000 + n, 0.0) for n in range(storm)], callers)
+                bare = _call(url, [(2_000_000 + n, 0.0) for n in range(storm)], CALLERS)
                 bare_took = time.perf_counter() - began
             with psycopg.connect(server.url("tributary")) as connection:
                 [rows] = connection.execute("select count(*) from control.inbox").fetchone() or (0,)

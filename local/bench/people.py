@@ -119,15 +119,15 @@ class Firm:
     birth_dates: dict[int, date]
 
 
-def make_firm(people: int, seed: int = 7, feeds: tuple[Feed, ...] = FEEDS) -> Firm:
-    """Generate a firm with about this many people. The same seed gives the same people; another feed adds records but changes no others."""
+def make_firm(people: int, seed: int = 7) -> Firm:
+    """Generate a firm with about this many people. The same seed gives the same people; a further feed would add records but change no others."""
     town = _Town(random.Random(f"{seed} people"), people)
     households: list[list[Human]] = []
     while sum(map(len, households[-1:])) + (town.count if households else 0) < people:
         households.append(town.household())
     rows: list[dict[str, Any]] = []
     truth: dict[int, int] = {}
-    for feed in feeds:
+    for feed in FEEDS:
         draw = random.Random(f"{seed} {feed.vendor}")
         for at, household in enumerate(households):
             for row, meant in _write(draw, feed, at, household, first_id=len(rows) + 1):

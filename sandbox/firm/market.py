@@ -132,7 +132,6 @@ SECURITIES: tuple[Security, ...] = (
     ),
 )
 CASH = SECURITIES[0]
-BY_ID = {security.id: security for security in SECURITIES}
 
 
 @cache

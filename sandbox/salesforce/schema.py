@@ -70,9 +70,9 @@ class Field:
 
     Attributes:
         type: The metadata type, such as `Text`, `Currency` or `Lookup`; `Id` for the record id.
-        is_id_lookup: Whether an upsert may match records by the field, although it is no external id.
+        is_id_lookup: Whether an upsert may match records by the field, although it is not an external id.
         is_restricted: Whether only the values of `picklist` are allowed.
-        reference_to: The object of the referenced parent; None for a field that is no reference.
+        reference_to: The object of the referenced parent; None for a field that is not a reference.
         also_to: The other objects that a polymorphic reference may point to; queries follow only `reference_to`.
         relationship: The name in queries for the way from a record to its parent.
         child_relationship: The name in queries for the way from the parent to its children.
@@ -138,7 +138,6 @@ class SObject:
         fields: The fields by API name.
         record_types: The record types, each as developer name and label.
         name_format: The format of an auto-numbered name, such as `FR-{0000}`; None for other names.
-        is_controlled_by_parent: Whether access follows the parent record, so that records have no owner.
         unique_together: Fields whose combined values are unique; empty if there are none.
         is_createable: Whether the describe call shows that the user may create records. Writes are not restricted.
         is_updateable: The same for changes of records.
@@ -149,7 +148,6 @@ class SObject:
     fields: dict[str, Field]
     record_types: tuple[tuple[str, str], ...] = ()
     name_format: str | None = None
-    is_controlled_by_parent: bool = False
     unique_together: tuple[str, ...] = ()
     is_createable: bool = True
     is_updateable: bool = True
@@ -238,9 +236,13 @@ def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
         for folder in folders
         for item in map(_read, sorted(folder.glob("recordTypes/*.recordType-meta.xml")))
     )
-    controlled = _text(tag, "sharingModel") == "ControlledByParent"
+    is_controlled = (
+        _text(tag, "sharingModel") == "ControlledByParent"
+    )  # access follows the parent record, so records have no owner
     name_tag = tag.find("nameField")
-    fields = _system_fields(has_owner=not controlled and name not in {"User", "RecordType", "AccountContactRelation"})
+    fields = _system_fields(
+        has_owner=not is_controlled and name not in {"User", "RecordType", "AccountContactRelation"}
+    )
     if name in MERGEABLE:
         fields["MasterRecordId"] = replace(_reference("MasterRecordId", name), is_read_only=True)
     if record_types:
@@ -271,7 +273,6 @@ def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
         fields=fields,
         record_types=record_types,
         name_format=_text(name_tag, "displayFormat") or None if name_tag is not None else None,
-        is_controlled_by_parent=controlled,
         unique_together=UNIQUE_TOGETHER.get(name, ()),
     )
 

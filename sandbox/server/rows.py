@@ -1,6 +1,6 @@
 """Rows in an API's responses, as tuples with a shared list of field names, and JSON that keeps all digits of decimals."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -76,11 +76,6 @@ def dump(value: Any) -> bytes:
 def dump_line(row: dict[str, Any]) -> bytes:
     """Return one row as JSON with a newline at the end."""
     return orjson.dumps(row, default=_write, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def dump_rows(rows: Iterable[dict[str, Any]]) -> bytes:
-    """Return rows as a JSON array."""
-    return dump(list(rows))
 
 
 def _write(value: Any) -> Any:

@@ -16,8 +16,8 @@ BEFORE = date(2026, 11, 24)
 DEAD_RATIO = "expect_column_values_to_be_between(dead_ratio): at most 0.01"
 
 
-def find_state(web: sa.Engine, table: str = "assets", day: date = DAY, vendor: str = "orion") -> str | None:
-    cell = find_row(read(web, vendor), vendor, table).get(day)
+def find_state(web: sa.Engine, table: str = "assets", vendor: str = "orion") -> str | None:
+    cell = find_row(read(web, vendor), vendor, table).get(DAY)
     return cell["state"] if cell else None
 
 

@@ -19,6 +19,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook
 
 from include.outbound.deliver import Counts, deliver
+from include.outbound.outbox import IS_WAITING
 from include.outbound.subscriber import Subscriber
 from include.warehouse import schema
 from tests.conftest import Database
@@ -216,6 +217,10 @@ class Firm:
 
     def deliver(self, unreadable: dict[str, str] | None = None) -> Counts:
         return deliver(self.engine, self.subscribers, unreadable, clock=lambda: self.now)
+
+    def is_waiting(self, query: str = IS_WAITING) -> bool:
+        with self.engine.connect() as connection:
+            return bool(connection.scalar(sa.text(query), {"now": self.now}))
 
     def turn(self, **how: float) -> None:
         self.now += timedelta(**how)

@@ -22,7 +22,7 @@ from include.control.findings import Look
 from include.control.lateness import Late, mark_alerted
 from include.control.ledger import Counts, Pull
 from include.errors import BalanceError
-from include.outbound.outbox import CHANNEL, is_waiting
+from include.outbound.outbox import CHANNEL
 from include.outbound.subscriber import TYPES
 from include.rules.finding import FINDINGS
 from tests.outbound.conftest import Firm, subscribe
@@ -243,7 +243,7 @@ def test_an_event_that_no_subscriber_wants_neither_notifies_nor_waits(
     quiet.deliver()
     assert read_notifications(quiet, load, 0.2) == []
     assert len(quiet.events()) == 1
-    assert not is_waiting(quiet.engine, quiet.now)
+    assert not quiet.is_waiting()
     quiet.deliver()
     assert quiet.deliveries() == []
 

@@ -67,25 +67,25 @@ def test_a_subscriber_that_was_removed_gets_no_more(firm: Firm, receiver: Receiv
     firm.happen("missed")
     firm.deliver()
     firm.turn(days=1)
-    assert not outbox.is_waiting(firm.engine, firm.now)
+    assert not firm.is_waiting()
     firm.subscribers = known
     firm.deliver()
     assert list_subjects(receiver.accepted()) == ["waiting"]
 
 
 def test_something_is_waiting_only_while_it_can_be_delivered(firm: Firm, receiver: Receiver) -> None:
-    assert not outbox.is_waiting(firm.engine, firm.now)
-    assert not firm.rows(outbox.IS_WAITING_NOW)[0]["?column?"]
+    assert not firm.is_waiting()
+    assert not firm.is_waiting(outbox.IS_WAITING_NOW)
     firm.happen("a", "a")
-    assert outbox.is_waiting(firm.engine, firm.now)
-    assert firm.rows(outbox.IS_WAITING_NOW)[0]["?column?"]
+    assert firm.is_waiting()
+    assert firm.is_waiting(outbox.IS_WAITING_NOW)
     receiver.play(500)
     firm.deliver()
-    assert not outbox.is_waiting(firm.engine, firm.now), "the first waits for its next try, the second for the first"
+    assert not firm.is_waiting(), "the first waits for its next try, the second for the first"
     firm.turn_to_next_try()
-    assert outbox.is_waiting(firm.engine, firm.now)
+    assert firm.is_waiting()
     firm.deliver()
-    assert not outbox.is_waiting(firm.engine, firm.now)
+    assert not firm.is_waiting()
 
 
 def test_a_disabled_subscriber_that_is_enabled_gets_all_that_waited(firm: Firm, receiver: Receiver) -> None:

@@ -42,8 +42,8 @@ def change_summary(change: Callable[[Any], object]) -> Responses:
     return change_response(GOLDEN, "plan_summaries", lambda body: change(body[SUMMARY]))
 
 
-def current_of(day: Day, household: str = "70001") -> dict[str, Any]:
-    [result] = [r for r in day.read_canonical("plan_summaries", "plan_result") if r["household_key"] == household]
+def current_of(day: Day) -> dict[str, Any]:
+    [result] = [r for r in day.read_canonical("plan_summaries", "plan_result") if r["household_key"] == "70001"]
     return result
 
 

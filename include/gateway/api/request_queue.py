@@ -36,7 +36,7 @@ select exists (select from control.request
                where state = 'waiting'
                   or state = 'started' and checked_at < clock_timestamp() - interval '2 minutes')
 """
-"""The query of `is_waiting`, for a caller with a connection instead of an engine."""
+"""Query: whether a request waits to be started, or the state of a started run is due for a check."""
 _TAKE = sa.text("""
 update control.request set tries = tries + 1
 where request_id in (select request_id from control.request where state = 'waiting' order by number limit :most for update skip locked)
@@ -181,12 +181,6 @@ def _to_answer(row: sa.Row[Any]) -> Answer:
     if not row.is_same:
         raise Refusal(422, "This Idempotency-Key was used for a different request within the last 24 hours")
     return Answer(row.answer["id"], datetime.fromisoformat(row.answer["requested_at"]))
-
-
-def is_waiting(engine: sa.Engine) -> bool:
-    """Return whether a request waits to be started, or the state of a started run is due for a check."""
-    with engine.connect() as connection:
-        return bool(connection.scalar(sa.text(IS_WAITING)))
 
 
 def take(engine: sa.Engine, most: int = 50) -> list[Request]:

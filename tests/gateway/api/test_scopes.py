@@ -77,8 +77,8 @@ def caller(api: Api) -> Caller:
     return Caller(api, run, push)
 
 
-def names_vendor(response: Any, vendor: str = VENDOR.name) -> bool:
-    return json.dumps(vendor) in response.text
+def names_vendor(response: Any) -> bool:
+    return json.dumps(VENDOR.name) in response.text
 
 
 # --- each route and each scope ---

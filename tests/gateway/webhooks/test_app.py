@@ -39,8 +39,8 @@ from tests.gateway.conftest import (
 Run = Callable[..., Gateway]
 
 
-def with_small_bodies(max_bytes: int = 1000) -> list[Any]:
-    return [replace(sender, max_bytes=max_bytes) for sender in SENDERS]
+def with_small_bodies() -> list[Any]:
+    return [replace(sender, max_bytes=1000) for sender in SENDERS]
 
 
 # --- accepted deliveries ---
