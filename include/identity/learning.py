@@ -14,7 +14,7 @@ ANSWERS = pa.schema({"rule": pa.string(), "score": pa.float64(), "is_same": pa.b
 
 LESSONS = pa.schema(
     {
-        "rule": pa.string(),  # of `RULES` in `score.py` or `CONFLICTS` in `queue.py`
+        "rule": pa.string(),  # of `RULES` in `pair_rules.py` or `CONFLICTS` in `queue.py`
         "answers": pa.int64(),
         "same": pa.int64(),  # answers that both records are one person
         "expected": pa.float64(),  # share of them that the built-in numbers expect (0-1)

@@ -17,7 +17,7 @@ from include.identity.naming import Names, read_names
 from include.identity.policy import Policy
 from include.identity.queue import count_shown, weigh
 from include.identity.record import DECISIONS, PERSONS, REVIEW, conform
-from include.identity.score import Counts, score
+from include.identity.score import THREADS, Counts, score
 from include.identity.scored import Ints, Scored
 
 LEAST_QUEUE = 20
@@ -94,7 +94,7 @@ def link(
     persons: pa.Table,
     decisions: pa.Table | None = None,
     policy: Policy | None = None,
-    threads: int = 2,
+    threads: int = THREADS,
     known: pa.Table | None = None,
     on: date | None = None,
     lessons: pa.Table | None = None,
@@ -108,7 +108,7 @@ def match_all(
     persons: pa.Table,
     decisions: pa.Table | None = None,
     policy: Policy | None = None,
-    threads: int = 2,
+    threads: int = THREADS,
     known: pa.Table | None = None,
     on: date | None = None,
     lessons: pa.Table | None = None,
@@ -141,7 +141,7 @@ def match_all(
     entity_names = names.entities
     del persons, natural, names  # the largest tables of a run: free them before the pairs are scored
     table = sort_by_rank(table)
-    scored, counts = score(table, policy, threads, baseline.counts if baseline else None)
+    scored, counts = score(table, policy, baseline.counts if baseline else None, threads=threads)
     if lessons is None:
         lessons = baseline.natural.lessons if baseline else learn(table, scored, decisions, policy)
     scored = learning.apply(scored, lessons)

@@ -109,7 +109,7 @@ _DOUBLE = (
 COMPARISONS = (
     Comparison(
         "cross reference",
-        # Keys of different systems are no evidence. Two keys of one system indicate two people, but a system may list a person twice.
+        # Keys of different systems are not evidence. Two keys of one system indicate two people, but a system may list a person twice.
         "not coalesce(list_has_any(key_systems_l, key_systems_r) or list_has_any(person_keys_l, person_keys_r), false)",
         (Level("list_has_any(person_keys_l, person_keys_r)", 0.9, 1e-9), Level("true", 0.1, 0.9)),
     ),

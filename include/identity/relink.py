@@ -26,7 +26,6 @@ def relink(
     changed: pa.Table,
     removed: Collection[int] = (),
     decisions: pa.Table | None = None,
-    threads: int = 2,
     known: pa.Table | None = None,
     again: Ints | None = None,
 ) -> Matching:
@@ -40,7 +39,6 @@ def relink(
         changed: Table with the schema PERSONS: the records that are new since then, and those with another value.
         removed: Ids of records that no longer exist.
         decisions: All DECISIONS of reviewers.
-        threads: Number of threads.
         known: The people of the last run (schema KNOWN); None for the clusters of the full run.
         again: `Matching.core` of the last run since then: records whose result may differ from that of the full run.
     """
@@ -49,7 +47,7 @@ def relink(
     fresh, _ = features.read_features(natural, before.conventions, names.people)
     gone = _add_second_people([*changed["record_id"].to_pylist(), *removed])
     table = link.sort_by_rank(pa.concat_tables([_select_without(before.features, gone), fresh]).combine_chunks())
-    rescored, _ = score(table, before.policy, threads, before.counts, fresh["record_id"].combine_chunks())
+    rescored, _ = score(table, before.policy, before.counts, fresh["record_id"].combine_chunks())
     rescored = learning.apply(rescored, before.natural.lessons)
     scored = pa.concat_tables([_select_without(before.scored, gone, "left", "right"), rescored])
     seeds = np.concatenate([gone, _find_redecided(before.decisions, decisions), _NONE if again is None else again])

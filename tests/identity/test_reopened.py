@@ -48,10 +48,10 @@ def scored_once() -> Iterator[None]:
     """Score the same records once: scores do not depend on decisions, and take nearly all the time of a run."""
     scores: dict[bytes, Any] = {}
 
-    def score(features: pa.Table, *rest: Any) -> Any:
+    def score(features: pa.Table, *rest: Any, **options: Any) -> Any:
         key = pickle.dumps((features.to_pylist(), rest))
         if key not in scores:
-            scores[key] = original(features, *rest)
+            scores[key] = original(features, *rest, **options)
         return scores[key]
 
     original = linking.score
