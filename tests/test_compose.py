@@ -412,7 +412,7 @@ CHOSEN = {
     "TRIBUTARY_RECEIVING_KEY",
     "AIRFLOW_ADMIN_USER",
 }
-"""The required settings that are no random values."""
+"""The required settings that are not random values."""
 
 
 def test_the_script_of_secrets_fills_in_all_required_settings_that_are_random(tmp_path: Path) -> None:

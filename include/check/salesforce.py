@@ -165,7 +165,10 @@ def _check_key(mapping: CrmObject, found: Describe | None, findings: Findings) -
         )
     elif not found["externalId"]:
         findings.add(
-            subject, "red", "The field that stores our key is no external id, so no record can be found by it.", _DEPLOY
+            subject,
+            "red",
+            "The field that stores our key is not an external id, so no record can be found by it.",
+            _DEPLOY,
         )
     elif not found["createable"]:
         findings.add(subject, "red", "The integration user may not write the field that stores our key.", _RIGHTS)

@@ -20,7 +20,7 @@ def read_routes(document: Item, faults: Faults, differences: list[Difference]) -
         for place, name in names:
             if not _CONNECTION.fullmatch(name):  # not quoted: it may be an address, which is a secret
                 correct = f"Write a connection such as `{DEFAULT}_crm`, whose password holds the addresses, and never an address itself."
-                faults.add(place, f"The value for {kind} is no id of a connection", correct)
+                faults.add(place, f"The value for {kind} is not the id of a connection", correct)
         found = [name for _, name in names if _CONNECTION.fullmatch(name)]
         if found:
             routes[kind] = tuple(found)

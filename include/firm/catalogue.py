@@ -94,7 +94,7 @@ def find_source(reference: str, ids: Collection[str], of_several: str) -> Source
         )
     if of_several == "total" and not columns[column].startswith(("numeric", "bigint", "integer")):
         raise UnknownColumn(
-            f"{reference} is no number, so it has no total", "Write `of_several: largest` or `smallest`."
+            f"{reference} is not a number, so it has no total", "Write `of_several: largest` or `smallest`."
         )
     return Source(
         relation=relation,

@@ -123,7 +123,7 @@ class _Mapping:
             if item.text != DROP:
                 self._faults.add(
                     item.place,
-                    f"{item.shown} is no change of {name}",
+                    f"{item.shown} is not a change of {name}",
                     f"Write `{name}: {DROP}`, or a map with {', '.join(_CHANGED)}.",
                 )
                 return None
@@ -171,7 +171,7 @@ class _Mapping:
         values: dict[str, str] = {}
         if item is not None and (found.kind != "text" or found.type not in ("Text", "Picklist") or found.links_to):
             self._faults.add(
-                item.place, f"{about} is no picklist or text, so its values can't be mapped", "Remove `values`."
+                item.place, f"{about} is neither a picklist nor text, so its values can't be mapped", "Remove `values`."
             )
             return values
         for ours, theirs in self._reader.any_entries(item, "a value").items():
@@ -187,7 +187,7 @@ class _Mapping:
         if not _is_name(name) or name.endswith("__r"):
             self._faults.add(
                 item.place,
-                f"{name} is no API name of a field",
+                f"{name} is not the API name of a field",
                 "Write it as Salesforce shows it, such as `Plan_Success__c`.",
             )
         several = self._reader.choice(given.get("of_several"), OF_SEVERAL, "a choice among several rows")
@@ -230,7 +230,7 @@ class _Mapping:
             )
         elif not (number == int(number) and 1 <= number <= _LONGEST):
             self._faults.add(
-                item.place, f"{number} is no length of a text", f"Write a whole number from 1 to {_LONGEST}."
+                item.place, f"{number} is not a valid length", f"Write a whole number from 1 to {_LONGEST}."
             )
         return int(number)
 

@@ -65,7 +65,7 @@ def _load(path: Path, name: str, faults: Faults) -> ModuleType | None:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        faults.add(Place(name, error.lineno or 1), f"The file is no Python: {error.msg}", "Correct the syntax.")
+        faults.add(Place(name, error.lineno or 1), f"The file is not valid Python: {error.msg}", "Correct the syntax.")
         return None
     except Exception as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
@@ -79,7 +79,7 @@ def _load(path: Path, name: str, faults: Faults) -> ModuleType | None:
 
 def _check(rules: Any, name: str, place: Place, taken: set[str], faults: Faults) -> Sequence[Rule[Any]]:
     if not isinstance(rules, tuple | list) or not all(isinstance(rule, Rule) for rule in rules):
-        faults.add(place, f"{name} is no tuple of Rule", _FORM)
+        faults.add(place, f"{name} is not a tuple of Rule", _FORM)
         return ()
     valid = []
     for rule in rules:
@@ -91,7 +91,9 @@ def _check(rules: Any, name: str, place: Place, taken: set[str], faults: Faults)
             )
         elif rule.severity not in _SEVERITIES:
             faults.add(
-                place, f"{rule.severity!r} is no severity of the rule {rule.name}", f"Write {' or '.join(_SEVERITIES)}."
+                place,
+                f"{rule.severity!r} is not a valid severity (rule {rule.name})",
+                f"Write {' or '.join(_SEVERITIES)}.",
             )
         elif not callable(rule.evaluate):
             faults.add(place, f"The rule {rule.name} has no function", _FORM)

@@ -118,7 +118,7 @@ def bind(issuer: str, subject: str) -> str:
 
 
 def is_bound_to_another(stored: str | None, binding: str) -> bool:
-    """Return whether a user's password field has the binding of another person. A local password, or `!` alone, is no binding."""
+    """Return whether a user's password field has the binding of another person. A local password, or `!` alone, is not a binding."""
     return stored is not None and stored.startswith(_MARK) and stored not in (_MARK, binding)
 
 

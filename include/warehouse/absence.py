@@ -34,7 +34,7 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
     - members of a set (the owners of an account), which have a rule of their own
     - tables for which the vendor may report a row as not available yet
 
-    Rows that a map drops because they are no instance of the entity (a group among accounts) make no difference.
+    Rows that a map drops because they are not instances of the entity (a group among accounts) make no difference.
     """
     [is_merged] = [m.merged for m in vendor.maps if (m.entity, m.table) == (entity.name, pull.table_name)]
     table = vendor.table(pull.table_name)

@@ -1,4 +1,4 @@
-"""Protect stored rows that an open dead letter may describe: an unreadable row is no proof that the stored row was removed."""
+"""Protect stored rows that an open dead letter may describe: an unreadable row does not prove that the stored row was removed."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class LabelledName(NamedTuple):
 class SingleName(NamedTuple):
     """A name of one person, with the expected parts.
 
-    `first` is the first given name. `generation` is `1` for Sr to `5` for V, or None. Further names, degrees and designations are no part.
+    `first` is the first given name. `generation` is `1` for Sr to `5` for V, or None. Further names, degrees and designations are left out.
     """
 
     text: str

@@ -80,7 +80,7 @@ class OwnFile:
         return f"{self.vendor.name}/{self.path.name}"
 
     def read(self, faults: Faults) -> Iterator[tuple[int, Row]]:
-        """Yield the rows, each with its line; add a fault for every line that is no row."""
+        """Yield the rows, each with its line; add a fault for every line that is not a row."""
         if self.path.suffix == ".csv":
             return read_csv(self.path, self.label, self.vendor, self.table, faults)
         return read_lines(self.path, self.label, faults)

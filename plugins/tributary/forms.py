@@ -16,7 +16,7 @@ TRADING_DAY = "closed trading day of the New York Stock Exchange"
 
 
 def _is_closed_trading_day(value: Any) -> bool:
-    """Return True for a business date, and for a value that is no text.
+    """Return True for a business date, and for a value that is not text.
 
     Raises:
         InputRejected: The date is not a closed trading day; Airflow shows the reason under the form.

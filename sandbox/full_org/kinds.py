@@ -1,4 +1,4 @@
-"""Kinds of errors in the records of a full org, and kinds of records that are no clients, each with its share."""
+"""Kinds of errors in the records of a full org, and kinds of records that are not clients, each with its share."""
 
 import itertools
 import random
@@ -44,9 +44,9 @@ PEOPLE = (
     Kind("new_email", 0.04, "an advisor entered a new e-mail address last week"),
     Kind("new_name", 0.04, "an advisor entered a new last name last week, after a wedding"),
     Kind("lead", 0.04, "the person is also a lead, from before the first meeting"),
-    Kind("namesake_son", 0.1, "a son with the father's name and address, who is no client"),
-    Kind("namesake", 0.04, "a stranger with the same name, who is no client"),
-    Kind("twin", 0.04, "a twin with the same last name, birth date and address, who is no client"),
+    Kind("namesake_son", 0.1, "a son with the father's name and address, who is not a client"),
+    Kind("namesake", 0.04, "a stranger with the same name, who is not a client"),
+    Kind("twin", 0.04, "a twin with the same last name, birth date and address, who is not a client"),
 )
 ACCOUNTS = (
     Kind("absent_account", 0.4, "the account was never typed in"),

@@ -1,4 +1,4 @@
-"""The records of a full org that are no clients: former clients, prospects, leads, and businesses with their contacts."""
+"""The records of a full org that are not clients: former clients, prospects, leads, and businesses with their contacts."""
 
 import random
 from dataclasses import replace

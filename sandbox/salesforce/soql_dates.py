@@ -42,7 +42,7 @@ class Span:
 
 
 def parse_span(word: str, count: int | None) -> Span | None:
-    """Return the range of a date literal; None if the word is no date literal.
+    """Return the range of a date literal; None if the word is not a date literal.
 
     Args:
         word: The literal without its number, such as `TODAY` or `LAST_N_DAYS`.

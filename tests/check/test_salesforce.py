@@ -97,7 +97,7 @@ FAULTS: tuple[tuple[str, Callable[[Crm], None], str, str, State], ...] = (
     ("wrong secret", enter_wrong_secret, "login", "invalid client credentials", "red"),
     ("missing field", remove("Account", "Tributary_Plan_Success__c"), "Account.Tributary_Plan_Success__c", "missing", "red"),
     ("missing key field", remove(HOLDINGS, "Tributary_Key__c"), f"{HOLDINGS}.Tributary_Key__c", "missing", "red"),
-    ("key that is no external id", change(HOLDINGS, "Tributary_Key__c", is_external_id=False), f"{HOLDINGS}.Tributary_Key__c", "no external id", "red"),
+    ("key that is not an external id", change(HOLDINGS, "Tributary_Key__c", is_external_id=False), f"{HOLDINGS}.Tributary_Key__c", "not an external id", "red"),
     ("key that is not unique", change(HOLDINGS, "Tributary_Key__c", is_unique=False), f"{HOLDINGS}.Tributary_Key__c", "not unique", "amber"),
     ("missing lookup", remove(ACCOUNTS, "FinServ__JointOwner__c"), f"{ACCOUNTS}.FinServ__JointOwner__r", "missing", "red"),
     ("lookup to another object", change(ACCOUNTS, "FinServ__JointOwner__c", reference_to="Contact"), f"{ACCOUNTS}.FinServ__JointOwner__r", "refers to Contact", "red"),

@@ -1,4 +1,4 @@
-"""The DAG that checks systems before a run: each report is stored, and a finding is no failed run."""
+"""The DAG that checks systems before a run: each report is stored, and a finding does not fail the run."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_the_leading_plan_and_the_newest_day_count() -> None:
         ("mart.net_worth.nothing", ["household_id"], "", "has no column"),
         ("mart.net_worth.net_worth_usd", ["security_id"], "", "none of the columns"),
         ("warehouse.position.market_value_usd", ["account_id"], "", "several rows"),
-        ("warehouse.known_person.birth_date", ["household_id"], "total", "is no number"),
+        ("warehouse.known_person.birth_date", ["household_id"], "total", "is not a number"),
         ("warehouse.person.tax_id_hash", ["person_id"], "", "has no column"),
         ("control.key.fingerprint", ["person_id"], "", "is not a relation"),
     ],

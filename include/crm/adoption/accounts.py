@@ -173,7 +173,7 @@ class _Comparison:
 
 
 def _has_type(theirs: TheirAccount, ours: OurAccount) -> bool:
-    """Return whether the org's account states each word of our account's type: a Roth IRA is no IRA Rollover, although both are an IRA."""
+    """Return whether the org's account states each word of our account's type: a Roth IRA is not an IRA Rollover, although both are an IRA."""
     return set(ours.account_type.split()) <= {*theirs.account_type.split(), *theirs.words}
 
 

@@ -72,7 +72,7 @@ def _household(settings: Settings) -> CrmObject:
 
 
 # The owner of a financial account must be an account that is not a household. A relation to a household needs a contact. So a person who
-# is no person account is an account with a contact below it.
+# is not a person account is an account with a contact below it.
 def _individual(settings: Settings) -> CrmObject:
     return rows.PERSON.show(
         settings,

@@ -269,7 +269,7 @@ def _choose(name: str, sql: str, values: tuple[str, ...], label: str, descriptio
     return custom(picklist(choice(name, sql, *values)), label, description)
 
 
-# Record types have any names, and most plain orgs have none. An account that is no household by mistake would get a second record, so
+# Record types have any names, and most plain orgs have none. An account that is not a household by mistake would get a second record, so
 # any account is a household whose name is not that of a legal entity.
 _LEGAL = (
     "llc|l\\.l\\.c\\.|pllc|llp|lllp|lp|pc|inc|incorporated|corp|corporation|co|company|ltd|limited|foundation|estate|trust|partnership"

@@ -246,7 +246,7 @@ def create_roles(admin_url: str, passwords: dict[str, str]) -> None:
 
 
 def list_settings(role: str) -> dict[str, str]:
-    """Return the settings of a role's sessions; 0 is no limit."""
+    """Return the settings of a role's sessions; 0 means no limit."""
     longest = "0" if role == "tributary_migrate" else "30min"  # a migration or a rotation of keys may take hours
     settings = {"timezone": "UTC", "lock_timeout": "1min", "statement_timeout": longest, "transaction_timeout": longest}
     if role in _SMALL_ROLES:
