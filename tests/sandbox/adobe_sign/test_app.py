@@ -1,151 +1,15 @@
+"""Adobe Sign in the sandbox: users, agreements, documents, edits, errors and own data."""
+
 import base64
 import json
-import re
-from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sandbox.adobe_sign.app import CLIENT_ID, CLIENT_SECRET, INTEGRATION_KEY, REFRESH_TOKEN, list_true_matches
+from sandbox.adobe_sign.app import list_true_matches
 from sandbox.firm.world import World
 from sandbox.server.clock import Clock
-from sandbox.server.pdf import write_pdf
-from tests.running_sandbox import NOW, run_sandbox
-
-ROOT = "/adobe_sign"
-API = ROOT + "/api/rest/v6"
-DAY = 86_400
-LIFE = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-
-
-class AdobeSign:
-    """A caller with the integration key."""
-
-    def __init__(self, sandbox) -> None:
-        self.sandbox, self.headers = sandbox, {"Authorization": f"Bearer {INTEGRATION_KEY}"}
-
-    def get(self, path: str, user: str | None = None, headers=None, **params):
-        acting = {"x-api-user": user} if user else {}
-        return self.sandbox.http.get(API + path, headers=self.headers | acting | (headers or {}), params=params)
-
-    def read(self, path: str, user: str | None = None, **params):
-        response = self.get(path, user, **params)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def users(self) -> list[str]:
-        return [f"userid:{user['id']}" for user in self.read("/users")["userInfoList"]]
-
-    def list(self, user: str | None = None, **params) -> list[dict]:
-        return self.read("/agreements", user, pageSize=500, **params)["userAgreementList"]
-
-    def edit(self, kind: str, **values) -> dict:
-        return self.sandbox.admin(f"adobe_sign/{kind}", **values)
-
-    def send(self, **values) -> str:
-        return self.edit("send", **{"household_id": 1001, "processing_seconds": 0} | values)["agreement_id"]
-
-    def refuse(self, kind: str, **values) -> None:
-        assert self.sandbox.http.post(f"/_sandbox/adobe_sign/{kind}", json=values).status_code == 400
-
-    def post(self, path: str, **form):
-        return self.sandbox.http.post(f"{ROOT}/oauth/v2/{path}", data=form)
-
-    def refresh(self, token: str = REFRESH_TOKEN):
-        return self.post("refresh", refresh_token=token, **LIFE)
-
-    def log_in(self, token: str) -> None:
-        self.headers = {"Authorization": f"Bearer {token}"}
-
-    def advance(self, seconds: float) -> None:
-        self.sandbox.admin("clock", advance_seconds=seconds)
-
-    def fault(self, kind: str, path: str, **options) -> None:
-        self.sandbox.http.post("/_sandbox/faults", json={"route": API + path, "kind": kind} | options)
-
-
-@pytest.fixture
-def shared(sandbox) -> AdobeSign:
-    """A shared, read-only caller."""
-    return AdobeSign(sandbox)
-
-
-@pytest.fixture(scope="module")
-def lived(tmp_path_factory) -> Iterator[AdobeSign]:
-    """A shared caller for tests that use only agreements of their own."""
-    with run_sandbox(tmp_path_factory.mktemp("lived"), households=4) as sandbox:
-        yield AdobeSign(sandbox)
-
-
-@pytest.fixture
-def adobe(start_sandbox) -> AdobeSign:
-    """A caller of a fresh sandbox with the vendor's own limits."""
-    return AdobeSign(start_sandbox(households=4))
-
-
-def test_refresh_gives_an_access_token_of_an_hour_and_no_refresh_token(adobe):
-    token = adobe.refresh().json()
-    assert set(token) == {"access_token", "token_type", "expires_in"}
-    adobe.log_in(token["access_token"])
-    assert adobe.get("/users").status_code == 200
-    adobe.advance(3601)
-    assert adobe.get("/users").json()["code"] == "INVALID_ACCESS_TOKEN"
-
-
-def test_refresh_token_dies_after_sixty_days_of_which_every_use_begins_the_first(adobe, start_sandbox):
-    for _ in range(2):
-        adobe.advance(59 * DAY)
-        assert adobe.refresh().status_code == 200
-    again = AdobeSign(start_sandbox(households=4))
-    again.sandbox.admin("clock", now=NOW.isoformat(), advance_seconds=118 * DAY + 60 * DAY + 60)
-    assert again.refresh().json()["error"] == "invalid_grant"
-
-
-def test_code_is_good_once_and_for_five_minutes(adobe):
-    form = LIFE | {"grant_type": "authorization_code"}
-    code = adobe.edit("authorize")["code"]
-    granted = adobe.post("token", code=code, **form).json()
-    assert adobe.refresh(granted["refresh_token"]).status_code == 200
-    assert granted["api_access_point"] == f"{adobe.sandbox.url}{ROOT}"
-    assert adobe.post("token", code=code, **form).status_code == 400
-    late = adobe.edit("authorize")["code"]
-    adobe.advance(301)
-    assert adobe.post("token", code=late, **form).status_code == 400
-
-
-def test_revoked_access_token_takes_its_refresh_token_along(adobe):
-    token = adobe.refresh().json()["access_token"]
-    assert adobe.post("revoke", token=token).content == b""
-    assert adobe.post("revoke", token=token).json()["code"] == "EXPIRED_TOKEN"
-    assert adobe.refresh().status_code == 400
-    assert [adobe.post("revoke", token=each).json()["code"] for each in ("", "x")] == [
-        "INVALID_REQUEST",
-        "INVALID_TOKEN",
-    ]
-
-
-def test_application_of_another_secret_is_refused(shared):
-    assert shared.post("refresh", **LIFE | {"refresh_token": REFRESH_TOKEN, "client_secret": "x"}).status_code == 401
-
-
-def test_connections_open_the_login(shared):
-    extra = shared.sandbox.http.get("/_sandbox/connections").json()["adobe_sign"]["extra"]
-    names = ("client_id", "client_secret", "refresh_token")
-    form = {name: extra[name] for name in names} | {"grant_type": "refresh_token"}
-    assert shared.sandbox.http.post(extra["token_url"], data=form).status_code == 200
-
-
-def test_base_uris_are_the_sandbox_s_own(shared):
-    point = f"{shared.sandbox.url}{ROOT}/"
-    assert shared.read("/baseUris") == {"apiAccessPoint": point, "webAccessPoint": point}
-
-
-def test_wrong_shard_is_an_error(shared):
-    shared.fault("wrong_shard", "/agreements", times=1)
-    response = shared.get("/agreements")
-    assert (response.status_code, response.json()["code"]) == (401, "INVALID_API_ACCESS_POINT")
-    assert shared.get("/agreements").status_code == 200
+from tests.running_sandbox import NOW
+from tests.sandbox.adobe_sign.caller import AdobeSign
 
 
 @pytest.mark.parametrize(
@@ -242,55 +106,6 @@ def test_external_id_finds_a_household_s_agreements(shared):
     assert {shared.read(f"/agreements/{row['id']}")["externalId"]["id"] for row in rows} == {"orion:1001"}
 
 
-def test_etag_spares_what_is_known(lived):
-    path = f"/agreements/{lived.send()}"
-    etag = lived.get(path).headers["ETag"]
-    assert lived.get(path, headers={"If-None-Match": etag}).status_code == 304
-    lived.edit("cancel", agreement_id=path.rpartition("/")[2])
-    changed = lived.get(path, headers={"If-None-Match": etag})
-    assert (changed.status_code, changed.json()["status"]) == (200, "CANCELLED")
-
-
-def test_fourth_identical_get_in_a_minute_is_too_many(adobe):
-    administrator, other = adobe.users()
-    for _ in range(3):
-        adobe.list(administrator)
-    response = adobe.get("/agreements", administrator, pageSize=500)
-    assert response.status_code == 429
-    assert response.headers["Retry-After"] == str(response.json()["retryAfter"]) == "60"
-    assert response.json()["code"] == "THROTTLING_TOO_MANY_REQUESTS"
-    assert adobe.get("/agreements", other, pageSize=500).status_code == 200
-    assert adobe.get("/agreements", administrator, pageSize=499).status_code == 200
-
-
-def test_early_retry_begins_the_wait_anew(adobe):
-    for _ in range(3):
-        adobe.list()
-    waits = []
-    for seconds in (0, 50, 50, 61):
-        adobe.advance(seconds)
-        waits.append(adobe.get("/agreements", pageSize=500).status_code)
-    assert waits == [429, 429, 429, 200]
-
-
-def test_conditional_get_above_the_limit_is_304_even_if_all_has_changed(adobe):
-    path = f"/agreements/{adobe.send()}"
-    etag = adobe.get(path).headers["ETag"]
-    adobe.edit("cancel", agreement_id=path.rpartition("/")[2])
-    statuses = [adobe.get(path, headers={"If-None-Match": etag}).status_code for _ in range(4)]
-    assert statuses == [200, 200, 304, 304]
-
-
-def test_high_load_returns_reason_and_retry_time(shared):
-    shared.fault("high_load", "/users", times=1, retry_after=7)
-    response = shared.get("/users")
-    assert (response.status_code, response.headers["X-Throttling-Reason"]) == (429, "high-system-load")
-    assert response.json()["code"] == "THROTTLING_HIGH_SYSTEM_LOAD"
-    assert response.headers["Retry-After"] == "7"
-    shared.sandbox.admin("clock", advance_seconds=8)
-    assert shared.get("/users").status_code == 200
-
-
 def test_new_agreement_is_processed_for_a_while(adobe):
     id_ = adobe.edit("send", household_id=1001)["agreement_id"]
     assert adobe.read(f"/agreements/{id_}")["status"] == "DOCUMENTS_NOT_YET_PROCESSED"
@@ -313,16 +128,6 @@ def test_combined_document_is_the_same_pdf_every_time_and_in_base64(shared):
     assert base64.b64decode(encoded.content, validate=True) == response.content
     audited = shared.get(f"/agreements/{id_}/combinedDocument", attachAuditReport=True).content
     assert audited.count(b"/Type /Page ") == pages + 1
-
-
-@given(st.lists(st.lists(st.text(max_size=20), max_size=4), min_size=1, max_size=4))
-def test_pdf_has_correct_object_offsets(pages):
-    whole = write_pdf(pages)
-    start = int(re.search(rb"startxref\n(\d+)\n%%EOF\n$", whole)[1])
-    assert whole[start:].startswith(b"xref\n")
-    places = [int(each) for each in re.findall(rb"(\d{10}) 00000 n \n", whole[start:])]
-    assert all(whole[place:].startswith(b"%d 0 obj\n" % number) for number, place in enumerate(places, 1))
-    assert len(places) == 3 + 2 * len(pages)
 
 
 def test_last_signature_completes_and_a_restart_keeps_it(adobe, start_sandbox):

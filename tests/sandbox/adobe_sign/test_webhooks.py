@@ -1,3 +1,5 @@
+"""Adobe Sign's webhooks: their registration, notifications and retries."""
+
 import base64
 import json
 import threading
@@ -11,7 +13,7 @@ from sandbox.adobe_sign.agreements import create_agreement
 from sandbox.adobe_sign.app import CLIENT_ID
 from sandbox.adobe_sign.webhooks import write_message
 from tests.running_sandbox import NOW, run_sandbox
-from tests.sandbox.adobe_sign.test_app import API, AdobeSign
+from tests.sandbox.adobe_sign.caller import API, AdobeSign
 
 HEADER = "X-AdobeSign-ClientId"
 ALL = {f"include{name}": True for name in ("DetailedInfo", "ParticipantsInfo", "DocumentsInfo", "SignedDocuments")}

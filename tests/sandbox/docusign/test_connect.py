@@ -1,3 +1,5 @@
+"""DocuSign's Connect: configurations, signed messages, retries and logs."""
+
 import base64
 import hashlib
 import hmac
@@ -11,24 +13,11 @@ from sandbox.docusign.connect import Sender, sign, write_message
 from sandbox.docusign.rows import TEMPLATES, write_envelope
 from sandbox.docusign.store import CONNECT_KEY, Store
 from sandbox.server.clock import Clock
-from tests.running_sandbox import NOW, run_sandbox
+from tests.running_sandbox import NOW
 from tests.sandbox.docusign.caller import DocuSign, Listener, give_keys
 
 SENT = ("envelope-sent", "envelope-completed", "envelope-voided")
 AT = "2026-11-20T23:00:00.0000000Z"
-
-
-@pytest.fixture(scope="module")
-def used(tmp_path_factory):
-    state = tmp_path_factory.mktemp("docusign")
-    give_keys(state)
-    with run_sandbox(state, households=40, pace=1.0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def docusign(used) -> DocuSign:
-    return DocuSign(used).tidy()
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+"""The life of an envelope: sent, signed, declined, voided."""
+
 from datetime import timedelta
 
 import pytest
@@ -6,23 +8,10 @@ from hypothesis import strategies as st
 
 from sandbox.docusign import life
 from sandbox.docusign.rows import TEMPLATES, write_envelope
-from tests.running_sandbox import NOW, run_sandbox
+from tests.running_sandbox import NOW
 from tests.sandbox.docusign.caller import DocuSign, give_keys
 
 ANN, BOB = ("Ann Sample", "ann@example.org"), ("Bob Sample", "bob@example.org")
-
-
-@pytest.fixture(scope="module")
-def used(tmp_path_factory):
-    state = tmp_path_factory.mktemp("docusign")
-    give_keys(state)
-    with run_sandbox(state, households=40, pace=1.0) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def docusign(used) -> DocuSign:
-    return DocuSign(used).tidy()
 
 
 def make(*, extra=None, copy=ANN):
