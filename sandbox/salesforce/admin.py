@@ -59,6 +59,14 @@ class Merge(BaseModel):
 def create_router(org: Org, user_id: str) -> APIRouter:
     """Return the routes under `/_admin`; edits are made as the user `user_id`."""
     router = APIRouter(prefix="/_admin")
+    _add_settings(router, org)
+    _add_schema(router, org)
+    _add_records(router, org, user_id)
+    return router
+
+
+def _add_settings(router: APIRouter, org: Org) -> None:
+    """Add the routes for logins, limits and the org's settings."""
 
     @router.post("/consumers", status_code=201)
     def add_consumer(body: NewConsumer) -> dict[str, str]:
@@ -70,6 +78,15 @@ def create_router(org: Org, user_id: str) -> APIRouter:
     def expire_sessions() -> None:
         """Expire every token."""
         org.sessions.expire()
+
+    @router.post("/limits", status_code=204)
+    def set_limits(limits: Limits) -> None:
+        """Set daily limits, such as `{"DailyApiRequests": n}` or, as in `/limits`, `{"DailyApiRequests": {"Max": n, "Remaining": k}}`."""
+        if limits.DailyApiRequests is not None:
+            org.sessions.set_daily_calls(*_read_allowance(limits.DailyApiRequests))
+        if limits.DailyBulkApiBatches is not None:
+            with org.store.write() as connection:
+                set_batches(connection, *_read_allowance(limits.DailyBulkApiBatches))
 
     @router.get("/settings")
     def read_settings() -> dict[str, bool]:
@@ -84,6 +101,21 @@ def create_router(org: Org, user_id: str) -> APIRouter:
         if body.person_accounts and not org.has_person_accounts:
             org.enable_person_accounts()
         return read_settings()
+
+    @router.get("/change_data_capture")
+    def read_chosen() -> Selection:
+        """Return the objects selected for change data capture."""
+        return Selection(objects=org.bus.list_selected())
+
+    @router.post("/change_data_capture")
+    def select(body: Selection) -> Selection:
+        """Select objects, as Setup > Change Data Capture does: `{"objects": ["Account"]}`."""
+        org.bus.select([org.find_object(name).name for name in body.objects])
+        return read_chosen()
+
+
+def _add_schema(router: APIRouter, org: Org) -> None:
+    """Add the routes that change fields, objects and rules; a restart undoes these changes."""
 
     @router.patch("/fields/{name}/{field}", status_code=204)
     def change_field(name: str, field: str, changes: Annotated[dict[str, Any], Body()]) -> None:
@@ -105,25 +137,9 @@ def create_router(org: Org, user_id: str) -> APIRouter:
         """Add an active rule: `{"kind": "DuplicateRule", "sobject": "Account", "name": ...}`; a restart removes it."""
         org.rules.append(Rule(**rule))
 
-    @router.get("/change_data_capture")
-    def read_chosen() -> Selection:
-        """Return the objects selected for change data capture."""
-        return Selection(objects=org.bus.list_selected())
 
-    @router.post("/change_data_capture")
-    def select(body: Selection) -> Selection:
-        """Select objects, as Setup > Change Data Capture does: `{"objects": ["Account"]}`."""
-        org.bus.select([org.find_object(name).name for name in body.objects])
-        return read_chosen()
-
-    @router.post("/limits", status_code=204)
-    def set_limits(limits: Limits) -> None:
-        """Set daily limits, such as `{"DailyApiRequests": n}` or, as in `/limits`, `{"DailyApiRequests": {"Max": n, "Remaining": k}}`."""
-        if limits.DailyApiRequests is not None:
-            org.sessions.set_daily_calls(*_read_allowance(limits.DailyApiRequests))
-        if limits.DailyBulkApiBatches is not None:
-            with org.store.write() as connection:
-                set_batches(connection, *_read_allowance(limits.DailyBulkApiBatches))
+def _add_records(router: APIRouter, org: Org, user_id: str) -> None:
+    """Add the routes that read, edit, merge and delete records."""
 
     @router.get("/records/{name}")
     def dump_records(name: str, is_deleted: Annotated[bool, Query()] = False) -> Response:
@@ -170,8 +186,6 @@ def create_router(org: Org, user_id: str) -> APIRouter:
             for prefix in (p for name, p in org.store.prefixes.items() if name not in {"User", "RecordType"}):
                 connection.execute("delete from record where id glob ?", (f"{prefix}*",))
                 connection.execute("delete from record_key where id glob ?", (f"{prefix}*",))
-
-    return router
 
 
 def _freeze(value: Any) -> Any:

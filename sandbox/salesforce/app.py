@@ -87,6 +87,14 @@ def create_app(
     app.add_exception_handler(404, _refuse_path)
     app.add_exception_handler(OAuthError, _refuse_login)
 
+    _add_login(app, org)
+    _add_data(app, org, jobs)
+    return app
+
+
+def _add_login(app: FastAPI, org: Org) -> None:
+    """Add the routes that log in and out, and those that identify the user of a token."""
+
     @app.post("/services/oauth2/token")
     async def log_in(request: Request) -> Response:
         _check_available(org, request)
@@ -115,6 +123,10 @@ def create_app(
         identity = describe_identity(org, _base(request), org_id, user_id)
         return _respond(identity) if identity else PlainTextResponse("Bad_Id", 403)
 
+
+def _add_data(app: FastAPI, org: Org, jobs: Jobs) -> None:
+    """Add the routes of all API versions. Each call is authorized first, and its response states the calls used today."""
+
     @app.get("/services/data")
     def list_versions() -> list[dict[str, str]]:
         return [{"label": f"API {v}", "url": f"/services/data/v{v}.0", "version": f"{v}.0"} for v in VERSIONS]
@@ -139,8 +151,6 @@ def create_app(
             response = _respond(error.body, error.status)
         response.headers["Sforce-Limit-Info"] = f"api-usage={org.sessions.calls_used}/{org.sessions.daily_calls}"
         return response
-
-    return app
 
 
 async def _answer_data(org: Org, request: Request, version: str, path: str, user_id: str) -> Response:
