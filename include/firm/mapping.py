@@ -120,22 +120,7 @@ class _Mapping:
             )
             return None
         if item.kind == "text":
-            if item.text != DROP:
-                self._faults.add(
-                    item.place,
-                    f"{item.shown} is not a change of {name}",
-                    f"Write `{name}: {DROP}`, or a map with {', '.join(_CHANGED)}.",
-                )
-                return None
-            if is_required(declared.mappings, found):
-                self._faults.add(
-                    item.place,
-                    f"{name} can't be dropped: Salesforce requires it",
-                    f"Remove the line, or map {name} in Salesforce by a rule of your own.",
-                )
-                return None
-            self._note(item.place, about, "sent", "dropped")
-            return FieldChange(is_dropped=True)
+            return self._read_drop(entity, name, item)
         if item.kind == "map" and "column" in item.entries:
             self._faults.add(
                 item.place,
@@ -144,28 +129,52 @@ class _Mapping:
             )
             return None
         given = self._reader.entries(item, _CHANGED, "a change of a field")
-        new_name = self._reader.matching(
-            given.get("name"), _is_name, "Write the field's API name, such as `Client_Tier__c`."
-        )
-        if new_name and is_required(declared.mappings, found):
-            self._faults.add(
-                given["name"].place, f"{name} can't be renamed: it is a field of Salesforce itself", "Remove the line."
-            )
-            new_name = ""
-        if new_name and name.endswith("__r") != new_name.endswith("__r"):
-            self._faults.add(
-                given["name"].place,
-                f"{new_name} is not the kind of field that {name} is",
-                "Write the relationship of a lookup with `__r`, and any other field without.",
-            )
-            new_name = ""
+        new_name = self._read_new_name(entity, name, given.get("name"))
         owner = self._reader.choice(given.get("owner"), OWNERS, "an owner of a field")
         values = self._read_values(about, found, given.get("values"))
-        if new_name:
-            self._note(given["name"].place, f"{about} name", name, new_name)
         if owner:
             self._note(given["owner"].place, f"{about} owner", found.owner, owner)
         return FieldChange(False, new_name, cast(Owner, owner) if owner else None, values)
+
+    def _read_drop(self, entity: str, name: str, item: Item) -> FieldChange | None:
+        declared = self._declared[entity]
+        if item.text != DROP:
+            self._faults.add(
+                item.place,
+                f"{item.shown} is not a change of {name}",
+                f"Write `{name}: {DROP}`, or a map with {', '.join(_CHANGED)}.",
+            )
+            return None
+        if is_required(declared.mappings, declared.fields[name]):
+            self._faults.add(
+                item.place,
+                f"{name} can't be dropped: Salesforce requires it",
+                f"Remove the line, or map {name} in Salesforce by a rule of your own.",
+            )
+            return None
+        self._note(item.place, f"{entity} {name}", "sent", "dropped")
+        return FieldChange(is_dropped=True)
+
+    def _read_new_name(self, entity: str, name: str, item: Item | None) -> str:
+        """Return the field's new name; empty if it has none, or an impossible one."""
+        new_name = self._reader.matching(item, _is_name, "Write the field's API name, such as `Client_Tier__c`.")
+        if item is None or not new_name:
+            return ""
+        declared = self._declared[entity]
+        if is_required(declared.mappings, declared.fields[name]):
+            self._faults.add(
+                item.place, f"{name} can't be renamed: it is a field of Salesforce itself", "Remove the line."
+            )
+            return ""
+        if name.endswith("__r") != new_name.endswith("__r"):
+            self._faults.add(
+                item.place,
+                f"{new_name} is not the kind of field that {name} is",
+                "Write the relationship of a lookup with `__r`, and any other field without.",
+            )
+            return ""
+        self._note(item.place, f"{entity} {name} name", name, new_name)
+        return new_name
 
     def _read_values(self, about: str, found: Field, item: Item | None) -> dict[str, str]:
         values: dict[str, str] = {}
