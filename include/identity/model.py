@@ -36,7 +36,7 @@ class Level:
         u: Share of pairs at this level, among pairs of records of two people.
         frequency_of: Column whose values are rare or frequent. The frequency of the pair's value replaces `u`. None to use `u`.
         least: Lower limit of that frequency.
-        says: Description of a partial agreement, such as `nickname`; empty for full agreement or disagreement.
+        label: Description of a partial agreement, such as `nickname`; empty for full agreement or disagreement.
     """
 
     when: str
@@ -44,7 +44,7 @@ class Level:
     u: float
     frequency_of: str | None = None
     least: float = 0.0
-    says: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class Comparison:
         """Name of the comparison in SQL. Splink returns the level of a pair in `gamma_<column>`: 0 is disagreement, -1 is missing."""
         return self.name.replace(" ", "_").replace("-", "")
 
-    def says(self, level: Level) -> str:
+    def describe(self, level: Level) -> str:
         """Return a SQL `when` clause for pairs at a level; its result is the reason, such as `first name (nickname)`."""
-        words = f"{self.name} ({level.says})" if level.says else self.name
+        words = f"{self.name} ({level.label})" if level.label else self.name
         return f"when gamma_{self.column} = {len(self.levels) - 1 - self.levels.index(level)} then '{words}'"
 
 
@@ -118,11 +118,11 @@ COMPARISONS = (
         _null("first"),
         (
             Level("first_l = first_r", 0.77, 4e-3, "first"),
-            Level("list_has_any(roots_l, roots_r)", 0.06, 4e-3, says="nickname"),
-            Level(_near("first_l", "first_r", 0.88), 0.06, 8e-3, says="close"),
-            Level("first_l = middle_r or middle_l = first_r", 0.01, 2e-3, says="middle name"),
-            Level(_SWAPPED, 0.03, 1e-4, says="swapped"),
-            Level(_SHORT, 0.02, 1e-2, says="initial or short"),
+            Level("list_has_any(roots_l, roots_r)", 0.06, 4e-3, label="nickname"),
+            Level(_near("first_l", "first_r", 0.88), 0.06, 8e-3, label="close"),
+            Level("first_l = middle_r or middle_l = first_r", 0.01, 2e-3, label="middle name"),
+            Level(_SWAPPED, 0.03, 1e-4, label="swapped"),
+            Level(_SHORT, 0.02, 1e-2, label="initial or short"),
             Level("true", 0.05, 0.97),
         ),
     ),
@@ -131,9 +131,9 @@ COMPARISONS = (
         _null("last"),
         (
             Level("last_l = last_r", 0.82, 1e-3, "last"),
-            Level(_near("last_l", "last_r", 0.9), 0.08, 4e-3, says="close"),
-            Level(_DOUBLE, 0.02, 1e-3, says="double name"),
-            Level(_SWAPPED, 0.03, 1e-4, says="swapped"),
+            Level(_near("last_l", "last_r", 0.9), 0.08, 4e-3, label="close"),
+            Level(_DOUBLE, 0.02, 1e-3, label="double name"),
+            Level(_SWAPPED, 0.03, 1e-4, label="swapped"),
             Level("true", 0.05, 0.99),
         ),
     ),
@@ -142,8 +142,8 @@ COMPARISONS = (
         _null("birth"),
         (
             Level("birth_l = birth_r", 0.9, 5e-5, "birth"),
-            Level(_SLIP_OF_DAY, 0.04, 2e-3, says="close"),
-            Level(_DAY_MONTH, 0.01, 5e-5, says="day and month swapped"),
+            Level(_SLIP_OF_DAY, 0.04, 2e-3, label="close"),
+            Level(_DAY_MONTH, 0.01, 5e-5, label="day and month swapped"),
             Level("true", 0.05, 0.998),
         ),
     ),
@@ -156,10 +156,10 @@ COMPARISONS = (
                 f"case when length(tax_l) + length(tax_r) < 32 then {slip('tax')} else false end",
                 0.04,
                 2e-5,
-                says="close",
+                label="close",
             ),
-            Level("tax_last4_l = tax_last4_r and (tax_l is null or tax_r is null)", 0.9, 1e-4, says="last four"),
-            Level("tax_last4_l = tax_last4_r", 0.005, 1e-4, says="last four only"),
+            Level("tax_last4_l = tax_last4_r and (tax_l is null or tax_r is null)", 0.9, 1e-4, label="last four"),
+            Level("tax_last4_l = tax_last4_r", 0.005, 1e-4, label="last four only"),
             Level("true", 0.03, 0.9999),
         ),
     ),
@@ -180,26 +180,26 @@ HOME = Comparison(
     "home",
     f"({_null('phone')}) and ({_null('street')}) and ({_null('city')}) and ({_null('shared_keys')}) and not {_HOME_EMAIL}",
     (
-        Level("list_has_any(shared_keys_l, shared_keys_r)", 0.3, RARE, says="household key"),
+        Level("list_has_any(shared_keys_l, shared_keys_r)", 0.3, RARE, label="household key"),
         Level(
             f"street_l = street_r and house_l = house_r and {_PLACE} and {_ONE_UNIT}",
             0.35,
             RARE,
             "street",
             RARE,
-            says="address",
+            label="address",
         ),
-        Level("phone_l = phone_r", 0.2, RARE, "phone", RARE, says="telephone"),
-        Level(_HOME_EMAIL, 0.2, RARE, says="e-mail"),
+        Level("phone_l = phone_r", 0.2, RARE, "phone", RARE, label="telephone"),
+        Level(_HOME_EMAIL, 0.2, RARE, label="e-mail"),
         Level(
             f"house_l = house_r and {_PLACE} and ({_STREET} or {_WORD}) and {_ONE_UNIT}",
             0.1,
             RARE,
-            says="address is close",
+            label="address is close",
         ),
-        Level(f"{_PLACE} and {_STREET} and {_ONE_UNIT}", 0.1, RARE, says="street"),
-        Level(f"zip_l = zip_r and not {_OTHER_UNIT}", 0.05, 5e-3, "zip", RARE, says="zip"),
-        Level(f"{_CITY} and not {_OTHER_UNIT}", 0.05, 1e-2, says="city"),
+        Level(f"{_PLACE} and {_STREET} and {_ONE_UNIT}", 0.1, RARE, label="street"),
+        Level(f"zip_l = zip_r and not {_OTHER_UNIT}", 0.05, 5e-3, "zip", RARE, label="zip"),
+        Level(f"{_CITY} and not {_OTHER_UNIT}", 0.05, 1e-2, label="city"),
         Level("true", 0.15, 0.98),
     ),
 )
@@ -211,8 +211,8 @@ ADDRESS = (
         _null("street"),
         (
             Level("street_l = street_r", 0.6, 1e-5, "street"),
-            Level(_STREET, 0.2, 3e-4, says="close"),
-            Level(_WORD, 0.13, 3e-3, says="a word"),
+            Level(_STREET, 0.2, 3e-4, label="close"),
+            Level(_WORD, 0.13, 3e-3, label="a word"),
             Level("true", 0.07, 0.997),
         ),
     ),
@@ -221,8 +221,8 @@ ADDRESS = (
         _null("city"),
         (
             Level("city_l = city_r and zip_l = zip_r", 0.65, 3e-4),
-            Level(_CITY, 0.25, 3e-3, says="city"),
-            Level("damerau_levenshtein(zip_l, zip_r) <= 1", 0.05, 1e-2, says="zip is close"),
+            Level(_CITY, 0.25, 3e-3, label="city"),
+            Level("damerau_levenshtein(zip_l, zip_r) <= 1", 0.05, 1e-2, label="zip is close"),
             Level("true", 0.05, 0.98),
         ),
     ),
@@ -271,26 +271,26 @@ SAMPLE = 1000
 """Weight of the typical frequencies in `TERMS`, as a number of records. In a firm with few records, measured frequencies are unreliable."""
 
 
-def level(name: str, says: str = "") -> int:
+def level(name: str, label: str = "") -> int:
     """Return Splink's number for one level of a comparison: 0 is disagreement, and the strongest level has the highest number.
 
     Args:
         name: Name of the comparison.
-        says: Description of the level (`Level.says`); empty for full agreement.
+        label: Description of the level (`Level.label`); empty for full agreement.
     """
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
-    return len(compared.levels) - 1 - [each.says for each in compared.levels].index(says)
+    return len(compared.levels) - 1 - [each.label for each in compared.levels].index(label)
 
 
-def at(name: str, says: str = "") -> str:
+def at(name: str, label: str = "") -> str:
     """Return the SQL condition that a pair of records is at one level of a comparison.
 
     Args:
         name: Name of the comparison.
-        says: Description of the level (`Level.says`); empty for full agreement.
+        label: Description of the level (`Level.label`); empty for full agreement.
     """
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
-    return f"gamma_{compared.column} = {level(name, says)}"
+    return f"gamma_{compared.column} = {level(name, label)}"
 
 
 def list_comparisons(*, has_households: bool) -> tuple[Comparison, ...]:

@@ -167,7 +167,7 @@ def explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy)
         scored: Name of the table of Splink's predictions.
         policy: The thresholds. Without households, no rule applies, and no pair is left out.
     """
-    agreed = ", ".join(f"case {' '.join(each.says(level) for level in each.levels[:-1])} end" for each in compared)
+    agreed = ", ".join(f"case {' '.join(each.describe(level) for level in each.levels[:-1])} end" for each in compared)
     differed = ", ".join(f"case when gamma_{each.column} = 0 then '{each.name}' end" for each in compared)
     rules = RULES if policy.has_households else ()
     # What each rule leaves is a column, because DuckDB takes longer to plan a text that repeats it than to score a small firm.
