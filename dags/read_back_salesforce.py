@@ -49,9 +49,9 @@ def read_back_salesforce() -> None:
         from tributary import connections
 
         connections.skip_without_salesforce()
-        say = logging.getLogger(__name__).info
+        report_line = logging.getLogger(__name__).info
         org = Org(connections.site().engine, connections.connection("salesforce"), connections.crm_settings())
-        found = read(org, run_id, say)
+        found = read(org, run_id, report_line)
         return {entity: asdict(each) for entity, each in found.items()}
 
     @task

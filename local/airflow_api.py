@@ -22,6 +22,9 @@ PATIENCE_SECONDS = 120.0
 QUIET_SECONDS = 20.0
 ENDED = ("success", "failed")
 
+ReportLine = Callable[[str], None]
+"""Reports one line of progress."""
+
 
 class AirflowApi:
     """A client for the Airflow at `url` (such as `http://127.0.0.1:8080`), logged in as one user.
@@ -41,14 +44,14 @@ class AirflowApi:
         self,
         timeout: float = 60.0,
         is_hopeless: Callable[[], bool] = lambda: False,
-        say: Callable[[str], None] = lambda line: None,
+        report_line: ReportLine = lambda line: None,
     ) -> None:
         """Wait until all components are healthy, then log in.
 
         Args:
             timeout: Seconds.
             is_hopeless: Called between polls. If it returns True, the wait ends with an error, for instance because a process died.
-            say: Called with a line of progress every `QUIET_SECONDS`.
+            report_line: Called with a line of progress every `QUIET_SECONDS`.
 
         Raises:
             TargetUnavailable: A component is not healthy after `timeout`, or `is_hopeless` returned True; the message names the component.
@@ -62,7 +65,7 @@ class AirflowApi:
                     "Airflow is not healthy", missing=", ".join(missing), seconds=round(now - began)
                 )
             if now - reported > QUIET_SECONDS:
-                say(f"  {now - began:5.1f} s  waiting for Airflow: {', '.join(missing)}")
+                report_line(f"  {now - began:5.1f} s  waiting for Airflow: {', '.join(missing)}")
                 reported = now
             time.sleep(POLL_SECONDS)
         self.log_in()

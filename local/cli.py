@@ -33,12 +33,32 @@ from include.errors import ConfigurationError, TributaryError
 if TYPE_CHECKING:
     from local.own_data import Checked
 
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; on a `TributaryError`, print one line to stderr and return 1."""
     parser = argparse.ArgumentParser(prog="tributary", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="start everything here, run a day, show the results")
+    _add_demo(commands.add_parser("demo", help="start everything here, run a day, show the results"))
+    _add_replay(commands.add_parser("replay", help="replay the dead letters of a table and day"))
+    _add_benchmarks(commands)
+    commands.add_parser("stop", help="stop all processes that demo started")
+    vendor = commands.add_parser("vendor", help="write a new vendor from the template")
+    vendor.add_argument("name", help="its short name: DAG, connection, folders and files")
+    commands.add_parser("airflow", help="run Airflow's own command line in the demo's environment", add_help=False)
+    commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and arguments.command not in ("sandbox", "airflow"):
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    try:
+        return COMMANDS[arguments.command](arguments, rest)
+    except TributaryError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+
+
+def _add_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument(
         "--data", type=Path, help="folder of <vendor>/<table>.jsonl or .csv to serve instead of synthetic data"
     )
@@ -50,6 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--org", choices=["full"], help="full: a Salesforce org with years of records; default: an empty one"
     )
     demo.add_argument("--shape", choices=SHAPES, help="what the Salesforce org is; default: the managed package")
+
+
+def _add_replay(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument("--vendor", required=True)
+    replay.add_argument("--table", required=True)
+    replay.add_argument("--date", help="business date of the dead letters; default: the latest closed trading day")
+    replay.add_argument("--dry", action="store_true", help="pull and check, but write nothing")
+
+
+def _add_benchmarks(commands: Commands) -> None:
     bench = commands.add_parser("bench", help="measure a day of positions, compared with a plain COPY")
     bench.add_argument("--positions", type=int, nargs="+", default=[1_000_000, 3_000_000])
     peers = commands.add_parser(
@@ -85,24 +115,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--seconds", type=float, nargs="+", default=[0.4, 2], help="how long a vendor takes for a call"
     )
     commands.add_parser("bench-operations", help="measure how long the Operations pages read a year of 50 vendors")
-    commands.add_parser("stop", help="stop all processes that demo started")
-    vendor = commands.add_parser("vendor", help="write a new vendor from the template")
-    vendor.add_argument("name", help="its short name: DAG, connection, folders and files")
-    replay = commands.add_parser("replay", help="replay the dead letters of a table and day")
-    replay.add_argument("--vendor", required=True)
-    replay.add_argument("--table", required=True)
-    replay.add_argument("--date", help="business date of the dead letters; default: the latest closed trading day")
-    replay.add_argument("--dry", action="store_true", help="pull and check, but write nothing")
-    commands.add_parser("airflow", help="run Airflow's own command line in the demo's environment", add_help=False)
-    commands.add_parser("sandbox", help="serve the sandbox vendors and Salesforce", add_help=False)
-    arguments, rest = parser.parse_known_args(argv)
-    if rest and arguments.command not in ("sandbox", "airflow"):
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    try:
-        return COMMANDS[arguments.command](arguments, rest)
-    except TributaryError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
 
 
 def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
@@ -111,41 +123,41 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
 
     began = datetime.now(UTC)
 
-    def say(line: str) -> None:
+    def report_line(line: str) -> None:
         print(line, flush=True)
 
     if arguments.data and arguments.org:
         raise ConfigurationError("ORG=full has the clients of the generated firm: leave out DATA or ORG")
     if arguments.org and arguments.shape not in (None, "managed_package"):
         raise ConfigurationError("ORG=full has records of the managed package: leave out ORG or SHAPE")
-    data = _check_data(arguments.data, say, must_be_clean=not arguments.with_faults) if arguments.data else None
+    data = _check_data(arguments.data, report_line, must_be_clean=not arguments.with_faults) if arguments.data else None
     for number in (signal.SIGTERM, signal.SIGHUP):  # exit like Ctrl-C, so that cleanup runs
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     place = demo.Demo().start(
-        say, data, arguments.households, is_org_full=arguments.org == "full", shape=arguments.shape
+        report_line, data, arguments.households, is_org_full=arguments.org == "full", shape=arguments.shape
     )
-    say(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
+    report_line(f"Up after {(datetime.now(UTC) - began).total_seconds():.0f} s.")
     demo.listen(place)
-    say(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
-    outcomes = day.run_day(place, say)
+    report_line(f"Running {', '.join(vendor.title for vendor in VENDORS)} ...")
+    outcomes = day.run_day(place, report_line)
     steps = []
     if data is not None and {demo.SIGNING, demo.PORTFOLIO} & data.counts.keys():
-        say("No envelope is sent: only generated households can sign one in the sandbox.")
+        report_line("No envelope is sent: only generated households can sign one in the sandbox.")
     elif place.is_org_full:
-        say("No envelope is sent: its household may wait for the adoption of the org.")
+        report_line("No envelope is sent: its household may wait for the adoption of the org.")
     elif day.SYNC in outcomes and outcomes[day.SYNC].state == "success":
-        say("Sending and signing an envelope ...")
-        steps = demo.sign_an_envelope(place, say)
+        report_line("Sending and signing an envelope ...")
+        steps = demo.sign_an_envelope(place, report_line)
     summary.show(place, outcomes, began, steps)
     if unseen := [step.status for step in steps if step.salesforce_s is None]:
-        say(
+        report_line(
             f"Salesforce did not show the envelope's status in time: {', '.join(unseen)}. Look at the runs of drain_inbox."
         )
     is_whole = not unseen and {outcome.state for outcome in outcomes.values()} == {"success"}
     return 0 if is_whole else 1
 
 
-def _check_data(folder: Path, say: Callable[[str], None], *, must_be_clean: bool) -> Checked:
+def _check_data(folder: Path, report_line: Callable[[str], None], *, must_be_clean: bool) -> Checked:
     """Check the folder of own data, and report what is in it and every fault.
 
     Raises:
@@ -158,7 +170,7 @@ def _check_data(folder: Path, say: Callable[[str], None], *, must_be_clean: bool
         raise ConfigurationError("No such folder: DATA must be a folder of <vendor>/<table>.jsonl or .csv", data=folder)
     checked = check_folder(folder, demo.STATE / "own_data")
     for line in (*checked.describe(), *checked.faults.list()):
-        say(line)
+        report_line(line)
     if checked.faults.unserved or (must_be_clean and checked.faults):
         advice = "" if checked.faults.unserved else ", or load them as they are with FAULTS=load"
         raise ConfigurationError(

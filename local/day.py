@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from include.errors import TargetUnavailable
 from include.vendors import VENDORS
-from local.airflow_api import AirflowApi
+from local.airflow_api import AirflowApi, ReportLine
 from local.demo import Place
-from local.follow import Follower, Outcome, Say
+from local.follow import Follower, Outcome
 from local.sandbox_process import START_SECONDS
 
 SYNC, APPROVAL = "salesforce", "approve_salesforce"
@@ -14,13 +14,13 @@ ANSWERING = ("drain_inbox", "serve_requests", "deliver_events")
 """DAGs that process webhooks, API requests and outbound events."""
 
 
-def run_day(place: Place, say: Say) -> dict[str, Outcome]:
+def run_day(place: Place, report_line: ReportLine) -> dict[str, Outcome]:
     """Run every vendor's daily load, then the Salesforce sync; return the outcome of each DAG's last run.
 
     The sync runs only if at least one load succeeded. In a full org, it creates no client who may be there already. The DAGs in `ANSWERING` and
     the on-demand DAGs are unpaused before the loads. The sync is unpaused at the end, even after a failure.
     """
-    follower = Follower(place.api, say, place.alerts)
+    follower = Follower(place.api, report_line, place.alerts)
     vendors = [vendor.name for vendor in VENDORS]
     for dag_id in [*ANSWERING, *vendors]:
         place.api.wait_dag(dag_id, START_SECONDS)
@@ -33,7 +33,9 @@ def run_day(place: Place, say: Say) -> dict[str, Outcome]:
         if is_loaded:
             outcomes |= follower.run([SYNC], also=[APPROVAL])
             if place.is_org_full:
-                say("Clients who may be in the org already were not sent: open Operations > Salesforce > Adoption")
+                report_line(
+                    "Clients who may be in the org already were not sent: open Operations > Salesforce > Adoption"
+                )
         return outcomes
     finally:
         place.api.unpause(SYNC)

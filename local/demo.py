@@ -21,8 +21,7 @@ from include.keys import keyring, register
 from include.vendors import named
 from include.warehouse import schema
 from local import airflow, supervisor
-from local.airflow_api import AirflowApi
-from local.follow import Say
+from local.airflow_api import AirflowApi, ReportLine
 from local.one_envelope import Step, live, subscribe
 from local.postgres import Postgres
 from local.private_file import write_private
@@ -106,7 +105,7 @@ class Demo:
 
     def start(
         self,
-        say: Say,
+        report_line: ReportLine,
         data: Checked | None = None,
         households: int | None = None,
         *,
@@ -116,7 +115,7 @@ class Demo:
         """Start all processes that do not run yet, with a supervisor that restarts dead ones. A repeated call changes nothing.
 
         Args:
-            say: Called with each line of progress.
+            report_line: Called with each line of progress.
             data: Own data to serve instead of a generated firm. The evening of its last day counts as the present.
             households: Number of households to generate; None keeps the existing firm, or generates 200.
             is_org_full: Fill the Salesforce org, unless it was filled by an earlier start.
@@ -135,12 +134,14 @@ class Demo:
         with ThreadPoolExecutor(2) as pool:
             state = self.folder / "sandbox"
             sandbox = pool.submit(start_sandbox, self.processes, state, sandbox_url, settings["org_port"], served)
-            say("Starting PostgreSQL 18 ...")
+            report_line("Starting PostgreSQL 18 ...")
             postgres = Postgres.start(self.folder / "postgres", settings["postgres_port"], durable=True)
             self._create_databases(postgres, settings["passwords"])
             urls = {role: _as(postgres.url(DATABASE), role, settings["passwords"][role]) for role in schema.ROLES}
             environment = self._environment(postgres, urls, settings, sandbox.result().connections)
-            say("Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ...")
+            report_line(
+                "Starting Airflow (scheduler, DAG processor, triggerer, API server) and the sandbox vendors ..."
+            )
             airflow_start = pool.submit(airflow.start, environment, self.processes)
             schema.migrate(urls["tributary_migrate"])
             _register_keys(urls["tributary_load"], settings["keys"])
@@ -149,7 +150,7 @@ class Demo:
         api = AirflowApi(
             f"http://127.0.0.1:{settings['airflow_port']}", airflow.USER, airflow.read_password(self.folder / "airflow")
         )
-        self._wait_healthy(api, say)
+        self._wait_healthy(api, report_line)
         api.ensure_pool("pulls", 8)
         return Place(
             read_url=urls["tributary_read"],
@@ -289,7 +290,7 @@ class Demo:
         environment["TRIBUTARY_CLOCK_BEHIND"] = str(settings["present"]["behind_s"])
         return environment
 
-    def _wait_healthy(self, api: AirflowApi, say: Say) -> None:
+    def _wait_healthy(self, api: AirflowApi, report_line: ReportLine) -> None:
         """Wait until Airflow is healthy, and report missing components; give up if a component keeps dying.
 
         Raises:
@@ -302,7 +303,7 @@ class Demo:
             return [name for name, number in before.items() if processes.restarts(name) - number >= RESTARTS]
 
         try:
-            api.wait_healthy(START_SECONDS, lambda: bool(find_dying()), say)
+            api.wait_healthy(START_SECONDS, lambda: bool(find_dying()), report_line)
         except TargetUnavailable as error:
             dying = find_dying()
             logs = ", ".join(str(processes.log(name)) for name in dying or before)
@@ -347,11 +348,11 @@ def listen(place: Place) -> None:
     subscribe(named(SIGNING).login, connection, f"{place.airflow_url}/webhooks/{SIGNING}")
 
 
-def sign_an_envelope(place: Place, say: Say) -> list[Step]:
+def sign_an_envelope(place: Place, report_line: ReportLine) -> list[Step]:
     """Send and sign an envelope at the sandbox, which sends webhooks; return each step with the time until it was seen."""
     reading = schema.engine(place.read_url)
     try:
-        return live(f"{place.sandbox_url}/_sandbox/{SIGNING}", PORTFOLIO, reading, say)
+        return live(f"{place.sandbox_url}/_sandbox/{SIGNING}", PORTFOLIO, reading, report_line)
     finally:
         reading.dispose()
 

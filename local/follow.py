@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from include.errors import TargetUnavailable
-from local.airflow_api import QUIET_SECONDS, AirflowApi
+from local.airflow_api import QUIET_SECONDS, AirflowApi, ReportLine
 
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 15 * 60.0
@@ -24,7 +24,6 @@ OVERLAP = timedelta(seconds=15)
 REPORTED = ("success", "failed", "upstream_failed", "up_for_retry")
 WAITING = ("running", "queued", "scheduled", "up_for_retry", "deferred", "awaiting_input")
 
-Say = Callable[[str], None]
 Key = tuple[str, str, str, int]
 """DAG id, run id, task id, map index."""
 
@@ -47,13 +46,13 @@ class Follower:
 
     Args:
         api: Airflow's API, logged in.
-        say: Called with each line of progress.
+        report_line: Called with each line of progress.
         alerts: The file that the demo's alerts are appended to. They contain the reasons of failures.
     """
 
-    def __init__(self, api: AirflowApi, say: Say, alerts: Path) -> None:
+    def __init__(self, api: AirflowApi, report_line: ReportLine, alerts: Path) -> None:
         self._api = api
-        self._say = say
+        self._report_line = report_line
         self._alerts = alerts
         self._began = self._changed = self._reported = time.monotonic()
         self._since = datetime.now(UTC)
@@ -148,7 +147,7 @@ class Follower:
 
     def _line(self, text: str) -> None:
         self._reported = time.monotonic()
-        self._say(f"  {self._reported - self._began:5.1f} s  {text}")
+        self._report_line(f"  {self._reported - self._began:5.1f} s  {text}")
 
 
 def read_reasons(alerts: Path, dag_id: str, run_id: str) -> list[str]:

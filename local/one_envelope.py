@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.table import Table
 from include.connection import Connection
 from include.contract import Login
 from include.extract.login import LoginContext, log_in
-from local.airflow_api import QUIET_SECONDS
+from local.airflow_api import QUIET_SECONDS, ReportLine
 
 ENVELOPE_EVENTS = ("sent", "delivered", "completed", "declined", "voided", "corrected")
 RECIPIENT_EVENTS = ("sent", "delivered", "completed", "declined")
@@ -35,9 +35,6 @@ select h.household_key from warehouse.household h
 join warehouse.person p on p.household_id = h.household_id and p.valid_to is null and p.recorded_to is null
 where h.vendor = :vendor and h.valid_to is null and h.recorded_to is null order by h.household_id limit 1
 """)
-
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +69,14 @@ def subscribe(login: Login, connection: Connection, webhook_url: str) -> None:
         http.post(f"{token.url}/connect", json=configuration, headers=token.headers, timeout=20).raise_for_status()
 
 
-def live(desk: str, household: str, engine: sa.Engine, say: Say) -> list[Step]:
+def live(desk: str, household: str, engine: sa.Engine, report_line: ReportLine) -> list[Step]:
     """Send an envelope to a household, open it, have all recipients sign it, and wait until each step is seen.
 
     Args:
         desk: URL of the sandbox's endpoints that act as a person: `send`, `deliver`, `sign`.
         household: Vendor whose first household receives the envelope.
         engine: The database, as the reading role.
-        say: Called with each line of progress.
+        report_line: Called with each line of progress.
 
     Returns:
         The steps `sent`, `delivered` and `completed`.
@@ -87,12 +84,12 @@ def live(desk: str, household: str, engine: sa.Engine, say: Say) -> list[Step]:
     with engine.connect() as db:
         key = db.scalar(_HOUSEHOLD, {"vendor": household})
     envelope = _post(desk, "send", household=int(key), template="Advisory agreement")
-    steps = [_wait_seen(engine, envelope, say)]
+    steps = [_wait_seen(engine, envelope, report_line)]
     envelope = _post(desk, "deliver", envelope_id=envelope["envelopeId"])
-    steps.append(_wait_seen(engine, envelope, say))
+    steps.append(_wait_seen(engine, envelope, report_line))
     while envelope["status"] != "completed":
         envelope = _post(desk, "sign", envelope_id=envelope["envelopeId"])
-    return [*steps, _wait_seen(engine, envelope, say)]
+    return [*steps, _wait_seen(engine, envelope, report_line)]
 
 
 def show(steps: Sequence[Step]) -> Table:
@@ -116,7 +113,7 @@ def _post(desk: str, kind: str, **values: Any) -> dict[str, Any]:
     return envelope
 
 
-def _wait_seen(engine: sa.Engine, envelope: dict[str, Any], say: Say) -> Step:
+def _wait_seen(engine: sa.Engine, envelope: dict[str, Any], report_line: ReportLine) -> Step:
     started, warehouse_s, reported = time.monotonic(), None, 0.0
     while (passed := time.monotonic() - started) < PATIENCE_S:
         with engine.connect() as db:
@@ -124,11 +121,11 @@ def _wait_seen(engine: sa.Engine, envelope: dict[str, Any], say: Say) -> Step:
         if row is not None and row.status == envelope["status"]:
             warehouse_s = warehouse_s or passed
             if row.is_shown:
-                say(f"  {passed:5.1f} s  envelope {row.status}: seen in the warehouse and in Salesforce")
+                report_line(f"  {passed:5.1f} s  envelope {row.status}: seen in the warehouse and in Salesforce")
                 return Step(row.status, warehouse_s, passed)
         if passed - reported > QUIET_SECONDS:
             place = "Salesforce" if warehouse_s else "the warehouse"
-            say(f"  {passed:5.1f} s  waiting for envelope {envelope['status']} in {place}")
+            report_line(f"  {passed:5.1f} s  waiting for envelope {envelope['status']} in {place}")
             reported = passed
         time.sleep(0.2)
     return Step(envelope["status"], warehouse_s, None)

@@ -67,7 +67,7 @@ def bench_adoption(households: int) -> None:
             load_url = _create_database(server)
             for vendor in filter(_has_households, VENDORS):
                 _measure("load_vendor", load_url, url, work, vendor.name)
-            _say("fill the org")
+            _report_line("fill the org")
             requests.post(f"{url}/_sandbox/salesforce/full_org", timeout=3600).raise_for_status()
             requests.post(f"{url}/salesforce/_admin/consumers", json=APP, timeout=60).raise_for_status()
             engine = sa.create_engine(server.url("tributary").replace("postgresql:", "postgresql+psycopg:"))
@@ -154,7 +154,7 @@ def _score(engine: sa.Engine, url: str) -> Score:
 
 
 def _measure(step: str, *arguments: object) -> dict[str, float]:
-    _say(f"{step} {arguments[-1]}" if step == "load_vendor" else step)
+    _report_line(f"{step} {arguments[-1]}" if step == "load_vendor" else step)
     command = [sys.executable, "-m", "local.bench.adoption", step, *map(str, arguments)]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -180,7 +180,7 @@ def _show(households: int, results: dict[str, dict[str, float]], score: Score) -
             console.print(f"{kind}: {each}")
 
 
-def _say(text: str) -> None:
+def _report_line(text: str) -> None:
     sys.stdout.write(f"{text} ...\n")
     sys.stdout.flush()
 

@@ -132,7 +132,9 @@ def _run(folder: Path, keys: str, households: int, latency: float, workers: int,
             vendors.slow_down(latency)
             began = datetime.now(UTC)
             psutil.cpu_percent()
-            outcomes = Follower(celery.api, _say, folder / "alerts.jsonl").run([vendor.name for vendor in VENDORS])
+            outcomes = Follower(celery.api, _report_line, folder / "alerts.jsonl").run(
+                [vendor.name for vendor in VENDORS]
+            )
             busy_ratio = psutil.cpu_percent() / 100
             pulls = [task for task in celery.api.find_changed_tasks(began) if task["pool"] == PULLS]
         if failed := {name: each.reasons for name, each in outcomes.items() if each.state != "success"}:
@@ -173,7 +175,7 @@ def _create_warehouse(server: Postgres) -> dict[str, str]:
     return urls
 
 
-def _say(line: str) -> None:
+def _report_line(line: str) -> None:
     print(line, flush=True)
 
 

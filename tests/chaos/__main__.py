@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from local.airflow_api import ReportLine
 from local.demo import STATE
-from local.follow import Say
 from tests.chaos.arena import Arena
 
 
@@ -25,7 +25,7 @@ def read_seeds(text: str) -> list[int]:
     return [seed for first, dash, last in parts for seed in range(int(first), int(last if dash else first) + 1)]
 
 
-def run(seeds: Sequence[int], folder: Path, report_line: Say) -> list[int]:
+def run(seeds: Sequence[int], folder: Path, report_line: ReportLine) -> list[int]:
     """Run the seeds in one demo; after one that failed, keep that demo's folder and start another.
 
     Returns:

@@ -17,8 +17,9 @@ import requests
 
 from include.errors import TargetUnavailable
 from local import day, warehouse_rows
+from local.airflow_api import ReportLine
 from local.demo import DATABASE, Demo, Place, listen
-from local.follow import STALLED_SECONDS, Say
+from local.follow import STALLED_SECONDS
 from local.processes import find_free_port
 from tests.chaos import compare
 from tests.chaos.checks import find_breaches, find_unsettled
@@ -67,7 +68,7 @@ class Arena:
     twin: Twin
 
     @classmethod
-    def start(cls, folder: Path, report_line: Say) -> Arena:
+    def start(cls, folder: Path, report_line: ReportLine) -> Arena:
         """Start a demo, load its first day undisturbed, and copy it.
 
         Raises:

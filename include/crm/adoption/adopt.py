@@ -12,7 +12,7 @@ from include.control import writer
 from include.control.calls import CallLog
 from include.crm.adoption import keys
 from include.crm.adoption.find import find, has_new
-from include.crm.adoption.org_records import Say
+from include.crm.adoption.org_records import ReportLine
 from include.crm.database import open_connection, open_session, take_turn, translate_errors
 from include.crm.objects.mapping import ADOPTABLE, CrmObject
 from include.crm.objects.portfolio import objects
@@ -44,17 +44,17 @@ def has_new_records(org: Org) -> bool:
         return has_new(db, objects(org.settings), org.settings.firm)
 
 
-def compare(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
+def compare(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[str, int]:
     """Compare the org's records with ours and replace the adoption findings, without writing to Salesforce.
 
     Returns:
         The number of findings by outcome.
     """
     with open_session(org.engine) as db, _log_in(org, run_id) as session:
-        return find(db, session, org, run_id, on, say)
+        return find(db, session, org, run_id, on, report_line)
 
 
-def adopt(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
+def adopt(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[str, int]:
     """Compare the org's records with ours, and write our key to the matched records of approved entities.
 
     Returns:
@@ -62,18 +62,18 @@ def adopt(org: Org, run_id: str, on: date, say: Say) -> dict[str, int]:
     """
     mappings = list_adopted(org.settings)
     with _write(org, run_id, mappings) as (db, session, check):
-        find(db, session, org, run_id, on, say)
+        find(db, session, org, run_id, on, report_line)
         counts = keys.write_keys(db, session, mappings, org.settings, run_id, check)
-        say(f"Keys: {counts}")
+        report_line(f"Keys: {counts}")
         return counts
 
 
-def undo(org: Org, run_id: str, by: str, say: Say) -> dict[str, int]:
+def undo(org: Org, run_id: str, by: str, report_line: ReportLine) -> dict[str, int]:
     """Remove every key that adoption wrote, and withdraw the approvals. Values that later syncs sent stay in Salesforce."""
     mappings = list_adopted(org.settings)
     with _write(org, run_id, mappings) as (db, session, check):
         counts = keys.remove_keys(db, session, mappings, by, check)
-        say(f"Keys: {counts}")
+        report_line(f"Keys: {counts}")
         return counts
 
 

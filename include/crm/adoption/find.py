@@ -16,7 +16,7 @@ from include.crm.adoption.first_changes import note_changes
 from include.crm.adoption.households import Homes
 from include.crm.adoption.match import Candidate, Decisions, Unit
 from include.crm.adoption.members import Members
-from include.crm.adoption.org_records import Say, has_foreign, read_org
+from include.crm.adoption.org_records import ReportLine, has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
 from include.crm.objects.mapping import CrmObject, current, is_no_copy
 from include.crm.objects.portfolio import SHAPES, objects
@@ -93,7 +93,7 @@ def find(
     org: Org,
     run_id: str,
     on: date,
-    say: Say,
+    report_line: ReportLine,
 ) -> dict[str, int]:
     """Read the changed org records, compare the org's records with ours, and replace the adoption findings.
 
@@ -103,7 +103,7 @@ def find(
         org: The org.
         run_id: The run.
         on: Today, for the matching of persons.
-        say: Receives progress, a line at a time.
+        report_line: Receives progress, a line at a time.
 
     Returns:
         The number of findings by outcome.
@@ -119,7 +119,7 @@ def find(
         with db.begin():
             db.execute(_REPLACE)
         return {}
-    read_org(db, session, mappings, SHAPES[org.settings.shape].account_entity, org.redactor, say)
+    read_org(db, session, mappings, SHAPES[org.settings.shape].account_entity, org.redactor, report_line)
     with db.begin():
         statistics.analyze(db, "control.org_record")
     with db.begin():
@@ -130,7 +130,9 @@ def find(
         counts = _store(db, _compare(db, org, mappings, keys, decided, on, names), ours, run_id, names)
         note_changes(db, mappings, org.settings)
         relations.match(db, mappings, org.settings, run_id)
-    say(f"Salesforce has already: {', '.join(f'{count:,} {name}' for name, count in counts.items()) or 'nothing'}")
+    report_line(
+        f"Salesforce has already: {', '.join(f'{count:,} {name}' for name, count in counts.items()) or 'nothing'}"
+    )
     return counts
 
 

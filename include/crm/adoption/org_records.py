@@ -91,7 +91,7 @@ _PAGE = pa.schema(
     | {"is_deleted": pa.bool_()}
 )
 
-Say = Callable[[str], None]
+ReportLine = Callable[[str], None]
 
 
 def has_foreign(session: SalesforceSession, mappings: Sequence[CrmObject]) -> bool:
@@ -118,7 +118,7 @@ def read_org(
     mappings: Sequence[CrmObject],
     account_entity: str,
     redactor: Redactor | None,
-    say: Say,
+    report_line: ReportLine,
 ) -> int:
     """Copy the org records that have changed since the last call; return the number of records read.
 
@@ -131,7 +131,7 @@ def read_org(
         mappings: The objects to read.
         account_entity: SQL of the entity of an Account; see `Shape`.
         redactor: Hashes account numbers. With None, only their last four digits are stored and compared.
-        say: Receives a line per object.
+        report_line: Receives a line per object.
 
     Raises:
         ConfigurationError: The org lacks an object, or rejected a query.
@@ -141,7 +141,7 @@ def read_org(
     for sobject in dict.fromkeys(mapping.sobject for mapping in mappings):
         reader = _Reader(db, session, [each for each in mappings if each.sobject == sobject], account_entity, redactor)
         rows = reader.run()
-        say(f"{sobject}: {rows:,} records of the org were read")
+        report_line(f"{sobject}: {rows:,} records of the org were read")
         read += rows
     return read
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from types import FrameType
 
 from include.vendors import VENDORS
+from local.airflow_api import ReportLine
 from local.demo import STATE, Place, listen
-from local.follow import STALLED_SECONDS, Say
+from local.follow import STALLED_SECONDS
 from local.processes import find_free_port
 from local.sandbox_process import START_SECONDS
 from tests.chaos.arena import settle
@@ -33,7 +34,7 @@ LAST_ALERT_S = 2 * DEADLINE_S + 20.0
 """Seconds after which the last deadline was missed and its alert has arrived."""
 
 
-def run(minutes: float, folder: Path, report_line: Say) -> list[str]:
+def run(minutes: float, folder: Path, report_line: ReportLine) -> list[str]:
     """Run a pair for this long; return what is wrong. The folder is removed if nothing is wrong, and kept otherwise."""
     receiver = Receiver()
     ports = {name: find_free_port() for name in ("airflow", "sandbox", "org", "postgres")}
@@ -49,7 +50,7 @@ def run(minutes: float, folder: Path, report_line: Say) -> list[str]:
         receiver.close()
 
 
-def _run(pair: Pair, receiver: Receiver, minutes: float, report_line: Say) -> list[str]:
+def _run(pair: Pair, receiver: Receiver, minutes: float, report_line: ReportLine) -> list[str]:
     pair.write_dags(CRONS)
     place = pair.start(report_line, households=HOUSEHOLDS)
     pair.start_seconds()
