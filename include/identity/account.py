@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.identity.record import ACCOUNTS, COPIES, conform
+from include.identity.record import ACCOUNTS, COPIES, LINKS, REVIEW, conform
 from include.names.words import lexicon, plain
 
 VALUE_RATIO = Decimal("0.1")
@@ -110,3 +110,31 @@ def read_words(institution: str | None) -> set[str]:
     """Return the distinctive words of an institution's name, such as `charles` and `schwab` for `Charles Schwab & Co., Inc.`."""
     words = re.split(r"[\s,&+-]+", plain(institution))
     return {word for word in words if word and word not in _COMMON_WORDS} or {word for word in words if word}
+
+
+def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the copies of accounts, and the pairs to review, as LINKS and REVIEW: `left` is the original, `right` the copy.
+
+    A reviewer's decision on a pair (`decisions`) overrides the rules.
+    """
+    decided = {frozenset((row["left"], row["right"])): row["is_same"] for row in decisions.to_pylist()}
+    apart = {pair for pair, is_same in decided.items() if not is_same}
+    sure, doubtful = {}, []
+    for copy in link_accounts(accounts, apart).to_pylist():
+        pair = {"left": copy["original_id"], "right": copy["account_id"], "score": None} | copy
+        is_same = decided.pop(frozenset((pair["left"], pair["right"])), None)
+        if is_same is None and not copy["is_sure"]:
+            doubtful.append(pair)
+        else:
+            sure[pair["right"]] = pair | ({"how": "person"} if is_same else {})
+    rank = {row["account_id"]: (row["priority"], row["account_id"]) for row in accounts.to_pylist()}
+    for one in (pair for pair, is_same in decided.items() if is_same and pair <= rank.keys()):
+        original, copy = sorted(one, key=rank.__getitem__)
+        original = sure[original]["left"] if original in sure else original  # a copy is never an original
+        sure |= {each: pair | {"left": original} for each, pair in sure.items() if pair["left"] == copy}
+        sure[copy] = {"left": original, "right": copy, "score": None, "agreed": [], "differed": [], "how": "person"}
+    return _build_links(list(sure.values())), conform(_build_links(doubtful), REVIEW)
+
+
+def _build_links(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist([{name: row.get(name) for name in LINKS.names} for row in rows], schema=LINKS)

@@ -16,12 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from include.identity.account import find_copies
 from include.identity.household import link_households
 from include.identity.neighborhood import MOST, Held, Neighborhood, read_neighborhood
 from include.identity.policy import Policy
 from include.identity.recluster import Reclustering
 from include.identity.record import ACCOUNTS, DECISIONS
-from include.identity.resolve import find_copies, map_people
+from include.identity.resolve import map_people
 
 Group = frozenset[int]
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,12 +18,12 @@ import sqlalchemy as sa
 from include.contract import Vendor
 from include.database import statistics
 from include.identity import inputs, people, store
-from include.identity.account import link_accounts
+from include.identity.account import find_copies
 from include.identity.homes import resolve_homes, resolve_touched_homes
 from include.identity.household import MEMBERS
 from include.identity.link import Matching, link_entities, match_all
 from include.identity.policy import Policy
-from include.identity.record import KNOWN, LINKS, REVIEW, conform
+from include.identity.record import KNOWN
 from include.identity.relink import relink
 from include.identity.security import link_securities
 from include.identity.state import State, read_state, write_core, write_state
@@ -149,16 +148,8 @@ def resolve_within(
         inputs.read_securities(db),
     )
     settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
-    fingerprint = _fingerprint(
-        [
-            digests.sort_by("record_id"),
-            organizations,
-            securities,
-            *decisions.values(),
-            settings,
-            inputs.digest_accounts(db),
-        ]
-    )
+    others = [organizations, securities, *decisions.values(), settings, inputs.digest_accounts(db)]
+    fingerprint = _fingerprint([digests.sort_by("record_id"), *others])
     if not is_full and db.scalar(_LAST) == fingerprint:
         return None
     before = None if is_full else read_state(db, policy)
@@ -166,11 +157,8 @@ def resolve_within(
     entities = link_entities(organizations, decisions["legal_entity"], policy, inputs.read_known(db, "legal_entity"))
     changed += store.store_identities(db, "legal_entity", map_people(entities.clusters), "link", run_id)
     store.store_reasons(db, "legal_entity", entities.links, entities.review, run_id)
-    accounts = inputs.read_accounts(db)
-    copies, doubtful = find_copies(accounts, decisions["account"])
-    originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
-    changed += store.store_identities(db, "account", originals, "copy", run_id)
-    store.store_reasons(db, "account", copies, doubtful, run_id)
+    copies, doubtful, moved = _resolve_accounts(db, decisions["account"], run_id)
+    changed += moved
     same, conflicts = link_securities(securities, _to_mapping(inputs.read_known(db, "security")))
     changed += store.store_identities(db, "security", same, "number", run_id)
     store.store_conflicts(db, conflicts, run_id)
@@ -233,6 +221,15 @@ def _resolve_persons(
     return matching, changed + resolve_touched_homes(db, before.matching, matching, run_id)
 
 
+def _resolve_accounts(db: sa.Connection, decisions: pa.Table, run_id: str) -> tuple[pa.Table, pa.Table, int]:
+    """Find the copies of accounts, and store them; return them, the doubtful pairs, and the number of accounts whose identity changed."""
+    copies, doubtful = find_copies(inputs.read_accounts(db), decisions)
+    originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
+    changed = store.store_identities(db, "account", originals, "copy", run_id)
+    store.store_reasons(db, "account", copies, doubtful, run_id)
+    return copies, doubtful, changed
+
+
 def _store_persons(db: sa.Connection, matching: Matching, run_id: str) -> int:
     linked = matching.order(inputs.read_weights(db))
     within = None if matching.touched is None else matching.touched.tolist()
@@ -280,31 +277,3 @@ def map_people(clusters: pa.Table) -> dict[int, int]:
             people[person].append(record)
     anchors = {person: person if person > 0 else min(records) for person, records in people.items()}
     return {each: anchors[person] for person, records in people.items() for each in records if each != anchors[person]}
-
-
-def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the copies of accounts, and the pairs to review, as LINKS and REVIEW: `left` is the original, `right` the copy.
-
-    A reviewer's decision on a pair (`decisions`) overrides the rules.
-    """
-    decided = {frozenset((row["left"], row["right"])): row["is_same"] for row in decisions.to_pylist()}
-    apart = {pair for pair, is_same in decided.items() if not is_same}
-    sure, doubtful = {}, []
-    for copy in link_accounts(accounts, apart).to_pylist():
-        pair = {"left": copy["original_id"], "right": copy["account_id"], "score": None} | copy
-        is_same = decided.pop(frozenset((pair["left"], pair["right"])), None)
-        if is_same is None and not copy["is_sure"]:
-            doubtful.append(pair)
-        else:
-            sure[pair["right"]] = pair | ({"how": "person"} if is_same else {})
-    rank = {row["account_id"]: (row["priority"], row["account_id"]) for row in accounts.to_pylist()}
-    for one in (pair for pair, is_same in decided.items() if is_same and pair <= rank.keys()):
-        original, copy = sorted(one, key=rank.__getitem__)
-        original = sure[original]["left"] if original in sure else original  # a copy is never an original
-        sure |= {each: pair | {"left": original} for each, pair in sure.items() if pair["left"] == copy}
-        sure[copy] = {"left": original, "right": copy, "score": None, "agreed": [], "differed": [], "how": "person"}
-    return _build_links(list(sure.values())), conform(_build_links(doubtful), REVIEW)
-
-
-def _build_links(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist([{name: row.get(name) for name in LINKS.names} for row in rows], schema=LINKS)
