@@ -81,7 +81,7 @@ bench-adoption: install  ## the adoption of a full org: matches, time and memory
 bench-rules: install  ## the business rules over a day of positions
 	@$(TRIBUTARY) bench-rules
 
-bench-identity: install  ## identity matching: quality on labelled data, and a million records
+bench-identity: install  ## identity matching: quality on labeled data, and a million records
 	@$(TRIBUTARY) bench-identity
 
 bench-gateway: install  ## webhooks into the inbox: twenty a second, and a storm

@@ -71,7 +71,7 @@ def audit_trail() -> None:
         heads = connections.audit_heads(site.keyring)
         if heads is None:
             raise AirflowSkipException(
-                "There is no connection tributary_audit: without published heads, a chain that is written anew is not found"
+                "There is no connection tributary_audit: without published heads, a rewritten chain is not detected"
             )
         head, now = chain.read_head(site.engine), datetime.now(UTC)
         is_published = heads.publish(now, head)

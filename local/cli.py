@@ -94,7 +94,7 @@ def _add_benchmarks(commands: Commands) -> None:
     rules = commands.add_parser("bench-rules", help="measure the business rules over a day of positions")
     rules.add_argument("--positions", type=int, default=1_000_000)
     identity = commands.add_parser(
-        "bench-identity", help="measure identity resolution: quality on labelled data, and speed"
+        "bench-identity", help="measure identity resolution: quality on labeled data, and speed"
     )
     identity.add_argument("--clients", type=int, default=50_000)
     identity.add_argument("--records", type=int, default=1_000_000)

@@ -22,10 +22,10 @@ Database = psycopg.Connection[dict[str, Any]]
 PUSHED = ("envelope", "envelope_recipient", "envelope_event")
 """Entities whose intermediate states one side may receive by webhook; only the open rows are compared."""
 RECOMPUTED = ("plan_result", "goal_result")
-"""Entities that a vendor computes anew for each call. Whether a second result replaces the first depends on the number of
+"""Entities that a vendor recomputes for each call. Whether a second result replaces the first depends on the number of
 calls since the sandbox started; only the open rows are compared, without the drawn values."""
 DRAWN = {"probability_ratio", "probability_text", "shortfall_year", "shortfall_usd", "funded_ratio"}
-"""Columns that a vendor computes anew for every call, and the time of the call."""
+"""Columns that a vendor recomputes for each call, and the time of the call."""
 _LEFT_OUT = {
     *("source_run_id", "run_id", "ledger_id", "finding_id", "recorded_from", "recorded_to", "requested_on"),
     *DRAWN,

@@ -61,7 +61,7 @@ class Database:
         return schema.engine(self.admin_url)
 
     def close(self) -> None:
-        """Leaves the database alone: one that is to be a template may have nobody in it."""
+        """Close all connections: a template database may have none."""
         self._engine.dispose()
 
     def rows(self, query: str, **values: Any) -> list[dict[str, Any]]:
@@ -105,23 +105,23 @@ def own_server(tmp_path: Path) -> Iterator[Postgres]:
 
 @contextlib.contextmanager
 def new_database(postgres: Postgres, template: str = "template_tributary", name: str = "") -> Iterator[Database]:
-    """A copy of a database in which nobody is (a fresh, migrated one), gone at the end."""
+    """A copy of a template database without connections (a fresh, migrated one); dropped at the end."""
     name = name or f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name} template {template} strategy file_copy")  # type: ignore[arg-type]
-        made = Database(postgres.url(name))
+        database = Database(postgres.url(name))
         try:
-            yield made
+            yield database
         finally:
-            made.close()
+            database.close()
             connection.execute(f"drop database {name} with (force)")  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Database]:
     """A database of the test's own."""
-    with new_database(postgres) as made:
-        yield made
+    with new_database(postgres) as new:
+        yield new
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def engine(database: Database) -> Iterator[sa.Engine]:
 @pytest.fixture(scope="module")
 def shared_database(postgres: Postgres) -> Iterator[Database]:
     """A database that the module's tests share."""
-    with new_database(postgres) as made:
-        yield made
+    with new_database(postgres) as new:
+        yield new
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ def _verify_audit(_: argparse.Namespace) -> None:
     heads = list(Heads(read_setting("TRIBUTARY_AUDIT_ROOT"), keys, read_options("TRIBUTARY_AUDIT_OPTIONS")).read())
     if not heads:
         raise ConfigurationError(
-            "No published head is in TRIBUTARY_AUDIT_ROOT, so a chain that was written anew would not be found"
+            "No published head is in TRIBUTARY_AUDIT_ROOT, so a rewritten chain would not be detected"
         )
     verdict = chain.verify(open_database(READ), keys, heads)
     chain.require_intact(verdict)

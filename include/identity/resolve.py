@@ -32,7 +32,7 @@ ENTITIES = ("person", "legal_entity", "account")
 """Entities that reviewers decide on. Households follow from their members."""
 
 FULL_DAYS = 7
-"""A run this many days after the last full run matches all records, so that frequencies and placeholders are counted anew."""
+"""A run this many days after the last full run matches all records, so that frequencies and placeholders are counted again."""
 
 MOST_CHANGED = 0.02
 """If a larger share of the persons changed, all records are matched."""

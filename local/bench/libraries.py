@@ -182,16 +182,16 @@ def _measure_names() -> Iterator[tuple[str, str, str, float]]:
     from local.bench.unseen import read_kind
     from local.bench.unseen_names import (
         ENTITY_KINDS,
-        LabelledName,
+        LabeledName,
         make_joint_titles,
-        make_labelled_names,
+        make_labeled_names,
         make_single_names,
     )
 
     def read_own(text: str, is_turned: bool = False, is_joint: bool = False) -> list[Person]:
         return [[each.first, each.last, each.generation] for each in read_whole(text, is_family_first=is_turned)]
 
-    titles, singles, kinds = make_joint_titles()[1::2], make_single_names()[1::2], make_labelled_names()[1::2]
+    titles, singles, kinds = make_joint_titles()[1::2], make_single_names()[1::2], make_labeled_names()[1::2]
     joint: list[list[Any]] = [[title.text, title.is_surname_first, True] for title in titles]
     single: list[list[Any]] = [[name.text, name.is_surname_first, False] for name in singles]
     pairs: list[list[Person]] = [[[*person] for person in title.people] for title in titles]
@@ -209,7 +209,7 @@ def _measure_names() -> Iterator[tuple[str, str, str, float]]:
     texts = [[label.text] for label in kinds]
     own = {
         "with type and tax id": measure(lambda label: read_kind(label) in ENTITY_KINDS, [[label] for label in kinds]),
-        "include.names": measure(lambda text: read_kind(LabelledName(text, "", None, None)) in ENTITY_KINDS, texts),
+        "include.names": measure(lambda text: read_kind(LabeledName(text, "", None, None)) in ENTITY_KINDS, texts),
         "its legal forms only": measure(lambda text: find_legal_form(text) is not None, texts),
     }
     for reader, answer in [

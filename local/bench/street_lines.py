@@ -1,4 +1,4 @@
-"""Labelled street lines: line, house number, street name without its kind, and unit; `-` if there is none."""
+"""Labeled street lines: line, house number, street name without its kind, and unit; `-` if there is none."""
 
 from __future__ import annotations
 
@@ -225,4 +225,4 @@ def _read(text: str) -> tuple[tuple[str | None, ...], ...]:
 
 LINES = _read(_LINES)
 MISREAD = _read(_MISREAD)
-"""Lines that `read_street` does not read as labelled."""
+"""Lines that `read_street` does not read as labeled."""

@@ -1,4 +1,4 @@
-"""Benchmark of identity resolution on data that did not tune it: the firm of `unseen_firm` and the labelled names of `unseen_names`.
+"""Benchmark of identity resolution on data that did not tune it: the firm of `unseen_firm` and the labeled names of `unseen_names`.
 
 Only `link_records`, `read_people` and `read_kind` call the matcher; the rest compares their results with the truth.
 """
@@ -28,10 +28,10 @@ from local.bench.unseen_firm import Unseen, hash_tax_id, make_unseen
 from local.bench.unseen_lexicon import ORIGINS
 from local.bench.unseen_names import (
     ENTITY_KINDS,
-    LabelledName,
+    LabeledName,
     SingleName,
     make_joint_titles,
-    make_labelled_names,
+    make_labeled_names,
     make_single_names,
 )
 
@@ -64,7 +64,7 @@ def read_people(text: str, *, is_surname_first: bool) -> list[Reading]:
     return [Reading(each.first, each.last, each.generation) for each in people]
 
 
-def read_kind(label: LabelledName) -> str:
+def read_kind(label: LabeledName) -> str:
     """Return the kind of a name: `person`, `joint`, `utma` or one of `ENTITY_KINDS`."""
     read = read_registration(label.text, label.registration_type, (label.tax_id_form or "").lower() or None)
     if read.entity is not None or read.kind == "utma":
@@ -214,7 +214,7 @@ def _answer(review: pa.Table, unseen: Unseen) -> Iterator[tuple[int, int, bool]]
         yield left, right, who is not None and who == unseen.truth.get(right)
 
 
-# --- labelled names ---------------------------------------------------------------------------------------------------
+# --- labeled names ---------------------------------------------------------------------------------------------------
 
 
 def evaluate_names() -> dict[str, dict[str, tuple[float, int]]]:
@@ -223,7 +223,7 @@ def evaluate_names() -> dict[str, dict[str, tuple[float, int]]]:
     Returns:
         Title of a table -> what was measured -> share that is right (0-1), and number of names.
     """
-    titles, kinds, singles = make_joint_titles(), make_labelled_names(), make_single_names()
+    titles, kinds, singles = make_joint_titles(), make_labeled_names(), make_single_names()
     joint = {(title.style, title.is_surname_first): [] for title in titles}  # type: dict[tuple[str, bool], list[tuple[bool, bool]]]
     for title in titles:
         people = read_people(title.text, is_surname_first=title.is_surname_first)
@@ -297,7 +297,7 @@ def measure_unseen(people: int) -> dict[str, Any]:
 
 
 def bench_unseen(sizes: Iterable[int] = (10_000, 50_000)) -> None:
-    """Measure the labelled names, and a firm of each size; print the tables."""
+    """Measure the labeled names, and a firm of each size; print the tables."""
     console = Console(width=120)
     for title, rows in evaluate_names().items():
         console.print(_make_table(title, {name: f"{share:.1%} of {count:,}" for name, (share, count) in rows.items()}))

@@ -1,4 +1,4 @@
-"""Labelled names, to measure how well a matcher reads them: joint titles, kinds of names, and names of single persons.
+"""Labeled names, to measure how well a matcher reads them: joint titles, kinds of names, and names of single persons.
 
 They come from templates and from the names of `local.bench.unseen_lexicon`; the same seed gives the same corpora.
 """
@@ -45,7 +45,7 @@ class JointTitle(NamedTuple):
     is_surname_first: bool
 
 
-class LabelledName(NamedTuple):
+class LabeledName(NamedTuple):
     """A name with its kind: `person`, `joint`, `utma`, or one of `ENTITY_KINDS`.
 
     `registration_type` and `tax_id_form` are sent by the vendor with the name. Both are None if the name alone shows the kind.
@@ -74,7 +74,7 @@ class SingleName(NamedTuple):
 ENTITY_KINDS = frozenset({"company", "trust", "estate", "foundation", "partnership", "plan"})
 """Kinds that are legal entities. A minor's account (`utma`) belongs to the minor, so it is a person's."""
 
-Label = TypeVar("Label", JointTitle, LabelledName, SingleName)
+Label = TypeVar("Label", JointTitle, LabeledName, SingleName)
 _KIND_OF = {
     "revocable": "trust",
     "irrevocable": "trust",
@@ -124,10 +124,10 @@ def make_joint_titles(count: int = 500, seed: int = 43) -> list[JointTitle]:
     return _collect(_write_joint_titles(draw), count)
 
 
-def make_labelled_names(seed: int = 43) -> list[LabelledName]:
+def make_labeled_names(seed: int = 43) -> list[LabeledName]:
     """Return 2,000 different names of persons, couples and entities, shuffled."""
     draw = random.Random(f"{seed} kinds")
-    labels: list[LabelledName] = []
+    labels: list[LabeledName] = []
     for kind, count in _COUNTS.items():
         labels = _collect(chain(labels, _write_kind(draw, kind)), len(labels) + count)
     draw.shuffle(labels)
@@ -226,7 +226,7 @@ def _write_joint_titles(draw: random.Random) -> Iterator[JointTitle]:
 # --- kinds -----------------------------------------------------------------------------------------------------------
 
 
-def _write_kind(draw: random.Random, kind: str) -> Iterator[LabelledName]:
+def _write_kind(draw: random.Random, kind: str) -> Iterator[LabeledName]:
     traps = cycle(_TRAPS)
     while True:
         first = _draw_person(draw)
@@ -240,15 +240,15 @@ def _write_kind(draw: random.Random, kind: str) -> Iterator[LabelledName]:
         elif kind == "joint":
             style = draw.choice(JOINT)
             text = write_joint(draw, first, second, style, is_custodian=is_custodian)
-            yield LabelledName(text, kind, _draw_type(draw, style, is_custodian), draw.choice(("SSN", None)))
+            yield LabeledName(text, kind, _draw_type(draw, style, is_custodian), draw.choice(("SSN", None)))
         elif kind == "utma":
             text = write_minor(draw, second, first, draw.choice(("NE", "CA", "TX", "NY")), is_custodian=is_custodian)
-            yield LabelledName(text, kind, _draw_type(draw, kind, is_custodian), draw.choice(("SSN", None)))
+            yield LabeledName(text, kind, _draw_type(draw, kind, is_custodian), draw.choice(("SSN", None)))
         elif kind == "unmarked":  # two words that may be a person's: the type or the tax id tells
             text = draw.choice(
                 (f"{first.last} {second.given}", f"{first.last} & {second.given}", f"{first.given} {first.last}")
             )
-            yield LabelledName(
+            yield LabeledName(
                 text,
                 "company",
                 *draw.choice((("LLC", "EIN"), ("Corporation", None), (None, "EIN"), ("Business", "EIN"))),
@@ -259,7 +259,7 @@ def _write_kind(draw: random.Random, kind: str) -> Iterator[LabelledName]:
                 "g": first.given,
             }
             text = draw.choice(_COMPANIES).format(**words, l=first.last, k=second.last, m=_draw_person(draw).last)
-            yield LabelledName(text.upper() if is_custodian else text, kind, None, draw.choice(("EIN", None)))
+            yield LabeledName(text.upper() if is_custodian else text, kind, None, draw.choice(("EIN", None)))
         else:
             legal = draw.choice([each for each in LEGAL if _KIND_OF.get(each, each) == kind])
             core = name_entity(draw, legal, first, second if draw.random() < 0.5 else None)
@@ -268,18 +268,18 @@ def _write_kind(draw: random.Random, kind: str) -> Iterator[LabelledName]:
             )
             kind_type = _draw_type(draw, legal, is_custodian) if draw.random() < 0.5 or not _has_marker(text) else None
             form = "SSN" if kind == "trust" else "EIN"
-            yield LabelledName(text, kind, kind_type, draw.choice((form, None)))
+            yield LabeledName(text, kind, kind_type, draw.choice((form, None)))
 
 
-def _write_person(draw: random.Random, name: FullName, *, is_trap: bool, is_custodian: bool) -> LabelledName:
+def _write_person(draw: random.Random, name: FullName, *, is_trap: bool, is_custodian: bool) -> LabeledName:
     generation = draw.choice((None, None, "Jr", "III")) if name.sex == "M" else None
     own = draw.choice(("individual", "individual", "individual", "ira", "roth", "rollover", "sep"))
     text = write_own(draw, name, own, generation, is_custodian=is_custodian)
     if is_trap or own != "individual" or draw.random() < 0.4:
-        return LabelledName(text, "person", _draw_type(draw, own, is_custodian), draw.choice(("SSN", None)))
+        return LabeledName(text, "person", _draw_type(draw, own, is_custodian), draw.choice(("SSN", None)))
     if draw.random() < 0.3:
         text = f"{write_plain(draw, name)}{draw.choice((', ', ' '))}{draw.choice(_DEGREES + _DESIGNATIONS)}"
-    return LabelledName(text, "person", None, draw.choice(("SSN", None, None)))
+    return LabeledName(text, "person", None, draw.choice(("SSN", None, None)))
 
 
 def _draw_type(draw: random.Random, kind: str, is_custodian: bool) -> str:

@@ -1,19 +1,19 @@
-"""The labelled names: their number, and labels that agree with the texts."""
+"""The labeled names: their number, and labels that agree with the texts."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from local.bench.unseen_names import ENTITY_KINDS, make_joint_titles, make_labelled_names, make_single_names
+from local.bench.unseen_names import ENTITY_KINDS, make_joint_titles, make_labeled_names, make_single_names
 
 
 def test_corpora_have_their_sizes_without_duplicates() -> None:
-    for corpus, size in ((make_joint_titles(), 500), (make_labelled_names(), 2000), (make_single_names(), 500)):
+    for corpus, size in ((make_joint_titles(), 500), (make_labeled_names(), 2000), (make_single_names(), 500)):
         assert len({label.text for label in corpus}) == len(corpus) == size
 
 
 def test_same_seed_gives_the_same_corpora() -> None:
-    for make in (make_joint_titles, make_labelled_names, make_single_names):
+    for make in (make_joint_titles, make_labeled_names, make_single_names):
         assert make() == make()
         assert make(seed=1) != make()
 
@@ -31,7 +31,7 @@ def test_name_of_one_person_contains_its_parts() -> None:
 
 
 def test_kinds_include_every_entity_and_persons_of_misleading_names() -> None:
-    labels = make_labelled_names()
+    labels = make_labeled_names()
     counts = Counter(label.kind for label in labels)
     assert counts.keys() == {"person", "joint", "utma"} | ENTITY_KINDS
     assert sum(counts[kind] for kind in ENTITY_KINDS) == 1000
