@@ -35,12 +35,19 @@ where j.sobject = :sobject and j.entity = :entity and j.state = 'closed' and :re
                     and l.row_key = s.external_key and l.table_name || ': ' || array_to_string(l.public_reasons, '; ') = :resends)
 """
 
+# Rows in doubt: Salesforce may have written them, but their results were lost (`include.crm.sync.jobs`). Such a record is sent even if the
+# desired values are again the accepted ones.
 _OUTGOING = """
-with compared as (
+with in_doubt as materialized (
+    select distinct on (s.external_key) s.external_key, s.payload from control.crm_job j join control.crm_sent s using (job_id)
+    where j.sobject = :sobject and j.entity = :entity and j.state in ('abandoned', 'unbalanced')
+    order by s.external_key, j.created_at desc
+), compared as (
     select d.external_key, case when s.external_key is null then d.payload
                                 else d.payload - cast(:once as text[]) - s.left_fields {minus_typed} end as payload,
-           s.payload as accepted, s.external_key is null as is_new, s.missing
+           s.payload as accepted, s.external_key is null as is_new, s.missing, t.external_key is not null as is_in_doubt
     from {desired} d left join control.crm_state s on s.sobject = :sobject and s.external_key = d.external_key
+    left join in_doubt t on t.external_key = d.external_key
 )
 select c.external_key, c.payload, c.is_new,
        coalesce(c.payload ->> :parent, c.accepted ->> :parent, c.external_key) collate "C" as family,
@@ -51,14 +58,17 @@ from compared c left join {refused} r on r.external_key = c.external_key and r.p
 left join {ready.unsettled} v on v.vendor = split_part(c.external_key, ':', 2)
 left join {ready.unsettled_record} u on :firm || ':' || u.external_key = c.external_key
 {may_be_there}
-where c.missing is null and (c.is_new or not c.accepted @> c.payload)
+where c.missing is null and (c.is_new or c.is_in_doubt or not c.accepted @> c.payload)
 """
 
 # A shared field keeps the users' value until the vendor's value changes. A complete account number stays while its last four digits agree.
+# Neither applies to a field in doubt, whose value may be ours.
 _MINUS_TYPED = """
 - array(select name from unnest(cast(:shared as text[])) name
         where s.shared_values ? name and s.shared_values ->> name is not distinct from d.payload ->> name and s.payload ->> name is not null
-        union all select name from unnest(cast(:masked as text[])) name where s.payload ->> name is not distinct from d.payload ->> name)
+          and t.payload ? name is not true
+        union all select name from unnest(cast(:masked as text[])) name
+        where s.payload ->> name is not distinct from d.payload ->> name and t.payload ? name is not true)
 """
 
 # New records that the org may have already. None is created until our key is written to the org's record, or a reviewer decides.

@@ -5,8 +5,11 @@ The states of a job, the first three in their normal order:
     open         the job and its rows are recorded
     uploaded     Salesforce has the file and has started the job
     closed       every row has its result
-    abandoned    no row was processed; the rows are sent again
+    abandoned    no row was processed, or no results are available; the rows are sent again
     unbalanced   the results do not account for the rows, or the job was lost; the rows are sent again
+
+If Salesforce may have processed rows of an abandoned or unbalanced job, they stay in `control.crm_sent`: they are in doubt, and
+`include.crm.sync.delta` sends them again whatever the desired state is by then.
 
 A job and its rows are committed before its file is uploaded. The writer checks its fence before it starts the job in Salesforce. The writer
 may be suspended between the check and the start, while another writer takes over. The other writer then aborts the job, so the first
@@ -80,8 +83,8 @@ class Jobs:
         """Finish the jobs that earlier attempts left unfinished; yield the counts of each job whose results were recorded.
 
         - If Salesforce has started the job, wait for its end and record its results.
-        - If Salesforce has not started the job, abort it; if Salesforce no longer has the job, abandon it. Its rows are sent again.
-        - If the rows were sent by collections, mark the job as abandoned; its rows are sent again.
+        - If Salesforce has not started the job, abort it. Its rows are sent again if they still have to be.
+        - If Salesforce no longer has the job, or the rows were sent by collections, mark the job as abandoned. Its rows are in doubt.
         """
         with self._db.begin():
             rows = self._db.execute(
@@ -103,7 +106,7 @@ class Jobs:
                 info = self._bulk.read_info(job.job_id)
             is_untouched = info is not None and info.has_ended and info.processed == 0 and info.state != "JobComplete"
             if info is None or (is_untouched and row.state == "open"):
-                self._mark(job.job_id, "abandoned")
+                self._mark(job.job_id, "abandoned", is_untouched=is_untouched)
                 continue
             yield self._finish(job, info, LONGEST_ADOPTED_STALL_S).counts
 
@@ -142,7 +145,7 @@ class Jobs:
             if self._start(job, file):
                 return self._finish(job, None)
             self._bulk.abort(job.job_id)
-            self._mark(job.job_id, "abandoned")
+            self._mark(job.job_id, "abandoned", is_untouched=True)
         raise ObjectUnavailable("Salesforce did not accept the file", sobject=self._mapping.sobject, tries=_UPLOADS)
 
     def _open(self, sending: TempTable, part: int, file: File) -> Job:
@@ -260,7 +263,8 @@ class Jobs:
             rows=job.rows, done=max(processed, 0),
         )  # fmt: skip
 
-    def _mark(self, job_id: str, state: str) -> None:
+    def _mark(self, job_id: str, state: str, *, is_untouched: bool = False) -> None:
+        """Set the state of a job. If Salesforce has not processed any of its rows (`is_untouched`), delete them: they are not in doubt."""
         with self._db.begin():
             values = {"job_id": job_id, "state": state}
             self._db.execute(
@@ -269,6 +273,6 @@ class Jobs:
                 """),
                 values,
             )
-            if state in ("abandoned", "unbalanced"):
+            if is_untouched:
                 self._db.execute(sa.text("delete from control.crm_sent where job_id = :job_id"), values)
             self._fence.check(self._db)

@@ -95,11 +95,12 @@ where o.status = 'failed' and not o.is_passing order by s.row_number
 _AGAIN = "select external_key from outcome where is_passing or status = 'unprocessed'"
 _CLOSE = "update control.crm_job set state = 'closed', changed_at = clock_timestamp() where job_id = :job_id"
 
-# Delete the content of the rows sent, except that of dead letters from their last try.
+# Delete the content of the rows sent, except that of dead letters from their last try, and of rows in doubt until Salesforce accepts a later try.
 _FORGET_SENT = """
 delete from control.crm_sent s using outcome o, control.crm_job j
 where s.external_key = o.external_key and j.job_id = s.job_id and j.sobject = :sobject and j.entity = :entity
   and (s.job_id <> :job_id or o.status <> 'failed' or o.is_passing)
+  and (j.state not in ('abandoned', 'unbalanced') or o.status in ('created', 'updated'))
 """
 
 
