@@ -14,8 +14,9 @@ update control.crm_state
 set left_by = :user, left_fields = array(select distinct name from unnest(left_fields || cast(:fields as text[])) name order by name)
 where sobject = :sobject and external_key = any(:keys)
 """)
+# What users have typed into these fields since is unknown, so their accepted values are forgotten.
 _WRITE_AGAIN = sa.text("""
-update control.crm_state set left_by = :user, left_fields = '{}'
+update control.crm_state set left_by = :user, left_fields = '{}', payload = payload - left_fields
 where sobject = :sobject and external_key = any(:keys) and left_fields <> '{}'
 """)
 

@@ -65,3 +65,20 @@ def test_a_record_that_is_not_missing_is_not_created_again(crm: Crm) -> None:
 def test_to_leave_no_field_is_rejected(crm: Crm) -> None:
     with pytest.raises(InputRejected, match="at least one field"):
         drift.leave_to_salesforce(crm.engine, ACCOUNTS, ["key"], [], "Pat Sample")
+
+
+@pytest.mark.synced
+def test_a_field_that_is_written_again_is_sent_whatever_users_have_typed_since(crm: Crm) -> None:
+    key, record_id = first(crm, ACCOUNTS)
+    edit(crm, ACCOUNTS, record_id, **{STATUS: "Closed"})
+    read(crm)
+    drift.leave_to_salesforce(crm.engine, ACCOUNTS, [key], [STATUS], "Pat Sample")
+    edit(crm, ACCOUNTS, record_id, **{STATUS: "Frozen"})
+    crm.database.do(
+        "update warehouse.account set is_active = false where account_key = :key", key=key.rpartition(":")[2]
+    )
+
+    drift.write_again(crm.engine, ACCOUNTS, [key], "Pat Sample")
+
+    crm.sync()
+    assert crm.records(ACCOUNTS)[key][STATUS] == "Closed"
