@@ -271,9 +271,15 @@ def show_worth(name: str, sql: str) -> Field:
     """Return a field with a value of `FINANCIAL_ACCOUNT`, such as `v.cash_usd`.
 
     A custodial parent of sleeves is not counted: its sleeves show the same assets. A closed account that the vendor no longer values
-    is worth 0. An open account without a value today (its row is a dead letter) keeps its value in Salesforce.
+    is worth 0, and so is an account that turns out to be a copy of another. An open account without a value today (its row is a dead
+    letter) keeps its value in Salesforce.
     """
     value = f"case when a.is_counted then coalesce({sql}, case when not a.is_active then 0 end) end"
     return daily(
-        money(name, value, unknown=f"a.is_counted is not false and a.is_active is not false and {sql} is null")
+        money(
+            name,
+            value,
+            when_gone="0.00",
+            unknown=f"a.is_counted is not false and a.is_active is not false and {sql} is null",
+        )
     )

@@ -249,6 +249,37 @@ def test_a_transaction_that_was_withdrawn_is_cancelled(crm: Crm) -> None:
     assert crm.sent() == {}
 
 
+def join(crm: Crm, entity: str) -> tuple[str, str]:
+    """Decide that the first two records of an entity are one; return the key of the copy, and that of the original."""
+    rows = crm.database.rows(f"""
+        select a.{entity}_id as id, a.{entity}_key as key from warehouse.{entity} a
+        join control.crm_state s on s.external_key = 'sample:' || a.vendor || ':{entity}:' || a.{entity}_key
+        order by (s.payload ->> 'FinServ__Balance__c')::numeric desc nulls last, a.{entity}_id limit 2
+    """)
+    copy, original = sorted(rows, key=lambda row: row["id"], reverse=True)
+    crm.database.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id)"
+        " values (:entity, :copy, :original, now(), 'a-decision')",
+        entity=entity, copy=copy["id"], original=original["id"],
+    )  # fmt: skip
+    return f"sample:orion:{entity}:{copy['key']}", f"sample:orion:{entity}:{original['key']}"
+
+
+@pytest.mark.synced
+def test_an_account_that_turns_out_to_be_a_copy_shows_no_worth(crm: Crm) -> None:
+    copy, original = join(crm, "account")
+    before = crm.records(ACCOUNTS)
+    assert Decimal(before[copy]["FinServ__Balance__c"]) > 0
+    crm.settings = replace(crm.settings, most_moved_ratio=Decimal(1))
+
+    crm.sync()
+
+    after = crm.records(ACCOUNTS)
+    assert [Decimal(after[copy][f"FinServ__{name}__c"]) for name in ("Balance", "CashBalance")] == [0, 0]
+    assert after[original]["FinServ__Balance__c"] == before[original]["FinServ__Balance__c"]
+    assert crm.sent() == {}
+
+
 @pytest.mark.synced
 def test_a_closed_account_is_marked_closed(crm: Crm) -> None:
     account = crm.database.rows("select * from warehouse.account where is_active and is_counted limit 1")[0]
