@@ -44,17 +44,18 @@ _ADDED = ("sent", "created", "updated", "failed", "unprocessed", "dead")
 Payload = dict[str, str | None]
 T = TypeVar("T")
 
-# Open findings that have no Task yet and whose rule creates one, with the Salesforce record that the Task refers to. Findings whose
-# record Salesforce no longer has are left out. A deal is Salesforce's own record; if its finding has no representative, its owner gets
+# Open findings that have no Task yet and whose rule creates one, with the Salesforce record that the Task refers to: the one that represents
+# the subject, perhaps another vendor's. Findings whose record Salesforce no longer has are left out. A deal is Salesforce's own record; if its finding has no representative, its owner gets
 # the Task. While the Alerts of findings wait for an approval, the Tasks wait with them.
 _MISSING = sa.text(f"""
 select f.rule, f.severity, {defuse("f.details")} as details, f.business_date_opened, lower(r.email) as email,
        case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as subject_id, s.sobject, d.fields ->> 'OwnerId' as owner_id,
        :firm || ':' || f.vendor || ':finding:' || f.finding_id as task_key
 from control.finding f
-join warehouse.source_key k on k.entity = f.subject_entity and k.vendor = f.vendor and k.id = f.subject_id
+left join warehouse.identity i on i.entity = f.subject_entity and i.id = f.subject_id and i.recorded_to is null
+join warehouse.source_key k on k.id = coalesce(i.identity_id, f.subject_id)
 left join control.crm_state s on s.sobject = cast(:sobjects as jsonb) ->> f.subject_entity
-                        and s.external_key = :firm || ':' || f.vendor || ':' || f.subject_entity || ':' || control.first_key(k.source_key)
+                        and s.external_key = :firm || ':' || k.vendor || ':' || k.entity || ':' || control.first_key(k.source_key)
                         and s.missing is null
 left join warehouse.representative r on r.representative_id = f.representative_id
      and r.valid_to is null and r.recorded_to is null

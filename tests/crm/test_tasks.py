@@ -132,6 +132,25 @@ def test_a_task_hangs_on_the_record_that_it_is_about(crm: Crm, entity: str, sobj
     assert task(crm, finding)["WhatId"] == crm.records(sobject)[f"sample:orion:{entity}:{key}"]["Id"]
 
 
+def test_a_task_about_a_copy_hangs_on_the_record_that_represents_it(crm: Crm) -> None:
+    household_ids = [
+        row["household_id"]
+        for row in crm.database.rows("select household_id from warehouse.household order by household_id limit 2")
+    ]
+    original, copy = household_ids
+    key = crm.database.value("select household_key from warehouse.household where household_id = :id", id=original)
+    crm.database.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id)"
+        " values ('household', :copy, :original, now(), 'a-decision')",
+        copy=copy, original=original,
+    )  # fmt: skip
+    finding = find(crm, "household_aum_moved", "household", subject=copy)
+
+    raise_tasks(crm)
+
+    assert task(crm, finding)["WhatId"] == crm.records("Account")[f"sample:orion:household:{key}"]["Id"]
+
+
 def test_a_task_is_the_representatives_whatever_the_case_of_the_address(crm: Crm) -> None:
     [row] = crm.database.rows("select * from warehouse.representative order by representative_id limit 1")
     response = crm.http.post(
