@@ -194,7 +194,8 @@ def read_change(schema: EventSchema, payload: bytes, follows: Mapping[str, froze
 
     Returns:
         The changes, and the ids of the records to read by query because the event does not contain all of their change. For a gap event
-        there are no changes, only ids, or `is_overflow`.
+        there are only ids, or `is_overflow`. A gap event of a deletion is also a change, because no query finds a record that is not in
+        the recycle bin either.
 
     Raises:
         SchemaDrift: The event can't be read.
@@ -210,20 +211,31 @@ def read_change(schema: EventSchema, payload: bytes, follows: Mapping[str, froze
         raise SchemaDrift(f"Unexpected header of a change event: {type(error).__name__}", event=schema.name) from error
     if kind.startswith("GAP_") or any("*" in each for each in ids):
         is_whole = kind == "GAP_OVERFLOW" or not ids or any("*" in each for each in ids)
-        return replace(decoded, unread_ids=[] if is_whole else ids, is_overflow=is_whole)
+        deleted = ids if kind == "GAP_DELETE" and not is_whole else []
+        changes = [_build_change(schema, decoded, header, each, "DELETE", {}) for each in deleted]
+        return replace(decoded, changes=changes, unread_ids=[] if is_whole else ids, is_overflow=is_whole)
     flat = {} if kind == "DELETE" else schema.flatten(body)
     # A new record has no bitmap: its changed fields are those with a value.
     values = {n: v for n, v in flat.items() if (n in changed if kind == "UPDATE" else v is not None)}
     readable = {name: value for name, value in values.items() if schema.is_readable(name)}
     is_lacking = any(name in readable and not derived <= flat.keys() for name, derived in follows.items())
-    changes = [
-        Change(
-            decoded.object, each, kind, schema.select_stored(readable), decoded.committed_at, str(header["transactionKey"]),
-            tuple(sorted(readable)), _list_nulled(readable), int(header["sequenceNumber"]), int(header["commitNumber"]), str(header["commitUser"]), decoded.origin,
-        )
-        for each in ids
-    ]  # fmt: skip
+    changes = [_build_change(schema, decoded, header, each, kind, readable) for each in ids]
     return replace(decoded, changes=changes, unread_ids=ids if diffed or is_lacking else [])
+
+
+def _build_change(
+    schema: EventSchema,
+    decoded: Decoded,
+    header: Mapping[str, Any],
+    record_id: str,
+    kind: str,
+    values: Mapping[str, Any],
+) -> Change:
+    return Change(
+        decoded.object, record_id, kind, schema.select_stored(values), decoded.committed_at, str(header["transactionKey"]),
+        tuple(sorted(values)), _list_nulled(values), int(header["sequenceNumber"]), int(header["commitNumber"]), str(header["commitUser"]),
+        decoded.origin,
+    )  # fmt: skip
 
 
 def read_event(schema: EventSchema, payload: bytes, event_id: str) -> Change:

@@ -181,6 +181,19 @@ def test_a_gap_makes_its_record_be_read_again(subscription: Subscription) -> Non
     assert subscription.record(contact)["Title"] == "Lost on the way"
 
 
+def test_a_gap_of_a_record_that_no_query_finds_any_more_deletes_it(subscription: Subscription) -> None:
+    with subscription.listening(DEALS):
+        deal = subscription.make_deal()
+        wait_for(lambda: subscription.kinds(deal))
+    subscription.fault("change_gap", DEALS)
+    subscription.delete("Opportunity", deal)
+    subscription.sandbox.http.delete("/salesforce/_admin/records")  # also from the recycle bin
+    with subscription.listening(DEALS):
+        last = subscription.make_deal()
+        wait_for(lambda: subscription.kinds(last))
+    assert subscription.database.rows("select salesforce_id from mart.deal") == [{"salesforce_id": last}]
+
+
 def test_an_overflow_makes_everything_since_be_read_again(subscription: Subscription) -> None:
     with subscription.listening(CONTACTS):
         subscription.fault("change_overflow", CONTACTS)
