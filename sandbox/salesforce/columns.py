@@ -54,7 +54,8 @@ class Columns(dict[str, Column]):
         return column
 
     def _find(self, name: str) -> Column:
-        relationship, _, key_name = name.rpartition(".")
+        kind, _, path = name.rpartition(":")
+        relationship, _, key_name = path.rpartition(".")
         if not relationship:
             field = self._sobject.by_lower_name.get(name.lower())
             if field is None:
@@ -66,6 +67,8 @@ class Columns(dict[str, Column]):
         if (self._sobject.name, field.name) in POLYMORPHIC:
             message = f"{name}: the parent of a polymorphic field must be given by id"
             raise ApiError(400, "INVALID_FIELD", message)
+        if field.has_queues and kind != field.reference_to:
+            raise ApiError(400, "INVALID_FIELD", f"{name}: a polymorphic field needs the type of its parent")
         key = self._schema[field.reference_to].by_lower_name.get(key_name.lower())
         if key is None or not key.is_key:
             message = f"Field name provided, {key_name} is not an External ID or indexed field for {field.reference_to}"
@@ -75,6 +78,8 @@ class Columns(dict[str, Column]):
 
 def flatten_json(record: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten a record of a JSON call to one row: `{"X__r": {"Key__c": "k"}}` becomes `{"X__r.Key__c": "k"}`.
+
+    The type of a parent, in its `attributes`, comes first: `User:Owner.Username`.
 
     Raises:
         ApiError: INVALID_FIELD, a nested parent does not have exactly one key.
@@ -87,7 +92,8 @@ def flatten_json(record: Mapping[str, Any]) -> dict[str, Any]:
             keys = [key for key in value if key != "attributes"]
             if len(keys) != 1:
                 raise ApiError(400, "INVALID_FIELD", f"{name} must identify its parent by one key field")
-            row[f"{name}.{keys[0]}"] = value[keys[0]]
+            kind = value.get("attributes", {}).get("type")
+            row[f"{kind}:{name}.{keys[0]}" if kind else f"{name}.{keys[0]}"] = value[keys[0]]
         else:
             row[name] = None if value == "" else value
     return row

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.salesforce.schema import Field, Schema, SObject
+from sandbox.salesforce.schema import QUEUE, Field, Schema, SObject
 from sandbox.salesforce.values import NUMBERS
 
 _TYPES = {
@@ -119,7 +119,7 @@ def _describe_field(item: Field) -> dict[str, Any]:
             {"active": True, "defaultValue": value == item.default, "label": value, "value": value}
             for value in item.picklist
         ],
-        "referenceTo": list(item.targets),
+        "referenceTo": [*([QUEUE] if item.has_queues else []), *item.targets],
         "relationshipName": item.relationship,
         "cascadeDelete": item.on_delete == "Cascade",
         "restrictedDelete": item.on_delete == "Restrict",

@@ -91,9 +91,12 @@ class Ingest:
         columns = self._org.columns(self._sobject)
         for name in header:
             try:
-                columns[name]
+                field = columns[name].field
             except ApiError as error:
                 raise ApiError(400, "InvalidBatch", f"Field name not found : {name}") from error
+            if ":" in name and not field.has_queues:
+                message = f"type is not needed for non polymorphic foreign key references: {field.relationship}"
+                raise ApiError(400, "InvalidBatch", message)
         needed = self._key.name if self._key else "Id" if self._job["operation"] in {"update", "delete"} else None
         if not header or (needed and needed.lower() not in {name.lower() for name in header}):
             raise ApiError(400, "InvalidBatch", f"Field name not found : {needed or 'the header is empty'}")

@@ -55,6 +55,10 @@ FIXED_REFERENCES = {
 }
 # References to records of several objects. An external key of the parent is not enough for them, because it does not identify the object.
 POLYMORPHIC = {("Task", "WhatId"), ("Task", "WhoId")}
+# The owner of a record of a custom object is a user or a queue, so a column must name the parent's object, as in `User:Owner.Username`.
+# https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/datafiles_csv_rel_field_header_row.htm
+# https://developer.salesforce.com/docs/platform/object-reference/references/standard-objects/object-queuesobject.html
+QUEUE = "Group"
 # Fields whose combined values are unique within the object.
 UNIQUE_TOGETHER = {"AccountContactRelation": ("AccountId", "ContactId"), "PartyRelationshipGroup": ("AccountId",)}
 # Objects whose records users can merge. A merged record references the remaining one in `MasterRecordId`.
@@ -79,6 +83,7 @@ class Field:
         on_delete: What happens to the record when its parent is deleted: `SetNull`, `Cascade` or `Restrict`.
         excluded_record_types: Developer names of the record types that the parent must not have (a lookup filter).
         is_fixed_after_insert: Whether the reference can't be changed after the record was created.
+        has_queues: Whether the parent may also be a queue, of which the sandbox has none.
     """
 
     name: str
@@ -104,6 +109,7 @@ class Field:
     formula: str | None = None
     is_read_only: bool = False
     is_fixed_after_insert: bool = False
+    has_queues: bool = False
 
     @property
     def is_key(self) -> bool:
@@ -236,13 +242,13 @@ def _load_object(name: str, trees: tuple[Path, ...]) -> SObject:
         for folder in folders
         for item in map(_read, sorted(folder.glob("recordTypes/*.recordType-meta.xml")))
     )
-    is_controlled = (
-        _text(tag, "sharingModel") == "ControlledByParent"
-    )  # access follows the parent record, so records have no owner
+    # Access follows the parent record, so records have no owner.
+    is_controlled = _text(tag, "sharingModel") == "ControlledByParent"
     name_tag = tag.find("nameField")
-    fields = _system_fields(
-        has_owner=not is_controlled and name not in {"User", "RecordType", "AccountContactRelation"}
-    )
+    has_owner = not is_controlled and name not in {"User", "RecordType", "AccountContactRelation"}
+    fields = _system_fields(has_owner=has_owner)
+    if "OwnerId" in fields:
+        fields["OwnerId"] = replace(fields["OwnerId"], has_queues=name.endswith("__c"))
     if name in MERGEABLE:
         fields["MasterRecordId"] = replace(_reference("MasterRecordId", name), is_read_only=True)
     if record_types:

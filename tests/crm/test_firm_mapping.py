@@ -147,7 +147,8 @@ def test_records_belong_to_the_users_of_their_representatives(crm: Crm, tmp_path
     }
     [code, *_] = sorted({*codes.values()} - {None})
     lines = f"{{by_code: {{'{code}': {ANNA}}}, default: {OFFICE}, owner: {owner}}}"
-    change(crm, tmp_path / "firm", f"household: {{record_owner: {lines}}}\nperson: {{record_owner: {lines}}}")
+    entities = ("household", "person", "account")
+    change(crm, tmp_path / "firm", "\n".join(f"{entity}: {{record_owner: {lines}}}" for entity in entities))
     crm.settings = replace(
         crm.settings, most_collected=2000 if owner == "vendor" else 0
     )  # by collections, and by bulk jobs
@@ -157,7 +158,8 @@ def test_records_belong_to_the_users_of_their_representatives(crm: Crm, tmp_path
     for key, record in households.items():
         assert record["OwnerId"] == users[ANNA if codes[key.rpartition(":")[2]] == code else OFFICE]
     assert {record["OwnerId"] for record in households.values()} == {*users.values()}
-    assert {record["OwnerId"] for record in crm.records("Account", "person").values()} <= {*users.values()}
+    for records in (crm.records("Account", "person"), crm.records(ACCOUNTS)):
+        assert {record["OwnerId"] for record in records.values()} <= {*users.values()}
 
     [moved] = [record for record in households.values() if record["OwnerId"] == users[ANNA]][:1]
     edited = {"OwnerId": users[OFFICE]}

@@ -181,7 +181,9 @@ def _set_owner(mapping: CrmObject, record_owner: RecordOwner) -> CrmObject:
     sql = f"case btrim(firm_owner.number) {cases} else {default} end" if cases else default
     users = tuple(dict.fromkeys(filter(None, (*record_owner.users.values(), record_owner.default))))
     unknown = "" if record_owner.default else f"({sql}) is null"
-    field = Field(RECORD_OWNER, sql, owner=record_owner.owner, unknown=unknown, values=users)
+    # The owner of a record of a custom object may also be a queue, so Salesforce must know that ours is a user. For other objects, it refuses the type.
+    kind = "User" if mapping.sobject.endswith("__c") else ""
+    field = Field(RECORD_OWNER, sql, owner=record_owner.owner, parent_type=kind, unknown=unknown, values=users)
     join = f"""
         left join warehouse.representative firm_owner
             on firm_owner.representative_id = {mapping.ids["representative_id"]} and {current("firm_owner")}

@@ -46,6 +46,7 @@ class Field:
         unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
         when_gone: The value to send when the record is missing from the vendor's snapshot, or `MISSING_SINCE`; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
+        parent_type: The object of the parent, if the lookup could also refer to a record of another object; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.
         is_masked: Whether only the last four characters are sent, compared and stored. A complete number that the org has stays there.
         values: All values that the SQL can return, if they are ours, such as those of a `case`; empty if the vendor's or unlimited.
@@ -64,6 +65,7 @@ class Field:
     is_daily: bool = False
     is_masked: bool = False
     links_to: str = ""
+    parent_type: str = ""
     unknown: str = ""
     when_gone: str | None = None
     values: tuple[str, ...] = ()
@@ -73,6 +75,11 @@ class Field:
     decimals: int = 0
     label: str = ""
     description: str = ""
+
+    @property
+    def column(self) -> str:
+        """The column of the field in a CSV file: its name, after the type of the parent if the lookup needs it."""
+        return f"{self.parent_type}:{self.name}" if self.parent_type else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,8 @@ def build_record(mapping: CrmObject, key: str, payload: dict[str, str | None]) -
         elif value is None:
             record[name_lookup(relationship)] = None
         else:
-            record[relationship] = {parent_key: value}
+            kind = {"attributes": {"type": item.parent_type}} if item.parent_type else {}
+            record[relationship] = kind | {parent_key: value}
     return record
 
 

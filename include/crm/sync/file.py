@@ -71,7 +71,7 @@ def lines(sending: TempTable, mapping: CrmObject, part: int) -> sql.Composed:
     """Return the query that selects the lines of one part's file, in order."""
     cell = "coalesce(payload ->> {name}, case when payload ? {name} then '#N/A' end) as {column}"
     cells = [sql.SQL("external_key as {}").format(sql.Identifier(mapping.key_field))] + [
-        sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.name))
+        sql.SQL(cell).format(name=sql.Literal(field.name), column=sql.Identifier(field.column))
         for field in mapping.fields
     ]
     query = sql.SQL("select {} from {} where part = {} order by row_number")

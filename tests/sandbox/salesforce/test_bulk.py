@@ -78,6 +78,22 @@ def test_a_parent_is_found_by_its_own_key(org):
     ] == ("Ada Sample")
 
 
+@pytest.mark.parametrize(
+    ("sobject", "column", "problem"),
+    [
+        ("Tributary_Envelope__c", "User:Owner.Username", None),
+        ("Tributary_Envelope__c", "Owner.Username", "Field name not found : Owner.Username"),
+        ("Account", "Owner.Username", None),
+        ("Account", "User:Owner.Username", "type is not needed for non polymorphic foreign key references: Owner"),
+    ],
+)
+def test_only_an_owner_that_may_be_a_queue_needs_its_type(org, sobject, column, problem):
+    job_id = org.load(sobject, f"{KEY},Name,{column}\nP1,Ada,loader@sample-wealth.example\n")
+    job = org.wait(job_id)
+    assert job.get("errorMessage") == (problem and f"InvalidBatch : {problem}")
+    assert job["numberRecordsFailed"] == 0
+
+
 def test_a_key_twice_in_a_batch_fails_both_rows(org):
     job_id = org.load("Account", f"{KEY},Name\nP1,Ada\nP1,Ben\n")
     assert org.wait(job_id)["numberRecordsFailed"] == 2
