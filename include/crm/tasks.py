@@ -245,7 +245,8 @@ class _Tasks:
         """Return the ids, by key, of the Tasks that no user has completed or deleted; mark the other Tasks as done in our records."""
         live: set[str] = set()
         for part in _split(ids.values(), _KEYS_PER_QUERY):
-            query = f"SELECT Id FROM {SOBJECT} WHERE Id IN ({_quote(part)}) AND Status != '{DONE}'"  # noqa: S608
+            # An org may have several statuses of closed Tasks.
+            query = f"SELECT Id FROM {SOBJECT} WHERE Id IN ({_quote(part)}) AND IsClosed = false"  # noqa: S608
             live |= {record["Id"] for record in self._query(query)}
         with self._db.begin():
             self._db.execute(_MARK_DONE, {"done": DONE, "keys": [key for key, id_ in ids.items() if id_ not in live]})

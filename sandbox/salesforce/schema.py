@@ -43,6 +43,7 @@ READ_ONLY = {
     ("Opportunity", "IsClosed"),
     ("Opportunity", "IsWon"),
     ("RecordType", "IsPersonType"),
+    ("Task", "IsClosed"),
     ("FinancialAccountParty", "IsRoleActive"),
 }
 # References that can't be changed after the record was created, like a master-detail field.

@@ -13,9 +13,9 @@ from sandbox.salesforce import relations
 from sandbox.salesforce.columns import Column, Columns, Row
 from sandbox.salesforce.drafts import Draft, Outcome, draft_row, list_valid, refuse_field
 from sandbox.salesforce.errors import ApiError, RowError
-from sandbox.salesforce.opportunities import settle_stage
 from sandbox.salesforce.persons import TYPES, Persons, refuse_names
 from sandbox.salesforce.schema import Field, Schema, SObject
+from sandbox.salesforce.statuses import settle
 from sandbox.salesforce.store import (
     Body,
     Store,
@@ -210,8 +210,7 @@ class Writer:
             if not draft.is_new:
                 draft.has_new_keys = any(_differs(draft, name) for name in keys if name in draft.values)
                 draft.error = self._check_move(draft, fixed)
-            if sobject.name == "Opportunity":
-                settle_stage(draft.body)
+            settle(sobject.name, draft.body)
             if has_persons and self._persons and draft.error is None:
                 self._persons.check(draft)
             if (draft.is_new or has_nulls) and draft.error is None:
