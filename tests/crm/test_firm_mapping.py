@@ -185,6 +185,24 @@ def test_a_field_of_the_firm_is_written_once_and_a_field_of_the_vendor_always(cr
     assert list_values(crm, "Account", "household", "Phone") == {"555 0100"}
 
 
+@pytest.mark.parametrize("not_written", ["Phone: {owner: firm}", "Phone: drop"])
+def test_a_field_that_is_written_again_is_sent_whatever_users_have_typed(
+    crm: Crm, tmp_path: Path, not_written: str
+) -> None:
+    crm.database.do("update warehouse.household set phone = '555 0100'")
+    for field in ("Phone: {owner: vendor}", not_written):
+        change(crm, tmp_path / "firm", f"household: {{fields: {{{field}}}}}")
+        crm.sync()
+    for record in crm.records("Account", "household").values():
+        typed = {"Phone": "555 0199"}
+        crm.http.patch(f"/salesforce/_admin/records/Account/{record['Id']}", json=typed).raise_for_status()
+
+    change(crm, tmp_path / "firm", "household: {fields: {Phone: {owner: vendor}}}")
+
+    assert crm.sent() == {"household": 6}
+    assert list_values(crm, "Account", "household", "Phone") == {"555 0100"}
+
+
 def test_an_object_that_is_off_is_not_sent_and_nothing_refers_to_it(crm: Crm, tmp_path: Path) -> None:
     change(crm, tmp_path / "firm", "security: {send: false}\nmembership: {send: false}")
     assert not {"security", "membership"} & crm.sync().keys()

@@ -144,6 +144,12 @@ class CrmObject:
         return [field.name for field in self.fields if field.owner == "firm"]
 
     @property
+    def tracked(self) -> list[str]:
+        """Names of the fields of which the accepted value is worth knowing: those that are always written, because users own the others once
+        a record exists. Lookups are included, because they tell which records are sent together."""
+        return [field.name for field in self.fields if field.owner != "firm" or field.links_to]
+
+    @property
     def is_adopted(self) -> bool:
         """Whether a record that the org has from elsewhere gets our key, instead of a second record; see `include.crm.adoption`."""
         return self.entity in ADOPTABLE or bool(self.same_if)

@@ -109,6 +109,14 @@ coalesce(f.payload ->> 'Name', s.payload ->> 'Name', f.payload ->> 'Subject',
          concat_ws(' ', coalesce(f.payload ->> 'FirstName', s.payload ->> 'FirstName'), coalesce(f.payload ->> 'LastName', s.payload ->> 'LastName')))
 """
 
+# Accepted values of fields that the mapping does not write, or no longer. Users may change them unnoticed, so once the mapping writes such a
+# field again, its value is sent whatever it was.
+_FORGET_UNTRACKED = """
+update control.crm_state
+set payload = payload - array(select jsonb_object_keys(payload) except select unnest(cast(:tracked as text[])))
+where sobject = :sobject and external_key like :keys and payload - cast(:tracked as text[]) <> '{}'
+"""
+
 # Dead letters of rejected records that are no longer outgoing.
 _FORGET_REFUSED = """
 update control.dead_letter l set status = 'superseded', replayed_by = :run_id, closed_at = clock_timestamp()
@@ -264,6 +272,17 @@ def keys_like(mapping: CrmObject, settings: Settings) -> str:
     """Return a LIKE pattern that matches the keys of an object's records, of all vendors."""
     entity = "person" if mapping.entity == "contact" else mapping.entity
     return f"{settings.firm}:%:{entity}:%".replace("_", r"\_")
+
+
+def forget_untracked(db: sa.Connection, mapping: CrmObject, settings: Settings) -> None:
+    """Forget the accepted values of an object's fields that are not `CrmObject.tracked`. Call it before `compare`.
+
+    An object whose fields are all tracked, and that the firm has not changed, has no such values: it is not read.
+    """
+    if len(mapping.tracked) == len(mapping.fields) and mapping.entity not in settings.changes:
+        return
+    values = {"sobject": mapping.sobject, "keys": keys_like(mapping, settings), "tracked": mapping.tracked}
+    db.execute(sa.text(_FORGET_UNTRACKED), values)
 
 
 def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, run_id: str) -> None:

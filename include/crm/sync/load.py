@@ -248,6 +248,7 @@ class _Sync:
         self._unsettled = ready.since
         for mapping in chosen:
             with self._db.begin():
+                delta.forget_untracked(self._db, mapping, self._settings)
                 counts = delta.compare(self._db, mapping, self._settings, ready, resends=resends)
                 delta.forget_refused(self._db, mapping, self._settings, self._run.run_id)
             self._say(
