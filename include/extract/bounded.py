@@ -1,8 +1,11 @@
-"""Limit HTTP responses in total time, bytes received, and bytes after decompression.
+"""Limit HTTP responses in total time, bytes received, and bytes after decompression; refuse a compressed body that is cut short.
 
 The time-out of `requests` limits a single read of a socket, so a vendor that sends a byte a second could block a task for hours. And
 `requests` decompresses a whole body at once: half a megabyte of gzip can become gigabytes. Mount `BoundedAdapter` on a session to limit
 all its responses, including those of token endpoints. It decompresses a body piece by piece, and stops at the limit.
+
+A compressed body may be cut short although as many bytes came as the headers state, such as by a proxy that stored a part. `urllib3`
+then returns the part that it could decompress, without an error.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import GzipDecoderState
 
 from include.contract.limits import Limits
 from include.errors import LimitExceeded, RetriableError, TributaryError
@@ -171,6 +175,8 @@ class BoundedAdapter(HTTPAdapter):
             if watchdog.has_fired:  # a body without a length would look complete
                 raise self._too_slow()
             if piece is None:
+                if watchdog.received:
+                    _require_end(response)
                 return
             watchdog.received += len(piece)
             yield piece
@@ -188,6 +194,8 @@ class BoundedAdapter(HTTPAdapter):
                     self._refuse(received, self._limits.received_bytes, "received")
                     self._refuse(expanded, self._limits.expanded_bytes, "after decompression")
                     yield piece
+            if expanded:
+                _require_end(response)
         except requests.RequestException as error:
             if watchdog.has_fired:
                 raise self._too_slow() from error
@@ -221,6 +229,14 @@ def read_member(file: IO[bytes], most: int, **facts: object) -> bytes:
     if len(content) > most:
         raise LimitExceeded(f"A file in the archive is larger than {most:,} bytes", **facts)
     return content
+
+
+def _require_end(response: requests.Response) -> None:
+    """Raise an error if a body that was read is the beginning of a compressed one. Bytes after its end are ignored."""
+    decoder = getattr(response.raw, "_decoder", None)
+    stream, is_ended = getattr(decoder, "_obj", None), getattr(decoder, "_state", None) == GzipDecoderState.SWALLOW_DATA
+    if not (is_ended or getattr(stream, "eof", True)):
+        raise requests.exceptions.ContentDecodingError("the compressed body is cut short")
 
 
 def _watched_pools(adapter: BoundedAdapter) -> dict[str, type[HTTPConnectionPool]]:

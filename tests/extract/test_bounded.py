@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,7 @@ from include.contract import INTEGER, Limits, SessionToken, Table, column
 from include.errors import LimitExceeded, VendorUnavailable
 from include.extract.bounded import BoundedAdapter, TooSlow
 from include.extract.login import LoginContext, log_in
+from include.extract.session import Request
 from tests.extract.vendor_server import Reply, listen, open_session, vendor_of
 
 TABLE = Table("things", "things", ("id",), (column("id", "id", INTEGER),))
@@ -163,3 +165,36 @@ def test_no_thread_outlives_a_response(engine: sa.Engine) -> None:
             session.get("things", {}, bytes)
         time.sleep(0.1)
         assert [thread.name for thread in threading.enumerate() if thread.name == "response-deadline"] == []
+
+
+CSV = b"Account ID,Market Value\n" + b"".join(b"A-%d,%d.25\n" % (n, n * 1234567) for n in range(2000))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_body_that_is_cut_short_is_an_outage(engine: sa.Engine, encoding: str) -> None:
+    whole = gzip.compress(CSV) if encoding == "gzip" else zlib.compress(CSV)
+    sent = [whole[:-400], whole]
+    with listen(lambda call: Reply(kind="text/csv", content=sent[0], headers={"Content-Encoding": encoding})) as vendor:
+        with open_session(engine, vendor_of(TABLE), vendor.url) as session:
+            request = Request("file", is_file=True)
+            with pytest.raises(VendorUnavailable, match="No complete response"):
+                session.request(request, bytes)
+            del sent[0]
+            assert session.request(request, bytes) == CSV
+
+
+def test_compressed_stream_that_is_cut_short_is_an_error() -> None:
+    cut = gzip.compress(CSV)[:-400]
+    adapter, caller = BoundedAdapter(QUICK), requests.Session()
+    caller.mount("http://", adapter)
+    with listen(lambda call: Reply(content=cut, headers={"Content-Encoding": "gzip"})) as vendor:
+        response = caller.get(vendor.url, stream=True)
+        with pytest.raises(requests.RequestException, match="cut short"):
+            list(adapter.stream(response, 1000))
+
+
+def test_bytes_after_a_compressed_body_are_ignored(engine: sa.Engine) -> None:
+    content = gzip.compress(BODY[:5]) + gzip.compress(BODY[5:]) + b"\0\0\0\0"
+    with listen(lambda call: Reply(content=content, headers={"Content-Encoding": "gzip"})) as vendor:
+        with open_session(engine, vendor_of(TABLE), vendor.url) as session:
+            assert session.get("things", {}, bytes) == BODY
