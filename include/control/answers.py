@@ -64,7 +64,8 @@ class Answers:
         vendor: Name of the vendor.
         table_name: The table that the fan-out requests.
         sealer: Encrypts the rows.
-        contract: Hash of the table's declaration. A response stored under another hash is not used.
+        contract: Hash of the table's declaration. A response stored under another hash is not used, because only declared fields are
+            stored. A run is stored as its id and this hash.
         clock: Returns the time at which a response is stored.
     """
 
@@ -127,17 +128,21 @@ class Answers:
             self._store(connection, request_key, rows)
             return True
 
-    def pieces(self) -> Iterator[bytes]:
-        """Yield the rows of this run's responses in the order of the request keys, as JSON arrays of up to 500 responses each."""
-        query = sa.text(f"select request_key, rows from control.answer where {_OF} order by request_key")  # noqa: S608
+    def pieces(self, keys: Collection[str]) -> Iterator[bytes]:
+        """Yield the rows of this run's responses to the given requests, in the order of the request keys.
+
+        Args:
+            keys: Keys of the requests. An earlier try of the run may have stored others, of parent rows that were removed since.
+
+        Yields:
+            JSON arrays, of up to 500 responses each.
+        """
+        query = sa.text(
+            f"select request_key, rows from control.answer where {_OF} and request_key = any(:wanted) order by request_key"  # noqa: S608
+        )
         with self.engine.connect().execution_options(stream_results=True) as connection:
-            for some in connection.execute(query, self._values).partitions(_PIECE):
-                opened = (
-                    self.sealer.open_file(
-                        bytes(row.rows), place_of(self.run_id, self.vendor, self.table_name, row.request_key)
-                    )
-                    for row in some
-                )
+            for some in connection.execute(query, {**self._values, "wanted": list(keys)}).partitions(_PIECE):
+                opened = (self.sealer.open_file(bytes(row.rows), self._find_own_place(row.request_key)) for row in some)
                 inner = (rows.strip()[1:-1] for rows in opened)
                 yield b"[" + b",".join(each for each in inner if each) + b"]"
 
@@ -150,13 +155,17 @@ class Answers:
             connection.execute(sa.text(f"delete from control.answer where {_OF}"), self._values)  # noqa: S608
 
     def _store(self, connection: sa.Connection, request_key: str, rows: bytes) -> None:
-        sealed = self.sealer.seal_file(rows, place_of(self.run_id, self.vendor, self.table_name, request_key))
+        sealed = self.sealer.seal_file(rows, self._find_own_place(request_key))
         values = {"request_key": request_key, "rows": sealed, "now": self.clock()}
         connection.execute(_STORE, self._values | values)
 
     def _find_place(self, request_key: str, etag: str) -> str:
         return format_place(self.vendor, self.table_name, request_key, self.contract, etag)
 
+    def _find_own_place(self, request_key: str) -> str:
+        return place_of(self._values["run_id"], self.vendor, self.table_name, request_key)
+
     @property
     def _values(self) -> dict[str, str]:
-        return {"run_id": self.run_id, "vendor": self.vendor, "table_name": self.table_name}
+        run_id = f"{self.run_id} {self.contract}".rstrip()
+        return {"run_id": run_id, "vendor": self.vendor, "table_name": self.table_name}

@@ -81,7 +81,7 @@ def fan_out(
     session: VendorSession,
     source: Source,
 ) -> Iterator[bytes]:
-    """Request every key of `source` that has no stored response; then yield the rows of all responses as JSON arrays.
+    """Request every key of `source` that has no stored response; then yield the rows of the responses to all keys as JSON arrays.
 
     Stored ETags are sent only in a routine run that has no stored response yet, so not in a retry. The reason: some vendors also return
     "not modified" to calls that come too often.
@@ -94,8 +94,9 @@ def fan_out(
         AuthenticationError, ClockSkew: See `VendorSession.request`.
     """
     answers = source.answers
-    known = answers.list_known()
-    pending = {name: each for each in source.keys if (name := _name(each)) not in known}
+    wanted = {_name(each): each for each in source.keys}
+    known = answers.list_known() & wanted.keys()
+    pending = {name: each for name, each in wanted.items() if name not in known}
     log.info("%s %s: %s to request, %s already stored", vendor.name, table.name, len(pending), len(known))
     etags = answers.take_etags(pending) if shape.is_conditional and source.is_routine and not known else {}
     declared = {col.source for col in table.columns}
@@ -162,7 +163,7 @@ def fan_out(
         finally:
             for future in running:
                 future.cancel()
-    yield from answers.pieces()
+    yield from answers.pieces(wanted)
 
 
 def _request_all_pages(

@@ -46,7 +46,7 @@ from tests.forked import submit
 
 def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
     """Read the stored responses of a run, decrypted."""
-    rows = database.rows("select * from control.answer where run_id = :run", run=run_id)
+    rows = database.rows("select * from control.answer where starts_with(run_id, :run || ' ')", run=run_id)
     names = ("run_id", "vendor", "table_name", "request_key")
     places = [json.dumps(["answer", *(row[name] for name in names)]) for row in rows]
     opened = [KEYRING.staging.open_file(bytes(row["rows"]), place) for row, place in zip(rows, places, strict=True)]
@@ -368,6 +368,21 @@ def test_rows_have_their_request_time_not_their_staging_time(serve: Serve) -> No
     later = NOW + timedelta(hours=5)
     rows = replace(puller, now=later).rows(ACCOUNTS, keys=clients("a", "b"))
     assert {(row["client_id"], row["requested_at"]) for row in rows} == {("a", NOW), ("b", later)}
+
+
+def test_response_of_an_earlier_try_has_every_declared_field(serve: Serve) -> None:
+    puller, listener = serve(lambda call: Reply([account("x", 1) | {"owner": "Ada"}]))
+    puller.rows(ACCOUNTS, keys=clients("a"))
+    wider = replace(ACCOUNTS, columns=(*ACCOUNTS.columns, column("owner_name", "owner", STRING)))
+    assert [row["owner_name"] for row in puller.rows(wider, keys=clients("a"))] == ["Ada"]
+    assert len(listener.calls) == 2
+
+
+def test_parent_row_that_was_removed_since_an_earlier_try_has_no_rows(serve: Serve) -> None:
+    puller, listener = serve(accounts)
+    puller.rows(ACCOUNTS, keys=clients("a", "b"))
+    assert {row["client_id"] for row in puller.rows(ACCOUNTS, keys=clients("a"))} == {"a"}
+    assert len(listener.calls) == 2
 
 
 def test_another_run_requests_again(serve: Serve) -> None:
