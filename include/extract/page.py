@@ -3,7 +3,8 @@
 The fast path reads a whole page in one pass: `pyarrow.json` parses it with the explicit schema of the contract, and
 `include.extract.columns` converts the values to their declared types, column by column. A page with an undeclared field or a bad
 value takes the slow path. It bisects the page until each bad row is isolated. The bad rows become dead rows, whose reasons name the
-fields that could not be read.
+fields that could not be read. A row that has only undeclared fields in place of the staged ones is bad, even if no field is required: it
+is an error message of the vendor, for example.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _NAME_LENGTH = 200
 _SPACED = re.compile(rb'"(?:\s+:|:\s)')
 _BEGINNING = 65_536
 _FIELD = b'{"items":'
+_FOREIGN = "absent, and the row has only undeclared fields: an error message in place of a row?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class PageReader:
         self._declared = {c.source for c in table.columns}
         self._decimals = [c for c in table.columns if c.type.startswith("decimal") and c.kind == "value"]
         self._unseen = {c.source for c in table.columns if c.kind != "ignored"}
+        self._stated = {c.source for c in table.columns if c.kind != "ignored" and c.source[0] not in "@^"}
 
     @property
     def unseen(self) -> set[str]:
@@ -197,6 +200,7 @@ class PageReader:
             raise self._unreadable(body) from error
         numbers = self._numbers(objects)
         refused = {n for n, changed in numbers.items() if any(value is REFUSED for value in changed.values())}
+        refused |= {n for n, row in enumerate(objects) if isinstance(row, dict) and self._is_foreign(row)}
         texts = [
             _replace_numbers(text, row, numbers.get(n))
             for n, (text, row) in enumerate(zip(texts, objects, strict=True))
@@ -305,8 +309,14 @@ class PageReader:
         values = {col.name: self._converter.convert(col, read.field(col.source)) for col in columns}
         return str(format_keys(pa.table(values), self.table.key)[0].as_py())
 
+    def _is_foreign(self, row: dict[str, object]) -> bool:
+        """Return whether a row has undeclared fields and none of the staged fields that the vendor sends."""
+        return not (row.keys() & self._stated or row.keys() <= self._declared)
+
     def _faults(self, row: dict[str, object], numbers: dict[str, object]) -> dict[str, str]:
         """Return the faults of a row: staged column name -> reason. A reason never contains the value."""
+        if self._is_foreign(row):
+            return {c.name: f"{c.source}: {_FOREIGN}" for c in self.table.columns if c.source in self._stated}
         refused = {source for source, value in numbers.items() if value is REFUSED}
         staged = [col for col in self.table.columns if col.kind != "ignored"]
         others = _to_json({name: value for name, value in (row | numbers).items() if name not in refused})

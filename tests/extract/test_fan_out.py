@@ -181,6 +181,23 @@ def test_bad_row_is_one_dead_letter(serve: Serve) -> None:
     ]  # fmt: skip
 
 
+def test_error_message_in_place_of_a_row_is_a_dead_letter(serve: Serve) -> None:
+    table = replace(ACCOUNTS, key=("client_id",), columns=tuple(c for c in ACCOUNTS.columns if c.name != "account_id"))
+    puller, _ = serve(lambda call: Reply({"name": "IRA"} if client_of(call.path) == "a" else {"message": "Try later"}))
+    partition = puller.pull(table, keys=clients("a", "b"))
+    assert [row["name"] for _, part in partition.rows() for row in part.to_pylist()] == ["IRA"]
+    [line] = map(json.loads, partition.read_dead_lines())
+    assert line["key"] == "b"
+    assert "name: absent, and the row has only undeclared fields" in line["reasons"][0]
+
+
+@pytest.mark.parametrize("body", [{}, {"note": "nothing"}, {"name": None, "message": "Hello"}])
+def test_response_without_a_value_is_a_row_of_nulls(serve: Serve, body: dict[str, Any]) -> None:
+    table = replace(ACCOUNTS, key=("client_id",), columns=tuple(c for c in ACCOUNTS.columns if c.name != "account_id"))
+    puller, _ = serve(lambda call: Reply(body))
+    assert [(row["client_id"], row["name"]) for row in puller.rows(table, keys=clients("a"))] == [("a", None)]
+
+
 def test_field_missing_from_every_response_is_drift(serve: Serve) -> None:
     puller, _ = serve(lambda call: Reply([{"accountId": "x"}]))
     with pytest.raises(SchemaDrift, match=r"fields=\S*\bid\b\S* undeclared=accountId"):
