@@ -177,18 +177,18 @@ def _sweep_numbered(
     dead: set[str] = set()
     rows_before = -1
     for sweep in range(1, _SWEEPS + 1):
-        rows = rows_again = rows_dead = 0
+        rows, rows_again, swept_dead = 0, 0, set[str]()
         pages = _page_by_number(vendor, table, params, session, read)
         for number, page in enumerate(_limit_rows(vendor, table, most, pages, _count_rows)):
             read_in = _mark_read(page, table.key, last_read, sweep)
-            fresh = len(read_in) - read_in.count(sweep)
-            if number and not fresh and not page.dead:
+            fresh, known_dead = len(read_in) - read_in.count(sweep), len(swept_dead)
+            swept_dead.update(row.raw for row in page.dead)
+            if number and not fresh and len(swept_dead) == known_dead:
                 break  # the end, or the vendor repeats its last page forever
             rows, rows_again = rows + fresh, rows_again + read_in.count(sweep - 1)
-            rows_dead += len(page.dead)
             if sweep > 1:
                 yield _leave_out(page, read_in, sweep, dead)
-        if rows == rows_again == rows_before or not (rows or rows_dead):
+        if rows == rows_again == rows_before or not (rows or swept_dead):
             return
         rows_before = rows
     raise PagingUnstable("No two sweeps through the pages agree", vendor=vendor.name, table=table.name)

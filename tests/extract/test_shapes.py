@@ -195,6 +195,14 @@ def test_bad_row_on_a_page_does_not_end_the_paging(serve: Serve) -> None:
     assert (manifest.fetched, manifest.staged, manifest.dead, manifest.duplicate) == (7, 6, 1, 0)
 
 
+def test_last_page_with_a_bad_row_that_is_repeated_forever_is_the_end(serve: Serve) -> None:
+    pages = [rows_of(1, 2, 3), [*rows_of(4), {"id": "N/A", "name": "x"}]]
+    puller, listener = serve(lambda call: Reply(pages[min(int(call.params["page"]), 2) - 1]), most_rows=100)
+    manifest = puller.pull(NUMBERED).manifest
+    assert (manifest.fetched, manifest.staged, manifest.dead) == (5, 4, 1)
+    assert len(listener.calls) == 6
+
+
 def test_shorter_pages_than_requested_lose_no_row(serve: Serve) -> None:
     """The vendor's pages hold two rows at most, whatever size is requested."""
 
