@@ -117,7 +117,7 @@ class PageReader:
         Raises:
             VendorUnavailable: The body is not a JSON array (an HTML page, a truncated body).
         """
-        self._unseen = {f for f in self._unseen if b'"%s"' % f.encode() not in body}
+        self._unseen = {f for f in self._unseen if not _has_name(f, body)}
         if not body.lstrip().startswith(b"["):
             raise self._unreadable(body)
         try:
@@ -345,6 +345,12 @@ class PageReader:
         if col.type == INTEGER and isinstance(value, str):
             return f"not {col.type}: {number.shape(value)}"
         return f"not {'a key' if col.type == STRING and col.name in self.table.key else col.type}"
+
+
+def _has_name(name: str, body: bytes) -> bool:
+    """Return whether JSON contains a field of this name. A value that reads like the name does not count."""
+    quoted = b'"%s"' % name.encode()
+    return quoted in body and (quoted + b":" in body or re.search(re.escape(quoted) + rb"\s+:", body) is not None)
 
 
 class _Scratch(threading.local):

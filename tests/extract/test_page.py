@@ -154,6 +154,14 @@ def test_declared_fields_missing_from_all_pages_are_reported() -> None:
     assert reader.unseen == set()
 
 
+def test_value_that_reads_like_a_field_does_not_hide_that_the_field_is_missing() -> None:
+    reader = new_reader()
+    reader.read(json.dumps([row(fullName="units", oldSsn='"dob": 1')]).encode())
+    assert reader.unseen == {"units", "dob", "editedDate", "isActive", "ssn"}
+    reader.read(b'[{"id": 1, "amount": 2, "units"\n : null}]')
+    assert reader.unseen == {"dob", "editedDate", "isActive", "ssn"}
+
+
 # --- bad rows ---
 
 
