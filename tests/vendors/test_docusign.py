@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from include.contract import Vendor
+from include.contract import Basic, Vendor
 from include.extract.pull import Span, request
 from include.vendors.docusign import DOCUSIGN
-from include.vendors.docusign.envelopes import ENVELOPES, ROLES
+from include.vendors.docusign.envelopes import ENVELOPES, ROLES, TEMPLATES
 from include.vendors.docusign.recipients import order_of, pick_first
 from sandbox.docusign.life import KINDS
 from tests.conftest import Firm
-from tests.extract.vendor_server import RecordedCall, Reply
+from tests.extract.vendor_server import Puller, RecordedCall, Reply, listen
 from tests.running_sandbox import NOW
 from tests.vendors.conftest import Run
 from tests.vendors.golden_day import Day, Responses, Row, change_response, goldens, reply_from, run_day
@@ -288,3 +290,20 @@ def test_poll_finds_a_signature_that_changed_no_status(start_firm: Callable[...,
         " and signed_at is not null order by 1", key=key,
     )  # fmt: skip
     assert [row["name"] for row in signed] == ["Sample ann", "Sample bo"]
+
+
+# --- templates ---
+
+
+def test_template_that_is_removed_during_the_pull_hides_no_other_one(engine: Any, tmp_path: Path) -> None:
+    names = [f"{n:03}" for n in range(150)]
+
+    def answer(call: RecordedCall) -> Reply:
+        start, count = int(call.params["start_position"]), int(call.params["count"])
+        page = [{"templateId": name, "name": name} for name in names[start : start + count]]
+        names[:] = [name for name in names if name != "000"]
+        return Reply({"envelopeTemplates": page})
+
+    with listen(answer) as listener:
+        rows = Puller(engine, replace(DOCUSIGN, login=Basic()), listener.url, tmp_path).rows(TEMPLATES)
+    assert {row["template_id"] for row in rows} >= set(names)

@@ -169,7 +169,9 @@ TEMPLATES = Table(
     key=("template_id",),
     params={"order_by": "name", "order": "asc"},
     shape=Positioned("start_position", "count"),
-    page_rows=100,
+    # All templates that the vendor returns are one page: it sorts them by name, change or use, so one that is removed or renamed would move
+    # the others to an earlier page.
+    page_rows=2000,
     rows="envelopeTemplates",
     has_objects=True,
     omits_nulls=True,
