@@ -56,11 +56,15 @@ def look_up(values: pa.Array, table: Mapping[str, object], default: object) -> p
 
 
 def parse_household_key(key: pa.Array) -> pa.Array:
-    """Convert `<vendor>:<id>`, as users enter it, to the household key `<vendor>:household:<id>`; null for any other text."""
+    """Convert `<vendor>:<id>`, as users enter it, to the household key `<vendor>:household:<id>`; null for any other text.
+
+    An id may contain any characters but blanks and colons. Blanks around the text are ignored.
+    """
     import pyarrow.compute as pc
 
-    known = pc.if_else(pc.match_substring_regex(key, r"^\w+:\w+$"), key, None)
-    return pc.replace_substring_regex(known, r"^(\w+):(\w+)$", r"\1:household:\2")
+    written = r"^\s*(\w+):([^\s:]+)\s*$"
+    known = pc.if_else(pc.match_substring_regex(key, written), key, None)
+    return pc.replace_substring_regex(known, written, r"\1:household:\2")
 
 
 def is_word(values: pa.Array, word: str) -> pa.Array:

@@ -65,7 +65,14 @@ def test_spouse_with_half_a_name_is_a_person(run: Run, spouse: dict[str, str]) -
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
-    [("orion:1001", "orion:household:1001"), ("what we call them", None), (None, None)],
+    [
+        ("orion:1001", "orion:household:1001"),
+        (" emoney:6f1c-09.a_7 ", "emoney:household:6f1c-09.a_7"),
+        ("what we call them", None),
+        ("orion: 1001", None),
+        ("orion:1001:2", None),
+        (None, None),
+    ],
 )
 def test_id_of_another_vendor_is_the_key_of_its_household(theirs: str | None, ours: str | None) -> None:
     assert parse_household_key(pa.array([theirs], pa.string())).to_pylist() == [ours]
