@@ -6,8 +6,8 @@
 * A sensitive value becomes its hash and its last four characters and, if the firm retains it, the sealed value.
 * A tax id whose form is declared also becomes its form: how the vendor writes it.
 * A hashed column becomes the hash of its value.
-* A tax id inside any other text is masked, and so is the sensitive value of the same row. A row whose key contains a tax id becomes a
-  dead letter.
+* A tax id inside any other text is masked, and so is the sensitive value of the same row. A row whose key contains a tax id, or whose only key
+  is blank, becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -126,8 +126,12 @@ class ColumnConverter:
             if hashed.null_count > array.null_count:
                 raise pa.ArrowInvalid("an empty text has no hash")
             array = hashed
-        if col.name in self._table.key and pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py():
-            raise pa.ArrowInvalid("a key is longer than an index of a database takes")
+        if col.name in self._table.key:
+            if pc.any(pc.greater(pc.binary_length(array), _KEY_BYTES)).as_py():
+                raise pa.ArrowInvalid("a key is longer than an index of a database takes")
+            # In a key of several columns, a text that people enter may be blank.
+            if len(self._table.key) == 1 and pc.any(pc.equal(pc.utf8_trim_whitespace(array), "")).as_py():
+                raise pa.ArrowInvalid("a key is blank")
         return array
 
     def _mask_tax_ids(self, col: Column, array: pa.Array) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.errors import VendorUnavailable
-from tests.extract.reading import REDACTOR, SSN, new_reader, read, row, values
+from include.extract.page import PageReader
+from tests.extract.reading import REDACTOR, SSN, TABLE, new_reader, read, row, values
 
 # --- numbers and texts ---
 
@@ -95,6 +97,17 @@ def test_number_that_is_none_kills_its_row_alone(number: str, shape: str) -> Non
     page = read(f'[{{"id":1,"amount":{number}}},{{"id":2,"amount":2.50}}]')
     assert values(page, "row_id") == [2]
     assert [(dead.key, dead.reasons) for dead in page.dead] == [("1", (f"amount: not decimal(20,2){shape}",))]
+
+
+@pytest.mark.parametrize("key", ["", "  ", "\u00a0"])
+def test_row_with_a_blank_key_is_dead(key: str) -> None:
+    table = replace(TABLE, key=("name",))
+    reader = PageReader(table, REDACTOR, vendor="somebody")
+    page = reader.read(json.dumps([row(1, fullName=key), row(2, fullName="x")]).encode())
+    assert values(page, "name") == ["x"]
+    assert [(dead.key, dead.reasons) for dead in page.dead] == [(None, ("fullName: not a key",))]
+    both = PageReader(replace(TABLE, key=("row_id", "name")), REDACTOR, vendor="somebody")
+    assert values(both.read(json.dumps([row(1, fullName=key)]).encode()), "name") == [key]
 
 
 @pytest.mark.parametrize("text", [r"\u0000", r"a\u0000b"])
