@@ -72,12 +72,14 @@ class Page:
         dead: Rows that could not be read, or that share a key with another row and differ.
         undeclared: Names of fields that the contract does not declare.
         conflicting: The rows among the dead rows that share a key and differ, with the staged columns; None if there are none.
+        absent: Declared fields, without the ignored ones, that no row of the response contained. Empty for a file, whose header is checked.
     """
 
     rows: pa.Table
     dead: tuple[DeadRow, ...]
     undeclared: frozenset[str]
     conflicting: pa.Table | None = None
+    absent: frozenset[str] = frozenset()
 
 
 class PageReader:
@@ -103,8 +105,9 @@ class PageReader:
         self._staged_wire = pa.struct([(c.source, wire_type(c)) for c in table.columns if c.kind != "ignored"])
         self._declared = {c.source for c in table.columns}
         self._decimals = [c for c in table.columns if c.type.startswith("decimal") and c.kind == "value"]
-        self._unseen = {c.source for c in table.columns if c.kind != "ignored"}
-        self._stated = {c.source for c in table.columns if c.kind != "ignored" and c.source[0] not in "@^"}
+        self._staged = {c.source for c in table.columns if c.kind != "ignored"}
+        self._unseen = set(self._staged)
+        self._stated = {source for source in self._staged if source[0] not in "@^"}
 
     @property
     def unseen(self) -> set[str]:
@@ -117,16 +120,15 @@ class PageReader:
         Raises:
             VendorUnavailable: The body is not a JSON array (an HTML page, a truncated body).
         """
-        self._unseen = {f for f in self._unseen if not _has_name(f, body)}
+        absent = frozenset(field for field in self._staged if not _has_name(field, body))
+        self._unseen &= absent
         if not body.lstrip().startswith(b"["):
             raise self._unreadable(body)
         try:
             rows, missing = self._converter.stage(self._parse_page(body))
         except pa.ArrowException:
-            return self._read_refused(body)
-        if missing:
-            return self._read_refused(body)
-        return Page(rows, (), frozenset())
+            missing = True
+        return replace(self._read_refused(body) if missing else Page(rows, (), frozenset()), absent=absent)
 
     def _parse_page(self, body: bytes) -> pa.StructArray:
         """Parse a page; a decimal field that the page writes as a JSON string is read as text.

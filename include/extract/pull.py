@@ -105,7 +105,7 @@ def pull(
 
     Raises:
         PagingUnstable: Rows moved faster than they could be read.
-        SchemaDrift: A declared field is missing from every row, or a report does not have the declared header.
+        SchemaDrift: A declared field is missing from every row of the pull or of a page, or a report does not have the declared header.
         DataQualityError: Most rows can't be read.
         LimitExceeded: A response, or the number of rows, exceeds the vendor's limits.
         ConfigurationError: The vendor rejects the request, or the parent table was not pulled.
@@ -169,10 +169,10 @@ def stage(
         staging: Store of the partition.
         started: When the pull started (`extracted_at`).
         edited: Edit window that was requested, for the manifest; None if there was none.
-        refuse_drift: Whether a declared field that is missing from every row is an error.
+        refuse_drift: Whether a missing declared field is an error.
 
     Raises:
-        SchemaDrift: A declared field is missing from every row.
+        SchemaDrift: A declared field is missing from every row, or from every row of a page of a table that omits no nulls.
         DataQualityError: Most rows can't be read.
         FatalError: A part that was just written is missing or altered.
         TargetUnavailable: The staging store failed.
@@ -181,8 +181,12 @@ def stage(
     pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}" + (f"-push{span.push}" if span.push is not None else "")
     folder = staging.folder(partition_path(vendor.name, table.name, span.business_date, pull_id))
     writer, tally, repeats = PartWriter(folder, reader.schema), _Tally(), Repeats(table)
+    # A few webhook bodies do not prove that a field is missing from all rows.
+    refuse_drift = refuse_drift and not (span.push is not None or (span.is_pushed and table.omits_nulls))
     for window in windows:
         _count(tally, table, window)
+        if refuse_drift and not table.omits_nulls and window.fetched:
+            _refuse_drift(window.page.absent, "a page", tally, vendor, table)
         writer.write(window.page.rows)
         repeats.add(window)
         _refuse_mostly_dead(tally, vendor, table, reader)
@@ -190,9 +194,8 @@ def stage(
     writer.flush()
     _settle(tally, table, repeats, writer)
     _refuse_mostly_dead(tally, vendor, table, reader)
-    # A few webhook bodies do not prove that a field is missing from all rows.
-    if refuse_drift and not (span.push is not None or (span.is_pushed and table.omits_nulls)):
-        _refuse_drift(tally, vendor, table, reader)
+    if refuse_drift:
+        _refuse_unseen(tally, vendor, table, reader)
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
     manifest = Manifest(
         vendor=vendor.name,
@@ -268,18 +271,23 @@ def find_missing_fields(table: Table, unseen: Set[str], undeclared: Collection[s
     return set(unseen)
 
 
-def _refuse_drift(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
-    unseen = find_missing_fields(table, reader.unseen, tally.undeclared)
-    if tally.fetched and unseen:
+def _refuse_unseen(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
+    if tally.fetched:
+        unseen = find_missing_fields(table, reader.unseen, tally.undeclared)
+        _refuse_drift(unseen, "the pull", tally, vendor, table)
+
+
+def _refuse_drift(missing: Collection[str], where: str, tally: _Tally, vendor: Vendor, table: Table) -> None:
+    if missing:
         raise SchemaDrift(
-            "Declared fields are missing from every row: renamed or removed?", vendor=vendor.name, table=table.name,
-            fields=",".join(sorted(unseen)), undeclared=",".join(sorted(tally.undeclared)) or None,
+            f"Declared fields are missing from every row of {where}: renamed or removed?", vendor=vendor.name, table=table.name,
+            fields=",".join(sorted(missing)), undeclared=",".join(sorted(tally.undeclared)) or None,
         )  # fmt: skip
 
 
 def _refuse_mostly_dead(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
     if len(tally.dead) > _MOST_DEAD and len(tally.dead) > (tally.fetched - tally.duplicate) / 2:
-        _refuse_drift(tally, vendor, table, reader)
+        _refuse_unseen(tally, vendor, table, reader)
         first = next(iter(tally.dead.values()))
         raise DataQualityError(
             "Too many rows can't be read", vendor=vendor.name, table=table.name,

@@ -203,6 +203,15 @@ def test_last_page_with_a_bad_row_that_is_repeated_forever_is_the_end(serve: Ser
     assert len(listener.calls) == 6
 
 
+def test_field_that_is_missing_from_one_page_is_drift(serve: Serve) -> None:
+    """One of the vendor's servers has a new version that renamed the field."""
+    pages = [rows_of(1, 2, 3), [{"id": n, "title": f"row {n}"} for n in (4, 5, 6)], rows_of(7), []]
+    puller, _ = serve(lambda call: Reply(pages[int(call.params["page"]) - 1]))
+    with pytest.raises(SchemaDrift, match=r"every row of a page.*table=rows fields=name undeclared=title"):
+        puller.pull(NUMBERED)
+    assert puller.pull(replace(NUMBERED, omits_nulls=True)).manifest.undeclared == ("title",)
+
+
 def test_shorter_pages_than_requested_lose_no_row(serve: Serve) -> None:
     """The vendor's pages hold two rows at most, whatever size is requested."""
 
