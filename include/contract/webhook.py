@@ -109,6 +109,8 @@ class Webhook:
         log: Table that records the deliveries themselves: each body without the row.
         sender: How the gateway receives the deliveries.
         redelivery: How to request failed deliveries again; None if the vendor offers no such request.
+        required: Fields of the row that the sender may be configured to leave out. A row without one of them is requested by its key, because
+            what is missing is not null.
     """
 
     table: str
@@ -117,3 +119,4 @@ class Webhook:
     log: str
     sender: Sender
     redelivery: Redelivery | None = None
+    required: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 """Load webhook deliveries from the inbox into the warehouse, in small batches, through the same steps as pulled rows.
 
     the body contains the row         check against the contract, stage, transform, load
-    the body contains only a key      pull the rows of these keys from the vendor, then the same steps
+    the body contains only a key,     pull the rows of these keys from the vendor, then the same steps
+    or only a part of the row
 
 A delivery is marked as processed after all of it is in the warehouse. So a killed drain can be run again; it finds the rows that were
 already loaded unchanged. A delivery that can't be loaded is marked as processed with its error, and does not block other deliveries. If
@@ -185,7 +186,7 @@ def _parse(vendor: Vendor, webhook: Webhook, deliveries: Sequence[Pending], open
             (each.inbox_id, dump([flatten_row(body, vendor.table(webhook.log).skipped) | receipt]))
         )
         batch.errors[each.inbox_id] = None
-        if isinstance(row, dict):
+        if isinstance(row, dict) and all(row.get(name) is not None for name in webhook.required):
             batch.rows[webhook.table].append(
                 (each.inbox_id, dump([flatten_row(row, vendor.table(webhook.table).skipped)]))
             )

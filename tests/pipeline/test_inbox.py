@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from include import business_dates
 from include.connection import Connection
+from include.contract import Basic
 from include.control import inbox
 from include.control.inbox import Delivery
 from include.errors import BalanceError, ConfigurationError, RowsFailed, TargetUnavailable
@@ -27,6 +30,7 @@ from include.vendors.docusign import DOCUSIGN
 from include.warehouse import schema
 from local.postgres import Postgres
 from tests.conftest import Database, new_database
+from tests.extract.vendor_server import RecordedCall, Reply, listen
 from tests.firm_keys import KEYRING, register_inbox_key
 from tests.running_sandbox import LAST
 
@@ -155,6 +159,33 @@ def test_a_delivery_becomes_an_envelope_with_its_recipients_and_its_history(box:
         ("signed", "Ann Sample"),
     ]
     assert box.errors() == [None]
+
+
+@pytest.mark.parametrize("part", ["customFields", "recipients"])
+@pytest.mark.parametrize("is_null", [False, True])
+def test_a_row_without_a_required_part_is_requested_from_the_vendor(box: Inbox, part: str, is_null: bool) -> None:
+    key = str(uuid.uuid4())
+    box.put(body(key, LIFE[:3]))
+    box.drain()
+    whole = body(key, LIFE)["data"]["envelopeSummary"]
+    short = body(key, LIFE)
+    short["data"]["envelopeSummary"][part] = None
+    if not is_null:
+        del short["data"]["envelopeSummary"][part]
+    box.put(short)
+
+    def answer(call: RecordedCall) -> Reply:
+        assert call.params["envelope_ids"] == key
+        return Reply({"envelopes": [whole] if call.params["start_position"] == "0" else []})
+
+    with listen(answer) as listener:
+        run = Run("drain", LAST, business_dates.previous(LAST))
+        vendor = replace(DOCUSIGN, login=Basic())
+        assert draining.drain(VendorRun(box.site, vendor, Connection(listener.url, "user", "password"), run)) == 1
+    [envelope] = box.envelopes()
+    assert (envelope["status"], envelope["household_reference"]) == ("completed", "orion:household:17")
+    rows = box.database.rows("select * from warehouse.envelope_recipient where recorded_to is null")
+    assert "completed" in {row["status"] for row in rows}
 
 
 def test_what_was_drained_is_not_drained_again(box: Inbox) -> None:

@@ -65,6 +65,7 @@ DOCUSIGN = Vendor(
         "envelopes",
         keys=(("data", "envelopeId"),),
         row=("data", "envelopeSummary"),
+        required=("recipients", "customFields"),
         log="deliveries",
         # The vendor documents no maximum size. Our Connect configurations exclude documents: we fetch them.
         sender=Sender(
