@@ -105,7 +105,8 @@ def pull(
 
     Raises:
         PagingUnstable: Rows moved faster than they could be read.
-        SchemaDrift: A declared field is missing from every row of the pull or of a page, or a report does not have the declared header.
+        SchemaDrift: A declared field is missing from every row of the pull, or seems to be renamed in a page, or a report does not have the
+            declared header.
         DataQualityError: Most rows can't be read.
         LimitExceeded: A response, or the number of rows, exceeds the vendor's limits.
         ConfigurationError: The vendor rejects the request, or the parent table was not pulled.
@@ -172,7 +173,8 @@ def stage(
         refuse_drift: Whether a missing declared field is an error.
 
     Raises:
-        SchemaDrift: A declared field is missing from every row, or from every row of a page of a table that omits no nulls.
+        SchemaDrift: A declared field is missing from every row. Or the table omits no nulls, and a declared field is missing from every row of a
+            page that has undeclared fields.
         DataQualityError: Most rows can't be read.
         FatalError: A part that was just written is missing or altered.
         TargetUnavailable: The staging store failed.
@@ -185,7 +187,8 @@ def stage(
     refuse_drift = refuse_drift and not (span.push is not None or (span.is_pushed and table.omits_nulls))
     for window in windows:
         _count(tally, table, window)
-        if refuse_drift and not table.omits_nulls and window.fetched:
+        # Only beside an undeclared field: a last page of few rows may lack an optional field.
+        if refuse_drift and not table.omits_nulls and window.page.undeclared:
             _refuse_drift(window.page.absent, "a page", tally, vendor, table)
         writer.write(window.page.rows)
         repeats.add(window)
