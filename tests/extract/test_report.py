@@ -118,7 +118,7 @@ def test_report_that_is_never_ready_ends_with_its_deadline(serve: Serve) -> None
     with pytest.raises(VendorUnavailable, match=r"not ready before its deadline.*table=holdings job=7 state=Running"):
         puller.rows(TABLE)
     assert 0.5 <= time.monotonic() - started < 5
-    assert 10 <= listener.paths.count("/reports/7") <= 55
+    assert 3 <= listener.paths.count("/reports/7") <= 55
 
 
 @pytest.mark.parametrize("body", [{}, [], {"job": 7}, None])

@@ -196,7 +196,10 @@ def test_a_pushed_row_that_leaves_a_field_out_is_dead_and_overwrites_nothing(pus
     assert households(pushes) == [("901", "Pushed Sample"), ("902", "New Sample")]
     [outcome] = pushes.database.rows("select outcome, error from control.inbox order by inbox_id desc limit 1")
     rejected = outcome["outcome"].pop("rejected")
-    assert outcome == {"outcome": {"rows": 3, "dead": 2, "outdated": 0}, "error": "clients: name: absent, and 1 more of 3"}
+    assert outcome == {
+        "outcome": {"rows": 3, "dead": 2, "outdated": 0},
+        "error": "clients: name: absent, and 1 more of 3",
+    }
     assert rejected[0] == {"row": 0, "reasons": ["name: absent"]}
     assert (rejected[1]["row"], len(rejected[1]["reasons"])) == (2, len(NOTHING) - len(IGNORED) - 1)
     dead_letters = pushes.database.rows("select row_key, status from control.dead_letter order by row_key")
