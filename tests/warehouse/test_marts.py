@@ -84,6 +84,13 @@ def test_sleeves_count_once_and_a_joint_account_by_share(firm: Loader) -> None:
     }
 
 
+def test_a_position_with_two_owners_is_one_position(firm: Loader) -> None:
+    firm.load("security", [{"security_key": "s1", "name": "Sample Fund", "asset_class": "One of its own"}], NEXT)
+    firm.load("position", [position("A", 10, "s1"), position("J", 100, "joint")], NEXT)
+    rows = firm.rows("select aum_usd, positions from mart.aum_by_asset_class where asset_class = 'One of its own'")
+    assert [tuple(row.values()) for row in rows] == [(Decimal("110.00"), 2)]
+
+
 def test_flows_are_those_of_counted_accounts_that_are_posted(firm: Loader) -> None:
     columns = "household_name, contributions_usd, distributions_usd, net_flow_usd"
     assert query_mart(firm, "net_flows", columns) == {

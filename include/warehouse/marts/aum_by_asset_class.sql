@@ -1,5 +1,5 @@
--- AUM per business date and asset class: that of the record that represents the security; where it has none, the vendor's own, then
--- another vendor's.
+-- AUM per business date and asset class. The class is that of the record that represents the security; where it has none, the vendor's own,
+-- then another vendor's. A position with several owners is one of `positions`.
 create function mart.aum_by_asset_class_as_known(known_at timestamptz)
 returns table (business_date date, asset_class text, aum_usd numeric, positions bigint)
 language sql stable as $$
@@ -10,7 +10,8 @@ language sql stable as $$
         where i.entity = 'security' and i.recorded_from <= known_at and (i.recorded_to is null or i.recorded_to > known_at)
         order by i.identity_id, i.id
     )
-    select p.business_date, coalesce(s.asset_class, v.asset_class, o.asset_class), round(sum(p.market_value_usd), 2), count(*)
+    select p.business_date, coalesce(s.asset_class, v.asset_class, o.asset_class), round(sum(p.market_value_usd), 2),
+           count(distinct (p.vendor, p.position_key))
     from mart.holding_as_known(known_at) p
     left join mart.security_known(known_at) s on s.security_id = p.security_id and s.covers @> p.business_date
     left join mart.security_known(known_at) v on v.security_id = p.own_security_id and v.covers @> p.business_date
