@@ -14,7 +14,7 @@ from include.control import findings
 from include.control.findings import Look
 from include.rules.evaluation import FOUND
 from include.rules.snapshot import SILENT
-from tests.warehouse.loading import DAY, NEXT, Loader
+from tests.warehouse.loading import DAY, NEXT, Loader, position
 
 MARTS = (
     "plan_freshness",
@@ -321,6 +321,32 @@ def test_copy_of_a_missing_account_has_its_own_value(office: Office) -> None:
     assert office.query_mart("net_worth", columns) == [(160_000, 0, 160_000, 2, 1)]
     hold(office.of["pms"], NEXT, stays=100_000)
     assert office.query_mart("net_worth", columns) == [(100_000, 59_000, 159_000, 2, 0)]
+
+
+def read_aum(office: Office) -> list[tuple[Any, ...]]:
+    """Return the AUM of the household's records at all vendors: day, sum."""
+    homes = [office.id_of(vendor, "household", "h1") for vendor in ("pms", "first", "second")]
+    query = "select business_date, sum(aum_usd) from mart.aum_by_household where household_id = any(:homes) group by 1 order by 1"
+    return [tuple(row.values()) for row in office.of["pms"].rows(query, homes=homes)]
+
+
+def test_copy_counts_in_aum_on_days_without_positions_of_the_original(office: Office) -> None:
+    for name, usd in (("pms", 100), ("first", 98), ("second", 99)):
+        hold(office.of[name], DAY, a=usd)
+        office.of[name].load("position", [position("P", usd, "a")])
+    for name in ("first", "second"):
+        office.join("account", name, "a")
+    assert read_aum(office) == [(DAY, 100)]
+    office.of["second"].load("position", [position("P", 101, "a")], NEXT)
+    assert read_aum(office) == [(DAY, 100), (NEXT, 101)]
+    office.of["first"].load("position", [position("P", 102, "a")], NEXT)
+    assert read_aum(office) == [(DAY, 100), (NEXT, 102)]
+    of_account = "select sum(value_usd) as usd from mart.lineage_balance('account', :id, :day, 'infinity') where entity = 'position'"
+    shown = [
+        office.of["pms"].rows(of_account, id=office.id_of(name, "account", "a"), day=NEXT)[0]["usd"]
+        for name in ("pms", "first", "second")
+    ]
+    assert shown == [None, 102, None]
 
 
 def settle(office: Office, day: date, *measures: int) -> None:

@@ -21,9 +21,10 @@ begin
              and case of_entity when 'household' then o.household_id = of_id when 'person' then o.person_id = of_id
                   when 'legal_entity' then o.legal_entity_id = of_id else true end
         where a.account_id = any(accounts) and a.covers @> of_day and a.is_counted
-          and not exists (select from warehouse.identity i
-                          where i.entity = 'account' and i.id = a.account_id
-                            and i.recorded_from <= known_at and (i.recorded_to is null or i.recorded_to > known_at))
+          and not exists (select from mart.account_copy_known(known_at) c
+                          join warehouse.position q on q.account_id = c.preferred_id
+                          where c.account_id = a.account_id and q.business_date = of_day
+                            and q.recorded_from <= known_at and (q.recorded_to is null or q.recorded_to > known_at))
         group by 1, 2, 3
     ), part as (
         select 'account_value' as entity, v.vendor, v.account_value_key as source_key, v.account_id, v.market_value_usd, v.recorded_from, v.source_run_id
