@@ -349,6 +349,64 @@ def test_copy_counts_in_aum_on_days_without_positions_of_the_original(office: Of
     assert shown == [None, 102, None]
 
 
+def flow(key: str, day: date, usd: int) -> dict[str, Any]:
+    return {"transaction_key": key, "account_key": "a", "security_key": "s1", "trade_date": day, "status": "posted",
+            "flow": "contribution", "amount_usd": Decimal(usd)}  # fmt: skip
+
+
+def read_flows(office: Office) -> list[tuple[Any, ...]]:
+    """Return the net flows of the household's records at all vendors: day, sum."""
+    homes = [office.id_of(vendor, "household", "h1") for vendor in ("pms", "second")]
+    query = "select trade_date, sum(net_flow_usd) from mart.net_flows where household_id = any(:homes) group by 1 order by 1"
+    return [tuple(row.values()) for row in office.of["pms"].rows(query, homes=homes)]
+
+
+def test_flows_of_an_account_at_two_vendors_count_once(office: Office) -> None:
+    for name in ("pms", "second"):
+        hold(office.of[name], DAY, a=100)
+        office.of[name].load("transaction", [flow("t", DAY, 10)])
+    assert read_flows(office) == [(DAY, 20)]
+    office.join("account", "second", "a")
+    assert read_flows(office) == [(DAY, 10)]
+    office.of["second"].load(
+        "transaction", [flow("later", NEXT, 30)], NEXT
+    )  # the first vendor is not loaded for this day
+    assert read_flows(office) == [(DAY, 10), (NEXT, 30)]
+    office.of["pms"].load("transaction", [flow("later", NEXT, 29)], NEXT)
+    assert read_flows(office) == [(DAY, 10), (NEXT, 29)]
+
+
+@pytest.mark.parametrize("end", ["closed", "absent"])
+def test_flows_of_a_copy_count_after_the_end_of_the_original(office: Office, end: str) -> None:
+    for name in ("pms", "second"):
+        hold(office.of[name], DAY, a=100)
+    office.join("account", "second", "a")
+    rows = (
+        [{"account_key": "a", "household_key": "h1", "is_counted": True, "close_date": DAY}] if end == "closed" else []
+    )
+    office.of["pms"].load("account", rows, NEXT)
+    office.of["pms"].load("transaction", [], NEXT)
+    office.of["second"].load("transaction", [flow("t", DAY, 10), flow("later", NEXT, 30)], NEXT)
+    assert read_flows(office) == [(NEXT, 30)]
+
+
+def test_openings_leave_out_parents_of_sleeves_and_copies(office: Office) -> None:
+    opened, closed = date(2011, 1, 3), date(2012, 1, 3)
+    for name in ("pms", "second"):
+        dates = (
+            {"open_date": opened} if name == "pms" else {"open_date": opened + timedelta(days=1), "close_date": closed}
+        )
+        rows = [
+            {"account_key": key, "household_key": "h1", "is_counted": (name, key) != ("pms", "parent")} | dates
+            for key in ("a", "s1", "parent")
+        ]
+        office.of[name].load("account", rows)
+    for key in ("a", "s1", "parent"):
+        office.join("account", "second", key)
+    rows = office.of["pms"].rows("select * from mart.openings_and_closings where day < '2013-01-01' order by 1")
+    assert [tuple(row.values()) for row in rows] == [(opened, 2, 0), (closed, 0, 2)]
+
+
 def settle(office: Office, day: date, *measures: int) -> None:
     loader = office.of["pms"]
     rows = [{"rule": "plan_old", "severity": "info", "subject_entity": "household", "details": "Old.",

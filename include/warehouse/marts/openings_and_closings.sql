@@ -1,13 +1,21 @@
--- Accounts opened and closed per day.
+-- Accounts opened and closed per day. An account that is also reported as its sleeves is not counted, and an account at several vendors is
+-- counted once, by the original's date; if it has none, by a copy's.
 create function mart.openings_and_closings_as_known(known_at timestamptz)
 returns table (day date, opened bigint, closed bigint)
 language sql stable as $$
+    with record as (
+        select coalesce(i.identity_id, a.account_id) as identity_id, a.account_id, i.id is not null as is_copy, a.is_counted, a.open_date, a.close_date
+        from mart.account_known(known_at) a
+        left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id
+              and i.recorded_from <= known_at and (i.recorded_to is null or i.recorded_to > known_at)
+        where upper_inf(a.covers)
+    ), account as (
+        select identity_id, (array_agg(open_date order by is_copy, account_id) filter (where open_date is not null))[1] as opened_on,
+               (array_agg(close_date order by is_copy, account_id) filter (where close_date is not null))[1] as closed_on
+        from record group by 1 having (array_agg(is_counted order by is_copy, account_id))[1]
+    )
     select day, count(*) filter (where what = 'opened'), count(*) filter (where what = 'closed')
-    from (
-        select open_date as day, 'opened' as what from mart.account_known(known_at) where upper_inf(covers)
-        union all
-        select close_date, 'closed' from mart.account_known(known_at) where upper_inf(covers)
-    ) e
+    from account cross join lateral (values (opened_on, 'opened'), (closed_on, 'closed')) e(day, what)
     where day is not null
     group by 1
 $$;
