@@ -67,7 +67,8 @@ order by 1
 _HELD = sa.text("""
 select a.account_id, a.vendor, a.name, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
        a.custodian as institution, o.household_id, a.is_counted, true as is_managed, v.market_value_usd,
-       o.share_ratio * v.market_value_usd as value_usd, a.is_past_only, 0 as priority,
+       o.share_ratio * v.market_value_usd as value_usd, exists (select from control.unused_vendor u where u.vendor = a.vendor) as is_unused,
+       a.is_past_only, 0 as priority,
        array(select w.person_id from warehouse.account_owner w
              where w.account_id = a.account_id and w.person_id is not null and w.recorded_to is null and w.valid_to is null) as owners
 from warehouse.account_owner o
@@ -83,7 +84,7 @@ select a.outside_account_id, a.vendor, a.name, a.account_number_hash, a.account_
        v.market_value_usd,
        case when exists (select from control.absence n where n.vendor = a.vendor and n.entity = 'outside_account'
                                                          and n.source_key = a.outside_account_key) then null else v.market_value_usd end,
-       a.is_past_only, 1,
+       exists (select from control.unused_vendor u where u.vendor = a.vendor), a.is_past_only, 1,
        array(select p.person_id from warehouse.person p where p.household_id = a.household_id and p.recorded_to is null and p.valid_to is null)
 from warehouse.outside_account a
 left join lateral (
@@ -95,13 +96,19 @@ where a.household_id = any(:homes) and a.recorded_to is null and a.valid_to is n
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A household's share of an account; `value_usd` is None if no value of it is in force."""
+    """A household's share of an account.
+
+    Attributes:
+        is_unused: Whether the firm no longer uses the vendor.
+        value_usd: None if no value of it is in force.
+    """
 
     household_id: int
     account_id: int
     name: str
     is_managed: bool
     is_counted: bool | None
+    is_unused: bool
     value_usd: Decimal | None
 
 
@@ -177,7 +184,15 @@ def read_neighborhood(db: sa.Connection, persons: set[int], homes: set[int]) -> 
 
 def _build_held(row: sa.RowMapping) -> Held:
     name = row["name"] or f"account {row['account_id']}"
-    return Held(row["household_id"], row["account_id"], name, row["is_managed"], row["is_counted"], row["value_usd"])
+    return Held(
+        row["household_id"],
+        row["account_id"],
+        name,
+        row["is_managed"],
+        row["is_counted"],
+        row["is_unused"],
+        row["value_usd"],
+    )
 
 
 def _read_members(db: sa.Connection, homes: set[int]) -> set[int]:

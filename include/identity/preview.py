@@ -183,7 +183,7 @@ def _group(clusters: pa.Table) -> frozenset[Group]:
 def _sum_worth(held: Sequence[Held], homes: Iterable[Group], copies: Mapping[int, int]) -> dict[Group, Decimal]:
     """Return the net worth of each household, as `mart.net_worth` computes it: of the records of one account, one counts."""
     rank = {
-        each.account_id: (each.account_id in copies, not each.is_managed, each.account_id)
+        each.account_id: (each.is_unused, each.account_id in copies, not each.is_managed, each.account_id)
         for each in held
         if each.value_usd is not None
     }

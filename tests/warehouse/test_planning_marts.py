@@ -323,6 +323,63 @@ def test_copy_of_a_missing_account_has_its_own_value(office: Office) -> None:
     assert office.query_mart("net_worth", columns) == [(100_000, 59_000, 159_000, 2, 0)]
 
 
+def test_account_without_value_is_counted_and_not_worth_zero(office: Office) -> None:
+    columns = "managed_usd, held_away_usd, net_worth_usd, accounts, accounts_without_value"
+    hold(office.of["pms"], DAY, a=100_000)
+    list_outside(office.of["first"], DAY, house=300_000)
+    unknown = {"outside_value_key": "later", "outside_account_key": "house", "requested_on": NEXT, "requested_at": NOON}
+    office.of["first"].load("outside_value", [unknown], NEXT)
+    assert office.query_mart("net_worth", columns) == [(100_000, None, 100_000, 2, 1)]
+    office.of["pms"].load("account_value", [{"account_value_key": "a", "account_key": "a"}], NEXT)
+    assert office.query_mart("net_worth", columns) == [(None, None, None, 2, 2)]
+
+
+def test_copy_of_an_account_without_value_counts(office: Office) -> None:
+    hold(office.of["pms"], DAY, a=100_000)
+    list_outside(office.of["first"], DAY, copy=99_000)
+    office.join("outside_account", "first", "copy", "a")
+    office.of["pms"].load("account_value", [{"account_value_key": "a", "account_key": "a"}], NEXT)
+    assert office.query_mart("net_worth", "net_worth_usd, accounts, copies") == [(99_000, 1, 1)]
+
+
+def test_copy_of_an_account_at_a_vendor_no_longer_used_counts(office: Office) -> None:
+    for name in ("pms", "second"):
+        hold(office.of[name], DAY, a=100_000)
+    office.join("account", "second", "a")
+    hold(office.of["second"], NEXT, a=150_000)
+    list_outside(office.of["first"], NEXT, house=1)
+    assert office.query_mart("net_worth", "managed_usd") == [(100_000,)]
+    office.do("insert into control.unused_vendor (vendor) values (:vendor)")
+    assert office.query_mart("net_worth", "managed_usd") == [(150_000,)]
+    assert office.query_mart("plan_assets", "managed_usd") == [(150_000,)]
+
+
+def test_plan_assets_are_counted_as_in_the_net_worth(office: Office) -> None:
+    hold(office.of["pms"], DAY, stays=100_000, moved=50_000, left=20_000)
+    hold(office.of["second"], DAY, moved=51_000)
+    list_outside(office.of["first"], DAY, moved=49_000, left=21_000)
+    office.join("account", "second", "moved")
+    for key in ("moved", "left"):
+        office.join("outside_account", "first", key)
+    columns = "copied_usd, held_away_usd, managed_usd"
+    assert office.query_mart("plan_assets", columns) == [(70_000, 0, 170_000)]
+    hold(office.of["pms"], NEXT, stays=100_000)
+    assert office.query_mart("plan_assets", columns) == [(49_000, 21_000, 151_000)]
+    assert office.query_mart("net_worth", "held_away_usd, managed_usd") == [(21_000, 151_000)]
+
+
+def test_account_that_two_planners_list_is_held_away_for_both(office: Office) -> None:
+    hold(office.of["pms"], DAY, a=100_000)
+    for name, usd in (("first", 40_000), ("second", 41_000)):
+        list_outside(office.of[name], DAY, away=usd)
+    office.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) values ('account', :id, :other, now(), 'test')",
+        id=office.id_of("second", "outside_account", "away"), other=office.id_of("first", "outside_account", "away"),
+    )  # fmt: skip
+    columns = "held_away_usd, copied_usd, managed_usd"
+    assert office.query_mart("plan_assets", columns) == [(40_000, 0, 100_000), (41_000, 0, 100_000)]
+
+
 def read_aum(office: Office) -> list[tuple[Any, ...]]:
     """Return the AUM of the household's records at all vendors: day, sum."""
     homes = [office.id_of(vendor, "household", "h1") for vendor in ("pms", "first", "second")]
