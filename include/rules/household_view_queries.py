@@ -63,20 +63,26 @@ ASSETS = """
 select household_id, copied_usd, managed_usd from mart.plan_assets
 """
 
-# Active accounts of people aged 69 or older, with the person's share of the value.
+# Active accounts of people aged 69 or older, with the person's share of the value. A copy counts if no other record of its account does.
 RETIREMENT = """
-select p.anchor_id, a.account_id, a.account_type, round(sum(v.market_value_usd * o.share_ratio), 2)
+with held as (
+    select a.account_id, a.account_type, v.market_value_usd
+    from warehouse.account a
+    left join lateral (
+        select market_value_usd from warehouse.account_value v where v.account_id = a.account_id and v.recorded_to is null
+          and v.business_date > %(day)s - 15
+        order by business_date desc limit 1
+    ) v on true
+    where a.valid_to is null and a.recorded_to is null and not a.is_past_only and a.is_counted is not false
+      and coalesce(a.is_active, a.close_date is null or a.close_date > %(day)s)
+)
+select p.anchor_id, h.account_id, h.account_type, round(sum(h.market_value_usd * o.share_ratio), 2)
 from mart.person_as_one('infinity') p
 join warehouse.account_owner o on o.person_id = p.person_id and o.valid_to is null and o.recorded_to is null
-join warehouse.account a on a.account_id = o.account_id and a.valid_to is null and a.recorded_to is null and not a.is_past_only
-left join lateral (
-    select market_value_usd from warehouse.account_value v where v.account_id = a.account_id and v.recorded_to is null
-      and v.business_date > %(day)s - 15
-    order by business_date desc limit 1
-) v on true
-where p.birth_date <= %(day)s - interval '69 years' and a.is_counted is not false and o.role is distinct from 'joint'
-  and coalesce(a.is_active, a.close_date is null or a.close_date > %(day)s)
-  and not exists (select from warehouse.identity i where i.entity = 'account' and i.id = a.account_id and i.recorded_to is null)
+join held h on h.account_id = o.account_id
+where p.birth_date <= %(day)s - interval '69 years' and o.role is distinct from 'joint'
+  and not exists (select from mart.account_copy_known('infinity') c join held b on b.account_id = c.preferred_id
+                  where c.account_id = h.account_id and b.market_value_usd is not null)
 group by 1, 2, 3
 """
 

@@ -217,6 +217,28 @@ def test_an_owner_beyond_the_age_with_an_old_plan_is_found(office: Office) -> No
     assert office.evaluate(MONDAY)["rmd_unplanned"] == Tally(closed=1)
 
 
+def test_account_that_moved_to_another_vendor_still_requires_distributions(office: Office) -> None:
+    """Of two records of one account, the one that is open with a value counts."""
+    owner = {"account_owner_key": "a:p1", "account_key": "a", "household_key": "h1", "person_key": "p1",
+             "share_ratio": Decimal(1)}  # fmt: skip
+    for vendor, usd in ((office.portfolio, 100_000), (office.planner, 99_000)):
+        vendor.day(FRIDAY, {"a": usd}, a={"account_type": "IRA Rollover"})
+        vendor.load("account_owner", [owner], FRIDAY)
+    office.join("account", office.planner, office.portfolio, "a")
+    office.plan(FRIDAY, "0.90", changed=date(2022, 5, 6))
+    office.evaluate(FRIDAY)
+    found = "select subject_id, measure from control.finding where rule = 'rmd_unplanned' and closed_at is null"
+    [before] = office.portfolio.rows(found)
+    assert before["measure"] == Decimal(100_000)
+    closed = {"account_type": "IRA Rollover", "is_active": False, "close_date": MONDAY}
+    office.portfolio.day(MONDAY, {"a": 0}, a=closed)
+    office.planner.day(MONDAY, {"a": 99_000}, a={"account_type": "IRA Rollover"})
+    for vendor in (office.portfolio, office.planner):
+        vendor.load("account_owner", [owner], MONDAY)
+    office.evaluate(MONDAY)
+    assert office.portfolio.rows(found) == [before]  # still open; a change within a tenth is not recorded
+
+
 def test_every_rule_has_a_unique_name_and_a_documented_policy() -> None:
     assert len({rule.name for rule in (*RULES, *HOUSEHOLD_RULES)}) == len(RULES) + len(HOUSEHOLD_RULES)
     for rule in HOUSEHOLD_RULES:
