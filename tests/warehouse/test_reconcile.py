@@ -383,3 +383,15 @@ def test_what_a_dead_account_states_is_missing_from_the_marts_of_account_values(
         "dead_letters": 1,
         "dead_money_usd": Decimal("12.50"),
     }
+
+
+def test_mart_is_reconciled_only_by_the_check_of_its_money(friday: Loader) -> None:
+    friday.load("transaction", [])
+    check_day(friday, DAY, DAY - timedelta(days=1))  # there is no earlier day to roll forward from
+    assert read_completeness(friday, "aum_by_household", DAY)["state"] == "reconciled"
+    assert read_completeness(friday, "net_flows", DAY)["state"] == "not compared"
+    friday.load("position", [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)], NEXT)
+    friday.load("transaction", [], NEXT)
+    compare(friday, NEXT)  # the vendor states no values of the accounts
+    assert read_completeness(friday, "aum_by_household", NEXT)["state"] == "not compared"
+    assert read_completeness(friday, "net_flows", NEXT)["state"] == "reconciled"

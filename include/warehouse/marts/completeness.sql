@@ -2,8 +2,8 @@
 -- rows is a dead letter. It also lists days that were never loaded and have dead letters.
 -- state: `reconciled`; `explained` (it differs, and open dead letters account for it); `accepted` (by an operator, though it differs);
 -- `changed since` (a webhook, push or poll changed the mart's money after the reconciliation: the next one compares it); `differs` (it
--- does not add up since such a change); `not compared` (the vendor states no totals, or the mart has no money); `rejected` (only pushed
--- rows, or none, were loaded); `not loaded`.
+-- does not add up since such a change); `not compared` (no check compared the mart's money: the control total compares positions and account
+-- values, the roll-forward compares transactions; or the mart has no money); `rejected` (only pushed rows, or none, were loaded); `not loaded`.
 create view mart.completeness as
 with loaded as (
     select s.mart, l.vendor, l.business_date, bool_or(l.pulled <> 'pushed') as is_whole
@@ -13,7 +13,7 @@ with loaded as (
     select distinct s.mart, c.vendor, c.business_date from control.uncompared_change c join mart.source s on s.entity = c.entity and s.has_money
 ), verdict as (
     select vendor, business_date, sum(breaks) as breaks, bool_or(not is_passed) as is_off, bool_or(accepted_by is not null) as is_accepted,
-           bool_or(note = '' and check_name in ('control total', 'roll-forward')) as is_compared
+           bool_or(note = '' and check_name = 'control total') as is_totaled, bool_or(note = '' and check_name = 'roll-forward') as is_rolled
     from control.reconciliation_in_force group by 1, 2
 ), rejected as (
     select vendor, business_date, max(recorded_at) as rejected_at from control.rejection group by 1, 2
@@ -50,8 +50,9 @@ with loaded as (
 select mart, vendor, business_date,
        case when r.vendor is not null and l.is_whole is not true then 'rejected'
             when l.mart is null then case when c.mart is null then 'not loaded' else 'changed since' end
-            when v.vendor is null or not v.is_compared or not exists (
-                select from mart.source s where s.mart = days.mart and s.has_money) then 'not compared'
+            when v.vendor is null or not exists (
+                select from mart.source s where s.mart = days.mart and s.has_money
+                  and case s.entity when 'transaction' then v.is_rolled else v.is_totaled end) then 'not compared'
             when v.is_off then 'differs' when c.mart is not null then 'changed since' when v.is_accepted then 'accepted'
             when v.breaks > 0 then 'explained' else 'reconciled' end as state,
        coalesce(m.dead_letters, 0) as dead_letters, coalesce(m.dead_money_usd, 0) as dead_money_usd,
