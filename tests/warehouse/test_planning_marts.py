@@ -464,6 +464,21 @@ def test_openings_leave_out_parents_of_sleeves_and_copies(office: Office) -> Non
     assert [tuple(row.values()) for row in rows] == [(opened, 2, 0), (closed, 0, 2)]
 
 
+def test_the_household_of_an_envelope_is_that_which_was_known_then(office: Office) -> None:
+    signer = {"person_key": "p1", "name": "Ada", "household_key": "h1", "email": "ada@example.com"}
+    made = {"is_final": False, "created_on": DAY, "changed_at": NOON, "status": "sent", "envelope_key": "e"}
+    office.of["first"].load("person", [signer])
+    office.of["first"].load("envelope", [made])
+    office.of["first"].load(
+        "envelope_recipient", [made | {"envelope_recipient_key": "r", "role": "signer", "email": "Ada@example.com"}]
+    )
+    assert office.query_mart("envelope", "envelope_key") == [("e",)]
+    then = office.of["first"].now()
+    office.of["first"].load("person", [signer | {"email": "new@example.com"}], NEXT)
+    assert office.query_mart("envelope", "envelope_key") == []
+    assert office.query_mart("envelope", "envelope_key", then) == [("e",)]
+
+
 def settle(office: Office, day: date, *measures: int) -> None:
     loader = office.of["pms"]
     rows = [{"rule": "plan_old", "severity": "info", "subject_entity": "household", "details": "Old.",

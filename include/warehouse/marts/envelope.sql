@@ -16,10 +16,16 @@ language sql stable as $$
             where r.recorded_from <= known_at and (r.recorded_to is null or r.recorded_to > known_at)
         ) newest where place = 1
     ), addressed as (
-        select lower(p.email) as email, min(h.identity_id) as household_id
-        from warehouse.known_person p
-        join warehouse.known_household h on h.household_id = p.household_id
-        where p.email is not null group by 1 having count(distinct h.identity_id) = 1
+        select lower(email) as email, min(household_id) as household_id
+        from (
+            select o.household_id, first_value(p.email) over (
+                       partition by o.anchor_id order by p.email is null, warehouse.rank_of(p.vendor, 'email'), p.person_id) as email
+            from warehouse.person p
+            join mart.person_as_one(known_at) o on o.person_id = p.person_id
+            where p.valid_to is null and not p.is_past_only
+              and p.recorded_from <= known_at and (p.recorded_to is null or p.recorded_to > known_at)
+        ) person
+        where email is not null group by 1 having count(distinct household_id) = 1
     ), led as (
         select r.vendor, r.envelope_key, min(a.household_id) as household_id
         from recipient r join addressed a on a.email = lower(r.email)
@@ -32,13 +38,13 @@ language sql stable as $$
         from recipient where role = any(mart.acting_roles()) group by 1, 2
     )
     select e.vendor, e.envelope_key, e.subject, e.purpose, e.status, e.is_final, coalesce(e.reason, a.declined_for),
-           coalesce(h.identity_id, l.household_id), e.sender_name, e.sender_email, e.created_at, e.sent_at, e.delivered_at,
+           coalesce(h.anchor_id, l.household_id), e.sender_name, e.sender_email, e.created_at, e.sent_at, e.delivered_at,
            e.completed_at, e.ended_at, e.changed_at, coalesce(a.recipients, 0), coalesce(a.signed, 0),
            case when not e.is_final then a.waits_for end
     from envelope e
     left join warehouse.source_key k on k.entity = 'household' and split_part(e.household_reference, ':', 2) = 'household'
          and k.vendor = split_part(e.household_reference, ':', 1) and k.source_key = split_part(e.household_reference, ':', 3)
-    left join warehouse.known_household h on h.household_id = k.id
+    left join mart.household_as_one(known_at) h on h.household_id = k.id
     left join led l on l.vendor = e.vendor and l.envelope_key = e.envelope_key
     left join acted a on a.vendor = e.vendor and a.envelope_key = e.envelope_key
 $$;
