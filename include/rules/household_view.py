@@ -70,6 +70,7 @@ ENVELOPES = pa.schema(
         "sent_on": pa.date32(),
         "completed_on": pa.date32(),
         "ended_on": pa.date32(),
+        "is_replaced": pa.bool_(),
         "signers": pa.int64(),
         "signed": pa.int64(),
     }
@@ -105,7 +106,8 @@ class HouseholdView:
             that the portfolio systems state.
         retirement: Active accounts of persons aged 69 or older, with the person's share of the value.
         policies: Insurance policies; `beneficiaries` is the number of beneficiaries, null if the vendor does not state it.
-        envelopes: Envelopes that were sent and whose household is known.
+        envelopes: Envelopes that were sent and whose household is known; `is_replaced` states whether another one was sent for the same
+            purpose after it ended.
         openings: Opening date of each household's newest account, or the day on which we first saw the account.
         deals: Deals won in Salesforce with the date, their household and its representative; null if unknown. `is_served` states
             whether a portfolio system has the household.

@@ -95,12 +95,18 @@ where p.valid_to is null and p.recorded_to is null
                                                   and a.source_key = p.insurance_policy_key)
 """
 
+# Days are New York's, as those of business dates and of accounts. An envelope is replaced if another one for the same purpose was sent after
+# it ended.
 ENVELOPES = """
-select h.anchor_id, e.vendor || ':' || e.envelope_key, e.purpose, e.status, (e.sent_at at time zone 'UTC')::date,
-       (e.completed_at at time zone 'UTC')::date, (e.ended_at at time zone 'UTC')::date, e.recipients, e.signed
-from mart.envelope e
-join mart.household_as_one('infinity') h on h.household_id = e.household_id
-where e.status <> 'draft'
+select anchor_id, key, purpose, status, (sent_at at time zone 'America/New_York')::date, (completed_at at time zone 'America/New_York')::date,
+       (ended_at at time zone 'America/New_York')::date, coalesce(newest_sent_at > ended_at, false), recipients, signed
+from (
+    select h.anchor_id, e.vendor || ':' || e.envelope_key as key, e.purpose, e.status, e.sent_at, e.completed_at, e.ended_at, e.recipients, e.signed,
+           max(e.sent_at) over (partition by h.anchor_id, e.purpose) as newest_sent_at
+    from mart.envelope e
+    join mart.household_as_one('infinity') h on h.household_id = e.household_id
+    where e.status <> 'draft'
+) sent
 """
 
 OPENINGS = """

@@ -47,13 +47,7 @@ def find_ended_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
     ended = rows.filter(
         pc.and_(is_ended, pc.greater_equal(rows["ended_on"], _subtract_days(view, policy.envelope_ended_days)))
     )
-    newest = rows.group_by(["household_id", "purpose"]).aggregate([("sent_on", "max")])
-    ended = ended.append_column("about", pc.fill_null(ended["purpose"], ""))
-    newest = newest.append_column("about", pc.fill_null(newest["purpose"], "")).select(
-        ["household_id", "about", "sent_on_max"]
-    )
-    ended = ended.join(newest, ["household_id", "about"])
-    unreplaced = ended.filter(pc.fill_null(pc.less_equal(ended["sent_on_max"], ended["ended_on"]), True))
+    unreplaced = ended.filter(pc.invert(ended["is_replaced"]))
     worst = worst_of(unreplaced, "household_id", [("ended_on", "descending"), ("envelope_key", "ascending")])
     return about_households(
         view, worst, _count_days(view, worst["ended_on"]),

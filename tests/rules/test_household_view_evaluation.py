@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -215,6 +215,58 @@ def test_an_owner_beyond_the_age_with_an_old_plan_is_found(office: Office) -> No
     office.plan(MONDAY, "0.90", changed=date(2024, 2, 3))
     office.portfolio.reconcile(MONDAY)
     assert office.evaluate(MONDAY)["rmd_unplanned"] == Tally(closed=1)
+
+
+def load_envelopes(office: Office, *envelopes: dict[str, Any]) -> None:
+    sent = {
+        "purpose": "account opening",
+        "household_reference": "pms:household:h1",
+        "created_on": FRIDAY,
+        "changed_at": NOON,
+    }
+    office.planner.load("envelope", [sent | each for each in envelopes], FRIDAY)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "purpose", "is_replaced"),
+    [(-1, "account opening", False), (1, "account opening", True), (1, "asset transfer", False)],
+)
+def test_an_envelope_that_is_sent_again_on_the_day_it_ended_is_replaced(
+    office: Office, minutes: int, purpose: str, is_replaced: bool
+) -> None:
+    declined = {
+        "envelope_key": "e1",
+        "status": "declined",
+        "is_final": True,
+        "sent_at": NOON - timedelta(hours=2),
+        "ended_at": NOON,
+    }
+    again = {
+        "envelope_key": "e2",
+        "status": "sent",
+        "is_final": False,
+        "sent_at": NOON + timedelta(minutes=minutes),
+        "purpose": purpose,
+    }
+    office.portfolio.day(FRIDAY, {"a": 1})
+    load_envelopes(office, declined, again)
+    tally = Tally() if is_replaced else Tally(found=1, opened=1)
+    assert office.evaluate(FRIDAY).get("envelope_ended", Tally()) == tally
+
+
+def test_an_envelope_is_sent_on_a_day_of_new_york(office: Office) -> None:
+    """20:30 there is the next day in UTC; the account was opened on the evening on which the papers were sent."""
+    evening = datetime(2026, 11, 3, 1, 30, tzinfo=UTC)
+    office.portfolio.day(FRIDAY, {"a": 1}, a={"open_date": date(2026, 11, 2)})
+    signed = {
+        "envelope_key": "e1",
+        "status": "completed",
+        "is_final": True,
+        "sent_at": evening,
+        "completed_at": evening,
+    }
+    load_envelopes(office, signed)
+    assert "account_unopened" not in office.evaluate(FRIDAY)
 
 
 def test_account_that_moved_to_another_vendor_still_requires_distributions(office: Office) -> None:

@@ -23,7 +23,7 @@ def ago(days: int) -> Any:
 def envelope(status: str = "sent", sent: int = 20, **more: Any) -> dict[str, Any]:
     row = {
         "household_id": 1, "envelope_key": "e1", "purpose": "account opening", "status": status, "sent_on": ago(sent),
-        "signers": 2, "signed": 1,
+        "is_replaced": False, "signers": 2, "signed": 1,
     }  # fmt: skip
     return row | more
 
@@ -56,21 +56,11 @@ def test_an_uncompleted_envelope_is_found_for_some_days(status: str, days: int, 
     assert read_measures(findings) == ({1: Decimal(days)} if is_found else {})
 
 
-def test_another_one_for_the_same_purpose_settles_it() -> None:
-    declined = envelope("declined", 9, ended_on=ago(4))
-    other = envelope("sent", 3, envelope_key="e2", purpose="asset transfer")
-    same = envelope("sent", 3, envelope_key="e2")
-    assert details(find_ended_envelopes(make_view(envelopes=[declined, other]), POLICY)) == [
-        "Account opening was declined on 2026-11-16 and has not been sent again."
-    ]
-    assert read_measures(find_ended_envelopes(make_view(envelopes=[declined, same]), POLICY)) == {}
-
-
-def test_of_envelopes_without_a_purpose_each_may_settle_another() -> None:
-    declined = envelope("declined", 9, ended_on=ago(4), purpose=None)
-    again = envelope("sent", 3, envelope_key="e2", purpose=None)
-    assert read_measures(find_ended_envelopes(make_view(envelopes=[declined, again]), POLICY)) == {}
-    assert read_measures(find_ended_envelopes(make_view(envelopes=[declined]), POLICY)) == {1: Decimal(4)}
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_an_envelope_that_was_sent_again_is_settled(is_replaced: bool) -> None:
+    declined = envelope("declined", 9, ended_on=ago(4), is_replaced=is_replaced)
+    text = "Account opening was declined on 2026-11-16 and has not been sent again."
+    assert details(find_ended_envelopes(make_view(envelopes=[declined]), POLICY)) == [text] * (not is_replaced)
 
 
 @pytest.mark.parametrize(("days", "is_found"), [(10, False), (11, True), (365, True), (366, False)])
