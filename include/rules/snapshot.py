@@ -63,7 +63,7 @@ class PresentDay:
         vendor: Name of the vendor.
         business_date: The day.
         run_id: The run that loaded it.
-        before: The newest earlier day with loaded account values; None if there is none.
+        before: The newest earlier day of which all account values were loaded; None if there is none.
         known_at: Time at which the transactions of `before` were loaded; None if none were loaded.
         is_complete: Whether the complete transaction history had been loaded by `known_at`. If so, a transaction loaded later is also
             new at the vendor.

@@ -21,7 +21,7 @@ select p.vendor, p.business_date, p.run_id, e.business_date as before, t.known_a
 from present p
 left join lateral (
     select l.business_date, l.run_id from control.ledger l
-    where l.vendor = p.vendor and l.stage = 'load' and l.entity = 'account_value' and l.pulled <> 'replay'
+    where l.vendor = p.vendor and l.stage = 'load' and l.entity = 'account_value' and l.pulled in ('current', 'historical')
       and l.business_date < p.business_date
     order by l.business_date desc, l.ledger_id desc limit 1
 ) e on true

@@ -96,11 +96,11 @@ select count(*) as accounts, count(*) filter (where shares > 1 + :tolerance) as 
 ) owned
 """)
 
-# The day from which to roll forward: the previous trading day, if it was loaded. If not, the newest earlier day that a current pull loaded,
-# provided that the whole transaction history is loaded.
+# The day from which to roll forward: the previous trading day, if all of it was loaded. If not, the newest earlier day that a current pull
+# loaded, provided that the whole transaction history is loaded.
 _LAST_LOADED = sa.text("""
 select max(business_date) from control.ledger
-where vendor = :vendor and stage = 'load' and entity = 'position' and business_date < :day
+where vendor = :vendor and stage = 'load' and entity = 'position' and business_date < :day and pulled in ('current', 'historical')
   and (business_date >= :before or pulled = 'current'
        and exists (select from control.ledger h where h.vendor = :vendor and h.entity = 'transaction' and h.stage = 'load'
                                                  and h.pulled = 'current'))
@@ -115,6 +115,8 @@ from control.ledger p
 join control.ledger t on t.run_id = p.run_id and t.vendor = p.vendor and t.stage = 'load' and t.entity = 'transaction'
                      and t.business_date = p.business_date
 where p.vendor = :vendor and p.stage = 'load' and p.entity = 'position' and p.business_date = :before
+  and exists (select from control.ledger w where w.vendor = :vendor and w.stage = 'load' and w.entity = 'position'
+                                             and w.business_date = :before and w.pulled in ('current', 'historical'))
 group by p.business_date, p.ledger_id, p.run_id order by p.ledger_id desc limit 1
 """)
 

@@ -6,6 +6,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
 from tests.warehouse.loading import dead_letter
 
@@ -67,6 +69,17 @@ def test_a_day_that_was_loaded_as_historical_is_no_current_day(firm: Ledgered) -
 def test_the_day_before_is_the_newest_that_was_loaded(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100})
     firm.day(TUESDAY, {"a": 100})
+    assert firm.present().before == FRIDAY
+
+
+@pytest.mark.parametrize("pulled", ["pushed", "selected", "replay"])
+def test_a_day_of_which_only_some_rows_were_loaded_is_not_the_day_before(firm: Ledgered, pulled: str) -> None:
+    firm.day(FRIDAY, {"a": 100, "b": 900})
+    some = {"account_value_key": "a", "account_key": "a", "market_value_usd": Decimal(101)}
+    firm.load("account_value", [some], MONDAY, push=1)
+    firm.database.do("update control.ledger set pulled = :pulled where vendor = :vendor and business_date = :day",
+                     pulled=pulled, vendor=firm.vendor.name, day=MONDAY)  # fmt: skip
+    firm.day(TUESDAY, {"a": 100, "b": 900})
     assert firm.present().before == FRIDAY
 
 

@@ -333,6 +333,21 @@ def test_after_a_missed_day_the_roll_forward_starts_at_the_last_loaded_one(
             stop_if_broken("v", TUESDAY, [check])
 
 
+@pytest.mark.parametrize(
+    ("has_history", "note"), [(True, ""), (False, "the positions of 2026-11-23 were never loaded")]
+)
+def test_roll_forward_starts_at_a_whole_day(friday: Loader, has_history: bool, note: str) -> None:
+    """On Monday, only pushes were loaded."""
+    pulled = "current" if has_history else "historical"
+    friday.load("transaction", [], DAY, pulled=pulled)
+    friday.load("position", [position("a1-1", 10)], NEXT, push=1)
+    friday.load("transaction", [], NEXT, push=2)
+    friday.load("position", [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)], TUESDAY)
+    friday.load("transaction", [], TUESDAY, pulled=pulled)
+    [check] = [check for check in check_day(friday, TUESDAY, before=NEXT) if check.name == "roll-forward"]
+    assert (summarize(check), check.note) == ((0, 0, True), note)
+
+
 def owners(*shares: Decimal) -> list[dict[str, Any]]:
     return [
         {"account_owner_key": f"a1:{n}", "account_key": "a1", "household_key": f"h{n}", "share_ratio": share}
