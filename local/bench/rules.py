@@ -83,16 +83,20 @@ def bench_rules(positions: int) -> None:
             schema.create_roles(server.url("tributary"), dict.fromkeys(schema.ROLES, "bench-only"))
             place = f"127.0.0.1:{server.port}/tributary"
             schema.migrate(f"postgresql://tributary_migrate:bench-only@{place}")
-            accounts = positions // 20
-            fill = _FILL.format(positions=positions, accounts=accounts, households=accounts // 2)
             with psycopg.connect(server.url("tributary"), autocommit=True) as connection:
-                connection.execute(fill.encode())
+                fill(connection, positions)
                 connection.execute("vacuum analyze")  # the state before a morning's run, not in the middle of a load
                 connection.execute("checkpoint")
             url = f"postgresql://tributary_load:bench-only@{place}"
             command = [sys.executable, "-m", "local.bench.rules", url]
             done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     _show(positions, json.loads(done.stdout.splitlines()[-1]))
+
+
+def fill(connection: psycopg.Connection, positions: int) -> None:
+    """Insert a day with this many positions into a migrated, empty database."""
+    accounts = positions // 20
+    connection.execute(_FILL.format(positions=positions, accounts=accounts, households=accounts // 2).encode())
 
 
 def work_a_day(load_url: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ language sql stable as $$
     select p.business_date, coalesce(s.asset_class, v.asset_class, o.asset_class), round(sum(p.market_value_usd), 2),
            count(distinct (p.vendor, p.position_key))
     from mart.holding_as_known(known_at) p
-    left join mart.security_known(known_at) s on s.security_id = p.security_id and s.covers @> p.business_date
-    left join mart.security_known(known_at) v on v.security_id = p.own_security_id and v.covers @> p.business_date
+    left join mart.security_known(known_at) s on s.security_id = p.security_id and mart.is_valid_on(s.covers, p.business_date)
+    left join mart.security_known(known_at) v on v.security_id = p.own_security_id and mart.is_valid_on(v.covers, p.business_date)
     left join other o on o.identity_id = p.security_id
     group by 1, 2
 $$;

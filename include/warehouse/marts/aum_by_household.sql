@@ -4,7 +4,7 @@ returns table (business_date date, household_id bigint, household_name text, aum
 language sql stable as $$
     select p.business_date, p.household_id, h.household_name, round(sum(p.market_value_usd), 2), count(distinct p.account_id)
     from mart.holding_as_known(known_at) p
-    left join mart.household_known(known_at) h on h.household_id = p.household_id and h.covers @> p.business_date
+    left join mart.household_known(known_at) h on h.household_id = p.household_id and mart.is_valid_on(h.covers, p.business_date)
     group by 1, 2, 3
 $$;
 create view mart.aum_by_household as select * from mart.aum_by_household_as_known('infinity');

@@ -8,8 +8,8 @@ language sql stable as $$
     select p.business_date, p.vendor, p.position_key, p.account_id, coalesce(s.identity_id, p.security_id), o.household_id,
            p.quantity * o.share_ratio, p.market_value_usd * o.share_ratio, p.currency_code, p.security_id
     from warehouse.position p
-    join mart.account_known(known_at) a on a.account_id = p.account_id and a.covers @> p.business_date and a.is_counted
-    join mart.account_owner_known(known_at) o on o.account_id = p.account_id and o.covers @> p.business_date
+    join mart.account_known(known_at) a on a.account_id = p.account_id and mart.is_valid_on(a.covers, p.business_date) and a.is_counted
+    join mart.account_owner_known(known_at) o on o.account_id = p.account_id and mart.is_valid_on(o.covers, p.business_date)
     left join warehouse.identity s on s.entity = 'security' and s.id = p.security_id
           and s.recorded_from <= known_at and (s.recorded_to is null or s.recorded_to > known_at)
     where p.recorded_from <= known_at and (p.recorded_to is null or p.recorded_to > known_at)

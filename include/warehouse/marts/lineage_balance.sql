@@ -17,10 +17,10 @@ begin
         select a.account_id, k.source_key as account_key, a.account_name, sum(o.share_ratio) as share_ratio
         from mart.account_known(known_at) a
         join warehouse.source_key k on k.id = a.account_id
-        join mart.account_owner_known(known_at) o on o.account_id = a.account_id and o.account_id = any(accounts) and o.covers @> of_day
+        join mart.account_owner_known(known_at) o on o.account_id = a.account_id and o.account_id = any(accounts) and mart.is_valid_on(o.covers, of_day)
              and case of_entity when 'household' then o.household_id = of_id when 'person' then o.person_id = of_id
                   when 'legal_entity' then o.legal_entity_id = of_id else true end
-        where a.account_id = any(accounts) and a.covers @> of_day and a.is_counted
+        where a.account_id = any(accounts) and mart.is_valid_on(a.covers, of_day) and a.is_counted
           and not exists (select from mart.account_copy_known(known_at) c
                           join warehouse.position q on q.account_id = c.preferred_id
                           where c.account_id = a.account_id and q.business_date = of_day

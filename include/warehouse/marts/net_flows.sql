@@ -21,9 +21,9 @@ language sql stable as $$
            round(sum(t.amount_usd * o.share_ratio) filter (where t.flow = 'distribution'), 2),
            round(sum(t.amount_usd * o.share_ratio), 2)
     from warehouse.transaction t
-    join mart.account_known(known_at) a on a.account_id = t.account_id and a.covers @> t.trade_date and a.is_counted
-    join mart.account_owner_known(known_at) o on o.account_id = t.account_id and o.covers @> t.trade_date
-    left join mart.household_known(known_at) h on h.household_id = o.household_id and h.covers @> t.trade_date
+    join mart.account_known(known_at) a on a.account_id = t.account_id and mart.is_valid_on(a.covers, t.trade_date) and a.is_counted
+    join mart.account_owner_known(known_at) o on o.account_id = t.account_id and mart.is_valid_on(o.covers, t.trade_date)
+    left join mart.household_known(known_at) h on h.household_id = o.household_id and mart.is_valid_on(h.covers, t.trade_date)
     left join preferred p on p.account_id = t.account_id
     where (p.until is null or t.trade_date > p.until) and t.status = 'posted' and t.flow in ('contribution', 'distribution')
       and t.recorded_from <= known_at and (t.recorded_to is null or t.recorded_to > known_at)
