@@ -11,12 +11,12 @@ language sql stable rows 10000 set enable_nestloop to off as $$
     ), managed as (
         select household_id, sum(value_usd) as usd from part where is_managed and account_id = counted_id group by 1
     ), listed as (
-        select p.household_id, k.vendor, sum(p.value_usd) filter (where c.entity = 'account') as copied_usd,
-               sum(p.value_usd) filter (where c.entity <> 'account') as held_away_usd, min(v.stated_on) as listed_on
+        select p.household_id, v.vendor, sum(p.value_usd) filter (where c.id is not null) as copied_usd,
+               sum(p.value_usd) filter (where c.id is null) as held_away_usd, min(v.stated_on) as listed_on
         from part p
-        join warehouse.source_key k on k.id = p.account_id
-        join warehouse.source_key c on c.id = p.counted_id
-        join warehouse.outside_value v on (v.vendor, v.outside_value_key, v.recorded_from) = (k.vendor, p.value_key, p.recorded_from)
+        join warehouse.outside_value v
+             on (v.outside_account_id, v.outside_value_key, v.recorded_from) = (p.account_id, p.value_key, p.recorded_from)
+        left join warehouse.source_key c on c.id = p.counted_id and c.entity = 'account'
         where not p.is_managed
         group by 1, 2
     )
