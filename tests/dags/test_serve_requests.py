@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from include import business_dates
 from include.gateway.api import request_queue
 from include.gateway.api.request_queue import Attempt
 from tests.conftest import Firm
@@ -40,14 +41,22 @@ for said in {ends!r}:
     states.append([str(ran.state), {{ti.task_id + ("" if ti.map_index < 0 else "[%d]" % ti.map_index): ti.state
                                      for ti in ran.get_task_instances()}}])
 with create_session() as session:
-    found = [[r.dag_id, r.run_id, r.conf] for r in session.scalars(select(DagRun).where(DagRun.run_id.like("api__%")))]
-print("SERVED", json.dumps([states, found]))
+    runs = session.scalars(select(DagRun).where(DagRun.run_id.like("api__%"))).all()
+    found = [[r.dag_id, r.run_id, r.conf] for r in runs]
+    plans = {{
+        r.run_id: bag.dags[r.dag_id].get_task("plan_day").python_callable(
+            r.dag_id.removesuffix("_on_demand"), bag.dags[r.dag_id].params.dump() | r.conf, r
+        )
+        for r in runs if bag.dags[r.dag_id].has_task("plan_day")
+    }}
+print("SERVED", json.dumps([states, found, plans]))
 """
 
 
-def serve(airflow: dict[str, str], *ends: str) -> tuple[list[Any], list[Any]]:
-    states, runs = json.loads(said(run(airflow, _SERVE.format(ends=["", *ends])), "SERVED"))
-    return states, runs
+def serve(airflow: dict[str, str], *ends: str) -> tuple[list[Any], list[Any], dict[str, Any]]:
+    """Return the states of the tasks of each run, the requested runs, and their plans."""
+    states, runs, plans = json.loads(said(run(airflow, _SERVE.format(ends=["", *ends])), "SERVED"))
+    return states, runs, plans
 
 
 def request_run(engine: sa.Engine, what: str, vendor: str, **params: Any) -> str:
@@ -65,13 +74,19 @@ def test_requests_are_started_once_single_clients_by_themselves_and_their_ends_a
     replay = request_run(today.engine, "replay", "orion", **params)
     unknown = request_run(today.engine, "run", "nobody")
 
-    states, runs = serve(airflow, "running", "success")
+    states, runs, plans = serve(airflow, "running", "success")
 
     conf = {run_id: (dag_id, conf) for dag_id, run_id, conf in runs}
     assert conf == {
         f"api__{day}": ("orion", {"tables": ["accounts"], "wait": False}),
         f"api__{client}": ("emoney_on_demand", {"keys": ["a-client"]}),
         f"api__{replay}": ("replay_dead_letters", params),
+    }
+    # A run that another DAG starts has no data interval: it loads the latest day.
+    latest = str(business_dates.business_date(None))
+    assert {run_id: plan["business_date"] for run_id, plan in plans.items()} == {
+        f"api__{day}": latest,
+        f"api__{client}": latest,
     }
     first, *later = [tasks for _, tasks in states]
     assert [first[f"start[{n}]"] for n in range(4)] == ["success", "success", "success", "failed"]
@@ -91,7 +106,7 @@ def test_request_whose_run_is_there_is_not_started_again(airflow: dict[str, str]
     serve(airflow)
     # The task that starts the run was killed before it recorded the start.
     today.database.do("update control.request set state = 'waiting'")
-    states, runs = serve(airflow, "failed")
+    states, runs, _ = serve(airflow, "failed")
     assert len(runs) == 1
     assert states[0][1]["start[0]"] == "skipped"
     [request] = today.database.rows("select * from control.request")

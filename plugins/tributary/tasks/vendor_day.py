@@ -30,12 +30,11 @@ def plan_day(name: str, params: Any = None, dag_run: Any = None) -> Plan:
     from include import business_dates
     from include.pipeline import plan
 
-    # A manual run loads the latest day, so the interval that Airflow infers for it is ignored.
-    interval_end = (
-        None if dag_run.run_type == "manual" else dag_run.data_interval_end - business_dates.read_clock_offset()
-    )
-    user = str(dag_run.triggering_user_name or "")
     is_backfill = dag_run.run_type == "backfill"
+    # Any other run, such as one that a user or another DAG starts, loads the latest day. It may have no interval, or one that Airflow infers.
+    has_day = is_backfill or dag_run.run_type == "scheduled"
+    interval_end = dag_run.data_interval_end - business_dates.read_clock_offset() if has_day else None
+    user = str(dag_run.triggering_user_name or "")
     planned = plan.plan_day(named(name), params, interval_end, is_backfill=is_backfill, user=user)
     for table, reason in planned["left_out"].items():
         logging.getLogger(__name__).warning("%s is left out: %s", table, reason)
