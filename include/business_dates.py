@@ -40,6 +40,12 @@ def latest_closed(now: datetime) -> date:
     return day
 
 
+def find_close(day: date) -> datetime:
+    """Return when a trading day closes, with a time zone."""
+    close: datetime = _calendar().session_close(str(day)).to_pydatetime()
+    return close
+
+
 def business_date(interval_end: datetime | None) -> date:
     """Return the business date of a run: the last trading day closed by the end of its data interval.
 

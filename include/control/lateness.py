@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from croniter import croniter
 
-from include.business_dates import latest_closed
+from include.business_dates import find_close, latest_closed
 from include.contract import Vendor
 
 # Pulls of single clients, webhook deliveries and replays do not count as the day's pull.
@@ -76,11 +76,11 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """The newest scheduled run of a vendor.
+    """The newest business date that a scheduled run of a vendor should have loaded.
 
     Attributes:
-        start: When the run was scheduled to start, in the vendor's time zone.
-        business_date: The run's business date: the last trading day closed by the start.
+        start: When the first run for the date was scheduled to start, in the vendor's time zone.
+        business_date: The last trading day closed by the start.
         stages: Stage of the ledger -> when it must be recorded.
     """
 
@@ -90,22 +90,23 @@ class Due:
 
 
 def find_due(vendor: Vendor, now: datetime) -> Due:
-    """Return a vendor's newest scheduled run, which is the last start of its cron schedule before `now`.
+    """Return the business date of a vendor's newest scheduled run, which is the last start of its cron schedule before `now`.
 
-    The steps are due on the day of the start. So the trading day that closes this afternoon is due tomorrow, and a vendor with a weekly
-    schedule is due once a week.
+    The steps are due on the day of the first start for that date. So the trading day that closes this afternoon is due tomorrow if the vendor
+    runs each morning, and this evening if it runs each hour. A vendor with a weekly schedule is due once a week.
     """
-    local = now.astimezone(ZoneInfo(vendor.timezone))
-    start: datetime = croniter(vendor.cron, local).get_prev(datetime)
+    zone = ZoneInfo(vendor.timezone)
+    day = latest_closed(croniter(vendor.cron, now.astimezone(zone)).get_prev(datetime))
+    before_close = find_close(day).astimezone(zone) - timedelta(minutes=1)
+    start: datetime = croniter(vendor.cron, before_close).get_next(datetime)
     stages = {
-        stage: datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
-        for stage, clock in vendor.due.items()
+        stage: datetime.combine(start.date(), time.fromisoformat(clock), zone) for stage, clock in vendor.due.items()
     }
-    return Due(start, latest_closed(start), stages)
+    return Due(start, day, stages)
 
 
 def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetime) -> list[Late]:
-    """Return the steps of the newest scheduled run (see `find_due`) that are due, not in the ledger, and not yet alerted.
+    """Return the steps of the newest business date (see `find_due`) that are due, not in the ledger, and not yet alerted.
 
     Nothing is due for a start before the vendor's first ledger row, because the vendor's DAG was still paused.
 

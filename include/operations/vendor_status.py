@@ -113,10 +113,11 @@ class VendorStatus:
     """The state of one vendor at one time.
 
     Attributes:
-        due: The newest scheduled run.
+        due: The newest business date that a scheduled run should have loaded.
         day: The newest business date with a full pull or a rejection; None if there is none.
         in_force_date: The newest business date that was loaded: the marts show it. None if nothing was loaded.
-        is_live: Whether the vendor had any ledger row before the scheduled run. If not, its DAG was paused, and the run is not missed.
+        is_live: Whether the vendor had any ledger row before the first scheduled run for that date. If not, its DAG was paused, and the run is
+            not missed.
         dead_letters: Number of open dead letters of all days.
         dead_money_usd: Sum of the absolute amounts in these dead letters that can be read.
         outage_since: Since when the vendor's API fails; None if it responds.

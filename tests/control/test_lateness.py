@@ -90,15 +90,20 @@ def test_a_run_of_a_week_ago_is_not_late_every_day(firm: Firm) -> None:
     assert late_at(firm, following - HOUR) == []
 
 
+def test_day_stays_due_until_a_run_for_the_next_day_is_scheduled(vendor: Vendor) -> None:
+    """A vendor that runs each hour is due in the evening. Its missing day is still late on the next morning."""
+    now = NOW
+    while now < NOW + timedelta(days=14):
+        due, later = find_due(vendor, now), find_due(vendor, now + HOUR)
+        assert all(due.start < at for at in due.stages.values())
+        assert later.stages == due.stages or later.business_date > due.business_date, now
+        now += HOUR
+
+
 @pytest.mark.others_long
 def test_a_session_that_closed_this_afternoon_is_due_later(firm: Firm) -> None:
     mark_alerted(firm.engine, late_at(firm, datetime.fromisoformat("2026-11-20T15:00:00-05:00")))
     assert late_at(firm, datetime.fromisoformat("2026-11-20T16:45:00-05:00")) == []
-
-
-def newest_start(firm: Firm, evening: datetime) -> datetime:
-    newest: datetime = croniter(firm.vendor.cron, evening).get_prev(datetime)
-    return newest
 
 
 @pytest.mark.others_long
@@ -109,15 +114,15 @@ def test_a_vendor_is_late_only_after_its_dag_was_switched_on(
     firm = start_firm(vendor, households=3)
     evening = start(firm).replace(hour=20)
     assert late_at(firm, evening) == []
-    record_pulls(firm, newest_start(firm, evening) + switched_on)
+    record_pulls(firm, find_due(firm.vendor, evening).start + switched_on)
     assert bool(late_at(firm, evening)) == (switched_on < HOUR)
 
 
 @pytest.mark.others_long
 def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
     evening = start(firm).replace(hour=20)
-    assert late_at(firm, evening, go_live=newest_start(firm, evening) + HOUR) == []
-    assert late_at(firm, evening, go_live=newest_start(firm, evening))
+    assert late_at(firm, evening, go_live=find_due(firm.vendor, evening).start + HOUR) == []
+    assert late_at(firm, evening, go_live=find_due(firm.vendor, evening).start)
 
 
 def test_vendor_without_a_connection_is_not_used_since_the_first_look_until_it_has_one(firm: Firm) -> None:

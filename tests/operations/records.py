@@ -9,8 +9,8 @@ from include.vendors import named
 from tests.conftest import Database
 
 DAY = date(2026, 11, 25)
-NOW = datetime(2026, 11, 27, 15, tzinfo=UTC)  # Friday, 10:00 in New York: the run of this morning is due
-LOADED = datetime(2026, 11, 27, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 26, 15, tzinfo=UTC)  # Thursday, 10:00 in New York: the run of this morning is due
+LOADED = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
 def record_day(
