@@ -31,7 +31,7 @@ not exists (select from control.dead_letter e
 _DEAD_LETTERS = f"""
 with shown as (
     select l.dead_letter_id, l.vendor, l.table_name, l.public_reasons, l.died_at, l.money_usd, l.is_money_unreadable, (l.died_at >= :since and {_IS_NEW}) as is_new
-    from control.dead_letter l where l.status = 'open' and (:run_id = '' or l.run_id = :run_id)
+    from control.dead_letter l where l.status = 'open' and (:run_id = '' or (l.run_id, l.vendor) = (:run_id, :vendor))
 ), reasons as (
     select vendor, table_name, array_agg(reason order by times desc, reason) as reasons
     from (select vendor, table_name, reason, count(*) as times
@@ -51,7 +51,7 @@ select * from (
     select distinct on (vendor, business_date, check_name)
            vendor, business_date, check_name, breaks, explained, is_passed, expected, actual, accepted_by
     from control.reconciliation
-    where checked_at >= :since and (:run_id = '' or run_id = :run_id)
+    where checked_at >= :since and (:run_id = '' or (run_id, vendor) = (:run_id, :vendor))
     order by vendor, business_date, check_name, checked_at desc
 ) newest where explained > 0 or not is_passed or accepted_by is not null
 order by vendor, business_date, check_name
@@ -210,7 +210,7 @@ def find_rejected(engine: sa.Engine) -> list[Rejected]:
     return [Rejected(r.vendor, r.rejected_date, r.rejected_in, r.business_date, r.reason) for r in rows]
 
 
-def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> list[DeadLetters]:
+def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "", vendor: str = "") -> list[DeadLetters]:
     """Return the tables with open dead letters.
 
     A dead letter counts as new if it was recorded at or after `since` and the same row had none before for the same reasons.
@@ -219,16 +219,17 @@ def find_dead_letters(engine: sa.Engine, since: datetime, run_id: str = "") -> l
         engine: The control database.
         since: Time with time zone.
         run_id: Count only the dead letters of this run; empty for all runs.
+        vendor: The run's vendor, because the DAGs of several vendors have runs of the same id.
     """
     with engine.connect() as connection:
-        rows = connection.execute(sa.text(_DEAD_LETTERS), {"since": since, "run_id": run_id}).all()
+        rows = connection.execute(sa.text(_DEAD_LETTERS), {"since": since, "run_id": run_id, "vendor": vendor}).all()
     return [
         DeadLetters(r.vendor, r.table_name, r.open, r.new, r.since, r.money_usd, r.unreadable, tuple(r.reasons))
         for r in rows
     ]
 
 
-def find_breaks(engine: sa.Engine, since: datetime, run_id: str = "") -> list[Break]:
+def find_breaks(engine: sa.Engine, since: datetime, run_id: str = "", vendor: str = "") -> list[Break]:
     """Return the reconciliation checks that failed, had breaks that dead letters explain, or were accepted by an operator.
 
     If a check was repeated for the same day, only its newest result counts.
@@ -237,9 +238,11 @@ def find_breaks(engine: sa.Engine, since: datetime, run_id: str = "") -> list[Br
         engine: The control database.
         since: Leave out checks before this time.
         run_id: Only the checks of this run; empty for all runs.
+        vendor: The run's vendor.
     """
     with engine.connect() as connection:
-        return [Break(*row) for row in connection.execute(_BREAKS, {"since": since, "run_id": run_id})]
+        values = {"since": since, "run_id": run_id, "vendor": vendor}
+        return [Break(*row) for row in connection.execute(_BREAKS, values)]
 
 
 def find_held_back(engine: sa.Engine, now: datetime) -> list[HeldBack]:
@@ -293,11 +296,12 @@ def write_digest(engine: sa.Engine, now: datetime, backup_limit: timedelta = tim
     )
 
 
-def write_warning(engine: sa.Engine, run_id: str) -> str:
-    """Return the new dead letters and the reconciliation breaks of a run, as text for a warning; empty if there are none."""
-    new = [each for each in find_dead_letters(engine, BEGINNING, run_id) if each.new]
+def write_warning(engine: sa.Engine, run_id: str, vendor: str) -> str:
+    """Return the new dead letters and the reconciliation breaks of a vendor's run, as text for a warning; empty if there are none."""
+    new = [each for each in find_dead_letters(engine, BEGINNING, run_id, vendor) if each.new]
     return _write(
-        ("New dead letters", new), ("Reconciliation: breaks of this run", find_breaks(engine, BEGINNING, run_id))
+        ("New dead letters", new),
+        ("Reconciliation: breaks of this run", find_breaks(engine, BEGINNING, run_id, vendor)),
     )
 
 

@@ -56,7 +56,8 @@ where vendor = :vendor and table_name = :table and business_date between :first 
 order by check_name, business_date, validated_at desc
 """)
 _OF_RUN = sa.text("""
-select * from control.validation where run_id = :run_id order by is_passed, vendor, business_date, table_name, level, check_name limit 5000
+select * from control.validation where run_id = :run_id and (:vendor = '' or vendor = :vendor)
+order by is_passed, vendor, business_date, table_name, level, check_name limit 5000
 """)
 
 _Rows = Sequence[sa.RowMapping]
@@ -218,6 +219,9 @@ def _collect_trends(rows: _Rows) -> dict[str, tuple[float | None, ...]]:
     return {name: tuple(days.get(day) for day in dates) for name, days in values.items()}
 
 
-def read_run_checks(connection: sa.Connection, run_id: str) -> _Rows:
-    """Return the results of the validations of one run, the failed ones first; empty if it validated nothing."""
-    return connection.execute(_OF_RUN, {"run_id": run_id}).mappings().all()
+def read_run_checks(connection: sa.Connection, run_id: str, vendor: str = "") -> _Rows:
+    """Return the results of the validations of one run, the failed ones first; empty if it validated nothing.
+
+    `vendor` is the vendor of the run's DAG, because the DAGs of several vendors have runs of the same id; empty for all vendors.
+    """
+    return connection.execute(_OF_RUN, {"run_id": run_id, "vendor": vendor}).mappings().all()

@@ -16,20 +16,24 @@ select vendor, business_date, table_name,
        sum(unchanged) filter (where stage = 'load')::bigint as unchanged, sum(withdrawn) filter (where stage = 'load')::bigint as withdrawn,
        sum(sent) filter (where stage = 'crm')::bigint as sent, sum(failed + unprocessed) filter (where stage = 'crm')::bigint as failed,
        sum(seconds) as seconds, max(recorded_at) as recorded_at
-from control.ledger where run_id = :run_id group by vendor, business_date, table_name order by vendor, business_date, table_name
+from control.ledger where run_id = :run_id and (:vendor = '' or vendor = :vendor)
+group by vendor, business_date, table_name order by vendor, business_date, table_name
 """)
 _DEAD_LETTERS = sa.text("""
 select vendor, table_name, business_date, stage, public_reasons as reasons, count(*) as dead_letters, sum(abs(money_usd)) as money_usd,
        count(*) filter (where status = 'open') as open
-from control.dead_letter where run_id = :run_id group by vendor, table_name, business_date, stage, public_reasons
+from control.dead_letter where run_id = :run_id and (:vendor = '' or vendor = :vendor)
+group by vendor, table_name, business_date, stage, public_reasons
 order by dead_letters desc, 1, 2, 3 limit 100
 """)
 _CHECKS = sa.text("""
 select vendor, business_date, check_name, expected, actual, actual - expected as difference, breaks, explained, accepted_by, is_passed, note
-from control.reconciliation where run_id = :run_id order by vendor, business_date, check_name
+from control.reconciliation where run_id = :run_id and (:vendor = '' or vendor = :vendor)
+order by vendor, business_date, check_name
 """)
 _REJECTIONS = sa.text("""
-select vendor, business_date, step, reason, recorded_at from control.rejection where run_id = :run_id order by recorded_at
+select vendor, business_date, step, reason, recorded_at from control.rejection where run_id = :run_id and (:vendor = '' or vendor = :vendor)
+order by recorded_at
 """)
 
 _Rows = Sequence[sa.RowMapping]
@@ -52,7 +56,14 @@ class RunRecord:
     rejections: _Rows
 
 
-def read_run(connection: sa.Connection, run_id: str) -> RunRecord:
-    """Return the records of a run; all are empty if it touched no data."""
+def read_run(connection: sa.Connection, run_id: str, vendor: str = "") -> RunRecord:
+    """Return the records of a run; all are empty if it touched no data.
+
+    Args:
+        connection: The database, as the role of the pages.
+        run_id: The run.
+        vendor: The vendor of the run's DAG, because the DAGs of several vendors have runs of the same id; empty for all vendors.
+    """
+    values = {"run_id": run_id, "vendor": vendor}
     queries = (_STEPS, _DEAD_LETTERS, _CHECKS, _REJECTIONS)
-    return RunRecord(*(connection.execute(query, {"run_id": run_id}).mappings().all() for query in queries))
+    return RunRecord(*(connection.execute(query, values).mappings().all() for query in queries))

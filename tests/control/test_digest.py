@@ -56,7 +56,7 @@ def test_nothing_to_report_is_an_empty_digest_and_no_warning(database: Database,
     die(database, "1", NOW, status="replayed")
     check(database, "control_total", 0, 0, True)
     load(database, "r", NOW - timedelta(hours=9))
-    assert (write_digest(engine, NOW), write_warning(engine, "r")) == ("", "")
+    assert (write_digest(engine, NOW), write_warning(engine, "r", "orion")) == ("", "")
 
 
 def test_open_dead_letters_are_counted_by_table_with_the_commonest_reasons(
@@ -78,27 +78,34 @@ def test_a_row_that_was_dead_before_for_the_same_reasons_is_not_new(database: Da
     die(database, "1", NOW - timedelta(days=2), status="superseded")
     die(database, "1", NOW, run="today")
     assert [each.new for each in find_dead_letters(engine, NOW - timedelta(days=1))] == [0]
-    assert write_warning(engine, "today") == ""
+    assert write_warning(engine, "today", "orion") == ""
     die(database, "1", NOW, run="later", reasons=("price: none",))
-    assert "orion.assets: 1 dead letters open, 1 new" in write_warning(engine, "later")
+    assert "orion.assets: 1 dead letters open, 1 new" in write_warning(engine, "later", "orion")
 
 
 def test_a_row_that_was_replayed_and_dies_again_is_new(database: Database, engine: sa.Engine) -> None:
     die(database, "1", NOW - timedelta(days=2), status="replayed")
     die(database, "1", NOW, run="today")
-    assert "1 new" in write_warning(engine, "today")
+    assert "1 new" in write_warning(engine, "today", "orion")
 
 
 def test_a_warning_is_about_its_run_alone(database: Database, engine: sa.Engine) -> None:
     die(database, "1", NOW, run="another")
     check(database, "control_total", 2, 2, True, run="another")
-    assert write_warning(engine, "r") == ""
-    assert write_warning(engine, "another").splitlines() == [
+    assert write_warning(engine, "r", "orion") == ""
+    assert write_warning(engine, "another", "orion").splitlines() == [
         "New dead letters:",
         f"- orion.assets: 1 dead letters open, 1 new, the oldest of 2026-11-27: {PRICE}",
         "Reconciliation: breaks of this run:",
         "- orion 2026-11-25 control_total: 2 breaks, 2 explained by dead letters; expected 50,750,316.19, actual 49,981,105.69",
     ]
+
+
+def test_a_warning_is_about_its_vendor_alone(database: Database, engine: sa.Engine) -> None:
+    """Vendors with the same schedule have runs of the same id."""
+    die(database, "1", NOW)
+    check(database, "control_total", 2, 2, True)
+    assert write_warning(engine, "r", "tamarac") == ""
 
 
 def test_outflows_in_dead_letters_do_not_cancel_inflows(database: Database, engine: sa.Engine) -> None:

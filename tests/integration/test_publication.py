@@ -101,7 +101,7 @@ def test_day_that_does_not_add_up_loads_once_an_operator_accepts_it_and_the_next
         "select check_name, accepted_by from control.reconciliation where accepted_by is not null"
     )
     assert accepted == [{"check_name": "roll-forward", "accepted_by": "operator"}]
-    assert "ACCEPTED by operator: 1 breaks" in write_warning(firm.engine, f"run-{firm._runs}")
+    assert "ACCEPTED by operator: 1 breaks" in write_warning(firm.engine, f"run-{firm._runs}", firm.vendor.name)
 
     firm.turn_to(NOW + timedelta(days=3))
     firm.day(LAST + timedelta(days=3))

@@ -79,6 +79,12 @@ def test_a_run_shows_its_own_tables_checks_and_dead_letters(web: sa.Connection) 
     assert record.rejections == []
 
 
+def test_run_of_the_same_id_of_another_vendor_shows_nothing_of_it(web: sa.Connection) -> None:
+    assert read_run(web, "run-1", "orion") == read_run(web, "run-1")
+    assert read_run(web, "run-1", "tamarac") == read_run(web, "no-such-run")
+    assert read_run(web, "run-2", "tamarac") == read_run(web, "no-such-run")
+
+
 def test_a_run_whose_day_was_rejected_shows_the_reason(web: sa.Connection) -> None:
     [rejection] = read_run(web, "run-2").rejections
     assert rejection["reason"] == "17 accounts are off"

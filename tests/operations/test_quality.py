@@ -181,6 +181,7 @@ def test_a_partition_lists_the_reasons_of_all_its_dead_letters(web: sa.Engine, d
 def test_a_run_shows_its_own_checks_only(web: sa.Engine, checked: Database) -> None:
     with web.connect() as db:
         checks = read_run_checks(db, "run-1")
-        assert read_run_checks(db, "no such run") == []
+        assert read_run_checks(db, "no such run") == read_run_checks(db, "run-1", "tamarac") == []
+        assert read_run_checks(db, "run-1", "orion") == checks
     assert {each["business_date"] for each in checks} == {DAY - timedelta(days=1)}
     assert checks[0]["rows_failed"] == 5

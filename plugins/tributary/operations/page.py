@@ -38,6 +38,12 @@ def show_page(template: str, here: str = "", root: str = "./", status_code: int 
     return HTMLResponse(page, status_code, HEADERS)
 
 
+def find_vendor_name(dag_id: str) -> str:
+    """Return the name of the vendor whose daily, on-demand or live DAG it is; empty for any other DAG."""
+    name = dag_id.removesuffix("_live").removesuffix("_on_demand")
+    return name if any(vendor.name == name for vendor in VENDORS) else ""
+
+
 def find_vendor(name: str) -> Vendor:
     """Return the vendor with a name.
 

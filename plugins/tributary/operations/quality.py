@@ -14,7 +14,7 @@ from include.operations.quality import read_matrix, read_partition, read_run_che
 from include.operations.rejected_rows import REJECTED_ROWS
 from include.vendors import VENDORS
 from tributary import audit
-from tributary.operations.page import show_page
+from tributary.operations.page import find_vendor_name, show_page
 
 HERE = "Data quality"
 SESSIONS, SESSIONS_OF_ALL = 25, 10
@@ -51,8 +51,8 @@ def show_partition(vendor: str, table: str, day: date, pull: str = "") -> HTMLRe
 
 
 @router.get("/quality-of-run")
-def show_run_checks(run_id: str) -> HTMLResponse:
+def show_run_checks(run_id: str, dag_id: str = "") -> HTMLResponse:
     """Return the checks of one run, for the tab on the run's page."""
     with audit.database().connect() as db:
-        checks = read_run_checks(db, run_id)
+        checks = read_run_checks(db, run_id, find_vendor_name(dag_id))
     return show_page("quality_of_run.html", title="Data quality of this run", run_id=run_id, checks=checks)

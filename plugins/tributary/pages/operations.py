@@ -44,7 +44,7 @@ from tributary.operations import (
     who_is_who,
 )
 from tributary.operations.access import refuse_nul, require_reviewer
-from tributary.operations.page import HEADERS, show_page
+from tributary.operations.page import HEADERS, find_vendor_name, show_page
 from tributary.operations.rendering import FOLDER
 
 ROWS = 50
@@ -157,10 +157,10 @@ def _read_status(now: datetime) -> tuple[list[VendorStatus], SalesforceStatus | 
 
 
 @app.get("/runs")
-def show_run(run_id: str) -> HTMLResponse:
+def show_run(run_id: str, dag_id: str = "") -> HTMLResponse:
     """Return the data that an Airflow run processed, for the tab on the run's page."""
     with audit.database().connect() as db:
-        record = read_run(db, run_id)
+        record = read_run(db, run_id, find_vendor_name(dag_id))
     return show_page("run.html", title="Data of this run", run_id=run_id, record=record)
 
 
@@ -223,13 +223,13 @@ class Operations(AirflowPlugin):
         },
         {
             "name": "Data",
-            "href": "/operations/runs?run_id={RUN_ID}",
+            "href": "/operations/runs?run_id={RUN_ID}&dag_id={DAG_ID}",
             "destination": "dag_run",
             "url_route": "data-of-run",
         },
         {
             "name": "Data quality",
-            "href": "/operations/quality-of-run?run_id={RUN_ID}",
+            "href": "/operations/quality-of-run?run_id={RUN_ID}&dag_id={DAG_ID}",
             "destination": "dag_run",
             "url_route": "data-quality-of-run",
         },

@@ -123,7 +123,7 @@ def report_warnings(name: str, run_id: Any = None, dag_run: Any = None) -> str:
     from tributary import connections
     from tributary.alerts import fingerprint, page, send
 
-    body = write_warning(connections.database(), run_id)
+    body = write_warning(connections.database(), run_id, name)
     if body:
         dag_id = dag_run.dag_id
         link = f"Link: {page(dag_id)}/runs/{quote(run_id)}"

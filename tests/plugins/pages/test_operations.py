@@ -33,7 +33,7 @@ QUALITY = [
     "quality",
     "quality?vendor=orion&until=2026-11-25",
     "quality/orion/assets/2026-11-25",
-    "quality-of-run?run_id=run-1",
+    "quality-of-run?run_id=run-1&dag_id=orion_live",
 ]
 OPEN = [
     "",
@@ -49,7 +49,7 @@ OPEN = [
     "checks/tamarac",
     "checks/orion",
     "thresholds",
-    "runs?run_id=run-1",
+    "runs?run_id=run-1&dag_id=orion",
     *QUALITY,
     *(each.path for each in LISTS if not each.is_personal),
 ]
