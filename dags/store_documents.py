@@ -37,12 +37,15 @@ def store_documents() -> None:
                 from include.pipeline.run import Run
                 from include.vendors import named
                 from tributary import connections
+                from tributary.outages import report_answer
 
                 if not documents.is_lacking(connections.database(), named(name)):
                     return 0
                 vendor_run = connections.vendor_run(name, Run.of_now(run_id))
                 years, scanner = connections.retention_years(), connections.malware_scanner()
-                return documents.store_documents(vendor_run, years=years, scanner=scanner)
+                stored = documents.store_documents(vendor_run, years=years, scanner=scanner)
+                report_answer(name)
+                return stored
 
             store(vendor.name)
 

@@ -42,8 +42,11 @@ def vendor_live(vendor: Vendor) -> None:
             from include.pipeline import incremental
             from include.pipeline.run import Run
             from tributary import connections
+            from tributary.outages import report_answer
 
-            return incremental.pull_edits(connections.vendor_run(vendor.name, Run.of_now(run_id)))
+            changed = incremental.pull_edits(connections.vendor_run(vendor.name, Run.of_now(run_id)))
+            report_answer(vendor.name)
+            return changed
 
         pull_edits() >> notify_warehouse_updated()
 

@@ -19,16 +19,23 @@ on conflict (vendor, run_id) where over_at is null do update set
 returning outage_id, vendor, tasks, error, since, tries
 """)
 
-# The update locks the row, so that among tasks that recover at the same time, the last one ends the outage.
+# The update locks the rows, so that among tasks that recover at the same time, the last one ends the outage of their run. Other runs whose
+# last failed try is old have given up: nothing else would end their outages.
 _RECOVERED = sa.text("""
-update control.outage set tasks = array_remove(tasks, :task),
-    over_at = case when array_remove(tasks, :task) = '{}' then cast(:now as timestamptz) end
-where vendor = :vendor and run_id = :run_id and over_at is null and :task = any(tasks)
-returning outage_id, vendor, tasks, error, since, tries
+with answered as (
+    select outage_id, case when run_id = :run_id then array_remove(tasks, :task) else '{}' end as waiting from control.outage
+    where vendor = :vendor and over_at is null
+      and (run_id = :run_id and :task = any(tasks) or run_id <> :run_id and failed_at < cast(:now as timestamptz) - cast(:longest_pause as interval))
+    for update
+)
+update control.outage o set tasks = waiting, over_at = case when waiting = '{}' then cast(:now as timestamptz) end
+from answered a where a.outage_id = o.outage_id
+returning o.outage_id, o.vendor, o.tasks, o.error, o.since, o.tries,
+          exists (select from control.alert l where l.kind = 'outage' and l.run_id = o.run_id and l.subject = 'outage ' || o.outage_id
+                    and l.sent_at is not null) as was_alerted
 """)
-_WAS_ALERTED = sa.text("""
-select exists (select from control.alert where kind = 'outage' and run_id = :run_id and subject = :subject and sent_at is not null)
-""")
+LONGEST_PAUSE = timedelta(hours=1)
+"""A run that still waits for a vendor tries again within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +79,18 @@ def record_failure(
         return Outage(*connection.execute(_FAILED, values).one())
 
 
-def record_answer(engine: sa.Engine, vendor: str, run_id: str, task: str, now: datetime) -> Outage | None:
-    """Record that a task reached the vendor again. The outage ends when no other task of the run waits.
+def record_answer(engine: sa.Engine, vendor: str, run_id: str, task: str, now: datetime) -> list[Outage]:
+    """Record that a task reached the vendor. The outage of its run ends when no other task of the run waits.
+
+    It also ends the vendor's outages of other runs that have given up, because their last try failed more than `LONGEST_PAUSE` ago.
 
     Returns:
-        The outage, if this call ended it and an alert about it was sent; else None.
+        The outages that this call ended and about which an alert was sent.
     """
-    values = {"vendor": vendor, "run_id": run_id, "task": task, "now": now}
+    values = {"vendor": vendor, "run_id": run_id, "task": task, "now": now, "longest_pause": LONGEST_PAUSE}
     with engine.begin() as connection:
-        row = connection.execute(_RECOVERED, values).one_or_none()
-        if row is None or row.tasks:
-            return None
-        outage = Outage(*row)
-        about = {"run_id": run_id, "subject": outage.subject}
-        return outage if connection.execute(_WAS_ALERTED, about).scalar() else None
+        rows = connection.execute(_RECOVERED, values).all()
+    return [Outage(*row[:-1]) for row in rows if row.was_alerted and not row.tasks]
 
 
 def find_next_tries(now: datetime, delays: list[timedelta], patience: timedelta) -> tuple[datetime, datetime]:

@@ -53,7 +53,9 @@ def alert_of_outage(context: Any) -> None:
 
 
 def report_answer(vendor: str) -> None:
-    """Record that the vendor responded to the current task. Alert if that ends an outage whose start was alerted.
+    """Record that the vendor responded to the current task. Alert about each outage that this ends, if its start was alerted.
+
+    Call it at the end of a task that has reached the vendor. An outage that was met by a task which does not call it lasts until another run does.
 
     Errors are logged and never fail the task.
     """
@@ -66,8 +68,8 @@ def report_answer(vendor: str) -> None:
         context = get_current_context()
         run = context["dag_run"]
         with open_database() as engine:
-            outage = record_answer(engine, vendor, run.run_id, name_task(context["ti"], by_index=True), now)
-        if outage is not None:
+            ended = record_answer(engine, vendor, run.run_id, name_task(context["ti"], by_index=True), now)
+        for outage in ended:
             body = f"Responded again at: {_write(now)}\nUnreachable since: {_write(outage.since)}\nRequests that failed: {outage.tries:,}"
             body += f"\nRun: {run.run_id}\nLink: {_link(run)}"
             about = {"dag_id": run.dag_id, "run_id": run.run_id, "subject": outage.subject}

@@ -111,3 +111,28 @@ def test_tables_that_give_up_on_one_vendor_send_one_alert(tmp_path: Path, databa
     [alert] = [json.loads(line) for line in (tmp_path / "alerts").read_text().splitlines()]
     assert alert["title"] == "Failed: orion"
     assert alert["body"].startswith("Task: pull[accounts], try 5")
+
+
+_LIVE = """
+from types import SimpleNamespace as Thing
+
+from airflow.dag_processing.dagbag import DagBag
+from include.errors import VendorUnavailable
+from include.pipeline import incremental
+from tributary import connections, outages
+import airflow.sdk
+
+context = {"ti": Thing(task_id="pull_edits", try_number=1, max_tries=2, map_index=-1, task=DagBag().dags["orion_live"].get_task("pull_edits")),
+           "dag_run": Thing(dag_id="orion_live", run_id="a_run")}
+airflow.sdk.get_current_context = lambda: context
+outages.alert_of_outage(context | {"exception": VendorUnavailable("No response", vendor="orion")})
+connections.vendor_run = lambda name, run: None
+incremental.pull_edits = lambda vendor_run: 0
+context["ti"].task.python_callable(run_id="a_run")
+"""
+
+
+def test_pull_of_edits_ends_the_outage_that_its_first_try_met(tmp_path: Path, database: Database) -> None:
+    environ = environment(tmp_path, {"tributary_db": database.url()})
+    run(environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}, _LIVE)
+    assert database.value("select count(*) from control.outage where over_at is not null") == 1

@@ -30,6 +30,7 @@ def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     from include.pipeline.replay import replay as replay_dead_letters
     from include.pipeline.run import Run
     from tributary import connections
+    from tributary.outages import report_answer
 
     vendor_name, table = params["table"].split(".")
     requested = params["business_date"]
@@ -37,6 +38,8 @@ def replay(params: Any = None, run_id: Any = None) -> dict[str, Any]:
     vendor_run = connections.vendor_run(vendor_name, Run.of_day(run_id, day))
     ids = _list_selected(vendor_run.site.engine, params) or None
     outcome = replay_dead_letters(vendor_run, table, ids, is_dry=params["dry_run"])
+    if outcome.found:
+        report_answer(vendor_name)
     return asdict(outcome)
 
 
