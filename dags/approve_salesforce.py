@@ -50,6 +50,7 @@ def approve_salesforce() -> None:
         # Airflow's form requires every field that can't be null, also of someone who approves.
         params={"reason": Param("", type=["null", "string"], title="Reason", description="If you reject, enter why.")},
         response_timeout=timedelta(hours=20),
+        trigger_rule="all_done",  # if the alert can't be sent, the page still shows the request
     )
 
     send = TriggerDagRunOperator(

@@ -15,7 +15,7 @@ from include.crm.sync import approval
 from local import airflow
 from local.airflow_api import AirflowApi
 from tests.conftest import Database
-from tests.dags.airflow_home import ROOT, environment, run
+from tests.dags.airflow_home import ROOT, environment, prepare, run, said, whole_run
 from tests.dags.stored_dags import serve_dags
 
 pytestmark = pytest.mark.airflow
@@ -53,6 +53,26 @@ def test_an_approval_that_is_required_alerts_once(tmp_path: Path, database: Data
         ("approval", "approve_salesforce", "manual__1+00:00", "3,4"),
         ("approval", "approve_salesforce", "manual__2", "5"),
     ]
+
+
+def test_request_can_be_answered_though_its_alert_was_not_sent(
+    tmp_path: Path, database: Database, airflow_database: Path
+) -> None:
+    definitions = {
+        "tributary_db": database.url(),
+        "tributary_alerts": json.dumps(
+            {"conn_type": "generic", "password": "json://alerts.invalid"}
+        ),  # refused: no TLS
+    }
+    environ = environment(tmp_path / "airflow", definitions)
+    prepare(environ, airflow_database)
+    answered = whole_run("approve_salesforce").replace(
+        "run_conf={}", "mark_success_pattern='decide|record_decision|send'"
+    )
+    _, tasks = said(run(environ, answered), "RUN").split(" ", 1)
+    assert json.loads(tasks) == {
+        "alert_people": "failed", "decide": "success", "record_decision": "success", "send": "success",
+    }  # fmt: skip
 
 
 _WAIT = """
