@@ -255,8 +255,11 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
         BalanceError: The day does not balance, dead letters do not explain the difference, and no operator accepts it. The warehouse
             keeps its last good day. The differences are in `control.reconciliation`, `control.roll_forward_break` and
             `control.control_total_break`.
+        DataQualityError: The day failed validation, and its validation was marked as successful by hand.
         TributaryError: Any error of `warehouse.load.load`.
     """
+    from include.validation.check import read_outcome, stop_if_unfit
+
     checks: list[Check] = []
     vendor, run, engine = vendor_run.vendor, vendor_run.run, vendor_run.site.engine
     pulls = {each: vendor_run.pull_of(each) for each in partitions}
@@ -269,6 +272,7 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
     if run.is_replay:  # if a replay fails, the day stays as it was loaded and reconciled, so nothing is recorded
         return load_partitions(engine, vendor, pulls, verify), checks
     with _rejection(vendor_run, "load"):
+        stop_if_unfit(vendor, {each.table: read_outcome(each) for each in partitions})
         try:
             return load_partitions(engine, vendor, pulls, verify), checks
         except BalanceError:

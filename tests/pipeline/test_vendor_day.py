@@ -8,6 +8,7 @@ from datetime import date
 
 import pytest
 
+from include.errors import DataQualityError
 from include.pipeline import vendor_day
 from include.pipeline.run import Run
 from include.staging.files import Folder
@@ -37,6 +38,37 @@ def test_each_step_reads_a_manifest_and_a_whole_part_once(
         often = {name: count for name, count in reads.items() if not name.endswith("dead.jsonl") and count > 1}
         assert reads
         assert often == {}
+
+
+def record_larger_days(firm: Firm, table: str) -> None:
+    """Record that the days before had many more rows of a table."""
+    for stage, rows in (("stage", 100_000), ("load", 0)):
+        firm.database.do(
+            "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled, extracted_at, fetched,"
+            " staged) select nextval('control.ledger_id'), 'earlier', :vendor, :table, date '2026-11-16' + n, :stage, 'p' || n, 'current', now(),"
+            " :rows, :rows from generate_series(1, 3) n",
+            vendor=firm.vendor.name, table=table, stage=stage, rows=rows,
+        )  # fmt: skip
+
+
+def test_day_that_failed_validation_is_not_loaded_if_its_task_is_marked_as_successful(
+    start_firm: Callable[..., Firm],
+) -> None:
+    firm = start_firm(households=3)
+    record_larger_days(firm, "registrations")
+    run = firm.new_run()
+    staged = firm.stage(run, "registrations")
+    with pytest.raises(DataQualityError, match="registrations: "):
+        vendor_day.validate(firm.vendor_run(run), list(staged.values()))
+    with pytest.raises(DataQualityError, match="failed validation and is not loaded: registrations: "):
+        firm.publish(run, staged)
+    assert firm.database.value("select count(*) from control.rejection where step = 'load'") == 1
+    assert (
+        firm.database.value(
+            "select count(*) from control.ledger where stage = 'load' and run_id = :run", run=run.run_id
+        )
+        == 0
+    )
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,19 @@ def transform(name: str, partition: Reference, plan: Plan, run_id: Any = None) -
 
 @task
 def publish(name: str, partitions: list[Reference], plan: Plan, run_id: Any = None) -> dict[str, Any]:
-    """Load the day and reconcile it in one transaction; return the counts of written rows by entity, and the results of the checks."""
+    """Load the day and reconcile it in one transaction; return the counts of written rows by entity, and the results of the checks.
+
+    Raises:
+        DataQualityError: A table of the plan has no partition, because its pull was marked as successful by hand.
+    """
+    from include.errors import DataQualityError
     from include.pipeline import vendor_day
 
+    if missing := sorted(set(plan["tables"]) - {each["table"] for each in partitions}):
+        raise DataQualityError(
+            "Tables of the plan have no partition, so nothing is loaded: clear their pulls, or start a run without them",
+            vendor=name, tables=",".join(missing),
+        )  # fmt: skip
     vendor_run = _open_run(name, plan, run_id)
     loaded, checks = vendor_day.publish(vendor_run, _open(vendor_run, partitions))
     return {
