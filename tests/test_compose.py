@@ -188,6 +188,13 @@ def test_nothing_else_knows_more_than_it_needs(name: str) -> None:
     assert connections <= {"AIRFLOW_CONN_TRIBUTARY_ALERTS"} | its_own
 
 
+@pytest.mark.parametrize("name", [*TASKS, "dag-processor", "triggerer"])
+def test_what_calls_back_can_send_alerts(name: str) -> None:
+    """Workers report failed tasks, the DAG processor those whose process died, and the triggerer missed deadlines."""
+    assert "AIRFLOW_CONN_TRIBUTARY_ALERTS" in settings(name)
+    assert "outside" in SERVICES[name]["networks"]
+
+
 def test_the_triggerer_has_every_connection_that_a_trigger_uses() -> None:
     triggers = [text for text in map(Path.read_text, (ROOT / "plugins").rglob("*.py")) if "(BaseEventTrigger)" in text]
     used = {name for text in triggers for name in re.findall(r'connections\.connection\W+"(\w+)"', text)}

@@ -115,7 +115,7 @@ def test_kubernetes_knows_every_field(name: str, version: str) -> None:
 
 
 def test_the_settings_are_those_of_compose() -> None:
-    compose = settings("dag-processor")
+    compose = {name: value for name, value in settings("dag-processor").items() if not name.startswith("AIRFLOW_CONN_")}
     assert SETTINGS.keys() - compose.keys() == ONLY_HERE
     assert compose.keys() - SETTINGS.keys() == SECRET
     assert {name for name in SETTINGS.keys() & compose.keys() if SETTINGS[name] != compose[name]} == DIFFERENT.keys()
@@ -166,6 +166,10 @@ def test_a_component_knows_no_more_than_in_compose(section: str) -> None:
         assert here.keys() - SETTINGS.keys() == compose.keys() - SETTINGS.keys() - SECRET
     different = {name: value for name, value in here.items() if name in SETTINGS}
     assert different == {name: compose[name] for name in different}
+
+
+def test_the_dag_processor_can_send_alerts() -> None:
+    assert set(find_secret_keys(VALUES["dagProcessor"])) == {("tributary-alerts", "connection")}
 
 
 def test_the_triggerer_moves_no_logs() -> None:

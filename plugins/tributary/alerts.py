@@ -169,6 +169,8 @@ def describe(what: str, context: Any) -> tuple[str, str]:
         link += f"/tasks/{task.task_id}" + (f"/mapped/{task.map_index}" if _is_mapped(task) else "")
     if reason := context.get("exception"):
         lines.append(f"Reason: {type(reason).__name__}: {_message(reason)}")
+    elif task is not None:  # from the DAG processor, which Airflow's scheduler told that the task is dead
+        lines.append("Reason: the task's process ended without a result, such as by a lack of memory or a lost worker")
     if deadline := context.get("deadline"):
         lines.append(f"Deadline: {_of(deadline, 'deadline_time')}")
     if counts := _counts(dag_id, run_id):

@@ -153,6 +153,23 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_try(tmp_path: Path,
     assert len((tmp_path / "alerts").read_text().splitlines()) == 1
 
 
+_DEAD = """
+from types import SimpleNamespace as Thing
+from tributary.alerts import Alert
+
+task = Thing(task_id="publish", try_number=5, map_index=-1)
+Alert("Failed").notify({"dag_run": Thing(dag_id="orion", run_id="a_run", run_type="scheduled"), "ti": task})
+"""
+
+
+def test_dag_processor_sends_the_alert_of_a_task_whose_process_died_without_a_database(tmp_path: Path) -> None:
+    alerts = json.dumps({"conn_type": "generic", "password": f"file://{tmp_path / 'alerts'}"})
+    environ = environment(tmp_path, {"tributary_alerts": alerts}) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'plugins'}"}
+    run(environ, _DEAD)
+    [alert] = (tmp_path / "alerts").read_text().splitlines()
+    assert "Reason: the task's process ended without a result" in json.loads(alert)["body"]
+
+
 _FAIL = """
 import sys
 from types import SimpleNamespace as Thing
