@@ -36,6 +36,7 @@ class Listing:
         view: View of the schema `control`.
         columns: Its columns.
         order: Columns of the view by which the list is sorted; a `-` in front sorts from the largest value to the smallest.
+            Together, they tell rows apart: rows that are equal in all of them could be on two pages, and others on none.
         filters: Columns by which users select rows.
         empty: Text of the page if there are no rows.
         is_personal: Whether rows show clients, so that only users with the right of the identity review may see them.

@@ -15,7 +15,7 @@ DEAD_LETTERS = Listing(
         Column("reasons", "Reason"), Column("dead_letters", "Rows", "number"), Column("money_usd", "Money", "money"),
         Column("money_unreadable", "Rows whose money can't be read", "number"), Column("since", "Since", "time"),
     ),
-    ("-since", "vendor", "table_name", "reasons"), ("vendor", "table_name", "business_date", "stage"),
+    ("-since", "vendor", "table_name", "reasons", "business_date", "stage"), ("vendor", "table_name", "business_date", "stage"),
     "No row waits: every row of every vendor was loaded, replayed or discarded.", template="dead_letters.html",
 )  # fmt: skip
 
@@ -65,7 +65,7 @@ SYNCS = Listing(
         Column("created", "Created", "number"), Column("updated", "Updated", "number"), Column("failed", "Rejected", "number"),
         Column("unprocessed", "Unprocessed", "number"), Column("seconds", "Seconds", "number"), Column("run_id", "Run", "run"),
     ),
-    ("-synced_at",), ("object", "entity"), "Nothing has been sent yet.",
+    ("-synced_at", "object", "entity", "run_id"), ("object", "entity"), "Nothing has been sent yet.",
 )  # fmt: skip
 
 REJECTIONS = Listing(
@@ -75,7 +75,7 @@ REJECTIONS = Listing(
         Column("object", "Object"), Column("error_code", "Error code"), Column("records", "Records", "number"), Column("since", "Since", "time"),
         Column("run_id", "Newest run", "run"),
     ),
-    ("-records", "object"), ("object", "error_code"), "Salesforce has accepted every record.",
+    ("-records", "object", "error_code"), ("object", "error_code"), "Salesforce has accepted every record.",
     template="salesforce_rejections.html",
 )  # fmt: skip
 
@@ -86,7 +86,7 @@ FINDINGS = Listing(
         Column("details", "Details"), Column("vendor", "Vendor"), Column("business_date_opened", "Since", "date"),
         Column("days_open", "Days", "number"),
     ),
-    ("severity_rank", "rule", "household"), ("rule", "severity", "advisor", "vendor"), "No rule has an open finding.", is_personal=True,
+    ("severity_rank", "rule", "household", "vendor", "details"), ("rule", "severity", "advisor", "vendor"), "No rule has an open finding.", is_personal=True,
     template="findings.html", has_lineage=True,
 )  # fmt: skip
 
@@ -96,7 +96,7 @@ DELIVERIES = Listing(
         Column("received_at", "Received", "time"), Column("sender", "Sender"), Column("state", "State"), Column("copies", "Copies", "number"),
         Column("error", "Error"), Column("inbox_id", "Id", "number"),
     ),
-    ("-received_at",), ("sender", "state"), "Every delivery has been processed.",
+    ("-received_at", "-inbox_id"), ("sender", "state"), "Every delivery has been processed.",
 )  # fmt: skip
 
 REJECTED_DELIVERIES = Listing(
@@ -106,7 +106,7 @@ REJECTED_DELIVERIES = Listing(
         Column("rejected_rows", "Rejected rows", "number"), Column("reason", "Reason"), Column("copies", "Copies", "number"),
         Column("inbox_id", "Id", "number"),
     ),
-    ("-received_at",), ("sender", "rejected"), "No delivery was rejected.",
+    ("-received_at", "-inbox_id"), ("sender", "rejected"), "No delivery was rejected.",
 )  # fmt: skip
 
 MISSING_DOCUMENTS = Listing(
@@ -137,7 +137,7 @@ GIVEN_UP_EVENTS = Listing(
         Column("subject", "Subject"), Column("tries", "Tries", "number"), Column("tried_at", "Last try", "time"),
         Column("last_status", "HTTP status", "number"), Column("last_error", "Error"), Column("event_id", "Id"),
     ),
-    ("-occurred_at",), ("subscriber", "type", "vendor"), "No delivery was given up.", template="given_up_events.html",
+    ("-occurred_at", "event_id", "subscriber"), ("subscriber", "type", "vendor"), "No delivery was given up.", template="given_up_events.html",
 )  # fmt: skip
 
 REQUESTS = Listing(
@@ -147,7 +147,7 @@ REQUESTS = Listing(
         Column("state", "State"), Column("detail", "Detail"), Column("tries", "Tries", "number"), Column("run_id", "Run", "run"),
         Column("ended_at", "Ended", "time"),
     ),
-    ("-requested_at",), ("caller", "what", "vendor", "state"), "No program has requested a run.",
+    ("-requested_at", "run_id"), ("caller", "what", "vendor", "state"), "No program has requested a run.",
 )  # fmt: skip
 
 API_KEYS = Listing(
@@ -157,7 +157,7 @@ API_KEYS = Listing(
         Column("created_at", "Created", "time"), Column("expires_at", "Expires", "time"), Column("last_used_on", "Last used", "date"),
         Column("revoked_at", "Revoked", "time"), Column("changed_by", "Changed by"),
     ),
-    ("caller", "-created_at"), ("caller", "state"), "No key has been created.", template="api_keys.html",
+    ("caller", "-created_at", "key_id"), ("caller", "state"), "No key has been created.", template="api_keys.html",
 )  # fmt: skip
 
 ACTIVITY = Listing(
@@ -166,7 +166,7 @@ ACTIVITY = Listing(
         Column("happened_at", "Time", "time"), Column("who", "Who"), Column("action", "Did"), Column("subject", "What"), Column("reason", "Reason"),
         Column("vendor", "Vendor"), Column("kind", "Kind"),
     ),
-    ("-happened_at",), ("who", "vendor", "kind", "action"), "Nothing has happened yet.", is_personal=True,
+    ("-happened_at", "who", "action", "subject", "vendor", "kind"), ("who", "vendor", "kind", "action"), "Nothing has happened yet.", is_personal=True,
 )  # fmt: skip
 
 DOCUMENTS = Listing(

@@ -11,7 +11,7 @@ APPROVALS = Listing(
         Column("decided_by", "Decided by"), Column("reason", "Reason"), Column("decided_at", "Decided", "time"), Column("run_id", "Run", "run"),
         Column("question_id", "Request", "number"), Column("approval_run", "Approval run"),
     ),
-    ("-requested_at",), ("object", "state"), "No change has needed an approval.", template="salesforce_approvals.html",
+    ("-requested_at", "-question_id"), ("object", "state"), "No change has needed an approval.", template="salesforce_approvals.html",
 )  # fmt: skip
 
 HELD_BACK = Listing(

@@ -12,12 +12,14 @@ from include.operations.lists import (
     ACTIVITY,
     DEAD_LETTER_ROWS,
     DEAD_LETTERS,
+    DELIVERIES,
     FINDINGS,
     GIVEN_UP_EVENTS,
     GROUPS,
     MISSING_DOCUMENTS,
     REJECTED_DELIVERIES,
 )
+from include.warehouse import schema
 from tests.conftest import Database
 from tests.operations.records import DAY, record_day, record_dead_letter, record_event_troubles
 
@@ -114,3 +116,17 @@ def test_the_timeline_says_who_did_what_in_words_and_filters_by_vendor(web: sa.C
         ("run run-1", "loaded", "orion clients 2026-11-25")
     ]
     assert read_list(web, ACTIVITY, {"vendor": "tamarac"}, 0, 50).rows == []
+
+
+def test_rows_of_the_same_time_are_on_one_page_each(database: Database) -> None:
+    """Rows that one transaction inserts have the same time."""
+    database.do(
+        "insert into control.inbox (sender, body, content_hash, headers, received_at) select 'docusign', '', 'h' || n, '{}', now()"
+        " from generate_series(1, 1170) n"
+    )
+    engine = schema.engine(database.url("tributary_web"))
+    with engine.connect() as connection:
+        pages = [read_list(connection, DELIVERIES, {}, offset, 50) for offset in range(0, 1200, 50)]
+    engine.dispose()
+    shown = [row["inbox_id"] for page in pages for row in page.rows]
+    assert len(set(shown)) == len(shown) == 1170
