@@ -37,7 +37,7 @@ OUTBOX = Asset(
             None,
             type=["null", "string"],
             title="Subscriber",
-            description="The subscriber's connection. Empty: deliver only what is due.",
+            description="The subscriber's connection; required with any field below. Empty: deliver only what is due.",
         ),
         "enable": Param(False, type="boolean", title="Enable", description="Re-enable this subscriber."),
         "replay_dead": Param(

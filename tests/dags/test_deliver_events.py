@@ -59,6 +59,11 @@ def test_without_subscribers_a_run_ends_at_once(house: dict[str, str]) -> None:
     assert set(tasks.values()) == {"skipped"}
 
 
+def test_form_that_selects_events_without_a_subscriber_is_refused(house: dict[str, str]) -> None:
+    state, tasks = said(run(house, whole_run("deliver_events", replay_dead=True)), "RUN").split(" ", 1)
+    assert (state, json.loads(tasks)["has_subscribers"]) == ("failed", "failed")
+
+
 @pytest.mark.long
 def test_a_subscriber_that_was_removed_is_recorded_so(house: dict[str, str], database: Database) -> None:
     deliver(house)

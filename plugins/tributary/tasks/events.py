@@ -7,13 +7,23 @@ from typing import Any
 import pendulum
 from airflow.sdk import task
 
+SELECTING = ("replay_dead", "event_ids", "since", "until", "types")
+"""Parameters that select events to send again."""
+
 
 @task.short_circuit
 def has_subscribers(params: Any = None) -> bool:
-    """Return whether there are subscribers, or deliveries of a removed one to finish; if not, the rest of the run is skipped."""
+    """Return whether there are subscribers, or deliveries of a removed one to finish; if not, the rest of the run is skipped.
+
+    Raises:
+        InputRejected: The form selects events, or enables a subscriber, without naming it.
+    """
+    from include.errors import InputRejected
     from include.outbound import outbox
     from tributary import connections
 
+    if not params["subscriber"] and (params["enable"] or any(params[key] for key in SELECTING)):
+        raise InputRejected("Enter the subscriber whose events are sent again, or that is enabled")
     names = connections.find_variable("tributary_subscribers", default="").strip()
     return bool(names or params["subscriber"]) or outbox.has_unfinished(connections.database())
 
@@ -38,7 +48,7 @@ def retry_deliveries(params: Any = None) -> dict[str, int]:
     done: dict[str, int] = {}
     if params["enable"]:
         done["enabled"] = outbox.enable(engine, name, now)
-    if params["replay_dead"] or params["event_ids"] or params["since"]:
+    if any(params[key] for key in SELECTING):
         since, until = (params[key] and pendulum.parse(params[key]) for key in ("since", "until"))
         done["replayed"] = outbox.replay(
             engine, name, now,
