@@ -110,6 +110,13 @@ def test_row_with_a_blank_key_is_dead(key: str) -> None:
     assert values(both.read(json.dumps([row(1, fullName=key)]).encode()), "name") == [key]
 
 
+@pytest.mark.parametrize("number", ["1e-99999999", "1E-0099999999", f"0.{'0' * 200}1"])
+def test_number_with_more_decimals_than_arrow_can_read_crashes_no_process(number: str) -> None:
+    page = read(f'[{{"id":1,"amount":1,"units":{number}}},{{"id":2,"amount":{number},"units":1.{"0" * 200}}}]')
+    assert (values(page, "row_id"), values(page, "amount_usd"), values(page, "quantity")) == ([2], [0], [1])
+    assert page.dead[0].reasons[0].endswith(" decimals, 8 declared")
+
+
 @pytest.mark.parametrize("text", [r"\u0000", r"a\u0000b"])
 def test_text_that_no_database_takes_kills_its_row(text: str) -> None:
     for field in ("fullName", "ssn"):
