@@ -2,7 +2,7 @@
 
 * Decimals are exact, by the rules of `include.extract.number`.
 * A date is the day as the vendor writes it; an offset does not change it.
-* A time becomes UTC.
+* A time becomes UTC. In UTC it must be in the years 1 to 9999.
 * A sensitive value becomes its hash and its last four characters and, if the firm retains it, the sealed value.
 * A tax id whose form is declared also becomes its form: how the vendor writes it.
 * A hashed column becomes the hash of its value.
@@ -151,8 +151,14 @@ class ColumnConverter:
             raise pa.ArrowInvalid("a text is not a date, or has more characters after one")
         for prefix in self._sentinels:
             array = pc.if_else(pc.starts_with(array, prefix), pa.scalar(None, pa.string()), array)
-        if col.type == DATE:
-            return pc.utf8_slice_codeunits(array, 0, 10).cast(pa.date32())
+        is_date = col.type == DATE
+        times = pc.utf8_slice_codeunits(array, 0, 10).cast(pa.date32()) if is_date else self._read_moments(array)
+        years = pc.year(times)
+        if not pc.all(pc.and_(pc.greater(years, 0), pc.less(years, 10_000)), min_count=0).as_py():
+            raise pa.ArrowInvalid("Python has no date before the year 1 or after 9999")
+        return times
+
+    def _read_moments(self, array: pa.Array) -> pa.Array:
         array = pc.replace_substring_regex(array, r"(\.\d{6})\d+", r"\1")
         try:
             return array.cast(pa.timestamp("us", tz="UTC"))

@@ -55,6 +55,13 @@ def test_date_that_is_none_kills_its_row_alone(text: str) -> None:
     assert [dead.reasons for dead in page.dead] == [("dob: not date",), ("editedDate: not timestamp",)]
 
 
+@pytest.mark.parametrize("text", ["0000-05-05T00:00:00Z", "9999-12-31T23:59:59-06:00", "9999-12-31T23:59:59"])
+def test_time_in_a_year_that_python_does_not_have_kills_its_row_alone(text: str) -> None:
+    page = read([row(1, editedDate=text), row(2, dob="0000-05-05"), row(3, dob=text.replace("0000", "9999"))])
+    assert values(page, "row_id") == [3]
+    assert [dead.reasons for dead in page.dead] == [("editedDate: not timestamp",), ("dob: not date",)]
+
+
 JUNK = [
     "garbage",
     "T25:99",

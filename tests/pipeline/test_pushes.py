@@ -243,6 +243,23 @@ def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pus
     assert row["outcome"]["rejected"][1]["reasons"][0].startswith("createdDate: not within 1")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("createdDate", '"9999-12-31T23:59:59-05:00"'), ("createdDate", '"0000-05-05"')],
+)
+def test_a_pushed_value_that_python_can_not_hold_is_dead_and_does_not_stop_the_other_rows(
+    pushes: Pushes, field: str, value: str
+) -> None:
+    rows = orjson.dumps([CLIENTS[0] | {field: "VALUE"}, CLIENTS[1]]).decode().replace('"VALUE"', value)
+    pushes.push(orjson.Fragment(rows))
+    pushes.drain()
+
+    assert [name for _, name in households(pushes)] == ["Other Sample"]
+    [row] = pushes.database.rows("select outcome from control.inbox")
+    [rejected] = row["outcome"]["rejected"]
+    assert (rejected["row"], rejected["reasons"][0].partition(": ")[0]) == (0, field)
+
+
 def test_a_pushed_row_that_the_suite_refuses_is_dead_and_named_by_its_place(pushes: Pushes) -> None:
     pushes.push([{"id": 1}, CLIENTS[0], CLIENTS[1] | {"name": "N" * 256}])
     pushes.drain()
