@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
@@ -12,14 +12,14 @@ import orjson
 def load(text: bytes | str) -> Any:
     """Parse JSON. Numbers stay exact.
 
-    Integers become `int`. Very large integers, and numbers with a fraction or an exponent, become `Decimal`. `NaN` and `Infinity`
-    become strings.
+    Integers become `int`. Very large integers, and numbers with a fraction or an exponent, become `Decimal`. `NaN`, `Infinity` and
+    numbers whose exponent no decimal can have become strings.
 
     Raises:
         ValueError: The text is not JSON.
         RecursionError: The JSON is nested too deep.
     """
-    return json.loads(text, parse_float=Decimal, parse_int=parse_integer, parse_constant=str)
+    return json.loads(text, parse_float=_parse_decimal, parse_int=parse_integer, parse_constant=str)
 
 
 def dump(value: object) -> bytes:
@@ -48,7 +48,7 @@ def split_array(body: bytes) -> tuple[list[str], list[object]]:
     Raises:
         ValueError, IndexError, RecursionError: The body is not a complete JSON array.
     """
-    decoder = json.JSONDecoder(parse_float=Decimal, parse_int=parse_integer, parse_constant=str)
+    decoder = json.JSONDecoder(parse_float=_parse_decimal, parse_int=parse_integer, parse_constant=str)
     texts: list[str] = []
     objects: list[object] = []
     text = body.decode("utf-8").strip()
@@ -63,6 +63,13 @@ def split_array(body: bytes) -> tuple[list[str], list[object]]:
     if at + 1 < len(text):
         raise ValueError("something follows the array")
     return texts, objects
+
+
+def _parse_decimal(number: str) -> Decimal | str:
+    try:
+        return Decimal(number)
+    except InvalidOperation:  # the exponent has over 18 digits
+        return number
 
 
 def _replace_surrogates(value: object) -> object:

@@ -89,7 +89,7 @@ def test_surplus_digits_kill_the_row_where_no_rounding_is_declared() -> None:
 @pytest.mark.parametrize(
     ("number", "shape"),
     [
-        ("9" * 40, ""), ("NaN", ": AaA"), ("-Infinity", ": -Aaaaaaaa"), ("1e400", ""), ("true", ""), ('"1.234,56"', ": 9.999,99"),
+        ("9" * 40, ""), ("NaN", ": AaA"), ("-Infinity", ": -Aaaaaaaa"), ("1e400", ""), ("1e-" + "9" * 20, ": 9a-99999999999999999999"), ("true", ""), ('"1.234,56"', ": 9.999,99"),
         ('""', ": blank"), ("{}", ""), ("[1]", ""), (f"{'9' * 40}.{'1' * 20}", ""), ('"+1"', ": +9"), ('"1E2"', ": 9A9"),
     ],
 )  # fmt: skip

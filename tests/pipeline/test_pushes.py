@@ -245,7 +245,7 @@ def test_a_pushed_row_of_a_day_that_cannot_be_is_dead_and_named_by_its_place(pus
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("createdDate", '"9999-12-31T23:59:59-05:00"'), ("createdDate", '"0000-05-05"')],
+    [("createdDate", '"9999-12-31T23:59:59-05:00"'), ("createdDate", '"0000-05-05"'), ("aum", "1e-" + "9" * 20)],
 )
 def test_a_pushed_value_that_python_can_not_hold_is_dead_and_does_not_stop_the_other_rows(
     pushes: Pushes, field: str, value: str
