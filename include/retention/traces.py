@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from html import unescape
 from typing import Any
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ SEALED_IDS = {
     "control.known_answer": "jsonb_build_array(t.vendor, t.table_name, t.request_key)::text",
 }
 """Table whose content is sealed -> SQL expression of the id of a row `t`."""
+_JSON_ESCAPES = re.compile(r"""(?:\\(?:u[0-9a-fA-F]{4}|["\\/bfnrt]))+""")
 
 
 def has_term(of_row: str, binary_columns: Sequence[str] | None = None) -> str:
@@ -48,8 +50,9 @@ def has_term(of_row: str, binary_columns: Sequence[str] | None = None) -> str:
 
 
 def spell(terms: Sequence[str]) -> list[str]:
-    """Return each text in the forms in which it may be stored: as it is, escaped in JSON, and escaped in HTML."""
-    return sorted({word for term in terms for word in (term, json.dumps(term)[1:-1], escape(term))})
+    """Return each text in the forms in which the database shows it: as it is, in JSON, and each of both as a part of a row's text."""
+    words = {word for term in terms for word in (term, json.dumps(term, ensure_ascii=False)[1:-1])}
+    return sorted(words | {word.replace("\\", r"\\").replace('"', '""') for word in words})
 
 
 def find_sealed(connection: sa.Connection, keyring: Keyring, table: str, terms: Sequence[str]) -> list[str]:
@@ -59,12 +62,11 @@ def find_sealed(connection: sa.Connection, keyring: Keyring, table: str, terms: 
         ConfigurationError: The key of a row is not in the keyring.
         TributaryError: A row was altered or moved.
     """
-    words = [word.encode() for word in spell(terms)]
     # An earlier version stored clear bodies in the inbox.
     sealed = "key_fingerprint is not null" if table == "control.inbox" else "true"
     query = f"select {SEALED_IDS[table]} as id, t.* from {table} t where {sealed}"  # noqa: S608
-    rows = connection.execute(sa.text(query), execution_options={"yield_per": 100}) if words else ()
-    return [row.id for row in rows if _contains(_open(keyring, table, row), words)]
+    rows = connection.execute(sa.text(query), execution_options={"yield_per": 100}) if terms else ()
+    return [row.id for row in rows if _contains(_open(keyring, table, row), terms)]
 
 
 def search_tables(connection: sa.Connection, keyring: Keyring, terms: Sequence[str]) -> dict[str, int]:
@@ -80,18 +82,18 @@ def search_tables(connection: sa.Connection, keyring: Keyring, terms: Sequence[s
 
 def search_staging(staging: Staging, person: Person) -> Iterator[Pulled]:
     """Yield the complete pulls that contain one of the person's texts in any file, or one of the person's keys in a canonical row."""
-    words = spell(person.terms)
     for pull in list_pulls(staging):
         keys = person.keys_of(pull.path.partition("/")[0])
-        if pull.is_complete and any(_has_person(staging.folder(pull.path), name, words, keys) for name in pull.files):
+        if pull.is_complete and any(
+            _has_person(staging.folder(pull.path), name, person.terms, keys) for name in pull.files
+        ):
             yield pull
 
 
 def search_pages(staging: Staging, terms: Sequence[str]) -> Iterator[str]:
     """Yield the paths below the folder `PAGES` of the pages that contain one of the texts."""
-    words = [word.encode() for word in spell(terms)]
     for path in sorted(name for name, _ in staging.list_files(PAGES) if name.endswith(".html")):
-        if _contains(staging.folder(PAGES).read(path), words):
+        if _contains(staging.folder(PAGES).read(path), terms):
             yield path
 
 
@@ -105,24 +107,30 @@ def _open(keyring: Keyring, table: str, row: Any) -> bytes:
     return keyring.staging.open_file(bytes(row.rows), place)
 
 
-def _has_person(folder: Folder, path: str, words: Sequence[str], keys: Mapping[str, Sequence[str]]) -> bool:
+def _has_person(folder: Folder, path: str, terms: Sequence[str], keys: Mapping[str, Sequence[str]]) -> bool:
     below, _, name = path.rpartition("/")
     place = folder.below(below) if below else folder
     if name == MANIFEST:
         listed = [Part(**part) for part in json.loads(place.read(name))["parts"]]
-        return any(_matches(rows, words, keys if below else {}) for _, rows in Parts(place, listed).read())
+        return any(_matches(rows, terms, keys if below else {}) for _, rows in Parts(place, listed).read())
     if name.endswith(".parquet"):
-        return name == "faults.parquet" and _matches(pq.read_table(io.BytesIO(place.read(name))), words, {})
-    return _contains(place.read(name), [word.encode() for word in words])
+        return name == "faults.parquet" and _matches(pq.read_table(io.BytesIO(place.read(name))), terms, {})
+    return _contains(place.read(name), terms)
 
 
-def _contains(content: bytes, words: Sequence[bytes]) -> bool:
-    """Return whether a file contains one of the words, which are in lower case; the case in the file does not matter."""
-    text = content.decode(errors="replace").lower().encode()
-    return any(word in text for word in words)
+def _contains(content: bytes, terms: Sequence[str]) -> bool:
+    """Return whether a message or file contains one of the texts, which are in lower case, in any case and as any escapes of JSON and HTML."""
+    text = content.decode(errors="replace")
+    forms = [form.lower() for form in (text, unescape(_unescape_json(unescape(text))))]
+    return any(term in form for term in terms for form in forms)
 
 
-def _matches(rows: pa.Table, words: Sequence[str], keys: Mapping[str, Sequence[str]]) -> bool:
+def _unescape_json(text: str) -> str:
+    return _JSON_ESCAPES.sub(lambda match: str(json.loads(f'"{match[0]}"')), text)
+
+
+def _matches(rows: pa.Table, terms: Sequence[str], keys: Mapping[str, Sequence[str]]) -> bool:
+    words = spell(terms)
     for name, column in zip(rows.column_names, rows.columns, strict=True):
         if pa.types.is_string(column.type):
             if any(pc.any(pc.match_substring(column, word, ignore_case=True)).as_py() for word in words):

@@ -16,7 +16,7 @@ from include.control.answers import format_place
 from include.crm.sync import difference
 from include.errors import ConfigurationError, InputRejected
 from include.keys.keyring import Keyring, generate_value_key
-from include.retention import forget, person
+from include.retention import forget, person, traces
 from include.retention.forget import Forgotten, Store, find_returned
 from include.retention.staging import list_pulls
 from include.sensitive import Redactor
@@ -241,6 +241,39 @@ def test_after_a_rotation_the_state_of_salesforce_is_found_by_its_first_keys(fir
     assert ("Account", key, "001B") in result.salesforce
     assert firm.database.value("select count(*) from control.crm_state where external_key = :key", key=key) == 0
     assert firm.database.value("select string_agg(current_hash, ' ') from control.first_hash") == shared
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        r"O\u0027Forget-M\u00E9",
+        r"O'FORGET-M\u00c9",
+        "O\\u0026#39;Forget-M\\u0026eacute;",
+        r"Z\/canary\u0040forget.example",
+    ],
+)
+def test_a_person_is_found_in_whatever_escapes_a_vendor_writes(firm: Firm, store: Store, spelling: str) -> None:
+    """JSON and HTML may escape any character; products that write JSON escape the apostrophe, the slash, and all but ASCII."""
+    body = KEYRING.receiving_key.seal(f'{{"signer": "Canaria {spelling}"}}'.encode(), inbox.place_of("docusign", "h1"))
+    firm.database.do("update control.inbox set body = :body", body=body)
+    firm.site.staging.folder(difference.PLACE).write("salesforce-t.html", b"<td>CANARIA O&#39;FORGET-M&Eacute;</td>")
+    result = forget_canary(store, firm.database)
+    assert result.rows["control.inbox"] == 1
+    assert {page.rpartition("/")[2] for page in result.pages} >= {"salesforce-r.html", "salesforce-t.html"}
+
+
+def test_a_nickname_in_quotes_is_found_in_texts_and_in_json(database: Database) -> None:
+    details = json.dumps({"name": 'Canária "Cany" Sample'})
+    for action, subject, content in [("a", 'CANÁRIA "CANY" SAMPLE', "{}"), ("b", "x", details), ("c", "x", "{}")]:
+        database.do(
+            "insert into control.audit (happened_at, database_user, actor, action, subject, details)"
+            " values (now(), 'x', 'x', :action, :subject, cast(:details as jsonb))",
+            action=action, subject=subject, details=content,
+        )  # fmt: skip
+    owner = schema.engine(database.url("tributary_migrate"))
+    with owner.connect() as connection:
+        assert traces.search_tables(connection, KEYRING, ['canária "cany" sample'])["control.audit"] == 2
+    owner.dispose()
 
 
 def test_a_pending_message_stays_and_is_reported(firm: Firm, store: Store) -> None:
