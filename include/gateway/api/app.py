@@ -109,8 +109,10 @@ def start_run(request: Request, permission: Permitted, body: SmallBody, key: Ide
     engine, attempt = _engine(request), Attempt.of(permission.caller, key, "runs", body)
     answer = request_queue.recall(engine, attempt)
     if answer is None:
-        _check_plan(permission, vendor, params)
-        answer = request_queue.submit(engine, attempt, "run", vendor.name, params)
+        planned = _check_plan(permission, vendor, params)
+        # With the tables that it pulls in addition: only a caller with the right to these may see the run.
+        tables = list(dict.fromkeys([*params["tables"], *planned]))
+        answer = request_queue.submit(engine, attempt, "run", vendor.name, params | {"tables": tables})
     return _accept(request, "runs", answer)
 
 
@@ -348,8 +350,8 @@ def _read_clients_data(
     return page
 
 
-def _check_plan(permission: Permission, vendor: Vendor, params: dict[str, Any]) -> None:
-    """Refuse an impossible order now, so that it does not fail later.
+def _check_plan(permission: Permission, vendor: Vendor, params: dict[str, Any]) -> list[str]:
+    """Refuse an impossible order now, so that it does not fail later; return the tables that the run will pull.
 
     Raises:
         Refusal: 422, the run can't be planned; 403, the run would also pull a table that the caller may not pull.
@@ -359,6 +361,7 @@ def _check_plan(permission: Permission, vendor: Vendor, params: dict[str, Any]) 
     except ConfigurationError as error:
         raise Refusal(422, str(error)) from None
     permission.check(vendor.name, *planned["tables"])
+    return planned["tables"]
 
 
 def _engine(request: Request) -> sa.Engine:

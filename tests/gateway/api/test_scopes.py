@@ -169,7 +169,7 @@ def test_run_of_all_tables_needs_the_whole_vendor(api: Api) -> None:
     assert read_problem(response, 403).endswith(f"the scope runs:write:{VENDOR.name}")
 
 
-def test_run_for_clients_needs_every_table_that_it_pulls(api: Api) -> None:
+def test_run_for_clients_and_its_status_need_every_table_that_it_pulls(api: Api) -> None:
     vendor, table, beside = next(
         (v, m.table, next(iter(m.beside))) for v in VENDORS for m in v.maps if m.beside and find_keyed(v, [m.table])
     )
@@ -177,7 +177,11 @@ def test_run_for_clients_needs_every_table_that_it_pulls(api: Api) -> None:
     scope = f"runs:write:{vendor.name}.{table}"
     assert read_problem(api.post("/runs", order, **api.bearer(api.provider.token(scope))), 403).endswith(beside)
     both = f"{scope} runs:write:{vendor.name}.{beside}"
-    read_body(api.post("/runs", order, **api.bearer(api.provider.token(both))), 202)
+    run = read_body(api.post("/runs", order, **api.bearer(api.provider.token(both))), 202)
+    one = api.provider.token(scope.replace("runs:write", "status:read"))
+    assert read_problem(api.get(f"/runs/{run['id']}", one), 403).endswith(beside)
+    assert read_body(api.get("/runs", one), 200)["items"] == []
+    assert read_body(api.get(f"/runs/{run['id']}", api.provider.token(both.replace("runs:write", "status:read"))), 200)
 
 
 def test_run_of_several_tables_is_hidden_from_a_caller_that_may_see_one(api: Api) -> None:
