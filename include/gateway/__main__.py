@@ -26,6 +26,7 @@ from include.gateway.api import settings as api
 from include.gateway.api.app import create_app as create_api
 from include.gateway.api.callers import Issuer
 from include.gateway.connections import Limits, build_protocol, limit_calls
+from include.gateway.problem import route_exactly
 from include.gateway.settings import read_database, read_keyring, read_receiving_key
 from include.gateway.traffic import count_requests
 from include.gateway.webhooks.app import create_app
@@ -51,7 +52,7 @@ def main() -> int:
         for sender in SENDERS:
             read_keyring(sender)  # an unreadable setting fails the start, not the first delivery
         webhooks = create_app(lambda: engine, SENDERS, read_keyring, read_receiving_key)
-        apps = Starlette(routes=[Mount("/webhooks", webhooks), *_mount_api()])
+        apps = route_exactly([Mount("/webhooks", webhooks), *_mount_api()])
     except ConfigurationError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1
@@ -79,7 +80,7 @@ def add_health(app: ASGIApp) -> Starlette:
     async def answer(_: Request) -> PlainTextResponse:
         return PlainTextResponse("ok")
 
-    return Starlette(routes=[Route("/health", answer), Mount("/", app)])
+    return route_exactly([Route("/health", answer), Mount("/", app)])
 
 
 def _mount_api() -> list[Mount]:

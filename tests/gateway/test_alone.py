@@ -103,6 +103,23 @@ def test_gateway_by_itself_is_healthy_without_a_login_whatever_its_database_does
     assert requests.get(url.replace("/webhooks/docusign", "/elsewhere"), timeout=10).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allowed"),
+    [
+        ("GET", "/", 404, None), ("GET", "/elsewhere", 404, None), ("GET", "/webhooks", 404, None), ("GET", "/webhooks/", 404, None),
+        ("PUT", "/webhooks/adobe-sign", 405, "GET, POST"), ("OPTIONS", "/webhooks/docusign", 405, "POST"), ("DELETE", "/health", 404, None),
+    ],
+)  # fmt: skip
+def test_request_that_no_route_serves_is_refused_with_a_problem(
+    alone: tuple[psutil.Popen, str], method: str, path: str, status: int, allowed: str | None
+) -> None:
+    url = alone[1].removesuffix("/webhooks/docusign")
+    response = requests.request(method, f"{url}{path}", timeout=10, allow_redirects=False)
+    assert (response.status_code, response.headers.get("Allow")) == (status, allowed)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["status"] == status
+
+
 def test_health_is_answered_while_as_many_calls_are_served_as_may_be() -> None:
     async def call(*paths: str) -> list[int]:
         transport = httpx.ASGITransport(add_health(limit_calls(Starlette(), 0)))

@@ -21,7 +21,6 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Route
 
 from include.errors import TributaryError
 from include.gateway import bounds
@@ -29,7 +28,7 @@ from include.gateway.api.callers import Issuer, identify
 from include.gateway.api.document import read_scope
 from include.gateway.api.scopes import Permission, find_permission
 from include.gateway.api.settings import Settings
-from include.gateway.problem import Refusal, render
+from include.gateway.problem import Refusal, render, render_unrouted
 
 REFUSALS = limits.parse("300/minute")
 """Limit of requests without valid credentials (401) per address; further ones get a 429. The limit does not apply to authenticated
@@ -150,10 +149,8 @@ def _render_error(request: Request, error: Exception) -> JSONResponse:
                 "Refused %s %s from %s by %s: %s", request.method, route, address, request.state.caller, error.detail
             )
         return render(error)
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        return render(Refusal(405, "Method not allowed", {"Allow": ", ".join(_methods(request))}))
     if isinstance(error, HTTPException):
-        return render(Refusal(error.status_code, "Not found", error.headers))
+        return render_unrouted(request, error)
     if isinstance(error, ClientDisconnect):
         return render(Refusal(400, "The body is incomplete: the client disconnected"))
     if isinstance(error, (RequestValidationError, ValidationError)):
@@ -161,10 +158,3 @@ def _render_error(request: Request, error: Exception) -> JSONResponse:
     # Log only the class: the text may quote data.
     log.error("A request could not be served: %s", type(error).__name__)
     return render(Refusal(503, "The request can't be served now; send it again", {"Retry-After": "30"}))
-
-
-def _methods(request: Request) -> list[str]:
-    """Return the methods of all routes that match the request's path."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return sorted({each for route in routes if route.path_regex.match(path) for each in route.methods or ()})

@@ -39,7 +39,7 @@ from include.contract.webhook import Sender
 from include.control import inbox
 from include.errors import ConfigurationError
 from include.gateway import bounds
-from include.gateway.problem import Refusal, render
+from include.gateway.problem import Refusal, render, render_unrouted
 from include.gateway.webhooks.authenticity import Head, Keyring, make_check
 from include.gateway.webhooks.delivery import CHECK, VERIFIED, read_delivery
 from include.keys.inbox import ReceivingKey
@@ -96,8 +96,7 @@ def _render_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Refusal):
         return render(error)
     if isinstance(error, HTTPException):
-        is_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-        return render(Refusal(error.status_code, "Method not allowed" if is_method else "Not found", error.headers))
+        return render_unrouted(request, error)
     if isinstance(error, ClientDisconnect):
         return render(Refusal(400, "The body is incomplete: the client disconnected"))
     return render(_unavailable())
