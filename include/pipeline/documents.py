@@ -55,6 +55,14 @@ values (:vendor, :envelope_key, :kind, :content_hash, :bytes,
 on conflict do nothing
 """)
 
+# A hold is on all documents of an envelope, also on those that are stored after it was placed.
+_EXTEND_HOLD = sa.text("""
+update control.document d set held_for = h.held_for, held_by = h.held_by, held_at = h.held_at
+from control.document h
+where (d.vendor, d.envelope_key, d.kind) = (:vendor, :envelope_key, :kind) and d.held_for is null
+  and (h.vendor, h.envelope_key) = (:vendor, :envelope_key) and h.held_for is not null
+""")
+
 _RECORD_FAILURE = sa.text("""
 insert into control.document_try as known (vendor, envelope_key, kind, error, malware)
 values (:vendor, :envelope_key, :kind, :error, :malware)
@@ -125,6 +133,7 @@ def store_documents(vendor_run: VendorRun, *, years: int = 7, scanner: Scanner |
             }  # fmt: skip
             with site.engine.begin() as db:
                 stored += db.execute(_STORE, values).rowcount
+                db.execute(_EXTEND_HOLD, key)
             log.info("%s: stored %s of %s documents", vendor.name, stored, len(lacking))
     if infected := [each for each in failures if isinstance(each, MalwareFound)]:
         raise infected[0]
@@ -163,7 +172,9 @@ def read(staging: Staging, content_hash: str) -> bytes:
 
 
 def hold(engine: sa.Engine, vendor: str, envelope_key: str, who: str, reason: str | None) -> int:
-    """Place a retention hold on an envelope's documents, or end it; return the number of documents.
+    """Place a retention hold on an envelope's documents, or end it; return the number of documents stored so far.
+
+    The hold extends to documents of the envelope that are stored later.
 
     Args:
         engine: The database, as the loading role.

@@ -167,6 +167,26 @@ def test_a_retention_hold_is_stored_and_no_loader_deletes_a_document(signed: Fir
         db.exec_driver_sql("delete from control.document")
 
 
+@pytest.mark.parametrize("signed", [each for each in SIGNING if len(each.documents) > 1], indirect=True)
+def test_a_hold_extends_to_a_document_that_is_stored_after_it(signed: Firm) -> None:
+    both = signed.vendor
+    signed.vendor = replace(both, documents=both.documents[:1])
+    store(signed)
+    held, free = [
+        row["key"] for row in signed.database.rows("select envelope_key as key from control.document limit 2")
+    ]
+    documents.hold(signed.engine, both.name, held, "counsel", "a dispute")
+    signed.vendor = both
+    store(signed)
+    query = (
+        "select distinct held_for, held_by, held_at is null as is_free from control.document where envelope_key = :key"
+    )
+    assert [tuple(row.values()) for row in signed.database.rows(query, key=held)] == [("a dispute", "counsel", False)]
+    assert [tuple(row.values()) for row in signed.database.rows(query, key=free)] == [(None, None, True)]
+    entries = "select count(*) from control.audit where action = 'document.hold_changed' and actor = 'counsel'"
+    assert signed.database.value(entries) == len(both.documents)
+
+
 @every
 def test_a_document_that_cannot_be_had_stops_no_other_and_is_left_alone_for_a_while(signed: Firm) -> None:
     # The vendor has no such envelope.
