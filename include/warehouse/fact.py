@@ -21,6 +21,12 @@ from include.warehouse.statement import Statement
 FEW = 10_000
 """Number of rows up to which each is looked up in an index."""
 
+# A load sees what is committed. So one that might bring back an event waits for the pull that covers the event in full, and that pull for it.
+_WAIT_FOR_PULLS = sa.text(
+    "select pg_advisory_xact_lock_shared(hashtext('tributary events'), hashtext(:vendor || :entity))"
+)
+_WAIT_FOR_LOADS = sa.text("select pg_advisory_xact_lock(hashtext('tributary events'), hashtext(:vendor || :entity))")
+
 
 @dataclass(frozen=True, slots=True)
 class Reach:
@@ -82,6 +88,8 @@ def load(
     }
     statement = Statement(entity)
     reached = {"reach": reach.to_note()} if reach and entity.is_removable else {}
+    if entity.is_removable:
+        connection.execute(_WAIT_FOR_LOADS if reach else _WAIT_FOR_PULLS, values)
     if entity.has_months:
         connection.execute(sa.text("select warehouse.ensure_month(:business_date)"), values)
     if not connection.scalar(statement.needs_comparison, values):

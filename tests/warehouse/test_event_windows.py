@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -97,6 +99,28 @@ def test_event_that_a_later_pull_of_its_window_lacks_is_not_brought_back(
     load(loader.engine, loader.vendor, {window: pull})
     assert summarize(load(loader.engine, loader.vendor, stale)["transaction"]["transaction"]) == {"superseded": 1}
     assert read_transactions(loader).keys() == set(remaining)
+
+
+@pytest.mark.parametrize("earlier", ["historical", "pushed"])
+def test_event_that_a_later_pull_lacks_is_not_brought_back_by_a_load_at_the_same_time(
+    loader: Loader, earlier: str
+) -> None:
+    pull_by_window(loader)
+    remaining = transaction("S", ENTERED, DAY, "posted", "1.00")
+    loader.load("transaction", [remaining], pulled="pushed")
+    loader.stage("transaction", [transaction("T", ENTERED, DAY, "posted", "5.00"), remaining], pulled=earlier)
+    stale = {loader.partition: loader.pull}
+    window, pull = stage_window(loader, "current", [remaining], last=NEXT)
+    with ThreadPoolExecutor(1) as pool:
+        loads = []
+
+        def load_stale(_: sa.Connection) -> None:
+            loads.append(pool.submit(load, loader.engine, loader.vendor, stale))
+            wait(loads, 1)
+
+        load(loader.engine, loader.vendor, {window: pull}, load_stale)
+        assert summarize(loads[0].result(20)["transaction"]["transaction"]) == {"unchanged": 1, "superseded": 1}
+    assert read_transactions(loader).keys() == {"S"}
 
 
 def test_event_that_is_unreadable_in_a_later_pull_is_brought_back_by_an_earlier_one(loader: Loader) -> None:
