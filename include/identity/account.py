@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 
+from include.identity.cluster import Clusters
 from include.identity.record import ACCOUNTS, COPIES, LINKS, REVIEW, conform
 from include.names.words import lexicon, plain
 
@@ -20,24 +21,24 @@ _COMMON_WORDS = lexicon(
     "financial advisor advisors group bank trust retirement wealth management securities clearing custody"
 )
 
-# Accounts of different vendors that share a number, an owner and the last four digits, or an owner and a word of the institution. The
-# smaller place is the original. A comparison is null if one of the values is unknown.
+# Accounts of different vendors that share a number, an owner and the last four digits, or an owner and a word of the institution. A
+# comparison is null if one of the values is unknown.
 _MATCHES = """
 with account as (
-    select row_number() over (order by priority, account_id) as place, * from given
+    select row_number() over (order by priority, account_id) - 1 as place, * from given
 ), key as (
     select place, vendor, hash('number', number_hash) as key from account where number_hash is not null
     union all select place, vendor, hash('last four', unnest(owners), number_last4) from account where number_last4 is not null
     union all select place, vendor, hash('word', owner, unnest(words)) from (select place, vendor, words, unnest(owners) as owner from account)
 ), pair as (
-    select distinct l.place as original, r.place as copy from key l join key r on l.key = r.key and l.place < r.place and l.vendor <> r.vendor
+    select distinct l.place as left_place, r.place as right_place from key l join key r on l.key = r.key and l.place < r.place and l.vendor <> r.vendor
 ), compared as (
-    select l.account_id as original_id, r.account_id, l.place, r.place as copy_place, r.vendor,
+    select l.place as left_place, r.place as right_place,
            l.number_hash = r.number_hash as number, l.number_last4 = r.number_last4 as last_four,
            case when len(l.words) > 0 and len(r.words) > 0 then list_has_any(l.words, r.words) end as institution,
            case when len(l.owners) > 0 and len(r.owners) > 0 then list_has_any(l.owners, r.owners) end as owner,
            abs(l.value_usd - r.value_usd) <= {ratio} * greatest(abs(l.value_usd), abs(r.value_usd)) as value
-    from pair join account l on l.place = pair.original join account r on r.place = pair.copy
+    from pair join account l on l.place = pair.left_place join account r on r.place = pair.right_place
 ), judged as (
     select *, case when number then 'key' else 'rule' end as how,
            case when number then owner is distinct from false
@@ -47,8 +48,8 @@ with account as (
     where number or (number is distinct from false and last_four is distinct from false
                      and owner and (last_four and institution or value and (last_four or institution)))
 )
-select account_id, original_id, {agreed} as agreed, {differed} as differed, how, is_sure, vendor
-from judged order by not is_sure, -len(agreed), place, copy_place
+select left_place, right_place, {agreed} as agreed, {differed} as differed, how, is_sure
+from judged order by not is_sure, -len(agreed), left_place, right_place
 """
 _COMPARED = {
     "number": "number",
@@ -59,33 +60,85 @@ _COMPARED = {
 }
 """Name of a comparison, as reviewers read it -> column of the query."""
 
+_RANKED = ["account_id", "vendor", "priority", "is_absent"]
+_UNEXPLAINED: dict[str, Any] = {"agreed": [], "differed": []}
 
-def link_accounts(accounts: pa.Table, apart: Collection[frozenset[int]] = ()) -> pa.Table:
+
+def link_accounts(accounts: pa.Table, decisions: Mapping[frozenset[int], bool] | None = None) -> pa.Table:
     """Find the accounts that are copies of others.
 
     Args:
-        accounts: Table with the schema `include.identity.record.ACCOUNTS`. Among copies, the account with the smallest `priority` (then id)
-            is the original.
-        apart: Pairs of account ids that a reviewer decided are two different accounts.
+        accounts: Table with the schema `include.identity.record.ACCOUNTS`. Among the records of one account, the one with the smallest
+            `priority` (then id) is the original.
+        decisions: Pairs of account ids -> whether a reviewer decided that they are one account. "Different" keeps two accounts apart even
+            if both match a third one.
 
     Returns:
         COPIES: one row per copy, with its original and the reasons. If `is_sure` is false, a reviewer must decide; until then, both
         accounts count.
     """
-    copies: dict[int, dict[str, Any]] = {}
-    taken: set[tuple[int, str]] = set()
-    for match in _find_matches(conform(accounts, ACCOUNTS)):
-        copy, original = match["account_id"], match["original_id"]
-        place = (original, match["vendor"])
-        if frozenset((copy, original)) in apart:
-            continue
-        # An original has at most one copy per vendor, unless the account numbers are the same.
-        if copy in copies or original in copies or (match["how"] != "key" and place in taken):
-            continue
-        copies[copy] = match
-        taken.add(place)
-    rows = [{name: match[name] for name in COPIES.names} for match in copies.values()]
-    return pa.Table.from_pylist(sorted(rows, key=lambda match: match["account_id"]), schema=COPIES)
+    accounts = conform(accounts, ACCOUNTS)
+    rows = sorted(accounts.select(_RANKED).to_pylist(), key=lambda row: (row["priority"], row["account_id"]))
+    decided = _place_decisions(decisions or {}, rows)
+    matches = {(match["left_place"], match["right_place"]): match for match in _find_matches(accounts)}
+    records = _Records(rows, [pair for pair, is_same in decided.items() if not is_same])
+    for pair in sorted(pair for pair, is_same in decided.items() if is_same):
+        records.join(pair, _UNEXPLAINED | matches.get(pair, {}) | {"how": "person", "is_sure": True})
+    for pair, match in matches.items():
+        if match["is_sure"]:
+            records.join(pair, match)
+    found = [(copy, records.find(copy), match) for copy, match in records.reasons.items()]
+    for (left, right), match in matches.items():
+        if not match["is_sure"] and records.join((left, right), match):
+            found.append((right, left, match))
+    copies = [
+        match | {"account_id": rows[copy]["account_id"], "original_id": rows[original]["account_id"]}
+        for copy, original, match in found
+    ]
+    copies.sort(key=lambda copy: copy["account_id"])
+    return pa.Table.from_pylist([{name: copy[name] for name in COPIES.names} for copy in copies], schema=COPIES)
+
+
+class _Records:
+    """The records of each account. The first record of an account, by place, is the original.
+
+    Attributes:
+        reasons: Copy -> the match that made it one.
+
+    Args:
+        rows: The records, by priority and id.
+        apart: Pairs of places that a reviewer decided are different accounts.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], apart: Sequence[tuple[int, int]]) -> None:
+        self.reasons: dict[int, dict[str, Any]] = {}
+        self._sets = Clusters(len(rows), (), apart)
+        # A vendor lists an account once, but may list it under another key if it no longer lists the first record.
+        self._vendors = [set() if row["is_absent"] else {row["vendor"]} for row in rows]
+
+    def find(self, place: int) -> int:
+        """Return the original of a record."""
+        return self._sets.find(place)
+
+    def join(self, pair: tuple[int, int], match: dict[str, Any]) -> bool:
+        """Make two records one account; return False if they are already, or if a decision or a vendor's list keeps them apart."""
+        original, copy = sorted(map(self.find, pair))
+        is_listed_twice = match["how"] == "rule" and self._vendors[original] & self._vendors[copy]
+        if original == copy or is_listed_twice or not self._sets.join(original, copy):
+            return False
+        if match["how"] != "person":
+            self._vendors[original] |= self._vendors[copy]
+        self.reasons[copy] = match
+        return True
+
+
+def _place_decisions(
+    decisions: Mapping[frozenset[int], bool], rows: Sequence[Mapping[str, Any]]
+) -> dict[tuple[int, int], bool]:
+    """Return the decisions by the positions of their accounts in `rows`; without decisions on other accounts."""
+    places = {row["account_id"]: place for place, row in enumerate(rows)}
+    at = ((sorted(places.get(each, -1) for each in pair), is_same) for pair, is_same in decisions.items())
+    return {(left, right): is_same for (left, right), is_same in at if left >= 0}
 
 
 def _find_matches(accounts: pa.Table) -> list[dict[str, Any]]:
@@ -115,25 +168,13 @@ def read_words(institution: str | None) -> set[str]:
 def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the copies of accounts, and the pairs to review, as LINKS and REVIEW: `left` is the original, `right` the copy.
 
-    A reviewer's decision on a pair (`decisions`) overrides the rules.
+    A reviewer's decision on a pair (`decisions`, with the schema DECISIONS) overrides the rules.
     """
     decided = {frozenset((row["left"], row["right"])): row["is_same"] for row in decisions.to_pylist()}
-    apart = {pair for pair, is_same in decided.items() if not is_same}
-    sure, doubtful = {}, []
-    for copy in link_accounts(accounts, apart).to_pylist():
-        pair = {"left": copy["original_id"], "right": copy["account_id"], "score": None} | copy
-        is_same = decided.pop(frozenset((pair["left"], pair["right"])), None)
-        if is_same is None and not copy["is_sure"]:
-            doubtful.append(pair)
-        else:
-            sure[pair["right"]] = pair | ({"how": "person"} if is_same else {})
-    rank = {row["account_id"]: (row["priority"], row["account_id"]) for row in accounts.to_pylist()}
-    for one in (pair for pair, is_same in decided.items() if is_same and pair <= rank.keys()):
-        original, copy = sorted(one, key=rank.__getitem__)
-        original = sure[original]["left"] if original in sure else original  # a copy is never an original
-        sure |= {each: pair | {"left": original} for each, pair in sure.items() if pair["left"] == copy}
-        sure[copy] = {"left": original, "right": copy, "score": None, "agreed": [], "differed": [], "how": "person"}
-    return _build_links(list(sure.values())), conform(_build_links(doubtful), REVIEW)
+    found = link_accounts(accounts, decided).to_pylist()
+    pairs = [{"left": copy["original_id"], "right": copy["account_id"], "score": None} | copy for copy in found]
+    sure, doubtful = ([pair for pair in pairs if pair["is_sure"] is is_sure] for is_sure in (True, False))
+    return _build_links(sure), conform(_build_links(doubtful), REVIEW)
 
 
 def _build_links(rows: list[dict[str, Any]]) -> pa.Table:

@@ -68,12 +68,15 @@ with day as (
 """
 _ACCOUNTS = f"""
 {_VALUES}select a.account_id, a.vendor, 0 as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
-       a.custodian as institution, null::bigint as household_id, v.market_value_usd as value_usd
+       a.custodian as institution, null::bigint as household_id, v.market_value_usd as value_usd, n.source_key is not null as is_absent
 from warehouse.account a left join value v using (account_id)
+left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where a.recorded_to is null and a.valid_to is null and not a.is_past_only
 union all
-select o.outside_account_id, o.vendor, 1, o.account_number_hash, o.account_number_last4, o.institution, o.household_id, v.market_value_usd
+select o.outside_account_id, o.vendor, 1, o.account_number_hash, o.account_number_last4, o.institution, o.household_id, v.market_value_usd,
+       n.source_key is not null
 from warehouse.outside_account o
+left join control.absence n on n.vendor = o.vendor and n.entity = 'outside_account' and n.source_key = o.outside_account_key
 left join lateral (select market_value_usd from warehouse.outside_value v
                    where v.outside_account_id = o.outside_account_id and v.recorded_to is null
                    order by requested_on desc limit 1) v on true
@@ -93,7 +96,7 @@ with same as (
       and p.household_id in (select household_id from warehouse.outside_account where recorded_to is null) group by 1
 )
 select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.institution,
-       case a.priority when 0 then o.owners else m.owners end as owners, a.value_usd
+       case a.priority when 0 then o.owners else m.owners end as owners, a.value_usd, a.is_absent
 from ({_ACCOUNTS}) a left join owner o using (account_id) left join member m using (household_id)
 order by 1
 """  # noqa: S608

@@ -80,6 +80,7 @@ ACCOUNTS = pa.schema(
         "institution": pa.string(),  # custodian or institution
         "owners": pa.list_(pa.int64()),  # person ids
         "value_usd": pa.decimal128(20, 2),
+        "is_absent": pa.bool_(),  # whether the vendor no longer lists it
     }
 )
 

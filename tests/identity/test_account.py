@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from include.identity.account import link_accounts
-from include.identity.record import ACCOUNTS
+from include.identity.record import ACCOUNTS, DECISIONS
+from include.identity.resolve import find_copies
 
 MANAGED = {
     "account_id": 1, "vendor": "portfolio", "priority": 0, "number_hash": "a" * 64, "number_last4": "4321",
@@ -69,3 +70,37 @@ def test_two_accounts_of_one_vendor_are_not_copies_of_one() -> None:
 
 def test_accounts_of_one_vendor_are_no_copies_of_each_other() -> None:
     assert copies(HELD, {**HELD, "account_id": 3}) == []
+
+
+GOALS = {**HELD, "account_id": 3, "vendor": "goals"}
+
+
+def originals(rows: list[dict[str, Any]], *decisions: tuple[int, int, bool]) -> dict[int, int]:
+    """Map each copy to its original, as a run stores them."""
+    decided = [dict(zip(DECISIONS.names, each, strict=True)) for each in decisions]
+    found, _ = find_copies(pa.Table.from_pylist(rows, schema=ACCOUNTS), pa.Table.from_pylist(decided, schema=DECISIONS))
+    return dict(zip(found["right"].to_pylist(), found["left"].to_pylist(), strict=True))
+
+
+def test_copy_of_a_copy_has_the_first_original() -> None:
+    """Two planners have the number, which the portfolio system masks."""
+    numbered = {"number_hash": "a" * 64}
+    assert originals([{**MANAGED, "number_hash": None}, HELD | numbered, GOALS | numbered]) == {2: 1, 3: 1}
+
+
+def test_decision_different_counts_against_the_copies_of_a_decision_same() -> None:
+    """Account 2 matches 1 by the rules, but a reviewer decided that it is account 3, which is not 1."""
+    assert originals([MANAGED, HELD, GOALS], (1, 3, False), (2, 3, True)) == {3: 2}
+
+
+def test_decision_same_takes_no_copy_along_that_another_decision_separates() -> None:
+    """Account 3 matches 2 by the rules. A reviewer decided that 2 is 1, and that 3 is not 1."""
+    other = {**MANAGED, "number_last4": "9999", "institution": "Specimen Savings"}
+    assert originals(
+        [other, {**MANAGED, "account_id": 2, "vendor": "custody"}, GOALS], (1, 2, True), (1, 3, False)
+    ) == {2: 1}
+
+
+def test_account_that_a_vendor_lists_again_under_another_key_is_a_copy() -> None:
+    gone = {**HELD, "is_absent": True}
+    assert copies(MANAGED, gone, {**HELD, "account_id": 3}) == [(2, 1, True), (3, 1, True)]

@@ -332,3 +332,52 @@ def test_an_owner_who_owns_jointly_has_no_part_in_any_sum(firm: Firm) -> None:
     rows = firm.database.rows("select household_name, aum_usd, accounts from mart.aum_by_household")
     assert [tuple(row.values()) for row in rows] == [("Sampleton", Decimal("10.01"), 1)]
     assert firm.database.value("select positions from mart.aum_by_asset_class") == 1
+
+
+ACCOUNT = {"account_number_last4": "4321", "name": "Brokerage"}
+
+
+def load_held(firm: Firm, managed_usd: Decimal | None) -> None:
+    """Load a household of two vendors: one manages an account, which the other lists as held away."""
+    for vendor in ("alpha", "beta"):
+        firm.load(vendor, "household", {"household_key": "h1", "name": "Sampleton"} | HOME)
+        firm.people(vendor, JOHN | {"household_key": "h1"}, MARY | {"household_key": "h1"})
+    firm.load("alpha", "account", ACCOUNT | {"account_key": "a1", "custodian": "Pershing", "is_counted": True})
+    owner = {
+        "account_owner_key": "a1:h1",
+        "account_key": "a1",
+        "household_key": "h1",
+        "person_key": "p1",
+        "role": "primary",
+    }
+    firm.load("alpha", "account_owner", owner | {"share_ratio": Decimal(1)})
+    value = {"account_value_key": "a1", "account_key": "a1", "market_value_usd": managed_usd}
+    firm.load("alpha", "account_value", value)
+    list_outside(firm, "x1")
+
+
+def list_outside(firm: Firm, key: str, day: date = DAY) -> None:
+    listed = {"outside_account_key": key, "household_key": "h1", "institution": "Pershing"}
+    firm.load("beta", "outside_account", ACCOUNT | listed, day=day)
+    value = {
+        "outside_value_key": key,
+        "outside_account_key": key,
+        "market_value_usd": Decimal(1000),
+        "requested_on": day,
+    }
+    firm.load("beta", "outside_value", value, day=day)
+
+
+def read_worth(firm: Firm) -> tuple[Decimal, Decimal, int]:
+    [row] = firm.database.rows("select managed_usd, held_away_usd, copies from mart.net_worth")
+    return row["managed_usd"], row["held_away_usd"], row["copies"]
+
+
+def test_an_account_that_a_planner_lists_again_under_another_key_counts_once(firm: Firm) -> None:
+    load_held(firm, Decimal(1000))
+    firm.resolve()
+    assert read_worth(firm) == (1000, 0, 1)
+    list_outside(firm, "x2", NEXT)
+    assert firm.database.rows("select source_key from control.absence") == [{"source_key": "x1"}]
+    firm.resolve("r2")
+    assert read_worth(firm) == (1000, 0, 1)
