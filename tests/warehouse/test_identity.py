@@ -381,3 +381,11 @@ def test_an_account_that_a_planner_lists_again_under_another_key_counts_once(fir
     assert firm.database.rows("select source_key from control.absence") == [{"source_key": "x1"}]
     firm.resolve("r2")
     assert read_worth(firm) == (1000, 0, 1)
+
+
+def test_an_account_without_a_value_counts_with_the_value_of_its_copy(firm: Firm) -> None:
+    load_held(firm, None)
+    [first, second] = firm.database.rows("select account_id as id from warehouse.account union select outside_account_id from warehouse.outside_account")  # fmt: skip
+    decisions.decide(firm.engine, "account", first["id"], second["id"], True, "Asked the advisor", "ursula")
+    firm.resolve()
+    assert read_worth(firm) == (0, 1000, 1)
