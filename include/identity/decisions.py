@@ -6,7 +6,8 @@ effect in the next run, and so does its undo.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -108,7 +109,8 @@ def undo(engine: sa.Engine, decision_id: int, decided_by: str) -> Decision:
         The new decision that records the undo; the undone one stays on record.
 
     Raises:
-        DecisionRefused: The decision does not exist, or a newer decision replaced it.
+        DecisionRefused: The decision does not exist, a newer decision replaced it, or the previous decision contradicts a decision on
+            another pair.
     """
     with engine.begin() as db:
         db.execute(_ONE_AT_A_TIME)
@@ -123,6 +125,8 @@ def undo(engine: sa.Engine, decision_id: int, decided_by: str) -> Decision:
             )
         before = db.execute(_BEFORE, {"id": row["replaces"]}).mappings().first()
         is_same = row["is_same"] if before is None else before["is_same"]
+        if before is not None:
+            _refuse_contradiction(db, of | {"is_same": is_same})
         values = of | {"is_same": is_same, "reason": f"Undo of decision {decision_id}", "by": decided_by}
         return read_decision(db.execute(_INSERT, values | {"is_withdrawn": before is None}).mappings().one())
 
@@ -164,15 +168,18 @@ def decide(
             return last
         if (last.decision_id if last else None) != seen:
             raise DecisionRefused(f"The pair has changed: {_describe(db, last)}; reload the page", last)
-        row = db.execute(_CONTRADICTED, of).mappings().first()
-        if row is not None:
-            other = read_decision(row)
-            raise DecisionRefused(
-                f"This contradicts the decision on another pair: {_describe(db, other)}; change that decision first",
-                other,
-            )
+        _refuse_contradiction(db, of)
         values = of | {"reason": reason.strip(), "by": decided_by, "is_withdrawn": False}
         return read_decision(db.execute(_INSERT, values).mappings().one())
+
+
+def _refuse_contradiction(db: sa.Connection, decision: Mapping[str, Any]) -> None:
+    row = db.execute(_CONTRADICTED, decision).mappings().first()
+    if row is not None:
+        other = read_decision(row)
+        raise DecisionRefused(
+            f"This contradicts the decision on another pair: {_describe(db, other)}; change that decision first", other
+        )
 
 
 def _require_records(db: sa.Connection, entity: str, left: int, right: int) -> None:

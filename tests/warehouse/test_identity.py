@@ -389,3 +389,22 @@ def test_an_account_without_a_value_counts_with_the_value_of_its_copy(firm: Firm
     decisions.decide(firm.engine, "account", first["id"], second["id"], True, "Asked the advisor", "ursula")
     firm.resolve()
     assert read_worth(firm) == (0, 1000, 1)
+
+
+def test_an_undo_that_contradicts_another_decision_is_refused(firm: Firm) -> None:
+    """The undone decision allowed the others. Without it, two of three decisions would apply, and no reviewer would know which."""
+    firm.people("alpha", JOHN, MARY, JOHN)
+    a, b, c = (row["person_id"] for row in firm.database.rows("select person_id from warehouse.person order by 1"))
+
+    def decide(left: int, right: int, is_same: bool, seen: int | None = None) -> int:
+        return decisions.decide(firm.engine, "person", left, right, is_same, "Asked", "ursula", seen).decision_id
+
+    first = decide(a, b, False)
+    replaced = decide(a, b, True, first)
+    last = [decide(a, c, True), decide(b, c, True)][1]
+    with pytest.raises(decisions.DecisionRefused, match="contradicts the decision on another pair") as refused:
+        decisions.undo(firm.engine, replaced, "ursula")
+    assert refused.value.known is not None
+    assert refused.value.known.decision_id == last
+    decisions.undo(firm.engine, last, "ursula")
+    assert not decisions.undo(firm.engine, replaced, "ursula").is_same
