@@ -41,11 +41,11 @@ _WITH_CUSIP = r"^(US|CA)([0-9A-Z]{9})[0-9]$"
 _PRIVATE = re.compile(r"^(99|.{3}99|.{6}9)")
 _PLACEHOLDER = re.compile(r"^(.)\1+$")
 
-# Kinds of securities by the words of `security_type`; a type without one of these words has no kind. The first match counts: a bond fund
-# or money-market fund is a fund.
+# Kinds of securities by the words of `security_type`; a type without one of these words has no kind. The first match counts: an equity or
+# ETF option is an option, an option income fund is a fund, and a bond fund or money-market fund is a fund.
 _KINDS = (
+    ("option", r"(?:option|warrant|\bcalls?\b|\bputs?\b)(?!.*(?:etf|fund|trust))"),
     ("fund or share", r"stock|share|equit|etf|fund|trust|adr|reit"),
-    ("option", r"option|warrant|\bcall\b|\bput\b"),
     ("debt", r"bond|treasur|certificate of deposit|\bcd\b|municipal|debenture"),
 )
 

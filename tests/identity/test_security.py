@@ -99,3 +99,20 @@ def test_two_kinds_of_thing_under_one_number_are_a_conflict(left: str, right: st
 
 def test_no_securities_are_none() -> None:
     assert link_securities(SECURITIES.empty_table(), {}) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["Equity Option", "StockOption", "Call Option on Stock", "ETF Option", "Stock Warrant", "Option - Equity", "Puts"],
+)
+def test_option_with_the_number_of_its_share_is_a_conflict(kind: str) -> None:
+    same, [conflict] = link_securities(
+        securities({"cusip": APPLE, "security_type": "Common Stock"}, {"cusip": APPLE, "security_type": kind}), {}
+    )
+    assert same == {}
+    assert conflict.security_ids == [1, 2]
+
+
+@pytest.mark.parametrize("kind", ["Option Income Fund", "Covered Call ETF", "Warrant Trust Fund", "Money Market Fund"])
+def test_fund_of_options_is_a_fund(kind: str) -> None:
+    assert link({"cusip": APPLE, "security_type": "Mutual Fund"}, {"cusip": APPLE, "security_type": kind}) == {2: 1}
