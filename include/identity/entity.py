@@ -30,6 +30,9 @@ MOST_IN_BLOCK = 60
 PRIOR = -6.0
 """log2 of the odds that two records that are compared are one entity, before their fields are compared."""
 
+MOST_BY_NAME = 2.8
+"""Highest score of two records with nothing but the name in common, if a vendor lists several entities of this name."""
+
 _SAME_KIND = ({"company", "partnership"}, {"foundation", "trust"}, {"foundation", "company"})
 """Kinds that vendors confuse. Records of any other two kinds are two entities."""
 
@@ -50,6 +53,9 @@ class Entity:
     date: str | None
     homes: frozenset[str]
     zip: str | None
+    listed: tuple[str, str] | None = (
+        None  # the vendor, and its household or the ZIP code: where the vendor lists the entity
+    )
 
     @property
     def words(self) -> frozenset[str]:
@@ -63,13 +69,22 @@ def score_entities(entities: Sequence[Entity]) -> pa.Table:
     Returns:
         LINKS in no particular order, without pairs whose score is below 0.
     """
-    counts = Counter(entity.key for entity in entities)
+    counts, shared = Counter(entity.key for entity in entities), _find_shared_names(entities)
     rows = []
     for left, right in sorted(_select(entities)):
         row = _compare(entities[left], entities[right], counts, len(entities))
+        if row["agreed"] == ["name"] and entities[left].key in shared:
+            row |= {"score": min(row["score"], MOST_BY_NAME), "rule": "name of several entities"}
         if row["score"] >= 0:
             rows.append(row)
     return pa.Table.from_pylist(rows, schema=LINKS)
+
+
+def _find_shared_names(entities: Sequence[Entity]) -> set[str]:
+    """Return the names that a vendor lists in several households, or at several ZIP codes: they are of several entities."""
+    listed = {(entity.key, entity.listed) for entity in entities if entity.listed}
+    counts = Counter((key, vendor) for key, (vendor, _) in listed)
+    return {key for (key, _), count in counts.items() if count > 1}
 
 
 def is_compatible(left: str, right: str) -> bool:
@@ -95,11 +110,19 @@ def read_entities(records: pa.Table, names: Sequence[str]) -> list[Entity]:
         names: The entity's name in each record.
     """
     fields = features.read_fields(records).to_pylist()
-    stated = zip(records["registration_type"].to_pylist(), records["tax_id_form"].to_pylist(), strict=True)
+    columns = ("registration_type", "tax_id_form", "vendor", "household")
+    stated = zip(*(records[name].to_pylist() for name in columns), strict=True)
     return [_read(row, name, *of_record) for row, name, of_record in zip(fields, names, stated, strict=True)]
 
 
-def _read(row: dict[str, Any], name: str, registration_type: str | None, tax_id_form: str | None) -> Entity:
+def _read(
+    row: dict[str, Any],
+    name: str,
+    registration_type: str | None,
+    tax_id_form: str | None,
+    vendor: str,
+    household: str | None,
+) -> Entity:
     line = (row["house"], row["street"], row["unit"] or "", row["zip"] or "")
     address = " ".join(line) if row["house"] and row["street"] else None
     homes = {
@@ -111,6 +134,7 @@ def _read(row: dict[str, Any], name: str, registration_type: str | None, tax_id_
         *(row["person_keys"] or ()),
     }
     kind = read_registration(name, registration_type, tax_id_form).kind
+    place = household or row["zip"]
     return Entity(
         row["record_id"],
         key_of(name),
@@ -120,6 +144,7 @@ def _read(row: dict[str, Any], name: str, registration_type: str | None, tax_id_
         date_of(name),
         frozenset(homes - {None}),
         row["zip"],
+        (vendor, place) if place else None,
     )
 
 

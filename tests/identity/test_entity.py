@@ -64,3 +64,29 @@ def test_part_of_a_name_at_one_address_is_reviewed() -> None:
 
 def test_entities_without_a_name_are_not_compared_by_it() -> None:
     assert match({**HOME, "name": None}, {**HOME, "name": ""}) == {1: 1, 2: 2}
+
+
+@pytest.fixture(scope="module")
+def others() -> list[dict[str, Any]]:
+    """The legal entities of a large firm: in it, a name that only two records have counts most."""
+    return [{"vendor": "a", "name": f"Dummy{at} Holdings LLC"} for at in range(10_000)]
+
+
+@pytest.mark.parametrize("place", ["household", "postal_code"])
+def test_name_that_a_vendor_lists_twice_joins_nothing(others: list[dict[str, Any]], place: str) -> None:
+    """The trusts of two families of one name."""
+    two = [
+        {"vendor": "a", "name": name, place: at}
+        for name, at in (("The Smith Family Trust", "10001"), ("Smith Fam Tr", "68102"))
+    ]
+    linked = link_entities(persons(*two, {"vendor": "b", "name": "Smith Family Trust"}, *others))
+    assert linked.clusters["person_id"].to_pylist()[:3] == [1, 2, 3]
+    assert set(linked.review["rule"].to_pylist()) == {"name of several entities"}
+    assert len(linked.review) == 3
+
+
+def test_rare_name_that_no_vendor_lists_twice_joins(others: list[dict[str, Any]]) -> None:
+    rows = persons(
+        {"vendor": "a", "name": "The Smith Family Trust"}, {"vendor": "b", "name": "Smith Family Trust"}, *others
+    )
+    assert link_entities(rows).clusters["person_id"].to_pylist()[:2] == [1, 1]
