@@ -30,7 +30,7 @@ select p.person_id as record_id, p.vendor, h.household_key as household, p.first
        coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
        concat_ws(' ', p.cross_references, n.keys) as strong_keys
 from warehouse.person p
-left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null
+left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null and not h.is_past_only
 left join number n on n.household_id = p.household_id
 left join (
     select distinct on (person_id) person_id, registration_type from warehouse.registration
@@ -50,7 +50,7 @@ _LEGAL_ENTITIES = """
 select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, replace(l.entity_kind, '_', ' ') as registration_type,
        h.email as household_email, h.phone, h.street, h.city, h.state_code, h.postal_code, l.tax_id_hash, l.tax_id_last4
 from warehouse.legal_entity l
-left join warehouse.household h on h.household_id = l.household_id and h.recorded_to is null and h.valid_to is null
+left join warehouse.household h on h.household_id = l.household_id and h.recorded_to is null and h.valid_to is null and not h.is_past_only
 where l.recorded_to is null and l.valid_to is null and not l.is_past_only
 order by l.legal_entity_id
 """

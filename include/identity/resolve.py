@@ -42,7 +42,7 @@ LEAST_CHANGED = 20
 
 _COUNT = sa.text("""
 select (select count(distinct p.household_id) from warehouse.person p join warehouse.household h using (household_id)
-        where p.recorded_to is null and p.valid_to is null and not p.is_past_only and h.recorded_to is null and h.valid_to is null) as homes,
+        where p.recorded_to is null and p.valid_to is null and not p.is_past_only and h.recorded_to is null and h.valid_to is null and not h.is_past_only) as homes,
        (select count(*) from warehouse.identity where entity = 'household' and recorded_to is null) as joined
 """)
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")

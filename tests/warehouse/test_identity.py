@@ -408,3 +408,18 @@ def test_an_undo_that_contradicts_another_decision_is_refused(firm: Firm) -> Non
     assert refused.value.known.decision_id == last
     decisions.undo(firm.engine, last, "ursula")
     assert not decisions.undo(firm.engine, replaced, "ursula").is_same
+
+
+def test_a_household_that_only_a_past_pull_lists_stops_no_run(firm: Firm) -> None:
+    """Its row of the current pull is a dead letter, for example."""
+    firm.people("alpha", JOHN | {"household_key": "h1"}, MARY | {"household_key": "h1"})
+    firm.loaders["alpha"].load("household", [{"household_key": "h1", "name": "Sampleton"} | HOME], pulled="historical")
+    firm.people("alpha", JOHN | {"household_key": "h1"}, MARY | {"household_key": "h1"}, day=NEXT)
+    firm.load("beta", "household", {"household_key": "h1", "name": "Sampleton"} | HOME)
+    firm.people("beta", JOHN | {"household_key": "h1"}, MARY | {"household_key": "h1"})
+    result = firm.resolve()
+    assert result is not None
+    assert (result.people, result.households) == (2, 1)
+    firm.load("alpha", "household", {"household_key": "h1", "name": "Sampleton"} | HOME)
+    firm.resolve("r2")
+    assert len(firm.known("known_household")) == 1
