@@ -273,6 +273,32 @@ def test_what_two_portfolio_systems_manage_counts_once(office: Office) -> None:
     assert office.query_mart("plan_assets", "managed_usd") == [(100_000,)]
 
 
+def test_an_account_that_only_planners_list_is_no_copy_of_a_portfolio_systems(office: Office) -> None:
+    for planner in ("first", "second"):
+        list_outside(office.of[planner], DAY, x=40_000)
+    office.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) values ('account', :id, :other, now(), 'test')",
+        id=office.id_of("second", "outside_account", "x"), other=office.id_of("first", "outside_account", "x"),
+    )  # fmt: skip
+    columns = "copied_usd, held_away_usd, managed_usd, difference_usd"
+    assert office.query_mart("plan_assets", columns) == [(0, 40_000, 0, 0)] * 2
+
+
+@pytest.mark.parametrize("value", [{}, {"market_value_usd": None}])
+def test_a_copy_is_held_away_if_the_portfolio_system_states_no_value(office: Office, value: dict[str, Any]) -> None:
+    pms = office.of["pms"]
+    hold(pms, DAY, a=100_000, b=1)
+    list_outside(office.of["first"], DAY, x=95_000)
+    office.join("outside_account", "first", "x", "a")
+    columns = "copied_usd, held_away_usd, managed_usd"
+    assert office.query_mart("plan_assets", columns) == [(95_000, 0, 100_001)]
+    hold(pms, NEXT, b=1)
+    if value:
+        pms.load("account_value", [{"account_value_key": "a", "account_key": "a"} | value], NEXT)
+    managed = 0 if value else 1
+    assert office.query_mart("plan_assets", columns) == [(0, 95_000, managed)]
+
+
 def hold(vendor: Loader, day: date, **worth_usd: int) -> None:
     """Load the household's managed accounts and their values on a day."""
     vendor.load("account", [{"account_key": key, "household_key": "h1", "is_counted": True} for key in worth_usd], day)
