@@ -116,7 +116,7 @@ _GUARDIAN = _compile(r"[\s,]+(?:as )?(?:guardian|conservator|gdn)(?: (?:for|of))
 _MINORS_ACT = _compile(
     r"[\s,(]+(?:an? minor|(?:under (?:the )?)?(?:[a-z]{2}[ /-])?u[tg]ma?\b.*|(?:under )?(?:the )?(?:\w+ )?unif(?:orm)? .*)$"
 )
-_TRUSTEE = r"(?:co-?|successor )?(?:ttees?|trustees?)\b\.?"
+_TRUSTEE = r"(?:as )?(?:the )?(?:co-?|successor )?(?:ttees?|trustees?)\b\.?"
 _TRUSTEES_FIRST = _compile(
     rf"^(?P<people>.+?)[\s,]+{_TRUSTEE}[\s,]*(?:(?:of|for|u/?a/?d?|uad|under)\b[\s,]*)?(?P<trust>.*)$"
 )

@@ -51,6 +51,8 @@ def test_registration_of_natural_persons_is_no_legal_entity(title: str, type_: s
         ("Ada Sample TTEE Sample Family Trust DTD 1/2/2003", "", "trust", "Sample Family Trust DTD 1/2/2003", "trustee Ada Sample"),
         ("Ada Sample Rev Trust, Ben Sample TTEE", "", "trust", "Ada Sample Rev Trust", "trustee Ben Sample; grantor Ada Sample"),
         ("Sample Trust dtd 1/2/03 Ben Sample Trustee", "", "trust", "Sample Trust dtd 1/2/03", "trustee Ben Sample"),
+        ("Ada Sample and Ben Sample, as Co-Trustees of the Sample Trust", "", "trust", "the Sample Trust", "trustee Ada Sample; trustee Ben Sample"),
+        ("Sample Family Trust, Ada Sample as Trustee", "", "trust", "Sample Family Trust", "trustee Ada Sample"),
         ("Ada Sample TTEE U/A DTD 1/2/2003", "", "trust", "Ada Sample TTEE U/A DTD 1/2/2003", "trustee Ada Sample; grantor Ada Sample"),
         ("Sample Irrevocable Trust FBO Amy Sample", "", "trust", "Sample Irrevocable Trust", "beneficiary Amy Sample"),
         ("Ada Sample", "Trust", "trust", "Ada Sample", "grantor Ada Sample"),
