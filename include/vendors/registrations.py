@@ -166,7 +166,10 @@ def _list_parties(title: Mapping[str, Any], people: People) -> Iterable[dict[str
     registration: Registration = title["registration"]
     if is_entity(registration):
         yield {"role": "owner", "name": registration.entity, "legal_entity_key": str(title["id"])}
+    # The title may name the spouse first. The first owner is the title's own person only if the title names that person in another form.
+    is_named = any(is_own(title, party.name) for party in registration.parties)
     for party in registration.parties:
-        is_holder = not is_entity(registration) and (party.role == "owner" or is_own(title, party.name))
+        is_first = party.role == "owner" and not is_named
+        is_holder = not is_entity(registration) and (is_first or is_own(title, party.name))
         person = title["id"] if is_holder else people.find(title["home"], party.name)
         yield {"role": party.role, "name": party.name, "person_key": None if person is None else str(person)}
