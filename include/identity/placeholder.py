@@ -19,15 +19,23 @@ MOST_FAMILIES = 6
 """Maximum number of family names with one tax id: of the person, the spouse, former names, typing errors, and relatives by mistake."""
 
 MOST_SUSPECTED = 2
-"""The same for a number whose last four digits are those of a usual placeholder."""
+"""The same for a number whose last four digits are those of a usual placeholder. Two birth dates also show that it is one."""
+
+_NEVER_ISSUED = "0000"
+"""Last four digits that no person's tax id has."""
 
 _USUAL = ", ".join(f"'{end}'" for end in (*(digit * 4 for digit in "0123456789"), "6789", "4321"))
 # Different people have the same last four digits by chance, in proportion to the size of the firm: on average `usual` of them.
 _FIND = f"""
-with name as (select distinct tax, tax_last4 as ending, last[:3] as name from records where tax is not null and last is not null),
-     ending as (select tax_last4 as ending, count(distinct last[:3]) as names from records where ending is not null group by ending)
-select 'tax' as field, tax as value from name group by tax
-having count(distinct name) > case when bool_or(ending in ({_USUAL})) then {MOST_SUSPECTED} else {MOST_FAMILIES} end
+with ending as (select tax_last4 as ending, count(distinct last[:3]) as names from records where ending is not null group by ending),
+     number as (
+         select tax, bool_or(tax_last4 in ({_USUAL})) as is_usual, count(distinct last[:3]) as names, count(distinct birth) as births,
+                bool_or(tax_last4 = '{_NEVER_ISSUED}') as is_never_issued
+         from records where tax is not null group by tax)
+select 'tax' as field, tax as value from number
+where is_never_issued or names > {MOST_FAMILIES} or is_usual and (names > {MOST_SUSPECTED} or births > 1)
+union all
+select 'tax_last4', '{_NEVER_ISSUED}'
 union all
 select 'tax_last4', ending from ending where names > {MOST_FAMILIES} + 4 * (select sum(names) from ending) / 10000
 """  # noqa: S608
@@ -54,7 +62,7 @@ def find_placeholders(features: pa.Table) -> dict[str, pa.Array]:
 def _find_numbers_of_families(features: pa.Table) -> dict[str, pa.Array]:
     """Return the tax ids, and the last four digits, that more families have than one number can."""
     with duckdb.connect() as db:
-        db.register("records", features.select(["tax", "tax_last4", "last"]))
+        db.register("records", features.select(["tax", "tax_last4", "last", "birth"]))
         found = db.sql(_FIND).to_arrow_table()
     return {
         name: found["value"].filter(pc.equal(found["field"], name)).combine_chunks() for name in ("tax", "tax_last4")

@@ -85,6 +85,21 @@ def test_tax_id_of_many_families_is_a_placeholder() -> None:
     assert people(link(persons(*rows)))[2] == 2
 
 
+@pytest.mark.parametrize(
+    ("tax_id", "other"), [("000000000", None), ("123456789", date(1961, 9, 21)), ("999999999", date(1961, 9, 21))]
+)
+def test_placeholder_of_two_namesakes_does_not_make_them_one(tax_id: str, other: date | None) -> None:
+    """A number that is never issued, and one that two people born ten years apart have; both only as a hash."""
+    namesake = {
+        "first_name": "Adam",
+        "last_name": "Specimen",
+        "city": "Miami",
+        "postal_code": "33101",
+        "birth_date": other,
+    }
+    assert not is_one(ADAM | number(tax_id), namesake | number(tax_id))
+
+
 def test_record_that_fits_two_halves_of_one_person_is_not_ambiguous() -> None:
     """The bare record is joined with one half first, and kept apart from the other until the halves are joined."""
     bare = ADAM | {"birth_date": None, "email": None, "phone": None}
