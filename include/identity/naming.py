@@ -104,8 +104,9 @@ def _read(
         # A single word is a family name if the vendor sends it in that field.
         is_family_only = family and not given and not any(person.last for person in whole)
         return None, parts if is_family_only else whole or parts
-    if len(parts) == 1 and len(whole) == 2 and whole[0].first == parts[0].first:
-        return None, (parts[0], whole[1])
+    firsts = [each.first for each in whole]
+    if len(parts) == 1 and len(whole) == 2 and parts[0].first in firsts:
+        return None, (parts[0], whole[1 - firsts.index(parts[0].first)])  # the title may name the other person first
     if (
         len(parts) == 1
         and len(whole) == 1

@@ -365,6 +365,11 @@ def test_joint_record_links_two_people() -> None:
     assert people(link(persons(joint, ADAM, {**BEA, "first_name": "Bea"}))) == {1: 1, -1: -1, 2: 1, 3: -1}
 
 
+def test_joint_record_that_names_the_spouse_before_its_own_person_is_two_people() -> None:
+    joint = {**ADAM, "name": "Beatrice & Adam Specimen"}
+    assert people(link(persons(joint, ADAM, BEA))) == {1: 1, -1: -1, 2: 1, 3: -1}
+
+
 def test_joint_record_of_two_people_of_one_name_is_two_people() -> None:
     bare = {**ADAM, "email": None}
     joint = {**bare, "first_name": None, "name": "Adam & Adam Specimen"}
