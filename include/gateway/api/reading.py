@@ -9,16 +9,14 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from croniter import croniter
 
-from include import business_dates
 from include.contract import FanOut, Table, Vendor
+from include.control import lateness
 from include.gateway.api.fields import describe_fields
 from include.gateway.api.records import describe_rejected
 from include.gateway.api.scopes import Permission
@@ -213,12 +211,13 @@ def read_freshness(engine: sa.Engine, now: datetime, permission: Permission) -> 
         rows = connection.execute(_FRESH, values).all()
     items = []
     for (vendor, _, stage), row in zip(tables, rows, strict=True):
-        due_date, due_at = _due(vendor, stage, now)
-        is_in = row.business_date is not None and row.business_date >= due_date
+        due = lateness.find_due(vendor, now)
+        due_at = due.stages.get(stage)
+        is_in = row.business_date is not None and row.business_date >= due.business_date
         item = {"vendor": row.vendor, "table": row.name, "stage": stage, "business_date": row.business_date}
         item |= {"recorded_at": row.recorded_at, "extracted_at": row.extracted_at, "rows": row.staged}
         is_late = due_at is not None and now >= due_at and not is_in and not row.is_unused
-        items.append(item | {"due_date": due_date, "due_at": due_at, "is_late": is_late})
+        items.append(item | {"due_date": due.business_date, "due_at": due_at, "is_late": is_late})
     return items
 
 
@@ -281,18 +280,6 @@ def key_fields(table: Table) -> list[str]:
 
 def _last_stage(vendor: Vendor, table: Table) -> str:
     return "load" if any(entity_map.table == table.name for entity_map in vendor.maps) else "stage"
-
-
-def _due(vendor: Vendor, stage: str, now: datetime) -> tuple[date, datetime | None]:
-    """Return the business date that is due at a stage, and its deadline (None if the vendor has none for the stage).
-
-    The date is that of the latest scheduled start of the vendor's DAG, even if the firm does not use the vendor.
-    """
-    local = now.astimezone(ZoneInfo(vendor.timezone))
-    start = croniter(vendor.cron, local).get_prev(datetime)
-    clock = vendor.due.get(stage)
-    due_at = None if clock is None else datetime.combine(start.date(), time.fromisoformat(clock), local.tzinfo)
-    return business_dates.latest_closed(start), due_at
 
 
 def _cursor(name: str, place: int) -> str:
