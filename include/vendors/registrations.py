@@ -28,11 +28,8 @@ def is_entity(registration: Registration) -> bool:
 
 def read_client(first_name: str | None, last_name: str | None, tax_id_form: str | None = None) -> Registration:
     """Read the name of a client at a vendor without registrations. Only a client without a first name can be a legal entity."""
-    return (
-        read_title(last_name, None, tax_id_form)
-        if not (first_name or "").strip()
-        else Registration("individual", (), None)
-    )
+    has_first_name = bool((first_name or "").strip())
+    return Registration("individual", (), None) if has_first_name else read_title(last_name, None, tax_id_form)
 
 
 def is_legal_entity(title: pa.Array, *evidence: pa.Array) -> pa.Array:
