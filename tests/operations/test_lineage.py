@@ -16,7 +16,6 @@ from include.control.ledger import Pull
 from include.operations import lineage
 from include.operations.listing import read_list
 from include.operations.lists import BREAKS, DEAD_LETTER_ROWS, FINDINGS
-from include.staging.partitions import FAULTS
 from include.warehouse import schema
 from tests.conftest import Database, Firm
 from tests.operations.records import record_check, record_dead_letter
@@ -349,10 +348,7 @@ def test_the_pages_role_reads_records_by_key_only(loaded: Loaded) -> None:
 
 def test_the_balance_of_every_household_is_that_of_the_mart(start_firm: Callable[..., Firm]) -> None:
     firm = start_firm(households=5)
-    partitions = firm.stage(run := firm.new_run())
-    for partition in partitions.values():
-        partition.write_faults(FAULTS.empty_table())
-    firm.publish(run, partitions)
+    firm.day()
     web = schema.engine(firm.database.url("tributary_web"))
     expected = firm.database.rows(
         "select k.source_key, m.aum_usd from mart.aum_by_household m join warehouse.source_key k on k.id = m.household_id"
