@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 from include import canonical
 from include.canonical import ENTITIES, Entity
@@ -29,6 +30,10 @@ from tests.firm_keys import KEYRING
 DAY = date(2026, 11, 20)
 NEXT = date(2026, 11, 23)
 Known = dict[str, tuple[Any, ...]]
+QUICK = settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+"""Settings of a property whose cases load into the database."""
 EDITED = datetime(2026, 11, 20, 20, tzinfo=UTC)
 """Time of the edit of events at hour 0."""
 _NIGHT = datetime(2026, 11, 21, 6, tzinfo=UTC)
@@ -203,3 +208,13 @@ def read_transactions(loader: Loader, at: datetime | None = None) -> Known:
         transactions[row["transaction_key"]] = (hours, row["trade_date"], row["status"], str(row["amount_usd"]))
     assert len(transactions) == len(rows), "a key has two rows at once"
     return transactions
+
+
+def count_rows_read(node: Mapping[str, Any]) -> int:
+    """Count the rows that a node of an executed plan and the nodes below it returned or rejected."""
+    rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
+    return int(rows * node["Actual Loops"]) + sum(map(count_rows_read, node.get("Plans", ())))
+
+
+Make = Callable[[], Loader]
+"""Creates the loader of another vendor."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.warehouse.loading import DAY, NEXT, Loader, declare, summarize
+from tests.warehouse.loading import DAY, NEXT, Loader, Make, declare, summarize
 
 BEFORE, AFTER = date(2026, 11, 19), date(2026, 11, 24)
 KEYS = st.sampled_from("ABC")
@@ -28,7 +28,6 @@ PULLS = st.lists(
     min_size=2,
     max_size=6,
 )
-Make = Callable[[], Loader]
 Person = tuple[str | None, str | None, str | None]
 Version = tuple[date, date | None, Person]
 

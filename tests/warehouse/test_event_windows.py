@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -10,20 +10,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.control.ledger import Pull
 from include.errors import WriterSuperseded
 from include.staging.partitions import Partition
 from include.warehouse.load import load
-from tests.warehouse.loading import DAY, EDITED, NEXT, Loader, read_transactions, summarize, transaction
-
-QUICK = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
-Make = Callable[[], Loader]
+from tests.warehouse.loading import DAY, EDITED, NEXT, QUICK, Loader, Make, read_transactions, summarize, transaction
 
 
 def pull_by_window(loader: Loader) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from include.control.ledger import Counts, Pull
@@ -23,8 +23,11 @@ from tests.warehouse.loading import (
     DAY,
     EDITED,
     NEXT,
+    QUICK,
     Known,
     Loader,
+    Make,
+    count_rows_read,
     position,
     read_positions,
     read_transactions,
@@ -39,11 +42,6 @@ PULLED = st.sampled_from(["current", "historical", "replay"])
 SNAPSHOTS = st.lists(
     st.tuples(PULLED, st.dictionaries(KEYS, HELD, max_size=4), st.sets(KEYS, max_size=2)), min_size=2, max_size=6
 )
-QUICK = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
-Make = Callable[[], Loader]
 
 
 @dataclass
@@ -330,12 +328,6 @@ def test_many_rows_load_as_few_do(loader: Loader) -> None:
     assert summarize(loader.load("position", rows)) == {"inserted": 12_000}
     rows[5]["quantity"] += 1
     assert summarize(loader.load("position", rows[1:])) == {"updated": 1, "unchanged": 11_998, "withdrawn": 1}
-
-
-def count_rows_read(node: Mapping[str, Any]) -> int:
-    """Count the rows that a node of an executed plan and the nodes below it returned or rejected."""
-    rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
-    return int(rows * node["Actual Loops"]) + sum(map(count_rows_read, node.get("Plans", ())))
 
 
 def read_effort(loader: Loader, load_rows: Callable[[], Counts]) -> tuple[Counts, int]:

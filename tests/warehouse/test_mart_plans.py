@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from local.bench.rules import fill
 from local.postgres import Postgres
 from tests.conftest import Database, new_database
+from tests.warehouse.loading import count_rows_read
 
 POSITIONS = 4_000
 DAY = "business_date = '2026-11-20'"
@@ -35,12 +35,6 @@ def firm(postgres: Postgres) -> Iterator[Database]:
             connection.execute(_COPY)
             connection.execute("vacuum analyze")
         yield database
-
-
-def count_rows_read(node: Mapping[str, Any]) -> int:
-    """Count the rows that a node of an executed plan and the nodes below it returned or rejected."""
-    rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
-    return int(rows * node["Actual Loops"]) + sum(map(count_rows_read, node.get("Plans", ())))
 
 
 @pytest.mark.parametrize(

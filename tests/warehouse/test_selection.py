@@ -24,8 +24,6 @@ from include.warehouse.load import load
 from tests.firm_keys import KEYRING
 from tests.warehouse.loading import Loader, position, read_positions, summarize
 
-Make = Callable[[], Loader]
-
 
 def read_statements(loader: Loader, load_rows: Callable[[], Counts]) -> tuple[Counts, str]:
     """Load, and return the counts and the text of all statements."""

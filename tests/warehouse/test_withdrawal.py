@@ -17,9 +17,8 @@ from include.gateway.api import request_queue
 from include.gateway.api.request_queue import Attempt
 from include.warehouse import withdrawal
 from tests.firm_keys import KEYRING, register_inbox_key
-from tests.warehouse.loading import DAY, NEXT, Loader, dead_letter, position
+from tests.warehouse.loading import DAY, NEXT, Loader, Make, dead_letter, position
 
-Make = Callable[[], Loader]
 Records = dict[str, Any]
 CALLER = "token:mule"
 QUICK = settings(
