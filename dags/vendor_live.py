@@ -18,7 +18,7 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 
 from include.contract import Vendor
 from include.vendors import VENDORS
-from tributary.policy import DEFAULTS, GO_LIVE
+from tributary.policy import DEFAULTS, GO_LIVE, live
 from tributary.tasks.vendor_day import notify_warehouse_updated
 
 
@@ -26,7 +26,7 @@ def vendor_live(vendor: Vendor) -> None:
     """Create the DAG that pulls the edits of one vendor."""
 
     @dag(
-        dag_id=f"{vendor.name}_live",
+        dag_id=live(vendor.name),
         dag_display_name=f"{vendor.title}: edits since the last run",
         doc_md=__doc__,
         schedule=CronTriggerTimetable(vendor.live, timezone=vendor.timezone),
@@ -36,7 +36,7 @@ def vendor_live(vendor: Vendor) -> None:
         default_args={**DEFAULTS, "retries": 2, "execution_timeout": timedelta(minutes=10)},
         tags=["vendor", "events", vendor.name],
     )
-    def live() -> None:
+    def edits() -> None:
         @task.short_circuit
         def pull_edits(run_id: Any = None) -> int:
             from include.pipeline import incremental
@@ -50,7 +50,7 @@ def vendor_live(vendor: Vendor) -> None:
 
         pull_edits() >> notify_warehouse_updated()
 
-    live()
+    edits()
 
 
 for vendor in VENDORS:

@@ -31,7 +31,7 @@ WAREHOUSE = Asset(name="warehouse_updated", uri="x-tributary://warehouse")
 # First day of all schedules; a firm sets it to its go-live date.
 GO_LIVE = os.environ.get("TRIBUTARY_GO_LIVE", "2026-01-01")
 
-_ON_DEMAND = "_on_demand"
+_ON_DEMAND, _LIVE = "_on_demand", "_live"
 
 SHOW_RUN_ID = "{{ task.trigger_run_id }}"
 """Template that names a mapped task instance by the run that it starts."""
@@ -167,9 +167,14 @@ def on_demand(vendor_name: str) -> str:
     return f"{vendor_name}{_ON_DEMAND}"
 
 
+def live(vendor_name: str) -> str:
+    """Return the id of the DAG that pulls a vendor's edits between the daily runs."""
+    return f"{vendor_name}{_LIVE}"
+
+
 def vendor_of(dag_id: str) -> str:
-    """Return the name of the vendor of a daily or on-demand DAG; return any other id unchanged."""
-    return dag_id.removesuffix(_ON_DEMAND)
+    """Return the name of the vendor of a daily, on-demand or live DAG; return any other id unchanged."""
+    return dag_id.removesuffix(_ON_DEMAND).removesuffix(_LIVE)
 
 
 def deadline(name: str, hours: float = DEADLINE_HOURS) -> DeadlineAlert:

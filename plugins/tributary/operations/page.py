@@ -11,6 +11,7 @@ from include.contract import Vendor
 from include.operations.navigation import PARTS, PATHS
 from include.vendors import VENDORS
 from tributary.operations.rendering import render
+from tributary.policy import vendor_of
 
 HEADERS = {
     # The pages contain text from vendors and users: only our own scripts run, and nothing is loaded from other hosts.
@@ -40,7 +41,7 @@ def show_page(template: str, here: str = "", root: str = "./", status_code: int 
 
 def find_vendor_name(dag_id: str) -> str:
     """Return the name of the vendor whose daily, on-demand or live DAG it is; empty for any other DAG."""
-    name = dag_id.removesuffix("_live").removesuffix("_on_demand")
+    name = vendor_of(dag_id)
     return name if any(vendor.name == name for vendor in VENDORS) else ""
 
 
