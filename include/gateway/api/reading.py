@@ -209,9 +209,9 @@ def read_freshness(engine: sa.Engine, now: datetime, permission: Permission) -> 
     }
     with connect_read_only(engine) as connection:
         rows = connection.execute(_FRESH, values).all()
-    items = []
+    items, due_of = [], {vendor.name: lateness.find_due(vendor, now) for vendor in VENDORS}
     for (vendor, _, stage), row in zip(tables, rows, strict=True):
-        due = lateness.find_due(vendor, now)
+        due = due_of[vendor.name]
         due_at = due.stages.get(stage)
         is_in = row.business_date is not None and row.business_date >= due.business_date
         item = {"vendor": row.vendor, "table": row.name, "stage": stage, "business_date": row.business_date}
