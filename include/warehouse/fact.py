@@ -87,7 +87,7 @@ def load(
         "extracted_at": pull.extracted_at,
     }
     statement = Statement(entity)
-    reached = {"reach": reach.to_note()} if reach and entity.is_removable else {}
+    reach_note = {"reach": reach.to_note()} if reach and entity.is_removable else {}
     if entity.is_removable:
         connection.execute(_WAIT_FOR_LOADS if reach else _WAIT_FOR_PULLS, values)
     if entity.has_months:
@@ -95,13 +95,13 @@ def load(
     if not connection.scalar(statement.needs_comparison, values):
         inserted = _insert_all(connection, entity, pull, source_run_id, schema, parts)
         money = connection.scalar(statement.money_of_run, values) if entity.money else None
-        notes = reached | _note_days(connection, entity, pull, statement.days_of_run, values)
+        notes = reach_note | _note_days(connection, entity, pull, statement.days_of_run, values)
         return Counts(produced=inserted, inserted=inserted, money_out=_dollars(entity, money), notes=notes)
     copied = copy_in(connection, f"incoming_{entity.name}", schema, parts)
     incoming, statement = stored + copied, Statement(entity, has_few=copied <= FEW)
     if copied <= FEW:
         connection.execute(statement.index_incoming)
-    if entity.is_removable or reach:
+    if entity.is_removable:
         protection.find(connection, entity, pull)
     connection.execute(statement.compare, values)
     if copied <= FEW:
@@ -109,7 +109,7 @@ def load(
     outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
     new, changed = outcomes.get("new", 0), outcomes.get("changed", 0)
     superseded = outcomes.get("older", 0) + outcomes.get("removed", 0)
-    notes = reached | _note_days(connection, entity, pull, statement.days_of_changes, values)
+    notes = reach_note | _note_days(connection, entity, pull, statement.days_of_changes, values)
     closed = connection.execute(statement.close_changed, values).rowcount
     opened = connection.execute(statement.insert_changed, values).rowcount
     if (closed, opened) != (changed, new + changed):
@@ -195,6 +195,8 @@ def _settle(
                 return 0, money
             if stored:  # their keys were not copied, so they would be withdrawn
                 raise changed_meanwhile(entity, pull)
+        if not entity.is_removable:  # else it was found before the comparison
+            protection.find(connection, entity, pull)
         edited_from, edited_to = reach.edited or (None, None)
         bounds = {"edited_from": edited_from, "edited_to": edited_to, "is_edited": reach.edited is not None}
         withdrawn = connection.execute(statement.withdraw, values | bounds | {"first_date": reach.first_date}).rowcount
