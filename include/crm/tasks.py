@@ -45,8 +45,8 @@ Payload = dict[str, str | None]
 T = TypeVar("T")
 
 # Open findings that have no Task yet and whose rule creates one, with the Salesforce record that the Task refers to: the one that represents
-# the subject, perhaps another vendor's. Findings whose record Salesforce no longer has are left out. A deal is Salesforce's own record; if its finding has no representative, its owner gets
-# the Task. While the Alerts of findings wait for an approval, the Tasks wait with them.
+# the subject, perhaps another vendor's. Findings whose record Salesforce no longer has are left out. A deal is Salesforce's own record; if its
+# finding has no representative, its owner gets the Task. While the Alerts of findings wait for an approval, the Tasks wait with them.
 _MISSING = sa.text(f"""
 select f.rule, f.severity, {defuse("f.details")} as details, f.business_date_opened, lower(r.email) as email,
        case f.subject_entity when 'deal' then k.source_key else s.salesforce_id end as subject_id, s.sobject, d.fields ->> 'OwnerId' as owner_id,

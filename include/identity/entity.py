@@ -53,9 +53,8 @@ class Entity:
     date: str | None
     homes: frozenset[str]
     zip: str | None
-    listed: tuple[str, str] | None = (
-        None  # the vendor, and its household or the ZIP code: where the vendor lists the entity
-    )
+    # Where the vendor lists the entity: the vendor, and its household or the ZIP code.
+    listed: tuple[str, str] | None = None
 
     @property
     def words(self) -> frozenset[str]:

@@ -169,7 +169,7 @@ def describe(what: str, context: Any) -> tuple[str, str]:
         link += f"/tasks/{task.task_id}" + (f"/mapped/{task.map_index}" if _is_mapped(task) else "")
     if reason := context.get("exception"):
         lines.append(f"Reason: {type(reason).__name__}: {_message(reason)}")
-    elif task is not None:  # from the DAG processor, which Airflow's scheduler told that the task is dead
+    elif task is not None:  # the scheduler found the task dead; the DAG processor sends its alert
         lines.append("Reason: the task's process ended without a result, such as by a lack of memory or a lost worker")
     if deadline := context.get("deadline"):
         lines.append(f"Deadline: {_of(deadline, 'deadline_time')}")

@@ -55,7 +55,7 @@ def alert_of_outage(context: Any) -> None:
 def report_answer(vendor: str) -> None:
     """Record that the vendor responded to the current task. Alert about each outage that this ends, if its start was alerted.
 
-    Call it at the end of a task that has reached the vendor. An outage that was met by a task which does not call it lasts until another run does.
+    Call it at the end of each task that reaches the vendor. If a task does not, its outage lasts until the vendor responds to another run.
 
     Errors are logged and never fail the task.
     """
