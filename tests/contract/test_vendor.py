@@ -170,26 +170,26 @@ def test_shape_is_part_of_the_hash_field_by_field() -> None:
 
 def test_stages_pull_a_child_after_its_parent() -> None:
     tables = (TABLE, CLIENTS, PLANS, GOALS)
-    vendor = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
+    vendor = Vendor("testbank", "Testbank", "", Basic(), tables, (), "0 6 * * *", Budget(60))
     assert vendor.stages == (("rows", "clients"), ("plans",), ("goals",))
 
 
 def test_webhook_only_table_is_in_no_stage() -> None:
     tables = (TABLE, replace(TABLE, name="deliveries", shape=Pushed()))
-    vendor = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(60))
+    vendor = Vendor("testbank", "Testbank", "", Basic(), tables, (), "0 6 * * *", Budget(60))
     assert (vendor.requested_tables, vendor.stages) == ((TABLE,), (("rows",),))
     assert vendor.table("deliveries").name == "deliveries"
 
 
 def test_selectable_keys_are_of_the_declared_or_the_first_table() -> None:
-    vendor = Vendor("somebody", "Somebody", "", Basic(), (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
+    vendor = Vendor("testbank", "Testbank", "", Basic(), (CLIENTS, PLANS), (), "0 6 * * *", Budget(60))
     assert [vendor.is_keyed(table) for table in vendor.tables] == [True, False]
     assert [replace(vendor, keyed="plans").is_keyed(table) for table in vendor.tables] == [False, True]
 
 
 def test_table_of_another_vendor_is_unknown() -> None:
-    vendor = Vendor("somebody", "Somebody", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
-    with pytest.raises(KeyError, match="somebody has no table clients"):
+    vendor = Vendor("testbank", "Testbank", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
+    with pytest.raises(KeyError, match="testbank has no table clients"):
         vendor.table("clients")
 
 

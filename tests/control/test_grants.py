@@ -33,7 +33,7 @@ NITROGEN = named("nitrogen")
 
 @pytest.fixture
 def grants(engine: sa.Engine) -> Grants:
-    return Grants(engine, "somebody", KEYRING.sealer, {"an advisor": "f1rst", "another": "0ther"})
+    return Grants(engine, "testbank", KEYRING.sealer, {"an advisor": "f1rst", "another": "0ther"})
 
 
 class Vendors:
@@ -100,7 +100,7 @@ def test_exchange_that_fails_keeps_the_token_that_was_there(grants: Grants) -> N
 
 
 def test_grant_that_the_firm_does_not_hold_is_a_configuration_error(grants: Grants) -> None:
-    with pytest.raises(ConfigurationError, match=r"no such grant.*vendor=somebody grant=nobody"):
+    with pytest.raises(ConfigurationError, match=r"no such grant.*vendor=testbank grant=nobody"):
         grants.exchange("nobody", Vendors().exchange)
 
 
@@ -114,7 +114,7 @@ def test_tokens_are_sealed_in_the_table(grants: Grants, database: Database) -> N
         secrets.append(vendor.newest)
         [row] = database.rows("select * from control.refresh_token")
         assert [secret for secret in secrets if secret in json.dumps(row, default=str)] == []
-        assert KEYRING.sealer.open(row["sealed"], "refresh_token:somebody:an advisor") == vendor.newest
+        assert KEYRING.sealer.open(row["sealed"], "refresh_token:testbank:an advisor") == vendor.newest
 
 
 def test_tokens_are_encrypted_again_so_that_the_old_key_can_be_removed(grants: Grants, engine: sa.Engine) -> None:
@@ -160,13 +160,13 @@ def test_nothing_shows_a_token(grants: Grants) -> None:
 def test_first_tokens_are_read_from_the_connection(
     engine: sa.Engine, extra: dict[str, str], firsts: dict[str, str]
 ) -> None:
-    assert Grants.of(engine, "somebody", KEYRING.sealer, extra).firsts == firsts
+    assert Grants.of(engine, "testbank", KEYRING.sealer, extra).firsts == firsts
 
 
 @pytest.mark.parametrize("grants", ["", "s3cret", "[1]", "7", '"s3cret"', '{"8101":'])
 def test_invalid_first_tokens_are_reported_without_their_value(engine: sa.Engine, grants: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=somebody") as error:
-        Grants.of(engine, "somebody", KEYRING.sealer, {"grants": grants})
+    with pytest.raises(ConfigurationError, match=r"not a JSON object.*vendor=testbank") as error:
+        Grants.of(engine, "testbank", KEYRING.sealer, {"grants": grants})
     assert "s3cret" not in f"{error.value!r}"
     assert error.value.__suppress_context__
 

@@ -43,7 +43,7 @@ SSN = "123-45-6789"
 
 
 def new_reader() -> PageReader:
-    return PageReader(TABLE, REDACTOR, ("0001-01-01",), "America/Chicago", "somebody")
+    return PageReader(TABLE, REDACTOR, ("0001-01-01",), "America/Chicago", "testbank")
 
 
 def read(body: str | list[Any]) -> Page:

@@ -79,7 +79,7 @@ SLOW = {
 def test_response_of_which_a_part_comes_byte_by_byte_ends_at_the_deadline(engine: sa.Engine, part: str) -> None:
     with dripping(*SLOW[part]) as url, open_session(engine, vendor_of(TABLE, limits=QUICK), url) as session:
         started = time.monotonic()
-        with pytest.raises(VendorUnavailable, match=r"longer than 0.5 s.*vendor=somebody path=things"):
+        with pytest.raises(VendorUnavailable, match=r"longer than 0.5 s.*vendor=testbank path=things"):
             session.get("things", {}, bytes)
         assert time.monotonic() - started < 4
 
@@ -121,7 +121,7 @@ def test_body_larger_than_allowed_is_an_error_that_is_not_retried(engine: sa.Eng
         with open_session(engine, vendor, listener.url, 5) as session, pytest.raises(LimitExceeded) as raised:
             session.get("things", {}, bytes)
     assert "larger than 10,000 bytes" in str(raised.value)
-    assert raised.value.facts["vendor"] == "somebody"
+    assert raised.value.facts["vendor"] == "testbank"
     assert len(listener.calls) == 1
 
 

@@ -26,7 +26,7 @@ from include.warehouse import schema
 from tests.conftest import Database
 
 PROBE = Probe("Accounts", {"$orderby": "Day"}, "day", tolerated=2, top="$top")
-VENDOR = Vendor("somebody", "Somebody", "", Basic(), (), (), "0 6 * * *", Budget(60_000, 100), closed=PROBE)
+VENDOR = Vendor("testbank", "Testbank", "", Basic(), (), (), "0 6 * * *", Budget(60_000, 100), closed=PROBE)
 ReadClosedDay = Callable[..., date | None]
 
 
@@ -97,11 +97,11 @@ def test_one_account_holds_the_firm_up_where_none_is_tolerated(read_day: ReadClo
 def test_accounts_that_lag_are_logged(read_day: ReadClosedDay, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "include.extract.closed")
     read_day(["2019-03-01", "2026-11-19", "2026-11-20"])
-    assert caplog.messages == ["somebody has closed 2026-11-20 except for 2 accounts: 0 (2019-03-01), 1 (2026-11-19)"]
+    assert caplog.messages == ["testbank has closed 2026-11-20 except for 2 accounts: 0 (2019-03-01), 1 (2026-11-19)"]
 
 
 def test_response_with_an_invalid_date_is_retried(read_day: ReadClosedDay) -> None:
-    with pytest.raises(VendorUnavailable, match=r"no valid date.*vendor=somebody path=Accounts"):
+    with pytest.raises(VendorUnavailable, match=r"no valid date.*vendor=testbank path=Accounts"):
         read_day(["soon"])
 
 

@@ -146,7 +146,7 @@ def test_both_rows_die_wherever_the_pages_part_them(connections: int, tmp_path: 
         def fetch(skip: int, top: int, rows: list[Row] = rows) -> Any:
             return separate(reader.read(json.dumps(rows[skip : skip + top]).encode()), TABLE)
 
-        windows = ordered_pages(fetch, "row_id", 30, connections, "somebody", "rows")
+        windows = ordered_pages(fetch, "row_id", 30, connections, "testbank", "rows")
         staging = Staging(str(tmp_path), KEYRING.staging)
         partition = stage(vendor_of(TABLE), TABLE, Span(DAY), windows, reader, staging, NOW)
         manifest = partition.manifest
@@ -165,6 +165,6 @@ def test_row_that_is_edited_between_two_pages_is_read_once() -> None:
         rows = [row(n, f"{reads}.00") for n in range(75)]
         return separate(reader.read(json.dumps(rows[skip : skip + top]).encode()), TABLE)
 
-    windows = list(ordered_pages(fetch, "row_id", 30, 1, "somebody", "rows"))
+    windows = list(ordered_pages(fetch, "row_id", 30, 1, "testbank", "rows"))
     assert [n for window in windows for n in window.page.rows.column("row_id").to_pylist()] == list(range(75))
     assert not [dead for window in windows for dead in window.page.dead]

@@ -50,7 +50,7 @@ SSN = "123-45-6789"
 
 
 def pages_of(content: bytes, reader: CsvReader | None = None) -> list[Page]:
-    return list((reader or CsvReader(TABLE, REDACTOR, vendor="somebody")).read_file(content))
+    return list((reader or CsvReader(TABLE, REDACTOR, vendor="testbank")).read_file(content))
 
 
 def read(*lines: str, header: str = HEADER) -> tuple[list[dict[str, Any]], list[DeadRow]]:
@@ -175,10 +175,10 @@ def test_columns_come_in_any_order() -> None:
 
 
 def test_undeclared_column_is_reported_and_a_missing_one_is_unseen() -> None:
-    reader = CsvReader(TABLE, REDACTOR, vendor="somebody")
+    reader = CsvReader(TABLE, REDACTOR, vendor="testbank")
     [page] = pages_of(f"{HEADER},Amount USD\n1,,,,,,,,,2.00\n".encode(), reader)
     assert (page.undeclared, reader.unseen) == ({"Amount USD"}, set())
-    [page] = pages_of(b"Row Id,Junk\n1,x\n", reader := CsvReader(TABLE, REDACTOR, vendor="somebody"))
+    [page] = pages_of(b"Row Id,Junk\n1,x\n", reader := CsvReader(TABLE, REDACTOR, vendor="testbank"))
     assert page.rows.column("amount_usd").to_pylist() == [None]
     assert reader.unseen == {"Amount", "Units", "Name", "Active", "Born", "Edited", "SSN"}
 
@@ -248,7 +248,7 @@ WHOLE = archive(("Row Id,Amount\n" + "".join(f"{n},{n * 7919 % 1000}.50\n" for n
 @settings(deadline=None)
 @given(st.integers(2, len(WHOLE) - 1))
 def test_truncated_archive_is_requested_again(length: int) -> None:
-    with pytest.raises(VendorUnavailable, match=r"archive.*vendor=somebody table=rows"):
+    with pytest.raises(VendorUnavailable, match=r"archive.*vendor=testbank table=rows"):
         pages_of(WHOLE[:length])
 
 
@@ -272,7 +272,7 @@ def test_damaged_archive_is_read_completely_or_requested_again(place: int, chang
     ],
 )  # fmt: skip
 def test_invalid_or_truncated_csv_is_requested_again(content: bytes) -> None:
-    with pytest.raises(VendorUnavailable, match=r"(no CSV|cut short).*vendor=somebody table=rows"):
+    with pytest.raises(VendorUnavailable, match=r"(no CSV|cut short).*vendor=testbank table=rows"):
         pages_of(content)
 
 

@@ -50,7 +50,7 @@ def puller(engine: sa.Engine, tmp_path: Path, request: pytest.FixtureRequest) ->
 )
 def test_pages_that_bring_new_rows_without_end_stop_at_the_limit(puller: Puller, table: Table) -> None:
     with pytest.raises(
-        LimitExceeded, match=r"exceeds the maximum rows.*vendor=somebody table=rows rows=10[0-9] most=100"
+        LimitExceeded, match=r"exceeds the maximum rows.*vendor=testbank table=rows rows=10[0-9] most=100"
     ):
         puller.pull(table)
     assert not list(puller.folder.rglob("manifest.json"))
@@ -67,7 +67,7 @@ def test_pages_of_one_call_of_a_fan_out_stop_at_the_limit_of_a_response(engine: 
     vendor = vendor_of(CLIENTS, table, limits=Limits(expanded_bytes=5_000))
     with listen(answer) as listener:
         puller = Puller(engine, vendor, listener.url, tmp_path, "endless fan-out")
-        with pytest.raises(LimitExceeded, match=r"does not end.*vendor=somebody table=accounts"):
+        with pytest.raises(LimitExceeded, match=r"does not end.*vendor=testbank table=accounts"):
             puller.rows(table, keys=[{"client_id": "c1"}])
 
 

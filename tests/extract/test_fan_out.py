@@ -283,7 +283,7 @@ def test_page_cycle_of_one_list_is_reported(serve: Serve, back_to: str) -> None:
     puller, listener = serve(
         lambda call: Reply({"page": {"nextCursor": following[call.params.get("cursor", "")]}, "items": []})
     )
-    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=agreements"):
+    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=testbank table=agreements"):
         puller.rows(AGREEMENTS, keys=users("ann@firm.example"))
     assert len(listener.calls) <= 4
 

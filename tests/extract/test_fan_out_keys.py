@@ -30,14 +30,14 @@ from tests.firm_keys import KEYRING
 @pytest.fixture
 def stage_clients(tmp_path: Path) -> Any:
     def stage(*parts: list[dict[str, Any]]) -> Partition:
-        path = partition_path("somebody", "clients", DAY, "pull")
+        path = partition_path("testbank", "clients", DAY, "pull")
         writer = PartWriter(Staging(str(tmp_path), KEYRING.staging).folder(path), staged_schema(CLIENTS))
         for rows in parts:
             writer.write(pa.Table.from_pylist(rows, schema=writer.schema))
             writer.flush()
         return Staging(str(tmp_path), KEYRING.staging).seal(
             Manifest(
-                "somebody",
+                "testbank",
                 "clients",
                 DAY,
                 "pull",

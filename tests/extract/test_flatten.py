@@ -32,7 +32,7 @@ ROWS = st.lists(st.dictionaries(NAMES, VALUES, max_size=4), max_size=4)
 
 def flatten_body(body: bytes | str, **options: Any) -> Any:
     text = body if isinstance(body, bytes) else body.encode()
-    return json.loads(flatten(text, "somebody", "rows", **options), parse_float=Decimal)
+    return json.loads(flatten(text, "testbank", "rows", **options), parse_float=Decimal)
 
 
 def leaves(row: dict[str, Any], path: str = "") -> dict[str, Any]:
@@ -65,7 +65,7 @@ def test_every_leaf_is_found_under_its_path_with_every_digit(rows: list[dict[str
 )  # fmt: skip
 @pytest.mark.parametrize("place", ['"value":%s', '"value":{"amount":%s}', '"value":[%s]', '"value":[{"amount":%s}]'])
 def test_number_is_written_again_as_it_was(number: str, place: str) -> None:
-    assert number.encode() in flatten(f'[{{"id":1,{place % number}}}]'.encode(), "somebody", "rows")
+    assert number.encode() in flatten(f'[{{"id":1,{place % number}}}]'.encode(), "testbank", "rows")
 
 
 def test_flat_money_reaches_staging_exactly() -> None:
@@ -74,7 +74,7 @@ def test_flat_money_reaches_staging_exactly() -> None:
         columns=(column("row_id", "id", INTEGER, required=True), column("amount_usd", "worth.amount", MONEY)),
     )  # fmt: skip
     body = b'[{"id":1,"worth":{"amount":90071992547409.93}},{"id":2,"worth":{"amount":0.10}}]'
-    page = PageReader(table, Redactor(b"only for tests")).read(flatten(body, "somebody", "rows"))
+    page = PageReader(table, Redactor(b"only for tests")).read(flatten(body, "testbank", "rows"))
     assert page.rows.column("amount_usd").to_pylist() == [Decimal("90071992547409.93"), Decimal("0.10")]
     assert page.dead == ()
 
@@ -110,7 +110,7 @@ def test_change_sees_flat_rows_with_what_was_added() -> None:
 
 
 def test_what_is_no_object_stays_and_dies_when_it_is_read() -> None:
-    body = flatten(b'[{"id":1},7,null,["x"]]', "somebody", "rows")
+    body = flatten(b'[{"id":1},7,null,["x"]]', "testbank", "rows")
     page = PageReader(TABLE, Redactor(b"only for tests")).read(body)
     assert page.rows.column("row_id").to_pylist() == [1]
     assert [dead.reasons for dead in page.dead] == [("the row is not an object",)] * 3
@@ -120,7 +120,7 @@ def test_nan_and_infinity_are_texts_that_no_number_column_takes() -> None:
     table = Table(
         "rows", "rows", ("row_id",), (column("row_id", "id", INTEGER, required=True), column("a_usd", "a", MONEY))
     )
-    body = flatten(b'[{"id":1,"a":NaN},{"id":2,"a":-Infinity},{"id":3,"a":1.5}]', "somebody", "rows")
+    body = flatten(b'[{"id":1,"a":NaN},{"id":2,"a":-Infinity},{"id":3,"a":1.5}]', "testbank", "rows")
     page = PageReader(table, Redactor(b"only for tests")).read(body)
     assert page.rows.column("row_id").to_pylist() == [3]
     assert [dead.reasons for dead in page.dead] == [
@@ -133,15 +133,15 @@ def test_nan_and_infinity_are_texts_that_no_number_column_takes() -> None:
     "body", [b"", b"<html></html>", b'[{"id":1}', b'[{"id":1}] and more', b'[{"id":"\xff"}]', b"[" * 100_000]
 )
 def test_invalid_json_is_requested_again(body: bytes) -> None:
-    with pytest.raises(VendorUnavailable, match=r"not JSON.*vendor=somebody table=rows"):
-        flatten(body, "somebody", "rows")
+    with pytest.raises(VendorUnavailable, match=r"not JSON.*vendor=testbank table=rows"):
+        flatten(body, "testbank", "rows")
 
 
 def test_every_row_is_read_whether_its_flag_is_text_or_not() -> None:
     table = Table(
         "rows", "rows", ("row_id",), (column("row_id", "id", INTEGER, required=True), column("is_ok", "a.ok", BOOLEAN))
     )
-    body = flatten(b'[{"id":1,"a":{"ok":true}},{"id":2,"a":{"ok":false}},{"id":3,"a":null}]', "somebody", "rows")
+    body = flatten(b'[{"id":1,"a":{"ok":true}},{"id":2,"a":{"ok":false}},{"id":3,"a":null}]', "testbank", "rows")
     assert PageReader(table, Redactor(b"x")).read(body).rows.column("is_ok").to_pylist() == [True, False, None]
 
 
@@ -150,42 +150,42 @@ def test_every_row_is_read_whether_its_flag_is_text_or_not() -> None:
 
 def test_rows_are_cut_out_of_their_envelope_as_they_are_written() -> None:
     body = b' {"count": 2, "data" : [ {"id":1.10},\n{"id":2} ] , "next": null}'
-    assert unwrap(TABLE, body, "somebody").strip() == b'[ {"id":1.10},\n{"id":2} ]'
+    assert unwrap(TABLE, body, "testbank").strip() == b'[ {"id":1.10},\n{"id":2} ]'
 
 
 def test_bare_array_needs_no_envelope() -> None:
-    assert unwrap(TABLE, b' [{"id":1}]', "somebody") == b' [{"id":1}]'
+    assert unwrap(TABLE, b' [{"id":1}]', "testbank") == b' [{"id":1}]'
 
 
 def test_table_without_an_envelope_takes_the_response_as_it_is() -> None:
     plain = Table("rows", "rows", ("row_id",), TABLE.columns)
-    assert unwrap(plain, b'{"data":[1]}', "somebody") == b'{"data":[1]}'
+    assert unwrap(plain, b'{"data":[1]}', "testbank") == b'{"data":[1]}'
 
 
 @pytest.mark.parametrize("body", [b'{"rows":[]}', b"{}"])
 def test_envelope_without_rows_is_no_empty_table(body: bytes) -> None:
     with pytest.raises(VendorUnavailable, match=r"has no rows.*table=rows field=data"):
-        unwrap(TABLE, body, "somebody")
+        unwrap(TABLE, body, "testbank")
 
 
 @pytest.mark.parametrize("body", [b'{"data":[{"id":1}', b"<html>", b"7"])
 def test_unreadable_envelope_is_requested_again(body: bytes) -> None:
     with pytest.raises(VendorUnavailable, match="not a JSON object"):
-        read_envelope(body, "somebody", "rows")
+        read_envelope(body, "testbank", "rows")
 
 
 @settings(deadline=None)
 @given(ROWS, st.dictionaries(NAMES, VALUES, max_size=3))
 def test_rows_in_an_envelope_are_those_without_one(rows: list[dict[str, Any]], beside: dict[str, Any]) -> None:
     body = dump(beside | {"data": rows})
-    assert flatten_body(unwrap(TABLE, body, "somebody")) == flatten_body(dump(rows))
+    assert flatten_body(unwrap(TABLE, body, "testbank")) == flatten_body(dump(rows))
 
 
 def test_texts_of_a_nested_list_come_to_staging_as_json() -> None:
     table = Table(
         "rows", "rows", ("row_id",), (column("row_id", "id", INTEGER, required=True), column("items", "items", STRING))
     )
-    page = PageReader(table, Redactor(b"x")).read(flatten(b'[{"id":1,"items":[{"worth":0.10}]}]', "somebody", "rows"))
+    page = PageReader(table, Redactor(b"x")).read(flatten(b'[{"id":1,"items":[{"worth":0.10}]}]', "testbank", "rows"))
     assert page.rows.column("items").to_pylist() == ['[{"worth":0.10}]']
 
 
@@ -193,7 +193,7 @@ def test_texts_of_a_nested_list_come_to_staging_as_json() -> None:
 def test_too_deeply_nested_list_is_requested_again(depth: int) -> None:
     body = b'[{"id":1,"a":' + b"[" * depth + b"]" * depth + b"}]"
     with pytest.raises(VendorUnavailable, match="nested too deep"):
-        flatten(body, "somebody", "rows")
+        flatten(body, "testbank", "rows")
 
 
 def test_half_a_surrogate_pair_costs_no_row_but_its_own_character() -> None:

@@ -497,7 +497,7 @@ def test_declared_header_goes_with_every_call(serve: Serve, engine: sa.Engine) -
 
 
 def test_header_that_the_connection_lacks_is_a_configuration_error(engine: sa.Engine) -> None:
-    with pytest.raises(ConfigurationError, match=r"lacks a credential.*vendor=somebody missing=api_key"):
+    with pytest.raises(ConfigurationError, match=r"lacks a credential.*vendor=testbank missing=api_key"):
         open_session(engine, vendor_of(ROWS, headers={"apikey": "api_key"}), "http://127.0.0.1:1")
 
 

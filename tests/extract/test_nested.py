@@ -46,14 +46,14 @@ def stage_houses(tmp_path: Path) -> Stage:
     """Stage houses, a part for each list of `(id, text of people)`."""
 
     def stage(*parts: Iterable[tuple[int, str | None]]) -> Partition:
-        path = partition_path("somebody", "houses", DAY, "pull")
+        path = partition_path("testbank", "houses", DAY, "pull")
         writer = PartWriter(Staging(str(tmp_path), KEYRING.staging).folder(path), staged_schema(HOUSES))
         for rows in parts:
             staged = [{"house_id": id_, "people": people, "requested_at": NOW} for id_, people in rows]
             writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
             writer.flush()
         manifest = Manifest(
-            "somebody", "houses", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            "testbank", "houses", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
         return Staging(str(tmp_path), KEYRING.staging).seal(manifest)
@@ -205,13 +205,13 @@ def stage_rooms(tmp_path: Path) -> Stage:
     """Stage rooms of `(id, text of signers, text of witnesses)`."""
 
     def stage(*rooms: tuple[int, str | None, str | None]) -> Partition:
-        path = partition_path("somebody", "rooms", DAY, "pull")
+        path = partition_path("testbank", "rooms", DAY, "pull")
         writer = PartWriter(Staging(str(tmp_path), KEYRING.staging).folder(path), staged_schema(ROOMS))
         staged = [dict(zip(("house_id", "signer", "witness"), room, strict=True)) for room in rooms]
         writer.write(pa.Table.from_pylist(staged, schema=writer.schema))
         writer.flush()
         manifest = Manifest(
-            "somebody", "rooms", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
+            "testbank", "rooms", DAY, "pull", "current", datetime.now(UTC), "v1", "", None, 0, 0, 0, 0, None, (),
             tuple(writer.parts),
         )  # fmt: skip
         return Staging(str(tmp_path), KEYRING.staging).seal(manifest)

@@ -102,11 +102,11 @@ def test_number_that_is_none_kills_its_row_alone(number: str, shape: str) -> Non
 @pytest.mark.parametrize("key", ["", "  ", "\u00a0"])
 def test_row_with_a_blank_key_is_dead(key: str) -> None:
     table = replace(TABLE, key=("name",))
-    reader = PageReader(table, REDACTOR, vendor="somebody")
+    reader = PageReader(table, REDACTOR, vendor="testbank")
     page = reader.read(json.dumps([row(1, fullName=key), row(2, fullName="x")]).encode())
     assert values(page, "name") == ["x"]
     assert [(dead.key, dead.reasons) for dead in page.dead] == [(None, ("fullName: not a key",))]
-    both = PageReader(replace(TABLE, key=("row_id", "name")), REDACTOR, vendor="somebody")
+    both = PageReader(replace(TABLE, key=("row_id", "name")), REDACTOR, vendor="testbank")
     assert values(both.read(json.dumps([row(1, fullName=key)]).encode()), "name") == [key]
 
 
@@ -275,7 +275,7 @@ def test_exactly_the_poisoned_rows_die(poison: list[tuple[str, str] | None]) -> 
     ids=lambda body: body[:24] or "empty",
 )  # fmt: skip
 def test_response_without_an_array_is_requested_again(body: str) -> None:
-    with pytest.raises(VendorUnavailable, match=r"not a JSON array.*vendor=somebody table=rows"):
+    with pytest.raises(VendorUnavailable, match=r"not a JSON array.*vendor=testbank table=rows"):
         read(body)
 
 

@@ -26,7 +26,7 @@ def page_of(ids: list[int], dead: set[int] = frozenset()) -> Page:  # type: igno
 
 
 def read_all(fetch: Fetch, connections: int = 1) -> list[Window]:
-    return list(ordered_pages(fetch, "row_id", PAGE_ROWS, connections, "somebody", "rows"))
+    return list(ordered_pages(fetch, "row_id", PAGE_ROWS, connections, "testbank", "rows"))
 
 
 def count_rows(windows: list[Window]) -> Counter[int]:
@@ -173,12 +173,12 @@ def test_row_is_not_given_again_whether_it_was_good_or_dead_before() -> None:
 
 def test_ignored_sort_order_is_reported() -> None:
     ids = list(range(100, 0, -1))
-    with pytest.raises(PagingUnstable, match=r"does not order.*vendor=somebody table=rows key=row_id"):
+    with pytest.raises(PagingUnstable, match=r"does not order.*vendor=testbank table=rows key=row_id"):
         read_all(lambda skip, top: page_of(ids[skip : skip + top]))
 
 
 def test_ignored_offset_is_reported() -> None:
-    with pytest.raises(PagingUnstable, match=r"bring no new rows.*vendor=somebody table=rows"):
+    with pytest.raises(PagingUnstable, match=r"bring no new rows.*vendor=testbank table=rows"):
         read_all(lambda skip, top: page_of(list(range(top))))
 
 
@@ -202,7 +202,7 @@ def test_pages_that_never_reach_the_first_are_reported() -> None:
         start = skip + top if skip else 0
         return page_of(list(range(start, start + top)))
 
-    with pytest.raises(PagingUnstable, match=r"vanish faster.*vendor=somebody table=rows"):
+    with pytest.raises(PagingUnstable, match=r"vanish faster.*vendor=testbank table=rows"):
         read_all(fetch)
     assert reads < 50
 

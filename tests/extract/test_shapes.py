@@ -179,7 +179,7 @@ def test_list_that_never_rests_is_unstable(serve: Serve) -> None:
         return by_number(ids)(call)
 
     puller, listener = serve(answer)
-    with pytest.raises(PagingUnstable, match=r"No two sweeps.*vendor=somebody table=rows"):
+    with pytest.raises(PagingUnstable, match=r"No two sweeps.*vendor=testbank table=rows"):
         puller.rows(NUMBERED)
     assert len(listener.calls) <= 16
 
@@ -328,7 +328,7 @@ def test_cursor_that_is_a_url_is_no_address(serve: Serve) -> None:
 @pytest.mark.parametrize("back_to", ["b", "c"])
 def test_cursor_cycle_is_reported(serve: Serve, back_to: str) -> None:
     puller, listener = serve(by_cursor({"": batch("b", 1), "b": batch("c", 2), "c": batch(back_to, 3)}))
-    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=rows"):
+    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=testbank table=rows"):
         puller.rows(CURSOR)
     assert len(listener.calls) <= 5
 
@@ -382,7 +382,7 @@ def test_page_cycle_is_reported(serve: Serve, back_to: str) -> None:
         "b": page(f"{listener.url}/rows?at=c", 2),
         "c": page(f"{listener.url}/rows{back_to}", 3),
     }
-    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=somebody table=rows"):
+    with pytest.raises(PagingUnstable, match=r"form a loop.*vendor=testbank table=rows"):
         puller.rows(LINKED)
     assert len(listener.calls) <= 7
 
@@ -398,7 +398,7 @@ def test_row_on_two_pages_is_given_once_and_counted(serve: Serve) -> None:
 def test_link_to_another_host_is_refused_before_our_token_goes_there(serve: Serve) -> None:
     stranger, elsewhere = serve(lambda call: page(None, 9))
     puller, _ = serve(lambda call: page(f"{elsewhere.url}/rows?at=b", 1))
-    with pytest.raises(ConfigurationError, match=r"another host.*vendor=somebody"):
+    with pytest.raises(ConfigurationError, match=r"another host.*vendor=testbank"):
         puller.rows(LINKED)
     assert elsewhere.calls == []
     assert stranger.url != puller.url
@@ -439,14 +439,14 @@ def test_unreadable_page_is_requested_again_by_its_own_link(serve: Serve) -> Non
 def test_table_inside_another_that_was_not_pulled_is_a_configuration_error(serve: Serve) -> None:
     puller, listener = serve(lambda call: Reply([]))
     table = Table("people", "", ("row_id",), COLUMNS, shape=Nested("houses", ("people",)))
-    with pytest.raises(ConfigurationError, match=r"not pulled.*vendor=somebody table=people parent=houses"):
+    with pytest.raises(ConfigurationError, match=r"not pulled.*vendor=testbank table=people parent=houses"):
         puller.rows(table)
     assert listener.calls == []
 
 
 def test_webhook_only_table_is_not_requested(serve: Serve) -> None:
     puller, listener = serve(lambda call: Reply([]))
-    with pytest.raises(ConfigurationError, match=r"arrives only by webhook.*vendor=somebody table=rows"):
+    with pytest.raises(ConfigurationError, match=r"arrives only by webhook.*vendor=testbank table=rows"):
         puller.rows(replace(NUMBERED, path="", shape=Pushed()))
     assert listener.calls == []
 

@@ -115,7 +115,7 @@ def listen(answer: Answer) -> Iterator[Listener]:
 
 def vendor_of(*tables: Table, **options: Any) -> Vendor:
     """Declare a vendor of these tables whose rate limit no test reaches."""
-    of = Vendor("somebody", "Somebody", "", Basic(), tables, (), "0 6 * * *", Budget(600_000, 1000))
+    of = Vendor("testbank", "Testbank", "", Basic(), tables, (), "0 6 * * *", Budget(600_000, 1000))
     return replace(of, **options)
 
 

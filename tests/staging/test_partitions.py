@@ -54,7 +54,7 @@ TABLE = Table(
         sensitive("tax_id", "ssn"),
     ),
 )
-VENDOR = Vendor("somebody", "Somebody", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
+VENDOR = Vendor("testbank", "Testbank", "", Basic(), (TABLE,), (), "0 6 * * *", Budget(60))
 SPAN = Span(date(2026, 11, 20))
 STARTED = datetime(2026, 11, 20, 23, tzinfo=UTC)
 SSN = "123-45-6789"
@@ -143,7 +143,7 @@ def test_partition_from_before_the_form_of_a_tax_id_was_staged_has_null_forms(st
 
 def test_manifest_records_the_request_and_its_contract(staging: Staging) -> None:
     manifest = staging.open(stage_pages(staging, 1).path).manifest
-    assert (manifest.vendor, manifest.table, manifest.business_date) == ("somebody", "rows", SPAN.business_date)
+    assert (manifest.vendor, manifest.table, manifest.business_date) == ("testbank", "rows", SPAN.business_date)
     assert (manifest.contract, manifest.api_version, manifest.pulled) == (TABLE.staged_hash, "v1", "current")
     assert (manifest.extracted_at, manifest.window, manifest.undeclared) == (STARTED, None, ())
 
@@ -215,7 +215,7 @@ def test_bucket_that_does_not_exist_is_a_configuration_error_and_is_not_made(s3:
     with pytest.raises(ConfigurationError, match=r"NoSuchBucket.*no-such-bucket/staging"):
         stage_pages(elsewhere, 1)
     with pytest.raises(ConfigurationError, match="NoSuchBucket"):
-        elsewhere.open("somebody/rows/2026-11-20/1")
+        elsewhere.open("testbank/rows/2026-11-20/1")
     assert not elsewhere._fs.exists("no-such-bucket")
 
 
@@ -289,7 +289,7 @@ def test_every_stored_file_is_encrypted(staging: Staging, small_parts: None) -> 
         b"PAR1",
         b"row_id",
         b"amount",
-        b"somebody",
+        b"testbank",
         b"dead",
         *(each.key.encode() for each in partition.manifest.parts),
     ]
@@ -352,7 +352,7 @@ def test_empty_response_is_a_partition_without_parts(staging: Staging) -> None:
 def test_field_that_no_row_has_any_more_stops_the_pull(staging: Staging) -> None:
     reader = PageReader(TABLE, Redactor(b"only for tests"))
     windows = iter([Window(reader.read(b'[{"id":1,"amount":1,"name":"x"}]'), 1, 0)])
-    with pytest.raises(SchemaDrift, match="vendor=somebody table=rows fields=ssn"):
+    with pytest.raises(SchemaDrift, match="vendor=testbank table=rows fields=ssn"):
         stage(VENDOR, TABLE, SPAN, windows, reader, staging, STARTED)
 
 

@@ -187,7 +187,7 @@ def test_dead_ratio_counts_the_unreadable_and_the_refused(day: Day) -> None:
     assert outcome.failed == [
         "expect_column_values_to_be_between(dead_ratio) is 0.5, expected at most 0.4"
         " (2 of 4 rows: amount: not decimal(20,2): A/A (1); expect_column_values_to_not_be_null(ticker) (1))",
-        "suite somebody__assets: expect_column_values_to_not_be_null(ticker) refuses 1 of 3 rows",
+        "suite testbank__assets: expect_column_values_to_not_be_null(ticker) refuses 1 of 3 rows",
     ]
 
 
@@ -263,7 +263,7 @@ def test_unfit_day_reports_every_failure(day: Day) -> None:
     day.suite(batch("rows", min_value=10), batch("dead_ratio", min_value=0.5))
     day.stage(ASSETS, [asset(1)])
     outcomes = day.validate()
-    with pytest.raises(DataQualityError, match=r"assets: .*\(rows\) is 1.*; assets: .*\(dead_ratio\) is 0.0.*somebody"):
+    with pytest.raises(DataQualityError, match=r"assets: .*\(rows\) is 1.*; assets: .*\(dead_ratio\) is 0.0.*testbank"):
         stop_if_unfit(VENDOR, outcomes)
 
 

@@ -68,7 +68,7 @@ MAP = EntityMap(
         "edited_at": "edited_on",
     },
 )
-VENDOR = Vendor("somebody", "Somebody", "", Basic(), (TRADES,), (MAP,), "0 6 * * *", Budget(60))
+VENDOR = Vendor("testbank", "Testbank", "", Basic(), (TRADES,), (MAP,), "0 6 * * *", Budget(60))
 THURSDAY, FRIDAY = date(2026, 11, 19), date(2026, 11, 20)
 Row = dict[str, Any]
 Measure = Callable[..., Comparison]

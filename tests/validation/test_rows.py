@@ -205,7 +205,7 @@ def test_check_that_does_not_exist_is_a_configuration_error(day: Day) -> None:
 def test_suite_that_names_an_unknown_column_is_a_configuration_error(day: Day) -> None:
     day.suite(row(BETWEEN, column="no_such_column", min_value=0))
     day.stage(ASSETS, [asset(1)])
-    with pytest.raises(ConfigurationError, match="vendor=somebody table=assets columns=no_such_column"):
+    with pytest.raises(ConfigurationError, match="vendor=testbank table=assets columns=no_such_column"):
         day.validate()
 
 
@@ -220,13 +220,13 @@ def test_suite_that_names_an_unknown_measure_is_a_configuration_error(day: Day) 
 def test_suite_that_cannot_be_read_is_a_configuration_error(day: Day, text: str) -> None:
     day.suite(text=text)
     day.stage(ASSETS, [asset(1)])
-    with pytest.raises(ConfigurationError, match=r"somebody__assets\.json"):
+    with pytest.raises(ConfigurationError, match=r"testbank__assets\.json"):
         day.validate()
 
 
 def test_table_without_a_suite_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"no suite.*expected=somebody__assets\.json"):
-        read_suite("somebody", "assets", tmp_path)
+    with pytest.raises(ConfigurationError, match=r"no suite.*expected=testbank__assets\.json"):
+        read_suite("testbank", "assets", tmp_path)
 
 
 def test_expectation_that_great_expectations_does_not_know_is_a_configuration_error(day: Day) -> None:
@@ -241,7 +241,7 @@ def test_partition_that_was_staged_under_another_contract_is_a_configuration_err
     day.stage(ASSETS, [asset(1)])
     changed = replace(ASSETS, columns=(*ASSETS.columns, column("name", "name", STRING)))
     day.vendor = replace(VENDOR, tables=(ACCOUNTS, changed))
-    with pytest.raises(ConfigurationError, match=r"another contract: pull it again \[vendor=somebody table=assets"):
+    with pytest.raises(ConfigurationError, match=r"another contract: pull it again \[vendor=testbank table=assets"):
         day.validate()
     assert day.partitions is not None
     assert not any(each.folder.has("faults.parquet") for each in day.partitions.values())
@@ -249,6 +249,6 @@ def test_partition_that_was_staged_under_another_contract_is_a_configuration_err
 
 def test_decimal_bounds_are_read_as_they_are_written(tmp_path: Path) -> None:
     text = '{"expectations": [{"type": "t", "kwargs": {"column": "c", "max_value": 0.1}, "meta": {"level": "row"}}]}'
-    (tmp_path / "somebody__t.json").write_text(text)
-    [expectation] = read_suite("somebody", "t", tmp_path)
+    (tmp_path / "testbank__t.json").write_text(text)
+    [expectation] = read_suite("testbank", "t", tmp_path)
     assert expectation.kwargs["max_value"] == Decimal("0.1")

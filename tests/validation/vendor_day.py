@@ -53,7 +53,7 @@ ASSETS = Table(
         column("edited_at", "edited", TIMESTAMP),
     ),
 )
-VENDOR = Vendor("somebody", "Somebody", "", Basic(), (ACCOUNTS, ASSETS), (), "0 6 * * *", Budget(60))
+VENDOR = Vendor("testbank", "Testbank", "", Basic(), (ACCOUNTS, ASSETS), (), "0 6 * * *", Budget(60))
 DAY = date(2026, 11, 20)
 BETWEEN = "expect_column_values_to_be_between"
 
@@ -78,7 +78,7 @@ class Day:
 
     def suite(self, *expectations: dict[str, Any], table: str = "assets", text: str | None = None) -> None:
         written = text or json.dumps({"name": table, "expectations": expectations})
-        (self.suites / f"somebody__{table}.json").write_text(written)
+        (self.suites / f"testbank__{table}.json").write_text(written)
 
     def stage(self, table: Table, rows: str | Sequence[dict[str, Any]]) -> None:
         reader = PageReader(table, Redactor(b"only for tests"))
@@ -92,7 +92,7 @@ class Day:
     def validate(self, **options: Any) -> dict[str, Outcome]:
         assert self.partitions is not None
         for table in self.partitions:
-            if not (self.suites / f"somebody__{table}.json").exists():
+            if not (self.suites / f"testbank__{table}.json").exists():
                 self.suite(table=table)
         return validate_day(self.vendor, self.partitions, {"assets": self.recent}, **options)
 

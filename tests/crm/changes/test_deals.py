@@ -102,7 +102,7 @@ def test_a_deal_is_of_the_household_of_its_account(subscription: Subscription, e
 
 
 def test_a_deal_of_an_account_that_we_never_wrote_is_a_finding(subscription: Subscription) -> None:
-    deal_id = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
+    deal_id = win(subscription, AccountId=subscription.make("Account", Name="Testbank"))
     [finding] = evaluate_deals(subscription, 30)
     assert (finding["vendor"], finding["subject_entity"], finding["household_id"]) == ("salesforce", "deal", None)
     assert finding["subject_id"] == deal(subscription, deal_id)["deal_id"]
@@ -110,7 +110,7 @@ def test_a_deal_of_an_account_that_we_never_wrote_is_a_finding(subscription: Sub
 
 
 def test_it_closes_when_the_household_is_served(subscription: Subscription) -> None:
-    account = subscription.make("Account", Name="Somebody")
+    account = subscription.make("Account", Name="Testbank")
     win(subscription, AccountId=account)
     assert len(evaluate_deals(subscription)) == 1
     adopt_account(subscription, "household", account)
@@ -118,7 +118,7 @@ def test_it_closes_when_the_household_is_served(subscription: Subscription) -> N
 
 
 def test_it_is_a_task_on_the_deal_for_its_owner_and_an_alert(subscription: Subscription, tmp_path: Path) -> None:
-    deal_id = win(subscription, AccountId=subscription.make("Account", Name="Somebody"))
+    deal_id = win(subscription, AccountId=subscription.make("Account", Name="Testbank"))
     evaluate_deals(subscription)
     org = Org(subscription.engine, subscription.connection, Settings("sample", few=1_000_000))
     specs = {RULE.name: tasks.TaskSpec(RULE.task_subject or "", RULE.due_days)}

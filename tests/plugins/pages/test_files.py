@@ -27,7 +27,7 @@ INDEX = "<p>All of the made-up accounts are well.</p>"
 SECRET = "nobody may read this"
 CHANGES = "<p>Pat Sample, born 1960-01-01.</p>"
 STAGING_KEYS = next(key for key in write_keyring().split() if key.startswith("staging:"))
-SIGNED = b"%PDF-1.7 what somebody signed"
+SIGNED = b"%PDF-1.7 what testbank signed"
 
 
 @dataclass

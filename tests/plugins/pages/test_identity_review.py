@@ -366,7 +366,7 @@ def test_a_foreign_page_or_person_undoes_nothing(served: Served, site: str, user
     "wrong",
     [
         {"entity": "household"}, {"left": "x"}, {"left": 2**63}, {"is_same": "perhaps"}, {"is_same": None}, {"reason": ""},
-        {"reason": "  "}, {"reason": "r" * 501}, {"reason": "a\x00b"}, {"decided_by": "somebody else"}, {"seen": "now"},
+        {"reason": "  "}, {"reason": "r" * 501}, {"reason": "a\x00b"}, {"decided_by": "testbank else"}, {"seen": "now"},
     ],
 )  # fmt: skip
 def test_an_unclear_decision_is_rejected(served: Served, wrong: dict[str, Any]) -> None:

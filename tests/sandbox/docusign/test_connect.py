@@ -106,7 +106,7 @@ def test_every_live_key_signs_and_connections_hand_out_the_first(docusign, liste
 def test_only_requested_events_are_sent(docusign, listener):
     docusign.subscribe(listener.url, "envelope-voided")
     docusign.subscribe(listener.url, *SENT, allowEnvelopePublish="false")
-    docusign.subscribe(listener.url, *SENT, allUsers="false", userIds=["somebody"])
+    docusign.subscribe(listener.url, *SENT, allUsers="false", userIds=["testbank"])
     docusign.edit("void", envelope_id=docusign.send(), reason="Replaced")
     wait(docusign)
     assert [message["event"] for message in read(listener)] == ["envelope-voided"]

@@ -22,10 +22,10 @@ def test_token_is_given_for_a_signed_assertion_and_no_refresh_token_with_it(read
 @pytest.mark.parametrize(
     ("claims", "description"),
     [
-        ({"iss": "somebody"}, "issuer_not_found"),
+        ({"iss": "testbank"}, "issuer_not_found"),
         ({"aud": "account-d.docusign.com"}, "issuer_not_found"),
         ({"aud": "http://127.0.0.1"}, "issuer_not_found"),
-        ({"sub": "somebody"}, "user_not_found"),
+        ({"sub": "testbank"}, "user_not_found"),
         ({"exp": int(time.time()) - 60}, "expired_grant"),
         ({"scope": None}, "no_valid_keys_or_signatures"),
     ],

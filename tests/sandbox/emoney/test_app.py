@@ -75,8 +75,8 @@ def test_token_is_given_for_an_assertion_signed_with_the_certificate_s_key(emone
         {"aud": "https://elsewhere.example/token"},
         {"exp": int(time.time()) - 60},
         {"exp": int(time.time()) + 3600},
-        {"iss": "somebody"},
-        {"sub": "somebody"},
+        {"iss": "testbank"},
+        {"sub": "testbank"},
         {"jti": None},
     ],
 )
@@ -97,7 +97,7 @@ def test_assertion_signed_with_another_key_is_refused(emoney, tmp_path):
 
 def test_unknown_grant_or_caller_is_refused(emoney):
     assert emoney.request_token(emoney.sign(), grant_type="password").json()["error"] == "unsupported_grant_type"
-    assert emoney.request_token(emoney.sign(), client_id="somebody").json()["error"] == "invalid_client"
+    assert emoney.request_token(emoney.sign(), client_id="testbank").json()["error"] == "invalid_client"
 
 
 def test_every_call_needs_token_and_key(emoney):

@@ -42,7 +42,7 @@ def test_instance_url_is_the_orgs_own_address(org):
     [
         ({"exp": 1_700_000_000}, "invalid_grant", "expired authorization code"),
         ({"aud": "https://elsewhere.example"}, "invalid_grant", "audience is invalid"),
-        ({"sub": "somebody@else.example"}, "invalid_grant", "user hasn't approved this consumer"),
+        ({"sub": "testbank@else.example"}, "invalid_grant", "user hasn't approved this consumer"),
         ({"iss": "unknown"}, "invalid_client_id", "client identifier invalid"),
     ],
 )
