@@ -63,6 +63,19 @@ def test_good_rows_are_all_but_the_refused_in_every_part(day: Day, monkeypatch: 
     assert (result["element_count"], result["unexpected_count"]) == (50, 5)
 
 
+def _stage_and_validate(day: Day, texts: list[str], field: str) -> None:
+    """Stage a row for each text, which is the JSON of one field, and validate them."""
+    rows = [
+        {"id": str(n), "accountId": "1", "units": "null", "amount": "1"}
+        | {field: text}
+        | dict.fromkeys(("ticker", "isCash", "asOf", "edited"), "null")
+        for n, text in enumerate(texts, 1)
+    ]
+    lines = ("{" + ",".join(f'"{name}":{value}' for name, value in row.items()) + "}" for row in rows)
+    day.stage(ASSETS, f"[{','.join(lines)}]")
+    day.validate()
+
+
 @pytest.mark.parametrize(
     ("bounds", "dead"),
     [
@@ -77,12 +90,7 @@ def test_good_rows_are_all_but_the_refused_in_every_part(day: Day, monkeypatch: 
 def test_range_of_a_wide_column_is_exact(day: Day, bounds: dict[str, Any], dead: set[str]) -> None:
     day.suite(row(BETWEEN, column="quantity", **bounds))
     texts = ["1000000000", "1000000000.00000001", "12345678901234567890", "999999999.99999999", "0.09999999", "null"]
-    rows = ",".join(
-        f'{{"id":{n},"accountId":1,"units":{text},"amount":1,"ticker":null,"isCash":null,"asOf":null,"edited":null}}'
-        for n, text in enumerate(texts, 1)
-    )
-    day.stage(ASSETS, f"[{rows}]")
-    day.validate()
+    _stage_and_validate(day, texts, "units")
     assert set(day.read_rejected()) == dead
 
 
@@ -100,12 +108,7 @@ def test_range_of_money_is_exact_to_the_cent(day: Day, bounds: dict[str, Any], d
     day.suite(text=f'{{"expectations": [{{"type": "{BETWEEN}", "kwargs": {{"column": "amount_usd", {kwargs}}},'
                    '"meta": {"level": "row"}}]}')  # fmt: skip
     texts = ["999999999999999.99", "1000000000000000.00", "-0.01", "-0.02"]
-    rows = ",".join(
-        f'{{"id":{n},"accountId":1,"units":null,"amount":{text},"ticker":null,"isCash":null,"asOf":null,"edited":null}}'
-        for n, text in enumerate(texts, 1)
-    )
-    day.stage(ASSETS, f"[{rows}]")
-    day.validate()
+    _stage_and_validate(day, texts, "amount")
     assert set(day.read_rejected()) == dead
 
 
