@@ -55,6 +55,17 @@ where l.recorded_to is null and l.valid_to is null and not l.is_past_only
 order by l.legal_entity_id
 """
 
+
+def priority_of(vendor: str, kind: int) -> str:
+    """Return the SQL of an account's `priority`: the accounts of vendors that the firm no longer uses come last.
+
+    Args:
+        vendor: SQL of the vendor.
+        kind: 0 for an account of a portfolio vendor, 1 for one that a planner lists.
+    """
+    return f"(case when {vendor} in (select vendor from control.unused_vendor) then 2 else 0 end + {kind})"  # noqa: S608
+
+
 # An account's value is that of its vendor's latest day, as in `mart.net_worth`: a day is read by its index, however long the history is.
 _VALUES = """
 with day as (
@@ -67,13 +78,13 @@ with day as (
 )
 """
 _ACCOUNTS = f"""
-{_VALUES}select a.account_id, a.vendor, 0 as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
+{_VALUES}select a.account_id, a.vendor, {priority_of("a.vendor", 0)} as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
        a.custodian as institution, null::bigint as household_id, v.market_value_usd as value_usd, n.source_key is not null as is_absent
 from warehouse.account a left join value v using (account_id)
 left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where a.recorded_to is null and a.valid_to is null and not a.is_past_only
 union all
-select o.outside_account_id, o.vendor, 1, o.account_number_hash, o.account_number_last4, o.institution, o.household_id, v.market_value_usd,
+select o.outside_account_id, o.vendor, {priority_of("o.vendor", 1)}, o.account_number_hash, o.account_number_last4, o.institution, o.household_id, v.market_value_usd,
        n.source_key is not null
 from warehouse.outside_account o
 left join control.absence n on n.vendor = o.vendor and n.entity = 'outside_account' and n.source_key = o.outside_account_key
@@ -96,7 +107,7 @@ with same as (
       and p.household_id in (select household_id from warehouse.outside_account where recorded_to is null) group by 1
 )
 select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.institution,
-       case a.priority when 0 then o.owners else m.owners end as owners, a.value_usd, a.is_absent
+       coalesce(o.owners, m.owners) as owners, a.value_usd, a.is_absent
 from ({_ACCOUNTS}) a left join owner o using (account_id) left join member m using (household_id)
 order by 1
 """  # noqa: S608

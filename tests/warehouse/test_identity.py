@@ -128,6 +128,15 @@ def test_a_vendor_without_a_rank_comes_last(firm: Firm) -> None:
     assert [p["phone"] for p in firm.known()] == ["402-555-0102"]
 
 
+def test_values_of_a_vendor_no_longer_used_come_last(firm: Firm) -> None:
+    firm.people("alpha", JOHN | {"phone": "402-555-0101"})
+    firm.people("beta", JOHN | {"phone": "402-555-0102", "birth_date": None})
+    firm.ranks = {"alpha": {"": 10}, "beta": {}}
+    firm.database.do("insert into control.unused_vendor (vendor) values ('alpha')")
+    firm.resolve()
+    assert [(p["phone"], p["birth_date"]) for p in firm.known()] == [("402-555-0102", JOHN["birth_date"])]
+
+
 def test_a_name_is_taken_whole_from_one_vendor(firm: Firm) -> None:
     firm.people("alpha", {**JOHN, "first_name": None, "name": "J Sampleton"})
     firm.people("beta", JOHN | {"name": "John Q. Sampleton"})
@@ -389,6 +398,18 @@ def test_an_account_without_a_value_counts_with_the_value_of_its_copy(firm: Firm
     decisions.decide(firm.engine, "account", first["id"], second["id"], True, "Asked the advisor", "ursula")
     firm.resolve()
     assert read_worth(firm) == (0, 1000, 1)
+
+
+def test_an_account_that_moved_to_another_vendor_is_that_of_the_vendor_in_use(firm: Firm) -> None:
+    number = {"account_number_hash": "a" * 64, "is_counted": True}
+    for vendor in ("alpha", "beta"):
+        firm.load(vendor, "account", ACCOUNT | number | {"account_key": "a1"})
+    originals = "select a.vendor from warehouse.identity i join warehouse.account a on a.account_id = i.identity_id where i.recorded_to is null"
+    firm.resolve()
+    assert firm.database.rows(originals) == [{"vendor": "alpha"}]
+    firm.database.do("insert into control.unused_vendor (vendor) values ('alpha')")
+    firm.resolve("r2")
+    assert firm.database.rows(originals) == [{"vendor": "beta"}]
 
 
 def test_an_undo_that_contradicts_another_decision_is_refused(firm: Firm) -> None:
