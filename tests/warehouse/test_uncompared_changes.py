@@ -64,6 +64,14 @@ def test_pushed_position_is_not_reconciled_and_not_sent(friday: Loader) -> None:
     assert (state(friday), is_held_back(friday)) == ("changed since", True)
 
 
+def test_late_day_is_not_loaded(friday: Loader) -> None:
+    friday.database.do(
+        "insert into control.lateness (vendor, table_name, business_date, stage, due_at) values (:vendor, 'position', :day, 'load', now())",
+        vendor=friday.vendor.name, day=NEXT,
+    )  # fmt: skip
+    assert (state(friday, NEXT), state(friday)) == ("not loaded", "reconciled")
+
+
 def test_pushed_position_that_breaks_the_total_differs_and_stays_held_back(friday: Loader) -> None:
     push(friday, "position", position("a1-1", 20, money="999.00"))
 

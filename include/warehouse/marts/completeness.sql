@@ -1,5 +1,5 @@
 -- What the numbers of a mart lack, per vendor and business date: dead letters with their money, and sums held back because one of their
--- rows is a dead letter. It also lists days that were never loaded and have dead letters.
+-- rows is a dead letter. It also lists days that were never loaded, if they have dead letters or an alert reported them as late.
 -- state: `reconciled`; `explained` (it differs, and open dead letters account for it); `accepted` (by an operator, though it differs);
 -- `changed since` (a webhook, push or poll changed the mart's money after the reconciliation: the next one compares it); `differs` (it
 -- does not add up since such a change); `not compared` (no check compared the mart's money: the control total compares positions and account
@@ -33,6 +33,10 @@ with loaded as (
     union
     select s.mart, r.vendor, r.business_date from rejected r
     join mart.source s on exists (select from control.ledger l where l.vendor = r.vendor and l.entity = s.entity and l.stage = 'load')
+    union
+    select s.mart, t.vendor, t.business_date from control.lateness t
+    join (select distinct vendor, table_name, entity from control.ledger where stage = 'load') l using (vendor, table_name)
+    join mart.source s using (entity)
     union
     select mart, vendor, business_date from (select mart, vendor, business_date from missing union select * from changed) m
     where exists (select from loaded l where (l.mart, l.vendor) = (m.mart, m.vendor) and l.business_date >= m.business_date)
