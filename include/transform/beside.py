@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contract import EntityMap, Table, Vendor
-from include.errors import ConfigurationError
+from include.errors import DataQualityError
 from include.extract.columns import staged_schema
 from include.staging.partitions import Partition
 from include.transform.dead_rows import read_dead
@@ -98,7 +98,7 @@ def read_beside(vendor: Vendor, entity_map: EntityMap, find: Find, find_last: Fi
         find_last: Returns the last loaded partition of a table; used for optional tables that the run did not pull.
 
     Raises:
-        ConfigurationError: The same run did not pull a required table.
+        DataQualityError: A required table was never pulled, or not by the same run.
     """
 
     def find_any(name: str) -> Partition | None:
@@ -112,8 +112,8 @@ def read_beside(vendor: Vendor, entity_map: EntityMap, find: Find, find_last: Fi
             others.append(Beside(lacking, (), declared.found_by))
             continue
         if partition is None:
-            raise ConfigurationError(
-                "A table that this one needs was not pulled: pull both in the same run",
+            raise DataQualityError(
+                "No rows of a table that this one needs: pull both tables in one run",
                 vendor=vendor.name,
                 table=entity_map.table,
                 lacks=name,

@@ -91,7 +91,7 @@ def transform(
         One result per map of the table, in the order of the declaration.
 
     Raises:
-        ConfigurationError: A table that a map requires was not pulled.
+        DataQualityError: A table that a map requires was not pulled.
     """
     return [
         _produce(vendor, each, canonical.named(each.entity), partition, read_beside(vendor, each, find, find_last))

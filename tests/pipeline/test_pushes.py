@@ -48,10 +48,10 @@ class Pushes(Inbox):
     extra: Mapping[str, str] = {}
     attempts = 0
 
-    def push(self, rows: object, table: str = "clients") -> str:
+    def push(self, rows: object, table: str = "clients", vendor: str = "orion") -> str:
         """Push rows; return the push's id."""
-        raw = orjson.dumps(rows)
-        return request_queue.push(self.engine, self.attempt(raw), "orion", table, raw, KEYRING.receiving_key).request_id
+        raw, key = orjson.dumps(rows), KEYRING.receiving_key
+        return request_queue.push(self.engine, self.attempt(raw), vendor, table, raw, key).request_id
 
     def withdraw(self, push: str) -> None:
         request_queue.withdraw(self.engine, self.attempt(b""), push)
@@ -60,11 +60,11 @@ class Pushes(Inbox):
         self.attempts += 1
         return Attempt.of("token:mule", f"attempt-{self.attempts}", "x", body)
 
-    def drain(self) -> int:
+    def drain(self, name: str = "orion") -> int:
         self.runs += 1
         run = Run(f"drain-{self.runs}", LAST, business_dates.previous(LAST))
-        connection, orion = Connection("http://127.0.0.1:9", extra=self.extra), named("orion")
-        return draining.drain(orion, VendorRun(self.site, orion, connection, run))
+        connection, vendor = Connection("http://127.0.0.1:9", extra=self.extra), named(name)
+        return draining.drain(vendor, VendorRun(self.site, vendor, connection, run))
 
 
 @pytest.fixture
@@ -277,6 +277,30 @@ def test_a_pushed_row_that_the_suite_refuses_is_dead_and_named_by_its_place(push
 def outcome_of(pushes: Pushes, push: str) -> dict[str, Any]:
     """Return the push as the API shows it."""
     return read_push(pushes.engine, Permission("token:mule", "status:read", None), UUID(push))
+
+
+def test_push_that_needs_a_table_never_pulled_is_an_error_and_blocks_no_other(pushes: Pushes) -> None:
+    tables = {
+        table: dict.fromkeys(col.source for col in named("tamarac").table(table).columns)
+        for table in ("accounts", "transactions")
+    }
+    account = {"accountId": "A1", "accountType": "Individual", "status": "Open"}
+    trade = {
+        "Transaction ID": "T1",
+        "Account ID": "A1",
+        "Trade Date": "2026-11-20",
+        "Entry Date": "2026-11-20",
+        "Type": "Buy",
+    }
+    trade |= {"Quantity": "1", "Status": "Posted"}
+    pushes.push([tables["accounts"] | account], "accounts", "tamarac")
+    pushes.push([tables["transactions"] | trade], "transactions", "tamarac")
+
+    assert pushes.drain("tamarac") == 2
+
+    [of_accounts, of_transactions] = pushes.errors()
+    assert "No rows of a table that this one needs" in (of_accounts or "")
+    assert of_transactions is None
 
 
 def test_push_that_is_withdrawn_before_it_is_drained_is_never_loaded(pushes: Pushes) -> None:
