@@ -33,7 +33,7 @@ from include.contract import (
     constant,
     derived,
 )
-from include.errors import ConfigurationError, FatalError
+from include.errors import DataQualityError, FatalError
 from include.staging.files import PartWriter
 from include.staging.partitions import FAULTS, Manifest, Staging
 from include.staging.reference import partition_path
@@ -433,8 +433,8 @@ def test_other_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     assert result.produced == 1
 
 
-def test_other_table_that_was_not_pulled_is_a_configuration_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="lacks=funds"):
+def test_other_table_that_was_not_pulled_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataQualityError, match="lacks=funds"):
         Staged(tmp_path, [(1, 1, "f1", None)]).transform(OWNED)
 
 
