@@ -192,14 +192,14 @@ def test_a_backfill_is_chosen_by_business_dates_watched_and_stopped(page: Page) 
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Start the backfill").click()
     progress = page.locator("#progress")
-    expect(progress).to_contain_text("0 of 3 dates done. The DAG is paused")
+    expect(progress).to_contain_text("0 of 3 runs done. The DAG is paused")
     expect(rows.locator(".run a")).to_have_text(["queued"] * 3)
 
     page.reload()  # the page finds the backfill again
     page.once("dialog", lambda dialog: dialog.accept())
     progress.get_by_role("button", name="Stop").click()
     expect(progress).to_contain_text("Ended")
-    expect(progress).to_contain_text("3 of 3 dates done, 3 failed.")
+    expect(progress).to_contain_text("3 of 3 runs done, 3 failed.")
 
 
 def read_decisions(database: Database, vendor_id: int = 0) -> list[bool]:

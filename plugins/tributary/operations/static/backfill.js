@@ -63,7 +63,7 @@ function showProgress(backfill, runs, isPaused) {
   const failed = runs.filter((run) => run.state === "failed").length;
   const done = failed + runs.filter((run) => run.state === "success").length;
   const hint = isPaused ? " The DAG is paused, so no run starts: switch it on." : "";
-  const text = `${done} of ${runs.length} dates done${failed ? `, ${failed} failed` : ""}.`;
+  const text = `${done} of ${runs.length} runs done${failed ? `, ${failed} failed` : ""}.`;
   progress.hidden = false;
   progress.querySelector("[role=status]").textContent = text + (backfill.completed_at ? "" : estimateEnd(backfill, done, runs.length)) + hint;
   Object.assign(progress.querySelector("progress"), { max: runs.length || 1, value: done });
@@ -96,7 +96,7 @@ async function watch(backfill) {
 }
 
 async function stopBackfill(backfill, button) {
-  if (!agree("Stop the backfill? Dates that wait are not loaded; the run in progress continues to its end.")) return;
+  if (!agree("Stop the backfill? Runs that wait do not start; the run in progress continues to its end.")) return;
   button.disabled = true;
   try {
     await call(`/api/v2/backfills/${backfill.id}/cancel`, { method: "PUT" });
@@ -110,7 +110,7 @@ async function stopBackfill(backfill, button) {
 
 async function startBackfill() {
   const count = await showPlannedRuns();
-  if (!count || !agree(`Load ${count} business dates of ${start.dataset.title}?`)) return;
+  if (!count || !agree(`Start ${count} runs that load past dates of ${start.dataset.title}?`)) return;
   start.disabled = true;
   try {
     const backfill = await call("/api/v2/backfills", { method: "POST", body: writeBody() });
