@@ -218,6 +218,12 @@ def test_the_last_completed_questionnaire_counts_that_is_neither_archived_nor_de
     ]
 
 
+def test_questionnaire_completed_in_the_evening_has_the_date_of_new_york(office: Office) -> None:
+    evening = datetime(2026, 7, 2, 1, 30, tzinfo=UTC)
+    office.of["risk"].load("questionnaire", [questionnaire("a", "2026-07-02", completed_at=evening)])
+    assert office.query_mart("questionnaire", "completed_on") == [(date(2026, 7, 1),)]
+
+
 def test_questionnaires_of_an_advisors_clients_are_counted_by_age(office: Office) -> None:
     office.of["risk"].load("person", [{"person_key": f"p{n}", "name": f"P{n}"} for n in (1, 2, 3)])
     for vendor, key in (("risk", "p2"), ("risk", "p3")):

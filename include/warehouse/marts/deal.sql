@@ -1,6 +1,5 @@
 -- Current deals, with the household of their account where we sync that account; the account of a person or legal entity leads to its
--- household. A
--- household is served if a vendor of positions has it.
+-- household. A household is served if a vendor of positions has it. won_on: the date in New York.
 create view mart.deal as
 with deal as (
     select r.salesforce_id, r.fields, r.changed_at, r.fields ->> 'AccountId' as account_salesforce_id,
@@ -32,7 +31,7 @@ select n.id as deal_id, k.salesforce_id, k.fields ->> 'Name' as name, k.fields -
        (k.fields ->> 'CloseDate')::date as close_date, k.account_salesforce_id, k.household_id,
        s.household_id is not null as is_served,
        case when (k.fields ->> 'IsWon')::boolean
-            then coalesce((g.since at time zone 'UTC')::date, (k.fields ->> 'CloseDate')::date) end as won_on,
+            then coalesce((g.since at time zone 'America/New_York')::date, (k.fields ->> 'CloseDate')::date) end as won_on,
        k.changed_at
 from known k
 join warehouse.source_key n on n.entity = 'deal' and n.vendor = 'salesforce' and n.source_key = k.salesforce_id
