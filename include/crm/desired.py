@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from include import canonical
-from include.crm.objects.mapping import MISSING_SINCE, CrmObject, literal
+from include.crm.objects.mapping import CLEARED, MISSING_SINCE, CrmObject, literal
 from include.crm.settings import Settings
 from include.crm.temporary import DESIRED, TempTable
 from include.database.statistics import without_nested_loops
@@ -111,6 +111,8 @@ def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
 
 def _leave(name: str, value: str) -> str:
     """Return SQL of a field's value in a record `s` that is missing."""
+    if value == CLEARED:
+        return "null::text"
     if value != MISSING_SINCE:
         return literal(value)
     sent = f"select c.payload ->> '{name}' from control.crm_state c where c.sobject = :sobject and c.external_key = s.external_key"  # noqa: S608

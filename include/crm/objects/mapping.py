@@ -27,6 +27,9 @@ RECORD_TYPE = "RecordType.DeveloperName"
 MISSING_SINCE = "missing since"
 """Value of `Field.when_gone`: the business date on which the record was first missing."""
 
+CLEARED = "cleared"
+"""Value of `Field.when_gone`: the field becomes empty."""
+
 ADOPTABLE = ("household", "person", "contact", "legal_entity", "account")
 """The entities of which a sync looks for a record in the org before it creates one; see `include.crm.adoption`."""
 
@@ -44,7 +47,8 @@ class Field:
         owner: Whose value counts. `vendor`: the vendor's; edits in Salesforce are overwritten. `firm`: Salesforce's; the field is sent only
             with a new record. `shared`: a value that is typed in Salesforce stays until the vendor's value changes.
         unknown: SQL that is true if the value is unknown today; then the field stays unchanged in Salesforce. Empty if it is always known.
-        when_gone: The value to send when the record is missing from the vendor's snapshot, or `MISSING_SINCE`; None leaves the field unchanged.
+        when_gone: The value to send when the record is missing from the vendor's snapshot or has become one with another, or `MISSING_SINCE` or
+            `CLEARED`; None leaves the field unchanged.
         links_to: The object that a lookup refers to; empty for other fields.
         parent_type: The object of the parent, if the lookup could also refer to a record of another object; empty for other fields.
         is_daily: Whether the value changes every day by nature, such as a price. Such changes need no approval.

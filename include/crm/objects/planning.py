@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from include.crm.objects.long_key import shorten_sql
-from include.crm.objects.mapping import Field, Rows, current, custom, daily, day, flag, money, number, percent, text
+from dataclasses import replace
 
-SUMMARY = (
+from include.crm.objects.long_key import shorten_sql
+from include.crm.objects.mapping import (
+    CLEARED,
+    Field,
+    Rows,
+    current,
+    custom,
+    daily,
+    day,
+    flag,
+    money,
+    number,
+    percent,
+    text,
+)
+
+_SUMMARY = (
     custom(
         daily(percent("Tributary_Plan_Success__c", "n.probability_ratio")),
         "Plan Success",
@@ -57,11 +72,12 @@ SUMMARY = (
         "Day on which the questionnaire of the risk number was completed",
     ),
 )
+SUMMARY = tuple(replace(field, when_gone="false" if field.kind == "flag" else CLEARED) for field in _SUMMARY)
 """Fields of a household's or person's account. Their SQL reads the leading plan `n`, the risk `r` and the questionnaire `q`, which
-`OF_HOUSEHOLD` and `OF_PERSON` join."""
+`OF_HOUSEHOLD` and `OF_PERSON` join. A record that becomes one with another no longer shows them."""
 
 HELD_AWAY = custom(
-    daily(money("Tributary_Held_Away__c", "w.held_away_usd")),
+    daily(money("Tributary_Held_Away__c", "w.held_away_usd", when_gone=CLEARED)),
     "Held Away",
     "Assets in the household's plan that the firm does not manage; managed assets are excluded",
 )

@@ -121,6 +121,25 @@ def test_a_person_shows_the_own_risk_and_the_plan_of_the_household(office: Offic
     assert not [r for r in others if "Tributary_Risk_Number__c" in r]
 
 
+def test_household_that_becomes_one_with_another_no_longer_shows_a_plan_or_a_risk(office: Office) -> None:
+    office.crm.sync()
+    assert "Tributary_Plan_Success__c" in office.household()
+    office.crm.database.do(
+        """
+        insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id)
+        select 'household', :home, min(household_id), now(), 'a-decision' from warehouse.household
+        where household_id <> :home and vendor = 'orion'
+        """,
+        home=office.person["household_id"],
+    )
+
+    office.crm.sync()
+
+    shown = [name for name, value in office.household().items() if name.startswith("Tributary_") and value]
+    assert shown == ["Tributary_Key__c"]
+    assert office.crm.sent() == {}
+
+
 def test_a_plan_with_stale_balances_is_marked(office: Office) -> None:
     office.plan("0.81", COLLEGE, is_stale=True)
     office.crm.sync()
