@@ -474,26 +474,58 @@ def test_flows_of_a_copy_count_after_the_end_of_the_original(office: Office, end
         [{"account_key": "a", "household_key": "h1", "is_counted": True, "close_date": DAY}] if end == "closed" else []
     )
     office.of["pms"].load("account", rows, NEXT)
-    office.of["pms"].load("transaction", [], NEXT)
+    for day in (DAY, NEXT):
+        office.of["pms"].load("transaction", [], day)
     office.of["second"].load("transaction", [flow("t", DAY, 10), flow("later", NEXT, 30)], NEXT)
     assert read_flows(office) == [(NEXT, 30)]
 
 
+def test_flows_of_a_copy_count_before_the_first_day_of_the_original(office: Office) -> None:
+    """The firm moved to the vendor of the original, which has no history before."""
+    office.of["second"].load("transaction", [flow("t", DAY, 10), flow("moved", NEXT, 20)], NEXT)
+    for name in ("pms", "second"):
+        hold(office.of[name], NEXT, a=100)
+    office.join("account", "second", "a")
+    office.of["pms"].load("transaction", [flow("moved", NEXT, 21)], NEXT)
+    assert read_flows(office) == [(DAY, 10), (NEXT, 21)]
+    earlier = flow("earlier", DAY - timedelta(days=9), 5)
+    office.of["pms"].load("transaction", [earlier, flow("moved", NEXT, 21)], NEXT)
+    assert read_flows(office) == [(earlier["trade_date"], 5), (NEXT, 21)]
+
+
+def load_opened(office: Office, name: str, **fields: Any) -> None:
+    rows = [
+        {"account_key": key, "household_key": "h1", "is_counted": (name, key) != ("pms", "parent")} | fields
+        for key in ("a", "s1", "parent")
+    ]
+    office.of[name].load("account", rows)
+
+
+def read_openings(office: Office, *days: date) -> list[tuple[Any, ...]]:
+    rows = office.of["pms"].rows(
+        "select * from mart.openings_and_closings where day = any(:days) order by 1", days=list(days)
+    )
+    return [tuple(row.values()) for row in rows]
+
+
 def test_openings_leave_out_parents_of_sleeves_and_copies(office: Office) -> None:
     opened, closed = date(2011, 1, 3), date(2012, 1, 3)
-    for name in ("pms", "second"):
-        dates = (
-            {"open_date": opened} if name == "pms" else {"open_date": opened + timedelta(days=1), "close_date": closed}
-        )
-        rows = [
-            {"account_key": key, "household_key": "h1", "is_counted": (name, key) != ("pms", "parent")} | dates
-            for key in ("a", "s1", "parent")
-        ]
-        office.of[name].load("account", rows)
+    load_opened(office, "pms", open_date=opened, close_date=closed)
+    load_opened(office, "second", open_date=opened + timedelta(days=1), close_date=closed + timedelta(days=1))
     for key in ("a", "s1", "parent"):
         office.join("account", "second", key)
-    rows = office.of["pms"].rows("select * from mart.openings_and_closings where day < '2013-01-01' order by 1")
-    assert [tuple(row.values()) for row in rows] == [(opened, 2, 0), (closed, 0, 2)]
+    days = [day + timedelta(days=n) for day in (opened, closed) for n in (0, 1)]
+    assert read_openings(office, *days) == [(opened, 2, 0), (closed + timedelta(days=1), 0, 2)]
+
+
+@pytest.mark.parametrize(("is_active", "closings"), [(True, 0), (False, 2)])
+def test_account_that_is_open_at_another_vendor_is_not_closed(office: Office, is_active: bool, closings: int) -> None:
+    day = date(2013 + closings, 1, 3)
+    load_opened(office, "pms", close_date=day, is_active=False)
+    load_opened(office, "second", is_active=is_active)
+    for key in ("a", "s1", "parent"):
+        office.join("account", "second", key)
+    assert read_openings(office, day) == ([(day, 0, closings)] if closings else [])
 
 
 def test_the_household_of_an_envelope_is_that_which_was_known_then(office: Office) -> None:
