@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 
@@ -20,11 +20,14 @@ def format_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> s
 
 def format_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Return rows as CSV with a header. A text that a spreadsheet would run as a formula gets an apostrophe in front."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_write_cell(row.get(column)) for column in columns] for row in rows)
-    return text.getvalue().rstrip("\n")
+    return "".join(stream_csv([rows], columns)).rstrip("\n")
+
+
+def stream_csv(batches: Iterable[Iterable[Mapping[str, Any]]], columns: Sequence[str]) -> Iterator[str]:
+    """Yield batches of rows as CSV, as `format_csv` writes them: the header, then the lines of each batch."""
+    yield _write_lines([columns])
+    for rows in batches:
+        yield _write_lines([_write_cell(row.get(column)) for column in columns] for row in rows)
 
 
 def format_json(content: Any) -> str:
@@ -35,6 +38,12 @@ def format_json(content: Any) -> str:
 def _show(value: Any) -> str:
     text = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _write_lines(lines: Iterable[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
 
 
 def _write_cell(value: Any) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -14,6 +14,8 @@ MOST_CHOICES = 50
 """Maximum number of values that a filter offers."""
 MOST_ROWS = 10_000
 """Maximum number of rows, from the start of a list, that are counted and searched for the values that its filters offer."""
+BATCH = 1_000
+"""Number of rows that a file of a whole list reads at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +91,45 @@ def read_list(
         offset: Number of rows before the page.
         limit: Maximum number of rows of the page.
     """
+    query = _select(listing, selected)
+    rows = connection.execute(query.offset(offset).limit(limit)).mappings().all()
+    # Counts need no order, and neither counts nor filters need the other columns, some of which are computed.
+    matching = (
+        query.with_only_columns(sa.literal(1), maintain_column_froms=True).order_by(None).limit(MOST_ROWS).subquery()
+    )
+    total = connection.scalar(sa.select(sa.func.count()).select_from(matching)) or 0
+    everything = _select(listing, {}).limit(MOST_ROWS)
+    newest = everything.with_only_columns(*(everything.selected_columns[name] for name in listing.filters)).subquery()
+    return ListPage(rows, total, _read_choices(connection, newest, listing.filters, selected))
+
+
+def count_rows(connection: sa.Connection, listing: Listing, selected: Mapping[str, str]) -> int:
+    """Return the number of all rows of a list that match; the arguments are those of `read_list`."""
+    matching = (
+        _select(listing, selected)
+        .with_only_columns(sa.literal(1), maintain_column_froms=True)
+        .order_by(None)
+        .subquery()
+    )
+    return connection.scalar(sa.select(sa.func.count()).select_from(matching)) or 0
+
+
+def stream_rows(
+    connection: sa.Connection, listing: Listing, selected: Mapping[str, str], offset: int
+) -> Iterator[Sequence[sa.RowMapping]]:
+    """Yield all rows of a list, a batch at a time, so that memory does not grow with the list; the arguments are those of `read_list`."""
+    query = _select(listing, selected).offset(offset)
+    yield from connection.execution_options(yield_per=BATCH).execute(query).mappings().partitions()
+
+
+def _select(listing: Listing, selected: Mapping[str, str]) -> sa.Select[Any]:
+    """Return the query of all rows that match, in the list's order."""
     names = [each.name for each in listing.columns] + ["lineage"] * listing.has_lineage
     sorted_by = [name.removeprefix("-") for name in listing.order]
     view = sa.table(listing.view, *map(sa.column, dict.fromkeys([*names, *sorted_by])), schema="control")
     order = [view.c[name.removeprefix("-")].desc() if name.startswith("-") else view.c[name] for name in listing.order]
     where = [sa.cast(view.c[name], sa.Text) == selected[name] for name in listing.filters if selected.get(name)]
-    page = sa.select(*(view.c[name] for name in names)).where(*where).order_by(*order).offset(offset).limit(limit)
-    rows = connection.execute(page).mappings().all()
-    # Counts need no order, and neither counts nor filters need the other columns, some of which are computed.
-    matching = sa.select(sa.literal(1)).select_from(view).where(*where).limit(MOST_ROWS).subquery()
-    total = connection.scalar(sa.select(sa.func.count()).select_from(matching)) or 0
-    newest = sa.select(*(view.c[name] for name in listing.filters)).order_by(*order).limit(MOST_ROWS).subquery()
-    return ListPage(rows, total, _read_choices(connection, newest, listing.filters, selected))
+    return sa.select(*(view.c[name] for name in names)).where(*where).order_by(*order)
 
 
 def _read_choices(

@@ -7,6 +7,7 @@ The audit trail records who opened which of these lists.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -15,13 +16,13 @@ from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exception_handlers import http_exception_handler
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 
-from include.audit.report import format_csv
+from include.audit.report import stream_csv
 from include.errors import TargetUnavailable
 from include.operations import signals
-from include.operations.listing import MOST_ROWS, Listing, read_list
+from include.operations.listing import MOST_ROWS, Listing, count_rows, read_list, stream_rows
 from include.operations.lists import GROUPS
 from include.operations.metrics import read_samples
 from include.operations.navigation import PATHS
@@ -185,20 +186,36 @@ def show_personal_list(
 
 def _show_list(listing: Listing, request: Request, user: Any, offset: int) -> Response:
     selected = {name: request.query_params.get(name, "") for name in listing.filters}
-    is_file = request.query_params.get("format") == "csv"
+    if request.query_params.get("format") == "csv":
+        return _send_file(listing, selected, user, offset)
     with audit.database().connect() as db:
-        found = read_list(db, listing, selected, offset, 100_000 if is_file else ROWS)
-    if listing.is_personal:
-        audit.record(user.get_name(), "operations.opened", listing.name, selected=selected, rows=len(found.rows))
-    if is_file:
-        headers = HEADERS | {"Content-Disposition": f'attachment; filename="{listing.name}.csv"'}
-        content = format_csv(found.rows, [column.name for column in listing.columns])
-        return Response(content, media_type="text/csv", headers=headers)
+        found = read_list(db, listing, selected, offset, ROWS)
+    _record_opened(listing, selected, user, len(found.rows))
     here, group = next((name, listings) for name, listings in GROUPS.items() if listing in listings)
     return show_page(
         listing.template, here, "../", title=listing.title, group=group, listing=listing, page=found, selected=selected, offset=offset,
         step=ROWS, most=MOST_ROWS, query=urlencode({name: value for name, value in selected.items() if value}),
     )  # fmt: skip
+
+
+def _send_file(listing: Listing, selected: dict[str, str], user: Any, offset: int) -> StreamingResponse:
+    """Return all matching rows as CSV. The audit entry is written before the first row is sent."""
+    with audit.database().connect() as db:
+        rows = max(count_rows(db, listing, selected) - offset, 0)
+    _record_opened(listing, selected, user, rows)
+
+    def write() -> Iterator[str]:
+        with audit.database().connect() as db:
+            batches = stream_rows(db, listing, selected, offset)
+            yield from stream_csv(batches, [column.name for column in listing.columns])
+
+    headers = HEADERS | {"Content-Disposition": f'attachment; filename="{listing.name}.csv"'}
+    return StreamingResponse(write(), media_type="text/csv", headers=headers)
+
+
+def _record_opened(listing: Listing, selected: dict[str, str], user: Any, rows: int) -> None:
+    if listing.is_personal:
+        audit.record(user.get_name(), "operations.opened", listing.name, selected=selected, rows=rows)
 
 
 def _find_list(name: str) -> Listing:

@@ -367,6 +367,19 @@ def test_formulas_are_neutralized_in_files(served: Served) -> None:
     assert response.text.startswith("dead_letter_id,vendor,")
 
 
+def test_a_file_has_every_row(served: Served) -> None:
+    served.database.do(
+        "insert into control.alert (kind, title) select 'x' || n, 'many' from generate_series(1, 100001) n"
+    )
+    lines = served.get("clients/activity?format=csv&action=sent the alert", served.admin).text.splitlines()
+    served.database.do("delete from control.alert where title = 'many'")
+    assert len(lines) > 100_001
+    entry = served.database.value(
+        "select details from control.audit where action = 'operations.opened' order by entry_id desc limit 1"
+    )
+    assert entry["rows"] == len(lines) - 1
+
+
 def test_health_is_the_same_on_the_page_and_as_json(served: Served) -> None:
     health = served.get("health.json", served.viewer).json()
     assert health["light"] in ("amber", "red")
