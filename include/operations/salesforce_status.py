@@ -55,10 +55,14 @@ class SalesforceStatus:
         """Whether the last record was sent too long ago."""
         return self.synced_at is not None and self.read_at - self.synced_at > MAX_SILENCE
 
-    def find_concerns(self, *, is_paused: bool) -> list[Concern]:
-        """Return everything that needs attention, the worst first; empty if nothing does."""
+    def find_concerns(self, pause: str) -> list[Concern]:
+        """Return everything that needs attention, the worst first; empty if nothing does.
+
+        Args:
+            pause: Why nothing is written to Salesforce; empty if writes are not paused.
+        """
         found = [
-            (is_paused, "red", "All writes are paused: the Variable tributary_crm_paused is true."),
+            (pause, "red", f"All writes are paused. {pause}."),
             (self.held, "amber", f"{count(self.held, 'record')} held back{_since(self.held_since)}."),
             (self.questions, "amber", f"{count(self.questions, 'change')} waiting for an approval."),
             (self.rejected, "amber", f"{count(self.rejected, 'record')} rejected by Salesforce."),
@@ -67,9 +71,9 @@ class SalesforceStatus:
         ]
         return [Concern(light, text) for condition, light, text in found if condition]  # type: ignore[arg-type]
 
-    def summarize(self, *, is_paused: bool) -> Concern:
+    def summarize(self, pause: str) -> Concern:
         """Return the worst concern; if there is none, the number of sent records (green), or that nothing was sent (grey)."""
-        if concerns := self.find_concerns(is_paused=is_paused):
+        if concerns := self.find_concerns(pause):
             return concerns[0]
         if self.synced_at is None:
             return Concern("grey", "Nothing has been sent yet.")

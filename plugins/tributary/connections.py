@@ -20,7 +20,7 @@ Variables:
 
 tributary_rules             JSON: thresholds of the business rules, until the page Thresholds has saved some
 tributary_identity          JSON: thresholds of identity resolution
-tributary_crm_paused        true: nothing is written to Salesforce
+tributary_crm_paused        true or false; if true, nothing is written to Salesforce
 tributary_retention         JSON: retention periods by dataset; see docs/reference/retention.md
 tributary_retention_years   years for which signed documents are retained; default 7, at least 6
 tributary_backup_hours      maximum age of the last backup before an alert; default 26; 0 if the firm records no backups
@@ -60,6 +60,10 @@ if TYPE_CHECKING:
     from include.staging.partitions import Staging
 
 log = logging.getLogger(__name__)
+
+# Airflow accepts these for a boolean, in its settings or elsewhere.
+_TRUE = ("1", "on", "t", "true", "y", "yes")
+_FALSE = ("0", "f", "false", "n", "no", "off")
 
 
 def site() -> Site:
@@ -259,8 +263,27 @@ def identity_policy() -> IdentityPolicy:
 
 
 def is_crm_paused() -> bool:
-    """Return whether all writes to Salesforce are paused by the Variable `tributary_crm_paused`."""
-    return str(find_variable("tributary_crm_paused", default="false")).lower() == "true"
+    """Return whether all writes to Salesforce are paused by the Variable `tributary_crm_paused`.
+
+    Raises:
+        ConfigurationError: The Variable is neither true nor false, so nothing may be written.
+    """
+    from include.errors import ConfigurationError
+
+    text = str(find_variable("tributary_crm_paused", default="false")).strip().lower()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ConfigurationError("The Variable tributary_crm_paused is neither true nor false: set it to one of them")
+
+
+def describe_crm_pause() -> str:
+    """Return why nothing is written to Salesforce, for the pages; an empty text if writes are not paused."""
+    from include.errors import ConfigurationError
+
+    try:
+        return "The Variable tributary_crm_paused is true" if is_crm_paused() else ""
+    except ConfigurationError as error:
+        return str(error)
 
 
 def retention_years() -> int:

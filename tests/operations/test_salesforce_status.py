@@ -32,13 +32,13 @@ def synced(database: Database) -> Database:
 
 
 def test_nothing_sent_is_grey(web: sa.Engine) -> None:
-    assert read(web).summarize(is_paused=False) == ("grey", "Nothing has been sent yet.")
+    assert read(web).summarize("") == ("grey", "Nothing has been sent yet.")
 
 
 def test_the_records_of_the_last_day_are_counted(synced: Database, web: sa.Engine) -> None:
     status = read(web)
     assert (status.sent, status.synced_at) == (3, NOW - timedelta(hours=1))
-    assert status.summarize(is_paused=False) == ("green", "Up to date. 3 records sent in the last day.")
+    assert status.summarize("") == ("green", "Up to date. 3 records sent in the last day.")
 
 
 @pytest.mark.parametrize(("days", "light"), [(4, "green"), (5, "amber")])
@@ -50,12 +50,12 @@ def test_a_sync_of_days_ago_is_amber_as_in_the_health_signals(
         status = read_salesforce_status(connection, synced_at + timedelta(days=days))
     sample = Sample("tributary_salesforce_synced_timestamp_seconds", (), synced_at.timestamp())
     [reading] = [each for each in evaluate([sample], status.read_at) if each.signal.name == "salesforce_sync"]
-    assert status.summarize(is_paused=False).light == reading.light == light
-    assert ("No record has been sent since" in status.summarize(is_paused=False).text) == (light == "amber")
+    assert status.summarize("").light == reading.light == light
+    assert ("No record has been sent since" in status.summarize("").text) == (light == "amber")
 
 
 def test_a_pause_is_red(synced: Database, web: sa.Engine) -> None:
-    assert read(web).summarize(is_paused=True).light == "red"
+    assert read(web).summarize("The Variable is true").light == "red"
 
 
 def test_held_back_rejected_and_undecided_records_are_amber(synced: Database, web: sa.Engine) -> None:
@@ -68,7 +68,7 @@ def test_held_back_rejected_and_undecided_records_are_amber(synced: Database, we
         " values ('account', 'change', 300, 'd', '300 accounts would change', 'crm', :at)", at=NOW - timedelta(hours=2),
     )  # fmt: skip
     record_dead_letter(synced, vendor="salesforce", table="Contact", stage="crm", reason="DUPLICATE_VALUE: x")
-    assert read(web).find_concerns(is_paused=False) == [
+    assert read(web).find_concerns("") == [
         ("amber", "7 records held back since 2026-11-26 07:12 UTC."),
         ("amber", "1 change waiting for an approval."),
         ("amber", "1 record rejected by Salesforce."),

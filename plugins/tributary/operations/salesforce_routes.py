@@ -23,5 +23,5 @@ def show_salesforce() -> HTMLResponse:
         status = read_salesforce_status(db, datetime.now(UTC))
     return show_page(
         "salesforce.html", "Salesforce", title="Salesforce", group=GROUPS["Salesforce"], status=status,
-        is_paused=connections.is_crm_paused(), pages=list_pages(connections.staging()) if connections.is_connected("tributary_staging") else [],
+        pause=connections.describe_crm_pause(), pages=list_pages(connections.staging()) if connections.is_connected("tributary_staging") else [],
     )  # fmt: skip

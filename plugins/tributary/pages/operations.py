@@ -93,11 +93,11 @@ def show_today() -> HTMLResponse:
     """Return the page of today: a card per vendor, and one for Salesforce."""
     now = datetime.now(UTC)
     vendors, salesforce = _read_status(now)
-    is_paused = connections.is_crm_paused()
+    pause = connections.describe_crm_pause()
     lights = [status.summarize(now).light for status in vendors]
-    lights += [salesforce.summarize(is_paused=is_paused).light] if salesforce else []
+    lights += [salesforce.summarize(pause).light] if salesforce else []
     return show_page(
-        "today.html", "Today", title="Today", now=now, vendors=vendors, salesforce=salesforce, is_paused=is_paused, lights=lights
+        "today.html", "Today", title="Today", now=now, vendors=vendors, salesforce=salesforce, pause=pause, lights=lights
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ def read_summary() -> JSONResponse:
     vendors, salesforce = _read_status(now)
     cards = [(status.vendor.title, f"vendors/{status.vendor.name}", status.summarize(now)) for status in vendors]
     if salesforce:
-        summary = salesforce.summarize(is_paused=connections.is_crm_paused())
+        summary = salesforce.summarize(connections.describe_crm_pause())
         cards.append(("Salesforce", PATHS["Salesforce"], summary))
     return JSONResponse(
         [
