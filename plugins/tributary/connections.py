@@ -318,6 +318,11 @@ def find_connection(conn_id: str) -> Any:
     return BaseHook.get_connection(conn_id)
 
 
+def describe_missing(error: AirflowNotFoundException) -> str:
+    """Return what is missing and what to do, for a page that needs a connection which does not exist."""
+    return f"{error}. An administrator creates connections in Airflow under Admin, Connections: see docs/reference/connections.md"
+
+
 def find_variable(key: str, default: Any, deserialize_json: bool = False) -> Any:
     """Return a Variable, or `default` if there is none.
 

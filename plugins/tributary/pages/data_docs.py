@@ -7,13 +7,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import HTMLResponse
+from airflow.sdk.exceptions import AirflowNotFoundException
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import HTMLResponse, Response
 
+from tributary.connections import describe_missing
 from tributary.operations.access import require_reviewer
 
 # The pages contain vendors' values: no script may run in them, and nothing is loaded from other hosts.
@@ -31,12 +35,22 @@ app = FastAPI(title="Data Docs", dependencies=[Depends(require_reviewer)], opena
 changes = FastAPI(title="Changes to Salesforce", dependencies=[Depends(require_reviewer)], openapi_url=None)
 
 
+@app.exception_handler(HTTPException)
+@changes.exception_handler(HTTPException)
+async def explain_failure(request: Request, error: HTTPException) -> Response:
+    """Return the reason as a page, if a browser shows it; else the usual response."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    return HTMLResponse(f"<p>{escape(str(error.detail))}</p>", error.status_code, HEADERS)
+
+
 @app.get("/{page:path}")
 def read_page(page: str, user: GetUserDep) -> HTMLResponse:
     """Return a page of the site; before the first validation, the start page says that nothing has been validated yet.
 
     Raises:
-        HTTPException: 404, there is no such page; 502, its file was altered or moved; 503, the storage or the database is unavailable.
+        HTTPException: 404, there is no such page; 502, its file was altered or moved; 503, the storage, the database or the connection to
+            one of them is unavailable.
     """
     from include.validation.site import read_page as read
 
@@ -69,8 +83,12 @@ def _read(read: Callable[[Any, str], bytes], page: str, user: str, action: str) 
         audit.record(user, action, page)
     except TargetUnavailable as error:
         raise HTTPException(503, str(error), headers=HEADERS) from error
+    except AirflowNotFoundException as error:
+        raise HTTPException(503, describe_missing(error), headers=HEADERS) from error
     except FileNotFoundError as error:
-        raise HTTPException(404, headers=HEADERS) from error
+        raise HTTPException(
+            404, "Page not found: the address is wrong, or its retention period has ended", headers=HEADERS
+        ) from error
     except TributaryError as error:
         raise HTTPException(502, str(error), headers=HEADERS) from error
     return HTMLResponse(content, headers=HEADERS)

@@ -11,9 +11,11 @@ from typing import Any
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import Response
 
+from tributary.connections import describe_missing
 from tributary.operations.access import require_reviewer
 
 # A signed file may contain anything, so the browser shows it in a sandbox without access to other content.
@@ -34,7 +36,7 @@ def read_document(content_hash: str, user: GetUserDep) -> Response:
 
     Raises:
         HTTPException: 404, there is no such document; 502, its content no longer matches its hash, or the storage is unavailable; 503, the
-            database is unavailable.
+            database is unavailable, or a connection is missing.
     """
     from include.errors import TargetUnavailable, TributaryError
     from include.pipeline import documents
@@ -47,6 +49,8 @@ def read_document(content_hash: str, user: GetUserDep) -> Response:
         audit.record(user.get_name(), "document.opened", content_hash)
     except TargetUnavailable as error:
         raise HTTPException(503, str(error), headers=HEADERS) from error
+    except AirflowNotFoundException as error:
+        raise HTTPException(503, describe_missing(error), headers=HEADERS) from error
     except FileNotFoundError as error:
         raise HTTPException(404, headers=HEADERS) from error
     except TributaryError as error:

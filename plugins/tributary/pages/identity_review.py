@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
@@ -21,6 +22,7 @@ from include.errors import TargetUnavailable
 from include.identity import decisions
 from include.identity import pairs as reading
 from tributary import audit
+from tributary.connections import describe_missing
 from tributary.operations.access import refuse_foreign_page, require_reviewer
 from tributary.operations.page import HEADERS
 
@@ -76,6 +78,12 @@ app = FastAPI(
 def respond_unavailable(request: Request, error: TargetUnavailable) -> JSONResponse:
     """Return 503 while the database is unavailable."""
     return JSONResponse({"detail": str(error)}, 503, HEADERS)
+
+
+@app.exception_handler(AirflowNotFoundException)
+def explain_missing(request: Request, error: AirflowNotFoundException) -> JSONResponse:
+    """Return 503 while the database's connection is missing, with what to do."""
+    return JSONResponse({"detail": describe_missing(error)}, 503, HEADERS)
 
 
 @app.get("/api/queue")

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exception_handlers import http_exception_handler
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -69,6 +70,13 @@ for part in PARTS:
 def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
     """Return 503 while the database is unavailable."""
     return show_page("error.html", root=_find_root(request), status_code=503, title="Unavailable", message=str(error))
+
+
+@app.exception_handler(AirflowNotFoundException)
+def explain_missing(request: Request, error: AirflowNotFoundException) -> Response:
+    """Return 503 while a connection is missing, with the connection and what to do."""
+    message = f"{connections.describe_missing(error)}."
+    return show_page("error.html", root=_find_root(request), status_code=503, title="Unavailable", message=message)
 
 
 @app.exception_handler(403)

@@ -417,3 +417,24 @@ def test_no_debug_mode_is_on(served: Served) -> None:
 def test_a_users_token_is_refused_by_the_api_of_tasks(served: Served) -> None:
     assert served.get("/execution/variables/anything", served.token).status_code in (401, 403)
     assert served.get("/api/v2/variables", served.token).status_code == 200
+
+
+def test_a_missing_connection_is_named_on_every_page(airflow_database: Path, tmp_path: Path) -> None:
+    """Before a firm has set up its connections, the pages say which one to create instead of failing without a reason."""
+    paths = ("/data-docs/", "/salesforce-changes/run.html", f"/documents/{'0' * 64}", "/operations/", "/operations/clients/findings", "/identity-review/api/queue")  # fmt: skip
+    with serve(tmp_path, airflow_database, {}, {airflow.USER: "admin"}) as (url, passwords):
+        token = AirflowApi(url, airflow.USER, passwords[airflow.USER]).log_in()
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/html"}
+        responses = {path: requests.get(url + path, headers=headers, timeout=30) for path in paths}
+    assert {path: response.status_code for path, response in responses.items()} == dict.fromkeys(paths, 503)
+    for path, response in responses.items():
+        missing = "tributary_staging" if path.startswith(("/data", "/sales", "/doc")) else "tributary_db"
+        assert missing in response.text, path
+        assert "Admin, Connections" in response.text, path
+
+
+def test_a_page_that_does_not_exist_says_why(served: Served) -> None:
+    headers = {"Authorization": f"Bearer {served.token}", "Accept": "text/html"}
+    response = requests.get(f"{served.url}/data-docs/validations/none.html", headers=headers, timeout=30)
+    assert (response.status_code, response.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "Page not found" in response.text
