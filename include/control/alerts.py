@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy as sa
 
@@ -17,11 +17,13 @@ _HAS = sa.text("select exists (select from control.alert where kind = :kind and 
 
 KINDS = (
     "approval", "audit_late", "backup", "crm_difference", "deadline", "digest", "failed", "held_back", "late", "outage", "outage over",
-    "question", "restored", "returned", "subscriber", "warning",
+    "restored", "returned", "subscriber", "warning",
 )  # fmt: skip
 """The kinds of alerts; see docs/reference/alerts.md."""
 SILENT = "silent"
 """Kind of a failed run that sends no alert: its input was rejected, or an alert about the same cause exists already."""
+DELIVERED = "delivered"
+"""Kind of an alert that reached one address and not another, so that the next try leaves out the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,40 @@ def send_once(engine: sa.Engine, record: Record, send: Callable[[], None]) -> bo
         send()
         connection.execute(_SENT, {"alert_id": alert_id})
     return True
+
+
+def send_to_each(engine: sa.Engine, record: Record, addresses: Sequence[str], send: Callable[[str], None]) -> None:
+    """Send an alert to each address that has not received it.
+
+    If `send` raises for an address, the others receive the alert all the same, and this is recorded. Call it inside `send_once`, whose next
+    try then sends the alert only to the addresses that failed.
+
+    Args:
+        engine: The firm's database.
+        record: The alert.
+        addresses: Each with its scheme. Records contain only the scheme and the position, because an address contains secrets.
+        send: Sends the alert to one address.
+
+    Raises:
+        Exception: What `send` raised first.
+    """
+    errors: list[Exception] = []
+    with engine.connect() as connection:
+        for position, address in enumerate(addresses):
+            scheme = address.partition(":")[0]
+            part = replace(record, kind=DELIVERED, subject=f"{record.kind} {record.subject} {position} {scheme}")
+            attempt = connection.begin_nested()
+            if connection.execute(_RECORD, asdict(part)).scalar() is None:
+                continue
+            try:
+                send(address)
+            except Exception as error:
+                attempt.rollback()
+                errors.append(error)
+        if errors:
+            connection.commit()
+            raise errors[0]
+        connection.rollback()  # the alert's own record is enough
 
 
 def record_silent(engine: sa.Engine, dag_id: str, run_id: str, title: str) -> None:

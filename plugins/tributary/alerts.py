@@ -59,8 +59,7 @@ class Alert(BaseNotifier):
             about["task"] = ""  # one alert about the vendor, not one about each table
         if deadline:
             about["subject"] = str(_of(deadline, "id") or _of(deadline, "deadline_time"))
-        kind = "deadline" if deadline else "failed" if self.what == "Failed" else "question"
-        send(kind, title, body, dag_id=dag_id, run_id=run_id, **about)
+        send("deadline" if deadline else "failed", title, body, dag_id=dag_id, run_id=run_id, **about)
 
     async def async_notify(self, context: Any) -> None:
         """Send the alert from the triggerer, which evaluates deadlines."""
@@ -70,7 +69,8 @@ class Alert(BaseNotifier):
 def send(kind: str, title: str, body: str, **about: str) -> bool:
     """Send an alert unless the same one was sent before; return whether it was sent now.
 
-    If the database can't record the alert, it is sent anyway.
+    If an address fails, the next try sends the alert only to the addresses that failed. If the database can't record the alert, it is sent
+    anyway.
 
     Args:
         kind: What happened, such as `failed`; see `include.control.alerts`.
@@ -79,26 +79,27 @@ def send(kind: str, title: str, body: str, **about: str) -> bool:
         about: Any of `dag_id`, `run_id`, `task` and `subject`. Two alerts are the same if these and `kind` are equal.
 
     Raises:
-        Exception: The alert could not be sent.
+        Exception: The alert could not be sent to every address.
     """
     from include import alerts
-    from include.control.alerts import Record, send_once
+    from include.control.alerts import Record, send_once, send_to_each
     from tributary import connections
 
-    tries: list[str] = []
+    record, tries = Record(kind, title, **about), []
 
-    def deliver() -> None:
+    def deliver(address: str) -> None:
         tries.append(title)
-        alerts.send(connections.alert_urls(kind), title, body)
+        alerts.send([address], title, body)
 
     try:
         with open_database() as engine:
-            return send_once(engine, Record(kind, title, **about), deliver)
+            urls = connections.alert_urls(kind)
+            return send_once(engine, record, lambda: send_to_each(engine, record, urls, deliver))
     except Exception as error:
         if tries:
             raise
         log.warning("The alert %r could not be recorded, and is sent anyway: %s", title, type(error).__name__)
-        deliver()
+        alerts.send(connections.alert_urls(kind), title, body)
         return True
 
 

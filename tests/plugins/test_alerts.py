@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -151,6 +154,44 @@ def test_an_alert_that_could_not_be_sent_is_sent_by_the_next_try(tmp_path: Path,
     assert database.value("select count(*) from control.alert") == 0
     run(_alerting(tmp_path, database, f"file://{tmp_path / 'alerts'}"), _TWICE)
     assert len((tmp_path / "alerts").read_text().splitlines()) == 1
+
+
+_TRY = """
+from tributary.alerts import send
+try:
+    send("failed", "Failed: orion", "a reason", dag_id="orion", run_id="a_run")
+except Exception as error:
+    print("ERROR", type(error).__name__)
+"""
+
+
+class _Receiver(http.server.BaseHTTPRequestHandler):
+    received: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["title"])
+        self.send_response(200)
+        self.end_headers()
+
+
+def test_an_address_that_works_receives_an_alert_once_while_another_is_down(tmp_path: Path, database: Database) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Receiver, bind_and_activate=False) as receiver:
+        receiver.server_bind()  # the port is taken, and refuses connections
+        url = f"json://127.0.0.1:{receiver.server_port}/"
+        environ = _alerting(tmp_path, database, f"{url} file://{tmp_path / 'alerts'}")
+        for _ in range(2):
+            assert said(run(environ, _TRY), "ERROR") == "TargetUnavailable"
+        assert len((tmp_path / "alerts").read_text().splitlines()) == 1
+        assert database.rows("select kind, subject from control.alert") == [
+            {"kind": "delivered", "subject": "failed  1 file"}
+        ]
+
+        receiver.server_activate()
+        threading.Thread(target=receiver.handle_request, daemon=True).start()
+        assert "ERROR" not in run(environ, _TRY)
+    assert _Receiver.received == ["Failed: orion"]
+    assert len((tmp_path / "alerts").read_text().splitlines()) == 1
+    assert database.value("select count(*) from control.alert where kind = 'failed' and sent_at is not null") == 1
 
 
 _DEAD = """
