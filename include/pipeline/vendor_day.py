@@ -255,7 +255,7 @@ def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dic
         BalanceError: The day does not balance, dead letters do not explain the difference, and no operator accepts it. The warehouse
             keeps its last good day. The differences are in `control.reconciliation`, `control.roll_forward_break` and
             `control.control_total_break`.
-        DataQualityError: The day failed validation, and its validation was marked as successful by hand.
+        DataQualityError: The day failed validation or was not validated, and its validation was marked as successful by hand.
         TributaryError: Any error of `warehouse.load.load`.
     """
     from include.validation.check import read_outcome, stop_if_unfit

@@ -191,9 +191,16 @@ def read_outcome(partition: Partition) -> Outcome:
     """Return the outcome that `validate_day` wrote to a partition.
 
     Raises:
-        FileNotFoundError: The partition was not validated by a suite.
+        DataQualityError: The partition was not validated by a suite.
     """
-    return Outcome(**json.loads(partition.folder.read("validation.json")))
+    try:
+        return Outcome(**json.loads(partition.folder.read("validation.json")))
+    except FileNotFoundError as error:
+        raise DataQualityError(
+            "The partition was not validated: clear the task validate of the run, and do not mark it as successful",
+            table=partition.manifest.table,
+            partition=partition.path,
+        ) from error
 
 
 def stop_if_unfit(vendor: Vendor, outcomes: Mapping[str, Outcome]) -> None:

@@ -71,6 +71,17 @@ def test_day_that_failed_validation_is_not_loaded_if_its_task_is_marked_as_succe
     )
 
 
+def test_day_that_was_not_validated_is_not_loaded_if_its_task_is_marked_as_successful(
+    start_firm: Callable[..., Firm],
+) -> None:
+    firm = start_firm(households=3)
+    run = firm.new_run()
+    staged = firm.stage(run, "representatives")
+    with pytest.raises(DataQualityError, match=r"not validated: clear the task validate .*table=representatives"):
+        vendor_day.publish(firm.vendor_run(run), list(staged.values()))
+    assert firm.database.value("select count(*) from control.rejection where step = 'load'") == 1
+
+
 @pytest.mark.parametrize(
     ("day", "starts"),
     [("2026-11-23", True), ("2026-11-24", False), ("2026-09-08", True), ("2027-01-04", True), ("2026-01-02", False)],
