@@ -40,10 +40,13 @@ ENTITIES = ["household", "person", "legal_entity", "account"]
             title="Entities",
             description="To approve or withdraw, one per line.",
         ),
-        "record": Param("", type="string", title="Record", description="Salesforce's id of the record."),
-        "key": Param("", type="string", title="Key", description="Tributary's key of our record."),
+        "record": Param("", type=["null", "string"], title="Record", description="Salesforce's id of the record."),
+        "key": Param("", type=["null", "string"], title="Key", description="Tributary's key of our record."),
         "reason": Param(
-            "", type="string", title="Reason", description="Of a decision, for the audit trail; may be empty."
+            "",
+            type=["null", "string"],
+            title="Reason",
+            description="Of a decision, for the audit trail; may be empty.",
         ),
     },
 )

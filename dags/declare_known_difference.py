@@ -32,6 +32,7 @@ TOTALED = [vendor.name for vendor in VENDORS if any(table.agrees for table in ve
         "account": Param(
             "",
             type="string",
+            minLength=1,
             maxLength=200,
             title="Account",
             description="The vendor's key of the account, as the error of the rejected day shows it.",
@@ -47,6 +48,7 @@ TOTALED = [vendor.name for vendor in VENDORS if any(table.agrees for table in ve
         "reason": Param(
             "",
             type="string",
+            minLength=1,
             maxLength=500,
             title="Reason",
             description="Required; recorded with your name. Why does the vendor not deliver the positions?",

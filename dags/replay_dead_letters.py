@@ -72,7 +72,7 @@ NOT_OFFERED = "; ".join(f"{title}: {', '.join(tables)}" for title, tables in NES
         ),
         "reason": Param(
             "",
-            type="string",
+            type=["null", "string"],
             maxLength=500,
             title="Reason",
             description="Required to discard; recorded with your name.",

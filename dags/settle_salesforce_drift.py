@@ -34,7 +34,9 @@ OUTCOMES = {
     tags=["crm"],
     params={
         "action": Param(CREATE, enum=[CREATE, LEAVE, WRITE], title="Decision"),
-        "object": Param("", type="string", title="Object", description="API name of the object in Salesforce."),
+        "object": Param(
+            "", type="string", minLength=1, title="Object", description="API name of the object in Salesforce."
+        ),
         "keys": Param(
             [], type="array", items={"type": "string"}, title="Records", description="Tributary's keys, one per line."
         ),

@@ -36,7 +36,8 @@ def work(params: Mapping[str, Any], user: str, run_id: str) -> str:
         records = adopt.approve(org.engine, params["entities"], user, is_approved=action == "approve")
         return f"{'Approved' if action == 'approve' else 'Withdrawn'}: {records:,} matched records of {', '.join(params['entities'])}."
     if action in _DECISIONS:
-        adopt.decide(org.engine, params["record"], params["key"], _DECISIONS[action], user, params["reason"])
+        record, key, reason = (params[name] or "" for name in ("record", "key", "reason"))
+        adopt.decide(org.engine, record, key, _DECISIONS[action], user, reason)
         return f"Decided: {action}. It counts from the next comparison."
     if connections.is_crm_paused():
         return "Nothing was written: writes to Salesforce are paused. Select Resume Salesforce on the page Salesforce."

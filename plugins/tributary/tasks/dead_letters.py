@@ -59,7 +59,7 @@ def discard(params: Any = None, dag_run: Any = None) -> dict[str, Any]:
     engine, is_dry = connections.database(), params["dry_run"]
     ids = _list_selected(engine, params)
     who = str(dag_run.triggering_user_name or "unknown")
-    outcome = dead_letters.discard(engine, ids, params["reason"], who, dag_run.run_id, is_dry=is_dry)
+    outcome = dead_letters.discard(engine, ids, params["reason"] or "", who, dag_run.run_id, is_dry=is_dry)
     logging.getLogger(__name__).info("%s%s", "Dry run, nothing was discarded. " if is_dry else "", outcome)
     money = None if outcome.money_usd is None else str(outcome.money_usd)
     return {
