@@ -43,10 +43,15 @@ def _environment() -> Environment:
 
 
 def write_number(value: float | Decimal | None) -> str:
-    """Return a number with commas between groups of three digits, without zeros at the end of its decimals; empty for None."""
+    """Return a number with commas between groups of three digits, without zeros at the end of its decimals; empty for None.
+
+    A decimal is exact, so that the smallest break is visible. A float has four decimals.
+    """
     if value is None:
         return ""
-    text = f"{value:,.4f}" if isinstance(value, (float, Decimal)) else f"{value:,}"
+    text = (
+        f"{value:,.4f}" if isinstance(value, float) else f"{value:,f}" if isinstance(value, Decimal) else f"{value:,}"
+    )
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

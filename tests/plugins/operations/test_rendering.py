@@ -25,6 +25,8 @@ from plugins.tributary.operations.rendering import (
         (Decimal("1200.50"), "1,200.5"),
         (0.25, "0.25"),
         (Decimal("-3.00000000"), "-3"),
+        (Decimal("-0.00000001"), "-0.00000001"),
+        (Decimal("0E-8"), "0"),
         (1000, "1,000"),
     ],
 )
