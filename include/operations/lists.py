@@ -34,7 +34,7 @@ DEAD_LETTER_ROWS = Listing(
 RECONCILIATION = Listing(
     "reconciliation", "Reconciliation",
     "Each vendor's totals against the warehouse and Salesforce, by business date: dollars for control totals, units for the roll-forward of"
-    " positions. Salesforce has the latest day only.",
+    " positions. Salesforce has the latest day only. Holdings that other accounts also show are not due there: Missing there compares with what is due.",
     "reconciliation_day",
     (
         Column("business_date", "Business date", "date"), Column("vendor", "Vendor"), Column("check_name", "Check"), Column("result", "Result"),

@@ -53,6 +53,11 @@ ROWS = 50
 """Maximum number of rows of a list on one page."""
 NEEDS_REVIEWER = "This page shows clients. It requires the right to answer approval requests: ask an administrator for the role User."
 """The sentence for users without the right that `require_reviewer` requires."""
+COUNTS = {
+    "fetched": "Fetched", "staged": "Staged", "duplicate": "Duplicates", "dead": "Dead", "inserted": "New", "updated": "Changed",
+    "unchanged": "Unchanged", "withdrawn": "Withdrawn", "sent": "Sent", "failed": "Rejected",
+}  # fmt: skip
+"""Counts of a run's tables -> their headings. The page shows those that the run has."""
 BY_NAME = {listing.name: listing for listings in GROUPS.values() for listing in listings}
 
 # Airflow mounts plugin apps without authentication.
@@ -170,7 +175,8 @@ def show_run(run_id: str, dag_id: str = "") -> HTMLResponse:
     """Return the data that an Airflow run processed, for the tab on the run's page."""
     with audit.database().connect() as db:
         record = read_run(db, run_id, find_vendor_name(dag_id))
-    return show_page("run.html", title="Data of this run", run_id=run_id, record=record)
+    counts = [(name, title) for name, title in COUNTS.items() if any(row[name] is not None for row in record.tables)]
+    return show_page("run.html", title="Data of this run", run_id=run_id, record=record, counts=counts)
 
 
 @app.get("/lists/{name}")

@@ -380,6 +380,42 @@ def test_a_file_has_every_row(served: Served) -> None:
     assert entry["rows"] == len(lines) - 1
 
 
+def test_rows_after_the_counted_ones_have_a_page(served: Served) -> None:
+    served.database.do(
+        "insert into control.alert (kind, title) select 'y' || n, 'many' from generate_series(1, 10060) n"
+    )
+    page = served.get("clients/activity?action=sent the alert&offset=9950", served.admin).text
+    served.database.do("delete from control.alert where title = 'many'")
+    assert "9,951 to 10,000 of 10,000 or more" in page
+    assert "offset=10000" in page
+
+
+def test_the_tab_of_a_run_has_only_the_counts_of_its_kind(served: Served) -> None:
+    served.database.do(
+        "insert into control.ledger (ledger_id, run_id, vendor, table_name, entity, business_date, stage, pull_id, pulled, extracted_at,"
+        " sent, created) values (nextval('control.ledger_id'), 'a sync', 'salesforce', 'Contact', 'person', '2026-11-25', 'crm', 'p',"
+        " 'current', now(), 3, 3)"
+    )
+    headings = {
+        run: re.findall("<th[^>]*>([^<]+)</th>", served.get(f"runs?run_id={run}", served.viewer).text)
+        for run in ("a sync", "run-1")
+    }
+    served.database.do("delete from control.ledger where run_id = 'a sync'")
+    assert {"Sent", "Rejected"} <= set(headings["a sync"])
+    assert not {"Fetched", "New", "Withdrawn"} & set(headings["a sync"])
+    assert {"Fetched", "New", "Withdrawn"} <= set(headings["run-1"])
+    assert not {"Sent", "Rejected"} & set(headings["run-1"])
+
+
+def test_rows_of_the_vendor_and_rows_of_the_warehouse_are_told_apart(served: Served) -> None:
+    assert "rows of the warehouse changed" in served.get("", served.viewer).text
+    assert "count rows of the warehouse" in served.get("vendors/orion", served.viewer).text
+
+
+def test_a_signal_without_a_value_says_none(served: Served) -> None:
+    assert '<td class="number">none</td>' in served.get("health", served.viewer).text
+
+
 def test_health_is_the_same_on_the_page_and_as_json(served: Served) -> None:
     health = served.get("health.json", served.viewer).json()
     assert health["light"] in ("amber", "red")
