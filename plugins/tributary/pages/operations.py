@@ -16,8 +16,10 @@ from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from airflow.plugins_manager import AirflowPlugin
 from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
-from fastapi.exception_handlers import http_exception_handler
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
 from include.audit.report import stream_csv
@@ -84,15 +86,28 @@ def explain_missing(request: Request, error: AirflowNotFoundException) -> Respon
     return show_page("error.html", root=_find_root(request), status_code=503, title="Unavailable", message=message)
 
 
-@app.exception_handler(403)
+@app.exception_handler(StarletteHTTPException)
 async def explain_refusal(request: Request, error: HTTPException) -> Response:
-    """Return a page that names the right which the user needs, if a browser shows it; else the usual response."""
+    """Return a page with the reason, if a browser shows it; else the usual response. A refusal names the right that the user needs."""
     if "text/html" not in request.headers.get("accept", ""):
         return await http_exception_handler(request, error)
     message = NEEDS_REVIEWER if error.detail == "Forbidden" else f"{error.detail}."
     if request.method != "GET":
         message += " Nothing was changed."
-    return show_page("error.html", root=_find_root(request), status_code=403, title="Not allowed", message=message)
+    return _explain(request, error.status_code, message)
+
+
+@app.exception_handler(RequestValidationError)
+async def explain_invalid(request: Request, error: RequestValidationError) -> Response:
+    """Return a page that names the invalid parts of the address or the form, if a browser shows it; else the usual response."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return await request_validation_exception_handler(request, error)
+    return _explain(request, 422, " ".join(f"{each['loc'][-1]}: {each['msg']}." for each in error.errors()))
+
+
+def _explain(request: Request, status_code: int, message: str) -> Response:
+    title = {403: "Not allowed", 404: "Not found", 422: "Invalid address or input"}.get(status_code, "Failed")
+    return show_page("error.html", root=_find_root(request), status_code=status_code, title=title, message=message)
 
 
 def _find_root(request: Request) -> str:

@@ -416,6 +416,23 @@ def test_a_signal_without_a_value_says_none(served: Served) -> None:
     assert '<td class="number">none</td>' in served.get("health", served.viewer).text
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("lists/nothing", 404, "The list was not found."),
+        ("vendors/nothing", 404, "Vendor not found."),
+        ("nothing", 404, "Not Found."),
+        ("lists/dead-letters?offset=abc", 422, "offset: Input should be a valid integer"),
+        ("quality/orion/assets/2026-13-45", 422, "Input should be a valid date"),
+    ],
+)
+def test_an_invalid_address_is_explained_on_a_page(served: Served, path: str, status: int, text: str) -> None:
+    response = served.get(path, served.admin)
+    assert (response.status_code, response.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert text in response.text
+    assert f'href="{"../" * path.partition("?")[0].count("/") or "./"}"' in response.text
+
+
 def test_health_is_the_same_on_the_page_and_as_json(served: Served) -> None:
     health = served.get("health.json", served.viewer).json()
     assert health["light"] in ("amber", "red")
