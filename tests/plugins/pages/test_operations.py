@@ -433,6 +433,22 @@ def test_an_invalid_address_is_explained_on_a_page(served: Served, path: str, st
     assert f'href="{"../" * path.partition("?")[0].count("/") or "./"}"' in response.text
 
 
+def test_a_day_that_was_not_compared_has_no_uncounted_units(served: Served) -> None:
+    served.database.do(
+        "insert into control.reconciliation (vendor, business_date, run_id, check_name, expected, actual, tolerance, is_passed, note)"
+        " values ('tamarac', '2026-11-25', 'r', 'roll-forward', 0, 0, 0, true, 'never loaded')"
+    )
+    served.database.do(
+        "insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)"
+        " values ('tamarac', '2026-11-25', 'roll-forward', 77, 77, 'r')"
+    )
+    page = served.get("clients/day?vendor=tamarac&business_date=2026-11-25", served.admin).text
+    served.database.do("delete from control.crm_total where run_id = 'r'")
+    served.database.do("delete from control.reconciliation where run_id = 'r'")
+    assert "not compared" in page
+    assert "-77" not in page
+
+
 def test_health_is_the_same_on_the_page_and_as_json(served: Served) -> None:
     health = served.get("health.json", served.viewer).json()
     assert health["light"] in ("amber", "red")
