@@ -18,7 +18,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from include.errors import TargetUnavailable
+from include.errors import ConfigurationError, TargetUnavailable, TributaryError
 from include.identity import decisions
 from include.identity import pairs as reading
 from tributary import audit
@@ -75,8 +75,9 @@ app = FastAPI(
 
 
 @app.exception_handler(TargetUnavailable)
-def respond_unavailable(request: Request, error: TargetUnavailable) -> JSONResponse:
-    """Return 503 while the database is unavailable."""
+@app.exception_handler(ConfigurationError)
+def respond_unavailable(request: Request, error: TributaryError) -> JSONResponse:
+    """Return 503 while the database is unavailable, not migrated yet, or its connection is invalid."""
     return JSONResponse({"detail": str(error)}, 503, HEADERS)
 
 

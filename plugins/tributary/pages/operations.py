@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.staticfiles import StaticFiles
 
 from include.audit.report import stream_csv
-from include.errors import TargetUnavailable
+from include.errors import ConfigurationError, TargetUnavailable, TributaryError
 from include.operations import signals
 from include.operations.listing import MOST_ROWS, Listing, count_rows, read_list, stream_rows
 from include.operations.lists import GROUPS
@@ -74,8 +74,9 @@ for part in PARTS:
 
 
 @app.exception_handler(TargetUnavailable)
-def respond_unavailable(request: Request, error: TargetUnavailable) -> Response:
-    """Return 503 while the database is unavailable."""
+@app.exception_handler(ConfigurationError)
+def respond_unavailable(request: Request, error: TributaryError) -> Response:
+    """Return 503 while the database is unavailable, not migrated yet, or its connection is invalid."""
     return show_page("error.html", root=_find_root(request), status_code=503, title="Unavailable", message=str(error))
 
 

@@ -433,6 +433,17 @@ def test_a_missing_connection_is_named_on_every_page(airflow_database: Path, tmp
         assert "Admin, Connections" in response.text, path
 
 
+def test_a_database_that_cannot_be_used_is_explained(airflow_database: Path, tmp_path: Path) -> None:
+    """As with a database that is not migrated yet: the page says what to do."""
+    connections = {"tributary_db": "postgres://tributary_web:made-up@database.example/tributary"}
+    with serve(tmp_path, airflow_database, connections, {airflow.USER: "admin"}) as (url, passwords):
+        token = AirflowApi(url, airflow.USER, passwords[airflow.USER]).log_in()
+        for path in ("/operations/", "/identity-review/api/queue"):
+            response = requests.get(url + path, headers={"Authorization": f"Bearer {token}"}, timeout=30)
+            assert response.status_code == 503
+            assert "sslmode" in response.text
+
+
 def test_a_page_that_does_not_exist_says_why(served: Served) -> None:
     headers = {"Authorization": f"Bearer {served.token}", "Accept": "text/html"}
     response = requests.get(f"{served.url}/data-docs/validations/none.html", headers=headers, timeout=30)
