@@ -189,6 +189,12 @@ def test_a_backfill_is_chosen_by_business_dates_watched_and_stopped(page: Page) 
     expect(rows.locator(".run")).to_have_text(["a run starts"] * 3)
     expect(rows.first).to_contain_text("accounts, assets, transactions")
 
+    page.get_by_label("To").fill("2026-11-27")  # the 26th is Thanksgiving
+    page.get_by_role("button", name="Preview").click()
+    expect(rows).to_have_count(5)
+    page.get_by_text("6 runs. 1 of them for holidays: they load the trading day before again.").wait_for()
+    page.go_back()
+
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Start the backfill").click()
     progress = page.locator("#progress")

@@ -26,7 +26,9 @@ async function showPlannedRuns() {
       if (cell) cell.textContent = "a run starts";
     }
     start.disabled = backfills.length === 0;
-    report(start, backfills.length ? `${backfills.length} runs.` : "Every date has a run. Select the box to load them again.");
+    const repeats = backfills.filter(({ logical_date }) => !findRow(logical_date)).length;
+    const holidays = repeats ? ` ${repeats} of them for holidays: they load the trading day before again.` : "";
+    report(start, backfills.length ? `${backfills.length} runs.${holidays}` : "Every date has a run. Select the box to load them again.");
     return backfills.length;
   } catch (error) {
     document.querySelectorAll("tr[data-interval] .run").forEach((cell) => (cell.textContent = ""));
