@@ -43,7 +43,7 @@ DIFFERENCES = Listing(
         Column("found_at", "Found", "time"), Column("object", "Object"), Column("kind", "Kind"), Column("name", "Name"),
         Column("fields", "Fields"), Column("outcome", "Outcome"), Column("salesforce_id", "Salesforce id"), Column("external_key", "Key"),
     ),
-    ("-found_at", "object", "external_key"), ("object", "kind", "outcome"), "Salesforce has the values that it accepted from us.",
+    ("-found_at", "object", "external_key"), ("object", "kind", "outcome"), "No difference was found so far. The DAG read_back_salesforce compares Salesforce weekly with the values that it accepted from us.",
     is_personal=True, template="salesforce_differences.html",
 )  # fmt: skip
 
@@ -67,7 +67,7 @@ ADOPTION_RECORDS = Listing(
         Column("agreed", "Agree"), Column("differed", "Differ"), Column("next_step", "Proposal, or what the first sync changes"),
         Column("decided", "Decision"), Column("salesforce_id", "Salesforce id"), Column("external_key", "Our key"),
     ),
-    ("outcome", "entity", "finding_id"), ("outcome", "entity", "decided"), "Every record of the org has our key, and the org lacks none of ours.",
+    ("outcome", "entity", "finding_id"), ("outcome", "entity", "decided"), "No record waits for adoption. If the page Adoption shows no comparison, start one: nothing has been compared yet.",
     is_personal=True, template="salesforce_adoption_records.html",
 )  # fmt: skip
 

@@ -187,6 +187,8 @@ def test_a_list_of_clients_is_not_among_the_lists_for_all(served: Served, path: 
         ("lists/dead-letters?offset=1000", "The list ends before this page"),
         (f"{DAY_PAGE}&offset=1000", "The list ends before this page"),
         ("lists/salesforce-jobs", "No job has been created yet"),
+        ("clients/salesforce-differences", "No difference was found so far"),
+        ("clients/salesforce-adoption-records", "nothing has been compared yet"),
     ],
 )
 def test_a_list_is_called_empty_only_if_it_is(served: Served, path: str, text: str) -> None:
