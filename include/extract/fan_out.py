@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from include.contract import FanOut, Linked, Table, Vendor
+from include.contract import Column, FanOut, Linked, Table, Vendor
 from include.errors import ConfigurationError, LimitExceeded, PagingUnstable
 from include.extract.flatten import flatten, next_link, number_rows, unwrap
 from include.extract.session import Request, VendorSession
 from include.extract.source import Keys, Source
-from include.sensitive import mask_values
+from include.sensitive import Redactor, mask_values
 from include.staging.partitions import Partition
 
 log = logging.getLogger(__name__)
@@ -94,67 +95,14 @@ def fan_out(
         AuthenticationError, ClockSkew: See `VendorSession.request`.
     """
     answers = source.answers
-    wanted = {_name(each): each for each in source.keys}
-    known = answers.list_known() & wanted.keys()
-    pending = {name: each for name, each in wanted.items() if name not in known}
+    requested = {_name(each): each for each in source.keys}
+    known = answers.list_known() & requested.keys()
+    pending = {name: each for name, each in requested.items() if name not in known}
     log.info("%s %s: %s to request, %s already stored", vendor.name, table.name, len(pending), len(known))
     etags = answers.take_etags(pending) if shape.is_conditional and source.is_routine and not known else {}
-    declared = {col.source for col in table.columns}
-    hidden = {col.source for col in table.columns if col.is_secret}
-    clear = {col.source for col in table.columns if col.kind == "value"} - hidden
-
-    hashed = {col.source for col in table.columns if col.hashed}
-    keys = {table.named(name).source for name in table.key}
-    free = {col.source for col in table.columns if table.has_free_text(col)}
-
-    def hide(row: dict[str, Any]) -> None:
-        own = [str(value) for name, value in row.items() if name in hidden and value is not None]
-        for name, value in row.items():
-            if name in hidden and value is not None:
-                row[name] = source.redactor.token_key(value) if name in hashed else source.redactor.token(value)
-            elif name in clear:
-                masked = mask_values(value, *(own if name in free else ()))
-                row[name] = None if name in keys and masked != value else masked  # a masked key could be another row's
-            else:
-                row[name] = None  # may be sensitive; the name is kept to report schema drift
-
-    def fetch(name: str, each: Keys) -> None:
-        def read(body: bytes) -> bytes:
-            context = {f"@{column}": value for column, value in each.items()} | {
-                "@requested_at": source.clock().isoformat()
-            }
-            added = {name: value for name, value in context.items() if name in declared}
-            rows = flatten(unwrap(table, body, vendor.name), vendor.name, table.name, added, hide, table.skipped)
-            return number_rows(rows, table)
-
-        if any(value and not value.strip(".") for value in each.values()):
-            raise ConfigurationError("Refusing a path-traversal key", vendor=vendor.name, table=table.name)
-        path = table.path.format_map({column: quote(value, safe="") for column, value in each.items()})
-        headers = {header: value.format_map(each) for header, value in shape.headers.items()}
-        size = {shape.pages.size: str(table.page_rows)} if shape.pages else {}
-        first = Request(
-            path,
-            {**table.params, **size},
-            bucket=shape.bucket,
-            grant=each.get("grant", ""),
-            missing=shape.missing if shape.parent else (),
-            headers=headers,
-        )
-        if not shape.is_conditional:
-            answers.keep(name, _request_all_pages(vendor, table, session, first, shape.pages, read))
-            return
-        etag = etags.get(name, "")
-        response = session.request_if_changed(first, etag, read)
-        if response is None:
-            if answers.keep_known(name, etag):
-                return
-            response = session.request_if_changed(first, "", read)
-        assert response is not None
-        rows, etag = response
-        answers.keep(name, rows or b"[]", etag)
-
+    calls = _Calls(vendor, table, shape, session, source)
     with ThreadPoolExecutor(vendor.connections, thread_name_prefix="fan-out") as pool:
-        running = [pool.submit(fetch, name, each) for name, each in pending.items()]
+        running = [pool.submit(calls.store, name, each, etags.get(name, "")) for name, each in pending.items()]
         try:
             for n, future in enumerate(running, 1):
                 future.result()
@@ -163,44 +111,113 @@ def fan_out(
         finally:
             for future in running:
                 future.cancel()
-    yield from answers.pieces(wanted)
+    yield from answers.pieces(requested)
 
 
-def _request_all_pages(
-    vendor: Vendor,
-    table: Table,
-    session: VendorSession,
-    first: Request,
-    pages: Linked | None,
-    read: Callable[[bytes], bytes],
-) -> bytes:
-    """Request all pages of one call and return their rows as one JSON array.
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """The calls of one fan-out; see `fan_out`. Its threads share it."""
 
-    Raises:
-        LimitExceeded: The pages have too many bytes, or do not end.
-        PagingUnstable: A cursor repeats.
-        TributaryError: A request failed; see `VendorSession.request`.
+    vendor: Vendor
+    table: Table
+    shape: FanOut
+    session: VendorSession
+    source: Source
+
+    def store(self, name: str, keys: Keys, etag: str) -> None:
+        """Request the rows of one parent row and store them under a name.
+
+        With an ETag, the response that is stored with it is used again if the vendor has not changed it.
+        """
+        answers, first, read = self.source.answers, self._build_request(keys), partial(self._read, keys)
+        if not self.shape.is_conditional:
+            answers.keep(name, self._request_all_pages(first, read))
+            return
+        response = self.session.request_if_changed(first, etag, read)
+        if response is None:
+            if answers.keep_known(name, etag):
+                return
+            response = self.session.request_if_changed(first, "", read)
+        assert response is not None
+        rows, etag = response
+        answers.keep(name, rows or b"[]", etag)
+
+    def _build_request(self, keys: Keys) -> Request:
+        """Return the request for the rows, or for their first page; raise ConfigurationError if a key would change its path."""
+        table, shape = self.table, self.shape
+        if any(value and not value.strip(".") for value in keys.values()):
+            raise ConfigurationError("Refusing a path-traversal key", vendor=self.vendor.name, table=table.name)
+        return Request(
+            table.path.format_map({column: quote(value, safe="") for column, value in keys.items()}),
+            {**table.params, **({shape.pages.size: str(table.page_rows)} if shape.pages else {})},
+            bucket=shape.bucket,
+            grant=keys.get("grant", ""),
+            missing=shape.missing if shape.parent else (),
+            headers={header: value.format_map(keys) for header, value in shape.headers.items()},
+        )
+
+    def _read(self, keys: Keys, body: bytes) -> bytes:
+        """Return the rows of a response as a JSON array of flat, redacted rows, with the declared fields that Tributary adds."""
+        table, vendor, declared = self.table, self.vendor.name, {col.source: col for col in self.table.columns}
+        context = {f"@{column}": value for column, value in keys.items()}
+        context["@requested_at"] = self.source.clock().isoformat()
+        added = {source: value for source, value in context.items() if source in declared}
+        redact = partial(_redact, table, declared, self.source.redactor)
+        rows = unwrap(table, body, vendor)
+        return number_rows(flatten(rows, vendor, table.name, added, redact, table.skipped), table)
+
+    def _request_all_pages(self, first: Request, read: Callable[[bytes], bytes]) -> bytes:
+        """Request all pages of one call and return their rows as one JSON array.
+
+        Raises:
+            LimitExceeded: The pages have too many bytes, or do not end.
+            PagingUnstable: A cursor repeats.
+            TributaryError: A request failed; see `VendorSession.request`.
+        """
+        vendor, table, pages = self.vendor.name, self.table.name, self.shape.pages
+
+        def read_both(body: bytes) -> tuple[bytes, str | None]:
+            return read(body), next_link(body, pages.link, vendor, table) if pages else None
+
+        parts, request, seen, size = list[bytes](), first, set[str](), 0
+        while (response := self.session.request(request, read_both)) is not None:
+            rows, following = response
+            parts.append(rows.strip()[1:-1])
+            size += len(parts[-1]) + 1
+            if size > self.session.limits.expanded_bytes or len(seen) > _MOST_PAGES:
+                raise LimitExceeded("Paging of one call does not end", vendor=vendor, table=table, pages=len(seen) + 1)
+            if not following or pages is None:
+                break
+            if following in seen:
+                raise PagingUnstable("A cursor repeats: the pages form a loop", vendor=vendor, table=table)
+            seen.add(following)
+            request = follow(first, pages, following)
+        return b"[" + b",".join(filter(None, parts)) + b"]"
+
+
+def _redact(table: Table, declared: Mapping[str, Column], redactor: Redactor, row: dict[str, Any]) -> None:
+    """Replace the values of a flat row, in place, by what may be stored.
+
+    Sensitive values become tokens, and are masked in the other texts. Undeclared and ignored fields become null: they may be sensitive,
+    and only their names are needed, to report schema drift.
     """
+    own = [
+        str(value) for name, value in row.items() if name in declared and declared[name].is_secret and value is not None
+    ]
+    for name, value in row.items():
+        row[name] = _redact_value(table, declared.get(name), redactor, value, own)
 
-    def read_both(body: bytes) -> tuple[bytes, str | None]:
-        return read(body), next_link(body, pages.link, vendor.name, table.name) if pages else None
 
-    parts, request, seen, size = list[bytes](), first, set[str](), 0
-    while (response := session.request(request, read_both)) is not None:
-        rows, following = response
-        parts.append(rows.strip()[1:-1])
-        size += len(parts[-1]) + 1
-        if size > session.limits.expanded_bytes or len(seen) > _MOST_PAGES:
-            raise LimitExceeded(
-                "Paging of one call does not end", vendor=vendor.name, table=table.name, pages=len(seen) + 1
-            )
-        if not following or pages is None:
-            break
-        if following in seen:
-            raise PagingUnstable("A cursor repeats: the pages form a loop", vendor=vendor.name, table=table.name)
-        seen.add(following)
-        request = follow(first, pages, following)
-    return b"[" + b",".join(filter(None, parts)) + b"]"
+def _redact_value(table: Table, col: Column | None, redactor: Redactor, value: object, own: Sequence[str]) -> object:
+    """Return what may be stored of the value of a column, or of an undeclared field; `own` are the sensitive values of its row."""
+    if value is None or col is None:
+        return None
+    if col.is_secret:
+        return redactor.token_key(value) if col.hashed else redactor.token(value)
+    if col.kind != "value":
+        return None
+    masked = mask_values(value, *(own if table.has_free_text(col) else ()))
+    return None if col.name in table.key and masked != value else masked  # a masked key could be another row's
 
 
 def follow(first: Request, shape: Linked, following: str) -> Request:
