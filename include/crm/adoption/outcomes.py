@@ -56,37 +56,72 @@ def classify(
     for unit in units:
         if unit.matches.only:
             holders[unit.matches.only.external_key].append(unit)
-    held: set[tuple[str, str]] = set()
-    near: dict[str, list[Candidate]] = defaultdict(list, {key: list(of) for key, of in (lookalikes or {}).items()})
-    open_keys: set[str] = set()
+    classified = [_Classified(unit, _decide(unit, holders)) for unit in units]
     entity_of = dict(sobjects)
-    for unit in units:
-        outcome = _decide(unit, holders)
-        only = unit.matches.only
-        key = only.external_key if only and outcome in ("matched", "duplicate") else None
-        candidates = sorted(
-            (*unit.matches.same, *unit.matches.doubts), key=lambda each: (not each.is_same, -each.score)
-        )
-        own = unit.external_key or key
-        if outcome != "matched" and not unit.keyed:
-            open_keys.update(each.external_key for each in candidates)
-        elif unit.is_foreign:  # it matches one of our records, and may match another one
-            record = next(iter(unit.records.values()))
-            for each in candidates:
-                if each.external_key != own:
-                    near[each.external_key].append(replace(each, external_key=record))
-        for sobject, salesforce_id in unit.records.items():
-            if sobject in unit.keyed or outcome == "matched":
-                held.add((sobject, own or ""))
-            if sobject not in unit.keyed:
-                yield Finding(entity_of.get(sobject, entity), sobject, salesforce_id, key, outcome, candidates)
-    keyed = {key for _, key in held}
-    undecided = open_keys - keyed
-    for key in sorted(set(keys) - undecided):
-        for sobject, of in sobjects:
+    for each in classified:
+        for sobject, salesforce_id in each.unit.records.items():
+            if sobject not in each.unit.keyed:
+                of = entity_of.get(sobject, entity)
+                yield Finding(of, sobject, salesforce_id, each.key, each.outcome, each.candidates)
+    yield from _list_missing(classified, keys, sobjects, _list_lookalikes(classified, lookalikes or {}))
+
+
+class _Classified:
+    """A unit with its outcome, and the `key` of our record that is the same; None if there is none, or several."""
+
+    __slots__ = ("candidates", "key", "outcome", "unit")
+
+    def __init__(self, unit: Unit, outcome: Outcome) -> None:
+        matches = unit.matches
+        self.unit, self.outcome = unit, outcome
+        self.key = matches.only.external_key if matches.only and outcome in ("matched", "duplicate") else None
+        self.candidates = sorted((*matches.same, *matches.doubts), key=lambda each: (not each.is_same, -each.score))
+
+    @property
+    def own_key(self) -> str:
+        """The key that one of its records has, or else `key`; empty if there is neither."""
+        return self.unit.external_key or self.key or ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether each of its candidates may still be the same."""
+        return self.outcome != "matched" and not self.unit.keyed
+
+
+def _list_lookalikes(
+    classified: Sequence[_Classified], lookalikes: Mapping[str, Sequence[Candidate]]
+) -> Mapping[str, Sequence[Candidate]]:
+    """Return our key -> org records that look alike: the given ones, and units that match one of our records and may match this one."""
+    alike = defaultdict(list, {key: list(of) for key, of in lookalikes.items()})
+    for each in classified:
+        if each.unit.is_foreign and not each.is_open:
+            record = next(iter(each.unit.records.values()))
+            for candidate in each.candidates:
+                if candidate.external_key != each.own_key:
+                    alike[candidate.external_key].append(replace(candidate, external_key=record))
+    return alike
+
+
+def _list_missing(
+    classified: Sequence[_Classified],
+    keys: Collection[str],
+    sobjects: Sequence[tuple[str, str]],
+    lookalikes: Mapping[str, Sequence[Candidate]],
+) -> Iterator[Finding]:
+    """Yield a finding for each of our records that the org lacks, except those that an open unit may be."""
+    held = {
+        (sobject, each.own_key)
+        for each in classified
+        for sobject in each.unit.records
+        if sobject in each.unit.keyed or each.outcome == "matched"
+    }
+    held_keys = {key for _, key in held}
+    open_keys = {candidate.external_key for each in classified if each.is_open for candidate in each.candidates}
+    for key in sorted(set(keys) - (open_keys - held_keys)):
+        alike = lookalikes.get(key, ()) if key not in held_keys else ()
+        for sobject, entity in sobjects:
             if (sobject, key) not in held:
-                of_key = near[key] if key not in keyed else []
-                yield Finding(of, sobject, "", key, "doubtful" if of_key else "missing", of_key)
+                yield Finding(entity, sobject, "", key, "doubtful" if alike else "missing", alike)
 
 
 def _decide(unit: Unit, holders: dict[str, list[Unit]]) -> Outcome:
