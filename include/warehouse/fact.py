@@ -41,11 +41,15 @@ class Reach:
     edited: tuple[datetime, datetime] | None = None
     first_date: date | None = None
 
+    @property
+    def bounds(self) -> dict[str, date | None]:
+        """The bounds by name."""
+        edited_from, edited_to = self.edited or (None, None)
+        return {"edited_from": edited_from, "edited_to": edited_to, "first_date": self.first_date}
+
     def to_note(self) -> dict[str, Any]:
         """Return the bounds as JSON, for the ledger. A pull that started earlier, and is loaded later, must not bring back what this one lacks."""
-        edited_from, edited_to = self.edited or (None, None)
-        bounds = {"edited_from": edited_from, "edited_to": edited_to, "first_date": self.first_date}
-        return {name: bound.isoformat() for name, bound in bounds.items() if bound}
+        return {name: bound.isoformat() for name, bound in self.bounds.items() if bound}
 
 
 def load(
@@ -78,86 +82,132 @@ def load(
     Raises:
         TargetUnavailable: Another load changed the same rows meanwhile.
     """
-    values: dict[str, Any] = {
-        "vendor": pull.vendor,
-        "table_name": pull.table_name,
-        "entity": entity.name,
-        "business_date": pull.business_date,
-        "source_run_id": source_run_id,
-        "extracted_at": pull.extracted_at,
-    }
-    statement = Statement(entity)
-    reach_note = {"reach": reach.to_note()} if reach and entity.is_removable else {}
-    if entity.is_removable:
-        connection.execute(_WAIT_FOR_LOADS if reach else _WAIT_FOR_PULLS, values)
-    if entity.has_months:
-        connection.execute(sa.text("select warehouse.ensure_month(:business_date)"), values)
-    if not connection.scalar(statement.needs_comparison, values):
-        inserted = _insert_all(connection, entity, pull, source_run_id, schema, parts)
-        money = connection.scalar(statement.money_of_run, values) if entity.money else None
-        notes = reach_note | _note_days(connection, entity, pull, statement.days_of_run, values)
-        return Counts(produced=inserted, inserted=inserted, money_out=_dollars(entity, money), notes=notes)
-    copied = copy_in(connection, f"incoming_{entity.name}", schema, parts)
-    incoming, statement = stored + copied, Statement(entity, has_few=copied <= FEW)
-    if copied <= FEW:
-        connection.execute(statement.index_incoming)
-    if entity.is_removable:
-        protection.find(connection, entity, pull)
-    connection.execute(statement.compare, values)
-    if copied <= FEW:
-        connection.execute(statement.index_compared)
-    outcomes: dict[str, int] = dict(connection.execute(statement.count_outcomes).tuples().all())
-    new, changed = outcomes.get("new", 0), outcomes.get("changed", 0)
-    superseded = outcomes.get("older", 0) + outcomes.get("removed", 0)
-    notes = reach_note | _note_days(connection, entity, pull, statement.days_of_changes, values)
-    closed = connection.execute(statement.close_changed, values).rowcount
-    opened = connection.execute(statement.insert_changed, values).rowcount
-    if (closed, opened) != (changed, new + changed):
-        raise changed_meanwhile(entity, pull)
-    withdrawn, money = _settle(connection, statement, entity, pull, values, incoming, stored, superseded, reach)
-    return Counts(
-        produced=incoming,
-        inserted=new,
-        updated=changed,
-        unchanged=incoming - new - changed - superseded,
-        superseded=superseded,
-        withdrawn=withdrawn,
-        money_out=_dollars(entity, money),
-        notes=notes,
-    )
+    return _Load(connection, entity, pull, source_run_id, reach).run(schema, parts, stored)
 
 
-def _insert_all(
-    connection: sa.Connection,
-    entity: Entity,
-    pull: Pull,
-    source_run_id: int,
-    schema: pa.Schema,
-    parts: Iterable[pa.Table],
-) -> int:
-    """Copy every row straight into the warehouse table; used only if no row of the vendor is open there. Return the number of rows."""
-    now = connection.scalar(sa.text("select now()"))
-    added = {
-        "vendor": pa.scalar(pull.vendor),
-        "recorded_from": pa.scalar(now, pa.timestamp("us", "UTC")),
-        "source_run_id": pa.scalar(source_run_id, pa.int64()),
-    }
-    whole = pa.schema([*schema, *((name, value.type) for name, value in added.items())])
-    rows = (
-        pa.Table.from_arrays(
-            [*part.columns, *(pa.repeat(value, part.num_rows) for value in added.values())], schema=whole
+class _Load:
+    """The load of one fact; for the arguments and errors, see `load`."""
+
+    def __init__(
+        self, connection: sa.Connection, entity: Entity, pull: Pull, source_run_id: int, reach: Reach | None
+    ) -> None:
+        self._connection, self._entity, self._pull, self._reach = connection, entity, pull, reach
+        self._values: dict[str, Any] = {
+            "vendor": pull.vendor,
+            "table_name": pull.table_name,
+            "entity": entity.name,
+            "business_date": pull.business_date,
+            "source_run_id": source_run_id,
+            "extracted_at": pull.extracted_at,
+        }
+
+    def run(self, schema: pa.Schema, parts: Iterable[pa.Table], stored: int) -> Counts:
+        entity = self._entity
+        if entity.is_removable:
+            self._execute(_WAIT_FOR_LOADS if self._reach else _WAIT_FOR_PULLS)
+        if entity.has_months:
+            self._execute(sa.text("select warehouse.ensure_month(:business_date)"))
+        if not self._scalar(Statement(entity).needs_comparison):
+            return self._insert_all(schema, parts)
+        copied = copy_in(self._connection, f"incoming_{entity.name}", schema, parts)
+        return self._merge(Statement(entity, has_few=copied <= FEW), stored + copied, has_stored=stored > 0)
+
+    def _insert_all(self, schema: pa.Schema, parts: Iterable[pa.Table]) -> Counts:
+        """Copy every row straight into the warehouse table; used only if no row of the vendor is open there."""
+        entity, statement = self._entity, Statement(self._entity)
+        now = self._scalar(sa.text("select now()"))
+        added = {
+            "vendor": pa.scalar(self._pull.vendor),
+            "recorded_from": pa.scalar(now, pa.timestamp("us", "UTC")),
+            "source_run_id": pa.scalar(self._values["source_run_id"], pa.int64()),
+        }
+        whole = pa.schema([*schema, *((name, value.type) for name, value in added.items())])
+        rows = (
+            pa.Table.from_arrays(
+                [*part.columns, *(pa.repeat(value, part.num_rows) for value in added.values())], schema=whole
+            )
+            for part in parts
         )
-        for part in parts
-    )
-    return copy_rows(connection, f"warehouse.{entity.name}", whole, rows)
+        inserted = copy_rows(self._connection, f"warehouse.{entity.name}", whole, rows)
+        money = self._scalar(statement.money_of_run) if entity.money else None
+        notes = self._list_notes(statement.days_of_run)
+        return Counts(produced=inserted, inserted=inserted, money_out=self._dollars(money), notes=notes)
 
+    def _merge(self, statement: Statement, incoming: int, *, has_stored: bool) -> Counts:
+        """Compare the copied rows with the open rows, and apply the differences.
 
-def _note_days(
-    connection: sa.Connection, entity: Entity, pull: Pull, days: sa.TextClause, values: dict[str, Any]
-) -> dict[str, Any]:
-    if pull.pulled != "pushed" or entity.kind != "event" or not entity.money:
-        return {}
-    return {"days": [day.isoformat() for day in connection.scalars(days, values) if day]}
+        Args:
+            statement: The statements.
+            incoming: Number of the pull's rows.
+            has_stored: Whether some of these are not copied; see `load`.
+        """
+        if statement.has_few:
+            self._execute(statement.index_incoming)
+        if self._entity.is_removable:
+            protection.find(self._connection, self._entity, self._pull)
+        self._execute(statement.compare)
+        if statement.has_few:
+            self._execute(statement.index_compared)
+        outcomes: dict[str, int] = dict(self._execute(statement.count_outcomes).tuples().all())
+        new, changed = outcomes.get("new", 0), outcomes.get("changed", 0)
+        superseded = outcomes.get("older", 0) + outcomes.get("removed", 0)
+        notes = self._list_notes(statement.days_of_changes)
+        closed = self._execute(statement.close_changed).rowcount
+        opened = self._execute(statement.insert_changed).rowcount
+        if (closed, opened) != (changed, new + changed):
+            raise changed_meanwhile(self._entity, self._pull)
+        withdrawn, money = self._withdraw_missing(statement, incoming, superseded, has_stored=has_stored)
+        return Counts(
+            produced=incoming,
+            inserted=new,
+            updated=changed,
+            unchanged=incoming - new - changed - superseded,
+            superseded=superseded,
+            withdrawn=withdrawn,
+            money_out=self._dollars(money),
+            notes=notes,
+        )
+
+    def _withdraw_missing(
+        self, statement: Statement, incoming: int, superseded: int, *, has_stored: bool
+    ) -> tuple[int, Decimal | None]:
+        """Withdraw the rows that were removed at the vendor.
+
+        Returns:
+            Number of withdrawn rows, and the money stored under the incoming keys (None if the entity has no money).
+        """
+        entity, withdrawn = self._entity, 0
+        if self._reach is not None:
+            if entity.kind == "snapshot":
+                # The pull has all rows of the day. If there are as many open rows, there is nothing to withdraw.
+                rows, money = self._execute(statement.sum_open).one()
+                if rows == incoming and not superseded:
+                    return 0, money
+                if has_stored:  # their keys were not copied, so they would be withdrawn
+                    raise changed_meanwhile(entity, self._pull)
+            if not entity.is_removable:  # else it was found before the comparison
+                protection.find(self._connection, entity, self._pull)
+            is_edited = self._reach.edited is not None
+            withdrawn = self._execute(statement.withdraw, is_edited=is_edited, **self._reach.bounds).rowcount
+        return withdrawn, self._scalar(statement.money_of_keys) if entity.money else None
+
+    def _list_notes(self, days: sa.TextClause) -> dict[str, Any]:
+        """Return the notes of the ledger's row; `days` selects the days of the changes."""
+        entity, notes = self._entity, dict[str, Any]()
+        if self._reach and entity.is_removable:
+            notes["reach"] = self._reach.to_note()
+        if self._pull.pulled == "pushed" and entity.kind == "event" and entity.money:
+            notes["days"] = [day.isoformat() for day in self._connection.scalars(days, self._values) if day]
+        return notes
+
+    def _dollars(self, money: Decimal | None) -> Decimal | None:
+        return (money or Decimal(0)) if self._entity.money else None
+
+    def _execute(self, statement: sa.TextClause, **more: Any) -> sa.CursorResult[*tuple[Any, ...]]:
+        return self._connection.execute(statement, self._values | more)
+
+    def _scalar(self, statement: sa.TextClause) -> Any:
+        return self._connection.scalar(statement, self._values)
 
 
 def find_final_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:
@@ -170,45 +220,8 @@ def find_final_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:
         return set(connection.scalars(query, {"vendor": vendor}))
 
 
-def _settle(
-    connection: sa.Connection,
-    statement: Statement,
-    entity: Entity,
-    pull: Pull,
-    values: dict[str, Any],
-    incoming: int,
-    stored: int,
-    superseded: int,
-    reach: Reach | None,
-) -> tuple[int, Decimal | None]:
-    """Withdraw the rows that were removed at the vendor.
-
-    Returns:
-        Number of withdrawn rows, and the money stored under the incoming keys (None if the entity has no money).
-    """
-    withdrawn = 0
-    if reach is not None:
-        if entity.kind == "snapshot":
-            # The pull has all rows of the day. If there are as many open rows, there is nothing to withdraw.
-            rows, money = connection.execute(statement.sum_open, values).one()
-            if rows == incoming and not superseded:
-                return 0, money
-            if stored:  # their keys were not copied, so they would be withdrawn
-                raise changed_meanwhile(entity, pull)
-        if not entity.is_removable:  # else it was found before the comparison
-            protection.find(connection, entity, pull)
-        edited_from, edited_to = reach.edited or (None, None)
-        bounds = {"edited_from": edited_from, "edited_to": edited_to, "is_edited": reach.edited is not None}
-        withdrawn = connection.execute(statement.withdraw, values | bounds | {"first_date": reach.first_date}).rowcount
-    return withdrawn, connection.scalar(statement.money_of_keys, values) if entity.money else None
-
-
 def changed_meanwhile(entity: Entity, pull: Pull) -> TargetUnavailable:
     """Return the error of a load that another load disturbed. A retry compares with the rows that are stored by then."""
     return TargetUnavailable(
         "Another load changed the same rows meanwhile; try again", entity=entity.name, pull=pull.pull_id
     )
-
-
-def _dollars(entity: Entity, money: Decimal | None) -> Decimal | None:
-    return (money or Decimal(0)) if entity.money else None

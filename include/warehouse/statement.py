@@ -40,7 +40,7 @@ class Statement:
     """
 
     def __init__(self, entity: Entity, *, has_few: bool = False) -> None:
-        self._has_few = has_few
+        self.has_few = has_few
         self._entity = entity
         self._table = f"warehouse.{entity.name}"
         self._incoming = f"incoming_{entity.name}"
@@ -178,7 +178,7 @@ class Statement:
     def _stored_beside(self) -> str:
         """SQL of the open rows `f` with the keys of the incoming rows `i`, for a join."""
         is_same = f"{self._open} and f.{self._entity.key} = i.{self._entity.key}"
-        if self._has_few:
+        if self.has_few:
             return f"lateral (select * from {self._table} f where {is_same} offset 0) f on true"  # noqa: S608
         return f"{self._table} f on {is_same}"
 
@@ -197,7 +197,7 @@ class Statement:
     @property
     def _among_changed(self) -> str:
         """SQL condition that is true for every changed row, and lets the index find these rows."""
-        if not self._has_few:
+        if not self.has_few:
             return ""
         changed = f"select {self._entity.key} from compared_{self._entity.name} where outcome = 'changed'"  # noqa: S608
         return f" and f.{self._entity.key} = any(array({changed}))"
