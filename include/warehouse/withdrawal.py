@@ -22,6 +22,7 @@ from include.canonical import Entity
 from include.control import ledger, writer
 from include.control.ledger import LATEST_START, Counts, Pull
 from include.keys import register
+from include.warehouse.withdrawal_statement import WithdrawalStatement
 
 DISCARDED = "The push was withdrawn"
 
@@ -129,67 +130,10 @@ def _undo(connection: sa.Connection, entity: Entity, pull: Pull, withdrawn: list
         "withdrawn": withdrawn,
         "is_confirmed": connection.scalar(_IS_CONFIRMED, asdict(pull) | own),
     }
-    sql = _Statements(entity, connection.scalar(_COLUMNS, {"table": f"warehouse.{entity.name}"}) or "")
-    records = connection.execute(sa.text(sql.find), values).rowcount
-    connection.execute(sa.text(sql.close), values)
-    restored = connection.execute(sa.text(sql.restore), values).rowcount
+    columns = connection.scalar(_COLUMNS, {"table": f"warehouse.{entity.name}"}) or ""
+    statement = WithdrawalStatement(entity, columns)
+    records = connection.execute(statement.find, values).rowcount
+    connection.execute(statement.close, values)
+    restored = connection.execute(statement.restore, values).rowcount
     connection.execute(sa.text(f"drop table withdrawn_{entity.name}"))
     return records, restored
-
-
-class _Statements:
-    """The SQL for one entity, generated from its declaration; every value is a bound parameter.
-
-    Args:
-        entity: The entity.
-        columns: The columns of its table, without `recorded_from` and `recorded_to`.
-    """
-
-    def __init__(self, entity: Entity, columns: str) -> None:
-        table, key, found = f"warehouse.{entity.name}", entity.key, f"withdrawn_{entity.name}"
-        is_described = entity.kind == "description"
-        on_day = " and {0}.business_date = :day" if entity.kind == "snapshot" else ""
-        newest = " and {0}.valid_to is null" if is_described else ""
-
-        def of(alias: str, condition: str = "") -> str:
-            return f"{alias}.vendor = :vendor{(on_day + condition).format(alias)}"
-
-        # A full pull that does not list a record removes it from a snapshot; for a description, it records that the record is absent.
-        is_absent = f"exists (select from control.absence b where {of('b')} and b.entity = '{entity.name}' and b.source_key = f.{key})"
-        unconfirmed = {
-            "description": f"and (not :is_confirmed or {is_absent})",
-            "snapshot": "and not :is_confirmed",
-            "event": "",
-        }
-        # affected: records whose current version a withdrawn load wrote, and members of a set that a withdrawn load ended.
-        # earlier: the newest version of each affected record that no withdrawn load wrote.
-        # replaced: the earlier versions since which each version was followed by another, so the vendor never removed the record.
-        self.find = f"""
-            create temporary table {found} on commit drop as
-            with affected as (
-                select distinct f.{key} from {table} f
-                where {of("f")} and f.recorded_to is null and f.source_run_id = any(:withdrawn)
-                  {unconfirmed[entity.kind]}
-                  and not exists (select from {table} c where {of("c", newest)} and c.{key} = f.{key} and c.recorded_to is null
-                                                          and c.source_run_id <> all(:withdrawn))
-            ), earlier as (
-                select distinct on (v.{key}) v.* from {table} v join affected a on a.{key} = v.{key}
-                where {of("v", newest)} and v.recorded_to is not null and v.source_run_id <> all(:withdrawn)
-                order by v.{key}, v.recorded_from desc
-            ), replaced as (
-                select * from earlier e
-                where not exists (select from {table} w where {of("w")} and w.{key} = e.{key} and w.recorded_to >= e.recorded_to
-                                                          and not exists (select from {table} n where {of("n")} and n.{key} = w.{key}
-                                                                                                  and n.recorded_from = w.recorded_to))
-            )
-            select a.{key} as record, r.* from affected a left join replaced r on r.{key} = a.{key}
-        """  # noqa: S608
-        since = "and (r.valid_from is null or f.valid_from >= r.valid_from)" if is_described else ""
-        self.close = f"""
-            update {table} f set recorded_to = now() from {found} r
-            where {of("f")} and f.{key} = r.record and f.recorded_to is null and f.source_run_id = any(:withdrawn) {since}
-        """  # noqa: S608
-        self.restore = f"""
-            insert into {table} ({columns}, recorded_from)
-            select {columns}, now() from {found} where {key} is not null
-        """  # noqa: S608
