@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -11,6 +12,9 @@ from include.connection import Connection
 from include.crm.settings import Settings
 from include.identity.policy import Policy
 from include.sensitive import Redactor
+
+ReportLine = Callable[[str], None]
+"""Reports one line of progress."""
 
 
 @dataclass(frozen=True, slots=True)

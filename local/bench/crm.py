@@ -163,7 +163,7 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
     laps.follow(results, "read", "results", before="wait for Salesforce")
     laps.follow(results, "settle", "settle")
     org, run = Org(engine, connection, SETTINGS), SyncRun(run_id, date.fromisoformat(day))
-    done = load.sync(org, run, Path(work), on_progress=_ignore)
+    done = load.sync(org, run, Path(work), report_line=_ignore)
     laps.mark("rest")
     engine.dispose()
     return {

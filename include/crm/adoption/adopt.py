@@ -12,11 +12,10 @@ from include.control import writer
 from include.control.calls import CallLog
 from include.crm.adoption import keys
 from include.crm.adoption.find import find, has_new
-from include.crm.adoption.org_records import ReportLine
 from include.crm.database import open_connection, open_session, take_turn, translate_errors
 from include.crm.objects.mapping import ADOPTABLE, CrmObject
 from include.crm.objects.portfolio import objects
-from include.crm.run import Org
+from include.crm.run import Org, ReportLine
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.errors import InputRejected

@@ -16,11 +16,11 @@ from include.crm.adoption.first_changes import note_changes
 from include.crm.adoption.households import Homes
 from include.crm.adoption.match import Candidate, Decisions, Unit
 from include.crm.adoption.members import Members
-from include.crm.adoption.org_records import ReportLine, has_foreign, read_org
+from include.crm.adoption.org_records import has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
 from include.crm.objects.mapping import CrmObject, current, is_no_copy
 from include.crm.objects.portfolio import SHAPES, objects
-from include.crm.run import Org
+from include.crm.run import Org, ReportLine
 from include.crm.salesforce import SalesforceSession
 from include.database import statistics
 from include.database.copy import copy_in

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from include.crm.bulk_query import BulkQuery
 from include.crm.objects.mapping import RECORD_TYPE, CrmObject, name_lookup
+from include.crm.run import ReportLine
 from include.crm.salesforce import SalesforceSession
 from include.database.copy import copy_in
 from include.errors import ConfigurationError
@@ -90,8 +91,6 @@ _PAGE = pa.schema(
     | {name: pa.string() for name in ("number_hash", "number_last4", "payload", "changed_at")}
     | {"is_deleted": pa.bool_()}
 )
-
-ReportLine = Callable[[str], None]
 
 
 def has_foreign(session: SalesforceSession, mappings: Sequence[CrmObject]) -> bool:

@@ -12,7 +12,7 @@ Everything else is sent. `include.crm.sync.holding` stores what was held back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +20,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from include.crm.objects.mapping import CrmObject
+from include.crm.run import ReportLine
 from include.crm.salesforce import VENDOR
 from include.crm.settings import Settings
 from include.crm.sync import delta, rounds
@@ -41,16 +42,16 @@ class Holdback:
         db: The sync's connection, outside a transaction.
         objects: The sync's objects, parents first.
         settings: The firm's settings.
-        say: Receives a line for each object that fails.
+        report_line: Receives a line for each object that fails.
 
     Attributes:
         failures: The errors that stopped an object.
     """
 
     def __init__(
-        self, db: sa.Connection, objects: Sequence[CrmObject], settings: Settings, say: Callable[[str], None]
+        self, db: sa.Connection, objects: Sequence[CrmObject], settings: Settings, report_line: ReportLine
     ) -> None:
-        self._db, self._objects, self._settings, self._say = db, objects, settings, say
+        self._db, self._objects, self._settings, self._report_line = db, objects, settings, report_line
         self.failures: list[TributaryError] = []
         self._stopped: dict[str, Held] = {}
         self._withheld: list[Held] = []
@@ -72,7 +73,7 @@ class Holdback:
         try:
             yield
         except STOPPING as error:
-            self._say(f"{mapping.sobject} ({mapping.entity}) is held back: {error}")
+            self._report_line(f"{mapping.sobject} ({mapping.entity}) is held back: {error}")
             self.failures.append(error)
             records = self._going_out.get(mapping.entity, 0)
             self._stopped[mapping.entity] = Held(mapping.entity, "failure", type(error).__name__, records, str(error))

@@ -21,7 +21,7 @@ Rows sent by collections are recorded in the same way, as a job of our own that 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from include.control.ledger import Counts
 from include.control.writer import Fence
 from include.crm.objects.mapping import CrmObject
-from include.crm.run import SyncRun
+from include.crm.run import ReportLine, SyncRun
 from include.crm.sync import results
 from include.crm.sync.bulk import Bulk, JobInfo
 from include.crm.sync.collections import Batch, read_rows
@@ -52,8 +52,6 @@ _FASTEST_POLL_S, _SLOWEST_POLL_S = 0.1, 10.0
 _USED_UP = "ExceededQuota"
 _NEVER_TAKEN = ("InvalidBatch", "ClientInputError")
 
-Say = Callable[[str], None]
-
 
 class Jobs:
     """The jobs of one object in one run.
@@ -64,7 +62,7 @@ class Jobs:
         mapping: The object.
         fence: The writer's fence for the object.
         run: The run.
-        say: Receives progress, a line at a time.
+        report_line: Receives progress, a line at a time.
     """
 
     def __init__(
@@ -74,10 +72,10 @@ class Jobs:
         mapping: CrmObject,
         fence: Fence,
         run: SyncRun,
-        say: Say,
+        report_line: ReportLine,
     ) -> None:
         self._db, self._bulk, self._mapping, self._fence = db, bulk, mapping, fence
-        self._run, self._say = run, say
+        self._run, self._report_line = run, report_line
 
     def adopt(self) -> Iterator[Counts]:
         """Finish the jobs that earlier attempts left unfinished; yield the counts of each job whose results were recorded.
@@ -99,7 +97,7 @@ class Jobs:
             if row.sent_by == "collections":  # safe to repeat: its rows are sent again
                 self._mark(job.job_id, "abandoned")
                 continue
-            self._say(f"{job.sobject}: job {job.job_id} of run {job.run_id} is unfinished")
+            self._report_line(f"{job.sobject}: job {job.job_id} of run {job.run_id} is unfinished")
             info = self._bulk.read_info(job.job_id)
             if info is not None and info.state == "Open":
                 self._bulk.abort(job.job_id)
@@ -201,7 +199,7 @@ class Jobs:
         try:
             self._bulk.upload(job.job_id, file.path)
         except TargetUnavailable as error:
-            self._say(f"{job.sobject}: the upload to job {job.job_id} failed: {error}")
+            self._report_line(f"{job.sobject}: the upload to job {job.job_id} failed: {error}")
             return False
         except ConfigurationError:
             self.check_fence()  # if a newer writer has aborted the job, report that instead
@@ -235,7 +233,7 @@ class Jobs:
             self._mark(job.job_id, "unbalanced")
             raise
         counts = settled.counts
-        self._say(
+        self._report_line(
             f"{job.sobject}: {counts.sent} sent, {counts.created} created, {counts.updated} updated, "
             f"{counts.failed} failed, {counts.unprocessed} unprocessed (job {job.job_id})"
         )
@@ -255,7 +253,7 @@ class Jobs:
                 processed, moved_at = info.processed, time.monotonic()
             if time.monotonic() - moved_at > longest_stall_s:
                 break
-            self._say(f"{job.sobject}: {info.processed} of {job.rows} rows done (job {job.job_id})")
+            self._report_line(f"{job.sobject}: {info.processed} of {job.rows} rows done (job {job.job_id})")
             time.sleep(pause)
             pause = min(pause * 1.5, _SLOWEST_POLL_S)
         raise ObjectUnavailable(

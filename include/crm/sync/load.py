@@ -7,7 +7,7 @@ Everything is compared before anything is sent (`include.crm.sync.delta`). Recor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from include.crm.adoption.keys import write_keys
 from include.crm.database import open_session, take_turn, translate_errors
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import objects
-from include.crm.run import Org, SyncRun
+from include.crm.run import Org, ReportLine, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.sync import delta, file, holding, marks, readback, totals
 from include.crm.sync.bulk import Bulk
@@ -37,8 +37,6 @@ from include.errors import ApprovalNeeded, HeldBack, RetriableError, RowsFailed
 from include.recovery.restore import require_read_back
 
 log = logging.getLogger(__name__)
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ def sync(
     scope: Scope = Scope(),
     *,
     patience_s: float = 120.0,
-    on_progress: Say = log.info,
+    report_line: ReportLine = log.info,
 ) -> dict[str, Counts]:
     """Bring Salesforce in step with the warehouse. Safe to run again after a kill at any point.
 
@@ -82,7 +80,7 @@ def sync(
         work_dir: Folder for the CSV files, which are deleted once Salesforce has processed them.
         scope: The scope of the sync.
         patience_s: How long a call is retried, in seconds.
-        on_progress: Receives progress, a line at a time.
+        report_line: Receives progress, a line at a time.
 
     Returns:
         Counts by entity: sent, created, updated, failed, unprocessed, dead (will fail again), unchanged.
@@ -110,9 +108,9 @@ def sync(
         file.fresh_folder(work_dir / "crm") as folder,
     ):
         take_turn(db, is_whole=scope.is_whole)
-        this = _Sync(db, session, folder, org, run, scope, on_progress)
+        this = _Sync(db, session, folder, org, run, scope, report_line)
         if scope.is_whole:
-            _recover(org, db, session, run.run_id, on_progress)
+            _recover(org, db, session, run.run_id, report_line)
         counts = this.run()
         if scope.is_whole:
             marks.store(db, session, this.written)
@@ -131,7 +129,7 @@ def _has_sent(engine: sa.Engine, run_id: str) -> bool:
         return bool(db.scalar(query, {"run_id": run_id}))
 
 
-def _recover(org: Org, db: sa.Connection, session: SalesforceSession, run_id: str, say: Say) -> None:
+def _recover(org: Org, db: sa.Connection, session: SalesforceSession, run_id: str, report_line: ReportLine) -> None:
     """If the org seems to be restored from a backup, read all our records back, so that the sync sends the lost changes again.
 
     Records that are missing are sent again only if marks have an earlier time (`older`). If marks are only missing (`absent`), users may
@@ -140,8 +138,8 @@ def _recover(org: Org, db: sa.Connection, session: SalesforceSession, run_id: st
     state = marks.compare(db, session)
     if state == "same":
         return
-    say(f"Salesforce was restored to an earlier state ({state} records): everything is read back first")
-    readback.read_back(org, run_id, say, is_restored=state == "older")
+    report_line(f"Salesforce was restored to an earlier state ({state} records): everything is read back first")
+    readback.read_back(org, run_id, report_line, is_restored=state == "older")
 
 
 def _refuse_standstill(held: Sequence[Held]) -> None:
@@ -190,20 +188,23 @@ class _Sync:
         org: Org,
         run: SyncRun,
         scope: Scope,
-        say: Say,
+        report_line: ReportLine,
     ) -> None:
         settings = org.settings
-        self._db, self._session, self._org, self._settings, self._say = db, session, org, settings, say
+        self._db, self._session, self._org, self._settings, self._report_line = db, session, org, settings, report_line
         self._run, self._scope = run, scope
         self._objects = tuple(each for each in objects(settings) if scope.is_whole or each.entity in scope.only)
         names = list(dict.fromkeys(mapping.sobject for mapping in self._objects))
         fences = dict(zip(names, writer.take_all(db, [f"crm:{name}" for name in names]), strict=True))
         self._fences = list(fences.values())
         jobs = {
-            mapping: Jobs(db, Bulk(session), mapping, fences[mapping.sobject], run, say) for mapping in self._objects
+            mapping: Jobs(db, Bulk(session), mapping, fences[mapping.sobject], run, report_line)
+            for mapping in self._objects
         }
-        self.holdback = Holdback(db, self._objects, settings, say)
-        self._sender = Sender(db, session, folder, jobs, self._fences, settings.most_collected, self.holdback, say)
+        self.holdback = Holdback(db, self._objects, settings, report_line)
+        self._sender = Sender(
+            db, session, folder, jobs, self._fences, settings.most_collected, self.holdback, report_line
+        )
         self._unsettled: Mapping[str, datetime] = {}
 
     def run(self) -> dict[str, Counts]:
@@ -232,7 +233,7 @@ class _Sync:
         found = [deltas[each.entity] for each in adopted]
         if not self._scope.is_whole or not any(each.new or each.existing for each in found):
             return False
-        find(self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._say)
+        find(self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._report_line)
         write_keys(self._db, self._session, adopted, self._settings, self._run.run_id, self._sender.check_fences)
         return True
 
@@ -251,7 +252,7 @@ class _Sync:
                 delta.forget_untracked(self._db, mapping, self._settings)
                 counts = delta.compare(self._db, mapping, self._settings, ready, resends=resends)
                 delta.forget_refused(self._db, mapping, self._settings, self._run.run_id)
-            self._say(
+            self._report_line(
                 f"{mapping.sobject} ({mapping.entity}): {counts.new:,} new, {counts.changed:,} changed, "
                 f"{counts.unchanged:,} unchanged, {counts.refused:,} rejected before and not sent again"
             )
@@ -261,7 +262,7 @@ class _Sync:
 
     def _record_held(self) -> None:
         for each in self.holdback.held:
-            self._say(str(each))
+            self._report_line(str(each))
         if self._scope.is_whole:
             with self._db.begin():
                 holding.store(self._db, self.holdback.held, self._run.run_id)

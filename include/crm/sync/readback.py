@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from include.crm.bulk_query import BulkQuery
 from include.crm.database import open_session
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.objects.portfolio import objects
-from include.crm.run import Org
+from include.crm.run import Org, ReportLine
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta
@@ -133,7 +133,7 @@ class ReadBackCounts:
 
 
 def read_back(
-    org: Org, run_id: str, say: Callable[[str], None] = print, *, is_restored: bool = False
+    org: Org, run_id: str, report_line: ReportLine = print, *, is_restored: bool = False
 ) -> dict[str, ReadBackCounts]:
     """Read all our records in Salesforce, record the differences, and correct the accepted state.
 
@@ -142,7 +142,7 @@ def read_back(
     Args:
         org: The org, and the database.
         run_id: The run's id in `control.crm_difference`.
-        say: Receives progress, a line at a time.
+        report_line: Receives progress, a line at a time.
         is_restored: Whether the org was restored from a backup. If so, a record that is missing in the org, and is not among its deleted
             records either, was lost by the restore and not deleted by a user. The next sync sends it again.
 
@@ -160,7 +160,7 @@ def read_back(
         session.keep_reserve(org.settings.reserved_ratio)
         for mapping in objects(org.settings):
             found[mapping.entity] = _read_object(db, session, mapping, org.settings, run_id, is_restored)
-            say(f"{mapping.sobject} ({mapping.entity}): {found[mapping.entity]}")
+            report_line(f"{mapping.sobject} ({mapping.entity}): {found[mapping.entity]}")
             calls.flush()
     note_read_back(org.engine)
     return found

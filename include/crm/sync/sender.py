@@ -6,7 +6,7 @@ sent by bulk jobs. Rows that were locked or not processed in Salesforce are sent
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from include.control.ledger import Counts
 from include.control.writer import Fence
 from include.crm.objects.mapping import CrmObject
+from include.crm.run import ReportLine
 from include.crm.salesforce import SalesforceSession
 from include.crm.sync import collections, file, rounds
 from include.crm.sync.delta import Delta
@@ -42,7 +43,7 @@ class Sender:
         fences: The writer's fences for the objects.
         most_collected: Maximum rows of an object sent by collections; more are sent by bulk jobs.
         holdback: The objects and records that are not sent.
-        say: Receives progress, a line at a time.
+        report_line: Receives progress, a line at a time.
 
     Attributes:
         total: For each entity, the counts of rows sent, by outcome.
@@ -57,10 +58,15 @@ class Sender:
         fences: Sequence[Fence],
         most_collected: int,
         holdback: Holdback,
-        say: Callable[[str], None],
+        report_line: ReportLine,
     ) -> None:
         self._db, self._session, self._folder, self._jobs = db, session, folder, jobs
-        self._fences, self._most_collected, self._holdback, self._say = fences, most_collected, holdback, say
+        self._fences, self._most_collected, self._holdback, self._report_line = (
+            fences,
+            most_collected,
+            holdback,
+            report_line,
+        )
         self.total = {mapping.entity: Counts() for mapping in jobs}
 
     def adopt(self) -> None:
@@ -94,7 +100,7 @@ class Sender:
                 self._send_few(group)
                 return
             except STOPPING as error:
-                self._say(f"Sending several objects together failed; they are sent one by one: {error}")
+                self._report_line(f"Sending several objects together failed; they are sent one by one: {error}")
         for mapping in group:
             with self._holdback.stop_on_error(mapping):
                 if len(group) > 1:
