@@ -340,6 +340,11 @@ def choice(name: str, sql: str, *values: str, when_gone: str | None = None) -> F
     return Field(name, sql, when_gone=when_gone, values=values)
 
 
+def either(name: str, condition: str, yes: str, no: str) -> Field:
+    """Return a field of a picklist that shows a condition, as `yes` or `no`; null if it is unknown."""
+    return choice(name, f"case when {condition} then '{yes}' when not {condition} then '{no}' end", yes, no)
+
+
 def picklist(field: Field) -> Field:
     """Return the field of a restricted picklist that the firm deploys; its values are the field's."""
     return replace(field, type="Picklist")

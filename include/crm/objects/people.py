@@ -12,6 +12,7 @@ from include.crm.objects.mapping import (
     choice,
     custom,
     day,
+    either,
     flag,
     key,
     link,
@@ -56,14 +57,7 @@ HOUSEHOLD = (
         once(text("Tributary_Category__c", "h.category", 255)), "Category", "Category of the household at the vendor"
     ),
     custom(
-        picklist(
-            choice(
-                "Tributary_Status__c",
-                "case when h.is_active then 'Active' when not h.is_active then 'Inactive' end",
-                "Active",
-                "Inactive",
-            )
-        ),
+        picklist(either("Tributary_Status__c", "h.is_active", "Active", "Inactive")),
         "Status",
         "Whether the household is active at the vendor",
     ),

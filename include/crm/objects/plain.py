@@ -19,6 +19,7 @@ from include.crm.objects.mapping import (
     custom,
     daily,
     day,
+    either,
     flag,
     key,
     link,
@@ -136,13 +137,7 @@ def _account(settings: Settings) -> CrmObject:
             shared(text("Account_Type__c", "a.account_type", 255)), "Account Type", "Type of the account at the vendor"
         ),
         custom(masked("Account_Number__c", rows.ACCOUNT_NUMBER), "Account Number", "Last four digits of the number"),
-        _choose(
-            "Status__c",
-            "case when a.is_active then 'Open' when not a.is_active then 'Closed' end",
-            ("Open", "Closed"),
-            "Status",
-            "Whether the account is open",
-        ),
+        custom(picklist(either("Status__c", "a.is_active", "Open", "Closed")), "Status", "Whether the account is open"),
         custom(day("Open_Date__c", "a.open_date"), "Open Date", "Day on which the account was opened"),
         custom(day("Close_Date__c", "a.close_date"), "Close Date", "Day on which the account was closed"),
         custom(flag("Managed__c", "a.is_managed"), "Managed", "Whether the firm manages the account"),
@@ -208,15 +203,7 @@ def _transaction(settings: Settings) -> CrmObject:
             "Direction__c", rows.DIRECTION, ("Debit", "Credit"), "Direction", "Whether the amount leaves the account"
         ),
         custom(
-            picklist(
-                choice(
-                    "Status__c",
-                    "case when t.status = 'posted' then 'Posted' else 'Cancelled' end",
-                    "Posted",
-                    "Cancelled",
-                    when_gone="Cancelled",
-                )
-            ),
+            picklist(rows.show_posted("Status__c", "Posted")),
             "Status",
             "Whether the transaction is posted or was reversed",
         ),

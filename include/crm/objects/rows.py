@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from include.crm.objects import planning
-from include.crm.objects.mapping import Field, Rows, clean, current, daily, is_no_copy, key, money
+from include.crm.objects.mapping import Field, Rows, choice, clean, current, daily, is_no_copy, key, money
 from include.crm.temporary import PRESENT_DAY
 
 ACCOUNT, CONTACT, RELATION = "Account", "Contact", "AccountContactRelation"
@@ -265,6 +265,12 @@ def select_transactions(days: int) -> Rows:
         """,
         ids={"account_id": "t.account_id", "security_id": "t.security_id"},
     )
+
+
+def show_posted(name: str, posted: str) -> Field:
+    """Return a field that shows whether a transaction is posted, as `posted` or `Cancelled`."""
+    sql = f"case when t.status = 'posted' then '{posted}' else 'Cancelled' end"
+    return choice(name, sql, posted, "Cancelled", when_gone="Cancelled")
 
 
 def show_worth(name: str, sql: str) -> Field:
