@@ -38,6 +38,33 @@ PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
 """Only the API server has this setting, because it shows the pages of the plugins. Any other component, and each task, would load them too."""
 
 
+_SAME_EVERYWHERE: dict[tuple[str, str], object] = {
+    ("core", "executor"): "LocalExecutor",
+    ("core", "parallelism"): 4,
+    ("core", "load_examples"): False,
+    ("core", "default_timezone"): "utc",
+    ("core", "simple_auth_manager_users"): f"{USER}:admin",
+    # The default queries DNS, which takes long on a laptop without a network.
+    ("core", "hostname_callable"): "socket.gethostname",
+    ("api", "host"): "127.0.0.1",
+    ("api", "workers"): 1,
+    # Detect a dead worker, and the tasks of a dead scheduler, within a minute; a scheduler counts as dead after 30 s.
+    ("scheduler", "scheduler_idle_sleep_time"): 0.1,
+    ("scheduler", "task_instance_heartbeat_timeout"): 45,
+    ("scheduler", "orphaned_tasks_check_interval"): 20,
+    # A task's supervisor often detects the end of its task only at the next heartbeat, and keeps its slot until then:
+    # 16 short tasks take 3 s with a heartbeat each second, and 12 to 16 s with one each 5 s (the default). A task fails after
+    # 30 s of failed heartbeats.
+    ("workers", "min_heartbeat_interval"): 1,
+    ("workers", "max_failed_heartbeats"): 30,
+    ("dag_processor", "refresh_interval"): 10,
+    ("dag_processor", "bundle_refresh_check_interval"): 2,
+    ("logging", "colored_console_log"): False,
+    ("usage_data_collection", "enabled"): False,
+}
+"""The options of Airflow that are the same in every place, by (section, option)."""
+
+
 def environment(
     home: Path,
     metadata_url: str,
@@ -60,47 +87,8 @@ def environment(
         variables: The value of each Airflow Variable, by its name.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    url = f"http://127.0.0.1:{port}"
-    keys = _ensure_keys(home)
     _ensure_password(home)
-    sections: dict[str, dict[str, object]] = {
-        "core": {
-            "dags_folder": dags_folder or project_root / "dags",
-            "plugins_folder": project_root / "plugins",
-            "executor": "LocalExecutor",
-            "parallelism": 4,
-            "load_examples": False,
-            "default_timezone": "utc",
-            "fernet_key": keys["fernet_key"],
-            "simple_auth_manager_users": f"{USER}:admin",
-            "simple_auth_manager_passwords_file": home / "passwords.json",
-            "execution_api_server_url": f"{url}/execution/",
-            # The default queries DNS, which takes long on a laptop without a network.
-            "hostname_callable": "socket.gethostname",
-        },
-        "database": {"sql_alchemy_conn": metadata_url.replace("postgresql://", "postgresql+psycopg2://", 1)},
-        "api": {
-            "host": "127.0.0.1",
-            "port": port,
-            "base_url": url,
-            "workers": 1,
-            "secret_key": keys["secret_key"],
-        },
-        "api_auth": {"jwt_secret": keys["jwt_secret"]},
-        # Detect a dead worker, and the tasks of a dead scheduler, within a minute; a scheduler counts as dead after 30 s.
-        "scheduler": {
-            "scheduler_idle_sleep_time": 0.1,
-            "task_instance_heartbeat_timeout": 45,
-            "orphaned_tasks_check_interval": 20,
-        },
-        # A task's supervisor often detects the end of its task only at the next heartbeat, and keeps its slot until then:
-        # 16 short tasks take 3 s with a heartbeat each second, and 12 to 16 s with one each 5 s (the default). A task fails after
-        # 30 s of failed heartbeats.
-        "workers": {"min_heartbeat_interval": 1, "max_failed_heartbeats": 30},
-        "dag_processor": {"refresh_interval": 10, "bundle_refresh_check_interval": 2},
-        "logging": {"base_log_folder": home / "logs", "colored_console_log": False},
-        "usage_data_collection": {"enabled": False},
-    }
+    options = _SAME_EVERYWHERE | _list_options(home, metadata_url, port, project_root, dags_folder)
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -109,16 +97,32 @@ def environment(
         **MEMORY,
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"])),
         "AIRFLOW_HOME": str(home),
-        **{
-            f"AIRFLOW__{section}__{option}".upper(): str(value)
-            for section, options in sections.items()
-            for option, value in options.items()
-        },
+        **{f"AIRFLOW__{section}__{option}".upper(): str(value) for (section, option), value in options.items()},
         **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in (connections or {}).items()},
         **{f"AIRFLOW_VAR_{name.upper()}": value for name, value in (variables or {}).items()},
         "GX_ANALYTICS_ENABLED": "false",
         "SCARF_ANALYTICS": "false",
         "DO_NOT_TRACK": "1",
+    }
+
+
+def _list_options(
+    home: Path, metadata_url: str, port: int, project_root: Path, dags_folder: Path | None
+) -> dict[tuple[str, str], object]:
+    """Return the options of Airflow that depend on the place, by (section, option)."""
+    url, keys = f"http://127.0.0.1:{port}", _ensure_keys(home)
+    return {
+        ("core", "dags_folder"): dags_folder or project_root / "dags",
+        ("core", "plugins_folder"): project_root / "plugins",
+        ("core", "fernet_key"): keys["fernet_key"],
+        ("core", "simple_auth_manager_passwords_file"): home / "passwords.json",
+        ("core", "execution_api_server_url"): f"{url}/execution/",
+        ("database", "sql_alchemy_conn"): metadata_url.replace("postgresql://", "postgresql+psycopg2://", 1),
+        ("api", "port"): port,
+        ("api", "base_url"): url,
+        ("api", "secret_key"): keys["secret_key"],
+        ("api_auth", "jwt_secret"): keys["jwt_secret"],
+        ("logging", "base_log_folder"): home / "logs",
     }
 
 
