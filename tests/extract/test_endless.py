@@ -15,7 +15,7 @@ from include.contract import FanOut, Limits, Linked, Offset, Table
 from include.errors import LimitExceeded
 from include.extract.shapes import most_rows
 from tests.extract.fan_out_firm import ACCOUNTS, CLIENTS
-from tests.extract.test_shapes import CURSOR, NUMBERED, POSITIONED, rows_of
+from tests.extract.paged_rows import CURSOR, NUMBERED, POSITIONED, rows_of
 from tests.extract.vendor_server import Answer, Puller, RecordedCall, Reply, listen, vendor_of
 
 OFFSET = replace(NUMBERED, shape=Offset("id"))
