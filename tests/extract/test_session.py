@@ -175,7 +175,7 @@ def test_token_refused_as_soon_as_it_was_given_is_an_authentication_error(caller
 
 
 NO_CREDENTIAL = ("token_url", "private_key", "grants", "auth_host", "account_id", "connect_hmac_key")
-"""Fields of a connection that a vendor does not reject with a status; fields of the login are tested in `test_login`."""
+"""Fields of a connection that a vendor does not reject with a status; fields of the login are tested in `login`."""
 
 
 def test_each_wrong_credential_is_refused_and_tried_once(caller: Caller) -> None:
