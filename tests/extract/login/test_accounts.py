@@ -11,11 +11,7 @@ import sqlalchemy as sa
 
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
-from include.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    VendorUnavailable,
-)
+from include.errors import AuthenticationError, ConfigurationError, VendorUnavailable
 from include.extract.login import LoginContext, log_in
 from include.extract.session import VendorSession
 from include.vendors import named

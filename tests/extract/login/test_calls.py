@@ -11,10 +11,7 @@ import sqlalchemy as sa
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
 from include.control.grants import Grants
-from include.errors import (
-    ConfigurationError,
-    VendorUnavailable,
-)
+from include.errors import ConfigurationError, VendorUnavailable
 from include.extract.session import Request, VendorSession
 from include.vendors import named
 from tests.conftest import connect

@@ -8,13 +8,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from include.errors import (
-    AuthenticationError,
-    ConfigurationError,
-    RateLimited,
-    TributaryError,
-    VendorUnavailable,
-)
+from include.errors import AuthenticationError, ConfigurationError, RateLimited, TributaryError, VendorUnavailable
 from include.extract.login import LoginContext, Token, log_in
 from tests.extract.login.ways import CALLING, OPENED, PEM, WAYS, Serve, form_of, whole_story, write_pem
 from tests.extract.vendor_server import Reply

@@ -13,9 +13,7 @@ import sqlalchemy as sa
 from include.control.budget import RateBudget
 from include.control.calls import CallLog
 from include.control.grants import Grants
-from include.errors import (
-    VendorUnavailable,
-)
+from include.errors import VendorUnavailable
 from include.extract.login import LoginContext, log_in
 from include.extract.session import Request, VendorSession
 from include.vendors import named
