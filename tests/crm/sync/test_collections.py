@@ -10,7 +10,7 @@ import pytest
 from include.crm.settings import Settings
 from include.errors import RateLimited, RowsFailed, TargetUnavailable
 from tests.crm.conftest import ACCOUNTS, API, HOLDINGS, Crm
-from tests.crm.sync.test_load import refuse_a_household
+from tests.crm.sync.test_rejected_rows import refuse_a_household
 
 COMPOSITE = f"{API}/composite"
 
