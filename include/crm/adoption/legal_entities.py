@@ -51,6 +51,30 @@ def settle_entities(
         keys: Our legal entity id -> our key.
         decided: The reviewers' decisions.
     """
+    near = _list_all_near(units, named, shared, keys, decided)
+    times = Counter(each.identity for candidates in near for each in candidates)
+    ours, theirs = (Counter(named[n].name for n in side if n in named) for side in (keys, [u.record for u in units]))
+    for unit, candidates in zip(units, near, strict=True):
+        firm = {each.identity for each in candidates if not _has_only_name(unit, each, named, (ours, theirs))}
+        if any(each.is_sure and each.identity in firm for each in unit.matches.same):
+            continue
+        unit.matches = Matches()
+        is_only = len(candidates) == 1 and times[candidates[0].identity] == 1
+        for each in candidates:
+            is_sure = is_only and each.identity in firm and _agrees_enough(each)
+            # A second record of the org with this name may be a duplicate, which a person resolves.
+            is_same = is_sure or (each.is_same and not _has_only_name(unit, each, named, (ours,)))
+            unit.matches.add(replace(each, is_same=is_same, is_sure=is_sure))
+
+
+def _list_all_near(
+    units: Sequence[Unit],
+    named: Mapping[int, Named],
+    shared: Mapping[tuple[str, str], int],
+    keys: Mapping[int, str],
+    decided: Decisions,
+) -> list[list[Candidate]]:
+    """Return the candidates for each of the org's legal entities; for the arguments, see `settle_entities`."""
     at: dict[tuple[str, str], set[int]] = defaultdict(set)
     for entity in keys:
         if entity in named and (place := named[entity].place):
@@ -59,40 +83,26 @@ def settle_entities(
     for theirs, ours in shared:
         if ours.startswith("e") and int(ours[1:]) in keys:
             owners[theirs].add(int(ours[1:]))
-    near = [
-        [
-            each
-            for each in _list_near(unit, named, at, owners[unit.records["Account"]], keys)
-            if not is_refused(unit, each.external_key, decided)
-        ]
-        for unit in units
-    ]
-    times = Counter(each.identity for candidates in near for each in candidates)
-    our_names, their_names = (
-        Counter(named[n].name for n in side if n in named) for side in (keys, [u.record for u in units])
-    )
+    near = ((unit, _list_near(unit, named, at, owners[unit.records["Account"]], keys)) for unit in units)
+    return [[each for each in all_near if not is_refused(unit, each.external_key, decided)] for unit, all_near in near]
 
-    def has_only_name(unit: Unit, each: Candidate, *sides: Counter[tuple[frozenset[str], frozenset[str]]]) -> bool:
-        """Return whether a candidate agrees in no value of `_FIRM`, and one of the sides has another legal entity with its name."""
-        ends = [named[end].name for end in (unit.record, each.identity) if end in named]
-        is_firm = each.is_settled or bool(_FIRM & set(each.agreed))
-        return not is_firm and any(side[name] > 1 for side in sides for name in ends)
 
-    for unit, candidates in zip(units, near, strict=True):
-        firm = {each.identity for each in candidates if not has_only_name(unit, each, our_names, their_names)}
-        if any(each.is_sure and each.identity in firm for each in unit.matches.same):
-            continue
-        unit.matches = Matches()
-        for each in candidates:
-            is_only = (
-                len(candidates) == 1
-                and times[each.identity] == 1
-                and not {"tax id", "date", "kind"} & set(each.differed)
-            )
-            is_sure = is_only and any(one <= set(each.agreed) for one in _ENOUGH) and each.identity in firm
-            # A second record of the org with this name may be a duplicate, which a person resolves.
-            is_same = (each.is_same and not has_only_name(unit, each, our_names)) or is_sure
-            unit.matches.add(replace(each, is_same=is_same, is_sure=is_sure))
+def _has_only_name(
+    unit: Unit,
+    candidate: Candidate,
+    named: Mapping[int, Named],
+    sides: Sequence[Counter[tuple[frozenset[str], frozenset[str]]]],
+) -> bool:
+    """Return whether a candidate agrees in no value of `_FIRM`, and one of the sides has another legal entity with its name."""
+    names = [named[end].name for end in (unit.record, candidate.identity) if end in named]
+    is_firm = candidate.is_settled or bool(_FIRM & set(candidate.agreed))
+    return not is_firm and any(side[name] > 1 for side in sides for name in names)
+
+
+def _agrees_enough(candidate: Candidate) -> bool:
+    """Return whether the only candidate of a legal entity is the same."""
+    agreed = set(candidate.agreed)
+    return not {"tax id", "date", "kind"} & set(candidate.differed) and any(each <= agreed for each in _ENOUGH)
 
 
 def find_lookalikes(
