@@ -68,12 +68,72 @@ class Span:
 
 @dataclass
 class _Tally:
+    """The counts of a pull so far, and the checks of them."""
+
+    vendor: Vendor
+    table: Table
+    reader: PageReader
     fetched: int = 0
     staged: int = 0
     duplicate: int = 0
     money: Decimal = Decimal(0)
     dead: dict[str, DeadRow] = field(default_factory=dict)
     undeclared: set[str] = field(default_factory=set)
+
+    def add(self, window: Window) -> None:
+        rows, money = window.page.rows, self.table.money
+        self.fetched += window.fetched
+        self.staged += rows.num_rows
+        self.duplicate += window.duplicate
+        self.undeclared |= window.page.undeclared
+        if money:
+            self.money += total(rows, money)
+        for row in window.page.dead:
+            # Overlapping pages repeat rows. A dead row is identified by its key and its content, because several rows may share a key (the
+            # lots of a holding) and some rows have no key.
+            name = _identify(row) if row.raw != "null" else f"not an object {len(self.dead)}"
+            self.duplicate += name in self.dead
+            self.dead[name] = row
+
+    def settle(self, repeats: Repeats, writer: PartWriter) -> None:
+        """Resolve the rows of several responses that share a key and differ, and correct the counts.
+
+        Before this call, the first of these rows is staged, and the remaining ones count as duplicates. After it, another of them may be
+        staged instead, or all of them may be dead rows.
+        """
+        before, money = self.staged + len(self.dead), self.table.money
+        settled = repeats.settle(writer)
+        self.staged += settled.added.num_rows - settled.removed.num_rows
+        self.dead |= {_identify(row): row for row in settled.dead}
+        self.duplicate += before - self.staged - len(self.dead)
+        if money:
+            self.money += total(settled.added, money) - total(settled.removed, money)
+
+    def refuse_unseen(self) -> None:
+        """Raise SchemaDrift if a declared field is missing from every row of the pull."""
+        if self.fetched:
+            unseen = find_missing_fields(self.table, self.reader.unseen, self.undeclared)
+            self.refuse_drift(unseen, "the pull")
+
+    def refuse_drift(self, missing: Collection[str], where: str) -> None:
+        if missing:
+            raise SchemaDrift(
+                f"Declared fields are missing from every row of {where}: renamed or removed?", vendor=self.vendor.name,
+                table=self.table.name, fields=",".join(sorted(missing)), undeclared=",".join(sorted(self.undeclared)) or None,
+            )  # fmt: skip
+
+    def refuse_mostly_dead(self) -> None:
+        if len(self.dead) > _MOST_DEAD and len(self.dead) > (self.fetched - self.duplicate) / 2:
+            self.refuse_unseen()
+            first = next(iter(self.dead.values()))
+            raise DataQualityError(
+                "Too many rows can't be read", vendor=self.vendor.name, table=self.table.name,
+                dead=len(self.dead), fetched=self.fetched, first="; ".join(first.reasons),
+            )  # fmt: skip
+
+
+def _identify(row: DeadRow) -> str:
+    return f"{row.key} {row.raw}"
 
 
 Keep = Callable[[Iterator[Window]], Iterator[Window]]
@@ -182,23 +242,23 @@ def stage(
     """
     pull_id = f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}" + (f"-push{span.push}" if span.push is not None else "")
     folder = staging.folder(partition_path(vendor.name, table.name, span.business_date, pull_id))
-    writer, tally, repeats = PartWriter(folder, reader.schema), _Tally(), Repeats(table)
+    writer, tally, repeats = PartWriter(folder, reader.schema), _Tally(vendor, table, reader), Repeats(table)
     # A few webhook bodies do not prove that a field is missing from all rows.
     refuse_drift = refuse_drift and not (span.push is not None or (span.is_pushed and table.omits_nulls))
     for window in windows:
-        _count(tally, table, window)
+        tally.add(window)
         # Only beside an undeclared field: a last page of few rows may lack an optional field.
         if refuse_drift and not table.omits_nulls and window.page.undeclared:
-            _refuse_drift(window.page.absent, "a page", tally, vendor, table)
+            tally.refuse_drift(window.page.absent, "a page")
         writer.write(window.page.rows)
         repeats.add(window)
-        _refuse_mostly_dead(tally, vendor, table, reader)
+        tally.refuse_mostly_dead()
         log.info("%s %s %s: %s rows", vendor.name, table.name, span.business_date, f"{tally.staged:,}")
     writer.flush()
-    _settle(tally, table, repeats, writer)
-    _refuse_mostly_dead(tally, vendor, table, reader)
+    tally.settle(repeats, writer)
+    tally.refuse_mostly_dead()
     if refuse_drift:
-        _refuse_unseen(tally, vendor, table, reader)
+        tally.refuse_unseen()
     folder.write("dead.jsonl", b"".join(row.line() for row in tally.dead.values()))
     manifest = Manifest(
         vendor=vendor.name,
@@ -222,41 +282,6 @@ def stage(
     return staging.seal(manifest)
 
 
-def _count(tally: _Tally, table: Table, window: Window) -> None:
-    rows = window.page.rows
-    tally.fetched += window.fetched
-    tally.staged += rows.num_rows
-    tally.duplicate += window.duplicate
-    tally.undeclared |= window.page.undeclared
-    if table.money:
-        tally.money += total(rows, table.money)
-    for row in window.page.dead:
-        # Overlapping pages repeat rows. A dead row is identified by its key and its content, because several rows may share a key (the
-        # lots of a holding) and some rows have no key.
-        name = _identify(row) if row.raw != "null" else f"not an object {len(tally.dead)}"
-        tally.duplicate += name in tally.dead
-        tally.dead[name] = row
-
-
-def _identify(row: DeadRow) -> str:
-    return f"{row.key} {row.raw}"
-
-
-def _settle(tally: _Tally, table: Table, repeats: Repeats, writer: PartWriter) -> None:
-    """Resolve the rows of several responses that share a key and differ, and correct the counts of the tally.
-
-    Before this call, the first of these rows is staged, and the remaining ones count as duplicates. After it, another of them may be staged
-    instead, or all of them may be dead rows.
-    """
-    before = tally.staged + len(tally.dead)
-    settled = repeats.settle(writer)
-    tally.staged += settled.added.num_rows - settled.removed.num_rows
-    tally.dead |= {_identify(row): row for row in settled.dead}
-    tally.duplicate += before - tally.staged - len(tally.dead)
-    if table.money:
-        tally.money += total(settled.added, table.money) - total(settled.removed, table.money)
-
-
 def find_missing_fields(table: Table, unseen: Set[str], undeclared: Collection[str]) -> set[str]:
     """Return the declared fields that count as missing from every row.
 
@@ -272,27 +297,3 @@ def find_missing_fields(table: Table, unseen: Set[str], undeclared: Collection[s
     if table.omits_nulls and not is_strange:
         return {col.source for col in table.columns if col.required and col.source in unseen}
     return set(unseen)
-
-
-def _refuse_unseen(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
-    if tally.fetched:
-        unseen = find_missing_fields(table, reader.unseen, tally.undeclared)
-        _refuse_drift(unseen, "the pull", tally, vendor, table)
-
-
-def _refuse_drift(missing: Collection[str], where: str, tally: _Tally, vendor: Vendor, table: Table) -> None:
-    if missing:
-        raise SchemaDrift(
-            f"Declared fields are missing from every row of {where}: renamed or removed?", vendor=vendor.name, table=table.name,
-            fields=",".join(sorted(missing)), undeclared=",".join(sorted(tally.undeclared)) or None,
-        )  # fmt: skip
-
-
-def _refuse_mostly_dead(tally: _Tally, vendor: Vendor, table: Table, reader: PageReader) -> None:
-    if len(tally.dead) > _MOST_DEAD and len(tally.dead) > (tally.fetched - tally.duplicate) / 2:
-        _refuse_unseen(tally, vendor, table, reader)
-        first = next(iter(tally.dead.values()))
-        raise DataQualityError(
-            "Too many rows can't be read", vendor=vendor.name, table=table.name,
-            dead=len(tally.dead), fetched=tally.fetched, first="; ".join(first.reasons),
-        )  # fmt: skip
