@@ -27,6 +27,7 @@ from include.staging.files import Folder, Part, Parts, PartWriter, total
 from include.staging.partitions import Partition
 from include.transform.beside import Beside, Find, read_beside
 from include.transform.dead_rows import read_refused_dead_letters, read_unreadable_dead_letters
+from include.transform.merged import keep_first, keep_newest, sum_by_key
 
 INCOMPLETE = "another row of it is a dead letter"
 """Name of the rule that drops an incomplete canonical row: it is computed from several rows, such as the lots of a holding, and one of these
@@ -165,54 +166,78 @@ def _parse_result(raw: dict[str, Any]) -> Produced:
 def _produce(
     vendor: Vendor, entity_map: EntityMap, entity: Entity, partition: Partition, beside: list[Beside]
 ) -> Produced:
-    sealed = tuple(name for name in entity_map.columns if name.endswith(SEALED))
-    schema = arrow.schema(entity.columns | dict.fromkeys(sealed, BINARY))
-    target = _folder_of(partition.folder, entity.name)
-    # A late attempt of a stopped task writes beside the parts that a reader may have begun to read.
-    output, result = _Output(PartWriter(target, schema, f"{secrets.token_hex(4)}-"), entity), Produced(entity.name)
-    result.sealed = tuple(name.removesuffix(SEALED) for name in sealed)
-    source = entity_map.columns.get(entity.money) if entity.money else None
-    money_source = (
-        source if isinstance(source, str) or (isinstance(source, Derived) and entity_map.split is None) else None
-    )
-    if money_source:
-        result.money_in = Decimal(0)
-    if entity.money:
-        result.money = Decimal(0)
-    seen = pa.array([], pa.string())
+    production = _Production(entity_map, entity, partition, beside)
     is_incomplete = _make_incomplete_test(vendor, entity_map, entity, partition)
-    whole: list[pa.Table] = []
-    is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
     for part in partition.good_rows(_list_needed(entity_map)):
+        production.add(part)
+    production.finish(is_incomplete)
+    return production.result
+
+
+class _Production:
+    """The canonical rows of one map, and their counts in `result`."""
+
+    def __init__(self, entity_map: EntityMap, entity: Entity, partition: Partition, beside: list[Beside]) -> None:
+        self._map, self._entity, self._beside = entity_map, entity, beside
+        self._day = partition.manifest.business_date
+        sealed = tuple(name for name in entity_map.columns if name.endswith(SEALED))
+        self._schema = arrow.schema(entity.columns | dict.fromkeys(sealed, BINARY))
+        self._target = _folder_of(partition.folder, entity.name)
+        # A late attempt of a stopped task writes beside the parts that a reader may have begun to read.
+        self._output = _Output(PartWriter(self._target, self._schema, f"{secrets.token_hex(4)}-"), entity)
+        source = entity_map.columns.get(entity.money) if entity.money else None
+        is_read = isinstance(source, str) or (isinstance(source, Derived) and entity_map.split is None)
+        self._money_source = source if is_read and not isinstance(source, Constant) else None
+        self.result = Produced(
+            entity.name,
+            money_in=Decimal(0) if self._money_source else None,
+            money=Decimal(0) if entity.money else None,
+            sealed=tuple(name.removesuffix(SEALED) for name in sealed),
+        )
+        self._seen = pa.array([], pa.string())
+        self._is_newest = entity_map.merged and entity.version is not None and not entity_map.summed
+        self._whole: list[pa.Table] = []
+
+    def add(self, part: pa.Table) -> None:
+        """Write the rows of a part of the partition, or gather them if all rows of a key are needed."""
+        result, key = self.result, self._entity.key
         result.staged += part.num_rows
-        if money_source:
-            result.money_in = (result.money_in or Decimal(0)) + _sum_money(money_source, part)
-        part = _split(part, entity_map, beside, result)
-        remaining = _drop(part, entity_map, result)
-        if money_source:
-            result.money_dropped += _sum_money(money_source, part) - _sum_money(money_source, remaining)
-        part = remaining
-        mapped = _map_columns(part, entity_map, partition.manifest.business_date, schema)
-        if beside:
-            mapped = _settle_uncertain(mapped, part.column(_UNCERTAIN), entity, result)
-        if entity_map.summed or is_newest:
-            whole.append(mapped)
-            continue
-        if entity_map.merged:
-            mapped = _keep_first(mapped, entity.key, seen)
-            seen = pa.concat_arrays([seen, mapped.column(entity.key).combine_chunks()])
+        part = self._split_and_drop(part)
+        mapped = _map_columns(part, self._map, self._day, self._schema)
+        if self._beside:
+            mapped = _settle_uncertain(mapped, part.column(_UNCERTAIN), self._entity, result)
+        if self._map.summed or self._is_newest:
+            self._whole.append(mapped)
+            return
+        if self._map.merged:
+            mapped = keep_first(mapped, key, self._seen)
+            self._seen = pa.concat_arrays([self._seen, mapped.column(key).combine_chunks()])
             result.merged += part.num_rows - mapped.num_rows
-        output.write(mapped, result)
-    if whole:
-        parts = pa.concat_tables(whole)
-        mapped = _keep_newest(parts, entity) if is_newest else _sum_by_key(parts, entity, entity_map.summed)
-        result.merged += parts.num_rows - mapped.num_rows
-        output.write(_hold_back(mapped, is_incomplete(mapped), entity, result), result)
-    output.finish(result)
-    # `asdict` breaks a Counter.
-    manifest_fields = asdict(result) | {"dropped": dict(result.dropped)}
-    target.write("manifest.json", json.dumps(manifest_fields, default=str).encode())
-    return result
+        self._output.write(mapped, result)
+
+    def finish(self, is_incomplete: Callable[[pa.Table], pa.Array]) -> None:
+        """Write the gathered rows, and the manifest."""
+        entity, result = self._entity, self.result
+        if self._whole:
+            parts = pa.concat_tables(self._whole)
+            mapped = keep_newest(parts, entity) if self._is_newest else sum_by_key(parts, entity, self._map.summed)
+            result.merged += parts.num_rows - mapped.num_rows
+            self._output.write(_hold_back(mapped, is_incomplete(mapped), entity, result), result)
+        self._output.finish(result)
+        # `asdict` breaks a Counter.
+        manifest_fields = asdict(result) | {"dropped": dict(result.dropped)}
+        self._target.write("manifest.json", json.dumps(manifest_fields, default=str).encode())
+
+    def _split_and_drop(self, part: pa.Table) -> pa.Table:
+        """Return the rows to map, and count those that the map's rules drop, with their money."""
+        source, result = self._money_source, self.result
+        if source:
+            result.money_in = (result.money_in or Decimal(0)) + _sum_money(source, part)
+        part = _split(part, self._map, self._beside, result)
+        remaining = _drop(part, self._map, result)
+        if source:
+            result.money_dropped += _sum_money(source, part) - _sum_money(source, remaining)
+        return remaining
 
 
 def _make_incomplete_test(
@@ -353,46 +378,3 @@ def evaluate(source: str | Derived | Constant, part: pa.Table) -> pa.Array:
     if isinstance(source, Constant):
         return pa.repeat(pa.scalar(source.value), part.num_rows)
     return source.function(*(part.column(name).combine_chunks() for name in source.columns))
-
-
-def _sum_by_key(rows: pa.Table, entity: Entity, summed: tuple[str, ...]) -> pa.Table:
-    """Return the first row of each key, with the `summed` columns added up over all rows of the key.
-
-    If a value is missing in one of the rows, the sum is missing: the sum of the others would be too small. In the money column, only the
-    missing value itself adds nothing, because the control totals count it as zero.
-    """
-    key = entity.key
-    first = _keep_first(rows, key, pa.array([], pa.string()))
-    if first.num_rows == rows.num_rows:
-        return rows
-    sums = [(name, "sum", pc.ScalarAggregateOptions(skip_nulls=name == entity.money)) for name in summed]
-    wide = rows.select([key, *summed]).group_by(key, use_threads=False).aggregate(sums)
-    place = pc.index_in(first.column(key), value_set=wide.column(key).combine_chunks())
-    for name in summed:
-        at = first.schema.get_field_index(name)
-        values = wide.column(f"{name}_sum").take(place).cast(first.schema.field(name).type)
-        first = first.set_column(at, first.schema.field(name), values)
-    return first
-
-
-def _keep_newest(rows: pa.Table, entity: Entity) -> pa.Table:
-    """Return one row per key: the newest by the entity's version. A final state wins over a newer non-final one that does not reopen it."""
-    version = str(entity.version)
-    order = [(version, "descending", "at_end")]
-    if entity.final:
-        ended = rows.filter(rows[entity.final]).group_by(entity.key).aggregate([(version, "max")])
-        place = pc.index_in(rows[entity.key], value_set=ended[entity.key].combine_chunks())
-        ended_at = ended[f"{version}_max"].combine_chunks().take(place.combine_chunks())
-        continues = pc.and_(pc.invert(rows[entity.final]), pc.greater(rows[version], ended_at))
-        is_reopened = pc.fill_null(pc.greater(rows[entity.reopened], ended_at), False)
-        rows = rows.filter(pc.fill_null(pc.invert(pc.and_(continues, pc.invert(is_reopened))), True))
-        order.append((entity.final, "descending", "at_end"))
-    newest_first = rows.take(pc.sort_indices(rows, sort_keys=order))
-    return _keep_first(newest_first, entity.key, pa.array([], pa.string()))
-
-
-def _keep_first(rows: pa.Table, key: str, seen: pa.Array) -> pa.Table:
-    fresh = rows.filter(pc.invert(pc.is_in(rows.column(key), value_set=seen)))
-    numbered = fresh.append_column("row", pa.array(range(fresh.num_rows), pa.int64()))
-    first = numbered.group_by(key, use_threads=False).aggregate([("row", "min")]).column("row_min")
-    return fresh.take(first.combine_chunks())
