@@ -56,10 +56,14 @@ class Comparison:
     measures: dict[str, float | None] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
 
+    def record(self, measure: str, value: float | None, detail: str) -> None:
+        """Record a measure and its detail."""
+        self.measures[measure], self.details[measure] = value, detail
+
     def keep_worst(self, measure: str, share: float, detail: str) -> None:
         """Set a measure and its detail, unless it already has an equal or higher share."""
         if (self.measures[measure] or 0.0) < share or measure not in self.details:
-            self.measures[measure], self.details[measure] = share, detail
+            self.record(measure, share, detail)
 
 
 def name_first(names: Sequence[object], count: int | None = None) -> str:

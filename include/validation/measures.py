@@ -65,48 +65,41 @@ def measure(
         undelivered: Keys of accounts that `accounts_off` leaves out if they have no rows, because the vendor never delivers them.
     """
     partition = partitions[table.name]
-    manifest = partition.manifest
     parent_keys = {column: _read_parent_keys(vendor, parent, partitions) for column, parent in table.references.items()}
-    columns = sorted(
-        {table.key[0], *table.references, *filter(None, (table.as_of, table.money, *_list_agreeing(table)))}
-    )
-    tally = _Tally()
-    for part in partition.good_rows(columns):
-        tally.add(table, part, manifest.business_date, parent_keys)
-    dead, distinct = manifest.dead + partition.faults.num_rows, manifest.fetched - manifest.duplicate
+    tally = _tally(table, partition, parent_keys)
     comparison = compare(vendor, table, partitions, earlier)
     posted = measure_posted(vendor, table, partition, earlier)
     comparison.details |= posted.details
-    comparison.measures |= posted.measures | {
-        "rows": tally.rows,
-        "rows_ratio": _ease_ratio(tally.rows, median(recent)) if len(recent) >= 3 and median(recent) else None,
-        "dead_ratio": dead / distinct if distinct else 0.0,
-    }
-    comparison.measures["duplicate_keys"], comparison.details["duplicate_keys"] = (
-        (0, "") if tally.is_ascending else _count_duplicates(table.key[0], partition)
-    )
-    comparison.details["dead_ratio"] = f"{dead:,} of {distinct:,} rows: {_name_reasons(partition)}"
+    comparison.measures |= posted.measures
+    _measure_rows(comparison, partition, tally.rows, recent)
+    repeated = (0, "") if tally.is_ascending else _count_duplicates(table.key[0], partition)
+    comparison.record("duplicate_keys", *repeated)
     if table.money:
-        comparison.measures["dead_money_ratio"], comparison.details["dead_money_ratio"] = _measure_dead_money(
-            vendor, table, partition, tally
-        )
-    if recent:
-        comparison.details["rows_ratio"] = (
-            f"{tally.rows:,} rows, median of {len(recent)} recent days {median(recent):,.0f}"
-        )
+        comparison.record("dead_money_ratio", *_measure_dead_money(vendor, table, partition, tally))
     if table.as_of:
-        comparison.measures["off_date_rows"] = tally.off_date
-        comparison.details["off_date_rows"] = (
-            f"rows not dated {manifest.business_date}: {name_first(list(tally.off_keys))}"
-        )
+        detail = f"rows not dated {partition.manifest.business_date}: {name_first(list(tally.off_keys))}"
+        comparison.record("off_date_rows", tally.off_date, detail)
     for column, parent in table.references.items():
-        measure = f"{column}_without_{parent}"
-        comparison.measures[measure] = None if parent_keys[column] is None else tally.orphans.get(column, 0)
-        comparison.details[measure] = f"{column} {name_first(list(tally.lacking.get(column, ())))}"
+        orphans = None if parent_keys[column] is None else tally.orphans.get(column, 0)
+        lacking = name_first(list(tally.lacking.get(column, ())))
+        comparison.record(f"{column}_without_{parent}", orphans, f"{column} {lacking}")
     if table.agrees:
         off = _compare_totals(vendor, table, tally.sums, partitions, undelivered)
-        comparison.measures["accounts_off"], comparison.details["accounts_off"] = off or (None, "")
+        comparison.record("accounts_off", *(off or (None, "")))
     return comparison
+
+
+def _measure_rows(comparison: Comparison, partition: Partition, rows: int, recent: Sequence[int]) -> None:
+    """Record the measures `rows`, `rows_ratio` and `dead_ratio`."""
+    manifest = partition.manifest
+    dead, distinct = manifest.dead + partition.faults.num_rows, manifest.fetched - manifest.duplicate
+    usual = median(recent) if recent else 0.0
+    comparison.measures["rows"] = rows
+    comparison.measures["rows_ratio"] = _ease_ratio(rows, usual) if len(recent) >= 3 and usual else None
+    if recent:
+        comparison.details["rows_ratio"] = f"{rows:,} rows, median of {len(recent)} recent days {usual:,.0f}"
+    detail = f"{dead:,} of {distinct:,} rows: {_name_reasons(partition)}"
+    comparison.record("dead_ratio", dead / distinct if distinct else 0.0, detail)
 
 
 def _measure_dead_money(vendor: Vendor, table: Table, partition: Partition, tally: _Tally) -> tuple[float, str]:
@@ -175,6 +168,14 @@ class _Tally:
             self.sums.append(
                 part.select([column, str(table.money)]).group_by(column).aggregate([(str(table.money), "sum")])
             )
+
+
+def _tally(table: Table, partition: Partition, parent_keys: Mapping[str, SortedKeys | None]) -> _Tally:
+    tally, agreeing = _Tally(), _list_agreeing(table)
+    columns = sorted({table.key[0], *table.references, *filter(None, (table.as_of, table.money, *agreeing))})
+    for part in partition.good_rows(columns):
+        tally.add(table, part, partition.manifest.business_date, parent_keys)
+    return tally
 
 
 def _list_distinct(values: pa.Array) -> dict[str, None]:
