@@ -231,39 +231,39 @@ def _check_field(
         )
         findings.add(subject, "red", "The field is missing, or the integration user may not see it.", action)
         return
-    expected = ("date",) if field.type == "Date" else _TYPES.get(field.kind, _TEXTS)
-    if found["type"] not in expected:
-        findings.add(
-            subject, "red", f"The field is of the type {found['type']}, and the mapping sends {' or '.join(expected[:4])}.",
-            "Change the type in the org, or map another field.",
-        )  # fmt: skip
-        return
-    if found.get("restrictedPicklist"):
-        allowed = {each["value"] for each in found["picklistValues"] if each["active"]}
-        if refused := sorted({*field.values, *sent.get((mapping.sobject, field.name), ())} - allowed):
-            shown = ", ".join(refused[:_MOST_SHOWN])
-            findings.add(
-                subject, "red", f"The restricted picklist does not accept values that are sent: {shown}. Their records are rejected.",
-                "Add the values to the picklist in the org, or make it unrestricted.",
-            )  # fmt: skip
-            return
-    if not _check_writable(subject, field, found, findings):
-        return
+    values = {*field.values, *sent.get((mapping.sobject, field.name), ())}
     if (
-        found["type"] in ("string", "textarea")
-        and field.kind == "text"
-        and 0 < found["length"] < field.length
-        and not field.values
+        _check_type(subject, field, found, findings)
+        and _check_values(subject, values, found, findings)
+        and _check_writable(subject, field, found, findings)
     ):
+        _check_size(subject, field, found, findings)
+
+
+def _check_type(subject: str, field: Field, found: Describe, findings: Findings) -> bool:
+    """Return whether a field has a type that takes what the mapping sends; otherwise add a finding."""
+    expected = ("date",) if field.type == "Date" else _TYPES.get(field.kind, _TEXTS)
+    if found["type"] in expected:
+        return True
+    findings.add(
+        subject, "red", f"The field is of the type {found['type']}, and the mapping sends {' or '.join(expected[:4])}.",
+        "Change the type in the org, or map another field.",
+    )  # fmt: skip
+    return False
+
+
+def _check_values(subject: str, values: set[str], found: Describe, findings: Findings) -> bool:
+    """Return whether a field accepts these values; otherwise add a finding. Only a restricted picklist accepts some values only."""
+    if not found.get("restrictedPicklist"):
+        return True
+    refused = sorted(values - {each["value"] for each in found["picklistValues"] if each["active"]})
+    if refused:
+        shown = ", ".join(refused[:_MOST_SHOWN])
         findings.add(
-            subject, "amber", f"The field has {found['length']} characters, and the mapping sends up to {field.length}: records with longer texts are rejected.",
-            "Make the field longer in the org.",
+            subject, "red", f"The restricted picklist does not accept values that are sent: {shown}. Their records are rejected.",
+            "Add the values to the picklist in the org, or make it unrestricted.",
         )  # fmt: skip
-    elif field.kind == "number" and found["type"] != "int" and found["scale"] < field.decimals:
-        findings.add(
-            subject, "amber", f"The field has {found['scale']} decimals, and the mapping sends {field.decimals}: the read-back reports the difference.",
-            "Give the field more decimals in the org.",
-        )  # fmt: skip
+    return not refused
 
 
 def _check_writable(subject: str, field: Field, found: Describe, findings: Findings) -> bool:
@@ -281,6 +281,25 @@ def _check_writable(subject: str, field: Field, found: Describe, findings: Findi
         return False
     findings.add(subject, "green", f"{found['type']}, writable.")
     return True
+
+
+def _check_size(subject: str, field: Field, found: Describe, findings: Findings) -> None:
+    """Add a finding if a field is shorter than the texts, or has fewer decimals than the numbers, that are sent."""
+    if (
+        found["type"] in ("string", "textarea")
+        and field.kind == "text"
+        and 0 < found["length"] < field.length
+        and not field.values
+    ):
+        findings.add(
+            subject, "amber", f"The field has {found['length']} characters, and the mapping sends up to {field.length}: records with longer texts are rejected.",
+            "Make the field longer in the org.",
+        )  # fmt: skip
+    elif field.kind == "number" and found["type"] != "int" and found["scale"] < field.decimals:
+        findings.add(
+            subject, "amber", f"The field has {found['scale']} decimals, and the mapping sends {field.decimals}: the read-back reports the difference.",
+            "Give the field more decimals in the org.",
+        )  # fmt: skip
 
 
 def _check_record_types(mapping: CrmObject, field: Field, describe: Describe, findings: Findings) -> None:
