@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol
 
-from include.contract import (
-    BOOLEAN,
-    INTEGER,
-    MONEY,
-    STRING,
-    TIMESTAMP,
-    FanOut,
-    Table,
-    column,
-    ignored,
-    sensitive,
-)
+from include.contract import BOOLEAN, INTEGER, MONEY, STRING, TIMESTAMP, FanOut, Table, column, ignored, sensitive
 from include.extract.source import Keys
+from tests.conftest import Database
 from tests.extract.vendor_server import Answer, Listener, Puller, RecordedCall, Reply, vendor_of
+from tests.firm_keys import KEYRING
 
 CLIENTS = Table(
     "clients", "clients", ("client_id",),
@@ -59,3 +51,12 @@ def account(id_: str, worth: float) -> dict[str, Any]:
 
 def clients(*ids: str) -> list[Keys]:
     return [{"client_id": id_} for id_ in ids]
+
+
+def read_stored_responses(database: Database, run_id: str) -> dict[str, bytes]:
+    """Read the stored responses of a run, decrypted."""
+    rows = database.rows("select * from control.answer where starts_with(run_id, :run || ' ')", run=run_id)
+    names = ("run_id", "vendor", "table_name", "request_key")
+    places = [json.dumps(["answer", *(row[name] for name in names)]) for row in rows]
+    opened = [KEYRING.staging.open_file(bytes(row["rows"]), place) for row, place in zip(rows, places, strict=True)]
+    return {row["request_key"]: content for row, content in zip(rows, opened, strict=True)}
