@@ -13,6 +13,7 @@ from include.warehouse import schema
 from local.postgres import Postgres
 from tests.conftest import PASSWORDS, Database
 from tests.warehouse.loading import Loader
+from tests.warehouse.planning_office import Office
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +36,11 @@ def new_loader(warehouse: Database, tmp_path_factory: pytest.TempPathFactory) ->
     yield make
     for loader in loaders:
         loader.engine.dispose()
+
+
+@pytest.fixture
+def office(new_loader: Callable[[], Loader]) -> Office:
+    return Office(new_loader)
 
 
 @pytest.fixture
