@@ -43,7 +43,10 @@ insert into control.unused_vendor (vendor)
 select :vendor where exists (select from control.ledger where vendor = :vendor and pulled = 'current')
 on conflict do nothing
 """)
-_RESUME = sa.text("delete from control.unused_vendor where vendor = :vendor")
+_RESUME = sa.text("""
+with used_again as (delete from control.unused_vendor where vendor = :vendor returning *)
+insert into control.past_unused_vendor (vendor, since) select vendor, since from used_again
+""")
 
 _MARK = sa.text("""
 insert into control.lateness (vendor, table_name, business_date, stage, due_at)

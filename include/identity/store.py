@@ -42,11 +42,9 @@ _STORE_CONFLICT = sa.text("""
 insert into control.security_conflict (number, security_ids, kinds, run_id) values (:number, :security_ids, :kinds, :run_id)
 on conflict (number) do update set security_ids = excluded.security_ids, kinds = excluded.kinds, run_id = excluded.run_id
 """)
-# A vendor that the firm no longer uses comes last, also after vendors without a rank (see `warehouse.rank_of`).
-_RANKS = """(
-    select vendor, attribute, rank + case when vendor in (select vendor from control.unused_vendor) then 2000 else 0 end as rank
-    from unnest(cast(:vendors as text[]), cast(:attributes as text[]), cast(:ranks as int[])) named(vendor, attribute, rank)
-) declared"""
+_RANKS = """
+unnest(cast(:vendors as text[]), cast(:attributes as text[]), cast(:ranks as int[])) declared(vendor, attribute, rank)
+"""
 _FORGET_RANKS = sa.text(f"""
 delete from control.survivorship s
 where not exists (select from {_RANKS} where (declared.vendor, declared.attribute) = (s.vendor, s.attribute))
@@ -61,10 +59,7 @@ insert into control.{table} (entity, left_id, right_id, {columns}, run_id) selec
 
 
 def rank_vendors(connection: sa.Connection, vendors: Sequence[Vendor]) -> None:
-    """Store each vendor's declared rank for each attribute; it decides whose value is used. Change only rows that differ.
-
-    The values of a vendor that the firm no longer uses are old: they are used only where no other vendor has one.
-    """
+    """Store each vendor's declared rank for each attribute; it decides whose value is used. Change only rows that differ."""
     ranks = [(v.name, name, rank) for v in vendors for name, rank in v.ranks.items()]
     columns = [list(column) for column in zip(*ranks, strict=True)] or [[], [], []]
     declared = dict(zip(("vendors", "attributes", "ranks"), columns, strict=True))

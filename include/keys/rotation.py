@@ -58,6 +58,7 @@ def list_places() -> list[Place]:
         Place("warehouse.source_key", "source_key"),
         Place("warehouse.sealed_value", "value_hash"),
         Place("control.absence", "source_key"),
+        Place("control.past_absence", "source_key"),
         Place("control.org_record", "number_hash"),
         Place("control.known_difference", "account_key"),
         Place("control.roll_forward_break", "position_key"),

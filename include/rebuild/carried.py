@@ -44,6 +44,7 @@ CARRIED = (
     "control.api_key",
     "control.lateness",
     "control.unused_vendor",
+    "control.past_unused_vendor",
     "control.alert",
 )
 """The tables to copy, each after the tables that it refers to. The ids in them stay valid, because `warehouse.source_key` is copied."""
@@ -53,6 +54,7 @@ REBUILT = (
     "warehouse.sealed_value",
     "control.ledger",
     "control.absence",
+    "control.past_absence",
     "control.drift",
     "control.dead_letter",
     "control.reconciliation",

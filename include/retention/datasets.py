@@ -166,6 +166,7 @@ KEPT = (
         "control.absence",
         "which records are missing at the vendor, and since when; their retention period counts from that time",
     ),
+    _declare_kept("control.past_absence", "which records were missing at the vendor for a time, and when"),
     _declare_kept("control.backup", "one row per backup; no client data"),
     _declare_kept(
         "control.first_hash",
@@ -173,6 +174,7 @@ KEPT = (
     ),
     _declare_kept("control.known_difference", "why days were accepted; keys and reasons, no client data"),
     _declare_kept("control.unused_vendor", "one row per vendor that the firm no longer uses"),
+    _declare_kept("control.past_unused_vendor", "when a vendor was not used for a time"),
     _declare_kept("control.recovery_drill", "one row per drill; no client data"),
     _declare_kept("control.api_key", "the audit trail refers to its keys"),
     _declare_kept("control.crm_held", _STATE),

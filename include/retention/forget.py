@@ -78,6 +78,7 @@ _RECORDS = {
         exists (select from warehouse.source_key s where (s.entity, s.id) = (t.entity, t.id) and (s.vendor, s.entity, s.source_key) in {_KEYS})
     """,
     "control.absence": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
+    "control.past_absence": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
     "warehouse.source_key": f"(t.vendor, t.entity, t.source_key) in {_KEYS}",
     "control.first_hash": f"""
         exists (select from {_OF_KEYS} where t.current_hash = any(string_to_array(k.key, ':')))

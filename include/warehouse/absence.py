@@ -42,12 +42,16 @@ def is_whole(vendor: Vendor, entity: Entity, pull: Pull) -> bool:
     return pull.pulled == "current" and table.pull != "window" and not (is_merged or entity.set_of or may_wait)
 
 
-def forget(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
-    """Delete the absence records of keys that the pull lists again. The pull's keys are in the temporary table `incoming_<entity>`."""
+def end(connection: sa.Connection, entity: Entity, pull: Pull) -> None:
+    """End the absence of keys that the pull lists again. The pull's keys are in the temporary table `incoming_<entity>`."""
     connection.execute(
         sa.text(f"""
-        delete from control.absence a using incoming_{entity.name} i
-        where a.vendor = :vendor and a.entity = :entity and a.source_key = i.{entity.key}
+        with ended as (
+            delete from control.absence a using incoming_{entity.name} i
+            where a.vendor = :vendor and a.entity = :entity and a.source_key = i.{entity.key} returning a.*
+        )
+        insert into control.past_absence (vendor, entity, source_key, absent_since, noted_at)
+        select vendor, entity, source_key, absent_since, noted_at from ended
         """),  # noqa: S608
         {"vendor": pull.vendor, "entity": entity.name},
     )

@@ -317,7 +317,7 @@ def _load_description(
         connection, entity, pull, source_run_id, is_past=is_past, uncertain=result.uncertain, is_partial=is_partial
     )
     if not is_past:
-        absence.forget(connection, entity, pull)
+        absence.end(connection, entity, pull)
     if absence.is_whole(vendor, entity, pull):
         counts = replace(counts, notes={"absent": absence.record(connection, vendor, entity, pull)})
     for name in result.sealed:

@@ -19,7 +19,8 @@ language sql stable as $$
         select lower(email) as email, min(household_id) as household_id
         from (
             select o.household_id, first_value(p.email) over (
-                       partition by o.anchor_id order by p.email is null, warehouse.rank_of(p.vendor, 'email'), p.person_id) as email
+                       partition by o.anchor_id order by p.email is null, p.vendor in (select vendor from mart.unused_vendor_known(known_at)),
+                                                warehouse.rank_of(p.vendor, 'email'), p.person_id) as email
             from warehouse.person p
             join mart.person_as_one(known_at) o on o.person_id = p.person_id
             where p.valid_to is null and not p.is_past_only

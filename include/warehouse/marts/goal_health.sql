@@ -20,7 +20,6 @@ language sql stable rows 10000 set enable_nestloop to off as $$
         order by n.computed_on desc, n.computed_at desc limit 1
     ) r on true
     where g.valid_to is null and g.recorded_from <= known_at and (g.recorded_to is null or g.recorded_to > known_at)
-      and not exists (select from control.absence a where a.vendor = g.vendor and a.entity = 'goal' and a.source_key = g.goal_key
-                                                      and a.noted_at <= known_at)
+      and not exists (select from mart.absence_known(known_at) a where a.vendor = g.vendor and a.entity = 'goal' and a.source_key = g.goal_key)
 $$;
 create view mart.goal_health as select * from mart.goal_health_as_known('infinity');

@@ -4,7 +4,8 @@ create function mart.household_as_one(known_at timestamptz)
 returns table (household_id bigint, anchor_id bigint, household_name text, representative_id bigint, representative_name text)
 language sql stable rows 10000 set enable_nestloop to off as $$
     with record as (
-        select h.household_id, h.vendor, h.name, h.representative_id, coalesce(i.identity_id, h.household_id) as anchor_id
+        select h.household_id, h.vendor, h.name, h.representative_id, coalesce(i.identity_id, h.household_id) as anchor_id,
+               h.vendor in (select vendor from mart.unused_vendor_known(known_at)) as is_unused
         from warehouse.household h
         left join warehouse.identity i on i.entity = 'household' and i.id = h.household_id
               and i.recorded_from <= known_at and (i.recorded_to is null or i.recorded_to > known_at)
@@ -12,9 +13,9 @@ language sql stable rows 10000 set enable_nestloop to off as $$
     ), named as (
         select household_id, anchor_id,
                first_value(name) over (
-                   partition by anchor_id order by name is null, warehouse.rank_of(vendor, 'name'), household_id) as name,
+                   partition by anchor_id order by name is null, is_unused, warehouse.rank_of(vendor, 'name'), household_id) as name,
                first_value(representative_id) over (
-                   partition by anchor_id order by representative_id is null, warehouse.rank_of(vendor, 'representative'), household_id)
+                   partition by anchor_id order by representative_id is null, is_unused, warehouse.rank_of(vendor, 'representative'), household_id)
                    as representative_id
         from record
     )

@@ -3,7 +3,8 @@
 create view warehouse.known_household as
 with record as (
     select h.household_id, h.vendor, h.name, h.category, h.street, h.city, h.state_code, h.postal_code, h.country, h.email, h.phone,
-           h.representative_id, h.is_active, coalesce(i.identity_id, h.household_id) as identity_id
+           h.representative_id, h.is_active, coalesce(i.identity_id, h.household_id) as identity_id,
+           h.vendor in (select vendor from mart.unused_vendor_known('infinity')) as is_unused
     from warehouse.household h
     left join warehouse.identity i on i.entity = 'household' and i.id = h.household_id and i.recorded_to is null
     where h.valid_to is null and h.recorded_to is null
@@ -23,11 +24,11 @@ select r.household_id, r.identity_id,
        first_value(r.is_active) over activities as is_active
 from record r
 join warehouse.source_key k on k.id = r.identity_id
-window names as (partition by r.identity_id order by r.name is null, warehouse.rank_of(r.vendor, 'name'), r.household_id),
-       categories as (partition by r.identity_id order by r.category is null, warehouse.rank_of(r.vendor, 'category'), r.household_id),
-       addresses as (partition by r.identity_id order by r.street is null, warehouse.rank_of(r.vendor, 'address'), r.household_id),
-       emails as (partition by r.identity_id order by r.email is null, warehouse.rank_of(r.vendor, 'email'), r.household_id),
-       phones as (partition by r.identity_id order by r.phone is null, warehouse.rank_of(r.vendor, 'phone'), r.household_id),
+window names as (partition by r.identity_id order by r.name is null, r.is_unused, warehouse.rank_of(r.vendor, 'name'), r.household_id),
+       categories as (partition by r.identity_id order by r.category is null, r.is_unused, warehouse.rank_of(r.vendor, 'category'), r.household_id),
+       addresses as (partition by r.identity_id order by r.street is null, r.is_unused, warehouse.rank_of(r.vendor, 'address'), r.household_id),
+       emails as (partition by r.identity_id order by r.email is null, r.is_unused, warehouse.rank_of(r.vendor, 'email'), r.household_id),
+       phones as (partition by r.identity_id order by r.phone is null, r.is_unused, warehouse.rank_of(r.vendor, 'phone'), r.household_id),
        representatives as (partition by r.identity_id
-                           order by r.representative_id is null, warehouse.rank_of(r.vendor, 'representative'), r.household_id),
-       activities as (partition by r.identity_id order by r.is_active is null, warehouse.rank_of(r.vendor, ''), r.household_id);
+                           order by r.representative_id is null, r.is_unused, warehouse.rank_of(r.vendor, 'representative'), r.household_id),
+       activities as (partition by r.identity_id order by r.is_active is null, r.is_unused, warehouse.rank_of(r.vendor, ''), r.household_id);

@@ -14,7 +14,7 @@ language sql stable as $$
         join mart.account_known(known_at) a on a.account_id = c.preferred_id and upper_inf(a.covers)
         join warehouse.source_key k on k.id = c.preferred_id
         join loaded l on l.vendor = k.vendor
-        left join control.absence n on (n.entity, n.vendor, n.source_key) = (k.entity, k.vendor, k.source_key) and n.noted_at <= known_at
+        left join mart.absence_known(known_at) n on (n.entity, n.vendor, n.source_key) = (k.entity, k.vendor, k.source_key)
     ), begun as materialized (
         select vendor, min(trade_date) as first_trade from warehouse.transaction
         where account_id in (select preferred_id from preferred)

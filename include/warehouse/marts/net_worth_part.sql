@@ -10,7 +10,7 @@ language sql stable as $$
         select entity, id, identity_id from warehouse.identity
         where recorded_from <= known_at and (recorded_to is null or recorded_to > known_at)
     ), unused as (
-        select vendor from control.unused_vendor where since <= known_at
+        select vendor from mart.unused_vendor_known(known_at)
     ), day as (
         select distinct on (vendor) vendor, business_date from control.ledger
         where stage = 'load' and entity = 'account_value' and pulled = 'current' and recorded_at <= known_at
@@ -44,8 +44,8 @@ language sql stable as $$
         ) v on true
         where (of_accounts is null or a.outside_account_id = any(of_accounts))
           and a.valid_to is null and a.recorded_from <= known_at and (a.recorded_to is null or a.recorded_to > known_at)
-          and not exists (select from control.absence n where n.vendor = a.vendor and n.entity = 'outside_account'
-                                                          and n.source_key = a.outside_account_key and n.noted_at <= known_at)
+          and not exists (select from mart.absence_known(known_at) n where n.vendor = a.vendor and n.entity = 'outside_account'
+                                                          and n.source_key = a.outside_account_key)
     ), counted as (
         select held.*, coalesce(h.identity_id, held.household_id) as home_id,
                first_value(held.account_id) over (partition by coalesce(c.identity_id, held.account_id)

@@ -8,7 +8,7 @@ language sql stable as $$
                a.close_date is null and a.is_active is not false and n.source_key is null as is_open
         from mart.account_known(known_at) a
         left join warehouse.source_key k on k.id = a.account_id
-        left join control.absence n on (n.entity, n.vendor, n.source_key) = (k.entity, k.vendor, k.source_key) and n.noted_at <= known_at
+        left join mart.absence_known(known_at) n on (n.entity, n.vendor, n.source_key) = (k.entity, k.vendor, k.source_key)
         left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id
               and i.recorded_from <= known_at and (i.recorded_to is null or i.recorded_to > known_at)
         where upper_inf(a.covers)

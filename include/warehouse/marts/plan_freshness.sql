@@ -1,5 +1,5 @@
--- Each plan, its probability of success, and the age of both. One base plan leads its household: of the vendor with the lowest rank, the
--- plan that changed last. Plans missing from the vendor's newest full pull are left out.
+-- Each plan, its probability of success, and the age of both. One base plan leads its household: of the vendor with the lowest rank among
+-- those in use, the plan that changed last. Plans missing from the vendor's newest full pull are left out.
 create function mart.plan_freshness_as_known(known_at timestamptz)
 returns table (household_id bigint, household_name text, representative_id bigint, representative_name text, vendor text,
                plan_id bigint, plan_name text, is_base boolean, is_leading boolean, target_low_ratio numeric,
@@ -9,7 +9,8 @@ language sql stable rows 10000 set enable_nestloop to off as $$
     select h.anchor_id, h.household_name, h.representative_id, h.representative_name, p.vendor, p.plan_id, p.name,
            p.is_base is not false,
            p.is_base is not false and 1 = row_number() over (
-               partition by h.anchor_id order by p.is_base is false, warehouse.rank_of(p.vendor, 'plan'),
+               partition by h.anchor_id order by p.is_base is false, p.vendor in (select vendor from mart.unused_vendor_known(known_at)),
+                                                 warehouse.rank_of(p.vendor, 'plan'),
                                                  coalesce(p.updated_on, p.created_on) desc nulls last, p.plan_id),
            p.target_low_ratio, p.target_high_ratio, c.probability_ratio, r.probability_ratio, c.is_stale, c.computed_on,
            c.computed_at, coalesce(p.updated_on, p.created_on),
@@ -29,7 +30,6 @@ language sql stable rows 10000 set enable_nestloop to off as $$
         order by n.computed_on desc, n.computed_at desc limit 1
     ) r on true
     where p.valid_to is null and p.recorded_from <= known_at and (p.recorded_to is null or p.recorded_to > known_at)
-      and not exists (select from control.absence a where a.vendor = p.vendor and a.entity = 'plan' and a.source_key = p.plan_key
-                                                      and a.noted_at <= known_at)
+      and not exists (select from mart.absence_known(known_at) a where a.vendor = p.vendor and a.entity = 'plan' and a.source_key = p.plan_key)
 $$;
 create view mart.plan_freshness as select * from mart.plan_freshness_as_known('infinity');

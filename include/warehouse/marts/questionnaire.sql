@@ -10,8 +10,8 @@ language sql stable rows 10000 set enable_nestloop to off as $$
         from warehouse.questionnaire q
         where q.is_completed and q.is_archived is not true and q.is_deleted is not true and q.valid_to is null
           and q.recorded_from <= known_at and (q.recorded_to is null or q.recorded_to > known_at)
-          and not exists (select from control.absence a where a.vendor = q.vendor and a.entity = 'questionnaire'
-                                                          and a.source_key = q.questionnaire_key and a.noted_at <= known_at)
+          and not exists (select from mart.absence_known(known_at) a where a.vendor = q.vendor and a.entity = 'questionnaire'
+                                                          and a.source_key = q.questionnaire_key)
         union all
         select person_id, vendor, null, null, null, null from warehouse.questionnaire where recorded_from <= known_at
         union all

@@ -22,7 +22,7 @@ language sql stable rows 10000 set enable_nestloop to off as $$
     ) r on true
     where p.valid_to is null and p.recorded_from <= known_at and (p.recorded_to is null or p.recorded_to > known_at)
       and p.portfolio_type = 'current' and p.is_deleted is not true
-      and not exists (select from control.absence a where a.vendor = p.vendor and a.entity = 'portfolio'
-                                                      and a.source_key = p.portfolio_key and a.noted_at <= known_at)
+      and not exists (select from mart.absence_known(known_at) a where a.vendor = p.vendor and a.entity = 'portfolio'
+                                                      and a.source_key = p.portfolio_key)
 $$;
 create view mart.risk_alignment as select * from mart.risk_alignment_as_known('infinity');
