@@ -69,7 +69,7 @@ class RateLimited(RetriableError):
 
     def __init__(self, message: str, retry_after: float | None = None, **facts: object) -> None:
         self.retry_after = retry_after
-        super().__init__(message, retry_after=retry_after, **facts)
+        super().__init__(message, retry_after=None if retry_after is None else round(retry_after), **facts)
 
 
 class PagingUnstable(RetriableError):
