@@ -146,7 +146,7 @@ class Firm:
 
 def list_marts(loader: Loader) -> list[str]:
     query = """
-    select proname from pg_proc where pronamespace = 'mart'::regnamespace and proname like '%\\_as\\_known' and pronargs = 1 order by 1
+    select proname from pg_proc where pronamespace = 'mart'::regnamespace and proname like '%\\_as\\_known' and pronargs - pronargdefaults = 1 order by 1
     """
     return [row["proname"] for row in loader.rows(query)]
 

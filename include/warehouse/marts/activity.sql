@@ -53,6 +53,7 @@ select a.happened_at, split_part(a.action, '.', 1) as kind,
 from control.audit a
 union all
 select recorded_at, 'alert', null, dag_id, 'sent the alert', title, null from control.alert
+where sent_at is not null or kind = 'delivered'  -- others were only recorded, such as a rejected input
 union all
 select recorded_at, 'rejection', vendor, 'run ' || run_id, 'rejected the day in the step ' || step, vendor || ' ' || business_date, reason
 from control.rejection;

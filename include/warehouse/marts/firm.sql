@@ -1,6 +1,5 @@
--- Totals of the firm by vendor and business date, as known at a time: households, persons,
--- legal entities and accounts whose description is valid on that day, and
--- the positions with their value. Vendors state no past descriptions, so a description is valid from the first day on which it was loaded.
+-- Totals of the firm by vendor and business date, as known at a time: households, persons, legal entities and accounts whose description is
+-- valid on that day, and the positions with their value. Vendors state no past descriptions, so a description is valid from the first day on which it was loaded.
 -- All positions of the vendor count; `mart.aum_by_household` leaves out copies and sleeves. `ledger_ids` are the loads that wrote the rows (see
 -- `mart.load_source`).
 create function mart.firm_as_known(known_at timestamptz, first_day date default '-infinity', last_day date default 'infinity')

@@ -1,7 +1,6 @@
 -- Every version of every record, for queries about one record or one run. `valid` is the range of days on which the version is true: for a
 -- snapshot, its business date; for an event, all days. `household_id`, `person_id`, `legal_entity_id`, `account_id` and `envelope_key`
--- identify the clients that the
--- record is about, and `data_kinds` are the kinds of client data in it. Versions that were closed in the transaction that wrote them are left
+-- identify the clients that the record is about, and `data_kinds` are the kinds of client data in it. Versions that were closed in the transaction that wrote them are left
 -- out, because they were never known.
 create view mart.record_version as
 select entity, vendor, source_key, id, valid, recorded_from, recorded_to, source_run_id, household_id, person_id, account_id, envelope_key,
