@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from include.keys import register
 from include.pipeline.incremental import republish
 from include.vendors import named
 from include.warehouse import schema
@@ -25,6 +26,7 @@ from local.postgres import Postgres
 from local.processes import Processes, find_free_port
 from tests.conftest import PASSWORDS, Database, Firm, connect
 from tests.faults.test_scheduled_kills import ROOT, connections, wait_until
+from tests.firm_keys import KEYRING
 from tests.integration.desk import pull_truth, read_states
 from tests.running_sandbox import Sandbox, run_sandbox
 
@@ -125,6 +127,7 @@ def webhook_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebhookRun
             api = AirflowApi(f"http://127.0.0.1:{port}", airflow.USER, airflow.read_password(folder / "home"))
             firm = Firm(VENDOR, sandbox, database, folder)
             firm.turn_to(now)
+            register.check(firm.engine, KEYRING)  # as the first task does; without keys, the gateway refuses webhooks
             here = WebhookRun(server, processes, settings, api, sandbox, firm)
             airflow.start(settings, processes)
             here.api.wait_healthy(120, is_hopeless=lambda: airflow.has_died(processes))
