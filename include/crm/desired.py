@@ -21,6 +21,12 @@ _MOST_PAIRS = 40
 _RECENT_DAYS = 40
 """Number of days before the vendor's latest day whose rows are read to find the parent of a record that is missing from the snapshot."""
 
+# The latest day on which each vendor listed an entity: also a vendor without positions, which has no row in `PRESENT_DAY`.
+_LISTED_DAY = """
+    (select vendor, max(business_date) as business_date from control.ledger
+     where stage = 'load' and entity = '{entity}' and pulled = 'current' group by 1)
+"""
+
 # Records that are missing from the vendor's snapshot but still in Salesforce. A record that an open dead letter may describe does not
 # count as missing. A dead letter describes the record with its key; without a key, all records of its parent; without a parent, all
 # records of its entity.
@@ -32,7 +38,7 @@ with absent as materialized (  -- few rows: otherwise the planner takes `starts_
 ), keyed as (
     select s.external_key, d.vendor, d.business_date, control.current_key(substr(s.external_key, length(d.prefix) + 1)) as source_key
     from absent s
-    join (select *, :firm || ':' || vendor || ':{entity}:' as prefix from {present_day}) d on starts_with(s.external_key, d.prefix)
+    join (select *, :firm || ':' || vendor || ':{entity}:' as prefix from {day}) d on starts_with(s.external_key, d.prefix)
 )
 select s.external_key, {payload} from keyed s
 where not ({stays_if}) and not exists (
@@ -98,7 +104,7 @@ def _insert_gone(mapping: CrmObject, present_day: TempTable) -> str:
     died_as = canonical.named(mapping.died_as or mapping.entity)
     is_daily = died_as.kind == "snapshot"
     return _GONE.format(
-        present_day=present_day,
+        day=present_day if is_daily else _LISTED_DAY.format(entity=died_as.name),
         payload=payload,
         entity=mapping.entity,
         died_as=died_as.name,

@@ -93,6 +93,12 @@ class Crm:
         assert len(by_key) == len(lines)
         return {key: record for key, record in by_key.items() if not entity or f":{entity}:" in key}
 
+    def memberships(self) -> dict[str, bool]:
+        """Return whether each person that we sent as a member of a household is an active one, by the person's key."""
+        lines = self.http.get("/salesforce/_admin/records/AccountContactRelation").content.splitlines()
+        records = [record for record in map(orjson.loads, lines) if record.get(KEY_FIELD)]
+        return {record[KEY_FIELD].split(":")[3]: record["IsActive"] for record in records}
+
     def fault(self, kind: str, route: str = "*", **options: Any) -> None:
         response = self.http.post("/_sandbox/faults", json={"route": route, "kind": kind, **options})
         assert response.status_code == 200, response.text

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 import pytest
 
 from include.crm.sync.guard import Concern
 from include.crm.sync.preview import preview
 from include.errors import ApprovalNeeded
-from tests.crm.conftest import ACCOUNTS, DATA, KEY_FIELD, Crm
+from tests.crm.conftest import ACCOUNTS, DATA, Crm
 
-RELATIONS = "AccountContactRelation"
 ROLES = "FinServ__FinancialAccountRole__c"
 
 # As a version that read every registration as a person's would have loaded it. `undo` is the next full pull.
@@ -81,13 +79,6 @@ def test_a_role_that_ended_is_inactive(crm: Crm) -> None:
     assert {role["FinServ__Active__c"] for role in crm.records(ROLES).values()} == {False}
 
 
-def _read_memberships(crm: Crm) -> dict[str, bool]:
-    """Return person's key -> whether the person is a member of the household."""
-    lines = crm.http.get(f"/salesforce/_admin/records/{RELATIONS}").content.splitlines()
-    records = [record for record in map(orjson.loads, lines) if record.get(KEY_FIELD)]
-    return {record[KEY_FIELD].split(":")[3]: record["IsActive"] for record in records}
-
-
 @pytest.fixture
 def once_persons(crm: Crm) -> Crm:
     """An org that has each trust as a person, and a warehouse in which the trusts are legal entities since."""
@@ -108,7 +99,7 @@ def test_a_trust_that_was_a_person_waits_for_approval_with_all_that_changes(
 
     assert crm.records("Account", "legal_entity") == {}
     assert {key: record["FinServ__PrimaryOwner__c"] for key, record in crm.records(ACCOUNTS).items()} == owners
-    assert all(_read_memberships(crm).values())
+    assert all(crm.memberships().values())
 
 
 def test_the_page_lists_each_trust_with_the_record_that_salesforce_has(
@@ -137,7 +128,7 @@ def test_an_approved_separation_moves_the_accounts_and_the_next_sync_ends_the_me
     trusts = {record["Id"] for record in crm.records("Account", "legal_entity").values()}
     owners = {record["FinServ__PrimaryOwner__c"] for record in crm.records(ACCOUNTS).values()}
     keys = {row["legal_entity_key"] for row in entities}
-    active = _read_memberships(crm)
+    active = crm.memberships()
     assert len(trusts) == len(entities)
     assert trusts <= owners
     assert {key for key, is_active in active.items() if not is_active} == keys
@@ -160,4 +151,4 @@ def test_the_memberships_end_once_salesforce_has_the_record_that_represents_the_
 
     keys = {row["legal_entity_key"] for row in entities}
     assert len(crm.records("Account", "legal_entity")) == len(entities) - 1
-    assert {key for key, is_active in _read_memberships(crm).items() if not is_active} == keys
+    assert {key for key, is_active in crm.memberships().items() if not is_active} == keys

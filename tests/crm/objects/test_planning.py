@@ -140,6 +140,33 @@ def test_household_that_becomes_one_with_another_no_longer_shows_a_plan_or_a_ris
     assert office.crm.sent() == {}
 
 
+def test_records_of_a_planner_that_become_one_with_others_are_cleared_and_end(office: Office) -> None:
+    """A vendor without positions has no day of its own."""
+    office.planner.load("household", [{"household_key": key, "name": key} for key in ("h1", "h2")], LAST)
+    office.planner.load("person", [{"person_key": "p2", "name": "Joined Later", "household_key": "h2"}], LAST)
+    plan = {"plan_key": "n2", "household_key": "h2", "name": "Base", "is_base": True}
+    office.planner.load("plan", [plan], LAST)
+    result = {
+        "plan_result_key": "n2",
+        "plan_key": "n2",
+        "household_key": "h2",
+        "scenario": "current",
+        "computed_on": LAST,
+    }
+    office.planner.load("plan_result", [result | {"computed_at": NOON, "probability_ratio": Decimal("0.7")}], LAST)
+    office.planner.reconcile(LAST)
+    office.crm.sync()
+    assert office.crm.records("Account")["sample:plans:household:h2"]["Tributary_Plan_Success__c"] == "70.0"
+    assert office.crm.memberships()["p2"]
+    office._join("household", office.planner, "h2", office.person["household_id"])
+    office._join("person", office.planner, "p2", office.person["person_id"])
+
+    office.crm.sync()
+
+    assert not office.crm.records("Account")["sample:plans:household:h2"].get("Tributary_Plan_Success__c")
+    assert not office.crm.memberships()["p2"]
+
+
 def test_a_plan_with_stale_balances_is_marked(office: Office) -> None:
     office.plan("0.81", COLLEGE, is_stale=True)
     office.crm.sync()
