@@ -18,7 +18,7 @@ from include.rules.finding import FINDINGS
 from include.rules.household_view import HouseholdView, find_vendors, read_household_view
 from include.rules.policy import Policy
 from include.rules.rule import Data, Rule
-from include.rules.snapshot import PresentDay, Snapshot, find_present_days, read_snapshot
+from include.rules.snapshot import SILENT, PresentDay, Snapshot, find_present_days, read_snapshot
 
 Within = Callable[[], AbstractContextManager[sa.Connection]]
 """A function that begins a transaction."""
@@ -36,6 +36,7 @@ def evaluate_all(
     """Evaluate the rules on each vendor's present day, then on the household view; open, update and close (settle) their findings.
 
     - A day that has not been reconciled is not evaluated.
+    - If the firm no longer uses a vendor, the findings of its day are closed.
     - On a day that failed to reconcile, only the rules about our data are evaluated (`Rule.is_about_data`).
     - The household view is not evaluated while the newest day of any vendor has not been reconciled or failed to reconcile.
     - A finding of the household view belongs to the vendor of the record that represents the household or person.
@@ -88,12 +89,16 @@ def _evaluate_all(
         vendors = [day.vendor for day in find_present_days(connection)]
     for vendor in vendors:
         day, snapshot = _read(begin_reading, vendor)
-        if snapshot is None:
+        if day.is_unused:
+            found, evaluated, silent = FOUND.empty_table(), {rule.name: 0 for rule in rules}, SILENT.empty_table()
+        elif snapshot is None:
             continue
-        found, evaluated = evaluate(snapshot, policy, [r for r in rules if day.is_balanced or r.is_about_data], failed)
+        else:
+            due = [rule for rule in rules if day.is_balanced or rule.is_about_data]
+            (found, evaluated), silent = evaluate(snapshot, policy, due, failed), snapshot.silent
         look = Look(vendor, day.business_date, day.read_at, run_id)
         with begin_writing() as connection:
-            tallies[vendor] = findings.settle(connection, look, evaluated, found, snapshot.silent)
+            tallies[vendor] = findings.settle(connection, look, evaluated, found, silent)
     for vendor, settled in _evaluate_household_view(
         begin_reading, begin_writing, policy, run_id, household_rules, failed
     ).items():
@@ -169,7 +174,10 @@ def _add_vendor(view: HouseholdView, found: pa.Table) -> pa.Table:
 
 
 def _read(begin_reading: Within, vendor: str) -> tuple[PresentDay, Snapshot | None]:
-    """Return a vendor's present day and its snapshot, read in one transaction; None as the snapshot if the day is not reconciled yet."""
+    """Return a vendor's present day and its snapshot, read in one transaction.
+
+    The snapshot is None if the day is not reconciled yet, or if the firm no longer uses the vendor.
+    """
     with begin_reading() as connection:
         [day] = [day for day in find_present_days(connection) if day.vendor == vendor]
-        return day, read_snapshot(connection, day) if day.is_compared else None
+        return day, read_snapshot(connection, day) if day.is_compared and not day.is_unused else None

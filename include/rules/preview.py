@@ -42,7 +42,7 @@ def preview(
 ) -> list[RulePreview]:
     """Count each rule's findings on the vendors' current days and on the household view, under two sets of thresholds.
 
-    Days that are not reconciled are left out, as in an evaluation, and so are subjects with a dead letter. Findings that stay open for a
+    Days that are not reconciled and vendors that the firm no longer uses are left out, as in an evaluation, and so are subjects with a dead letter. Findings that stay open for a
     while after they were last seen do not count.
 
     Args:
@@ -60,7 +60,7 @@ def preview(
     reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with reading.begin() as connection:
         for day in find_present_days(connection):
-            if day.is_compared:
+            if day.is_compared and not day.is_unused:
                 snapshot = read_snapshot(connection, day)
                 rules = [rule for rule in day_rules if day.is_balanced or rule.is_about_data]
                 _count(counts, snapshot, snapshot.silent, rules, policies, failed)

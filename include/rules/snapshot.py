@@ -70,6 +70,7 @@ class PresentDay:
         is_compared: Whether the day was reconciled.
         is_rolled: Whether the day's positions were compared with those of the previous day (roll-forward).
         is_balanced: Whether every check of the reconciliation passed, and no push has changed positions or account values since.
+        is_unused: Whether the firm no longer uses the vendor, so that the day stays its last.
         read_at: Time of reading, by the database's clock; findings of an older reading never replace those of a newer one.
     """
 
@@ -82,6 +83,7 @@ class PresentDay:
     is_compared: bool
     is_rolled: bool
     is_balanced: bool
+    is_unused: bool
     read_at: datetime
 
 

@@ -17,7 +17,8 @@ select p.vendor, p.business_date, p.run_id, e.business_date as before, t.known_a
        exists (select from control.ledger h where h.vendor = p.vendor and h.stage = 'load' and h.entity = 'transaction'
                  and h.pulled = 'current' and h.recorded_at <= t.known_at) as is_complete,
        r.passed is not null as is_compared, coalesce(r.rolled, false) as is_rolled,
-       coalesce(r.passed, false) and p.vendor not in (select vendor from control.unsettled_vendor) as is_balanced, clock_timestamp() as read_at
+       coalesce(r.passed, false) and p.vendor not in (select vendor from control.unsettled_vendor) as is_balanced,
+       p.vendor in (select vendor from control.unused_vendor) as is_unused, clock_timestamp() as read_at
 from present p
 left join lateral (
     select l.business_date, l.run_id from control.ledger l

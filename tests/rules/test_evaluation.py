@@ -78,6 +78,19 @@ def test_a_move_stays_for_its_days_and_ends(firm: Ledgered) -> None:
     assert firm.findings(f"{LIFE}, business_date_seen") == [("household_aum_moved", MONDAY, None, MONDAY)]
 
 
+def test_findings_of_a_vendor_no_longer_used_close(firm: Ledgered) -> None:
+    """Its last day never changes again, so nothing else would close them: neither those of a state, nor those of one day."""
+    firm.day(FRIDAY, {"a": 1_000_000}, {"a": -50})
+    firm.day(MONDAY, {"a": 800_000}, {"a": -50})
+    firm.reconcile(MONDAY)
+    firm.evaluate()
+    firm.database.do("insert into control.unused_vendor (vendor) values (:vendor)", vendor=firm.vendor.name)
+    assert firm.evaluate() == {"household_aum_moved": Tally(closed=1), "negative_cash": Tally(closed=1)}
+    assert firm.evaluate() == {}
+    firm.database.do("delete from control.unused_vendor where vendor = :vendor", vendor=firm.vendor.name)
+    assert firm.evaluate()["negative_cash"] == Tally(found=1, opened=1)
+
+
 def test_a_dead_letter_closes_no_finding_of_its_account(firm: Ledgered) -> None:
     firm.day(FRIDAY, {"a": 100_000, "b": 100_000}, {"a": -50, "b": -50})
     firm.reconcile(FRIDAY)
