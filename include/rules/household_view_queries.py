@@ -9,6 +9,9 @@ import sqlalchemy as sa
 
 from include import canonical
 
+# Rows of these vendors never change again, so findings on them would never close.
+_UNUSED = "(select vendor from control.unused_vendor)"
+
 # The newest business date loaded by a current pull; no row if a vendor's newest day is not reconciled, or failed to reconcile.
 SETTLED_DAY = sa.text("""
 select max(business_date) as day, clock_timestamp() as read_at from control.ledger
@@ -35,33 +38,33 @@ select household_id, plan_id, changed_on from mart.plan_freshness where is_base
 
 # Results of each household's leading plan and of its goals: one row per day. Results based on balances that could not be
 # refreshed are left out.
-CHANCES = """
+CHANCES = f"""
 select p.household_id, 'The plan' as title, p.plan_id as of_id, r.computed_on, r.probability_ratio, p.target_low_ratio
 from mart.plan_freshness p
 join warehouse.plan_result r on r.plan_id = p.plan_id and r.recorded_to is null
-where p.is_leading and r.scenario = 'current' and r.is_stale is not true and r.probability_ratio is not null
+where p.is_leading and p.vendor not in {_UNUSED} and r.scenario = 'current' and r.is_stale is not true and r.probability_ratio is not null
   and r.computed_on between %(day)s - %(result_days)s and p.computed_on
 union all
 select g.household_id, 'A goal (' || coalesce(g.goal_type, 'of no type') || ')', g.goal_id, r.computed_on, r.probability_ratio,
        g.target_low_ratio
 from mart.goal_health g
 join warehouse.goal_result r on r.goal_id = g.goal_id and r.recorded_to is null
-where g.is_leading and g.is_named and r.scenario = 'current' and r.probability_ratio is not null
+where g.is_leading and g.vendor not in {_UNUSED} and g.is_named and r.scenario = 'current' and r.probability_ratio is not null
   and r.computed_on between %(day)s - %(result_days)s and g.computed_on
-"""
+"""  # noqa: S608
 
-RISKS = """
+RISKS = f"""
 select person_id, portfolio_id, client_risk_number, portfolio_risk_number from mart.risk_alignment
-where client_risk_number is not null and portfolio_risk_number is not null
-"""
+where client_risk_number is not null and portfolio_risk_number is not null and vendor not in {_UNUSED}
+"""  # noqa: S608
 
 QUESTIONNAIRES = """
 select person_id, version, completed_on from mart.questionnaire where completed_on is not null
 """
 
-ASSETS = """
-select household_id, copied_usd, managed_usd from mart.plan_assets
-"""
+ASSETS = f"""
+select household_id, copied_usd, managed_usd from mart.plan_assets where vendor not in {_UNUSED}
+"""  # noqa: S608
 
 # Active accounts of people aged 69 or older, with the person's share of the value. A copy counts if no other record of its account does.
 RETIREMENT = """
@@ -86,28 +89,29 @@ where p.birth_date <= %(day)s - interval '69 years' and o.role is distinct from 
 group by 1, 2, 3
 """
 
-POLICIES = """
+POLICIES = f"""
 select h.anchor_id, p.insurance_policy_id, p.death_benefit_usd, p.beneficiaries
 from warehouse.insurance_policy p
 join mart.household_as_one('infinity') h on h.household_id = p.household_id
-where p.valid_to is null and p.recorded_to is null
+where p.valid_to is null and p.recorded_to is null and p.vendor not in {_UNUSED}
   and not exists (select from control.absence a where a.vendor = p.vendor and a.entity = 'insurance_policy'
                                                   and a.source_key = p.insurance_policy_key)
-"""
+"""  # noqa: S608
 
 # Days are New York's, as those of business dates and of accounts. An envelope is replaced if another one for the same purpose was sent after
 # it ended.
-ENVELOPES = """
+ENVELOPES = f"""
 select anchor_id, key, purpose, status, (sent_at at time zone 'America/New_York')::date, (completed_at at time zone 'America/New_York')::date,
        (ended_at at time zone 'America/New_York')::date, coalesce(newest_sent_at > ended_at, false), recipients, signed
 from (
-    select h.anchor_id, e.vendor || ':' || e.envelope_key as key, e.purpose, e.status, e.sent_at, e.completed_at, e.ended_at, e.recipients, e.signed,
+    select h.anchor_id, e.vendor, e.is_final, e.vendor || ':' || e.envelope_key as key, e.purpose, e.status, e.sent_at, e.completed_at, e.ended_at, e.recipients, e.signed,
            max(e.sent_at) over (partition by h.anchor_id, e.purpose) as newest_sent_at
     from mart.envelope e
     join mart.household_as_one('infinity') h on h.household_id = e.household_id
     where e.status <> 'draft'
 ) sent
-"""
+where is_final or vendor not in {_UNUSED}
+"""  # noqa: S608
 
 OPENINGS = """
 select h.anchor_id, max(coalesce(a.open_date, first.seen_on))
@@ -136,7 +140,7 @@ _PARENTS = ", ".join(f"('{name}', '{canonical.named(name).parent}')" for name in
 SILENT = f"""
 with declared(entity, parent_entity) as (values {_PARENTS}), fed as (
     select distinct vendor, table_name, max(business_date) over (partition by vendor) as business_date
-    from control.ledger where stage = 'load' and pulled = 'current' and entity in (select entity from declared)
+    from control.ledger where stage = 'load' and pulled = 'current' and entity in (select entity from declared) and vendor not in {_UNUSED}
 ), about as (
     select distinct l.vendor, d.entity, d.key, d.parent
     from control.dead_letter l join fed f using (vendor, table_name, business_date)

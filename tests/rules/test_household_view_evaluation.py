@@ -291,6 +291,46 @@ def test_account_that_moved_to_another_vendor_still_requires_distributions(offic
     assert office.portfolio.rows(found) == [before]  # still open; a change within a tenth is not recorded
 
 
+def stop_using(office: Office, vendor: Ledgered) -> None:
+    office.database.do("insert into control.unused_vendor (vendor) values (:vendor)", vendor=vendor.vendor.name)
+
+
+def test_findings_on_data_of_a_vendor_no_longer_used_close(office: Office) -> None:
+    """The plan, its assets, the policies, the risk numbers and the open envelopes stay as they are, and no advisor can change them."""
+    office.portfolio.day(FRIDAY, {"a": 100_000})
+    office.plan(FRIDAY, "0.50", changed=date(2024, 6, 1))
+    office.planner.load("outside_account", [{"outside_account_key": "x", "household_key": "h1"}], FRIDAY)
+    worth = {
+        "outside_value_key": "x:1",
+        "outside_account_key": "x",
+        "market_value_usd": Decimal(1),
+        "requested_on": FRIDAY,
+    }
+    office.planner.load("outside_value", [worth | {"requested_at": NOON}], FRIDAY)
+    policy = {"insurance_policy_key": "i1", "household_key": "h1", "death_benefit_usd": Decimal(9), "beneficiaries": 0}
+    office.planner.load("insurance_policy", [policy], FRIDAY)
+    sent = {"envelope_key": "e1", "status": "sent", "is_final": False, "sent_at": NOON - timedelta(days=30)}
+    load_envelopes(office, sent)
+    office.numbers(FRIDAY, 45, 62)
+    office.evaluate(FRIDAY)
+    stays = {"plan_old"}
+    closes = {"goal_at_risk", "plan_assets_apart", "beneficiary_missing", "envelope_waiting", "risk_misaligned"}
+    assert {rule for (rule,) in office.portfolio.findings()} == stays | closes
+    stop_using(office, office.planner)
+    stop_using(office, office.risk)
+    closed = {rule for rule, tally in office.evaluate(FRIDAY).items() if tally.closed}
+    assert closed == closes
+
+
+def test_a_dead_letter_of_a_vendor_no_longer_used_keeps_no_finding_open(office: Office) -> None:
+    office.numbers(FRIDAY, 45, 62)
+    office.planner.load("goal", [], FRIDAY, dead=["never seen"])
+    office.evaluate(FRIDAY)
+    office.numbers(MONDAY, 55, 62)
+    stop_using(office, office.planner)
+    assert office.evaluate(MONDAY) == {"risk_misaligned": Tally(closed=1)}
+
+
 def test_every_rule_has_a_unique_name_and_a_documented_policy() -> None:
     assert len({rule.name for rule in (*RULES, *HOUSEHOLD_RULES)}) == len(RULES) + len(HOUSEHOLD_RULES)
     for rule in HOUSEHOLD_RULES:
