@@ -113,12 +113,17 @@ from (
 where is_final or vendor not in {_UNUSED}
 """  # noqa: S608
 
+# An account of several vendors was opened on the earliest day.
 OPENINGS = """
-select h.anchor_id, max(coalesce(a.open_date, first.seen_on))
-from warehouse.account a
-join mart.household_as_one('infinity') h on h.household_id = a.household_id
-join lateral (select min(f.valid_from) as seen_on from warehouse.account f where f.account_id = a.account_id) first on true
-where a.valid_to is null and a.recorded_to is null and not a.is_past_only
+select anchor_id, max(opened_on)
+from (
+    select h.anchor_id, min(coalesce(a.open_date, first.seen_on)) over (partition by coalesce(i.identity_id, a.account_id)) as opened_on
+    from warehouse.account a
+    join mart.household_as_one('infinity') h on h.household_id = a.household_id
+    join lateral (select min(f.valid_from) as seen_on from warehouse.account f where f.account_id = a.account_id) first on true
+    left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id and i.recorded_to is null
+    where a.valid_to is null and a.recorded_to is null and not a.is_past_only
+) account
 group by 1
 """
 

@@ -331,6 +331,20 @@ def test_a_dead_letter_of_a_vendor_no_longer_used_keeps_no_finding_open(office: 
     assert office.evaluate(MONDAY) == {"risk_misaligned": Tally(closed=1)}
 
 
+def test_an_account_that_moved_to_another_vendor_is_not_opened_again(office: Office) -> None:
+    """The vendor to which the firm moved states no opening date, and was connected after the papers were signed."""
+    opened = {"open_date": date(2010, 1, 2)}
+    office.portfolio.day(FRIDAY, {"a": 1}, a=opened)
+    office.planner.day(FRIDAY, {"a": 1}, a={"open_date": None})
+    office.join("account", office.planner, office.portfolio, "a")
+    signed = NOON - timedelta(days=30)
+    load_envelopes(
+        office,
+        {"envelope_key": "e1", "status": "completed", "is_final": True, "sent_at": signed, "completed_at": signed},
+    )
+    assert office.evaluate(FRIDAY)["account_unopened"] == Tally(found=1, opened=1)
+
+
 def test_every_rule_has_a_unique_name_and_a_documented_policy() -> None:
     assert len({rule.name for rule in (*RULES, *HOUSEHOLD_RULES)}) == len(RULES) + len(HOUSEHOLD_RULES)
     for rule in HOUSEHOLD_RULES:
