@@ -293,3 +293,15 @@ def test_account_that_is_open_at_another_vendor_is_not_closed(office: Office, is
     for key in ("a", "s1", "parent"):
         office.join("account", "second", key)
     assert read_openings(office, day) == ([(day, 0, closings)] if closings else [])
+
+
+def test_account_of_a_vendor_no_longer_used_is_open_at_no_vendor(office: Office) -> None:
+    """The firm moved to the second vendor, which closed the account later; the first one lists it as it was."""
+    day = date(2016, 1, 4)
+    load_opened(office, "pms", is_active=True)
+    load_opened(office, "second", close_date=day, is_active=False)
+    for key in ("a", "s1", "parent"):
+        office.join("account", "second", key)
+    assert read_openings(office, day) == []
+    office.do("insert into control.unused_vendor (vendor) values (:vendor)")
+    assert read_openings(office, day) == [(day, 0, 2)]
