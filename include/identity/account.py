@@ -22,7 +22,7 @@ _COMMON_WORDS = lexicon(
 )
 
 # Accounts of different vendors that share a number, an owner and the last four digits, or an owner and a word of the institution. A
-# comparison is null if one of the values is unknown.
+# comparison is null if one of the values is unknown. If the last run joined a pair, and one vendor's value no longer changes, it stays joined.
 _MATCHES = """
 with account as (
     select row_number() over (order by priority, account_id) - 1 as place, * from given
@@ -37,12 +37,13 @@ with account as (
            l.number_hash = r.number_hash as number, l.number_last4 = r.number_last4 as last_four,
            case when len(l.words) > 0 and len(r.words) > 0 then list_has_any(l.words, r.words) end as institution,
            case when len(l.owners) > 0 and len(r.owners) > 0 then list_has_any(l.owners, r.owners) end as owner,
-           abs(l.value_usd - r.value_usd) <= {ratio} * greatest(abs(l.value_usd), abs(r.value_usd)) as value
+           abs(l.value_usd - r.value_usd) <= {ratio} * greatest(abs(l.value_usd), abs(r.value_usd)) as value,
+           l.known_id = r.known_id and (l.is_absent or l.is_unused or r.is_absent or r.is_unused) as was_one
     from pair join account l on l.place = pair.left_place join account r on r.place = pair.right_place
 ), judged as (
     select *, case when number then 'key' else 'rule' end as how,
            case when number then owner is distinct from false
-                when last_four and institution and owner then coalesce(value, false)
+                when last_four and institution and owner then coalesce(value, false) or coalesce(was_one, false)
                 else false end as is_sure
     from compared
     where number or (number is distinct from false and last_four is distinct from false

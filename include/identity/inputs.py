@@ -107,8 +107,10 @@ with same as (
       and p.household_id in (select household_id from warehouse.outside_account where recorded_to is null) group by 1
 )
 select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.institution,
-       coalesce(o.owners, m.owners) as owners, a.value_usd, a.is_absent
+       coalesce(o.owners, m.owners) as owners, a.value_usd, a.is_absent, a.vendor in (select vendor from control.unused_vendor) as is_unused,
+       coalesce(i.identity_id, a.account_id) as known_id
 from ({_ACCOUNTS}) a left join owner o using (account_id) left join member m using (household_id)
+left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id and i.recorded_to is null
 order by 1
 """  # noqa: S608
 _DIGEST_OF_ACCOUNTS = sa.text(f"""

@@ -81,6 +81,8 @@ ACCOUNTS = pa.schema(
         "owners": pa.list_(pa.int64()),  # person ids
         "value_usd": pa.decimal128(20, 2),
         "is_absent": pa.bool_(),  # whether the vendor no longer lists it
+        "is_unused": pa.bool_(),  # whether the firm no longer uses the vendor
+        "known_id": pa.int64(),  # the original of the last run
     }
 )
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from include.identity.account import link_accounts
 from include.identity.record import ACCOUNTS, DECISIONS
@@ -42,6 +43,16 @@ def test_copy_lists_agreeing_features() -> None:
 
 def test_value_far_away_needs_a_person() -> None:
     assert copies(MANAGED, {**HELD, "value_usd": Decimal("90000.00")}) == [(2, 1, False)]
+
+
+@pytest.mark.parametrize("frozen", [{"is_unused": True}, {"is_absent": True, "value_usd": None}])
+def test_copy_stays_one_after_the_last_value_of_its_vendor(frozen: dict[str, Any]) -> None:
+    """The other vendor's value goes on changing, so the values say nothing any more."""
+    moved = HELD | {"value_usd": Decimal("90000.00")} | frozen
+    assert copies(MANAGED, moved) == [(2, 1, False)]
+    assert copies(MANAGED | {"known_id": 1}, moved | {"known_id": 1}) == [(2, 1, True)]
+    assert copies(MANAGED | frozen | {"known_id": 1}, HELD | {"value_usd": Decimal(1), "known_id": 1}) == [(2, 1, True)]
+    assert copies(MANAGED | {"known_id": 1}, HELD | {"value_usd": Decimal(1), "known_id": 1}) == [(2, 1, False)]
 
 
 def test_same_number_with_another_owner_needs_a_person() -> None:

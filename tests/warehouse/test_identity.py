@@ -392,6 +392,22 @@ def test_an_account_that_a_planner_lists_again_under_another_key_counts_once(fir
     assert read_worth(firm) == (1000, 0, 1)
 
 
+@pytest.mark.parametrize("end", ["unused", "absent"])
+def test_an_account_stays_one_when_the_value_of_its_copy_changes_no_more(firm: Firm, end: str) -> None:
+    load_held(firm, Decimal(1000))
+    firm.resolve()
+    if end == "unused":
+        firm.database.do("insert into control.unused_vendor (vendor) values ('beta')")
+    else:
+        firm.load("beta", "outside_account", day=NEXT)
+    value = {"account_value_key": "a1", "account_key": "a1", "market_value_usd": Decimal(2000)}
+    firm.load("alpha", "account_value", value, day=NEXT)
+    firm.resolve("r2")
+    assert (firm.database.value("select count(*) from warehouse.identity where entity = 'account' and recorded_to is null"),
+            firm.database.value("select sum(net_worth_usd) from mart.net_worth")) == (1, 2000)  # fmt: skip
+    assert firm.resolve("r3") is None
+
+
 def test_an_account_without_a_value_counts_with_the_value_of_its_copy(firm: Firm) -> None:
     load_held(firm, None)
     [first, second] = firm.database.rows("select account_id as id from warehouse.account union select outside_account_id from warehouse.outside_account")  # fmt: skip
