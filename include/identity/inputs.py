@@ -56,15 +56,19 @@ order by l.legal_entity_id
 """
 
 
-def priority_of(vendor: str, kind: int) -> str:
-    """Return the SQL of an account's `priority`: the accounts of vendors that the firm no longer uses come last.
+_PRIORITY = """
+(case when a.vendor in (select vendor from control.unused_vendor) then 4 else 0 end + {of_kind} + case when {has_ended} then 1 else 0 end)
+"""
+PRIORITY = _PRIORITY.format(
+    of_kind=0, has_ended="n.source_key is not null or a.close_date is not null or a.is_active is false"
+)
+"""SQL of the `priority` of a portfolio vendor's account `a`, with its absence `n`.
 
-    Args:
-        vendor: SQL of the vendor.
-        kind: 0 for an account of a portfolio vendor, 1 for one that a planner lists.
-    """
-    return f"(case when {vendor} in (select vendor from control.unused_vendor) then 2 else 0 end + {kind})"  # noqa: S608
-
+Accounts that a planner lists come after it, and those of vendors that the firm no longer uses come last. Of each kind, an account that its
+vendor closed or no longer lists comes after the open ones.
+"""
+OUTSIDE_PRIORITY = _PRIORITY.format(of_kind=2, has_ended="n.source_key is not null")
+"""The same of an account `a` that a planner lists."""
 
 # An account's value is that of its vendor's latest day, as in `mart.net_worth`: a day is read by its index, however long the history is.
 _VALUES = """
@@ -78,20 +82,20 @@ with day as (
 )
 """
 _ACCOUNTS = f"""
-{_VALUES}select a.account_id, a.vendor, {priority_of("a.vendor", 0)} as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
+{_VALUES}select a.account_id, a.vendor, {PRIORITY} as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
        a.custodian as institution, null::bigint as household_id, v.market_value_usd as value_usd, n.source_key is not null as is_absent
 from warehouse.account a left join value v using (account_id)
 left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where a.recorded_to is null and a.valid_to is null and not a.is_past_only
 union all
-select o.outside_account_id, o.vendor, {priority_of("o.vendor", 1)}, o.account_number_hash, o.account_number_last4, o.institution, o.household_id, v.market_value_usd,
+select a.outside_account_id, a.vendor, {OUTSIDE_PRIORITY}, a.account_number_hash, a.account_number_last4, a.institution, a.household_id, v.market_value_usd,
        n.source_key is not null
-from warehouse.outside_account o
-left join control.absence n on n.vendor = o.vendor and n.entity = 'outside_account' and n.source_key = o.outside_account_key
+from warehouse.outside_account a
+left join control.absence n on n.vendor = a.vendor and n.entity = 'outside_account' and n.source_key = a.outside_account_key
 left join lateral (select market_value_usd from warehouse.outside_value v
-                   where v.outside_account_id = o.outside_account_id and v.recorded_to is null
+                   where v.outside_account_id = a.outside_account_id and v.recorded_to is null
                    order by requested_on desc limit 1) v on true
-where o.recorded_to is null and o.valid_to is null
+where a.recorded_to is null and a.valid_to is null
 """  # noqa: S608
 _OWNED = f"""
 with same as (

@@ -68,7 +68,7 @@ _HELD = sa.text(f"""
 select a.account_id, a.vendor, a.name, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
        a.custodian as institution, o.household_id, a.is_counted, true as is_managed, v.market_value_usd,
        o.share_ratio * v.market_value_usd as value_usd, exists (select from control.unused_vendor u where u.vendor = a.vendor) as is_unused,
-       a.is_past_only, {inputs.priority_of("a.vendor", 0)} as priority, n.source_key is not null as is_absent, coalesce(i.identity_id, a.account_id) as known_id,
+       a.is_past_only, {inputs.PRIORITY} as priority, n.source_key is not null as is_absent, coalesce(i.identity_id, a.account_id) as known_id,
        array(select w.person_id from warehouse.account_owner w
              where w.account_id = a.account_id and w.person_id is not null and w.recorded_to is null and w.valid_to is null) as owners
 from warehouse.account_owner o
@@ -84,7 +84,7 @@ where o.household_id = any(:homes) and o.recorded_to is null and o.valid_to is n
 union all
 select a.outside_account_id, a.vendor, a.name, a.account_number_hash, a.account_number_last4, a.institution, a.household_id, true, false,
        v.market_value_usd, case when n.source_key is null then v.market_value_usd end,
-       exists (select from control.unused_vendor u where u.vendor = a.vendor), a.is_past_only, {inputs.priority_of("a.vendor", 1)}, n.source_key is not null,
+       exists (select from control.unused_vendor u where u.vendor = a.vendor), a.is_past_only, {inputs.OUTSIDE_PRIORITY}, n.source_key is not null,
        coalesce(i.identity_id, a.outside_account_id),
        array(select p.person_id from warehouse.person p where p.household_id = a.household_id and p.recorded_to is null and p.valid_to is null)
 from warehouse.outside_account a

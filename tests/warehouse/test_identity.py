@@ -428,6 +428,37 @@ def test_an_account_that_moved_to_another_vendor_is_that_of_the_vendor_in_use(fi
     assert firm.database.rows(originals) == [{"vendor": "beta"}]
 
 
+@pytest.mark.parametrize(
+    "rows", [[], [{"account_key": "a1", "is_active": False}], [{"account_key": "a1", "close_date": DAY}]]
+)
+def test_an_account_that_its_first_vendor_closed_or_dropped_is_that_of_the_next(
+    firm: Firm, rows: list[dict[str, Any]]
+) -> None:
+    """Both vendors are still in use. Salesforce shows the original: its balance and holdings are 0 if the vendor has none any more."""
+    number = {"account_number_hash": "a" * 64, "is_counted": True}
+    for vendor in ("alpha", "beta"):
+        firm.load(vendor, "account", ACCOUNT | number | {"account_key": "a1"})
+    firm.resolve()
+    firm.load("alpha", "account", *(ACCOUNT | number | row for row in rows), day=NEXT)
+    firm.resolve("r2")
+    originals = "select a.vendor from warehouse.identity i join warehouse.account a on a.account_id = i.identity_id and a.valid_to is null and a.recorded_to is null where i.recorded_to is null"
+    assert firm.database.rows(originals) == [{"vendor": "beta"}]
+    firm.load("beta", "account", ACCOUNT | number | {"account_key": "a1", "is_active": False}, day=NEXT)
+    firm.resolve("r3")
+    assert firm.database.rows(originals) == [{"vendor": "alpha"}]
+
+
+def test_a_closed_account_is_no_copy_of_what_a_planner_still_lists(firm: Firm) -> None:
+    """Otherwise Salesforce would never show that it is closed."""
+    load_held(firm, Decimal(1000))
+    firm.resolve()
+    closed = {"account_key": "a1", "custodian": "Pershing", "is_counted": True, "is_active": False}
+    firm.load("alpha", "account", ACCOUNT | closed, day=NEXT)
+    firm.resolve("r2")
+    rows = firm.database.rows("select k.entity from warehouse.identity i join warehouse.source_key k on k.id = i.id where i.entity = 'account' and i.recorded_to is null")  # fmt: skip
+    assert rows == [{"entity": "outside_account"}]
+
+
 def test_an_undo_that_contradicts_another_decision_is_refused(firm: Firm) -> None:
     """The undone decision allowed the others. Without it, two of three decisions would apply, and no reviewer would know which."""
     firm.people("alpha", JOHN, MARY, JOHN)
