@@ -20,7 +20,7 @@ def find_absent(snapshot: Snapshot, policy: Policy) -> pa.Table:
     Why: the household was deleted, or merged into another. Its record in Salesforce is obsolete, and its history belongs to the other
         household. Nothing is deleted automatically.
     Threshold: none. Measure: dollars in accounts that the household still owns.
-    Closes: the vendor lists the household again, or it is ended in the warehouse.
+    Closes: the vendor or another portfolio vendor lists the household again, or it is ended in the warehouse.
     """
     absent = snapshot.households.filter(pc.is_valid(snapshot.households["absent_since"]))
     owned = snapshot.sum_owned(snapshot.accounts, "market_value_usd").select(["household_id", "market_value_usd"])

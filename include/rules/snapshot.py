@@ -89,7 +89,8 @@ class PresentDay:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One vendor's day. `accounts` and `owners` leave out an account whose sleeves are also listed, because it would count twice.
+    """One vendor's day. `accounts` and `owners` leave out an account whose sleeves are also listed, because it would count twice, and a copy
+    of another vendor's account, which is evaluated at that vendor.
 
     Attributes:
         business_date: The day.
@@ -98,7 +99,8 @@ class Snapshot:
             on the day `before`. `net_flow_usd` is the part of the difference in value that deposits and withdrawals explain.
             `absent_since` is the first day on which the vendor no longer listed the account; null if it does.
         owners: Share of each owner of an account; several persons of one household may own shares.
-        households: Households with their representative; `absent_since` is as for accounts.
+        households: Households with their representative; `absent_since` is as for accounts, null also if another portfolio vendor lists
+            the household.
         positions: The accounts' positions.
         securities: The vendor's securities; `title` is the ticker, or the name if there is no ticker.
         flows: Deposits (`contribution`, positive) and withdrawals (`distribution`, negative) of the last `FLOW_DAYS` days.

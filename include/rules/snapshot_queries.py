@@ -81,6 +81,10 @@ _NET_FLOWS = """
       and %(is_complete)s and recorded_from <= %(known_at)s and recorded_to > %(known_at)s
  ) moved group by 1)"""
 
+# An account of several vendors is evaluated once, at the vendor of its original.
+_IS_EVALUATED = """
+a.is_counted and not exists (select from warehouse.identity c where c.entity = 'account' and c.id = a.account_id and c.recorded_to is null)"""
+
 ACCOUNTS = f"""
 select a.account_id, a.household_id, coalesce(a.representative_id, h.representative_id), a.open_date, a.close_date,
        {_is_active("a", "day")}, case when e.account_id is not null then {_is_active("e", "before")} end, n.absent_since,
@@ -92,19 +96,32 @@ left join {_query_values("day")} v on v.account_id = a.account_id
 left join {_query_values("before")} b on b.account_id = a.account_id
 left join {_NET_FLOWS} f on f.account_id = a.account_id
 left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
-where a.is_counted
+where {_IS_EVALUATED}
 """  # noqa: S608
 
 OWNERS = f"""
 select o.account_id, o.household_id, o.share_ratio
-from {_query_version("account_owner")} o join {_query_version("account")} a on a.account_id = o.account_id and a.is_counted
+from {_query_version("account_owner")} o join {_query_version("account")} a on a.account_id = o.account_id and {_IS_EVALUATED}
 where o.role is distinct from 'joint'
 """  # noqa: S608
 
+# A household that another portfolio vendor lists is not missing.
 HOUSEHOLDS = f"""
-select h.household_id, h.representative_id, a.absent_since
+with one as (
+    select id, identity_id from warehouse.identity where entity = 'household' and recorded_to is null
+), listed as (
+    select distinct coalesce(i.identity_id, o.household_id) as identity_id
+    from warehouse.household o left join one i on i.id = o.household_id
+    where o.vendor <> %(vendor)s and o.recorded_to is null and o.valid_to is null and not o.is_past_only
+      and o.vendor in (select vendor from control.ledger where stage = 'load' and entity = 'position' and pulled = 'current')
+      and o.vendor not in (select vendor from control.unused_vendor)
+      and not exists (select from control.absence n where n.vendor = o.vendor and n.entity = 'household' and n.source_key = o.household_key)
+)
+select h.household_id, h.representative_id, case when l.identity_id is null then a.absent_since end
 from {_query_version("household")} h
 left join control.absence a on a.vendor = h.vendor and a.entity = 'household' and a.source_key = h.household_key
+left join one i on i.id = h.household_id
+left join listed l on l.identity_id = coalesce(i.identity_id, h.household_id)
 """  # noqa: S608
 
 SECURITIES = f"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from include.control.findings import Tally
 from include.errors import FatalError
 from include.rules import HOUSEHOLD_RULES, RULES
+from include.rules.evaluation import evaluate_all
 from include.rules.policy import Policy
 from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
 from tests.warehouse.loading import dead_letter
@@ -76,6 +78,52 @@ def test_a_move_stays_for_its_days_and_ends(firm: Ledgered) -> None:
     firm.reconcile(TUESDAY)
     assert firm.evaluate() == {}
     assert firm.findings(f"{LIFE}, business_date_seen") == [("household_aum_moved", MONDAY, None, MONDAY)]
+
+
+def join(entity: str, copy: Ledgered, original: Ledgered, key: str) -> None:
+    """Link a vendor's record to another vendor's, which represents it."""
+    copy.database.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) values (:entity, :id, :other, now(), 'test')",
+        entity=entity, id=copy.id_of(entity, key), other=original.id_of(entity, key),
+    )  # fmt: skip
+
+
+def test_an_account_that_moves_has_findings_at_the_vendor_of_its_original_only(
+    new_vendor: Callable[[], Ledgered],
+) -> None:
+    """The firm moves from the first vendor to the second, which has the account too; then the first one drops it."""
+    first, second = new_vendor(), new_vendor()
+    for vendor in (first, second):
+        vendor.day(FRIDAY, {"a": 500_000, "b": 500_000}, {"a": -50})
+        vendor.reconcile(FRIDAY)
+    join("household", second, first, "h1")
+    for key in ("a", "b"):
+        join("account", second, first, key)
+    assert (first.evaluate(), second.evaluate()) == ({"negative_cash": Tally(found=1, opened=1)}, {})
+    first.day(MONDAY, {"b": 500_000})
+    second.day(MONDAY, {"a": 500_000, "b": 500_000}, {"a": -50})
+    for vendor in (first, second):
+        vendor.reconcile(MONDAY)
+    first.database.do("delete from warehouse.identity where id = :id", id=second.id_of("account", "a"))
+    join("account", first, second, "a")
+    tallies = evaluate_all(first.engine, Policy(), "rules")
+    assert [{rule: tally for rule, tally in tallies[vendor.vendor.name].items() if tally != Tally()} for vendor in (first, second)] == [
+        {"negative_cash": Tally(closed=1)}, {"negative_cash": Tally(found=1, opened=1)},
+    ]  # fmt: skip
+
+
+def test_a_household_that_another_portfolio_system_lists_is_not_missing(new_vendor: Callable[[], Ledgered]) -> None:
+    first, second = new_vendor(), new_vendor()
+    for vendor in (first, second):
+        vendor.day(FRIDAY, {"a": 1})
+    first.load("household", [], FRIDAY)
+    for vendor in (first, second):
+        vendor.reconcile(FRIDAY)
+    assert first.evaluate() == {"household_absent": Tally(found=1, opened=1)}
+    join("household", second, first, "h1")
+    assert first.evaluate() == {"household_absent": Tally(closed=1)}
+    second.database.do("insert into control.unused_vendor (vendor) values (:vendor)", vendor=second.vendor.name)
+    assert first.evaluate() == {"household_absent": Tally(found=1, opened=1)}
 
 
 def test_findings_of_a_vendor_no_longer_used_close(firm: Ledgered) -> None:
