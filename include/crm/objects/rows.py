@@ -247,7 +247,8 @@ def name_securities(field: str, length: int) -> Rows:
 def select_transactions(days: int) -> Rows:
     """Return the rows of the posted transactions `t` of an account `a`, for a number of days back from the latest business date.
 
-    A transaction that was never posted is not sent. One that was sent stays up to date, whatever its age and status.
+    A transaction that was never posted is not sent. One that was sent stays up to date, whatever its age and status. If its account turns
+    out to be a copy of another, it stays until the first transaction of that account.
     """
     return Rows(
         "transaction",
@@ -255,12 +256,18 @@ def select_transactions(days: int) -> Rows:
         source=f"""
             {PRESENT_DAY} d
             join warehouse.transaction t on t.vendor = d.vendor and t.recorded_to is null
-            join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false and {is_no_copy("a.account_id")}
-        """,
+            join warehouse.account a on a.account_id = t.account_id and {current("a")} and a.is_counted is not false
+            left join (
+                select i.id, min(q.trade_date) as first_day from warehouse.identity i
+                join warehouse.transaction q on q.account_id = i.identity_id and q.recorded_to is null
+                where i.entity = 'account' and i.recorded_to is null group by 1
+            ) original on original.id = a.account_id
+        """,  # noqa: S608
         where=f"""
             t.trade_date between d.business_date - {int(days)} and d.business_date
-                and t.status in ('posted', 'reversed')
-            or exists (select from control.crm_state s where s.sobject = :sobject
+                and t.status in ('posted', 'reversed') and {is_no_copy("a.account_id")}
+            or (original.first_day is null or t.trade_date < original.first_day)
+                and exists (select from control.crm_state s where s.sobject = :sobject
                        and s.external_key = {key("transaction", "t")})
         """,
         ids={"account_id": "t.account_id", "security_id": "t.security_id"},

@@ -141,6 +141,43 @@ def test_an_account_that_turns_out_to_be_a_copy_shows_no_worth(crm: Crm) -> None
     assert crm.sent() == {}
 
 
+def test_a_copys_transactions_before_the_first_one_of_its_original_stay_posted(crm: Crm) -> None:
+    """The firm moved to the vendor of the original, which has no earlier history. Later ones are the original's, and cancelled here."""
+    crm.settings = replace(
+        crm.settings, has_transactions=True, most_moved_ratio=Decimal(1), most_changed_ratio=Decimal(1)
+    )
+    crm.sync()
+    shown = crm.database.rows("""
+        select account_id, min(trade_date) as first, max(trade_date) as last from warehouse.transaction t
+        join control.crm_state s on s.external_key = 'sample:' || vendor || ':transaction:' || transaction_key
+        where status = 'posted' and t.recorded_to is null group by 1 having min(trade_date) < max(trade_date) order by 1 limit 2
+    """)
+    original, copy = shown
+    crm.database.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) values ('account', :copy, :original, now(), 'moved')",
+        copy=copy["account_id"], original=original["account_id"],
+    )  # fmt: skip
+    crm.database.do(
+        "update warehouse.transaction set trade_date = :last where account_id = :original",
+        original=original["account_id"], last=copy["last"],
+    )  # fmt: skip
+
+    crm.sync()
+
+    of_copy = crm.database.rows(
+        "select 'sample:' || vendor || ':transaction:' || transaction_key as key, trade_date from warehouse.transaction"
+        " where account_id = :copy and status = 'posted' and recorded_to is null", copy=copy["account_id"],
+    )  # fmt: skip
+    records = crm.records(TRANSACTION)
+    states = {
+        (row["trade_date"] < copy["last"], records[row["key"]]["FinServ__TransactionStatus__c"])
+        for row in of_copy
+        if row["key"] in records
+    }
+    assert states == {(True, "Posted"), (False, "Cancelled")}
+    assert crm.sent() == {}
+
+
 @pytest.mark.synced
 def test_a_closed_account_is_marked_closed(crm: Crm) -> None:
     account = crm.database.rows("select * from warehouse.account where is_active and is_counted limit 1")[0]
