@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +196,15 @@ def test_dag_files_are_wiring_alone() -> None:
 def test_no_file_is_a_drawer_for_everything() -> None:
     words = {name_of(path): FORBIDDEN & set(path.stem.split("_")) for path in SOURCES}
     assert {path: forbidden for path, forbidden in words.items() if forbidden} == {}
+
+
+def test_sync_to_salesforce_imports_no_library_for_columns() -> None:
+    """Only the comparison with a full org needs them: they take three times the memory of a sync."""
+    script = "import sys, include.crm.sync.load; print(*sorted({'duckdb', 'pandas', 'pyarrow'} & sys.modules.keys()))"
+    assert (
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        == "\n"
+    )
 
 
 def test_great_expectations_folder_is_no_package() -> None:

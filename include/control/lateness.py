@@ -44,7 +44,11 @@ select :vendor where exists (select from control.ledger where vendor = :vendor a
 on conflict do nothing
 """)
 _RESUME = sa.text("""
-with used_again as (delete from control.unused_vendor where vendor = :vendor returning *)
+with used_again as (
+    delete from control.unused_vendor u where vendor = :vendor and exists (
+        select from control.ledger l where l.vendor = u.vendor and l.stage = 'load' and l.pulled = 'current' and l.recorded_at > u.since)
+    returning *
+)
 insert into control.past_unused_vendor (vendor, since) select vendor, since from used_again
 """)
 
@@ -141,7 +145,11 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
 
 
 def record_use(engine: sa.Engine, vendor: str, *, is_used: bool) -> None:
-    """Record whether the firm uses a vendor, that is, has a connection to it. A vendor without a daily pull so far is not recorded."""
+    """Record whether the firm uses a vendor: whether it has a connection to it.
+
+    A vendor without a daily pull so far is not recorded. A vendor that was not used is used again once a pull is loaded: until then, its newest
+    day is old, and must not count before other vendors' days.
+    """
     with engine.begin() as connection:
         connection.execute(_RESUME if is_used else _STOP, {"vendor": vendor})
 

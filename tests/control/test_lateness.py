@@ -125,12 +125,21 @@ def test_nothing_is_late_before_the_firm_goes_live(firm: Firm) -> None:
     assert late_at(firm, evening, go_live=find_due(firm.vendor, evening).start)
 
 
-def test_vendor_without_a_connection_is_not_used_since_the_first_look_until_it_has_one(firm: Firm) -> None:
+def test_vendor_without_a_connection_is_not_used_since_the_first_look_until_it_has_one_and_a_new_load(
+    firm: Firm,
+) -> None:
     since = "select since from control.unused_vendor where vendor = :vendor"
     record_use(firm.engine, firm.vendor.name, is_used=False)
     first = firm.database.value(since, vendor=firm.vendor.name)
     record_use(firm.engine, firm.vendor.name, is_used=False)
     assert firm.database.value(since, vendor=firm.vendor.name) == first
+    record_use(firm.engine, firm.vendor.name, is_used=True)
+    assert firm.database.value(since, vendor=firm.vendor.name) == first
+    firm.database.do(
+        "insert into control.ledger (ledger_id, run_id, vendor, table_name, business_date, stage, pull_id, pulled, extracted_at)"
+        " values (nextval('control.ledger_id'), 'again', :vendor, 'accounts', '2026-11-25', 'load', 'again', 'current', now())",
+        vendor=firm.vendor.name,
+    )
     record_use(firm.engine, firm.vendor.name, is_used=True)
     assert firm.database.rows("select * from control.unused_vendor") == []
 

@@ -193,5 +193,11 @@ def test_vendor_that_the_firm_uses_again_was_unused_meanwhile(new_loader: Make) 
     worth = [("values", vendor, NEXT, KEYS, number) for vendor, number in (("pms", 5), ("second", 7))]
     check_known(
         new_loader,
-        [*worth, ("link", "second", NEXT, KEYS, 1), ("use", "pms", NEXT, (), 1), ("use", "pms", NEXT, (), 9)],
+        [
+            *worth,
+            ("link", "second", NEXT, KEYS, 1),
+            ("use", "pms", NEXT, (), 1),
+            ("values", "pms", NEXT, KEYS, 6),
+            ("use", "pms", NEXT, (), 9),
+        ],
     )

@@ -18,7 +18,6 @@ from include.control import ledger, writer
 from include.control.calls import CallLog
 from include.control.ledger import Counts, Pull
 from include.crm import readiness
-from include.crm.adoption.find import find
 from include.crm.adoption.keys import write_keys
 from include.crm.database import open_session, take_turn, translate_errors
 from include.crm.objects.mapping import CrmObject
@@ -233,6 +232,8 @@ class _Sync:
         found = [deltas[each.entity] for each in adopted]
         if not self._scope.is_whole or not any(each.new or each.existing for each in found):
             return False
+        from include.crm.adoption.find import find  # imports the matcher of identities, 100 MB
+
         find(self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._report_line)
         write_keys(self._db, self._session, adopted, self._settings, self._run.run_id, self._sender.check_fences)
         return True

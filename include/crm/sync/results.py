@@ -25,6 +25,7 @@ from include.crm.salesforce import VENDOR
 from include.crm.sync.bulk import RESULTS, Bulk, JobInfo, Result
 from include.crm.temporary import OUTCOME, REMADE, TempTable, result
 from include.database.driver import find_driver
+from include.database.statistics import without_nested_loops
 from include.errors import BalanceError
 
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
@@ -216,7 +217,8 @@ def settle(
         REMADE.fill(db, _FIND_REMADE, values)
         for statement in (_ACCEPT, _NOTE_REMADE, _FORGET_REMADE, _SEND_SHARED):
             db.execute(sa.text(statement), values)
-        db.execute(sa.text(_CLOSE_DEAD_LETTERS), values)
+        with without_nested_loops(db):  # after a bad day, each row of the object may have a dead letter
+            db.execute(sa.text(_CLOSE_DEAD_LETTERS), values)
         pull = _pull(job, run_id)
         dead_letters.insert(db, pull, "crm", f"salesforce/{job.job_id}", _read_failed(db, job), own_day=False)
         counts = _count(db, job, info, time.perf_counter() - started)
