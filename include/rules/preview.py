@@ -42,8 +42,8 @@ def preview(
 ) -> list[RulePreview]:
     """Count each rule's findings on the vendors' current days and on the household view, under two sets of thresholds.
 
-    Days that are not reconciled and vendors that the firm no longer uses are left out, as in an evaluation, and so are subjects with a dead letter. Findings that stay open for a
-    while after they were last seen do not count.
+    Days that are not reconciled are left out, as in an evaluation, and so are vendors that the firm no longer uses, and subjects with a dead
+    letter. Findings that stay open for a while after they were last seen do not count.
 
     Args:
         engine: The database, as a role that reads the warehouse.
