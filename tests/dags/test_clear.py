@@ -69,6 +69,12 @@ class Cleared:
         return f"dags/{dag_id}/dagRuns/{RUN}"
 
 
+FORMS = {
+    "declare_known_difference": {"account": "an account", "reason": "held elsewhere"},
+    "hold_documents": {"envelope": "an envelope", "reason": "a dispute"},
+    "settle_salesforce_drift": {"object": "Account"},
+}
+"""DAG -> the values that its form requires."""
 WITH_DEADLINE = {"salesforce", *(name for vendor in VENDORS for name in (vendor.name, f"{vendor.name}_on_demand"))}
 
 
@@ -77,8 +83,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory, airflow_database: Path) -> 
     chosen = {"TRIBUTARY_DEADLINE_HOURS": str(HOURS)}
     with serve_dags(tmp_path_factory.mktemp("clear"), airflow_database, **chosen) as (api, settings, dag_ids):
         for dag_id in dag_ids:
-            form = {"keys": ["a client"]} if dag_id.endswith("_on_demand") else {}
-            form |= {"envelope": "an envelope", "reason": "a dispute"} if dag_id == "hold_documents" else {}
+            form = {"keys": ["a client"]} if dag_id.endswith("_on_demand") else FORMS.get(dag_id, {})
             body = {"dag_run_id": RUN, "logical_date": DAY, "conf": form}
             api._call("POST", f"dags/{dag_id}/dagRuns", json=body)
         yield Cleared(api, settings, dag_ids)

@@ -238,7 +238,7 @@ def test_formulas_are_neutralized_in_files(served: Served) -> None:
 
 def test_a_file_has_every_row(served: Served) -> None:
     served.database.do(
-        "insert into control.alert (kind, title) select 'x' || n, 'many' from generate_series(1, 100001) n"
+        "insert into control.alert (kind, title, sent_at) select 'x' || n, 'many', now() from generate_series(1, 100001) n"
     )
     lines = served.get("clients/activity?format=csv&action=sent the alert", served.admin).text.splitlines()
     served.database.do("delete from control.alert where title = 'many'")
@@ -251,7 +251,7 @@ def test_a_file_has_every_row(served: Served) -> None:
 
 def test_rows_after_the_counted_ones_have_a_page(served: Served) -> None:
     served.database.do(
-        "insert into control.alert (kind, title) select 'y' || n, 'many' from generate_series(1, 10060) n"
+        "insert into control.alert (kind, title, sent_at) select 'y' || n, 'many', now() from generate_series(1, 10060) n"
     )
     page = served.get("clients/activity?action=sent the alert&offset=9950", served.admin).text
     served.database.do("delete from control.alert where title = 'many'")
