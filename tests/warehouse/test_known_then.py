@@ -173,7 +173,7 @@ def check_known(new_loader: Make, story: Sequence[Step]) -> None:
 
 
 @pytest.mark.parametrize("kinds", [PORTFOLIO, OTHERS], ids=["portfolio", "others"])
-@settings(QUICK, max_examples=8)
+@settings(QUICK, max_examples=5)
 @given(data=st.data())
 def test_any_later_step_leaves_what_was_known_before(
     new_loader: Make, kinds: list[tuple[str, str]], data: st.DataObject
