@@ -1,6 +1,6 @@
 """From 6:00 to 18:45 in New York, alert once about each step of a vendor's day that is due and not in the ledger.
 
-A vendor without a connection is recorded as not used: it is never late, and nothing of it is held back from Salesforce.
+A vendor without a connection is never late. A day after its last pull, it is recorded as not used, and nothing of it is held back from Salesforce.
 
 Also alert once a day if the last backup of the databases is too old.
 """

@@ -40,7 +40,7 @@ from (
 
 _STOP = sa.text("""
 insert into control.unused_vendor (vendor)
-select :vendor where exists (select from control.ledger where vendor = :vendor and pulled = 'current')
+select :vendor where (select max(recorded_at) from control.ledger where vendor = :vendor and pulled = 'current') < clock_timestamp() - interval '1 day'
 on conflict do nothing
 """)
 _RESUME = sa.text("""
@@ -147,8 +147,8 @@ def find_late(engine: sa.Engine, vendor: Vendor, now: datetime, go_live: datetim
 def record_use(engine: sa.Engine, vendor: str, *, is_used: bool) -> None:
     """Record whether the firm uses a vendor: whether it has a connection to it.
 
-    A vendor without a daily pull so far is not recorded. A vendor that was not used is used again once a pull is loaded: until then, its newest
-    day is old, and must not count before other vendors' days.
+    A vendor is not used if it was pulled before, and not in the last day: a connection that was lost by mistake makes the next daily run fail
+    first, which alerts. It is used again once a pull is loaded: until then, its newest day is old, and must not count before other vendors' days.
     """
     with engine.begin() as connection:
         connection.execute(_RESUME if is_used else _STOP, {"vendor": vendor})

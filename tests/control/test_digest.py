@@ -15,7 +15,6 @@ from include.control.digest import (
     write_digest,
     write_warning,
 )
-from include.control.lateness import record_use
 from tests.conftest import Database
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -154,7 +153,7 @@ def test_vendor_that_the_firm_no_longer_uses_is_neither_held_back_nor_rejected(
         day=DAY, at=NOW - timedelta(hours=4),
     )  # fmt: skip
     assert (len(find_held_back(engine, NOW)), len(find_rejected(engine))) == (1, 1)
-    record_use(engine, "orion", is_used=False)
+    database.do("insert into control.unused_vendor (vendor) values ('orion')")
     assert (find_held_back(engine, NOW), find_rejected(engine)) == ([], [])
 
 

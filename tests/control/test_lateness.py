@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -141,6 +141,12 @@ def test_vendor_without_a_connection_is_not_used_since_the_first_look_until_it_h
         vendor=firm.vendor.name,
     )
     record_use(firm.engine, firm.vendor.name, is_used=True)
+    assert firm.database.rows("select * from control.unused_vendor") == []
+
+
+def test_vendor_that_was_pulled_today_is_used_without_a_connection(firm: Firm) -> None:
+    record_pulls(firm, datetime.now(UTC), day=date(2026, 11, 25))
+    record_use(firm.engine, firm.vendor.name, is_used=False)
     assert firm.database.rows("select * from control.unused_vendor") == []
 
 

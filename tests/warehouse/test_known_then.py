@@ -141,7 +141,13 @@ class Firm:
         )  # fmt: skip
 
     def _do_use(self, loader: Loader, day: date, keys: Sequence[str], number: int) -> None:
-        lateness.record_use(loader.engine, loader.vendor.name, is_used=number > 5)
+        name = loader.vendor.name
+        if number > 5:
+            lateness.record_use(loader.engine, name, is_used=True)
+        else:
+            loader.database.do(
+                "insert into control.unused_vendor (vendor) values (:name) on conflict do nothing", name=name
+            )
 
 
 def list_marts(loader: Loader) -> list[str]:
