@@ -43,7 +43,7 @@ def preview(
     """Count each rule's findings on the vendors' current days and on the household view, under two sets of thresholds.
 
     Days that are not reconciled are left out, as in an evaluation, and so are vendors that the firm no longer uses, and subjects with a dead
-    letter. Findings that stay open for a while after they were last seen do not count.
+    letter. Findings that are no longer found, and stay open during their grace period, do not count.
 
     Args:
         engine: The database, as a role that reads the warehouse.

@@ -47,7 +47,7 @@ def test_value_far_away_needs_a_person() -> None:
 
 @pytest.mark.parametrize("frozen", [{"is_unused": True}, {"is_absent": True, "value_usd": None}])
 def test_copy_stays_one_after_the_last_value_of_its_vendor(frozen: dict[str, Any]) -> None:
-    """The other vendor's value goes on changing, so the values say nothing any more."""
+    """The other vendor's value keeps changing, so the two values can no longer be compared."""
     moved = HELD | {"value_usd": Decimal("90000.00")} | frozen
     assert copies(MANAGED, moved) == [(2, 1, False)]
     assert copies(MANAGED | {"known_id": 1}, moved | {"known_id": 1}) == [(2, 1, True)]
