@@ -93,24 +93,20 @@ def read_list(
     """
     query = _select(listing, selected)
     rows = connection.execute(query.offset(offset).limit(limit)).mappings().all()
-    # Counts need no order, and neither counts nor filters need the other columns, some of which are computed.
-    matching = (
-        query.with_only_columns(sa.literal(1), maintain_column_froms=True).order_by(None).limit(MOST_ROWS).subquery()
-    )
-    total = connection.scalar(sa.select(sa.func.count()).select_from(matching)) or 0
+    total = count_rows(connection, listing, selected, MOST_ROWS)
+    # Filters don't need the other columns, some of which are computed.
     everything = _select(listing, {}).limit(MOST_ROWS)
     newest = everything.with_only_columns(*(everything.selected_columns[name] for name in listing.filters)).subquery()
     return ListPage(rows, total, _read_choices(connection, newest, listing.filters, selected))
 
 
-def count_rows(connection: sa.Connection, listing: Listing, selected: Mapping[str, str]) -> int:
-    """Return the number of all rows of a list that match; the arguments are those of `read_list`."""
-    matching = (
-        _select(listing, selected)
-        .with_only_columns(sa.literal(1), maintain_column_froms=True)
-        .order_by(None)
-        .subquery()
-    )
+def count_rows(
+    connection: sa.Connection, listing: Listing, selected: Mapping[str, str], most: int | None = None
+) -> int:
+    """Return the number of all rows of a list that match, or at most `most`; the other arguments are those of `read_list`."""
+    # A count needs neither the order nor the columns, some of which are computed.
+    query = _select(listing, selected).with_only_columns(sa.literal(1), maintain_column_froms=True)
+    matching = query.order_by(None).limit(most).subquery()
     return connection.scalar(sa.select(sa.func.count()).select_from(matching)) or 0
 
 
