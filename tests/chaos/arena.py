@@ -17,7 +17,7 @@ import requests
 
 from include.errors import TargetUnavailable
 from local import day, warehouse_rows
-from local.airflow_api import ReportLine
+from local.airflow_api import AirflowApi, ReportLine
 from local.demo import DATABASE, Demo, Place, listen
 from local.follow import STALLED_SECONDS
 from local.processes import find_free_port
@@ -192,7 +192,7 @@ class Arena:
 
 
 def settle(demo: Demo, place: Place) -> None:
-    """Wait until no work is running or pending.
+    """Wait until no work is running or pending. Approve what the sync asks, as the twin does: edits may separate two people.
 
     Raises:
         TargetUnavailable: Nothing changed for `STALLED_SECONDS`; an operator would have to act.
@@ -200,6 +200,7 @@ def settle(demo: Demo, place: Place) -> None:
     changed, quiet, before = time.monotonic(), 0.0, ""
     while True:
         unsettled = call_patiently(lambda: find_unsettled(demo, place.api))
+        call_patiently(lambda: approve(place.api))
         now = time.monotonic()
         if unsettled != before:
             changed, before = now, unsettled
@@ -212,6 +213,15 @@ def settle(demo: Demo, place: Place) -> None:
         if unsettled and now - changed > STALLED_SECONDS:
             raise TargetUnavailable("No progress: an operator must act", waiting=unsettled)
         time.sleep(1)
+
+
+def approve(api: AirflowApi) -> None:
+    """Approve the open requests of the sync."""
+    for dag_id, run_id in api.find_active([day.APPROVAL]):
+        for task_id, state in api.task_states(dag_id, run_id).items():
+            if state == "awaiting_input":
+                time.sleep(2)  # a decision must not arrive while the task's process is still ending
+                api.approve(dag_id, run_id, task_id)
 
 
 def call_patiently(call: Callable[[], Any]) -> Any:
