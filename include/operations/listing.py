@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 Kind = Literal["text", "number", "money", "date", "time", "run"]
 
-MOST_CHOICES = 50
-"""Maximum number of values that a filter offers."""
+MOST_CHOICES = 400
+"""Maximum number of values that a filter offers: more than the business dates of a year."""
 MOST_ROWS = 10_000
 """Maximum number of rows, from the start of a list, that are counted and searched for the values that its filters offer."""
 BATCH = 1_000
@@ -71,7 +71,7 @@ class ListPage:
     Attributes:
         rows: The rows of the page.
         total: Number of matching rows; `MOST_ROWS` if there are as many or more.
-        choices: Filter -> the values that it offers.
+        choices: Filter -> the values that it offers: dates from the newest one, all others in alphabetical order.
     """
 
     rows: Sequence[sa.RowMapping]
@@ -97,7 +97,7 @@ def read_list(
     # Filters don't need the other columns, some of which are computed.
     everything = _select(listing, {}).limit(MOST_ROWS)
     newest = everything.with_only_columns(*(everything.selected_columns[name] for name in listing.filters)).subquery()
-    return ListPage(rows, total, _read_choices(connection, newest, listing.filters, selected))
+    return ListPage(rows, total, _read_choices(connection, newest, listing, selected))
 
 
 def count_rows(
@@ -129,16 +129,17 @@ def _select(listing: Listing, selected: Mapping[str, str]) -> sa.Select[Any]:
 
 
 def _read_choices(
-    connection: sa.Connection, rows: sa.Subquery, filters: Sequence[str], selected: Mapping[str, str]
+    connection: sa.Connection, rows: sa.Subquery, listing: Listing, selected: Mapping[str, str]
 ) -> dict[str, list[str]]:
     """Return the values that each filter offers, as texts. A selected value is always among them."""
-    if not filters:
+    if not listing.filters:
         return {}
-    texts = [sa.cast(rows.c[name], sa.Text) for name in filters]
+    texts = [sa.cast(rows.c[name], sa.Text) for name in listing.filters]
     found = connection.execute(sa.select(*(sa.func.array_agg(sa.distinct(text)) for text in texts))).one()
+    dates = {column.name for column in listing.columns if column.kind == "date"}
     choices = {}
-    for name, values in zip(filters, found, strict=True):
-        offered = sorted(value for value in values or () if value)[:MOST_CHOICES]
+    for name, values in zip(listing.filters, found, strict=True):
+        offered = sorted((value for value in values or () if value), reverse=name in dates)[:MOST_CHOICES]
         chosen = selected.get(name)
         choices[name] = offered if not chosen or chosen in offered else [*offered, chosen]
     return choices

@@ -96,6 +96,10 @@ def test_a_selected_value_is_always_offered(web: sa.Connection) -> None:
     assert page.choices["reasons"][-1] == "no longer among them"
 
 
+def test_a_filter_offers_the_newest_dates_first(web: sa.Connection) -> None:
+    assert read_list(web, DEAD_LETTER_ROWS, {}, 0, 50).choices["business_date"][:2] == ["2026-11-25", "2026-11-24"]
+
+
 def test_rejected_deliveries_say_what_was_rejected_and_why(web: sa.Connection) -> None:
     page = read_list(web, REJECTED_DELIVERIES, {}, 0, 50)
     assert [(row["sender"], row["rejected"], row["rejected_rows"], row["reason"]) for row in page.rows] == [

@@ -25,7 +25,7 @@ from starlette.staticfiles import StaticFiles
 from include.audit.report import stream_csv
 from include.errors import ConfigurationError, TargetUnavailable, TributaryError
 from include.operations import signals
-from include.operations.listing import MOST_ROWS, Listing, count_rows, read_list, stream_rows
+from include.operations.listing import MOST_CHOICES, MOST_ROWS, Listing, count_rows, read_list, stream_rows
 from include.operations.lists import GROUPS
 from include.operations.metrics import read_samples
 from include.operations.navigation import PATHS
@@ -224,7 +224,7 @@ def _show_list(listing: Listing, request: Request, user: Any, offset: int) -> Re
     here, group = next((name, listings) for name, listings in GROUPS.items() if listing in listings)
     return show_page(
         listing.template, here, "../", title=listing.title, group=group, listing=listing, page=found, selected=selected, offset=offset,
-        step=ROWS, most=MOST_ROWS, query=urlencode({name: value for name, value in selected.items() if value}),
+        step=ROWS, most=MOST_ROWS, most_choices=MOST_CHOICES, query=urlencode({name: value for name, value in selected.items() if value}),
     )  # fmt: skip
 
 
