@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import pendulum
-from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag
+from airflow.sdk import CronDataIntervalTimetable, TaskGroup, dag, get_parsing_context
 
 from include.contract import Vendor
 from include.pipeline.plan import find_key_table, find_keyed
@@ -102,7 +102,13 @@ def group_stage(stage: int, tables: Sequence[str]) -> TaskGroup:
     )
 
 
+def is_needed(dag_id: str) -> bool:
+    """Return whether a DAG is needed: in a task's process, only that of the task. To create all takes longer than many a task."""
+    return get_parsing_context().dag_id in (None, dag_id)
+
+
 for vendor in VENDORS:
-    vendor_day(vendor)
-    if find_keyed(vendor):
+    if is_needed(vendor.name):
+        vendor_day(vendor)
+    if find_keyed(vendor) and is_needed(on_demand(vendor.name)):
         vendor_on_demand(vendor)

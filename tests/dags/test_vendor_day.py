@@ -19,7 +19,9 @@ PULL_SLOTS = 12
 _LOOK = """
 import json
 from types import SimpleNamespace as Thing
+from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
 from airflow.sdk.exceptions import AirflowTaskTimeout, ParamValidationError
 from include.errors import ConfigurationError
 from include.vendors import VENDORS
@@ -94,6 +96,12 @@ print("CLIENTS", json.dumps({
     name: look_for_clients(day, bag.dags[f"{name}_on_demand"])
     for name, day in bag.dags.items() if f"{name}_on_demand" in bag.dags
 }))
+
+def create_in_task(dag_id):  # as Airflow's task_runner does
+    with _airflow_parsing_context_manager(dag_id=dag_id, task_id="pull"):
+        return sorted(DagBag(conf.get("core", "dags_folder") + "/vendor_day.py").dags)
+
+print("IN_TASK", json.dumps({name: create_in_task(name) for name in bag.dags if bag.dags[name].has_task("pull")}))
 """
 
 
@@ -174,6 +182,12 @@ def test_each_stage_of_several_is_a_group_that_names_its_tables(parsed: dict[str
 def test_the_text_of_the_dag_has_its_schedule_in_words_and_a_guide(parsed: dict[str, Any], name: str) -> None:
     assert "New York time. A step that is late" in parsed[name]["doc"]
     assert "docs/how-to/fixing_a_failed_run.md" in parsed[name]["doc"]
+
+
+def test_a_task_creates_only_its_own_dag(output: str) -> None:
+    created = json.loads(said(output, "IN_TASK"))
+    assert len(created) > len(VENDORS)
+    assert created == {name: [name] for name in created}
 
 
 @pytest.mark.parametrize("name", [vendor.name for vendor in VENDORS if find_keyed(vendor)])
