@@ -21,8 +21,9 @@ _COMMON_WORDS = lexicon(
     "financial advisor advisors group bank trust retirement wealth management securities clearing custody"
 )
 
-# Accounts of different vendors that share a number, an owner and the last four digits, or an owner and a word of the institution. A
-# comparison is null if one of the values is unknown. If the last run joined a pair, and one vendor's value no longer changes, it stays joined.
+# Accounts of different vendors that share a number, an owner and the last four digits, or an owner and a word of the institution, or that the
+# last run joined. A comparison is null if one of the values is unknown. A pair that the last run joined stays joined if one vendor's value no
+# longer changes, or if one vendor's earlier number is the other's: at a custodian's conversion, vendors change the numbers on different days.
 _MATCHES = """
 with account as (
     select row_number() over (order by priority, account_id) - 1 as place, * from given
@@ -30,6 +31,7 @@ with account as (
     select place, vendor, hash('number', number_hash) as key from account where number_hash is not null
     union all select place, vendor, hash('last four', unnest(owners), number_last4) from account where number_last4 is not null
     union all select place, vendor, hash('word', owner, unnest(words)) from (select place, vendor, words, unnest(owners) as owner from account)
+    union all select place, vendor, hash('known', known_id) from account where known_id is not null
 ), pair as (
     select distinct l.place as left_place, r.place as right_place from key l join key r on l.key = r.key and l.place < r.place and l.vendor <> r.vendor
 ), compared as (
@@ -38,15 +40,17 @@ with account as (
            case when len(l.words) > 0 and len(r.words) > 0 then list_has_any(l.words, r.words) end as institution,
            case when len(l.owners) > 0 and len(r.owners) > 0 then list_has_any(l.owners, r.owners) end as owner,
            abs(l.value_usd - r.value_usd) <= {ratio} * greatest(abs(l.value_usd), abs(r.value_usd)) as value,
-           l.known_id = r.known_id and (l.is_absent or l.is_unused or r.is_absent or r.is_unused) as was_one
+           l.known_id = r.known_id and (l.is_absent or l.is_unused or r.is_absent or r.is_unused) as was_one,
+           coalesce(l.known_id = r.known_id and (list_has_any(l.former_numbers, [r.number_hash, r.number_last4])
+                                                 or list_has_any(r.former_numbers, [l.number_hash, l.number_last4])), false) as is_renumbered
     from pair join account l on l.place = pair.left_place join account r on r.place = pair.right_place
 ), judged as (
     select *, case when number then 'key' else 'rule' end as how,
-           case when number then owner is distinct from false
+           case when number or is_renumbered then owner is distinct from false
                 when last_four and institution and owner then coalesce(value, false) or coalesce(was_one, false)
                 else false end as is_sure
     from compared
-    where number or (number is distinct from false and last_four is distinct from false
+    where number or is_renumbered or (number is distinct from false and last_four is distinct from false
                      and owner and (last_four and institution or value and (last_four or institution)))
 )
 select left_place, right_place, {agreed} as agreed, {differed} as differed, how, is_sure

@@ -70,6 +70,16 @@ vendor closed or no longer lists comes after the open ones.
 OUTSIDE_PRIORITY = _PRIORITY.format(of_kind=2, has_ended="n.source_key is not null")
 """The same of an account `a` that a planner lists."""
 
+_FORMER_NUMBERS = """
+array(select distinct n.former from warehouse.{entity} f
+      cross join lateral (values (f.account_number_hash, a.account_number_hash), (f.account_number_last4, a.account_number_last4)) n(former, now)
+      where f.vendor = a.vendor and f.{entity}_key = a.{entity}_key and f.recorded_to is null and n.former <> n.now order by 1)
+"""
+FORMER_NUMBERS, OUTSIDE_FORMER_NUMBERS = (
+    _FORMER_NUMBERS.format(entity=name) for name in ("account", "outside_account")
+)
+"""SQL of the `former_numbers` of the current version `a` of an account."""
+
 # An account's value is that of its vendor's latest day, as in `mart.net_worth`: a day is read by its index, however long the history is.
 _VALUES = """
 with day as (
@@ -83,13 +93,14 @@ with day as (
 """
 _ACCOUNTS = f"""
 {_VALUES}select a.account_id, a.vendor, {PRIORITY} as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
-       a.custodian as institution, null::bigint as household_id, v.market_value_usd as value_usd, n.source_key is not null as is_absent
+       nullif(array_to_string({FORMER_NUMBERS}, ' '), '') as former_numbers, a.custodian as institution, null::bigint as household_id,
+       v.market_value_usd as value_usd, n.source_key is not null as is_absent
 from warehouse.account a left join value v using (account_id)
 left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where a.recorded_to is null and a.valid_to is null and not a.is_past_only
 union all
-select a.outside_account_id, a.vendor, {OUTSIDE_PRIORITY}, a.account_number_hash, a.account_number_last4, a.institution, a.household_id, v.market_value_usd,
-       n.source_key is not null
+select a.outside_account_id, a.vendor, {OUTSIDE_PRIORITY}, a.account_number_hash, a.account_number_last4,
+       nullif(array_to_string({OUTSIDE_FORMER_NUMBERS}, ' '), ''), a.institution, a.household_id, v.market_value_usd, n.source_key is not null
 from warehouse.outside_account a
 left join control.absence n on n.vendor = a.vendor and n.entity = 'outside_account' and n.source_key = a.outside_account_key
 left join lateral (select market_value_usd from warehouse.outside_value v
@@ -110,7 +121,7 @@ with same as (
     where p.recorded_to is null and p.valid_to is null
       and p.household_id in (select household_id from warehouse.outside_account where recorded_to is null) group by 1
 )
-select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.institution,
+select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.former_numbers, a.institution,
        coalesce(o.owners, m.owners) as owners, a.value_usd, a.is_absent, a.vendor in (select vendor from control.unused_vendor) as is_unused,
        coalesce(i.identity_id, a.account_id) as known_id
 from ({_ACCOUNTS}) a left join owner o using (account_id) left join member m using (household_id)

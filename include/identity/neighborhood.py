@@ -66,7 +66,7 @@ order by 1
 # What `mart.net_worth` sums, of some households.
 _HELD = sa.text(f"""
 select a.account_id, a.vendor, a.name, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
-       a.custodian as institution, o.household_id, a.is_counted, true as is_managed, v.market_value_usd,
+       {inputs.FORMER_NUMBERS} as former_numbers, a.custodian as institution, o.household_id, a.is_counted, true as is_managed, v.market_value_usd,
        o.share_ratio * v.market_value_usd as value_usd, exists (select from control.unused_vendor u where u.vendor = a.vendor) as is_unused,
        a.is_past_only, {inputs.PRIORITY} as priority, n.source_key is not null as is_absent, coalesce(i.identity_id, a.account_id) as known_id,
        array(select w.person_id from warehouse.account_owner w
@@ -82,7 +82,8 @@ left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and 
 left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id and i.recorded_to is null
 where o.household_id = any(:homes) and o.recorded_to is null and o.valid_to is null and o.role is distinct from 'joint'
 union all
-select a.outside_account_id, a.vendor, a.name, a.account_number_hash, a.account_number_last4, a.institution, a.household_id, true, false,
+select a.outside_account_id, a.vendor, a.name, a.account_number_hash, a.account_number_last4, {inputs.OUTSIDE_FORMER_NUMBERS},
+       a.institution, a.household_id, true, false,
        v.market_value_usd, case when n.source_key is null then v.market_value_usd end,
        exists (select from control.unused_vendor u where u.vendor = a.vendor), a.is_past_only, {inputs.OUTSIDE_PRIORITY}, n.source_key is not null,
        coalesce(i.identity_id, a.outside_account_id),

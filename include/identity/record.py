@@ -77,6 +77,7 @@ ACCOUNTS = pa.schema(
         "priority": pa.int64(),  # among copies of an account, the smallest is the original
         "number_hash": pa.string(),  # keyed hash
         "number_last4": pa.string(),
+        "former_numbers": TEXTS,  # earlier hashes and last four digits of a number that the vendor has changed
         "institution": pa.string(),  # custodian or institution
         "owners": pa.list_(pa.int64()),  # person ids
         "value_usd": pa.decimal128(20, 2),

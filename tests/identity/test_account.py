@@ -55,6 +55,24 @@ def test_copy_stays_one_after_the_last_value_of_its_vendor(frozen: dict[str, Any
     assert copies(MANAGED | {"known_id": 1}, HELD | {"value_usd": Decimal(1), "known_id": 1}) == [(2, 1, False)]
 
 
+def test_copy_stays_one_while_one_vendor_has_another_number() -> None:
+    old, new = (
+        {"number_hash": "a" * 64},
+        {"number_hash": "b" * 64, "number_last4": "8765", "former_numbers": ["a" * 64, "4321"]},
+    )
+    for managed, held in ((MANAGED | new, HELD | old), (MANAGED | new, HELD), (MANAGED | old, HELD | new)):
+        assert copies(managed, held) == [], "the last run did not join them"
+        known = {"known_id": 1}
+        assert copies(managed | known, held | known) == [(2, 1, True)]
+        assert copies(managed | known, held | known | {"owners": [99]}) == [(2, 1, False)]
+
+
+def test_number_that_another_account_of_the_vendor_has_now_is_of_that_account() -> None:
+    renumbered = {"number_hash": "b" * 64, "number_last4": "8765", "former_numbers": ["a" * 64], "known_id": 1}
+    other, held = MANAGED | {"account_id": 3}, HELD | {"number_hash": "a" * 64, "known_id": 1}
+    assert copies(MANAGED | renumbered, other, held) == [(2, 3, True)]
+
+
 def test_same_number_with_another_owner_needs_a_person() -> None:
     assert copies(MANAGED, {**HELD, "number_hash": "a" * 64, "owners": [99]}) == [(2, 1, False)]
 

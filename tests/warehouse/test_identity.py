@@ -346,12 +346,13 @@ def test_an_owner_who_owns_jointly_has_no_part_in_any_sum(firm: Firm) -> None:
 ACCOUNT = {"account_number_last4": "4321", "name": "Brokerage"}
 
 
-def load_held(firm: Firm, managed_usd: Decimal | None) -> None:
-    """Load a household of two vendors: one manages an account, which the other lists as held away."""
+def load_held(firm: Firm, managed_usd: Decimal | None, **fields: Any) -> None:
+    """Load a household of two vendors: one manages an account, which the other lists as held away. `fields` are both records'."""
     for vendor in ("alpha", "beta"):
         firm.load(vendor, "household", {"household_key": "h1", "name": "Sampleton"} | HOME)
         firm.people(vendor, JOHN | {"household_key": "h1"}, MARY | {"household_key": "h1"})
-    firm.load("alpha", "account", ACCOUNT | {"account_key": "a1", "custodian": "Pershing", "is_counted": True})
+    managed = {"account_key": "a1", "custodian": "Pershing", "is_counted": True}
+    firm.load("alpha", "account", ACCOUNT | managed | fields)
     owner = {
         "account_owner_key": "a1:h1",
         "account_key": "a1",
@@ -362,11 +363,11 @@ def load_held(firm: Firm, managed_usd: Decimal | None) -> None:
     firm.load("alpha", "account_owner", owner | {"share_ratio": Decimal(1)})
     value = {"account_value_key": "a1", "account_key": "a1", "market_value_usd": managed_usd}
     firm.load("alpha", "account_value", value)
-    list_outside(firm, "x1")
+    list_outside(firm, "x1", **fields)
 
 
-def list_outside(firm: Firm, key: str, day: date = DAY) -> None:
-    listed = {"outside_account_key": key, "household_key": "h1", "institution": "Pershing"}
+def list_outside(firm: Firm, key: str, day: date = DAY, **fields: Any) -> None:
+    listed = {"outside_account_key": key, "household_key": "h1", "institution": "Pershing"} | fields
     firm.load("beta", "outside_account", ACCOUNT | listed, day=day)
     value = {
         "outside_value_key": key,
@@ -406,6 +407,29 @@ def test_an_account_stays_one_when_the_value_of_its_copy_changes_no_more(firm: F
     assert (firm.database.value("select count(*) from warehouse.identity where entity = 'account' and recorded_to is null"),
             firm.database.value("select sum(net_worth_usd) from mart.net_worth")) == (1, 2000)  # fmt: skip
     assert firm.resolve("r3") is None
+
+
+@pytest.mark.parametrize("planner_knows", ["the last four digits", "the whole number"])
+def test_an_account_whose_custodian_changes_its_number_counts_once(firm: Firm, planner_knows: str) -> None:
+    """At a conversion, a vendor has the new numbers days before another. Until then, no number of the account agrees."""
+
+    def number(digit: str) -> dict[str, str]:
+        return {"account_number_hash": digit * 64} if planner_knows == "the whole number" else {}
+
+    load_held(firm, Decimal(1000), **number("a"))
+    firm.resolve()
+    converted = {
+        "account_key": "a1",
+        "custodian": "Schwab",
+        "account_number_last4": "8765",
+        "is_counted": True,
+    } | number("b")
+    firm.load("alpha", "account", ACCOUNT | converted, day=NEXT)
+    firm.resolve("r2")
+    assert read_worth(firm) == (1000, 0, 1)
+    list_outside(firm, "x1", NEXT, **number("b"), account_number_last4="8765", institution="Schwab")
+    firm.resolve("r3")
+    assert read_worth(firm) == (1000, 0, 1)
 
 
 def test_an_account_without_a_value_counts_with_the_value_of_its_copy(firm: Firm) -> None:
