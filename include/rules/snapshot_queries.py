@@ -54,6 +54,15 @@ def _query_version(entity: str, day: str = "day") -> str:
     order by {entity}_id, valid_from)"""  # noqa: S608
 
 
+# The owners on the day, as in `mart.account_owner_known`: an owner who follows another after the day does not count.
+_OWNER = """(
+    select * from (
+        select *, min(valid_from) over (partition by account_id) as first_from from warehouse.account_owner
+        where vendor = %(vendor)s and recorded_to is null and not is_past_only
+    ) version
+    where (valid_to is null or valid_to > %(day)s) and valid_from <= greatest(%(day)s, first_from))"""
+
+
 def _query_values(day: str) -> str:
     return f"""(
     select account_id, sum(market_value_usd) as market_value_usd, sum(cash_usd) as cash_usd
@@ -101,7 +110,7 @@ where {_IS_EVALUATED}
 
 OWNERS = f"""
 select o.account_id, o.household_id, o.share_ratio
-from {_query_version("account_owner")} o join {_query_version("account")} a on a.account_id = o.account_id and {_IS_EVALUATED}
+from {_OWNER} o join {_query_version("account")} a on a.account_id = o.account_id and {_IS_EVALUATED}
 where o.role is distinct from 'joint'
 """  # noqa: S608
 
@@ -165,6 +174,6 @@ select 'account', account_id from silent
 union
 select 'account', null from about where account_key is null
 union
-select 'household', o.household_id from silent join {_query_version("account_owner")} o on o.account_id = silent.account_id
+select 'household', o.household_id from silent join {_OWNER} o on o.account_id = silent.account_id
 where o.household_id is not null
 """  # noqa: S608

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.conftest import FRIDAY, MONDAY, TUESDAY, Ledgered
+from tests.rules.conftest import ACCOUNT, FRIDAY, MONDAY, TUESDAY, Ledgered
 from tests.warehouse.loading import dead_letter
 
 
@@ -89,6 +89,23 @@ def test_a_description_that_changed_after_the_day_does_not_count(firm: Ledgered)
     firm.load("account", [closed], MONDAY)
     [a] = by_key(firm, "a")
     assert a["is_active"] is True
+
+
+def test_an_owner_who_follows_after_the_day_does_not_count(firm: Ledgered) -> None:
+    """A pull of one client may see a divorce while the vendor's newest day is not loaded."""
+    firm.day(FRIDAY, {"a": 100})
+    moved = {"account_owner_key": "a:h2", "account_key": "a", "household_key": "h2", "share_ratio": Decimal(1)}
+    firm.load("account_owner", [moved], MONDAY)
+    homes = firm.snapshot().owners["household_id"].to_pylist()
+    assert homes == [firm.id_of("household", "h1")]
+
+
+def test_owners_first_seen_after_the_day_count(firm: Ledgered) -> None:
+    firm.day(FRIDAY, {"a": 100})
+    firm.load("account", [ACCOUNT | {"account_key": "b"}], MONDAY)
+    owner = {"account_key": "b", "household_key": "h1", "share_ratio": Decimal("0.5")}
+    firm.load("account_owner", [owner | {"account_owner_key": f"b:{each}"} for each in ("h1", "h2")], MONDAY)
+    assert len(firm.snapshot().owners) == 3
 
 
 def test_net_flows_are_dated_since_or_known_since(firm: Ledgered) -> None:
