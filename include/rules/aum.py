@@ -16,8 +16,8 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     """A household's assets moved beyond a threshold, and deposits and withdrawals do not explain it.
 
     What: the household's assets (its shares of the values of its accounts), minus its assets on the previous day, minus the net flows
-        since. Today's shares apply to both days, so that a change of owner is no move. A household without assets on the previous
-        day is not evaluated.
+        since. Today's shares apply to both days, so that a change of owner is no move. An account counts, or its sleeves do, as on each
+        day, so that a change to sleeves is no move. A household without assets on the previous day is not evaluated.
     Why: a shock, a wrong price or a missed transfer; the advisor should know before the family calls.
     Threshold: both `aum_move_percent` and `aum_move_floor_usd`, up or down. Measure: percent of the previous assets, signed.
     Closes: after the rule's `open_days`, because a move is an event of one day.
@@ -27,6 +27,9 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
     if snapshot.before is None:
         return None
     owned = snapshot.sum_owned(snapshot.accounts, "market_value_usd", "before_usd", "net_flow_usd")
+    owned = owned.join(snapshot.sleeved, "household_id")
+    before = pc.add(owned["before_usd"], pc.fill_null(owned["sleeved_usd"], Decimal(0))).cast(USD)
+    owned = owned.set_column(owned.schema.get_field_index("before_usd"), "before_usd", before)
     change = pc.subtract(owned["market_value_usd"], owned["before_usd"])
     owned = owned.append_column("move_usd", pc.subtract(change, owned["net_flow_usd"]).cast(USD))
     size = pc.abs(owned["move_usd"])

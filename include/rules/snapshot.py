@@ -42,6 +42,7 @@ ACCOUNTS = pa.schema(
         "net_flow_usd": USD,
     }
 )
+SLEEVED = pa.schema({"household_id": pa.int64(), "sleeved_usd": USD})
 OWNERS = pa.schema({"account_id": pa.int64(), "household_id": pa.int64(), "share_ratio": SHARE})
 HOUSEHOLDS = pa.schema({"household_id": pa.int64(), "representative_id": pa.int64(), "absent_since": pa.date32()})
 POSITIONS = pa.schema(
@@ -98,6 +99,7 @@ class Snapshot:
         accounts: One row per account. Values are null if the vendor states none. `was_active` and `before_usd` are the state and value
             on the day `before`. `net_flow_usd` is the part of the difference in value that deposits and withdrawals explain.
             `absent_since` is the first day on which the vendor no longer listed the account; null if it does.
+        sleeved: Value on the day `before` of a household's accounts that counted then, and of which only the sleeves count now.
         owners: Share of each owner of an account; several persons of one household may own shares.
         households: Households with their representative; `absent_since` is as for accounts, null also if another portfolio vendor lists
             the household.
@@ -112,6 +114,7 @@ class Snapshot:
     business_date: date
     before: date | None
     accounts: pa.Table
+    sleeved: pa.Table
     owners: pa.Table
     households: pa.Table
     positions: pa.Table
@@ -176,6 +179,7 @@ def read_snapshot(connection: sa.Connection, day: PresentDay) -> Snapshot:
         business_date=day.business_date,
         before=day.before,
         accounts=read(snapshot_queries.ACCOUNTS, ACCOUNTS),
+        sleeved=read(snapshot_queries.SLEEVED, SLEEVED),
         owners=read(snapshot_queries.OWNERS, OWNERS),
         households=read(snapshot_queries.HOUSEHOLDS, HOUSEHOLDS),
         positions=_read_positions(connection, values),

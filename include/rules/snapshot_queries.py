@@ -91,13 +91,13 @@ _NET_FLOWS = """
  ) moved group by 1)"""
 
 # An account of several vendors is evaluated once, at the vendor of its original.
-_IS_EVALUATED = """
-a.is_counted and not exists (select from warehouse.identity c where c.entity = 'account' and c.id = a.account_id and c.recorded_to is null)"""
+_IS_NO_COPY = "not exists (select from warehouse.identity c where c.entity = 'account' and c.id = a.account_id and c.recorded_to is null)"
+_IS_EVALUATED = f"a.is_counted and {_IS_NO_COPY}"
 
 ACCOUNTS = f"""
 select a.account_id, a.household_id, coalesce(a.representative_id, h.representative_id), a.open_date, a.close_date,
        {_is_active("a", "day")}, case when e.account_id is not null then {_is_active("e", "before")} end, n.absent_since,
-       v.market_value_usd, v.cash_usd, b.market_value_usd, coalesce(f.net_flow_usd, 0)
+       v.market_value_usd, v.cash_usd, case when e.is_counted then b.market_value_usd end, coalesce(f.net_flow_usd, 0)
 from {_query_version("account")} a
 left join {_query_version("account", "before")} e on e.account_id = a.account_id
 left join {_query_version("household")} h on h.household_id = a.household_id
@@ -106,6 +106,17 @@ left join {_query_values("before")} b on b.account_id = a.account_id
 left join {_NET_FLOWS} f on f.account_id = a.account_id
 left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where {_IS_EVALUATED}
+"""  # noqa: S608
+
+# The value, on the day `before`, of the accounts that counted then, and of which only the sleeves count on the day.
+SLEEVED = f"""
+select o.household_id, round(sum(b.market_value_usd * o.share_ratio), 2)
+from {_query_version("account")} a
+join {_query_version("account", "before")} e on e.account_id = a.account_id and e.is_counted
+join {_query_values("before")} b on b.account_id = a.account_id
+join {_OWNER} o on o.account_id = a.account_id
+where a.is_counted is false and {_IS_NO_COPY} and o.household_id is not null and o.role is distinct from 'joint'
+group by 1
 """  # noqa: S608
 
 OWNERS = f"""

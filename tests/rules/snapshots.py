@@ -40,6 +40,7 @@ def make_snapshot(
         business_date=DAY,
         before=before,
         accounts=_table(rows, snapshots.ACCOUNTS),
+        sleeved=snapshots.SLEEVED.empty_table(),
         owners=_table([{"share_ratio": Decimal(1)} | dict(owner) for owner in shares], snapshots.OWNERS),
         households=_table(
             [{"household_id": h, "representative_id": 70 + h, "absent_since": (absent or {}).get(h)} for h in homes],

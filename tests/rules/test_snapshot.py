@@ -46,6 +46,22 @@ def test_an_account_that_is_shown_as_its_sleeves_is_not_in_the_snapshot(firm: Le
     assert snapshot.owners["account_id"].to_pylist() == [firm.id_of("account", "a")]
 
 
+def test_assets_that_become_sleeves_are_no_move_of_the_household(firm: Ledgered) -> None:
+    firm.day(FRIDAY, {"a": 900_000, "b": 500_000})
+    firm.reconcile(FRIDAY)
+    firm.day(MONDAY, {"a": 900_000, "b": 500_000, "s1": 300_000, "s2": 200_000}, b={"is_counted": False})
+    firm.reconcile(MONDAY)
+    [total] = firm.rows("select aum_usd from mart.aum_by_household where business_date = :day and household_id = :h", day=MONDAY,
+                        h=firm.id_of("household", "h1"))  # fmt: skip
+    assert total["aum_usd"] == 1_400_000
+    firm.evaluate()
+    assert "household_aum_moved" not in {rule for (rule,) in firm.findings()}
+    firm.day(TUESDAY, {"a": 900_000, "b": 500_000, "s1": 0, "s2": 0})
+    firm.reconcile(TUESDAY)
+    firm.evaluate()
+    assert "household_aum_moved" not in {rule for (rule,) in firm.findings()}
+
+
 def test_positions_are_exact(firm: Ledgered) -> None:
     values = {"a": "0.01", "b": "-12345678901234.56", "c": "98765432109876.54", "d": "0"}
     firm.day(FRIDAY, values)
