@@ -63,10 +63,20 @@ _OWNER = """(
     where (valid_to is null or valid_to > %(day)s) and valid_from <= greatest(%(day)s, first_from))"""
 
 
+# The accounts `r.id` that the vendor lists under another key now, as the account `r.identity_id`.
+_LEFT_JOIN_REKEYED = """
+left join (
+    select c.id, c.identity_id from warehouse.identity c
+    join warehouse.source_key k on k.id = c.id
+    join warehouse.source_key o on o.id = c.identity_id and o.vendor = k.vendor
+    where c.entity = 'account' and c.recorded_to is null and k.vendor = %(vendor)s
+) r on r.id = account_id"""
+
+
 def _query_values(day: str) -> str:
     return f"""(
-    select account_id, sum(market_value_usd) as market_value_usd, sum(cash_usd) as cash_usd
-    from warehouse.account_value
+    select coalesce(r.identity_id, account_id) as account_id, sum(market_value_usd) as market_value_usd, sum(cash_usd) as cash_usd
+    from warehouse.account_value {_LEFT_JOIN_REKEYED}
     where business_date = %({day})s and vendor = %(vendor)s and recorded_to is null group by 1)"""  # noqa: S608
 
 
@@ -76,8 +86,8 @@ def _is_active(alias: str, day: str) -> str:
 
 # The net flows between the days `before` and `day`: flows dated after `before`, and flows dated earlier that were entered, corrected or
 # reversed after `before` was loaded. The values of `day` include the latter, the values of `before` do not.
-_NET_FLOWS = """
-(select account_id, sum(amount_usd) as net_flow_usd
+_NET_FLOWS = f"""
+(select coalesce(r.identity_id, account_id) as account_id, sum(amount_usd) as net_flow_usd
  from (
     select account_id, amount_usd from warehouse.transaction
     where vendor = %(vendor)s and recorded_to is null and status = 'posted' and flow in ('contribution', 'distribution')
@@ -88,7 +98,7 @@ _NET_FLOWS = """
     where vendor = %(vendor)s and status = 'posted' and flow in ('contribution', 'distribution')
       and trade_date between %(day)s - %(flow_days)s and %(before)s
       and %(is_complete)s and recorded_from <= %(known_at)s and recorded_to > %(known_at)s
- ) moved group by 1)"""
+ ) moved {_LEFT_JOIN_REKEYED} group by 1)"""  # noqa: S608
 
 # An account of several vendors is evaluated once, at the vendor of its original.
 _IS_NO_COPY = "not exists (select from warehouse.identity c where c.entity = 'account' and c.id = a.account_id and c.recorded_to is null)"
@@ -156,11 +166,11 @@ from warehouse.position
 where business_date = %(day)s and vendor = %(vendor)s and recorded_to is null and market_value_usd is not null
 """
 
-FLOWS = """
-select account_id, trade_date, flow, amount_usd from warehouse.transaction
+FLOWS = f"""
+select coalesce(r.identity_id, account_id), trade_date, flow, amount_usd from warehouse.transaction {_LEFT_JOIN_REKEYED}
 where vendor = %(vendor)s and recorded_to is null and status = 'posted' and flow in ('contribution', 'distribution')
   and amount_usd is not null and trade_date > %(day)s - %(flow_days)s and trade_date <= %(day)s
-"""
+"""  # noqa: S608
 
 BREAKS = """
 select coalesce(b.account_id, (select t.account_id from warehouse.transaction t

@@ -62,6 +62,24 @@ def test_assets_that_become_sleeves_are_no_move_of_the_household(firm: Ledgered)
     assert "household_aum_moved" not in {rule for (rule,) in firm.findings()}
 
 
+def test_an_account_that_its_vendor_lists_under_another_key_is_the_same_as_before(firm: Ledgered) -> None:
+    firm.day(FRIDAY, {"a": 900_000, "old": 500_000})
+    firm.load("transaction", [flow("t", FRIDAY, 40_000) | {"account_key": "old"}], FRIDAY)
+    firm.reconcile(FRIDAY)
+    firm.day(MONDAY, {"a": 900_000, "new": 500_000})
+    firm.load("transaction", [flow("t", FRIDAY, 40_000, "reversed") | {"account_key": "old"},
+                              flow("u", FRIDAY, 40_000) | {"account_key": "new"}], MONDAY)  # fmt: skip
+    firm.reconcile(MONDAY)
+    firm.database.do(
+        "insert into warehouse.identity (entity, id, identity_id, recorded_from, source_run_id) values ('account', :id, :other, now(), 'test')",
+        id=firm.id_of("account", "old"), other=firm.id_of("account", "new"),
+    )  # fmt: skip
+    [new] = by_key(firm, "new")
+    assert (new["before_usd"], new["net_flow_usd"]) == (500_000, 0)
+    firm.evaluate()
+    assert "household_aum_moved" not in {rule for (rule,) in firm.findings()}
+
+
 def test_positions_are_exact(firm: Ledgered) -> None:
     values = {"a": "0.01", "b": "-12345678901234.56", "c": "98765432109876.54", "d": "0"}
     firm.day(FRIDAY, values)

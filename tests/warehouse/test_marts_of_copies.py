@@ -260,6 +260,17 @@ def test_flows_of_a_copy_count_before_the_first_day_of_the_original(office: Offi
     assert read_flows(office) == [(earlier["trade_date"], 5), (NEXT, 21)]
 
 
+def test_flows_of_an_account_that_its_vendor_lists_under_another_key_count(office: Office) -> None:
+    """At a conversion, the vendor has the account under a new key, without its transactions so far."""
+    hold(office.of["pms"], DAY, a=100)
+    office.of["pms"].load("transaction", [flow("t", DAY, 10)])
+    hold(office.of["pms"], NEXT, b=100)
+    office.of["pms"].load("transaction", [flow("later", NEXT, 20) | {"account_key": "b"}], NEXT)
+    assert read_flows(office) == [(DAY, 10), (NEXT, 20)]
+    office.join("account", "pms", "a", "b")
+    assert read_flows(office) == [(DAY, 10), (NEXT, 20)]
+
+
 def load_opened(office: Office, name: str, **fields: Any) -> None:
     rows = [
         {"account_key": key, "household_key": "h1", "is_counted": (name, key) != ("pms", "parent")} | fields

@@ -1,6 +1,7 @@
 -- Money that came into the firm, or left it, by the vendor's own classification. Transactions of a copy of another vendor's account are not
 -- counted on days of which that vendor has the transactions: from its first loaded day, or the first transaction of an account that has
--- copies, until its last loaded day, or the day on which it closed the account or no longer listed it.
+-- copies, until its last loaded day, or the day on which it closed the account or no longer listed it. Transactions of an account that its
+-- vendor lists under another key now count: the vendor has them once.
 create function mart.net_flows_as_known(known_at timestamptz)
 returns table (trade_date date, household_id bigint, household_name text, contributions_usd numeric, distributions_usd numeric,
                net_flow_usd numeric)
@@ -13,6 +14,7 @@ language sql stable as $$
         from mart.account_copy_known(known_at) c
         join mart.account_known(known_at) a on a.account_id = c.preferred_id and upper_inf(a.covers)
         join warehouse.source_key k on k.id = c.preferred_id
+        join warehouse.source_key o on o.id = c.account_id and o.vendor <> k.vendor
         join loaded l on l.vendor = k.vendor
         left join mart.absence_known(known_at) n on (n.entity, n.vendor, n.source_key) = (k.entity, k.vendor, k.source_key)
     ), begun as materialized (
