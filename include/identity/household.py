@@ -59,13 +59,22 @@ class _Household:
     def has_most_of(self, other: _Household) -> bool:
         """Return whether more than half of the adults of the smaller household are in both households.
 
-        One shared adult is not enough if the households live apart and the adult may be a grown child of a member.
+        Grown children of a shared adult do not count, so that no household is parted on the day on which a child comes of age. One shared
+        adult is not enough if the households live apart and the adult may be a grown child of a member.
         """
         ours, theirs = self.adults or self.members, other.adults or other.members
         both = ours & theirs
+        grown = self._find_children(other, both, ours ^ theirs)
+        ours, theirs = ours - grown, theirs - grown
         if len(both) <= min(len(ours), len(theirs)) / 2:
             return False
         return len(both) > 1 or not (self._is_apart(other) and self._has_parent(other, *both))
+
+    def _find_children(self, other: _Household, parents: set[int], among: set[int]) -> set[int]:
+        """Return the persons who are at least `PARENT_YEARS` younger than one of the parents."""
+        years = self.birth_years | other.birth_years
+        eldest = min((years[each] for each in parents if each in years), default=None)
+        return {each for each in among if eldest and each in years and years[each] - eldest >= PARENT_YEARS}
 
     def _is_apart(self, other: _Household) -> bool:
         """Return whether the households have no postal code in common, or each has a member that the other lacks."""

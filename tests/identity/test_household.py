@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from include.identity.household import link_households
 from include.identity.record import CLUSTERS
@@ -69,6 +70,19 @@ def test_parent_alone_is_in_the_household_that_also_lists_the_son() -> None:
     father = {"birth_date": date(1950, 5, 5), "postal_code": "80202"}
     assert is_linked_with_parents((1, father))
     assert is_linked_with_parents((1, father), (9, {"birth_date": date(2015, 5, 5)}))
+
+
+@pytest.mark.parametrize("born", [date(2008, 11, 21), date(2008, 11, 20), date(1995, 1, 1)])
+def test_child_who_comes_of_age_does_not_part_the_mothers_households(born: date) -> None:
+    """One vendor lists her with the child, who has an account, and another one with her husband, who has none."""
+    mother = {"birth_date": date(1970, 5, 5)}
+    rows = [
+        ("a", "x", 1, mother),
+        ("a", "x", 9, {"birth_date": born}),
+        ("b", "y", 1, mother),
+        ("b", "y", 2, {"birth_date": date(1969, 1, 1)}),
+    ]
+    assert link_rows(*rows) == {("a", "x"): 1, ("b", "y"): 1}
 
 
 def test_birth_date_in_the_future_makes_no_minor_of_an_adult() -> None:
