@@ -66,7 +66,8 @@ ASSETS = f"""
 select household_id, copied_usd, managed_usd from mart.plan_assets where vendor not in {_UNUSED}
 """  # noqa: S608
 
-# Active accounts of people aged 69 or older, with the person's share of the value. A copy counts if no other record of its account does.
+# Active accounts of people aged 69 or older that their vendors list, with the person's share of the value. A copy counts if no other record of
+# its account does.
 RETIREMENT = """
 with held as (
     select a.account_id, a.account_type, v.market_value_usd
@@ -78,6 +79,7 @@ with held as (
     ) v on true
     where a.valid_to is null and a.recorded_to is null and not a.is_past_only and a.is_counted is not false
       and coalesce(a.is_active, a.close_date is null or a.close_date > %(day)s)
+      and not exists (select from control.absence n where n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key)
 )
 select p.anchor_id, h.account_id, h.account_type, round(sum(h.market_value_usd * o.share_ratio), 2)
 from mart.person_as_one('infinity') p

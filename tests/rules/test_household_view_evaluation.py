@@ -345,6 +345,19 @@ def test_an_account_that_moved_to_another_vendor_is_not_opened_again(office: Off
     assert office.evaluate(FRIDAY)["account_unopened"] == Tally(found=1, opened=1)
 
 
+def test_account_that_its_vendor_lists_under_another_key_requires_distributions_once(office: Office) -> None:
+    for day, key in ((FRIDAY, "old"), (MONDAY, "new")):
+        office.portfolio.day(day, {key: 100_000}, **{key: {"account_type": "IRA Rollover"}})
+        owner = {"account_owner_key": f"{key}:p1", "account_key": key, "household_key": "h1", "person_key": "p1"}
+        office.portfolio.load("account_owner", [owner | {"share_ratio": Decimal(1)}], day)
+        office.plan(day, "0.90", changed=date(2022, 5, 6))
+        office.evaluate(day)
+    [found] = office.portfolio.rows(
+        "select measure from control.finding where rule = 'rmd_unplanned' and closed_at is null"
+    )
+    assert found["measure"] == 100_000
+
+
 def test_every_rule_has_a_unique_name_and_a_documented_policy() -> None:
     assert len({rule.name for rule in (*RULES, *HOUSEHOLD_RULES)}) == len(RULES) + len(HOUSEHOLD_RULES)
     for rule in HOUSEHOLD_RULES:
