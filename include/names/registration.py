@@ -137,13 +137,14 @@ _TITLED = _compile(r"[\s,]+(?P<role>(?:managing |general |sole )?(?:member|partn
 _OF_IRA = _compile(
     r"[\s,-]+(?:roth|roll-?over|r/o|sep|simple|contributory|conv(?:ersion)?)\W*$"
 )  # in a title that is known to be an IRA
+_ESTATE_OF = _compile(r"\best(?:ate)?\b|,.*\b(?:execut\w+|admin\w*|pers(?:onal)? rep\w*)\b")
 _DECEASED = _compile(r"\b(?:dec'?d|deceased)\b")
 _EXECUTOR = _compile(r"exec|pers|admin|p/?r$")
 _ACCOUNT = _compile(
     r"(?:^|[\s,(-]+)(?:(?:trad(?:itional)?|roth|roll-?over|r/?o|sep|simple|inher(?:ited)?|inh|bene(?:ficiary)?|spousal|contributory|solo|individual|uni)[\s-]+)*"
     rf"(?:(?<!^)(?<!, )\bira\b|\bbda\b|\b529\b|{_PLAN})(?:\W+(?:plan|account|acct|roll-?over|bda|inherited|bene(?:ficiary)?))*"
     r"|[\s,(-]+(?:individual|joint|brokerage|taxable|personal|investment|agency|managed)? ?\b(?:account|acct)\b\W*$"
-    r"|[\s,(]+(?:dec'?d|deceased)\b\W*"
+    r"|[\s,(]+(?:dec'?d|deceased)\b[^\w&/]*"
 )  # fmt: skip
 
 
@@ -207,9 +208,17 @@ def _find_kind_in_title(text: str) -> tuple[str | None, bool]:
         elif kind == _SOUND:
             if sounds_like_organization(bare):
                 return "company", is_person
-        elif pattern.search(text) and not (kind == "utma" and _has_custodian_company(text)):
+        elif (kind == "utma" and _has_custodian_company(text)) or (kind == "estate" and _names_survivor(text)):
+            continue
+        elif pattern.search(text):
             return kind, is_person and kind in ENTITY_KINDS
     return ("ira" if _has_custodian_company(text) else None), False
+
+
+def _names_survivor(text: str) -> bool:
+    """Return whether one of several owners is dead, as in `Ada & Ben Sample (Decd)`: the joint account is no estate."""
+    is_one_dead = _DECEASED.search(text) and not _ESTATE_OF.search(text)
+    return bool(is_one_dead) and len(_list_owners(_ACCOUNT.sub(" ", text))) > 1
 
 
 def _has_custodian_company(text: str) -> bool:
