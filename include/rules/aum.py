@@ -17,14 +17,16 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
 
     What: the household's assets (its shares of the values of its accounts), minus its assets on the previous day, minus the net flows
         since. Today's shares apply to both days, so that a change of owner is no move. An account counts, or its sleeves do, as on each
-        day, so that a change to sleeves is no move. A household without assets on the previous day is not evaluated.
+        day, so that a change to sleeves is no move. A household is not evaluated if it has no assets on the previous day, or if the
+        value of one of its accounts on that day is a dead letter.
     Why: a shock, a wrong price or a missed transfer; the advisor should know before the family calls.
     Threshold: both `aum_move_percent` and `aum_move_floor_usd`, up or down. Measure: percent of the previous assets, signed.
     Closes: after the rule's `open_days`, because a move is an event of one day.
 
-    Returns None if there is no previous day to compare with.
+    Returns None if there is no previous day to compare with, or if a dead letter of that day may contain the value of any account.
     """
-    if snapshot.before is None:
+    unknown = snapshot.silent_before["subject_id"]
+    if snapshot.before is None or unknown.null_count:
         return None
     owned = snapshot.sum_owned(snapshot.accounts, "market_value_usd", "before_usd", "net_flow_usd")
     owned = owned.join(snapshot.sleeved, "household_id")
@@ -37,7 +39,8 @@ def find_aum_moves(snapshot: Snapshot, policy: Policy) -> pa.Table | None:
         pc.greater_equal(size, usd(policy.aum_move_floor_usd)),
         is_share(size, owned["before_usd"], policy.aum_move_percent),
     )
-    moved = owned.filter(pc.and_(pc.greater(owned["before_usd"], usd(Decimal(0))), is_moved))
+    is_known = pc.invert(pc.is_in(owned["household_id"], value_set=unknown.combine_chunks()))
+    moved = owned.filter(pc.and_(pc.and_(pc.greater(owned["before_usd"], usd(Decimal(0))), is_known), is_moved))
     share = percent_of(moved["move_usd"], moved["before_usd"])
     return about_households(
         snapshot, moved, share,

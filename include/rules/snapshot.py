@@ -107,6 +107,7 @@ class Snapshot:
         securities: The vendor's securities; `title` is the ticker, or the name if there is no ticker.
         flows: Deposits (`contribution`, positive) and withdrawals (`distribution`, negative) of the last `FLOW_DAYS` days.
         breaks: Positions that did not roll forward; the account is null if unknown. None if there was no roll-forward for the day.
+        silent_before: As `silent`, for the accounts' values on the day `before`.
         silent: Subjects on which no finding opens or closes, because one of their rows is a dead letter. With a null id, no finding
             closes, because the dead letter may concern any account.
     """
@@ -121,6 +122,7 @@ class Snapshot:
     securities: pa.Table
     flows: pa.Table
     breaks: pa.Table | None
+    silent_before: pa.Table
     silent: pa.Table
 
     @cached_property
@@ -186,6 +188,7 @@ def read_snapshot(connection: sa.Connection, day: PresentDay) -> Snapshot:
         securities=read(snapshot_queries.SECURITIES, SECURITIES),
         flows=read(snapshot_queries.FLOWS, FLOWS),
         breaks=read(snapshot_queries.BREAKS, BREAKS) if day.is_rolled else None,
+        silent_before=read(snapshot_queries.SILENT_BEFORE, SILENT),
         silent=read(snapshot_queries.SILENT, SILENT),
     )
 

@@ -179,14 +179,13 @@ from control.roll_forward_break b
 where b.vendor = %(vendor)s and b.run_id = %(run_id)s and b.business_date = %(day)s
 """
 
-# Accounts whose rows may be dead letters of the day, and the households that own a part of them. A null id: the dead letter may concern
-# any account.
-SILENT = f"""
+
+def _query_silent(day: str, entities: str) -> str:
+    return f"""
 with about as (
     select distinct case when d.entity = 'account' then d.key else d.parent end as account_key
     from control.dead_letter l cross join jsonb_to_recordset(l.describes) as d(entity text, key text, parent text)
-    where l.vendor = %(vendor)s and l.business_date = %(day)s and l.status = 'open'
-      and d.entity in ('account', 'account_owner', 'account_value', 'position', 'transaction', '*')
+    where l.vendor = %(vendor)s and l.business_date = %({day})s and l.status = 'open' and d.entity in ({entities}, '*')
 ), silent as (
     select s.id as account_id from about a
     join warehouse.source_key s on s.entity = 'account' and s.vendor = %(vendor)s and s.source_key = a.account_key
@@ -198,3 +197,8 @@ union
 select 'household', o.household_id from silent join {_OWNER} o on o.account_id = silent.account_id
 where o.household_id is not null
 """  # noqa: S608
+
+
+# Accounts whose rows may be dead letters, and the households that own a part of them. A null id: the dead letter may concern any account.
+SILENT = _query_silent("day", "'account', 'account_owner', 'account_value', 'position', 'transaction'")
+SILENT_BEFORE = _query_silent("before", "'account', 'account_value'")

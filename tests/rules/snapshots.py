@@ -50,6 +50,7 @@ def make_snapshot(
         securities=_table(securities, snapshots.SECURITIES),
         flows=_table([{"trade_date": DAY} | dict(row) for row in flows], snapshots.FLOWS),
         breaks=None if breaks is None else _table(breaks, snapshots.BREAKS),
+        silent_before=snapshots.SILENT.empty_table(),
         silent=snapshots.SILENT.empty_table(),
     )
 

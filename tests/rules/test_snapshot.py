@@ -80,6 +80,20 @@ def test_an_account_that_its_vendor_lists_under_another_key_is_the_same_as_befor
     assert "household_aum_moved" not in {rule for (rule,) in firm.findings()}
 
 
+@pytest.mark.parametrize("about", [{"parent": "b"}, {}])
+def test_an_account_whose_earlier_value_is_unreadable_is_no_move_of_the_household(
+    firm: Ledgered, about: dict[str, str]
+) -> None:
+    firm.day(FRIDAY, {"a": 900_000, "b": None})
+    firm.load("account_value", [{"account_value_key": "a", "account_key": "a", "market_value_usd": Decimal(900_000)}], FRIDAY,
+              dead=[dead_letter("account_value", "b", **about)])  # fmt: skip
+    firm.reconcile(FRIDAY)
+    firm.day(MONDAY, {"a": 900_000, "b": 500_000})
+    firm.reconcile(MONDAY)
+    firm.evaluate()
+    assert "household_aum_moved" not in {rule for (rule,) in firm.findings()}
+
+
 def test_positions_are_exact(firm: Ledgered) -> None:
     values = {"a": "0.01", "b": "-12345678901234.56", "c": "98765432109876.54", "d": "0"}
     firm.day(FRIDAY, values)
