@@ -13,15 +13,17 @@ from include.database.columns import read_integers, read_table
 from include.identity.record import ACCOUNTS, DECISIONS, HOUSEHOLDS, KNOWN, PERSONS, WEIGHTS
 from include.identity.security import SECURITIES
 
+# The numbers of a household's accounts include the former ones: at a custodian's conversion, vendors change them on different days.
 _PERSONS = """
 with number as (
     select household_id, string_agg(distinct 'number:account:' || hash, ' ') as keys from (
         select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
         join warehouse.account a using (account_id)
-        where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and a.valid_to is null
-          and o.role is distinct from 'joint'
+        where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and o.role is distinct from 'joint'
         union all
-        select household_id, account_number_hash from warehouse.outside_account where recorded_to is null and valid_to is null
+        select n.household_id, f.account_number_hash from warehouse.outside_account n
+        join warehouse.outside_account f on f.outside_account_id = n.outside_account_id and f.recorded_to is null
+        where n.recorded_to is null and n.valid_to is null
     ) held where hash is not null {of_homes} group by 1
 )
 select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, r.registration_type, p.birth_date,

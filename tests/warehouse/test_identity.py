@@ -432,6 +432,36 @@ def test_an_account_whose_custodian_changes_its_number_counts_once(firm: Firm, p
     assert read_worth(firm) == (1000, 0, 1)
 
 
+def test_owners_known_by_their_account_stay_one_while_one_vendor_has_another_number(firm: Firm) -> None:
+    bare = {"first_name": "John", "last_name": "Sampleton", "household_key": "h1"}
+    for vendor in ("alpha", "beta"):
+        firm.load(vendor, "household", {"household_key": "h1", "name": "Sampleton"})
+        firm.people(vendor, bare)
+    owner = {
+        "account_owner_key": "a1:h1",
+        "account_key": "a1",
+        "household_key": "h1",
+        "person_key": "p1",
+        "role": "primary",
+    }
+    firm.load("alpha", "account_owner", owner | {"share_ratio": Decimal(1)})
+    number = ACCOUNT | {"account_number_hash": "a" * 64}
+    firm.load("alpha", "account", number | {"account_key": "a1", "is_counted": True})
+    firm.load("beta", "outside_account", number | {"outside_account_key": "x1", "household_key": "h1"})
+    firm.resolve()
+    assert (len(firm.known()), len(firm.known("known_household"))) == (1, 1)
+    converted = {
+        "account_key": "a1",
+        "account_number_hash": "b" * 64,
+        "account_number_last4": "8765",
+        "is_counted": True,
+    }
+    firm.load("alpha", "account", converted, day=NEXT)
+    firm.database.do("delete from control.identity_run")
+    firm.resolve("r2")
+    assert (len(firm.known()), len(firm.known("known_household"))) == (1, 1)
+
+
 def test_an_account_without_a_value_counts_with_the_value_of_its_copy(firm: Firm) -> None:
     load_held(firm, None)
     [first, second] = firm.database.rows("select account_id as id from warehouse.account union select outside_account_id from warehouse.outside_account")  # fmt: skip
