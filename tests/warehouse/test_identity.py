@@ -304,6 +304,17 @@ def test_what_the_first_vendor_does_not_know_of_a_security_the_other_adds(firm: 
     assert (of_class["asset_class"], of_class["aum_usd"]) == ("US Equity", Decimal("30.03"))
 
 
+def test_a_security_of_a_vendor_no_longer_used_gets_its_new_symbol_from_the_other(firm: Firm) -> None:
+    """The vendor in use follows a change of name and symbol; the other one will never do."""
+    for vendor in ("alpha", "beta"):
+        load_position(firm, vendor, APPLE | {"name": "Sample Books", "ticker": "SBK"}, "10.01")
+    firm.resolve()
+    firm.load("beta", "security", APPLE | {"name": "Sample Worlds", "ticker": "SWD"}, day=NEXT)
+    firm.database.do("insert into control.unused_vendor (vendor) values ('alpha')")
+    [shown] = firm.known("known_security")
+    assert (shown["vendor"], shown["name"], shown["ticker"]) == ("alpha", "Sample Worlds", "SWD")
+
+
 def test_a_security_of_two_kinds_stays_two_and_is_kept_as_a_conflict_until_the_vendors_agree(firm: Firm) -> None:
     firm.load("alpha", "security", APPLE | {"security_type": "Common Stock"})
     firm.load("beta", "security", APPLE | {"security_type": "Option"})
