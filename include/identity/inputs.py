@@ -73,14 +73,16 @@ OUTSIDE_PRIORITY = _PRIORITY.format(of_kind=2, has_ended="n.source_key is not nu
 """The same of an account `a` that a planner lists."""
 
 _FORMER_NUMBERS = """
-array(select distinct n.former from warehouse.{entity} f
-      cross join lateral (values (f.account_number_hash, a.account_number_hash), (f.account_number_last4, a.account_number_last4)) n(former, now)
-      where f.vendor = a.vendor and f.{entity}_key = a.{entity}_key and f.recorded_to is null and n.former <> n.now order by 1)
+(select f.{entity}_id as id, array_agg(distinct n.former order by n.former) as former_numbers
+ from warehouse.{entity} f join warehouse.{entity} now using ({entity}_id)
+ cross join lateral (values (f.account_number_hash, now.account_number_hash), (f.account_number_last4, now.account_number_last4)) n(former, now)
+ where f.valid_to is not null and f.recorded_to is null and now.valid_to is null and now.recorded_to is null and n.former <> n.now {{of}}
+ group by 1)
 """
 FORMER_NUMBERS, OUTSIDE_FORMER_NUMBERS = (
     _FORMER_NUMBERS.format(entity=name) for name in ("account", "outside_account")
 )
-"""SQL of the `former_numbers` of the current version `a` of an account."""
+"""SQL of the `former_numbers` of accounts with more than one version, by `id`; `of` is a condition of the earlier versions `f`."""
 
 # An account's value is that of its vendor's latest day, as in `mart.net_worth`: a day is read by its index, however long the history is.
 _VALUES = """
@@ -95,15 +97,17 @@ with day as (
 """
 _ACCOUNTS = f"""
 {_VALUES}select a.account_id, a.vendor, {PRIORITY} as priority, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
-       nullif(array_to_string({FORMER_NUMBERS}, ' '), '') as former_numbers, a.custodian as institution, null::bigint as household_id,
+       array_to_string(f.former_numbers, ' ') as former_numbers, a.custodian as institution, null::bigint as household_id,
        v.market_value_usd as value_usd, n.source_key is not null as is_absent
 from warehouse.account a left join value v using (account_id)
+left join {FORMER_NUMBERS.format(of="")} f on f.id = a.account_id
 left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and n.source_key = a.account_key
 where a.recorded_to is null and a.valid_to is null and not a.is_past_only
 union all
 select a.outside_account_id, a.vendor, {OUTSIDE_PRIORITY}, a.account_number_hash, a.account_number_last4,
-       nullif(array_to_string({OUTSIDE_FORMER_NUMBERS}, ' '), ''), a.institution, a.household_id, v.market_value_usd, n.source_key is not null
+       array_to_string(f.former_numbers, ' '), a.institution, a.household_id, v.market_value_usd, n.source_key is not null
 from warehouse.outside_account a
+left join {OUTSIDE_FORMER_NUMBERS.format(of="")} f on f.id = a.outside_account_id
 left join control.absence n on n.vendor = a.vendor and n.entity = 'outside_account' and n.source_key = a.outside_account_key
 left join lateral (select market_value_usd from warehouse.outside_value v
                    where v.outside_account_id = a.outside_account_id and v.recorded_to is null

@@ -66,13 +66,14 @@ order by 1
 # What `mart.net_worth` sums, of some households.
 _HELD = sa.text(f"""
 select a.account_id, a.vendor, a.name, a.account_number_hash as number_hash, a.account_number_last4 as number_last4,
-       {inputs.FORMER_NUMBERS} as former_numbers, a.custodian as institution, o.household_id, a.is_counted, true as is_managed, v.market_value_usd,
+       f.former_numbers, a.custodian as institution, o.household_id, a.is_counted, true as is_managed, v.market_value_usd,
        o.share_ratio * v.market_value_usd as value_usd, exists (select from control.unused_vendor u where u.vendor = a.vendor) as is_unused,
        a.is_past_only, {inputs.PRIORITY} as priority, n.source_key is not null as is_absent, coalesce(i.identity_id, a.account_id) as known_id,
        array(select w.person_id from warehouse.account_owner w
              where w.account_id = a.account_id and w.person_id is not null and w.recorded_to is null and w.valid_to is null) as owners
 from warehouse.account_owner o
 join warehouse.account a on a.account_id = o.account_id and a.recorded_to is null and a.valid_to is null
+left join lateral {inputs.FORMER_NUMBERS.format(of="and f.account_id = a.account_id")} f on true
 left join lateral (
     select business_date from control.ledger l
     where l.vendor = a.vendor and l.stage = 'load' and l.entity = 'account_value' and l.pulled = 'current'
@@ -82,13 +83,14 @@ left join control.absence n on n.vendor = a.vendor and n.entity = 'account' and 
 left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id and i.recorded_to is null
 where o.household_id = any(:homes) and o.recorded_to is null and o.valid_to is null and o.role is distinct from 'joint'
 union all
-select a.outside_account_id, a.vendor, a.name, a.account_number_hash, a.account_number_last4, {inputs.OUTSIDE_FORMER_NUMBERS},
+select a.outside_account_id, a.vendor, a.name, a.account_number_hash, a.account_number_last4, f.former_numbers,
        a.institution, a.household_id, true, false,
        v.market_value_usd, case when n.source_key is null then v.market_value_usd end,
        exists (select from control.unused_vendor u where u.vendor = a.vendor), a.is_past_only, {inputs.OUTSIDE_PRIORITY}, n.source_key is not null,
        coalesce(i.identity_id, a.outside_account_id),
        array(select p.person_id from warehouse.person p where p.household_id = a.household_id and p.recorded_to is null and p.valid_to is null)
 from warehouse.outside_account a
+left join lateral {inputs.OUTSIDE_FORMER_NUMBERS.format(of="and f.outside_account_id = a.outside_account_id")} f on true
 left join control.absence n on n.vendor = a.vendor and n.entity = 'outside_account' and n.source_key = a.outside_account_key
 left join warehouse.identity i on i.entity = 'account' and i.id = a.outside_account_id and i.recorded_to is null
 left join lateral (
