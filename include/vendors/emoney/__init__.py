@@ -23,7 +23,7 @@ EMONEY = Vendor(
     tables=(CLIENTS, PLANS, EXPENSES, MONTE_CARLO, GOAL_RESULTS, GOAL_FUNDING, ACCOUNTS),
     maps=(*clients.MAPS, *plans.MAPS, *accounts.MAPS),
     cron="0 4 * * 6",
-    # At 250 simulations an hour, 2,000 plans take eight hours.
+    # A batch run may request 192 simulations an hour, so 1,900 plans take ten hours.
     due={"stage": "14:00", "load": "15:00"},
     # Clients maintain their own address at eMoney.
     ranks={"": 30, "email": 5, "phone": 5},
