@@ -105,7 +105,7 @@ def read_sample(content: bytes, name: str) -> Sample:
     except (ValueError, RecursionError, TributaryError) as error:
         raise ConfigurationError(f"The sample can't be read: {type(error).__name__}", file=name) from None
     if not sample.rows:
-        raise ConfigurationError("The sample has no rows", file=name)
+        raise ConfigurationError("The sample has no rows: save a response that has at least one", file=name)
     return sample
 
 

@@ -234,7 +234,10 @@ def read_body(engine: sa.Engine, opener: Opener, inbox_id: int, actor: str) -> b
     with engine.connect() as connection:
         row = connection.execute(_READ_BODY, {"inbox_id": inbox_id}).one_or_none()
     if row is None or not row.body:
-        raise InputRejected("The inbox has no message of this id, or its content was deleted", inbox_id=inbox_id)
+        raise InputRejected(
+            "The inbox has no message of this id, or its content was deleted: check inbox_id in control.inbox",
+            inbox_id=inbox_id,
+        )
     return opener.open(bytes(row.body), place_of(row.sender, row.content_hash))
 
 

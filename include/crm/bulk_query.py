@@ -36,7 +36,7 @@ class BulkQuery:
         answer = session.call("POST", "/jobs/query", {"operation": "queryAll", "query": query})
         if not answer.is_ok:
             raise ConfigurationError(
-                f"Salesforce rejected a query: {answer.message}",
+                f"Salesforce rejected a query; check that the integration user may read the object and its fields: {answer.message}",
                 sobject=sobject,
                 status=answer.status,
                 code=answer.code,
@@ -79,7 +79,9 @@ class BulkQuery:
                 return int(body["numberRecordsProcessed"])
             if body["state"] in ("Failed", "Aborted"):
                 raise ConfigurationError(
-                    f"A query failed: {body.get('errorMessage')}", sobject=self._sobject, job=self._job
+                    f"Salesforce could not complete a query: {body.get('errorMessage')}",
+                    sobject=self._sobject,
+                    job=self._job,
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, _SLOWEST_POLL_S)

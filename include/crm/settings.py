@@ -127,11 +127,16 @@ def _convert(name: str, default: Any, value: Any) -> Any:
         return dict(value)
     if isinstance(default, bool):
         if text.lower() not in ("true", "false"):
-            raise ConfigurationError(f"{name} is neither true nor false", **{name: value})
+            raise ConfigurationError(
+                f"The setting {name} of the connection salesforce is neither true nor false: set it to one of them",
+                **{name: value},
+            )
         return text.lower() == "true"
     if not isinstance(default, (int, Decimal)):
         if not isinstance(value, str):
-            raise ConfigurationError(f"{name} must be a string", **{name: value})
+            raise ConfigurationError(
+                f"The setting {name} of the connection salesforce is not a text: put it in quotes", **{name: value}
+            )
         return text
     try:
         return type(default)(text)

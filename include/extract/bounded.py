@@ -227,7 +227,10 @@ def read_member(file: IO[bytes], most: int, **facts: object) -> bytes:
     """
     content = file.read(most + 1)
     if len(content) > most:
-        raise LimitExceeded(f"A file in the archive is larger than {most:,} bytes", **facts)
+        raise LimitExceeded(
+            f"A file in the archive is larger than {most:,} bytes: check it at the vendor; if it is right, raise `expanded_bytes` in `limits`",
+            **facts,
+        )
     return content
 
 

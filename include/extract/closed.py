@@ -30,7 +30,9 @@ def read_closed_day(vendor: Vendor, session: VendorSession) -> date | None:
         LimitExceeded, ClockSkew: See `VendorSession.request`.
     """
     if vendor.closed is None:
-        raise ConfigurationError("The vendor declares no request for its last closed day", vendor=vendor.name)
+        raise ConfigurationError(
+            "No request for the last closed day is declared: declare `closed` in the vendor's file", vendor=vendor.name
+        )
     probe = vendor.closed
 
     def read(body: bytes) -> list[tuple[str, date | None]]:

@@ -70,7 +70,10 @@ def _split_key(key: str, names: Sequence[str], table: Table) -> Keys:
     if len(values) != len(names):
         expected = SEPARATOR.join(names)
         raise ConfigurationError(
-            "A selected key has the wrong number of parts", table=table.name, expected=expected, parts=len(values)
+            "A selected key has the wrong number of parts: enter each key as in `expected`",
+            table=table.name,
+            expected=expected,
+            parts=len(values),
         )
     return dict(zip(names, values, strict=True))
 
@@ -185,11 +188,20 @@ class _Calls:
             parts.append(rows.strip()[1:-1])
             size += len(parts[-1]) + 1
             if size > self.session.limits.expanded_bytes or len(seen) > _MOST_PAGES:
-                raise LimitExceeded("Paging of one call does not end", vendor=vendor, table=table, pages=len(seen) + 1)
+                raise LimitExceeded(
+                    "Paging of one call does not end: report it to the vendor",
+                    vendor=vendor,
+                    table=table,
+                    pages=len(seen) + 1,
+                )
             if not following or pages is None:
                 break
             if following in seen:
-                raise PagingUnstable("A cursor repeats: the pages form a loop", vendor=vendor, table=table)
+                raise PagingUnstable(
+                    "A cursor repeats: the pages form a loop. If retries fail, report it to the vendor",
+                    vendor=vendor,
+                    table=table,
+                )
             seen.add(following)
             request = follow(first, pages, following)
         return b"[" + b",".join(filter(None, parts)) + b"]"

@@ -38,7 +38,12 @@ def report_pages(
     while state != shape.done:
         state = session.request(Request(f"{table.path}/{job}"), _read_field(shape.state, about)) or ""
         if state in shape.failed:
-            raise VendorUnavailable("The vendor failed to create the report", **about, job=job, state=state)
+            raise VendorUnavailable(
+                "The vendor failed to create the report: if retries fail, report the job to the vendor",
+                **about,
+                job=job,
+                state=state,
+            )
         if state != shape.done:
             if time.monotonic() > deadline:
                 raise VendorUnavailable("The report was not ready before its deadline", **about, job=job, state=state)

@@ -98,7 +98,7 @@ def read_windows(
         case Nested() as shape:
             if source.parent is None:
                 raise ConfigurationError(
-                    "The parent table was not pulled in this run",
+                    "The parent table was not pulled in this run: start a run with both tables",
                     vendor=vendor.name,
                     table=table.name,
                     parent=shape.parent,
@@ -264,7 +264,11 @@ def _page_by_cursor(
         if not following:
             return
         if following in seen:
-            raise PagingUnstable("A cursor repeats: the pages form a loop", vendor=vendor.name, table=table.name)
+            raise PagingUnstable(
+                "A cursor repeats: the pages form a loop. If retries fail, report it to the vendor",
+                vendor=vendor.name,
+                table=table.name,
+            )
         seen.add(following)
         request = follow(first, shape, following)
     raise PagingUnstable("The pages do not end", vendor=vendor.name, table=table.name)

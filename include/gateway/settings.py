@@ -64,4 +64,6 @@ def read_setting(name: str) -> str:
     try:
         return Path(path).read_text().strip()
     except (OSError, ValueError):
-        raise ConfigurationError(f"Can't read the file named by {name}_FILE") from None
+        raise ConfigurationError(
+            f"Can't read the file that {name}_FILE names: check its path and permissions"
+        ) from None

@@ -95,7 +95,10 @@ class Keyring:
             )
         names = [(key.purpose, key.key_id) for key in keys]
         if repeated := sorted({":".join(name) for name in names if names.count(name) > 1}):
-            raise ConfigurationError("The keyring has two keys of the same id", keys=",".join(repeated))
+            raise ConfigurationError(
+                "The keyring has two keys of the same id: remove the copy, or give the newer key another id",
+                keys=",".join(repeated),
+            )
         return cls(keys)
 
     @cached_property
@@ -126,7 +129,7 @@ class Keyring:
 
     @cached_property
     def receiving_key(self) -> ReceivingKey:
-        """The half of the current inbox key that encrypts."""
+        """The public half of the current inbox key, which encrypts."""
         return ReceivingKey.derive(*list(self._keys_of("inbox").items())[-1])
 
     @property

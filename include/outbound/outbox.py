@@ -176,7 +176,9 @@ def replay(
     with engine.begin() as connection:
         is_known = sa.text("select 1 from control.outbound_subscriber where subscriber = :subscriber")
         if connection.scalar(is_known, values) is None:
-            raise ConfigurationError("Unknown subscriber", subscriber=subscriber)
+            raise ConfigurationError(
+                "Unknown subscriber: check the name in the Variable tributary_subscribers", subscriber=subscriber
+            )
         return connection.execute(_REPLAY, values).rowcount
 
 

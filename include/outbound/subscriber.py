@@ -76,7 +76,11 @@ class Subscriber:
             ConfigurationError: A field is missing, unknown or invalid.
         """
         if unknown := sorted(set(extra) - {"types", "vendors", "networks"}):
-            raise ConfigurationError("A subscriber has unknown settings", subscriber=name, unknown=", ".join(unknown))
+            raise ConfigurationError(
+                "A subscriber has unknown settings: correct or remove them in its connection",
+                subscriber=name,
+                unknown=", ".join(unknown),
+            )
         networks = _read_networks(name, str(extra.get("networks") or ""))
         _check_url(name, url, networks)
         parsed_secrets = tuple(secrets.split())

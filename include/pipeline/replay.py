@@ -114,7 +114,9 @@ def _list_open(vendor_run: VendorRun, table: str, ids: Sequence[int] | None) -> 
     with vendor_run.site.engine.connect() as connection:
         rows = connection.execute(_OPEN, facts | {"ids": None if ids is None else list(ids)}).mappings().all()
     if unknown := set(ids or ()) - {row["dead_letter_id"] for row in rows}:
-        raise InputRejected("Some ids are not open dead letters of this table and day", **facts, ids=sorted(unknown))
+        raise InputRejected(
+            "Some ids are not open dead letters of this table and day: reload the list", **facts, ids=sorted(unknown)
+        )
     return rows
 
 

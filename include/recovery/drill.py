@@ -135,7 +135,9 @@ def _serve(programs: Path, scratch: Path, run: Run) -> Iterator[sa.Engine]:
             time.sleep(0.2)
     except TargetUnavailable:
         text = log.read_text(errors="replace")[-500:] if log.exists() else ""
-        raise TargetUnavailable(f"The restored server does not start: {text}") from None
+        raise TargetUnavailable(
+            f"The restored server does not start: make a full backup, and run the drill again. The end of its log: {text}"
+        ) from None
     engine = schema.engine(
         f"postgresql://tributary_migrate@/tributary?host={quote(str(socket), safe='')}", any_version=True
     )

@@ -106,5 +106,5 @@ def test_response_with_an_invalid_date_is_retried(read_day: ReadClosedDay) -> No
 
 
 def test_undeclared_closed_day_request_is_a_configuration_error(read_day: ReadClosedDay) -> None:
-    with pytest.raises(ConfigurationError, match="declares no request"):
+    with pytest.raises(ConfigurationError, match=r"declare `closed`.*vendor=testbank"):
         read_day([], replace(VENDOR, closed=None))

@@ -212,7 +212,7 @@ class _Reader:
         answer = self._session.call("GET", f"/sobjects/{self._sobject}/describe")
         if not answer.is_ok:
             raise ConfigurationError(
-                "The org has no such object, or the integration user may not see it",
+                "The org has no such object, or the integration user may not see it: deploy it, or give the user access",
                 sobject=self._sobject, status=answer.status, code=answer.code,
             )  # fmt: skip
         return {field["name"] for field in answer.body["fields"]}

@@ -48,7 +48,7 @@ def evaluate_rules(params: Any = None, run_id: Any = None) -> dict[str, dict[str
 
 @task
 def compare_org(params: Any = None, run_id: Any = None) -> dict[str, int]:
-    """Before new records are created, look for them in the org; return the number of findings by outcome. A dry run looks for nothing."""
+    """If there are new records, first look for them in the org; return the number of findings by outcome. A dry run does nothing here."""
     import logging
 
     from include import business_dates
@@ -221,4 +221,6 @@ def _choose_resends(params: dict[str, Any]) -> str:
 def _refuse_paused(is_paused: bool) -> None:
     """Skip the task if writing to Salesforce was paused during the run."""
     if is_paused:
-        raise AirflowSkipException("Writing to Salesforce is paused")
+        raise AirflowSkipException(
+            "Writing to Salesforce is paused: select Resume Salesforce on the page Salesforce of Operations"
+        )
