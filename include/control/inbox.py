@@ -147,7 +147,7 @@ def _seal(delivery: Delivery, key: ReceivingKey) -> dict[str, object]:
 def seal_clear(engine: sa.Engine, key: ReceivingKey, *, budget_s: float = 60.0) -> int:
     """Seal the bodies that an earlier version stored in clear text, the pending ones first. Replace their plain hashes by keyed ones.
 
-    If the same body was received again since the upgrade, the hash of the older row also covers its id, because hashes must be unique.
+    A hash must be unique. If the same body was received again since the upgrade, the older row gets a hash of its plain hash and its id.
 
     Args:
         engine: The control database.

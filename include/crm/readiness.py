@@ -46,10 +46,13 @@ from own o join warehouse.source_key k on k.entity = o.entity and k.id = o.id gr
 
 
 def find_unsettled(db: sa.Connection) -> dict[str, datetime]:
-    """Return the vendors whose rows may not be sent, each with the time when that began.
+    """Return the vendors whose rows must not be sent to Salesforce, each with the time since when.
 
-    These are the vendors whose newest day is not reconciled yet, failed to reconcile, or had positions or account values changed by a push
-    since it was reconciled.
+    A vendor is listed if its newest day
+
+    - is not reconciled yet,
+    - failed the reconciliation, or
+    - was reconciled, and a push has changed positions or account values since.
     """
     return dict(db.execute(sa.text("select vendor, since from control.unsettled_vendor")).tuples().all())
 

@@ -74,9 +74,9 @@ def log_in(login: Login, at: LoginContext) -> Token:
     """Log in by the declared method and return the token.
 
     Raises:
-        ConfigurationError: The connection lacks a credential or a grant, or its private key can't be read or is too small. Or the user does not have
-            the configured account, a URL of the connection or of the login response is not https, the latter is of an unknown host, or
-            the token endpoint returned an unexpected status.
+        ConfigurationError: The connection lacks a credential or a grant. Its private key can't be read or is too small. A URL of the
+            connection or of the login response is not https, or a URL of the response is of an unknown host. The user does not have
+            the configured account. Or the token endpoint returned an unexpected status.
         AuthenticationError: The vendor refused user, password, client id or client secret.
         RateLimited: Too many logins. The error contains the seconds to wait if the response states them.
         VendorUnavailable: There was no response, or it has no token.

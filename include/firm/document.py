@@ -162,7 +162,14 @@ class Reader:
         return dict(item.entries)
 
     def unknown(self, place: Place, name: str, known: Collection[str], what: str) -> None:
-        """Record a name that is not known, with similar names."""
+        """Record the mistake that a name is not known, and propose known names.
+
+        Args:
+            place: Place of the name.
+            name: The unknown name.
+            known: The names that are valid.
+            what: The kind of thing that has the name, such as `an object`.
+        """
         similar = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         names = similar or sorted(known)
         shown = ", ".join(names[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")

@@ -46,7 +46,7 @@ class Declared:
 
     @property
     def ids(self) -> Mapping[str, str]:
-        """The columns by which relations can be joined."""
+        """The columns by which a relation can be joined to the object."""
         return self.mappings[0].ids
 
 

@@ -166,7 +166,7 @@ def weigh(doubts: pa.Table, clusters: pa.Table, weights: pa.Table) -> pa.Table:
 
 
 def count_shown(doubts: pa.Table, most: int) -> int:
-    """Return how many of the first pairs have no more than `most` different records."""
+    """Return how many pairs, from the first one on, can be shown without showing more than `most` different records."""
     ends = np.column_stack([doubts["left"].to_numpy(), doubts["right"].to_numpy()]).ravel()
     is_new = np.zeros(len(ends), np.int64)
     is_new[np.unique(ends, return_index=True)[1]] = 1

@@ -43,8 +43,9 @@ class Counts:
         records: Number of records.
         prior: Probability that two records drawn at random are one person.
         names: First names that are not in the list of names, but are in too many records to be typing errors.
-        frequencies: Column of `model.TERMS` -> `value` and `share` of the records, for values of several records.
-        crowded: `rule` and `key` of the blocks with more than `MOST_IN_BLOCK` records, and their number of `records`.
+        frequencies: For each column of `model.TERMS`, a table with a row per value that several records have: `value`, and `share`, its
+            frequency (0-1), adjusted by the typical frequency (see `model.SAMPLE`).
+        crowded: Table with a row per block of more than `MOST_IN_BLOCK` records: `rule`, `key`, and the number of `records`.
     """
 
     records: int

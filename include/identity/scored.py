@@ -30,7 +30,7 @@ class Scored:
         left: Position of each pair's first record in the order of `people.sort_by_rank`.
         right: Position of each pair's second record, which is larger.
         score: Score of each pair.
-        excuse: Position in `EXCUSES` of the evidence that does not keep the pair apart.
+        excuse: Which evidence against the pair is disregarded, because it may be an error in a record: position in `EXCUSES`.
         may_join: Whether the pair may be joined without a reviewer.
     """
 

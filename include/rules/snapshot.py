@@ -58,12 +58,12 @@ SILENT = pa.schema({"subject_entity": pa.string(), "subject_id": pa.int64()})
 
 @dataclass(frozen=True, slots=True)
 class PresentDay:
-    """A vendor's present day.
+    """The newest loaded day of a vendor, and with what it can be compared.
 
     Attributes:
         vendor: Name of the vendor.
         business_date: The day.
-        run_id: The run that loaded it.
+        run_id: The run that loaded the day.
         before: The newest earlier day of which all account values were loaded; None if there is none.
         known_at: Time at which the transactions of `before` were loaded; None if none were loaded.
         is_complete: Whether the complete transaction history had been loaded by `known_at`. If so, a transaction loaded later is also

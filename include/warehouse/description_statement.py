@@ -102,7 +102,7 @@ class DescriptionStatement:
 
     @cached_property
     def end(self) -> sa.TextClause:
-        """Insert the versions just closed once more, now with the business date as their end."""
+        """Insert a copy of each version that `close` has closed, which ends on the business date."""
         key = self._entity.key
         columns = ", ".join(f"c.{c}" for c in [f"{self._entity.name}_id", "vendor", key, *self._fields])
         return sa.text(f"""
@@ -148,7 +148,10 @@ class DescriptionStatement:
 
     @cached_property
     def end_excluded(self) -> sa.TextClause:
-        """End the current versions of the excluded entity whose keys were loaded, record their absence, and count them."""
+        """End the current versions of the entity that the loaded one excludes, record them as absent, and return their number.
+
+        A key is of one of the two entities only: for example, a legal entity is not a person.
+        """
         excluded = canonical.named(self._entity.excludes)
         table, ids = f"warehouse.{excluded.name}", excluded.ids
         written = ", ".join([f"{excluded.name}_id", "vendor", excluded.key, *ids, *excluded.fields, "is_past_only"])

@@ -180,7 +180,10 @@ def describe(what: str, context: Any) -> tuple[str, str]:
 
 
 def fingerprint(content: str) -> str:
-    """Return a short hash of an alert's content, for its subject: with changed content, the alert counts as new and is sent."""
+    """Return a short hash of an alert's content.
+
+    As the alert's subject, it makes an alert with changed content a new one, which is sent.
+    """
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -103,7 +103,10 @@ class SessionsView(BaseView):
 
     @expose("/end", methods=["POST"])
     def end(self) -> Any:
-        """End the session whose id the form has, or all others of the user; record it. Refuse a login that is not recent."""
+        """End the session whose id is in the form; without an id, all other sessions of the user. Record it in the audit trail.
+
+        If the user has not logged in recently, end no session and ask for a new login.
+        """
         if not g.user.is_authenticated:
             return redirect(self.appbuilder.get_url_for_login)
         if not _is_recent():
@@ -119,7 +122,7 @@ class SessionsView(BaseView):
 
     @expose("/again", methods=["POST"])
     def sign_in_again(self) -> Any:
-        """End this session, and lead through the login page back to this page."""
+        """End this session, and redirect to the login page, which leads back to this page."""
         if g.user.is_authenticated:
             user = self.appbuilder.sm.find_user(username=g.user.username)
             _revoke(session.pop(_JTIS, {}))

@@ -303,8 +303,12 @@ class SignOn(FabAirflowSecurityManagerOverride):
     def auth_user_oauth(self, userinfo: dict[str, Any], rotate_session_id: bool = True) -> Any:
         """Log in a user of the identity provider, with the roles of the user's groups. Create the user at the first login.
 
-        The first login binds the user to the person at the provider. Return None, and record a refusal, if the user is bound to another
-        person, the login was too weak, or the user has no name or no group with a role, or is inactive.
+        The first login binds the user to the person at the provider. Record a refusal, and return None, if
+
+        - the user is bound to another person,
+        - the login was too weak,
+        - the provider states no user name, or no group with a role, or
+        - the user is inactive.
         """
         name, groups = userinfo["username"], userinfo["role_keys"]
         known = self.find_user(username=name) if name else None

@@ -80,7 +80,7 @@ class Unit:
 
     @property
     def owner_id(self) -> str:
-        """Salesforce's id of the record that may own accounts: of a person the account, or else the contact; empty if it has neither."""
+        """Salesforce's id of the record that can own accounts: the Account, or else the Contact; empty if there is neither."""
         return self.records.get("Account") or self.records.get("Contact", "")
 
 

@@ -8,10 +8,10 @@ _LONGEST = 64
 
 
 def shorten_sql(key: str) -> str:
-    """Return the SQL of a key as Salesforce has it, given the SQL of the key."""
+    """Return the SQL of `shorten`, given the SQL of the key."""
     return f"case when length({key}) > {_LONGEST} then md5({key}) else {key} end"
 
 
 def shorten(key: str) -> str:
-    """Return a key as Salesforce has it."""
+    """Return the key under which Salesforce has a record: our key, or the hash of a long one."""
     return hashlib.md5(key.encode(), usedforsecurity=False).hexdigest() if len(key) > _LONGEST else key

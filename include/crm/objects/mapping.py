@@ -361,7 +361,7 @@ def daily(field: Field) -> Field:
 
 
 def once(field: Field) -> Field:
-    """Return the field, marked as one that is sent only with a new record; after that the firm owns it."""
+    """Return the field, sent only with a new record. After that, the firm owns its value."""
     return replace(field, owner="firm")
 
 

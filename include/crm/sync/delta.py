@@ -310,7 +310,7 @@ def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
 def sample(db: sa.Connection, mapping: CrmObject, keys: int) -> list[Change]:
     """Return the changes of up to `keys` changed and `keys` new records of `outgoing(mapping.entity)`, field by field.
 
-    Changed records come first, and among them those that close.
+    Records that close are selected first, then those with notable changes. Changed records are listed before new ones.
     """
     rows = db.execute(
         sa.text(f"""

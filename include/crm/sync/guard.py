@@ -21,7 +21,7 @@ class Concern:
             - `change`: many records change.
             - `close`: many accounts close.
             - `worth`: the total worth changes much.
-            - `separate`: records that Salesforce has as another kind of record, or within one, become separate records.
+            - `separate`: new records that another record in Salesforce has represented so far (see `include.crm.sync.separation`).
 
         records: The number of records, or for `worth` the change in dollars. `find_unapproved` defines the changes that an approval
             allows.

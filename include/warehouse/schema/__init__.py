@@ -141,7 +141,9 @@ def _check_session(connection: psycopg.Connection) -> tuple[str, str | None]:
 
 
 def require_version_of_schema(connection: sa.Connection) -> None:
-    """Check that the schema is the one that this program creates, as an engine's first connection does.
+    """Check that the database has the schema that this program creates.
+
+    The first connection of each engine makes the same check.
 
     Raises:
         ConfigurationError: The schema is older or newer than this program.

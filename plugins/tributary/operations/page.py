@@ -31,7 +31,7 @@ def show_page(template: str, here: str = "", root: str = "./", status_code: int 
     Args:
         template: Name of its template.
         here: Its entry in the navigation.
-        root: Leads from its address to the start page.
+        root: Relative URL of the start page, as seen from this page.
         status_code: HTTP status.
         **values: What the template shows.
     """
