@@ -98,10 +98,10 @@ def _check_system(site: Site, system: str, run_id: str, *, must_send_alert: bool
 
 def _check_salesforce(site: Site, run_id: str) -> list[Finding]:
     from include.check.salesforce import check_salesforce
-    from include.crm.objects.portfolio import objects
+    from include.crm.objects.portfolio import list_mappings
 
     org = read_org(site.engine)
-    return check_salesforce(org, objects(org.settings), run_id)
+    return check_salesforce(org, list_mappings(org.settings), run_id)
 
 
 def _check_own_parts(site: Site, *, must_send_alert: bool) -> list[Finding]:

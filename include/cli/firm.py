@@ -76,11 +76,11 @@ def _start(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace) -> int:
     from include.check.org_plan import plan_org
-    from include.crm.objects.portfolio import objects
+    from include.crm.objects.portfolio import list_mappings
 
     org = read_org(open_database(LOAD))
     run_id = f"org-plan-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-    plan = plan_org(org, objects(org.settings), run_id)
+    plan = plan_org(org, list_mappings(org.settings), run_id)
     lacking = [each for each in plan.findings if each.state in _STATES]
     _print_table(("state", "what", "difference", "to do"), [(e.state, e.subject, e.detail, e.action) for e in lacking])
     folder = Path(arguments.to)

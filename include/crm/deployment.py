@@ -18,7 +18,7 @@ from include.crm.metadata_xml import (
     render_permission_set,
 )
 from include.crm.objects.mapping import CrmObject, Field, custom, name_lookup, text
-from include.crm.objects.portfolio import SHAPES, find_sobject, list_ways, objects
+from include.crm.objects.portfolio import SHAPES, find_sobject, list_mappings, list_ways
 from include.crm.objects.rows import CONTACT, RELATION
 from include.crm.objects.shape import ENVELOPES, OwnObject
 from include.crm.settings import ShapeName
@@ -67,7 +67,7 @@ def render() -> dict[str, str]:
     """Return the text of every generated file, by path relative to the project's folder."""
     files: dict[str, str] = {}
     for name, shape in SHAPES.items():
-        mappings = [mapping for settings in list_ways(name) for mapping in objects(settings)]
+        mappings = [mapping for settings in list_ways(name) for mapping in list_mappings(settings)]
         own = {**ENVELOPES, **shape.own}
         content = _render_metadata(mappings, own, shape.read, [(m, f) for m in mappings for f in _list_custom(m)])
         files |= {f"{METADATA}/{name}/{path}": xml for path, xml in content.items()}

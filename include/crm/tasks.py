@@ -23,7 +23,7 @@ from include.control.ledger import Counts
 from include.crm.composite import COLLECTION_ROWS
 from include.crm.database import open_session
 from include.crm.objects.mapping import CrmObject, defuse
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.objects.rows import CONTACT
 from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
@@ -164,7 +164,7 @@ class _Tasks:
         with self._db.begin():
             values = {
                 "firm": self._settings.firm, "done": DONE, "rules": list(self._specs),
-                "sobjects": json.dumps({each.entity: each.sobject for each in objects(self._settings)}), "run_id": self._run_id,
+                "sobjects": json.dumps({each.entity: each.sobject for each in list_mappings(self._settings)}), "run_id": self._run_id,
             }  # fmt: skip
             missing = self._db.execute(_MISSING, values).mappings().all()
             to_complete = self._db.execute(_TO_COMPLETE, values).mappings().all()
@@ -204,7 +204,7 @@ class _Tasks:
         if not rows:
             return
         with self._db.begin():
-            sending = rounds.place(self._db, rows)
+            sending = rounds.create_part(self._db, rows)
         batch = self._jobs.collect(sending)
         self._session.check_reserve()
         self._jobs.check_fence()

@@ -92,7 +92,7 @@ KEYED = TempTable("keyed", {"sobject": "text", "salesforce_id": "text", "externa
 """The org records that have our key. Filled, read and dropped by `adoption.relations`."""
 
 
-def outgoing(entity: str) -> TempTable:
+def declare_outgoing(entity: str) -> TempTable:
     """Return the declaration of the table of an object's new and changed records.
 
     `delta.compare` creates and fills it; `delta` and `rounds` read it. Its columns:
@@ -121,7 +121,7 @@ UNMET = TempTable("unmet", {"name": "text", "parent_key": "text", "sobject": "te
 `rounds.wait_for_parents`."""
 
 SENDING = TempTable("sending", {"part": "int", "external_key": _KEY, "payload": "jsonb", "row_number": "bigint"})
-"""The records of one round, in parts. Filled by `rounds.cut` or `rounds.place`, which create it again; read by `file`, `collections`
+"""The records of one round, in parts. Filled by `rounds.cut` or `rounds.create_part`, which create it again; read by `file`, `collections`
 and `jobs`."""
 
 # The results of one job.
@@ -137,13 +137,13 @@ REMADE = TempTable("remade", {"external_key": _KEY, "salesforce_id": "text"}, is
 `results.settle`."""
 
 
-def result(columns: Iterable[str]) -> TempTable:
+def declare_result_file(columns: Iterable[str]) -> TempTable:
     """Return the declaration of the table of one result file; all columns are text. Filled and read by `results.read`."""
     return TempTable("result", dict.fromkeys(columns, "text"), is_dropped_on_commit=True)
 
 
 # The read-back of one object: all filled and dropped by `readback`.
-def declare_result(columns: Iterable[str]) -> TempTable:
+def declare_query_result(columns: Iterable[str]) -> TempTable:
     """Return the declaration of the table of a query's result; all columns are text."""
     return TempTable("answered", dict.fromkeys(columns, "text"))
 
@@ -152,7 +152,7 @@ HELD = TempTable(
     "held",
     {"external_key": _KEY, "salesforce_id": "text", "is_deleted": "boolean", "master_id": "text", "payload": "jsonb"},
 )
-"""The records of the query's result (`declare_result`), with their fields in one JSON payload."""
+"""The records of the query's result (`declare_query_result`), with their fields in one JSON payload."""
 
 DIFFERING = TempTable(
     "differing",

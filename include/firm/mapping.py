@@ -11,7 +11,7 @@ from include.crm.deployment import is_required
 from include.crm.firm_changes import AddedField, FieldChange, ObjectChange, OfSeveral, Owner, RecordOwner, Source
 from include.crm.objects.changed import is_own, make_field, make_label, name_of
 from include.crm.objects.mapping import RECORD_TYPE, CrmObject, Field
-from include.crm.objects.portfolio import list_ways, objects
+from include.crm.objects.portfolio import list_mappings, list_ways
 from include.crm.settings import ShapeName
 from include.firm.catalogue import OF_SEVERAL, UnknownColumn, find_source
 from include.firm.document import Difference, Faults, Item, Place, Reader
@@ -54,7 +54,7 @@ def list_declared(*shapes: ShapeName) -> dict[str, Declared]:
     """Return the declarations of our mappings, by entity, for orgs of these shapes; without arguments, of any shape."""
     found: dict[str, Declared] = {}
     for settings in list_ways(*shapes):
-        for mapping in objects(settings):
+        for mapping in list_mappings(settings):
             declared = found.setdefault(mapping.entity, Declared())
             declared.mappings.append(mapping)
             declared.fields |= {name_of(each): each for each in mapping.fields}

@@ -68,7 +68,7 @@ def match(
         cluster_pairs(clusters, same, pairs, doubtful, affected)
     roots = np.array([clusters.find(place) for place in range(len(ids))], dtype=np.int64)
     return Matched(
-        people.name(ids, roots, known),
+        people.assign_ids(ids, roots, known),
         _build_links(pairs, roots, ids, same),
         build_doubts(pairs, clusters, roots, same, apart, policy, learning.read_bits(lessons)),
         lessons,
@@ -126,7 +126,9 @@ def find_members(table: pa.Table, pairs: Scored) -> list[tuple[int, int] | None]
 def read_decisions(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Return the pairs that reviewers decided are the same, and the pairs that they decided are different, as positions of records."""
     table = conform(decisions if decisions is not None else DECISIONS.empty_table(), DECISIONS)
-    ends = np.sort([people.places(ids, table[side].to_numpy()) for side in ("left", "right")], axis=0).T.tolist()
+    ends = np.sort(
+        [people.find_positions(ids, table[side].to_numpy()) for side in ("left", "right")], axis=0
+    ).T.tolist()
     pairs = sorted(
         (a, b, is_same) for (a, b), is_same in zip(ends, table["is_same"].to_pylist(), strict=True) if a >= 0
     )
@@ -138,7 +140,7 @@ def read_answers(
 ) -> pa.Table:
     """Return the decided pairs that a rule or a conflict keeps apart, as `learning.learn` takes them; without contradictory decisions."""
     same, apart = (set(pairs) for pairs in read_decisions(decisions, ids))
-    ends = np.sort([people.places(ids, scored[side].to_numpy()) for side in ("left", "right")], axis=0)
+    ends = np.sort([people.find_positions(ids, scored[side].to_numpy()) for side in ("left", "right")], axis=0)
     decided = np.array(sorted(same ^ apart), np.int64).reshape(-1, 2)
     wanted = np.flatnonzero(np.isin(ends[0] * len(ids) + ends[1], decided[:, 0] * len(ids) + decided[:, 1]))
     alone = Clusters(len(ids), evidence) if len(wanted) else None

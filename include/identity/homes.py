@@ -185,7 +185,7 @@ def _list_members(matching: Matching) -> pa.Table:
         pa.chunked_array([c for each in columns for c in each.chunks]) for columns in (ids, homes, keys)
     )
     clusters = pa.concat_tables([matching.natural.clusters, matching.entities.clusters])
-    at = people.places(clusters["record_id"].to_numpy(), record.to_numpy())
+    at = people.find_positions(clusters["record_id"].to_numpy(), record.to_numpy())
     return pa.table(
         {"record_id": record, "home": home, "keys": key, "person_id": clusters["person_id"].take(pa.array(at))}
     )

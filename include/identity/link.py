@@ -185,7 +185,7 @@ def learn(table: pa.Table, scored: pa.Table, decisions: pa.Table, policy: Policy
 def sort_by_rank(table: pa.Table) -> pa.Table:
     """Return a table with the column `record_id` in the order of `people.sort_by_rank`."""
     ids = table["record_id"].to_numpy()
-    return table.take(people.places(ids, people.sort_by_rank(ids)))
+    return table.take(people.find_positions(ids, people.sort_by_rank(ids)))
 
 
 def match_people(
@@ -233,7 +233,7 @@ def match_entities(
         taken: Ids that a legal entity can't keep: those of people.
     """
     ids = people.sort_by_rank(records["record_id"].to_numpy())
-    order = people.places(records["record_id"].to_numpy(), ids)
+    order = people.find_positions(records["record_id"].to_numpy(), ids)
     entities = entity.read_entities(records.take(order), [names[at] or "" for at in order.tolist()])
     scored = entity.score_entities(entities)
     pairs = Scored(scored.append_column("excuse", pa.array(np.zeros(len(scored), np.int8))), ids, policy)

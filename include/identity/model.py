@@ -271,7 +271,7 @@ SAMPLE = 1000
 """Weight of the typical frequencies in `TERMS`, as a number of records. In a firm with few records, measured frequencies are unreliable."""
 
 
-def level(name: str, label: str = "") -> int:
+def find_level(name: str, label: str = "") -> int:
     """Return Splink's number for one level of a comparison: 0 is disagreement, and the strongest level has the highest number.
 
     Args:
@@ -282,7 +282,7 @@ def level(name: str, label: str = "") -> int:
     return len(compared.levels) - 1 - [each.label for each in compared.levels].index(label)
 
 
-def at(name: str, label: str = "") -> str:
+def build_condition(name: str, label: str = "") -> str:
     """Return the SQL condition that a pair of records is at one level of a comparison.
 
     Args:
@@ -290,7 +290,7 @@ def at(name: str, label: str = "") -> str:
         label: Description of the level (`Level.label`); empty for full agreement.
     """
     [compared] = [each for each in (*COMPARISONS, HOME) if each.name == name]
-    return f"gamma_{compared.column} = {level(name, label)}"
+    return f"gamma_{compared.column} = {find_level(name, label)}"
 
 
 def list_comparisons(*, has_households: bool) -> tuple[Comparison, ...]:
@@ -302,7 +302,7 @@ def list_comparisons(*, has_households: bool) -> tuple[Comparison, ...]:
     return (*COMPARISONS, HOME) if has_households else COMPARISONS + ADDRESS
 
 
-def settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
+def build_settings(compared: tuple[Comparison, ...], prior: float) -> SettingsCreator:
     """Return Splink's settings.
 
     Args:

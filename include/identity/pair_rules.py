@@ -15,12 +15,14 @@ from include.identity.policy import Policy
 from include.identity.scored import EVIDENT, EXCUSABLE
 from include.names.person import EITHER_SEX
 
-_SAME_NUMBER = f"{model.at('birth date')} or gamma_tax_id > 0"
+_SAME_NUMBER = f"{model.build_condition('birth date')} or gamma_tax_id > 0"
 _SAME_PERSONAL = f"({_SAME_NUMBER} or gamma_cross_reference = 1)"
-_SAME_TAX = f"(gamma_tax_id >= {model.level('tax id', 'last four')} and not {model.at('tax id', 'close')})"
+_SAME_TAX = (
+    f"(gamma_tax_id >= {model.find_level('tax id', 'last four')} and not {model.build_condition('tax id', 'close')})"
+)
 
 _OTHER_FIRST = (
-    f"gamma_first_name = 0 and not ({model.at('birth date')} and {_SAME_TAX}) "
+    f"gamma_first_name = 0 and not ({model.build_condition('birth date')} and {_SAME_TAX}) "
     "and not (gamma_birth_date <> 0 and gamma_cross_reference = 1)"
 )
 
@@ -50,26 +52,24 @@ class Rule:
         return f"case when {self.when} then least(match_weight - {self.off}, {self.most}) end"
 
 
-_AT_HOME = f"gamma_home >= {model.level('home', 'address is close')}"
+_AT_HOME = f"gamma_home >= {model.find_level('home', 'address is close')}"
 # Two numbers that differ by one typing error. Consecutive numbers, as siblings have, are not an error.
 _SLIP_OF_LAST4 = f"(tax_last4_l = tax_last4_r or {model.slip('tax_last4')} and abs(try_cast(tax_last4_l as int) - try_cast(tax_last4_r as int)) <> 1)"
-_SWAPPED = model.level("first name", "swapped")
-_ONE_BIRTH = f"{_OTHER_FIRST} and {model.at('birth date')}"
-_ONLY_NAME = (
-    f"gamma_home <= {model.level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}"
-)
+_SWAPPED = model.find_level("first name", "swapped")
+_ONE_BIRTH = f"{_OTHER_FIRST} and {model.build_condition('birth date')}"
+_ONLY_NAME = f"gamma_home <= {model.find_level('home', 'zip')} and gamma_email < 1 and gamma_birth_date < 1 and not {_SAME_PERSONAL}"
 _EITHER = ", ".join(f"'{name}'" for name in sorted(EITHER_SEX))
 # `Pat` and `Patricia` of one home may be husband and wife.
-_IS_EITHER = f"{model.at('first name', 'nickname')} and (first_l in ({_EITHER}) or first_r in ({_EITHER}))"
+_IS_EITHER = f"{model.build_condition('first name', 'nickname')} and (first_l in ({_EITHER}) or first_r in ({_EITHER}))"
 
 RULES = (
-    Rule("other first name", f"{_OTHER_FIRST} and not {model.at('birth date')}", off=13, most=2.2),
+    Rule("other first name", f"{_OTHER_FIRST} and not {model.build_condition('birth date')}", off=13, most=2.2),
     Rule("other first name and tax id", f"{_ONE_BIRTH} and gamma_tax_id = 0", off=13, most=0.2),
     Rule("other first name, same birth date", f"{_ONE_BIRTH} and gamma_email < 1", off=9, most=2.5),
     Rule("other first name, same birth date and e-mail", f"{_ONE_BIRTH} and gamma_email > 0", off=7, most=2.9),
     Rule(
         "only an initial",
-        f"{model.at('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
+        f"{model.build_condition('first name', 'initial or short')} and length(least(first_l, first_r)) = 1 and not {_SAME_PERSONAL}",
         off=5,
         most=2.8,
     ),
@@ -82,7 +82,7 @@ RULES = (
     ),
     Rule(
         "first names of twins",
-        f"({model.at('first name', 'close')} or {model.at('first name', 'initial or short')}) "
+        f"({model.build_condition('first name', 'close')} or {model.build_condition('first name', 'initial or short')}) "
         f"and is_name_l and is_name_r and length(least(first_l, first_r)) > 1 "
         f"and not ({_SAME_TAX} or gamma_cross_reference = 1)",
         off=9,
@@ -97,14 +97,14 @@ RULES = (
     ),
     Rule(
         "other last name, birth date that is only close",
-        f"gamma_last_name = 0 and gamma_birth_date > 0 and not {model.at('birth date')} and gamma_email < 1 and gamma_cross_reference < 1",
+        f"gamma_last_name = 0 and gamma_birth_date > 0 and not {model.build_condition('birth date')} and gamma_email < 1 and gamma_cross_reference < 1",
         off=4,
         most=2,
     ),
     Rule(
         "birth date that is only close",
-        f"gamma_birth_date > 0 and not {model.at('birth date')} "
-        f"and gamma_tax_id < 1 and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.level('home', 'zip')}",
+        f"gamma_birth_date > 0 and not {model.build_condition('birth date')} "
+        f"and gamma_tax_id < 1 and gamma_email < 1 and gamma_cross_reference < 1 and gamma_home <= {model.find_level('home', 'zip')}",
         off=4,
     ),
     Rule("other key of one system", f"gamma_cross_reference = 0 and not ({_SAME_NUMBER})", off=9, most=0.2),
@@ -112,7 +112,7 @@ RULES = (
         "two members of a household",
         "household_l = household_r and not ("
         "(gamma_tax_id > 0 or gamma_cross_reference = 1) and gamma_first_name <> 0 "
-        f"or ({model.at('birth date')} or gamma_email > 0) and gamma_first_name >= {model.level('first name', 'nickname')} "
+        f"or ({model.build_condition('birth date')} or gamma_email > 0) and gamma_first_name >= {model.find_level('first name', 'nickname')} "
         "or is_registration_l and is_registration_r)",
         off=8,
         most=0.1,
@@ -133,7 +133,7 @@ RULES = (
 """If several rules apply, the one counts that leaves the least. Source of the numbers: decision 0060."""
 
 _SAME_NAME = f"""
-    gamma_first_name >= {model.level("first name", "nickname")} and gamma_last_name > 0 and generation_l is not distinct from generation_r
+    gamma_first_name >= {model.find_level("first name", "nickname")} and gamma_last_name > 0 and generation_l is not distinct from generation_r
     and coalesce(middle_l[1] = middle_r[1], true)
 """
 # Two birth dates of which one has another day, month or year.
@@ -146,12 +146,12 @@ _SLIP_OF_PART = f"""
 _EXCUSES = {
     "tax id": f"""
         {_SAME_NAME} and tax_l <> tax_r and gamma_birth_date <> 0 and least(length(tax_l), length(tax_r)) > 16 and {_SLIP_OF_LAST4}
-        and ({model.at("birth date")} or gamma_email > 0 or {_AT_HOME})""",
+        and ({model.build_condition("birth date")} or gamma_email > 0 or {_AT_HOME})""",
     "birth date": f"""
-        {_SAME_NAME} and birth_l <> birth_r and ({model.at("tax id")} and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS}
+        {_SAME_NAME} and birth_l <> birth_r and ({model.build_condition("tax id")} and abs(birth_l[:4]::int - birth_r[:4]::int) < {GENERATION_YEARS}
         or gamma_tax_id <> 0 and {_SLIP_OF_PART} and (gamma_email > 0 or {_AT_HOME}))""",
 }
-_IS_EVIDENT = f"{_SAME_NAME} and gamma_cross_reference = 1 and ({model.at('birth date')} or {model.at('tax id')})"
+_IS_EVIDENT = f"{_SAME_NAME} and gamma_cross_reference = 1 and ({model.build_condition('birth date')} or {model.build_condition('tax id')})"
 # A pair that meets one of these conditions is dropped: different people of one house, or a parent and a child with the same name.
 _VETO = """
     (gamma_first_name = 0 and gamma_birth_date <= 0 and gamma_tax_id <= 0 and gamma_cross_reference < 1)
@@ -184,7 +184,7 @@ def explain(compared: tuple[model.Comparison, ...], scored: str, policy: Policy)
         from (select record_id_l as "left", record_id_r as "right", round(least(match_weight, {", ".join(left) or "null"}), 2) as score,
                list_filter([{agreed}], lambda x: x is not null) as agreed,
                list_filter([{differed}], lambda x: x is not null) as differed,
-               case when gamma_cross_reference = 1 or {model.at("tax id")} then 'key' else 'model' end as how,
+               case when gamma_cross_reference = 1 or {model.build_condition("tax id")} then 'key' else 'model' end as how,
                {f"case {held} end" if held else "null::text"} as rule, cast({excuse} as tinyint) as excuse, round({others}, 2) as "limit"
         from (select {columns} from {scored} where not coalesce({_VETO if policy.has_households else "false"}, false)))
         where score >= {policy.review_score}"""

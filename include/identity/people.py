@@ -21,7 +21,7 @@ def sort_by_rank(ids: Ints) -> Ints:
     return ids[np.lexsort((ids < 0, np.abs(ids)))]
 
 
-def places(ids: Ints, searched: Ints) -> Ints:
+def find_positions(ids: Ints, searched: Ints) -> Ints:
     """Return for each searched id its position in `ids`; -1 if it is not there."""
     order = np.argsort(ids)
     if not len(ids):
@@ -30,7 +30,7 @@ def places(ids: Ints, searched: Ints) -> Ints:
     return np.where(ids[at] == searched, at, -1)
 
 
-def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
+def assign_ids(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
     """Assign ids to people, keeping the ids of the previous run.
 
     If a person is split, the part that contains the record with the person's id keeps the id. If that record no longer exists, the part
@@ -60,11 +60,11 @@ def name(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
 def _keep(ids: Ints, roots: Ints, known: pa.Table) -> dict[int, int]:
     """Return the ids that people keep, by the position of the person's first record; new people are left out."""
     before = known["person_id"].to_numpy()
-    at = places(ids, known["record_id"].to_numpy())
+    at = find_positions(ids, known["record_id"].to_numpy())
     heirs: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for person, root in zip(before[at >= 0].tolist(), roots[at[at >= 0]].tolist(), strict=True):
         heirs[person][root] += 1
-    home = dict(zip(heirs, places(ids, np.array(list(heirs), np.int64)).tolist(), strict=True))
+    home = dict(zip(heirs, find_positions(ids, np.array(list(heirs), np.int64)).tolist(), strict=True))
     identity_ids: dict[int, int] = {}
     for person in sorted(heirs, key=lambda each: (abs(each), each < 0)):
         claims = heirs[person]

@@ -152,10 +152,10 @@ def weigh(doubts: pa.Table, clusters: pa.Table, weights: pa.Table) -> pa.Table:
     """
     ids, worth = clusters["record_id"].to_numpy(), conform(weights, WEIGHTS)
     known = np.append(pc.fill_null(worth["worth"], 0.0).to_numpy(), 0.0)
-    of_record = known[people.places(worth["record_id"].to_numpy(), np.abs(ids))]
+    of_record = known[people.find_positions(worth["record_id"].to_numpy(), np.abs(ids))]
     person = np.unique(clusters["person_id"].to_numpy(), return_inverse=True)[1]
     of_person = np.bincount(person, weights=of_record)
-    left, right = (of_person[person[people.places(ids, doubts[side].to_numpy())]] for side in ("left", "right"))
+    left, right = (of_person[person[people.find_positions(ids, doubts[side].to_numpy())]] for side in ("left", "right"))
     depends = left + right
     if not (depends > 0).any():
         return doubts

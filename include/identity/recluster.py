@@ -31,7 +31,7 @@ class Reclustering:
     def __init__(self, persons: pa.Table, links: pa.Table, policy: Policy, on: date) -> None:
         table, _ = features.read_features(persons, features.find_conventions(persons, on))
         ids = self._ids = people.sort_by_rank(table["record_id"].to_numpy())
-        table = table.take(people.places(table["record_id"].to_numpy(), ids))
+        table = table.take(people.find_positions(table["record_id"].to_numpy(), ids))
         is_scored = pc.and_(pc.not_equal(links["how"], "person"), pc.is_valid(links["score"]))
         is_inside = pc.and_(*(pc.is_in(links[side], pa.array(ids)) for side in ("left", "right")))
         scored = links.filter(pc.and_(is_scored, is_inside))
@@ -55,12 +55,12 @@ class Reclustering:
         clusters = Clusters(len(self._ids), self._evidence, apart, self._members)
         cluster_pairs(clusters, same, self._pairs)
         roots = np.array([clusters.find(place) for place in range(len(self._ids))], dtype=np.int64)
-        return people.name(self._ids, roots, known)
+        return people.assign_ids(self._ids, roots, known)
 
 
 def _find_conflicting(links: pa.Table, ids: Ints, evidence: list[Evidence]) -> pa.Array:
     """Return `EVIDENT` for each link of the last run that joined two records although their evidence conflicts, else 0."""
     alone = Clusters(len(ids), evidence)
-    ends = (people.places(ids, links[side].to_numpy()).tolist() for side in ("left", "right"))
+    ends = (people.find_positions(ids, links[side].to_numpy()).tolist() for side in ("left", "right"))
     conflicts = (alone.find_conflicts(left, right) for left, right in zip(*ends, strict=True))
     return pa.array([EVIDENT if each else 0 for each in conflicts], pa.int8())

@@ -244,9 +244,9 @@ def _store_persons(db: sa.Connection, matching: Matching, run_id: str) -> int:
 def _compare(before: pa.Table, after: pa.Table) -> tuple[list[int], list[int]] | None:
     """Return the ids of the new and changed persons, and of those that no longer exist; None if too many changed."""
     (old, was), (new, now) = ([table[name].to_numpy() for name in ("record_id", "digest")] for table in (before, after))
-    at = people.places(old, new)
+    at = people.find_positions(old, new)
     altered = new[(at < 0) | (was[at] != now)] if len(old) else new
-    removed = old[people.places(new, old) < 0]
+    removed = old[people.find_positions(new, old) < 0]
     is_much = len(altered) + len(removed) > max(MOST_CHANGED * len(new), LEAST_CHANGED)
     return None if is_much else (altered.tolist(), removed.tolist())
 

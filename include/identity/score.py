@@ -90,7 +90,7 @@ def score(
         _fill(db, policy, counts)
         compared = model.list_comparisons(has_households=policy.has_households)
         api = DuckDBAPI(db)
-        settings = model.settings(compared, counts.prior)
+        settings = model.build_settings(compared, counts.prior)
         # Without the log of columns that the settings name and `person` lacks: to find none takes longer than a small firm's pairs.
         linker = Linker(api.register("person"), settings, validate_settings=False, log_level=None)
         for column in model.TERMS:

@@ -35,7 +35,7 @@ class Scored:
     """
 
     def __init__(self, scored: pa.Table, ids: Ints, policy: Policy) -> None:
-        ends = np.sort([people.places(ids, scored[side].to_numpy()) for side in ("left", "right")], axis=0)
+        ends = np.sort([people.find_positions(ids, scored[side].to_numpy()) for side in ("left", "right")], axis=0)
         is_key = pc.equal(scored["how"], "key").to_numpy()
         order = np.lexsort((ends[1], ends[0], -scored["score"].to_numpy(), ~is_key))
         turned = scored.set_column(0, "left", pa.array(ids[ends[0]])).set_column(1, "right", pa.array(ids[ends[1]]))

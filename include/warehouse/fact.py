@@ -155,7 +155,7 @@ class _Load:
         closed = self._execute(statement.close_changed).rowcount
         opened = self._execute(statement.insert_changed).rowcount
         if (closed, opened) != (changed, new + changed):
-            raise changed_meanwhile(self._entity, self._pull)
+            raise build_conflict_error(self._entity, self._pull)
         withdrawn, money = self._withdraw_missing(statement, incoming, superseded, has_stored=has_stored)
         return Counts(
             produced=incoming,
@@ -184,7 +184,7 @@ class _Load:
                 if rows == incoming and not superseded:
                     return 0, money
                 if has_stored:  # their keys were not copied, so they would be withdrawn
-                    raise changed_meanwhile(entity, self._pull)
+                    raise build_conflict_error(entity, self._pull)
             if not entity.is_removable:  # else it was found before the comparison
                 protection.find(self._connection, entity, self._pull)
             is_edited = self._reach.edited is not None
@@ -220,7 +220,7 @@ def find_final_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:
         return set(connection.scalars(query, {"vendor": vendor}))
 
 
-def changed_meanwhile(entity: Entity, pull: Pull) -> TargetUnavailable:
+def build_conflict_error(entity: Entity, pull: Pull) -> TargetUnavailable:
     """Return the error of a load that another load disturbed. A retry compares with the rows that are stored by then."""
     return TargetUnavailable(
         "Another load changed the same rows meanwhile; try again", entity=entity.name, pull=pull.pull_id

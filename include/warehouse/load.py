@@ -269,7 +269,7 @@ def _load_entity(
         is_covered = entity.kind == "snapshot" or (entity.is_removable and loading.table.pull == "window")
         counts = _load_fact(connection, loading, entity, selection, source_run_id, reach if is_covered else None)
     if selection.last and counts.money_out != result.money:
-        raise fact.changed_meanwhile(entity, pull)  # a row that was not copied, because it was stored as it is
+        raise fact.build_conflict_error(entity, pull)  # a row that was not copied, because it was stored as it is
     if counts.produced != result.produced:
         raise BalanceError(
             "Not every row was copied; nothing was loaded",

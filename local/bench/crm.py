@@ -39,7 +39,7 @@ from include.connection import Connection
 from include.crm import readiness
 from include.crm.objects.managed_package import HOLDING
 from include.crm.objects.mapping import CrmObject
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
 from include.crm.sync import delta, file, load, results, rounds, sender
@@ -182,7 +182,7 @@ def write(load_url: str, work: str) -> dict[str, Any]:
     """
     import polars as pl
 
-    [mapping] = [each for each in objects(SETTINGS) if each.entity == "position"]
+    [mapping] = [each for each in list_mappings(SETTINGS) if each.entity == "position"]
     engine, ours, reading, rows = schema.engine(load_url), list[float](), list[float](), 0
     theirs = dict[str, float]()
     copy = Path(work) / "polars.csv"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.check.org_plan import OrgPlan, plan_org
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.firm.folder import read
 from tests.conftest import Database
 from tests.crm.conftest import ACCOUNTS, Crm
@@ -47,7 +47,7 @@ def plan(crm: Crm, folder: Path, mapping: str = "") -> OrgPlan:
     firm, faults = read(folder)
     assert [str(fault) for fault in faults] == []
     org = replace(crm.org, settings=replace(crm.settings, changes=firm.changes))
-    return plan_org(org, objects(org.settings), "a-plan")
+    return plan_org(org, list_mappings(org.settings), "a-plan")
 
 
 def change(crm: Crm, name: str, **changes: object) -> None:

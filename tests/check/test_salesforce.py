@@ -11,7 +11,7 @@ import pytest
 
 from include.check.report import State
 from include.check.salesforce import check_salesforce
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.settings import Settings
 from include.vendors import named
 from include.warehouse import schema
@@ -44,7 +44,7 @@ def load_day(org: Crm) -> None:
 
 def check(org: Crm, settings: Settings | None = None) -> Any:
     settings = settings or org.settings
-    return check_salesforce(replace(org.org, settings=settings), objects(settings), "a-run")
+    return check_salesforce(replace(org.org, settings=settings), list_mappings(settings), "a-run")
 
 
 def change(sobject: str, name: str, **changes: Any) -> Callable[[Crm], None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from include.crm.deployment import EVERY_SHAPE, METADATA, ROOT, render, render_changed
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.settings import Settings
 
 
@@ -25,7 +25,7 @@ def test_every_other_file_is_in_the_folder_of_handwritten_ones() -> None:
 
 
 def test_a_plain_org_gets_only_what_it_lacks() -> None:
-    mappings = objects(Settings("sample", shape="plain"))
+    mappings = list_mappings(Settings("sample", shape="plain"))
     known: dict[str, dict[str, int]] = {}
     for mapping in mappings:
         fields = {f.name.replace("__r.Tributary_Key__c", "__c"): f.length for f in mapping.fields}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.settings import Settings
 from include.crm.sync.preview import preview
 from include.crm.sync.readback import read_back
@@ -243,7 +243,7 @@ def test_a_role_is_matched_by_all_its_ends_or_not_at_all(
 ) -> None:
     """With fewer fields, a role of the org would get the key of another person's role."""
     settings = change(crm, tmp_path / "firm", f"account_role: {change_of_role}\n")
-    [role] = [each for each in objects(settings) if each.entity == "account_role"]
+    [role] = [each for each in list_mappings(settings) if each.entity == "account_role"]
     assert len(role.same_if) == same_if
     assert {field.name for field in role.fields}.issuperset(role.same_if)
 
@@ -251,6 +251,6 @@ def test_a_role_is_matched_by_all_its_ends_or_not_at_all(
 def test_a_field_that_only_person_accounts_have_is_named(crm: Crm, tmp_path: Path) -> None:
     settings = change(crm, tmp_path / "firm", "person: {fields: {PersonBirthdate: drop}}")
     with pytest.raises(ConfigurationError, match=r"persons.*PersonBirthdate"):
-        objects(settings)
-    [person] = [each for each in objects(replace(settings, persons="person_accounts")) if each.entity == "person"]
+        list_mappings(settings)
+    [person] = [each for each in list_mappings(replace(settings, persons="person_accounts")) if each.entity == "person"]
     assert "PersonBirthdate" not in person.columns

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.settings import Settings
 from include.crm.sync.readback import read_back
 from include.errors import ConfigurationError
@@ -98,7 +98,7 @@ def test_nonsense_is_refused_by_the_name_of_the_setting(name: str, value: object
 def test_an_object_of_its_own_key_field_is_named_by_it_everywhere() -> None:
     settings = Settings("sample", key_fields={"Account": OTHER}, has_transactions=True)
 
-    for mapping in objects(settings):
+    for mapping in list_mappings(settings):
         assert mapping.key_field == (OTHER if mapping.sobject == "Account" else "Tributary_Key__c")
         for field in mapping.fields:
             relationship, _, parent_key = field.name.partition(".")

@@ -13,7 +13,7 @@ import pytest
 from include.check.org_plan import plan_org
 from include.control.ledger import Counts
 from include.crm import tasks
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.run import SyncRun
 from include.crm.settings import Persons, ShapeName
 from include.crm.sync.readback import read_back
@@ -75,7 +75,7 @@ def shown(
 def read_payloads(shown: Shown) -> dict[str, Any]:
     """Return one record of each entity, as Salesforce accepted it: the one with the most values, and of several the one with the first key."""
     found = {}
-    for mapping in objects(shown.crm.settings):
+    for mapping in list_mappings(shown.crm.settings):
         entity = "person" if mapping.entity == "contact" else mapping.entity
         [row, *_] = shown.crm.database.rows(
             """
@@ -111,13 +111,13 @@ def test_a_read_back_finds_what_was_sent(shown: Shown) -> None:
 
 
 def test_an_org_with_the_deployed_metadata_lacks_nothing(shown: Shown) -> None:
-    plan = plan_org(shown.crm.org, objects(shown.crm.settings), "plan")
+    plan = plan_org(shown.crm.org, list_mappings(shown.crm.settings), "plan")
     assert [str(each) for each in plan.findings if each.state in ("red", "amber")] == []
 
 
 def test_each_finding_gets_a_task_about_its_record(shown: Shown) -> None:
     tasks.sync(shown.crm.org, SyncRun("tasks", LAST), SPECS)
-    object_of = {each.entity: each.sobject for each in objects(shown.crm.settings)}
+    object_of = {each.entity: each.sobject for each in list_mappings(shown.crm.settings)}
     keys = {record["Id"]: key for subject in SUBJECTS for key, record in shown.crm.records(object_of[subject]).items()}
     about = [
         (name, keys[record[name]].split(":")[2])

@@ -10,7 +10,7 @@ from typing import Any
 
 from include.contract import Table
 from include.control.digest import write_digest
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.pipeline import vendor_day
 from include.pipeline.run import Run
 from include.staging.partitions import Partition
@@ -151,7 +151,7 @@ class LastGoodDay:
 
     def _read_org(self) -> dict[str, bytes]:
         """Read every record of the objects that we send."""
-        names = {each.sobject for each in objects(self.crm.settings)}
+        names = {each.sobject for each in list_mappings(self.crm.settings)}
         return {name: self.crm.http.get(f"/salesforce/_admin/records/{name}").content for name in names}
 
     def _find_in_force(self) -> list[dict[str, Any]]:

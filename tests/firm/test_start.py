@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.settings import SHAPES, Settings, ShapeName
 from include.errors import ConfigurationError
 from include.firm.content import ALERTS, DOCUMENTS, MAPPING, THRESHOLDS, VENDORS
@@ -47,7 +47,7 @@ def test_the_mapping_of_each_shape_states_what_is_in_force(tmp_path: Path, shape
     uncomment(tmp_path, MAPPING)
     firm, faults = read_all(tmp_path)
     assert ([str(each) for each in faults], firm.differences) == ([], ())
-    assert {mapping.entity for mapping in objects(Settings("sample", shape=shape, has_transactions=True))} <= {
+    assert {mapping.entity for mapping in list_mappings(Settings("sample", shape=shape, has_transactions=True))} <= {
         *firm.changes
     }
 

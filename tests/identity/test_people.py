@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.identity.people import name, sort_by_rank
+from include.identity.people import assign_ids, sort_by_rank
 from include.identity.record import KNOWN
 
 
@@ -18,7 +18,7 @@ def named(groups: list[list[int]], before: list[list[int]]) -> dict[int, int]:
     first = {record: min(map(place.__getitem__, group)) for group in groups for record in group}
     roots = np.array([first[record] for record in ids.tolist()], dtype=np.int64)
     clusters = [{"record_id": record, "person_id": min(group)} for group in before for record in group]
-    table = name(ids, roots, pa.Table.from_pylist(clusters, schema=KNOWN))
+    table = assign_ids(ids, roots, pa.Table.from_pylist(clusters, schema=KNOWN))
     return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from include import canonical
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.extract.exact_json import load
 from include.vendors import named
 from tests.conftest import Firm
@@ -53,7 +53,7 @@ SIMULATED = {"Tributary_Plan_Success__c", "Tributary_Success__c", "Tributary_Com
 def read_org(crm: Crm) -> dict[str, dict[str, dict[str, Any]]]:
     """Read the org's records by object and id, without fields that the org writes or vendors compute anew."""
     records: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in dict.fromkeys(mapping.sobject for mapping in objects(crm.settings)):
+    for name in dict.fromkeys(mapping.sobject for mapping in list_mappings(crm.settings)):
         lines = crm.http.get(f"/salesforce/_admin/records/{name}").content.splitlines()
         records[name] = {
             record["Id"]: {f: v is None if f in SIMULATED else v for f, v in record.items() if f.endswith(FIELDS)}

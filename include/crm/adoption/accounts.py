@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from include.crm.adoption.candidates import MOST_LOOKALIKES, Candidate, Decisions, Unit, is_refused, look_alike, settle
 from include.crm.adoption.evidence import Accounts, OurAccount, TheirAccount
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Unit, is_refused, look_alike, settle
 
 Owners = Mapping[str, frozenset[str]]
 """Salesforce id of an owner (an Account) -> our ids of the same owner: `p` and the id of a person, or `e` and the id of a legal entity."""

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from include.control import writer
 from include.control.calls import CallLog
 from include.crm.adoption import keys
-from include.crm.adoption.find import find, has_new
+from include.crm.adoption.findings import has_new, replace_findings
 from include.crm.database import open_connection, open_session, take_turn, translate_errors
 from include.crm.objects.mapping import ADOPTABLE, CrmObject
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.run import Org, ReportLine
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
@@ -34,13 +34,13 @@ select sobject, salesforce_id, :external_key, :is_same, :reason, :by from contro
 
 def list_adopted(settings: Settings) -> list[CrmObject]:
     """Return the mappings whose records can be adopted, parents first."""
-    return [each for each in objects(settings) if each.is_adopted]
+    return [each for each in list_mappings(settings) if each.is_adopted]
 
 
 def has_new_records(org: Org) -> bool:
     """Return whether a sync would create records that the org may have already."""
     with open_connection(org.engine) as db:
-        return has_new(db, objects(org.settings), org.settings.firm)
+        return has_new(db, list_mappings(org.settings), org.settings.firm)
 
 
 def compare(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[str, int]:
@@ -50,7 +50,7 @@ def compare(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[st
         The number of findings by outcome.
     """
     with open_session(org.engine) as db, _log_in(org, run_id) as session:
-        return find(db, session, org, run_id, on, report_line)
+        return replace_findings(db, session, org, run_id, on, report_line)
 
 
 def adopt(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[str, int]:
@@ -61,7 +61,7 @@ def adopt(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[str,
     """
     mappings = list_adopted(org.settings)
     with _write(org, run_id, mappings) as (db, session, check):
-        find(db, session, org, run_id, on, report_line)
+        replace_findings(db, session, org, run_id, on, report_line)
         counts = keys.write_keys(db, session, mappings, org.settings, run_id, check)
         report_line(f"Keys: {counts}")
         return counts

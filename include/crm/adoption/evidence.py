@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
-from include.crm.adoption.match import Decisions
+from include.crm.adoption.candidates import Decisions
 from include.crm.objects.mapping import CrmObject
 from include.identity.account import read_words
 from include.names.words import plain

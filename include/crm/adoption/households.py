@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from include.crm.adoption.candidates import MOST_LOOKALIKES, Candidate, Decisions, Unit, look_alike, settle
 from include.crm.adoption.evidence import Accounts
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Unit, look_alike, settle
 from include.names.words import lexicon, plain
 
 _MEMBERS = sa.text("""

@@ -100,7 +100,7 @@ def write_keys(
     """Write our key to the matched records of approved entities, then to the records that connect them.
 
     Args:
-        db: A connection outside a transaction, after `find.find`.
+        db: A connection outside a transaction, after `findings.replace_findings`.
         session: The session.
         mappings: The mappings whose records are adopted, parents first.
         settings: The firm's settings.

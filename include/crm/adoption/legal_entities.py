@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Matches, Unit, is_refused, look_alike
+from include.crm.adoption.candidates import MOST_LOOKALIKES, Candidate, Decisions, Matches, Unit, is_refused, look_alike
 from include.names.words import lexicon, plain
 
 

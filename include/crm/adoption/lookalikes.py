@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from include.crm.adoption.match import MOST_LOOKALIKES, Candidate, Decisions, Unit, is_refused, look_alike
+from include.crm.adoption.candidates import MOST_LOOKALIKES, Candidate, Decisions, Unit, is_refused, look_alike
 from include.crm.adoption.traits import Traits, has_same_name, is_near_first, is_near_last, is_other_day, share_first
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from include.crm.adoption.candidates import Candidate, Decisions, Unit
 from include.crm.adoption.legal_entities import Named
-from include.crm.adoption.match import Candidate, Decisions, Unit
 from include.crm.adoption.traits import Traits, read_traits
 from include.crm.salesforce import VENDOR
 from include.database.columns import read_table

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from include.crm.adoption.match import Candidate, Decisions, Matches, Unit, is_refused
+from include.crm.adoption.candidates import Candidate, Decisions, Matches, Unit, is_refused
 from include.crm.adoption.traits import Traits, is_other_day, share_first
 
 

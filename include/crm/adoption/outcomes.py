@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from include.crm.adoption.match import Candidate, Unit
+from include.crm.adoption.candidates import Candidate, Unit
 
 Outcome = Literal["matched", "doubtful", "duplicate", "shared", "unmatched", "missing"]
 

@@ -40,7 +40,7 @@ NAME = (
 """The name of a person account or a contact."""
 
 
-def mark(kind: str) -> Field:
+def show_kind(kind: str) -> Field:
     """Return the field that tells what an account is, in an org whose record types we do not know."""
     description = "Whether the account is a household, a person or a legal entity"
     return custom(picklist(always(KIND, kind)), "Kind", description)
@@ -51,7 +51,7 @@ ENTITY = f"replace(lower(payload ->> '{KIND}'), ' ', '_')"
 """SQL of the entity of an account with a kind."""
 
 HOUSEHOLD = (
-    mark("Household"),
+    show_kind("Household"),
     shared(text("Name", "h.name", 255)),
     custom(
         once(text("Tributary_Category__c", "h.category", 255)), "Category", "Category of the household at the vendor"
@@ -68,7 +68,7 @@ HOUSEHOLD = (
 )
 """The fields of a household's account without the managed package."""
 
-LEGAL_ENTITY = (mark("Legal Entity"), shared(text("Name", "l.name", 255)))
+LEGAL_ENTITY = (show_kind("Legal Entity"), shared(text("Name", "l.name", 255)))
 """The fields of a legal entity's account without the managed package."""
 
 ALERT = (

@@ -17,7 +17,7 @@ SHAPES: Mapping[ShapeName, Shape] = {
 }
 
 
-def objects(settings: Settings) -> tuple[CrmObject, ...]:
+def list_mappings(settings: Settings) -> tuple[CrmObject, ...]:
     """Return the mappings in force, parents before children: those of the org's shape, with the firm's changes applied."""
     return changed.apply(SHAPES[settings.shape].list_objects(settings), settings.changes)
 

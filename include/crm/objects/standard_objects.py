@@ -89,7 +89,7 @@ def _group(settings: Settings) -> CrmObject:
 
 def _individual(settings: Settings) -> CrmObject:
     return rows.PERSON.show(
-        settings, ACCOUNT, people.mark("Person"), shared(text("Name", "p.name", 255)), *planning.SUMMARY
+        settings, ACCOUNT, people.show_kind("Person"), shared(text("Name", "p.name", 255)), *planning.SUMMARY
     )
 
 

@@ -76,7 +76,9 @@ class Bulk:
         body = _check(answer, job_id).body
         return JobInfo(body["state"], int(body.get("numberRecordsProcessed") or 0), str(body.get("errorMessage") or ""))
 
-    def results(self, job_id: str, which: Result) -> AbstractContextManager[tuple[Iterator[bytes], Mapping[str, str]]]:
+    def open_results(
+        self, job_id: str, which: Result
+    ) -> AbstractContextManager[tuple[Iterator[bytes], Mapping[str, str]]]:
         """Open one of the three result files; yield its content (CSV in UTF-8) in pieces, and the response headers."""
         return self.session.stream(f"/jobs/ingest/{job_id}/{which}/")
 

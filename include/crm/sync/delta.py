@@ -1,6 +1,6 @@
 """Compare the desired state of an object with the state that Salesforce accepted last, in SQL.
 
-The result is the temporary table `outgoing(entity)` of the sync's connection: the records that are new or changed.
+The result is the temporary table `declare_outgoing(entity)` of the sync's connection: the records that are new or changed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from include.crm.readiness import Readiness
 from include.crm.salesforce import VENDOR
 from include.crm.settings import Settings
 from include.crm.sync import separation
-from include.crm.temporary import REFUSED, outgoing
+from include.crm.temporary import REFUSED, declare_outgoing
 
 EVERY_ERROR = "*"
 """Value of `resends` that sends all rejected records again. One error is `<object>: <error code>`; an empty text names none."""
@@ -200,7 +200,7 @@ class Change:
 
 
 def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Readiness, *, resends: str = "") -> Delta:
-    """Create the table of one object's new and changed records, `outgoing(mapping.entity)`; return their numbers.
+    """Create the table of one object's new and changed records, `declare_outgoing(mapping.entity)`; return their numbers.
 
     Args:
         db: The sync's connection, in a transaction.
@@ -232,7 +232,7 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
         "adoption": f"case when a.key is not null then '{VENDOR}' end" if mapping.is_adopted else "null",
     }
     query = _OUTGOING.format(desired=records, refused=REFUSED, ready=ready, **parts)
-    outgoing(mapping.entity).fill(db, query, values)
+    declare_outgoing(mapping.entity).fill(db, query, values)
     for table in (records, REFUSED):
         table.drop(db)
     separated = len(separation.list_separated(db, mapping, settings))
@@ -241,7 +241,7 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
 
 def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int) -> Delta:
     counts = db.execute(
-        sa.text(_COUNTS.format(outgoing=outgoing(mapping.entity))),
+        sa.text(_COUNTS.format(outgoing=declare_outgoing(mapping.entity))),
         {
             "daily": mapping.daily,
             "sobject": mapping.sobject,
@@ -288,27 +288,27 @@ def forget_untracked(db: sa.Connection, mapping: CrmObject, settings: Settings) 
 def forget_refused(db: sa.Connection, mapping: CrmObject, settings: Settings, run_id: str) -> None:
     """Close the dead letters of rejected records that no longer have to be sent.
 
-    These are the records that are not in `outgoing(mapping.entity)`: Salesforce already has their current values, or the desired
+    These are the records that are not in `declare_outgoing(mapping.entity)`: Salesforce already has their current values, or the desired
     state no longer contains them.
     """
     db.execute(
-        sa.text(_FORGET_REFUSED.format(outgoing=outgoing(mapping.entity))),
+        sa.text(_FORGET_REFUSED.format(outgoing=declare_outgoing(mapping.entity))),
         {"sobject": mapping.sobject, "keys": keys_like(mapping, settings), "run_id": run_id},
     )
 
 
 def count_withheld(db: sa.Connection, mapping: CrmObject) -> dict[str, int]:
-    """Count the records of `outgoing(mapping.entity)` that are held back.
+    """Count the records of `declare_outgoing(mapping.entity)` that are held back.
 
     Returns:
         The vendor whose newest day is not reconciled -> number of records. Those that Salesforce may have already count for `salesforce`.
     """
-    query = f"select held_by, count(*) from {outgoing(mapping.entity)} where held_by is not null group by 1"  # noqa: S608
+    query = f"select held_by, count(*) from {declare_outgoing(mapping.entity)} where held_by is not null group by 1"  # noqa: S608
     return dict(db.execute(sa.text(query)).tuples().all())
 
 
 def sample(db: sa.Connection, mapping: CrmObject, keys: int) -> list[Change]:
-    """Return the changes of up to `keys` changed and `keys` new records of `outgoing(mapping.entity)`, field by field.
+    """Return the changes of up to `keys` changed and `keys` new records of `declare_outgoing(mapping.entity)`, field by field.
 
     Records that close are selected first, then those with notable changes. Changed records are listed before new ones.
     """
@@ -317,7 +317,7 @@ def sample(db: sa.Connection, mapping: CrmObject, keys: int) -> list[Change]:
         with numbered as (
             select external_key, payload, is_new, row_number() over (
                 partition by is_new order by (payload ->> :field = :closed) desc nulls last, is_notable desc, external_key) as place
-            from {outgoing(mapping.entity)} where not is_refused and held_by is null
+            from {declare_outgoing(mapping.entity)} where not is_refused and held_by is null
         )
         select f.external_key, n.key as field, s.payload ->> n.key as old, n.value as new, {_NAME} as name, coalesce(s.salesforce_id, '')
         from numbered f

@@ -21,7 +21,7 @@ from include.crm import readiness
 from include.crm.adoption.keys import write_keys
 from include.crm.database import open_session, take_turn, translate_errors
 from include.crm.objects.mapping import CrmObject
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.run import Org, ReportLine, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.sync import delta, file, holding, marks, readback, totals
@@ -192,7 +192,7 @@ class _Sync:
         settings = org.settings
         self._db, self._session, self._org, self._settings, self._report_line = db, session, org, settings, report_line
         self._run, self._scope = run, scope
-        self._objects = tuple(each for each in objects(settings) if scope.is_whole or each.entity in scope.only)
+        self._objects = tuple(each for each in list_mappings(settings) if scope.is_whole or each.entity in scope.only)
         names = list(dict.fromkeys(mapping.sobject for mapping in self._objects))
         fences = dict(zip(names, writer.take_all(db, [f"crm:{name}" for name in names]), strict=True))
         self._fences = list(fences.values())
@@ -232,9 +232,11 @@ class _Sync:
         found = [deltas[each.entity] for each in adopted]
         if not self._scope.is_whole or not any(each.new or each.existing for each in found):
             return False
-        from include.crm.adoption.find import find  # imports the matcher of identities, 100 MB
+        from include.crm.adoption.findings import replace_findings  # imports the matcher of identities, 100 MB
 
-        find(self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._report_line)
+        replace_findings(
+            self._db, self._session, self._org, self._run.run_id, self._run.business_date, self._report_line
+        )
         write_keys(self._db, self._session, adopted, self._settings, self._run.run_id, self._sender.check_fences)
         return True
 

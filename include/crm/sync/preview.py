@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from include.crm import readiness
 from include.crm.database import open_connection
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.settings import Settings
 from include.crm.sync import delta, separation
 from include.crm.sync.delta import Change, Delta
@@ -57,7 +57,7 @@ def preview_within(db: sa.Connection, settings: Settings, keys: int = 20, *, res
     """
     deltas, samples = dict[str, Delta](), dict[str, list[Change]]()
     ready = readiness.find_present_days(db)
-    for mapping in objects(settings):
+    for mapping in list_mappings(settings):
         deltas[mapping.entity] = delta.compare(db, mapping, settings, ready, resends=resends)
         separated = [
             Change(each.external_key, mapping.key_field, each.old_key, each.external_key, each.name, each.salesforce_id)

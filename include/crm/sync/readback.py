@@ -21,12 +21,12 @@ from include.control.calls import CallLog
 from include.crm.bulk_query import BulkQuery
 from include.crm.database import open_session
 from include.crm.objects.mapping import CrmObject, Field
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.run import Org, ReportLine
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
 from include.crm.sync import delta
-from include.crm.temporary import DIFFERING, HELD, TempTable, declare_result
+from include.crm.temporary import DIFFERING, HELD, TempTable, declare_query_result
 from include.database.driver import find_driver
 from include.errors import ConfigurationError
 from include.recovery.restore import note_read_back
@@ -158,7 +158,7 @@ def read_back(
     calls = CallLog(org.engine, VENDOR, "", run_id)
     with open_session(org.engine) as db, SalesforceSession(org.connection, calls) as session:
         session.keep_reserve(org.settings.reserved_ratio)
-        for mapping in objects(org.settings):
+        for mapping in list_mappings(org.settings):
             found[mapping.entity] = _read_object(db, session, mapping, org.settings, run_id, is_restored)
             report_line(f"{mapping.sobject} ({mapping.entity}): {found[mapping.entity]}")
             calls.flush()
@@ -234,7 +234,7 @@ def _query(db: sa.Connection, session: SalesforceSession, mapping: CrmObject, se
     keys = delta.keys_like(mapping, settings).replace("'", r"\'")
     where = f"{mapping.key_field} LIKE '{keys}'"
     query = BulkQuery(session, mapping.sobject, f"SELECT {', '.join(names)} FROM {mapping.sobject} WHERE {where}")  # noqa: S608
-    table = declare_result(names)
+    table = declare_query_result(names)
     with db.begin():
         table.create(db)
     query.read(lambda pieces: _copy_page(db, pieces, table))

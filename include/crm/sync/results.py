@@ -23,7 +23,7 @@ from include.control.writer import Fence
 from include.crm.objects.mapping import CrmObject
 from include.crm.salesforce import VENDOR
 from include.crm.sync.bulk import RESULTS, Bulk, JobInfo, Result
-from include.crm.temporary import OUTCOME, REMADE, TempTable, result
+from include.crm.temporary import OUTCOME, REMADE, TempTable, declare_result_file
 from include.database.driver import find_driver
 from include.database.statistics import without_nested_loops
 from include.errors import BalanceError
@@ -237,7 +237,7 @@ def _pull(job: Job, run_id: str) -> Pull:
 
 
 def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Result) -> None:
-    with db.begin(), bulk.results(job.job_id, which) as (pieces, _):
+    with db.begin(), bulk.open_results(job.job_id, which) as (pieces, _):
         header, pieces = _header(pieces)
         if not header and which == "unprocessedrecords":
             return
@@ -254,7 +254,7 @@ def _read_one(db: sa.Connection, bulk: Bulk, key_field: str, job: Job, which: Re
 
 
 def _copy(db: sa.Connection, names: list[str], pieces: Iterator[bytes]) -> TempTable:
-    table = result(names)
+    table = declare_result_file(names)
     table.create(db)
     statement = sql.SQL("copy {} from stdin (format csv, header, encoding 'UTF8')").format(sql.Identifier(table.name))
     with find_driver(db).cursor() as cursor, cursor.copy(statement) as copy:

@@ -1,6 +1,6 @@
 """Prepare one round of sending: select the outgoing records whose parents Salesforce has accepted, and cut them into parts.
 
-The functions read the temporary table `outgoing(mapping.entity)`, which `include.crm.sync.delta` has created on the connection.
+The functions read the temporary table `declare_outgoing(mapping.entity)`, which `include.crm.sync.delta` has created on the connection.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 
 from include.crm.objects.mapping import CrmObject
-from include.crm.temporary import HELD_PARENT, SENDING, UNMET, TempTable, outgoing
+from include.crm.temporary import HELD_PARENT, SENDING, UNMET, TempTable, declare_outgoing
 
 MOST_BYTES = 90_000_000
 """Target size of a file. Salesforce advises at most 100 MB; files may be a little larger, to keep a parent's children together."""
@@ -65,7 +65,7 @@ def hold_children(db: sa.Connection, mapping: CrmObject) -> None:
     """
     query = f"""
         insert into {HELD_PARENT}
-        select :sobject, external_key from {outgoing(mapping.entity)} where is_notable and not is_refused
+        select :sobject, external_key from {declare_outgoing(mapping.entity)} where is_notable and not is_refused
     """  # noqa: S608
     db.execute(sa.text(query), {"sobject": mapping.sobject})
 
@@ -82,7 +82,7 @@ def wait_for_parents(db: sa.Connection, mapping: CrmObject) -> int:
     Returns:
         The number of waiting records.
     """
-    names = {"outgoing": outgoing(mapping.entity), "held_parent": HELD_PARENT, "unmet": UNMET}
+    names = {"outgoing": declare_outgoing(mapping.entity), "held_parent": HELD_PARENT, "unmet": UNMET}
     db.execute(sa.text("update {outgoing} set waits_for = null where waits_for is not null".format_map(names)))
     if not UNMET.fill(db, _UNMET.format_map(names), mapping.lookups):
         return 0
@@ -102,13 +102,13 @@ def cut(db: sa.Connection, mapping: CrmObject, most_rows: int, only: Sequence[st
     chosen = "and external_key in (select unnest(cast(:only as text[])))" if only else ""
     names_bytes = sum(len(f.name.encode()) for f in mapping.fields if f.owner == "vendor" and not f.unknown)
     values = {"names_bytes": names_bytes, "most_bytes": MOST_BYTES, "most_rows": most_rows, "only": list(only)}
-    SENDING.fill(db, _SENDING.format(outgoing=outgoing(mapping.entity), only=chosen), values)
+    SENDING.fill(db, _SENDING.format(outgoing=declare_outgoing(mapping.entity), only=chosen), values)
     db.execute(sa.text(f"create index on {SENDING} (part)"))
     db.execute(sa.text(f"analyze {SENDING}"))
     return SENDING, list(db.scalars(sa.text(f"select distinct part from {SENDING} order by part")))  # noqa: S608
 
 
-def place(db: sa.Connection, rows: Sequence[tuple[str, Mapping[str, str | None]]]) -> TempTable:
+def create_part(db: sa.Connection, rows: Sequence[tuple[str, Mapping[str, str | None]]]) -> TempTable:
     """Create the table of records to send from keys and payloads, as one part; return the table.
 
     Args:

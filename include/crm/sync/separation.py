@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from include.crm.objects.mapping import CrmObject
 from include.crm.settings import Settings
-from include.crm.temporary import outgoing
+from include.crm.temporary import declare_outgoing
 
 # The Salesforce record with the same vendor key: that of the other entity, or the one that last represented the record.
 _SEPARATED = """
@@ -45,11 +45,11 @@ class Separated(NamedTuple):
 def list_separated(db: sa.Connection, mapping: CrmObject, settings: Settings) -> list[Separated]:
     """Return the new records that another Salesforce record has represented so far, in the order of their keys.
 
-    They are read from the table `outgoing(mapping.entity)`.
+    They are read from the table `declare_outgoing(mapping.entity)`.
     """
     if not mapping.separated_from:
         return []
     sobject = mapping.separated_in or mapping.sobject
     values = {"separated_from": mapping.separated_from, "sobject": sobject, "firm": settings.firm}
-    rows = db.execute(sa.text(_SEPARATED.format(outgoing=outgoing(mapping.entity))), values)
+    rows = db.execute(sa.text(_SEPARATED.format(outgoing=declare_outgoing(mapping.entity))), values)
     return [Separated(*(value or "" for value in row)) for row in rows]

@@ -64,12 +64,12 @@ def _check_vendor(system: str, run_id: str) -> list[Finding]:
 
 def _check_salesforce(run_id: str) -> list[Finding]:
     from include.check.salesforce import check_salesforce
-    from include.crm.objects.portfolio import objects
+    from include.crm.objects.portfolio import list_mappings
     from include.crm.run import Org
 
     settings = connections.crm_settings()
     org = Org(connections.session_database(), connections.connection(VENDOR), settings)
-    return check_salesforce(org, objects(settings), run_id)
+    return check_salesforce(org, list_mappings(settings), run_id)
 
 
 def _check_own_parts(*, must_send_alert: bool) -> list[Finding]:

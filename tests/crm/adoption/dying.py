@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from include.connection import Connection
-from include.crm.adoption import accepted, adopt, find, keys, relations
+from include.crm.adoption import accepted, adopt, findings, keys, relations
 from include.crm.adoption.org_records import _Reader
 from include.crm.run import Org
 from include.crm.salesforce import SalesforceSession
@@ -19,8 +19,8 @@ from tests.running_sandbox import LAST
 
 POINTS: dict[str, tuple[Any, str, bool]] = {
     "a page of the org is stored": (_Reader, "_store", True),
-    "the org is read": (find, "read_org", True),
-    "before the findings are committed": (find, "_store", True),
+    "the org is read": (findings, "read_org", True),
+    "before the findings are committed": (findings, "_store", True),
     "keys are planned": (keys, "_update", False),
     "a call was not sent": (keys, "_build_request", True),
     "sent, answer not read": (SalesforceSession, "call_once", True),

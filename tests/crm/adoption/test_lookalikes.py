@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from include.crm.adoption import accounts, legal_entities, lookalikes
+from include.crm.adoption.candidates import Candidate, Unit
 from include.crm.adoption.evidence import Accounts, OurAccount, TheirAccount
 from include.crm.adoption.legal_entities import Named
-from include.crm.adoption.match import Candidate, Unit
 from include.crm.adoption.traits import Traits
 
 OURS, THEIRS = 1, 1000

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from include.crm.adoption import matching
+from include.crm.adoption.candidates import Candidate, Unit
 from include.crm.adoption.legal_entities import Named, settle_entities
-from include.crm.adoption.match import Candidate, Unit
 from include.crm.adoption.members import Members
 from include.crm.adoption.outcomes import classify
 from include.crm.adoption.traits import Traits

@@ -12,7 +12,7 @@ import pytest
 
 from include.crm.adoption import adopt
 from include.crm.objects.mapping import ADOPTABLE
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.settings import Persons, ShapeName
 from include.identity.resolve import resolve
 from include.vendors import VENDORS
@@ -92,7 +92,7 @@ def test_every_record_of_the_org_gets_our_key_and_none_is_created_twice(typed: T
 
     counts = crm.sync()
 
-    adopted = [each.entity for each in objects(crm.settings) if each.is_adopted]
+    adopted = [each.entity for each in list_mappings(crm.settings) if each.is_adopted]
     assert list_doubts(crm) == []
     assert {entity: counts[entity].created for entity in adopted} == dict.fromkeys(adopted, 0)
     assert {name: {r["Id"] for r in typed.read(name) if KEY_FIELD in r} for name in typed.ids} == typed.ids

@@ -9,7 +9,7 @@ import pytest
 
 from include.crm.objects import rows
 from include.crm.objects.mapping import CrmObject, Field, text
-from include.crm.objects.portfolio import list_ways, objects
+from include.crm.objects.portfolio import list_mappings, list_ways
 from include.crm.sync.readback import read_back
 from tests.conftest import Database
 from tests.crm.conftest import Crm
@@ -64,7 +64,7 @@ LITERAL = re.compile(r"(?:^\s*|\bthen\s+|\belse\s+)'((?:[^']|'')*)'(?=::text$|\s
 DECLARED = [
     pytest.param(field, id=f"{settings.shape} {mapping.entity} {field.name}")
     for settings in list_ways()
-    for mapping in objects(settings)
+    for mapping in list_mappings(settings)
     for field in mapping.fields
     if field.values or LITERAL.search(field.sql)
 ]
@@ -80,7 +80,7 @@ def test_every_value_in_the_sql_is_declared(field: Field) -> None:
 @pytest.mark.synced
 def test_every_value_that_was_sent_is_declared(crm: Crm) -> None:
     settings = replace(crm.settings, has_transactions=True)
-    fields = [(mapping, field) for mapping in objects(settings) for field in mapping.fields if field.values]
+    fields = [(mapping, field) for mapping in list_mappings(settings) for field in mapping.fields if field.values]
     # Of fields that are written once, only the first sync knows the values.
     before = [read_sent(crm, mapping, field) for mapping, field in fields]
     crm.sync(settings=settings)

@@ -172,16 +172,16 @@ def test_an_object_that_fails_as_a_whole_stops_no_other(
     crm: Crm, monkeypatch: pytest.MonkeyPatch, most_collected: int
 ) -> None:
     from include.crm.objects.mapping import always
-    from include.crm.objects.portfolio import objects
+    from include.crm.objects.portfolio import list_mappings
     from include.crm.sync import load
 
     crm.sync()
     crm.settings = replace(crm.settings, most_collected=most_collected)
     chosen = [
         replace(each, fields=(*each.fields, always("Not_There__c", "x"))) if each.entity == "security" else each
-        for each in objects(crm.settings)
+        for each in list_mappings(crm.settings)
     ]
-    monkeypatch.setattr(load, "objects", lambda _: tuple(chosen))
+    monkeypatch.setattr(load, "list_mappings", lambda _: tuple(chosen))
     crm.database.do("update warehouse.account set name = 'Renamed'")
     raise_prices(crm)
 
@@ -200,16 +200,16 @@ def test_children_of_records_whose_object_fails_wait(
     crm: Crm, monkeypatch: pytest.MonkeyPatch, most_collected: int
 ) -> None:
     from include.crm.objects.mapping import always
-    from include.crm.objects.portfolio import objects
+    from include.crm.objects.portfolio import list_mappings
     from include.crm.sync import load
 
     crm.sync()
     crm.settings = replace(crm.settings, most_collected=most_collected)
     chosen = [
         replace(each, fields=(*each.fields, always("Not_There__c", "x"))) if each.entity == "account" else each
-        for each in objects(crm.settings)
+        for each in list_mappings(crm.settings)
     ]
-    monkeypatch.setattr(load, "objects", lambda _: tuple(chosen))
+    monkeypatch.setattr(load, "list_mappings", lambda _: tuple(chosen))
     crm.database.do("update warehouse.account set name = 'Renamed'")
     crm.database.do("update warehouse.household set city = 'Elsewhere'")
     raise_prices(crm)

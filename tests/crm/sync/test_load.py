@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.crm.objects.portfolio import objects
+from include.crm.objects.portfolio import list_mappings
 from include.crm.sync import load
 from include.errors import BalanceError, ConfigurationError
 from tests.crm.conftest import ACCOUNTS, BULK, HOLDINGS, SECURITIES, Crm
@@ -174,9 +174,9 @@ def test_securities_with_one_name_are_distinguished(crm: Crm) -> None:
 def test_a_field_that_the_org_lacks_is_a_configuration_error(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     from include.crm.objects.mapping import always
 
-    household, *_ = objects(BULK)
+    household, *_ = list_mappings(BULK)
     wrong = replace(household, fields=(*household.fields, always("Not_There__c", "x")))
-    monkeypatch.setattr(load, "objects", lambda _: (wrong,))
+    monkeypatch.setattr(load, "list_mappings", lambda _: (wrong,))
 
     with pytest.raises(ConfigurationError, match="Not_There__c"):
         crm.sync()

@@ -12,14 +12,14 @@ import sqlalchemy as sa
 
 from include.crm.adoption import accounts, evidence, legal_entities, lookalikes, matching, relations
 from include.crm.adoption.accepted import take_keyed
+from include.crm.adoption.candidates import Candidate, Decisions, Unit
 from include.crm.adoption.first_changes import note_changes
 from include.crm.adoption.households import Homes
-from include.crm.adoption.match import Candidate, Decisions, Unit
 from include.crm.adoption.members import Members
 from include.crm.adoption.org_records import has_foreign, read_org
 from include.crm.adoption.outcomes import Finding, classify
 from include.crm.objects.mapping import CrmObject, current, is_no_copy
-from include.crm.objects.portfolio import SHAPES, objects
+from include.crm.objects.portfolio import SHAPES, list_mappings
 from include.crm.run import Org, ReportLine
 from include.crm.salesforce import SalesforceSession
 from include.database import statistics
@@ -87,7 +87,7 @@ where f.finding_id = r.finding_id
 """)  # noqa: S608
 
 
-def find(
+def replace_findings(
     db: sa.Connection,
     session: SalesforceSession,
     org: Org,
@@ -112,7 +112,7 @@ def find(
         ConfigurationError: The org lacks an object, or rejected a query.
         TargetUnavailable: Salesforce is unavailable.
     """
-    mappings = [each for each in objects(org.settings) if each.is_adopted]
+    mappings = [each for each in list_mappings(org.settings) if each.is_adopted]
     with db.begin():
         has_adopted = db.scalar(_HAS_ADOPTED)
     if not has_adopted and not has_foreign(session, mappings):
