@@ -46,7 +46,7 @@ from own o join warehouse.source_key k on k.entity = o.entity and k.id = o.id gr
 
 
 def find_unsettled(db: sa.Connection) -> dict[str, datetime]:
-    """Return the vendors whose rows must not be sent to Salesforce, each with the time since when.
+    """Return the vendors whose rows must not be sent to Salesforce, each with the time since which this is so.
 
     A vendor is listed if its newest day
 
