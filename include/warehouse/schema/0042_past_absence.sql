@@ -14,5 +14,5 @@ create table control.past_unused_vendor (
     until   timestamptz not null default clock_timestamp(),
     primary key (vendor, since)
 );
-grant insert on control.past_absence, control.past_unused_vendor to tributary_load;
+grant insert, update, delete on control.past_absence, control.past_unused_vendor to tributary_load;
 grant select on control.past_absence, control.past_unused_vendor to tributary_web;
