@@ -26,6 +26,8 @@ COPY airflow_local_settings.py ./
 COPY dags dags
 COPY plugins plugins
 COPY include include
+# Processes can't write to these folders, so without this each would compile the code again.
+RUN /opt/venv/bin/python -m compileall -q airflow_local_settings.py dags plugins include
 
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/tributary:/opt/tributary/plugins \
