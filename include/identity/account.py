@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.identity.cluster import Clusters
 from include.identity.record import ACCOUNTS, COPIES, LINKS, REVIEW, conform
@@ -25,17 +27,17 @@ _COMMON_WORDS = lexicon(
 # last run joined. A comparison is null if one of the values is unknown. A pair that the last run joined stays joined if one vendor's value no
 # longer changes, or if one vendor's earlier number is the other's: at a custodian's conversion, vendors change the numbers on different days.
 _MATCHES = """
-with account as (
-    select row_number() over (order by priority, account_id) - 1 as place, * from given
-), key as (
-    select place, vendor, hash('number', number_hash) as key from account where number_hash is not null
-    union all select place, vendor, hash('last four', unnest(owners), number_last4) from account where number_last4 is not null
-    union all select place, vendor, hash('word', owner, unnest(words)) from (select place, vendor, words, unnest(owners) as owner from account)
-    union all select place, vendor, hash('known', known_id) from account where known_id is not null
+with key as (
+    select priority, account_id, vendor, hash('number', number_hash) as key from given where number_hash is not null
+    union all select priority, account_id, vendor, hash('last four', unnest(owners), number_last4) from given where number_last4 is not null
+    union all select priority, account_id, vendor, hash('word', owner, unnest(words))
+    from (select priority, account_id, vendor, words, unnest(owners) as owner from given)
+    union all select priority, account_id, vendor, hash('known', known_id) from given where known_id is not null
 ), pair as (
-    select distinct l.place as left_place, r.place as right_place from key l join key r on l.key = r.key and l.place < r.place and l.vendor <> r.vendor
+    select distinct l.account_id as left_id, r.account_id as right_id
+    from key l join key r on l.key = r.key and l.vendor <> r.vendor and (l.priority, l.account_id) < (r.priority, r.account_id)
 ), compared as (
-    select l.place as left_place, r.place as right_place,
+    select left_id, right_id, (l.priority, left_id, r.priority, right_id) as rank,
            l.number_hash = r.number_hash as number, l.number_last4 = r.number_last4 as last_four,
            case when len(l.words) > 0 and len(r.words) > 0 then list_has_any(l.words, r.words) end as institution,
            case when len(l.owners) > 0 and len(r.owners) > 0 then list_has_any(l.owners, r.owners) end as owner,
@@ -43,7 +45,7 @@ with account as (
            l.known_id = r.known_id and (l.is_absent or l.is_unused or r.is_absent or r.is_unused) as was_one,
            coalesce(l.known_id = r.known_id and (list_has_any(l.former_numbers, [r.number_hash, r.number_last4])
                                                  or list_has_any(r.former_numbers, [l.number_hash, l.number_last4])), false) as is_renumbered
-    from pair join account l on l.place = pair.left_place join account r on r.place = pair.right_place
+    from pair join given l on l.account_id = left_id join given r on r.account_id = right_id
 ), judged as (
     select *, case when number then 'key' else 'rule' end as how,
            case when number or is_renumbered then owner is distinct from false
@@ -53,8 +55,7 @@ with account as (
     where number or is_renumbered or (number is distinct from false and last_four is distinct from false
                      and owner and (last_four and institution or value and (last_four or institution)))
 )
-select left_place, right_place, {agreed} as agreed, {differed} as differed, how, is_sure
-from judged order by not is_sure, -len(agreed), left_place, right_place
+select left_id, right_id, {agreed} as agreed, {differed} as differed, how, is_sure from judged order by not is_sure, -len(agreed), rank
 """
 _COMPARED = {
     "number": "number",
@@ -82,23 +83,27 @@ def link_accounts(accounts: pa.Table, decisions: Mapping[frozenset[int], bool] |
         COPIES: one row per copy, with its original and the reasons. If `is_sure` is false, a reviewer must decide; until then, both
         accounts count.
     """
-    accounts = conform(accounts, ACCOUNTS)
-    rows = sorted(accounts.select(_RANKED).to_pylist(), key=lambda row: (row["priority"], row["account_id"]))
-    decided = _place_decisions(decisions or {}, rows)
-    matches = {(match["left_place"], match["right_place"]): match for match in _find_matches(accounts)}
+    accounts, decisions = conform(accounts, ACCOUNTS), decisions or {}
+    found = _find_matches(accounts)
+    compared = {*found["left_id"].to_pylist(), *found["right_id"].to_pylist(), *itertools.chain(*decisions)}
+    rows = accounts.select(_RANKED).filter(pc.is_in(accounts["account_id"], pa.array(compared, pa.int64()))).to_pylist()
+    rows.sort(key=lambda row: (row["priority"], row["account_id"]))
+    places = {row["account_id"]: place for place, row in enumerate(rows)}
+    decided = _place_decisions(decisions, places)
+    matches = {(places[match["left_id"]], places[match["right_id"]]): match for match in found.to_pylist()}
     records = _Records(rows, [pair for pair, is_same in decided.items() if not is_same])
     for pair in sorted(pair for pair, is_same in decided.items() if is_same):
         records.join(pair, _UNEXPLAINED | matches.get(pair, {}) | {"how": "person", "is_sure": True})
     for pair, match in matches.items():
         if match["is_sure"]:
             records.join(pair, match)
-    found = [(copy, records.find(copy), match) for copy, match in records.reasons.items()]
+    pairs = [(copy, records.find(copy), match) for copy, match in records.reasons.items()]
     for (left, right), match in matches.items():
         if not match["is_sure"] and records.join((left, right), match):
-            found.append((right, left, match))
+            pairs.append((right, left, match))
     copies = [
         match | {"account_id": rows[copy]["account_id"], "original_id": rows[original]["account_id"]}
-        for copy, original, match in found
+        for copy, original, match in pairs
     ]
     copies.sort(key=lambda copy: copy["account_id"])
     return pa.Table.from_pylist([{name: copy[name] for name in COPIES.names} for copy in copies], schema=COPIES)
@@ -111,7 +116,7 @@ class _Records:
         reasons: Copy -> the match that made it one.
 
     Args:
-        rows: The records, by priority and id.
+        rows: The records that are compared, by priority and id.
         apart: Pairs of places that a reviewer decided are different accounts.
     """
 
@@ -138,16 +143,15 @@ class _Records:
 
 
 def _place_decisions(
-    decisions: Mapping[frozenset[int], bool], rows: Sequence[Mapping[str, Any]]
+    decisions: Mapping[frozenset[int], bool], places: Mapping[int, int]
 ) -> dict[tuple[int, int], bool]:
-    """Return the decisions by the positions of their accounts in `rows`; without decisions on other accounts."""
-    places = {row["account_id"]: place for place, row in enumerate(rows)}
+    """Return the decisions by the places of their accounts; without decisions on other accounts."""
     at = ((sorted(places.get(each, -1) for each in pair), is_same) for pair, is_same in decisions.items())
     return {(left, right): is_same for (left, right), is_same in at if left >= 0}
 
 
-def _find_matches(accounts: pa.Table) -> list[dict[str, Any]]:
-    """Return the pairs of accounts that are or may be copies, the most certain first."""
+def _find_matches(accounts: pa.Table) -> pa.Table:
+    """Return the pairs of accounts that are or may be copies, the most certain first. `left_id` comes first by priority and id."""
     import duckdb
 
     coded = accounts["institution"].combine_chunks().dictionary_encode()
@@ -160,8 +164,7 @@ def _find_matches(accounts: pa.Table) -> list[dict[str, Any]]:
     agreed, differed = (f"list_filter([{names}], lambda x: x is not null)" for names in named.values())
     with duckdb.connect(config={"threads": 2, "temp_directory": ""}) as db:
         db.register("given", given)
-        matches = db.sql(_MATCHES.format(ratio=VALUE_RATIO, agreed=agreed, differed=differed)).to_arrow_table()
-        return list(matches.to_pylist())
+        return db.sql(_MATCHES.format(ratio=VALUE_RATIO, agreed=agreed, differed=differed)).to_arrow_table()
 
 
 def read_words(institution: str | None) -> set[str]:
