@@ -145,7 +145,7 @@ _WEIGHTS = f"""
 {_VALUES}
 select o.person_id as record_id, sum(v.market_value_usd)::float as worth
 from warehouse.account_owner o join value v using (account_id)
-where o.person_id is not null and o.recorded_to is null and o.valid_to is null group by 1
+where o.person_id = any(%(ids)s) and o.recorded_to is null and o.valid_to is null group by 1
 """  # noqa: S608
 
 _SECURITIES = """
@@ -211,9 +211,9 @@ def read_accounts(connection: sa.Connection) -> pa.Table:
     return _read(connection, _OWNED, ACCOUNTS)
 
 
-def read_weights(connection: sa.Connection) -> pa.Table:
-    """Read the dollar value of each person's accounts (schema `WEIGHTS`). An account with several owners counts for each of them."""
-    return _read(connection, _WEIGHTS, WEIGHTS)
+def read_weights(connection: sa.Connection, ids: Collection[int]) -> pa.Table:
+    """Read the dollar value of some persons' accounts (schema `WEIGHTS`). An account with several owners counts for each of them."""
+    return _read(connection, _WEIGHTS, WEIGHTS, {"ids": list(ids)})
 
 
 def digest_accounts(connection: sa.Connection) -> pa.Table:

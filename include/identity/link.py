@@ -15,7 +15,7 @@ from include.identity.group import Matched, collect_evidence, find_members, matc
 from include.identity.learning import LESSONS
 from include.identity.naming import Names, read_names
 from include.identity.policy import Policy
-from include.identity.queue import count_shown, weigh
+from include.identity.queue import count_shown, select_doubtful, weigh
 from include.identity.record import DECISIONS, PERSONS, REVIEW, conform
 from include.identity.score import THREADS, Counts, score
 from include.identity.scored import Ints, Scored
@@ -88,6 +88,11 @@ class Matching:
                 pairs.
         """
         return _combine([self.natural, self.entities], self.policy, weights)
+
+    def list_doubtful(self) -> list[int]:
+        """Return the ids of the records of all people that have a pair to review."""
+        doubtful = [select_doubtful(each.doubts, each.clusters)["record_id"] for each in (self.natural, self.entities)]
+        return sorted({abs(record) for ids in doubtful for record in ids.to_pylist()})
 
 
 def link(

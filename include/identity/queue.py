@@ -146,7 +146,7 @@ def weigh(doubts: pa.Table, clusters: pa.Table, weights: pa.Table) -> pa.Table:
 
     Args:
         doubts: Table with the schema REVIEW.
-        clusters: The clusters of all records (schema CLUSTERS).
+        clusters: The clusters of all records, or those of `select_doubtful` (schema CLUSTERS).
         weights: Table with the schema WEIGHTS. A missing record has a worth of 0. The second person of a joint record has the record's
             worth.
     """
@@ -162,6 +162,15 @@ def weigh(doubts: pa.Table, clusters: pa.Table, weights: pa.Table) -> pa.Table:
     factor = 1 + 0.05 * np.log2(1 + depends / np.median(depends[depends > 0]))
     return doubts.set_column(
         doubts.schema.get_field_index("rank"), "rank", pa.array(doubts["rank"].to_numpy() * factor)
+    )
+
+
+def select_doubtful(doubts: pa.Table, clusters: pa.Table) -> pa.Table:
+    """Return the rows of CLUSTERS of the people that have a pair to review."""
+    ends = np.concatenate([doubts[side].to_numpy() for side in ("left", "right")])
+    at = people.find_positions(clusters["record_id"].to_numpy(), ends)
+    return clusters.filter(
+        pc.is_in(clusters["person_id"], value_set=clusters["person_id"].take(pa.array(at)).combine_chunks())
     )
 
 

@@ -231,7 +231,7 @@ def _resolve_accounts(db: sa.Connection, decisions: pa.Table, run_id: str) -> tu
 
 
 def _store_persons(db: sa.Connection, matching: Matching, run_id: str) -> int:
-    linked = matching.order(inputs.read_weights(db))
+    linked = matching.order(inputs.read_weights(db, matching.list_doubtful()))
     within = None if matching.touched is None else matching.touched.tolist()
     clusters = linked.clusters
     if matching.touched is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from include.identity.link import link
+from include.identity.link import link, match_all
 from include.identity.record import WEIGHTS
 from tests.identity.rows import pairs, persons
 from tests.identity.test_learning import write_initials
@@ -45,3 +45,23 @@ def test_unknown_worth_counts_as_none() -> None:
     records = write_initials(4)
     assert link(records, weights=weigh({99: 5.0})).review.equals(link(records).review)
     assert order(records, weigh({1: None, 3: 5.0}))[:2] == [(3, 4), (1, 2)]
+
+
+def test_only_the_worth_of_people_with_a_pair_to_review_matters() -> None:
+    rows = write_initials(4).to_pylist()
+    sure = [
+        rows[0] | {"record_id": at, "vendor": vendor, "tax_id": "900-11-2233"} for at, vendor in ((90, "a"), (91, "b"))
+    ]
+    matching = match_all(
+        persons(
+            *rows,
+            rows[2] | {"record_id": 50},
+            *(row | {"last_name": "Example", "birth_date": None, "email": None} for row in sure),
+        )
+    )
+    needed = matching.list_doubtful()
+    assert 50 in needed
+    assert 90 not in needed
+    worth: dict[int, float | None] = {at: float(at**3) for at in (*range(1, 9), 50, 90, 91)}
+    alone = matching.order(weigh({at: usd for at, usd in worth.items() if at in needed}))
+    assert alone.review.equals(matching.order(weigh(worth)).review)
