@@ -28,11 +28,6 @@ insert into warehouse.identity (entity, id, identity_id, how, recorded_from, sou
 select :entity, f.id, f.identity_id, :how, :at, :run_id from found f
 """)
 
-_DELETE_LINKS = sa.text("""
-delete from control.identity_link
-where entity = :entity and (cast(:within as bigint[]) is null or left_id = any(:within) or right_id = any(:within))
-""")
-_DELETE_REVIEW = sa.text("delete from control.identity_review where entity = :entity")
 _FORGET_LESSONS = sa.text("delete from control.identity_lesson")
 _STORE_LESSON = sa.text("""
 insert into control.identity_lesson (rule, answers, same, expected, bits, run_id) values (:rule, :answers, :same, :expected, :bits, :run_id)
@@ -53,8 +48,19 @@ _STORE_RANKS = sa.text(f"""
 insert into control.survivorship as s select * from {_RANKS}
 on conflict (vendor, attribute) do update set rank = excluded.rank where s.rank <> excluded.rank
 """)  # noqa: S608
+# Most reasons are those of the run before. Their rows stay, with the id of the run that found them.
+_SAME = """
+t.left_id = r."left" and t.right_id = r."right" and ({read}) is not distinct from ({stored})
+"""
+_DELETE = """
+delete from control.{table} t
+where t.entity = :entity and (cast(:within as bigint[]) is null or t.left_id = any(:within) or t.right_id = any(:within))
+  and not exists (select from reasons r where {same})
+"""
 _INSERT = """
-insert into control.{table} (entity, left_id, right_id, {columns}, run_id) select :entity, "left", "right", {columns}, :run_id from reasons
+insert into control.{table} (entity, left_id, right_id, {columns}, run_id)
+select :entity, r."left", r."right", {read}, :run_id from reasons r
+where not exists (select from control.{table} t where t.entity = :entity and {same})
 """
 
 
@@ -113,7 +119,7 @@ def store_reasons(
     run_id: str,
     within: Collection[int] | None = None,
 ) -> None:
-    """Replace an entity's links and pairs for review.
+    """Replace an entity's links and pairs for review; rows that stay the same are not written.
 
     Args:
         connection: The transaction of the run.
@@ -123,14 +129,22 @@ def store_reasons(
         run_id: The run.
         within: Ids of the records that were matched; None for all. The links of other records stay.
     """
-    values = {"entity": entity, "within": None if within is None else list(within)}
-    connection.execute(_DELETE_LINKS, values)
-    connection.execute(_DELETE_REVIEW, values)
-    for table, pairs in (("identity_link", links), ("identity_review", review)):
-        copy_in(connection, "reasons", pairs.schema, [pairs])
-        insert = _INSERT.format(table=table, columns=", ".join(pairs.column_names[2:]))
-        connection.execute(sa.text(insert), {"entity": entity, "run_id": run_id})
-        connection.execute(sa.text("drop table reasons"))
+    _replace_reasons(connection, "identity_link", entity, links, run_id, within)
+    _replace_reasons(connection, "identity_review", entity, review, run_id, None)
+
+
+def _replace_reasons(
+    connection: sa.Connection, table: str, entity: str, pairs: pa.Table, run_id: str, within: Collection[int] | None
+) -> None:
+    copy_in(connection, "reasons", pairs.schema, [pairs])
+    connection.execute(sa.text("analyze reasons"))
+    names = pairs.column_names[2:]
+    columns, read, stored = (", ".join(f"{of}{name}" for name in names) for of in ("", "r.", "t."))
+    parts = {"table": table, "columns": columns, "read": read, "same": _SAME.format(read=read, stored=stored)}
+    values = {"entity": entity, "run_id": run_id, "within": None if within is None else list(within)}
+    for statement in (_DELETE, _INSERT):
+        connection.execute(sa.text(statement.format(**parts)), values)
+    connection.execute(sa.text("drop table reasons"))
 
 
 def store_lessons(connection: sa.Connection, lessons: pa.Table, run_id: str) -> None:

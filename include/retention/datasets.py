@@ -189,8 +189,8 @@ KEPT = (
         "control.identity_decision", "no run overrides a decision; without it, the pair would be linked again"
     ),
     _declare_kept("control.identity_lesson", "counts by rule; no client data"),
-    _declare_kept("control.identity_link", "rewritten by each run"),
-    _declare_kept("control.identity_review", "rewritten by each run"),
+    _declare_kept("control.identity_link", "updated by each run"),
+    _declare_kept("control.identity_review", "updated by each run"),
     _declare_kept("control.org_record", "a copy of the records that the org has now"),
     _declare_kept("control.org_read", _STATE),
     _declare_kept("control.adoption_finding", "rewritten by each comparison"),
