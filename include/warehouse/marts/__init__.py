@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 MARTS = (
     "is_valid_on", "absence_known", "unused_vendor_known",
     # identity
-    "identity_decision_in_force", "identity_record", "identity_queue", "known_household", "known_person", "known_legal_entity", "known_security", "account_known", "account_owner_known", "account_copy_known", "household_known",
+    "identity_decision_in_force", "identity_record", "identity_queue", "known_household", "known_person", "known_legal_entity", "known_security", "account_known", "account_owner_known", "account_share_known", "account_copy_known", "household_known",
     "representative_known", "security_known", "household_as_one", "person_as_one", "legal_entity_as_one",
     # portfolios
     "legal_entity", "holding", "aum_by_household", "aum_by_representative", "aum_by_asset_class", "net_flows", "net_worth_part", "net_worth", "openings_and_closings",

@@ -1,4 +1,5 @@
--- AUM per business date and household.
+-- AUM per business date and household; without household, what no household owns. Each row is rounded to cents, so that the sum of all rows may
+-- differ by half a cent per row from that of `mart.aum_by_representative` or `mart.aum_by_asset_class`.
 create function mart.aum_by_household_as_known(known_at timestamptz)
 returns table (business_date date, household_id bigint, household_name text, aum_usd numeric, accounts bigint)
 language sql stable as $$

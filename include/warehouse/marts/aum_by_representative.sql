@@ -1,4 +1,4 @@
--- AUM per business date and the representative of the household.
+-- AUM per business date and the representative of the household on that day; without representative, what no household or no representative has.
 create function mart.aum_by_representative_as_known(known_at timestamptz)
 returns table (business_date date, representative_id bigint, representative_name text, aum_usd numeric, households bigint)
 language sql stable as $$

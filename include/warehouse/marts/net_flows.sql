@@ -1,7 +1,8 @@
--- Money that came into the firm, or left it, by the vendor's own classification. Transactions of a copy of another vendor's account are not
--- counted on days of which that vendor has the transactions: from its first loaded day, or the first transaction of an account that has
--- copies, until its last loaded day, or the day on which it closed the account or no longer listed it. Transactions of an account that its
--- vendor lists under another key now count: the vendor has them once.
+-- Money that came into the firm, or left it, by the vendor's own classification; without household, that of what no household owns.
+-- Contributions are positive and distributions negative; a sum is null if there were none. Transactions of a copy of another vendor's account
+-- are not counted on days of which that vendor has the transactions: from its first loaded day, or the first transaction of an account that
+-- has copies, until its last loaded day, or the day on which it closed the account or no longer listed it. Transactions of an account that
+-- its vendor lists under another key now count: the vendor has them once.
 create function mart.net_flows_as_known(known_at timestamptz)
 returns table (trade_date date, household_id bigint, household_name text, contributions_usd numeric, distributions_usd numeric,
                net_flow_usd numeric)
@@ -31,7 +32,7 @@ language sql stable as $$
            round(sum(t.amount_usd * o.share_ratio), 2)
     from warehouse.transaction t
     join mart.account_known(known_at) a on a.account_id = t.account_id and mart.is_valid_on(a.covers, t.trade_date) and a.is_counted
-    join mart.account_owner_known(known_at) o on o.account_id = t.account_id and mart.is_valid_on(o.covers, t.trade_date)
+    join mart.account_share_known(known_at) o on o.account_id = t.account_id and mart.is_valid_on(o.covers, t.trade_date)
     left join mart.household_known(known_at) h on h.household_id = o.household_id and mart.is_valid_on(h.covers, t.trade_date)
     where not exists (select from covered c where c.account_id = t.account_id and t.trade_date between c.since and c.until)
       and t.status = 'posted' and t.flow in ('contribution', 'distribution')
