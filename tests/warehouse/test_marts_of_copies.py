@@ -179,6 +179,14 @@ def test_account_that_two_planners_list_is_held_away_for_both(office: Office) ->
     assert office.query_mart("plan_assets", columns) == [(40_000, 0, 100_000), (41_000, 0, 100_000)]
 
 
+def test_household_has_the_same_name_in_its_net_worth_as_in_its_plans(office: Office) -> None:
+    hold(office.of["pms"], DAY, a=100_000)
+    list_outside(office.of["first"], DAY, house=1)
+    office.do("insert into control.unused_vendor (vendor) values (:vendor)")
+    names = [office.query_mart(mart, "household_name") for mart in ("plan_assets", "net_worth")]
+    assert names == [[("Family first",)]] * 2
+
+
 def read_aum(office: Office) -> list[tuple[Any, ...]]:
     """Return the AUM of the household's records at all vendors: day, sum."""
     homes = [office.id_of(vendor, "household", "h1") for vendor in ("pms", "first", "second")]

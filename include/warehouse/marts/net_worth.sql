@@ -12,7 +12,7 @@ language sql stable as $$
            count(distinct account_id) filter (where is_one), count(distinct account_id) filter (where not is_one),
            count(distinct account_id) filter (where is_one and value_usd is null)
     from (select *, account_id = counted_id as is_one from mart.net_worth_part(known_at, null)) p
-    left join mart.household_known(known_at) h on h.household_id = p.household_id and upper_inf(h.covers)
+    left join mart.household_as_one(known_at) h on h.household_id = p.household_id
     group by 1, 2
 $$;
 create view mart.net_worth as select * from mart.net_worth_as_known('infinity');
