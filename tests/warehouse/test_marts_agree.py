@@ -190,3 +190,29 @@ def test_assets_and_flows_add_up_in_every_mart(new_loader: Make, drawn: tuple[li
             "net_flows", "trade_date", "coalesce(contributions_usd, 0) + coalesce(distributions_usd, 0)"
         )
         assert is_near(parts, sums, 2 * rows)
+
+
+@settings(QUICK, max_examples=15, phases=[Phase.generate])
+@given(drawn=firms)
+def test_a_household_is_worth_the_same_in_every_mart(
+    new_loader: Make, drawn: tuple[list[Account], list[int | None]]
+) -> None:
+    firm = Firm(new_loader, *drawn)
+    homes = "select k.id from warehouse.source_key k where k.vendor = any(:vendors) and k.entity = 'household'"
+    for row in firm.rows(f"""
+        select household_id, n.household_name, h.household_name as known_name, managed_usd, held_away_usd, net_worth_usd,
+               (select sum(value_usd) from mart.lineage_net_worth(n.household_id, 'infinity') where counted_key is null) as followed_usd
+        from mart.net_worth n join mart.household_as_one('infinity') h using (household_id) where household_id in ({homes})
+    """):
+        assert row["net_worth_usd"] == (row["followed_usd"] and row["followed_usd"].quantize(CENT))
+        assert row["household_name"] == row["known_name"]
+        for listed in firm.rows(
+            "select managed_usd, held_away_usd from mart.plan_assets where household_id = :id", id=row["household_id"]
+        ):
+            assert listed == {name: row[name] for name in listed}
+    for row in firm.rows(f"""
+        select a.aum_usd, (select sum(value_usd) from mart.lineage_balance('household', a.household_id, a.business_date, 'infinity')
+                           where entity = 'position') as followed_usd
+        from mart.aum_by_household a where household_id in ({homes}) and business_date between :first and :last
+    """):
+        assert row["aum_usd"] == row["followed_usd"].quantize(CENT, "ROUND_HALF_UP")

@@ -187,6 +187,15 @@ def test_household_has_the_same_name_in_its_net_worth_as_in_its_plans(office: Of
     assert names == [[("Family first",)]] * 2
 
 
+def test_assets_of_a_plan_without_values_are_unknown_and_not_zero(office: Office) -> None:
+    list_outside(office.of["first"], DAY, house=1)
+    unknown = {"outside_value_key": "later", "outside_account_key": "house", "requested_on": NEXT, "requested_at": NOON}
+    office.of["first"].load("outside_value", [unknown], NEXT)
+    for mart in ("net_worth", "plan_assets"):
+        assert office.query_mart(mart, "held_away_usd, managed_usd") == [(None, 0)]
+    assert office.query_mart("plan_assets", "copied_usd, difference_usd") == [(0, 0)]
+
+
 def read_aum(office: Office) -> list[tuple[Any, ...]]:
     """Return the AUM of the household's records at all vendors: day, sum."""
     homes = [office.id_of(vendor, "household", "h1") for vendor in ("pms", "first", "second")]
