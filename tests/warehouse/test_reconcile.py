@@ -390,6 +390,14 @@ def test_dead_transaction_of_a_day_to_come_makes_no_row_of_a_mart(friday: Loader
     assert friday.rows("select * from mart.completeness where business_date > :day and vendor = :vendor", day=DAY) == []
 
 
+def test_missing_withdrawal_does_not_hide_a_missing_deposit(friday: Loader) -> None:
+    friday.load("transaction", [])
+    for key, money in (("t8", "100.00"), ("t9", "-100.00")):
+        insert_dead_letters(friday, "transaction", DAY, key, money=Decimal(money))
+    shown = friday.rows("select sum(money_usd) as usd from control.open_dead_letters where vendor = :vendor")
+    assert [{"usd": read_completeness(friday, "net_flows", DAY)["dead_money_usd"]}] == shown == [{"usd": Decimal(200)}]
+
+
 @pytest.mark.parametrize("mart", ["net_worth", "plan_assets"])
 def test_what_a_dead_account_states_is_missing_from_the_marts_of_account_values(friday: Loader, mart: str) -> None:
     insert_dead_letters(friday, "account_value", DAY, "a3", money=Decimal("12.50"))

@@ -1,5 +1,5 @@
--- What the numbers of a mart lack, per vendor and business date: dead letters with their money, and sums held back because one of their
--- rows is a dead letter. It also lists days that were never loaded, if they have dead letters or an alert reported them as late.
+-- What the numbers of a mart lack, per vendor and business date: dead letters with their money (absolute amounts, so that a withdrawal does
+-- not hide a deposit), and sums held back because one of their rows is a dead letter. It also lists days that were never loaded, if they have dead letters or an alert reported them as late.
 -- state: `reconciled`; `explained` (it differs, and open dead letters account for it); `accepted` (by an operator, though it differs);
 -- `changed since` (a webhook, push or poll changed the mart's money after the reconciliation: the next one compares it); `differs` (it
 -- does not add up since such a change); `not compared` (no check compared the mart's money: the control total compares positions and account
@@ -19,7 +19,7 @@ with loaded as (
     select vendor, business_date, max(recorded_at) as rejected_at from control.rejection group by 1, 2
 ), dead as (
     select s.mart, l.vendor, coalesce(l.row_date, l.business_date) as business_date, l.dead_letter_id,
-           max(l.money_usd) filter (where s.has_money) as money_usd, bool_or(s.has_money and l.is_money_unreadable) as is_unreadable
+           max(abs(l.money_usd)) filter (where s.has_money) as money_usd, bool_or(s.has_money and l.is_money_unreadable) as is_unreadable
     from control.dead_letter l cross join jsonb_to_recordset(l.describes) as d(entity text)
     join mart.source s on s.entity = d.entity or d.entity = '*'
     where l.status = 'open' and l.vendor <> 'salesforce'
