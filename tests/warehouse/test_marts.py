@@ -144,6 +144,15 @@ def test_shares_keep_their_cents(firm: Loader) -> None:
     assert {row[2] for row in query_mart(firm, "aum_by_household", HOUSEHOLDS)} == {Decimal("0.01"), Decimal("0.02")}
 
 
+def test_pushed_rows_do_not_make_a_day_fresh(firm: Loader) -> None:
+    firm.load("position", [position("A", 11, "s1")], NEXT, push=1)
+    firm.load("plan", [], NEXT, push=2)
+    rows = firm.rows(
+        "select table_name, business_date from mart.freshness where vendor = :vendor and table_name in ('position', 'plan')"
+    )
+    assert {tuple(row.values()) for row in rows} == {("position", DAY), ("plan", NEXT)}
+
+
 @pytest.mark.parametrize("mart", MARTS)
 def test_a_mart_is_its_function_at_the_end_of_time(firm: Loader, mart: str) -> None:
     rows = firm.rows(f"select * from mart.{mart}")
