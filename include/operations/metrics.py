@@ -90,15 +90,12 @@ _TABLES = sa.text("""
 select t.vendor, t.table_name, l.business_date, l.loaded_at, s.staged, d.dead_letters, d.money_usd, d.unreadable
 from unnest(cast(:vendors as text[]), cast(:tables as text[])) as t(vendor, table_name)
 left join lateral (
-    select business_date, recorded_at as loaded_at from control.ledger l
+    select business_date, recorded_at as loaded_at, pull_id from control.ledger l
     where l.vendor = t.vendor and l.table_name = t.table_name and stage = 'load' and pulled in ('current', 'historical')
     order by business_date desc, ledger_id desc limit 1
 ) l on true
-left join lateral (
-    select staged from control.ledger s
-    where s.vendor = t.vendor and s.table_name = t.table_name and s.business_date = l.business_date and stage = 'stage'
-      and pulled in ('current', 'historical') order by ledger_id desc limit 1
-) s on true
+left join control.ledger s on s.pull_id = l.pull_id and s.vendor = t.vendor and s.table_name = t.table_name
+     and s.business_date = l.business_date and s.stage = 'stage' and s.entity = ''
 left join (
     select vendor, table_name, count(*) as dead_letters, sum(abs(money_usd)) as money_usd, count(*) filter (where is_money_unreadable) as unreadable
     from control.dead_letter where status = 'open' group by vendor, table_name

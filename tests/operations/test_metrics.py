@@ -11,6 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from include.contract import Vendor
+from include.gateway.api.reading import read_freshness
+from include.gateway.api.scopes import Permission
 from include.operations.metrics import METRICS, RECONCILIATIONS, Sample, read_samples, render
 from include.vendors import VENDORS, named
 from include.warehouse import schema
@@ -53,6 +55,18 @@ def test_no_event_waits_without_a_subscriber(database: Database) -> None:
         "insert into control.outbound_subscriber (subscriber, state, types, vendors, first_seen_at) values ('crm', 'active', '{}', '{}', now())"
     )
     assert read(database)["queue_items", "outbox"] == 1
+
+
+def test_rows_are_those_of_the_loaded_pull_as_in_the_api(database: Database) -> None:
+    record_day(database)
+    record_day(database, run="rejected", rows=50, stages=["stage"], at=LOADED + timedelta(hours=1))
+    values, engine = read(database), schema.engine(database.url("tributary_api"))
+    fresh = read_freshness(engine, NOW, Permission("caller", "status:read", None))
+    engine.dispose()
+    of_api = {("table_rows", "orion", each["table"]): each["rows"] for each in fresh if each["vendor"] == "orion"}
+    of_metrics = {key: value for key, value in values.items() if key[0] == "table_rows" and key in of_api}
+    assert sum(of_metrics.values()) == 100
+    assert of_metrics == {key: of_api[key] for key in of_metrics}
 
 
 def test_every_metric_has_a_value_for_both_roles(values: dict[tuple[str, ...], float]) -> None:
