@@ -162,6 +162,17 @@ def test_questionnaire_completed_in_the_evening_has_the_date_of_new_york(office:
     assert office.query_mart("questionnaire", "completed_on") == [(date(2026, 7, 1),)]
 
 
+def test_plan_changed_today_has_age_zero_in_the_evening_of_new_york(office: Office) -> None:
+    office.plan("first", {"plan_key": "p"})
+    for table in ("plan", "household"):
+        office.do(f"update warehouse.{table} set recorded_from = '2026-11-01' where vendor = :vendor", "first")
+    evening = datetime(2026, 11, 21, 1, tzinfo=UTC)
+    [row] = office.of["first"].rows(
+        "select changed_on, age_days from mart.plan_freshness_as_known(:at) where vendor = :vendor", at=evening
+    )
+    assert row == {"changed_on": DAY, "age_days": 0}
+
+
 def test_questionnaires_of_an_advisors_clients_are_counted_by_age(office: Office) -> None:
     office.of["risk"].load("person", [{"person_key": f"p{n}", "name": f"P{n}"} for n in (1, 2, 3)])
     for vendor, key in (("risk", "p2"), ("risk", "p3")):

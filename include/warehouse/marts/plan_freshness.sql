@@ -1,5 +1,6 @@
 -- Each plan, its probability of success, and the age of both. One base plan leads its household: of the vendor with the lowest rank among
--- those in use, the plan that changed last. Plans missing from the vendor's newest full pull are left out.
+-- those in use, the plan that changed last. Plans missing from the vendor's newest full pull are left out. The age is that
+-- on the day in New York.
 create function mart.plan_freshness_as_known(known_at timestamptz)
 returns table (household_id bigint, household_name text, representative_id bigint, representative_name text, vendor text,
                plan_id bigint, plan_name text, is_base boolean, is_leading boolean, target_low_ratio numeric,
@@ -14,7 +15,7 @@ language sql stable rows 10000 set enable_nestloop to off as $$
                                                  coalesce(p.updated_on, p.created_on) desc nulls last, p.plan_id),
            p.target_low_ratio, p.target_high_ratio, c.probability_ratio, r.probability_ratio, c.is_stale, c.computed_on,
            c.computed_at, coalesce(p.updated_on, p.created_on),
-           (least(known_at, now()) at time zone 'UTC')::date - coalesce(p.updated_on, p.created_on)
+           (least(known_at, now()) at time zone 'America/New_York')::date - coalesce(p.updated_on, p.created_on)
     from warehouse.plan p
     join mart.household_as_one(known_at) h on h.household_id = p.household_id
     left join lateral (
