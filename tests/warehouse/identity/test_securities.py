@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.warehouse.identity.firm import APPLE, Firm, load_position
-from tests.warehouse.loading import NEXT
+from tests.warehouse.loading import DAY, NEXT, position
 
 
 def test_a_cusip_of_two_vendors_is_one_security_and_its_facts_stay_as_they_are(firm: Firm) -> None:
@@ -62,6 +62,23 @@ def test_a_security_of_a_vendor_no_longer_used_gets_its_new_symbol_from_the_othe
     firm.database.do("insert into control.unused_vendor (vendor) values ('alpha')")
     [shown] = firm.known("known_security")
     assert (shown["vendor"], shown["name"], shown["ticker"]) == ("alpha", "Sample Worlds", "SWD")
+
+
+def test_a_security_of_a_vendor_no_longer_used_has_the_class_of_the_other_in_every_mart(firm: Firm) -> None:
+    for vendor, money in (("alpha", "10.01"), ("beta", "20.02")):
+        load_position(firm, vendor, APPLE | {"asset_class": "Stocks"}, money)
+    firm.resolve()
+    later = APPLE | {"asset_class": "US Equity"}
+    firm.load("beta", "security", later, day=NEXT)
+    firm.load("beta", "position", position("p1", money="21.00") | {"security_key": later["security_key"]}, day=NEXT)
+    firm.database.do("insert into control.unused_vendor (vendor) values ('alpha')")
+    [shown] = firm.known("known_security")
+    assert shown["asset_class"] == "US Equity"
+    rows = firm.database.rows("select business_date, asset_class, aum_usd from mart.aum_by_asset_class order by 1")
+    assert [tuple(row.values()) for row in rows] == [
+        (DAY, "Stocks", Decimal("30.03")),
+        (NEXT, "US Equity", Decimal("21.00")),
+    ]
 
 
 def test_a_security_of_two_kinds_stays_two_and_is_kept_as_a_conflict_until_the_vendors_agree(firm: Firm) -> None:
