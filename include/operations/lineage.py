@@ -95,20 +95,21 @@ class Lineage:
     findings: _Rows
     salesforce: _Rows
 
-    def sum_parts(self, entity: str) -> Decimal:
+    def sum_parts(self, entity: str) -> Decimal | None:
         """Return the sum of the balance's rows of one entity, in dollars and cents, rounded as `mart.aum_by_household` does."""
         return _sum(row for row in self.parts if row["entity"] == entity)
 
     @property
-    def net_worth_usd(self) -> Decimal:
+    def net_worth_usd(self) -> Decimal | None:
         """The net worth of a household, in dollars and cents, rounded as `mart.net_worth` does."""
         return _sum(row for row in self.net_worth if row["counted_key"] is None)
 
 
-def _sum(rows: Iterable[sa.RowMapping]) -> Decimal:
-    return sum((row["value_usd"] for row in rows if row["value_usd"]), Decimal(0)).quantize(
-        Decimal("0.01"), "ROUND_HALF_UP"
-    )
+def _sum(rows: Iterable[sa.RowMapping]) -> Decimal | None:
+    """Return the sum of the rows' values, as the marts do: 0 without rows, and None if no row has a value."""
+    values = [row["value_usd"] for row in rows]
+    known = [value for value in values if value is not None]
+    return sum(known, Decimal(0)).quantize(Decimal("0.01"), "ROUND_HALF_UP") if known or not values else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,13 @@ def test_net_worth_is_shown_as_known_at_an_earlier_time(away: Loaded, database: 
     assert earlier.net_worth_usd == database.value(query, at=away.first) == Decimal("10.01")
 
 
+def test_net_worth_without_values_is_unknown_as_in_the_mart(away: Loaded, database: Database) -> None:
+    for table in ("account_value", "outside_value"):
+        database.do(f"update warehouse.{table} set market_value_usd = null")
+    shown = away.read("household", "h1").net_worth_usd
+    assert shown is database.value("select net_worth_usd from mart.net_worth") is None
+
+
 def test_each_part_of_a_net_worth_leads_to_its_versions(away: Loaded) -> None:
     for row in away.read("household", "h1").net_worth:
         for entity, key in ((row["entity"], row["source_key"]), (row["account_entity"], row["account_key"])):
