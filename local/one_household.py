@@ -49,7 +49,7 @@ select vendor, 'plan, ' || scenario, coalesce(round(probability_ratio * 100) || 
     select distinct on (r.vendor, r.scenario) r.* from one join warehouse.plan p using (household_id)
     join warehouse.plan_result r on r.plan_id = p.plan_id and r.recorded_to is null
     where p.valid_to is null and p.recorded_to is null order by r.vendor, r.scenario, p.is_base desc nulls last, r.computed_at desc
-) newest
+) newest where probability_text is not null or probability_ratio is not null
 union all
 select g.vendor, 'goals', string_agg(distinct g.name, ', '), null from one join warehouse.goal g using (household_id)
 where g.valid_to is null and g.recorded_to is null group by 1
@@ -57,14 +57,14 @@ union all
 select vendor, 'risk number', risk_number::text, null from (
     select distinct on (r.vendor) r.* from one join warehouse.client_risk r on r.person_id = one.person_id and r.recorded_to is null
     order by r.vendor, r.measured_at desc
-) newest
+) newest where risk_number is not null
 union all
 select vendor, 'portfolio''s risk number', risk_number::text, usd from (
     select distinct on (r.vendor) r.vendor, r.risk_number, r.market_value_usd as usd
     from one join warehouse.portfolio p on p.person_id = one.person_id and p.portfolio_type = 'current' and p.valid_to is null
          and p.recorded_to is null
     join warehouse.portfolio_risk r on r.portfolio_id = p.portfolio_id and r.recorded_to is null order by r.vendor, r.measured_at desc
-) newest
+) newest where risk_number is not null
 """)  # noqa: S608
 
 

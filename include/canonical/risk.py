@@ -36,6 +36,7 @@ RISK: tuple[Entity, ...] = (
     Entity(
         "client_risk",
         "event",
+        # The number is null if the vendor states none, so that an earlier one is no longer the newest.
         {"risk_number": INTEGER, "measured_on": DATE, "measured_at": TIMESTAMP},
         references("person"),
         dated="measured_on",
@@ -46,6 +47,7 @@ RISK: tuple[Entity, ...] = (
         "portfolio_risk",
         "event",
         {
+            # Null if the vendor states none.
             "risk_number": INTEGER,
             "market_value_usd": MONEY,
             # Whether the portfolio changed since it was analyzed.

@@ -2,7 +2,8 @@
 
 Source of paths and fields: public client libraries and a partner's typed model. The firm has one grant per advisor, with a single-use
 refresh token. Some lists are bare arrays, others are in the field `data`. A response with HTTP 200 and the field `error` is a failure.
-Risk numbers range from 1 to 99; a client's number and a portfolio's number are separate facts.
+Risk numbers range from 1 to 99; a client's number and a portfolio's number are separate facts. A number that the vendor no longer states is
+recorded as null, so that its earlier value is no longer the newest one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import build_daily_key, day_of, each, full_name, is_missing
+from include.vendors.arrays import build_daily_key, day_of, each, full_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,11 +59,11 @@ def is_set(flag: pa.Array) -> pa.Array:
     return pc.is_in(flag.cast(pa.string()), value_set=pa.array(["1", "true"]))
 
 
-def is_gone(deleted: pa.Array) -> pa.Array:
-    """Return whether the vendor flags the row as deleted; false for null."""
+def read_client_risk(risk_number: pa.Array, deleted: pa.Array) -> pa.Array:
+    """Return the risk numbers of clients; null for a client that the vendor flags as deleted."""
     import pyarrow.compute as pc
 
-    return pc.fill_null(deleted, False)
+    return pc.if_else(pc.fill_null(deleted, False), None, risk_number)
 
 
 def generation(rq4_simple: pa.Array) -> pa.Array:
@@ -187,11 +188,10 @@ MAPS = (
         {
             "client_risk_key": derived(build_daily_key, "client_id", "requested_at"),
             "person_key": "client_id",
-            "risk_number": "risk_number",
+            "risk_number": derived(read_client_risk, "risk_number", "is_deleted"),
             "measured_on": derived(day_of, "requested_at"),
             "measured_at": "requested_at",
         },
-        dropped={"deleted": derived(is_gone, "is_deleted"), "no risk number": derived(is_missing, "risk_number")},
     ),
     EntityMap(
         "portfolio",
@@ -218,7 +218,6 @@ MAPS = (
             "measured_on": derived(day_of, "requested_at"),
             "measured_at": "requested_at",
         },
-        dropped={"no risk number": derived(is_missing, "risk_number")},
     ),
     EntityMap(
         "questionnaire",

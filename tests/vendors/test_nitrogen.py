@@ -82,10 +82,11 @@ def test_number_of_a_client_and_of_a_portfolio_are_different_facts(golden_day: D
     assert "person_key" not in portfolio
 
 
-def test_missing_risk_number_is_no_fact(golden_day: Day) -> None:
-    assert "500003" not in {row["person_key"] for row in golden_day.read_canonical("clients", "client_risk")}
-    assert golden_day.produced("clients", "client_risk").dropped["no risk number"] == 1
-    assert golden_day.produced("portfolios", "portfolio_risk").dropped["no risk number"] == 1
+def test_risk_number_that_the_vendor_does_not_state_is_recorded_as_missing(golden_day: Day) -> None:
+    clients = {row["person_key"]: row["risk_number"] for row in golden_day.read_canonical("clients", "client_risk")}
+    assert clients["500003"] is None
+    risks = golden_day.read_canonical("portfolios", "portfolio_risk")
+    assert {row["portfolio_key"]: row["risk_number"] for row in risks}["700003"] is None
 
 
 @pytest.mark.parametrize("number", [1, 99])
@@ -220,9 +221,9 @@ def test_deleted_portfolio_is_marked_deleted(golden_day: Day) -> None:
     assert (deleted["700001"], deleted["700005"]) == (False, True)
 
 
-def test_number_of_a_deleted_client_is_no_fact(golden_day: Day) -> None:
-    assert "500005" not in {row["person_key"] for row in golden_day.read_canonical("clients", "client_risk")}
-    assert golden_day.produced("clients", "client_risk").dropped["deleted"] == 1
+def test_deleted_client_has_no_risk_number(golden_day: Day) -> None:
+    clients = {row["person_key"]: row["risk_number"] for row in golden_day.read_canonical("clients", "client_risk")}
+    assert clients["500005"] is None
 
 
 @pytest.mark.parametrize(

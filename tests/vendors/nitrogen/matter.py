@@ -12,7 +12,7 @@ from tests.vendors.matter import Edit, Keys, Matter, Stated, find_keys, read_jso
 
 _QUERY = (
     "select source_key, risk_number from warehouse.client_risk join warehouse.source_key on id = person_id"
-    " where recorded_to is null"
+    " where recorded_to is null and risk_number is not null"
 )
 
 
