@@ -60,13 +60,13 @@ def test_probability_is_read_from_its_text_and_the_text_is_kept(run: Run, text: 
         change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess=text)),
         *RESULTS,
     )
-    [result] = day.read_canonical("meters", "plan_result")
+    [result, _] = day.read_canonical("meters", "plan_result")
     assert result["probability_ratio"] == (None if stated is None else Decimal(stated))
     assert result["probability_text"] == text
 
 
 def test_current_and_recommended_scenario_are_two_results(golden_day: Day) -> None:
-    [recommended] = golden_day.read_canonical("meters", "plan_result")
+    [recommended, _] = golden_day.read_canonical("meters", "plan_result")
     current = current_of(golden_day)
     assert (current["scenario"], current["probability_ratio"]) == ("current", Decimal("0.77"))
     assert (recommended["scenario"], recommended["probability_ratio"]) == ("recommended", Decimal("0.82"))
@@ -75,19 +75,32 @@ def test_current_and_recommended_scenario_are_two_results(golden_day: Day) -> No
 
 
 def test_missing_recommended_scenario_is_missing_and_not_zero(golden_day: Day, run: Run) -> None:
-    assert "70002" not in {row["plan_key"] for row in golden_day.read_canonical("meters", "plan_result")}
-    assert golden_day.produced("meters", "plan_result").dropped["no recommended scenario"] == 1
+    results = golden_day.read_canonical("meters", "plan_result")
+    assert [(row["plan_key"], row["probability_ratio"]) for row in results] == [
+        ("70001", Decimal("0.82")),
+        ("70002", None),
+    ]
     zero = run(
         MONEYGUIDEPRO,
         change_response(GOLDEN, "meters", lambda body: body[METER].update(probabilityOfSuccess="0")),
         *RESULTS,
     )
-    assert [row["probability_ratio"] for row in zero.read_canonical("meters", "plan_result")] == [0]
+    assert [row["probability_ratio"] for row in zero.read_canonical("meters", "plan_result")] == [0, None]
 
 
 def test_household_without_a_plan_has_none(golden_day: Day) -> None:
     assert {row["plan_key"] for row in golden_day.read_canonical("plan_summaries", "plan")} == {"70001", "70002"}
     assert golden_day.produced("plan_summaries", "plan").dropped["no plan"] == 1
+
+
+def test_meter_of_a_household_without_a_plan_is_no_result(run: Run) -> None:
+    day = run(
+        MONEYGUIDEPRO,
+        change_summary(lambda row: row["results"]["current"]["monteCarloMeter"].update(probabilityOfSuccess=None)),
+        *RESULTS,
+    )
+    assert [row["plan_key"] for row in day.read_canonical("meters", "plan_result")] == ["70002"]
+    assert day.produced("meters", "plan_result").dropped["no plan"] == 1
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ def add_household(summaries: pa.Table, households: pa.Table) -> pa.Table:
     )
 
 
+def add_plan(meters: pa.Table, summaries: pa.Table) -> pa.Table:
+    """Join meters with the probability of the current scenario, which is null for a household without a plan."""
+    return left_join(meters, summaries.rename_columns(["household_id", "current_probability"]), ["household_id"])
+
+
 def _year(text: str, name: str) -> int | None:
     match = re.match(WORDING, text)
     return int(match[name]) if match and match[name] else None
@@ -202,7 +207,11 @@ MAPS = (
             "scenario": constant("recommended"),
             **_RESULT,
         },
-        dropped={"no recommended scenario": derived(is_missing, "probability")},
+        # A plan without a recommended scenario has a result without a probability, so that an earlier one is no longer the newest.
+        split=add_plan,
+        takes=("household_id", "probability", "refresh_status", "requested_at"),
+        beside={"plan_summaries": Beside(("household_id", "probability"), {"household_id": "household_id"})},
+        dropped={"no plan": derived(is_missing, "current_probability")},
     ),
     EntityMap(
         "goal",

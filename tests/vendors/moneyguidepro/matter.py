@@ -11,7 +11,7 @@ from tests.vendors.matter import Edit, Keys, Matter, Stated, find_keys, read_jso
 
 _QUERY = (
     "select source_key, probability_text from warehouse.plan_result join warehouse.source_key on id = plan_id"
-    " where recorded_to is null and scenario = 'recommended'"
+    " where recorded_to is null and scenario = 'recommended' and probability_text is not null"
 )
 
 
