@@ -82,7 +82,9 @@ def envelope(settings: Settings) -> CrmObject:
         ),
         custom(picklist(choice("Status__c", _STATUS, *_STATUSES)), "Status", "Status at the e-signature vendor"),
         custom(text("Purpose__c", "e.purpose", 255), "Purpose", "What the envelope is for, as the sender wrote it"),
-        custom(text("Waits_For__c", "e.waits_for", 255), "Waits For", "First signer in order who has not acted"),
+        custom(
+            text("Waits_For__c", "e.waits_for", 255), "Waits For", "First recipient in order who has to act and has not"
+        ),
         custom(number("Signers__c", "e.recipients", 0), "Signers", "Number of signers"),
         custom(number("Signed__c", "e.signed", 0), "Signed", "Number of signers who have signed"),
         custom(text("Reason__c", "e.reason", 255), "Reason", "Why the envelope was declined or voided"),

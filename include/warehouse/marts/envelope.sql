@@ -1,5 +1,6 @@
 -- Envelopes with their household: the one in the sender's reference, else the only one that the signers' e-mail addresses lead to.
--- `waits_for` is the first signer in order who has not acted.
+-- `recipients` counts the signers, and `signed` those of them who have signed. `waits_for` is the first recipient in order who has to act and has
+-- not: the name, else the e-mail address, else the role.
 create function mart.envelope_as_known(known_at timestamptz)
 returns table (vendor text, envelope_key text, subject text, purpose text, status text, is_final boolean, reason text,
                household_id bigint, sender_name text, sender_email text, created_at timestamptz, sent_at timestamptz,
@@ -32,11 +33,12 @@ language sql stable as $$
         from recipient r join addressed a on a.email = lower(r.email)
         where r.role = any(mart.acting_roles()) group by 1, 2 having count(distinct a.household_id) = 1
     ), acted as (
-        select vendor, envelope_key, count(*) as recipients, count(signed_at) as signed,
+        select vendor, envelope_key, count(*) filter (where role = any(mart.acting_roles())) as recipients,
+               count(*) filter (where role = any(mart.acting_roles()) and (signed_at is not null or status = 'completed')) as signed,
                min(reason) filter (where declined_at is not null) as declined_for,
-               (array_agg(name order by routing_order, envelope_recipient_key)
+               (array_agg(coalesce(name, email, replace(role, '_', ' ')) order by routing_order, envelope_recipient_key)
                 filter (where signed_at is null and declined_at is null and status <> 'completed'))[1] as waits_for
-        from recipient where role = any(mart.acting_roles()) group by 1, 2
+        from recipient where role not in ('carbon_copy', 'share') group by 1, 2
     )
     select e.vendor, e.envelope_key, e.subject, e.purpose, e.status, e.is_final, coalesce(e.reason, a.declined_for),
            coalesce(h.anchor_id, l.household_id), e.sender_name, e.sender_email, e.created_at, e.sent_at, e.delivered_at,
