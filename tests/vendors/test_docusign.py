@@ -122,10 +122,24 @@ def test_draft_has_no_stamp_but_that_of_its_creation(run: Run) -> None:
     assert (first(day)["status"], first(day)["sent_at"]) == ("draft", None)
 
 
-@pytest.mark.parametrize("stamp", ["declinedDateTime", "voidedDateTime", "deletedDateTime"])
-def test_end_that_is_no_completion_has_its_time(run: Run, stamp: str) -> None:
-    responses = envelope(completedDateTime=None, **{stamp: "2026-11-19T10:00:00Z"})
+@pytest.mark.parametrize(
+    ("status", "stamp"),
+    [
+        ("declined", "declinedDateTime"),
+        ("voided", "voidedDateTime"),
+        ("deleted", "deletedDateTime"),
+        ("timedout", "expireDateTime"),
+    ],
+)
+def test_end_that_is_no_completion_has_its_time(run: Run, status: str, stamp: str) -> None:
+    changed = {"lastModifiedDateTime": "2026-11-20T10:00:00Z", "expireDateTime": "2027-03-01T10:00:00Z"}
+    responses = envelope(status=status, completedDateTime=None, **changed | {stamp: "2026-11-19T10:00:00Z"})
     assert first(run(DOCUSIGN, responses, "envelopes"))["ended_at"] == datetime(2026, 11, 19, 10, tzinfo=UTC)
+
+
+def test_completed_envelope_in_the_bin_has_not_ended(run: Run) -> None:
+    row = first(run(DOCUSIGN, envelope(deletedDateTime="2026-11-19T10:00:00Z"), "envelopes"))
+    assert (row["status"], row["ended_at"]) == ("completed", None)
 
 
 def test_each_stamp_is_an_event(golden_day: Day) -> None:

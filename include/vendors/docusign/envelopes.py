@@ -74,11 +74,24 @@ def purpose_of(fields: pa.Array) -> pa.Array:
     return custom(fields, "purpose")
 
 
-def find_ended_at(*stamps: pa.Array) -> pa.Array:
-    """Return the time at which the envelope ended without completion: the first of its time stamps that is not null."""
+def find_ended_at(
+    status: pa.Array,
+    declined_at: pa.Array,
+    voided_at: pa.Array,
+    deleted_at: pa.Array,
+    expires_at: pa.Array,
+    changed_at: pa.Array,
+) -> pa.Array:
+    """Return the time at which the envelope ended without completion; null if it was completed or is pending.
+
+    Expiry has no time stamp of its own. A completed envelope has one of deletion if its sender put it into the bin.
+    """
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.coalesce(*stamps)
+    is_ended = pc.is_in(status_of(status), value_set=pa.array(["declined", "voided", "deleted", "expired"]))
+    expired_at = pc.if_else(pc.less(expires_at, changed_at), expires_at, changed_at)
+    return pc.if_else(is_ended, pc.coalesce(declined_at, voided_at, deleted_at, expired_at, changed_at), None)
 
 
 def list_envelope_events(envelopes: pa.Table) -> pa.Table:
@@ -219,7 +232,9 @@ MAPS = (
             "sent_at": "sent_at",
             "delivered_at": "delivered_at",
             "completed_at": "completed_at",
-            "ended_at": derived(find_ended_at, "declined_at", "voided_at", "deleted_at"),
+            "ended_at": derived(
+                find_ended_at, "status", "declined_at", "voided_at", "deleted_at", "expires_at", "changed_at"
+            ),
             "expires_at": "expires_at",
             "changed_at": "changed_at",
         },
