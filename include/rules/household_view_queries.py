@@ -100,16 +100,17 @@ where p.valid_to is null and p.recorded_to is null and p.vendor not in {_UNUSED}
                                                   and a.source_key = p.insurance_policy_key)
 """  # noqa: S608
 
-# Days are New York's, as those of business dates and of accounts. An envelope is replaced if another one for the same purpose was sent after
-# it ended.
+# Days are New York's, as those of business dates and of accounts. An envelope is replaced if another one for the same purpose (of the
+# same subject, if it states no purpose) was sent after it ended.
 ENVELOPES = f"""
 select anchor_id, key, purpose, status, (sent_at at time zone 'America/New_York')::date, (completed_at at time zone 'America/New_York')::date,
-       (ended_at at time zone 'America/New_York')::date, coalesce(newest_sent_at > ended_at, false), recipients, signed
+       (ended_at at time zone 'America/New_York')::date, coalesce(matter <> '' and newest_sent_at > ended_at, false), recipients, signed
 from (
     select h.anchor_id, e.vendor, e.is_final, e.vendor || ':' || e.envelope_key as key, e.purpose, e.status, e.sent_at, e.completed_at, e.ended_at, e.recipients, e.signed,
-           max(e.sent_at) over (partition by h.anchor_id, e.purpose) as newest_sent_at
+           m.matter, max(e.sent_at) over (partition by h.anchor_id, m.matter) as newest_sent_at
     from mart.envelope e
     join mart.household_as_one('infinity') h on h.household_id = e.household_id
+    cross join lateral (select lower(trim(coalesce(e.purpose, e.subject, ''))) as matter) m
     where e.status <> 'draft'
 ) sent
 where is_final or vendor not in {_UNUSED}

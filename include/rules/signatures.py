@@ -37,7 +37,8 @@ def find_waiting_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
 def find_ended_envelopes(view: HouseholdView, policy: Policy) -> pa.Table:
     """An envelope was declined, voided or expired, and no other envelope was sent since for the same purpose.
 
-    What: envelopes that ended without completion. The finding names the household's newest one and counts the others.
+    What: envelopes that ended without completion. The finding names the household's newest one and counts the others. Envelopes without a
+        purpose are compared by their subject. Case does not matter.
     Why: the signer declined for a reason, and the document is still unsigned.
     Threshold: ended within the last `envelope_ended_days`. Measure: days since it ended.
     Closes: another envelope is sent for the same purpose, or the days have passed.
@@ -67,7 +68,8 @@ def find_unopened_accounts(view: HouseholdView, policy: Policy) -> pa.Table:
     """
     rows = view.envelopes.join(view.openings, "household_id")
     is_for_opening = pc.is_in(
-        pc.utf8_lower(rows["purpose"]), value_set=pa.array(sorted(policy.account_opening_purposes))
+        pc.utf8_lower(pc.utf8_trim_whitespace(rows["purpose"])),
+        value_set=pa.array(sorted(policy.account_opening_purposes)),
     )
     is_due = pc.and_(
         pc.less(rows["completed_on"], _subtract_days(view, policy.account_opening_days)),

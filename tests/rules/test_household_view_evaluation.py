@@ -229,7 +229,12 @@ def load_envelopes(office: Office, *envelopes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("minutes", "purpose", "is_replaced"),
-    [(-1, "account opening", False), (1, "account opening", True), (1, "asset transfer", False)],
+    [
+        (-1, "account opening", False),
+        (1, "account opening", True),
+        (1, "Account Opening ", True),  # the next vendor, or a person, writes it in another way
+        (1, "asset transfer", False),
+    ],
 )
 def test_an_envelope_that_is_sent_again_on_the_day_it_ended_is_replaced(
     office: Office, minutes: int, purpose: str, is_replaced: bool
@@ -252,6 +257,22 @@ def test_an_envelope_that_is_sent_again_on_the_day_it_ended_is_replaced(
     load_envelopes(office, declined, again)
     tally = Tally() if is_replaced else Tally(found=1, opened=1)
     assert office.evaluate(FRIDAY).get("envelope_ended", Tally()) == tally
+
+
+@pytest.mark.parametrize(("subject", "is_replaced"), [("Wire form", True), ("Address change", False), (None, False)])
+def test_an_envelope_without_a_purpose_is_replaced_by_one_of_its_subject(
+    office: Office, subject: str | None, is_replaced: bool
+) -> None:
+    ended = {"status": "voided", "is_final": True, "sent_at": NOON - timedelta(hours=2), "ended_at": NOON}
+    again = {"status": "sent", "is_final": False, "sent_at": NOON + timedelta(hours=1)}
+    no_purpose = {"purpose": None, "subject": subject}
+    office.portfolio.day(FRIDAY, {"a": 1})
+    load_envelopes(
+        office,
+        ended | no_purpose | {"envelope_key": "e1", "subject": subject and "Wire form"},
+        again | no_purpose | {"envelope_key": "e2"},
+    )
+    assert ("envelope_ended" not in office.evaluate(FRIDAY)) is is_replaced
 
 
 def test_an_envelope_is_sent_on_a_day_of_new_york(office: Office) -> None:
