@@ -136,6 +136,22 @@ def test_the_newest_of_both_numbers_count(office: Office) -> None:
     ]
 
 
+def test_risk_number_states_the_day_of_the_vendors_analysis(office: Office) -> None:
+    load_risk(office, 45, {"portfolio_key": "now", "risk_number": 62})
+    analyzed = {
+        "portfolio_risk_key": "now:next",
+        "portfolio_key": "now",
+        "risk_number": 62,
+        "measured_on": NEXT,
+        "measured_at": NOON,
+    }
+    evening = datetime(2026, 3, 5, 1, 30, tzinfo=UTC)
+    office.of["risk"].load("portfolio_risk", [analyzed | {"analyzed_at": evening}], NEXT)
+    assert office.query_mart("risk_alignment", "portfolio_measured_on, portfolio_analyzed_on") == [
+        (NEXT, date(2026, 3, 4))
+    ]
+
+
 def questionnaire(key: str, completed: str | None, **more: Any) -> dict[str, Any]:
     at = datetime.fromisoformat(f"{completed}T17:00:00Z") if completed else None
     return {

@@ -20,6 +20,12 @@ from include.crm.objects.mapping import (
     text,
 )
 
+
+def _day_of(moment: str) -> str:
+    """Return SQL of the date in New York."""
+    return f"({moment} at time zone 'America/New_York')::date"
+
+
 _SUMMARY = (
     custom(
         daily(percent("Tributary_Plan_Success__c", "n.probability_ratio")),
@@ -32,7 +38,7 @@ _SUMMARY = (
         "Probability that the plan succeeds if the advice is followed; empty without advice",
     ),
     custom(
-        daily(day("Tributary_Plan_Computed__c", "n.computed_on")),
+        daily(day("Tributary_Plan_Computed__c", _day_of("n.computed_at"))),
         "Plan Computed On",
         "Day on which the probability of the plan was computed",
     ),
@@ -62,9 +68,9 @@ _SUMMARY = (
         "Risk of the current portfolio, 1 to 99",
     ),
     custom(
-        daily(day("Tributary_Risk_Measured__c", "r.portfolio_measured_on")),
+        daily(day("Tributary_Risk_Measured__c", "coalesce(r.portfolio_analyzed_on, r.portfolio_measured_on)")),
         "Risk Measured On",
-        "Day of the portfolio's risk number",
+        "Day on which the portfolio was analyzed, or its number was read if that is unknown",
     ),
     custom(
         day("Tributary_Questionnaire_Date__c", "q.completed_on"),
@@ -216,7 +222,7 @@ def list_results(prefix: str = "Tributary_") -> tuple[Field, ...]:
             "First year in which money is missing",
         ),
         custom(
-            daily(day(f"{prefix}Computed__c", "g.computed_on")),
+            daily(day(f"{prefix}Computed__c", _day_of("g.computed_at"))),
             "Computed On",
             "Day on which the probability of the goal was computed",
         ),

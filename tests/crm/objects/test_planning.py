@@ -23,6 +23,9 @@ from tests.running_sandbox import LAST
 GOALS = "FinServ__FinancialGoal__c"
 ALERTS = "FinServ__Alert__c"
 NOON = datetime.combine(LAST, datetime.min.time(), UTC) + timedelta(hours=12)
+EVENING = NOON + timedelta(hours=14)
+"""In New York; it is the next day in UTC."""
+ANALYZED = NOON - timedelta(days=40)
 COLLEGE = {"goal_key": "n1:2", "name": "College", "goal_type": "Education", "amount_usd": Decimal(30_000), "start_year": 2031,
            "end_year": 2034, "wording": "$30,000 / yr from 2031"}  # fmt: skip
 
@@ -56,7 +59,7 @@ class Office:
         self, ratio: str, *goals: dict[str, Any], changed: date = date(2026, 3, 4), is_stale: bool = False
     ) -> None:
         """Load the base plan with its goals (each half funded) and its probability; its balances may be stale."""
-        dated = {"scenario": "current", "computed_on": LAST, "computed_at": NOON}
+        dated = {"scenario": "current", "computed_on": LAST + timedelta(days=1), "computed_at": EVENING}
         base = {"plan_key": "n1", "household_key": "h1", "name": "Base", "is_base": True, "updated_on": changed}
         self.planner.load("plan", [base], LAST)
         self.planner.load("plan_result", [dated | {"plan_result_key": "n1", "plan_key": "n1", "household_key": "h1",
@@ -74,8 +77,8 @@ class Office:
         self.risk.load(
             "client_risk", [dated | {"client_risk_key": "c", "person_key": "p1", "risk_number": client}], LAST
         )
-        self.risk.load("portfolio_risk", [dated | {"portfolio_risk_key": "f", "portfolio_key": "f1", "risk_number": portfolio}],
-                       LAST)  # fmt: skip
+        self.risk.load("portfolio_risk", [dated | {"portfolio_risk_key": "f", "portfolio_key": "f1", "risk_number": portfolio,
+                                             "analyzed_at": ANALYZED}], LAST)  # fmt: skip
         self.risk.load("questionnaire", [{"questionnaire_key": "q1", "person_key": "p1", "version": "RQ4", "is_completed": True,
                                           "completed_at": datetime(2025, 1, 2, 17, tzinfo=UTC)}], LAST)  # fmt: skip
         self.risk.reconcile(LAST)
@@ -103,7 +106,7 @@ def test_a_household_shows_its_plan_and_the_risk_of_the_member_farthest_off(offi
     assert {name: value for name, value in record.items() if name.startswith("Tributary_") and name != "Tributary_Key__c"} == {
         "Tributary_Plan_Success__c": "81.25", "Tributary_Plan_Computed__c": str(LAST), "Tributary_Plan_Changed__c": "2026-03-04",
         "Tributary_Plan_Source__c": "plans", "Tributary_Plan_Stale__c": False, "Tributary_Risk_Number__c": "45.0", "Tributary_Portfolio_Risk__c": "62.0",
-        "Tributary_Risk_Measured__c": str(LAST), "Tributary_Questionnaire_Date__c": "2025-01-02",
+        "Tributary_Risk_Measured__c": str(ANALYZED.date()), "Tributary_Questionnaire_Date__c": "2025-01-02",
     }  # fmt: skip
 
 
