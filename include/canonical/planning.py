@@ -14,7 +14,9 @@ PLANNING: tuple[Entity, ...] = (
             "is_base": BOOLEAN,
             "target_low_ratio": RATIO,
             "target_high_ratio": RATIO,
+            # In New York.
             "created_on": DATE,
+            # In New York.
             "updated_on": DATE,
         },
         references("household"),

@@ -25,6 +25,14 @@ def day_of(at: pa.Array) -> pa.Array:
     return at.cast(pa.timestamp("us")).cast(pa.date32())
 
 
+def new_york_day_of(at: pa.Array) -> pa.Array:
+    """Return the New York date of a time: the day of an edit by a person, such as the last change of a plan."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.local_timestamp(at.cast(pa.timestamp("us", "America/New_York"))).cast(pa.date32())
+
+
 def build_daily_key(key: pa.Array, at: pa.Array, word: str = "") -> pa.Array:
     """Return the key of a daily measurement: `<key>:<word>:<UTC date of at>`.
 

@@ -81,6 +81,13 @@ def test_id_of_another_vendor_is_the_key_of_its_household(theirs: str | None, ou
 # --- goals ---
 
 
+def test_plan_changed_in_the_evening_has_the_date_of_new_york(run: Run) -> None:
+    evening = {"createdDate": "2026-07-02T03:30:00Z", "updatedDate": "2026-11-17T01:30:00Z"}
+    changed = change_response(GOLDEN, "plans", lambda body: body[f"clients/{GUS}/plans"][0].update(evening))
+    plans = {row["plan_key"]: row for row in run(EMONEY, changed, *PLANNED).read_canonical("plans", "plan")}
+    assert (plans[BASE]["created_on"], plans[BASE]["updated_on"]) == (date(2026, 7, 1), date(2026, 11, 16))
+
+
 def test_goal_is_an_expense_with_the_goal_flag(golden_day: Day) -> None:
     goals = {row["goal_key"] for row in golden_day.read_canonical("expenses", "goal")}
     assert goals == {f"{BASE}:1001002", f"{BASE}:1001004", f"{WHAT_IF}:1001002"}

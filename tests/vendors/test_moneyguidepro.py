@@ -165,9 +165,11 @@ def test_result_is_stamped_with_the_time_of_its_call(golden_day: Day) -> None:
     assert {row["computed_at"] for row in golden_day.read_canonical("plan_summaries", "plan_result")} == {NOW}
 
 
-def test_plan_is_dated_by_its_household(golden_day: Day) -> None:
-    dated = {row["plan_key"]: str(row["updated_on"]) for row in golden_day.read_canonical("plan_summaries", "plan")}
-    assert dated == {"70001": "2026-11-16", "70002": "2026-01-05"}
+@pytest.mark.parametrize("written", ["2026-11-16T18:20:00Z", "2026-11-17T01:30:00Z"], ids=["noon", "evening"])
+def test_plan_is_dated_by_its_household_in_new_york(run: Run, written: str) -> None:
+    changed = change_response(GOLDEN, "households", lambda rows: rows[0].update(lastModified=written))
+    plans = run(MONEYGUIDEPRO, changed, *RESULTS).read_canonical("plan_summaries", "plan")
+    assert {row["plan_key"]: str(row["updated_on"]) for row in plans} == {"70001": "2026-11-16", "70002": "2026-01-05"}
 
 
 # --- goals ---

@@ -22,7 +22,7 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import build_daily_key, day_of, is_missing, join_key, left_join, ratio
+from include.vendors.arrays import build_daily_key, day_of, is_missing, join_key, left_join, new_york_day_of, ratio
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -183,8 +183,8 @@ MAPS = (
             "household_key": "client_id",
             "name": "name",
             "is_base": "is_base",
-            "created_on": derived(day_of, "created_at"),
-            "updated_on": derived(day_of, "updated_at"),
+            "created_on": derived(new_york_day_of, "created_at"),
+            "updated_on": derived(new_york_day_of, "updated_at"),
         },
     ),
     EntityMap(

@@ -24,7 +24,16 @@ from include.contract import (
     derived,
     ignored,
 )
-from include.vendors.arrays import build_daily_key, day_of, each, is_missing, join_key, left_join, ratio
+from include.vendors.arrays import (
+    build_daily_key,
+    day_of,
+    each,
+    is_missing,
+    join_key,
+    left_join,
+    new_york_day_of,
+    ratio,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -182,7 +191,7 @@ MAPS = (
             "is_base": constant(True),
             "target_low_ratio": derived(ratio, "target_low"),
             "target_high_ratio": derived(ratio, "target_high"),
-            "updated_on": derived(day_of, "last_modified"),
+            "updated_on": derived(new_york_day_of, "last_modified"),
         },
         split=add_household,
         takes=("household_id", "target_low", "target_high", "probability"),

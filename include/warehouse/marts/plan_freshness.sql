@@ -1,6 +1,6 @@
 -- Each plan, its probability of success, and the age of both. One base plan leads its household: of the vendor with the lowest rank among
--- those in use, the plan that changed last. Plans missing from the vendor's newest full pull are left out. The age is that
--- on the day in New York.
+-- those in use, the plan that changed last. Plans missing from the vendor's newest full pull are left out.
+-- changed_on: the date in New York.
 create function mart.plan_freshness_as_known(known_at timestamptz)
 returns table (household_id bigint, household_name text, representative_id bigint, representative_name text, vendor text,
                plan_id bigint, plan_name text, is_base boolean, is_leading boolean, target_low_ratio numeric,
