@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from include.crm.composite import CALL_COLLECTIONS, COLLECTION_ROWS, send_requests
 from include.crm.objects.mapping import CrmObject, Field, name_lookup
 from include.crm.salesforce import DATA, SalesforceSession
-from include.crm.sync.results import Outcome
+from include.crm.sync.results import NO_REASON, Outcome
 from include.crm.temporary import TempTable
 from include.errors import ConfigurationError
 
@@ -128,6 +128,8 @@ def read_outcome(key: str, result: Mapping[str, Any]) -> Outcome:
     """
     if result["success"]:
         return Outcome(key, "created" if result.get("created", True) else "updated", result["id"])
+    if not result.get("errors"):
+        return Outcome(key, "failed", None, NO_REASON)
     first = result["errors"][0]
     fields = " ".join(first.get("fields") or ())
     return Outcome(key, "failed", None, f"{first['statusCode']}:{first['message']}:{fields}")

@@ -20,7 +20,7 @@ from include.control import dead_letters, ledger
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
 from include.control.writer import Fence
-from include.crm.objects.mapping import CrmObject
+from include.crm.objects.mapping import CrmObject, literal
 from include.crm.salesforce import VENDOR
 from include.crm.sync.bulk import RESULTS, Bulk, JobInfo, Result
 from include.crm.temporary import OUTCOME, REMADE, TempTable, declare_result_file
@@ -31,11 +31,14 @@ from include.errors import BalanceError
 PASSING = ("UNABLE_TO_LOCK_ROW", "API_TEMPORARILY_UNAVAILABLE")
 """Codes of temporary errors, which are not a fault of the row. A code may be inside the text of another error, which a package raised."""
 
+NO_REASON = "UNKNOWN_EXCEPTION:Salesforce gave no reason"
+"""The error of a rejected row whose result has none."""
+
 _FETCH_SIZE = 1000
 
 _SELECT_STATUS = {
     "successfulResults": "case lower(sf__created) when 'true' then 'created' else 'updated' end, sf__id, null",
-    "failedResults": "'failed', null, sf__error",
+    "failedResults": f"'failed', null, coalesce(nullif(sf__error, ''), {literal(NO_REASON)})",
     "unprocessedrecords": "'unprocessed', null, null",
 }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from include.crm.sync import holding
+from include.crm.sync.collections import read_outcome
 from include.crm.sync.delta import EVERY_ERROR
 from include.crm.sync.preview import preview
 from include.errors import RowsFailed
+from sandbox.salesforce.errors import RowError
 from tests.crm.conftest import ACCOUNTS, Crm
 
 
@@ -33,6 +35,21 @@ def test_a_rejected_row_becomes_a_dead_letter_and_fails_the_sync(crm: Crm) -> No
     )
     assert content["Name"] is None
     assert crm.database.value("select count(*) from control.crm_sent") == len(crm.dead_letters())
+
+
+def test_a_row_that_is_rejected_without_a_reason_is_a_dead_letter(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RowError, "bulk_text", "")
+    crm.database.do("update warehouse.household set name = null")
+
+    with pytest.raises(RowsFailed, match="'Account'"):
+        crm.sync()
+
+    reasons = {str(each["reasons"]) for each in crm.dead_letters() if ":household:" in each["row_key"]}
+    assert reasons == {"['UNKNOWN_EXCEPTION:Salesforce gave no reason']"}
+
+
+def test_a_row_of_a_collection_may_be_rejected_without_a_reason() -> None:
+    assert read_outcome("key", {"success": False, "errors": []}).error == "UNKNOWN_EXCEPTION:Salesforce gave no reason"
 
 
 def test_everything_but_the_refused_row_and_its_children_is_loaded(crm: Crm) -> None:
