@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlencode
 
 from include.crm.changes.decoding import Change, read_row
-from include.crm.salesforce import DATA, SalesforceSession
+from include.crm.query import read_pages
+from include.crm.salesforce import SalesforceSession
 from include.errors import ConfigurationError
 
 _IDS_PER_QUERY = 100
@@ -68,20 +67,11 @@ class Records:
     def find_newest(self) -> datetime | None:
         """Return the time of the object's newest change, by Salesforce's clock; None if the object has no record."""
         query = f"SELECT SystemModstamp FROM {self._sobject} ORDER BY SystemModstamp DESC LIMIT 1"  # noqa: S608
-        records = next(self._read_pages(query))
+        records = next(read_pages(self._session, self._sobject, query, has_deleted=True))
         return datetime.fromisoformat(records[0]["SystemModstamp"]) if records else None
 
     def _query(self, names: Sequence[str], rest: str) -> Iterator[list[Change]]:
         fields = [name for name in names if name in self._kinds and name not in _ALWAYS]
         query = f"SELECT {', '.join([*_ALWAYS, *fields])} FROM {self._sobject}{rest}"  # noqa: S608
-        for page in self._read_pages(query):
+        for page in read_pages(self._session, self._sobject, query, has_deleted=True):
             yield [read_row(self._sobject, row, fields) for row in page]
-
-    def _read_pages(self, query: str) -> Iterator[list[dict[str, Any]]]:
-        path = f"/queryAll?{urlencode({'q': query})}"
-        while path:
-            answer = self._session.call("GET", path)
-            if not answer.is_ok:
-                raise ConfigurationError("Salesforce rejected a query", sobject=self._sobject, code=answer.code)
-            yield answer.body["records"]
-            path = str(answer.body.get("nextRecordsUrl") or "").removeprefix(DATA)

@@ -24,7 +24,7 @@ from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import list_mappings
 from include.crm.run import Org, ReportLine, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
-from include.crm.sync import delta, file, holding, marks, readback, totals
+from include.crm.sync import delta, file, holding, marks, readback, removed, totals
 from include.crm.sync.bulk import Bulk
 from include.crm.sync.delta import Delta
 from include.crm.sync.guard import Concern
@@ -108,6 +108,7 @@ def sync(
     ):
         take_turn(db, is_whole=scope.is_whole)
         this = _Sync(db, session, folder, org, run, scope, report_line)
+        this.prepare()
         if scope.is_whole:
             _recover(org, db, session, run.run_id, report_line)
         counts = this.run()
@@ -206,9 +207,16 @@ class _Sync:
         )
         self._unsettled: Mapping[str, datetime] = {}
 
-    def run(self) -> dict[str, Counts]:
+    def prepare(self) -> None:
+        """Finish the jobs of earlier runs, and find the records that users removed."""
         with translate_errors(self._db, self._fences):
             self._sender.adopt()
+            removed.note_removed(
+                self._db, self._session, self._objects, self._settings, self._run.run_id, self._report_line
+            )
+
+    def run(self) -> dict[str, Counts]:
+        with translate_errors(self._db, self._fences):
             first = deltas = self._compare(self._objects, resends=self._scope.resends)
             if self._looks_for_existing(first):
                 first = deltas = self._compare(self._objects, resends=self._scope.resends)

@@ -23,7 +23,12 @@ _NEWEST = sa.text("""
 select salesforce_id from control.crm_state where sobject = :sobject and missing is null
 order by accepted_at desc limit :most
 """)
-_READ = sa.text("select sobject, array_agg(salesforce_id) as ids from control.crm_mark group by 1 order by 1")
+# Without the records that users are known to have deleted.
+_READ = sa.text("""
+select sobject, array_agg(salesforce_id) as ids from control.crm_mark m
+where not exists (select from control.crm_state s where (s.sobject, s.salesforce_id) = (m.sobject, m.salesforce_id) and s.missing is not null)
+group by 1 order by 1
+""")
 _FORGET = sa.text("delete from control.crm_mark where sobject = :sobject")
 _STORE = sa.text("insert into control.crm_mark values (:sobject, :id, cast(:modified_at as timestamptz))")
 _IS_OLDER = sa.text("""

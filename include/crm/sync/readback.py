@@ -31,7 +31,7 @@ from include.database.driver import find_driver
 from include.errors import ConfigurationError
 from include.recovery.restore import note_read_back
 
-_MERGES = ("Account", "Contact")
+MERGES = ("Account", "Contact")
 """The objects whose records can be merged; a merged record has a field with the id of the surviving record."""
 
 # Records that a sync sends during the read-back are left to the next read-back.
@@ -59,7 +59,7 @@ where case when b.external_key is null then not h.is_deleted and not exists (
 
 _BELIEVED = "select count(*) from control.crm_state where sobject = :sobject and external_key like :keys"
 
-_RECORD = """
+RECORD = """
 insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind, fields, master_id)
 select :run_id, :sobject, :entity, external_key, salesforce_id, kind,
        case kind when 'edited' then array(select unnest(fields) except select unnest(cast(:shared as text[])) order by 1) else '{}' end, master_id
@@ -82,14 +82,14 @@ set payload = s.payload || excluded.payload, salesforce_id = excluded.salesforce
 where s.accepted_at < :started
 """
 
-_MARK_MISSING = """
+MARK_MISSING = """
 update control.crm_state s set missing = d.kind from differing d
 where s.sobject = :sobject and s.external_key = d.external_key and d.kind in ('deleted', 'merged') and s.accepted_at < :started
 """
 
 
 # Deleted in Salesforce because another record replaces it: not a difference.
-_FORGET_SUPERSEDED = """
+FORGET_SUPERSEDED = """
 with superseded as (
     delete from differing d where d.kind = 'deleted'
       and exists (select from control.crm_superseded s where s.sobject = :sobject and s.external_key = d.external_key)
@@ -209,7 +209,7 @@ def _read_object(
         db.execute(sa.text(f"create index on {HELD} (external_key)"))
         db.execute(sa.text(f"analyze {HELD}"))
         DIFFERING.fill(db, _FIND.format(edited=_list_edited(mapping)), values)
-        db.execute(sa.text(_FORGET_SUPERSEDED), values)
+        db.execute(sa.text(FORGET_SUPERSEDED), values)
         believed = db.scalar(sa.text(_BELIEVED), values) or 0
         kinds: dict[str, int] = dict(db.execute(sa.text(_KINDS), values).tuples().all())
         missing = kinds.get("deleted", 0) + kinds.get("merged", 0)
@@ -218,7 +218,7 @@ def _read_object(
                 "Too many of our records are missing in Salesforce; check whether a sharing rule hides them (nothing was recorded)",
                 sobject=mapping.sobject, entity=mapping.entity, missing=missing, believed=believed,
             )  # fmt: skip
-        for statement in (_RECORD, _BELIEVE, *([_FORGET_ABSENT] if is_restored else []), _MARK_MISSING):
+        for statement in (RECORD, _BELIEVE, *([_FORGET_ABSENT] if is_restored else []), MARK_MISSING):
             db.execute(sa.text(statement), values)
         for table in (response, HELD, DIFFERING):
             table.drop(db)
@@ -252,12 +252,12 @@ def _copy_page(db: sa.Connection, pieces: Iterator[bytes], table: TempTable) -> 
 
 
 def _list_columns(mapping: CrmObject) -> list[str]:
-    also = ["MasterRecordId"] if mapping.sobject in _MERGES else []
+    also = ["MasterRecordId"] if mapping.sobject in MERGES else []
     return ["Id", mapping.key_field, "IsDeleted", *also, *(field.name for field in mapping.fields)]
 
 
 def _select_held(mapping: CrmObject, response: TempTable) -> str:
-    master = "nullif(\"MasterRecordId\", '')" if mapping.sobject in _MERGES else "null::text"
+    master = "nullif(\"MasterRecordId\", '')" if mapping.sobject in MERGES else "null::text"
     pairs = ", ".join(f"'{field.name}', {_convert(field)}" for field in mapping.fields)
     return f"""
         select "{mapping.key_field}" collate "C" as external_key, "Id" as salesforce_id, lower("IsDeleted") = 'true' as is_deleted,

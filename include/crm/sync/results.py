@@ -78,6 +78,15 @@ insert into control.crm_difference (run_id, sobject, entity, external_key, sales
 select :run_id, :sobject, :entity, external_key, salesforce_id, 'remade' from remade
 """
 
+# Salesforce has cleared the lookups to a record that was deleted, or moved them to the record that it was merged into. Once the record is
+# there again, the lookups are sent again.
+_FORGET_LINKS = """
+update control.crm_state c set payload = c.payload - array({links}) where exists ({links})
+"""
+_LINKS = """
+select e.key from jsonb_each_text(c.payload) e join {gone} g on g.external_key = e.value where position('.' in e.key) > 0
+"""
+
 _FORGET_REMADE = """
 delete from control.crm_state c using remade r where c.sobject = :sobject and c.external_key = r.external_key
 """
@@ -217,7 +226,8 @@ def settle(
             raise BalanceError(
                 "The results of a job do not account for its rows", job=job.job_id, sobject=job.sobject, rows=unmatched
             )
-        REMADE.fill(db, _FIND_REMADE, values)
+        if REMADE.fill(db, _FIND_REMADE, values):
+            forget_links(db, REMADE)
         for statement in (_ACCEPT, _NOTE_REMADE, _FORGET_REMADE, _SEND_SHARED):
             db.execute(sa.text(statement), values)
         with without_nested_loops(db):  # after a bad day, each row of the object may have a dead letter
@@ -231,6 +241,11 @@ def settle(
             db.execute(sa.text(statement), values)
         fence.check(db)
     return Settled(counts, again)
+
+
+def forget_links(db: sa.Connection, gone: TempTable) -> None:
+    """Forget the accepted lookups to the records of `gone` (column `external_key`), which were deleted or merged in Salesforce."""
+    db.execute(sa.text(_FORGET_LINKS.format(links=_LINKS.format(gone=gone))))
 
 
 def _pull(job: Job, run_id: str) -> Pull:

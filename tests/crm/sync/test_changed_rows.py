@@ -225,25 +225,32 @@ def test_a_field_that_is_written_once_is_the_firms_after_that(crm: Crm) -> None:
 
 
 @pytest.mark.synced
-def test_a_deleted_record_is_recreated_completely_and_reported(crm: Crm) -> None:
+def test_a_record_that_was_deleted_unnoticed_is_recreated_completely_and_reported(crm: Crm) -> None:
     key, record = next((k, r) for k, r in crm.records("Account", "household").items() if "Phone" in r)
+    own = {k for k, r in crm.records(ACCOUNTS).items() if r.get("FinServ__Household__c") == record["Id"]}
+    crm.database.do("delete from control.crm_mark")
     crm.http.delete(f"/salesforce/_admin/records/Account/{record['Id']}")
     crm.database.do("update warehouse.household set city = 'Sample City'")
 
     with pytest.raises(RowsFailed):  # without its name, which is shared, it can't be created
         crm.sync()
+    crm.database.do("delete from control.crm_mark")
     crm.sync()
     differences = crm.database.rows("select kind, external_key from control.crm_difference")
     assert [tuple(row.values()) for row in differences] == [("remade", key)]
     crm.sync()
 
-    assert crm.records("Account")[key]["Phone"] == record["Phone"]
+    again = crm.records("Account")[key]
+    assert again["Phone"] == record["Phone"]
+    assert (
+        {k for k, r in crm.records(ACCOUNTS).items() if r.get("FinServ__Household__c") == again["Id"]} == own != set()
+    )
 
 
 @pytest.mark.synced
 def test_a_lookup_to_a_deleted_record_is_unchanged(crm: Crm) -> None:
-    key = next(iter(crm.records("Account", "household")))
-    crm.database.do("update control.crm_state set missing = 'merged' where external_key = :key", key=key)
+    record = next(iter(crm.records("Account", "household").values()))
+    crm.http.delete(f"/salesforce/_admin/records/Account/{record['Id']}")
     crm.database.do("update warehouse.account_value set market_value_usd = market_value_usd + 1")
 
     crm.sync()

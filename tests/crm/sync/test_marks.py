@@ -60,3 +60,14 @@ def test_an_edit_of_a_person_is_no_restored_org(crm: Crm) -> None:
 
     assert crm.sent() == {}
     assert crm.database.value("select count(*) from control.crm_difference") == 0
+
+
+@pytest.mark.synced
+def test_the_deletions_of_users_are_no_restored_org(crm: Crm) -> None:
+    for record in crm.records(HOLDINGS).values():
+        crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record['Id']}")
+
+    assert crm.sent() == {}
+    assert {row["run_id"] for row in crm.database.rows("select run_id from control.crm_difference")} == {
+        "removed:crm-2"
+    }

@@ -27,10 +27,9 @@ def test_a_sync_records_the_dollars_and_units_in_salesforce(crm: Crm) -> None:
 
 @pytest.mark.synced
 def test_a_record_that_salesforce_does_not_have_is_missing_in_the_total(crm: Crm) -> None:
-    lost = crm.database.value(
-        "update control.crm_state set missing = 'deleted' where external_key = (select min(external_key) from control.crm_state"
-        " where sobject = 'FinServ__FinancialHolding__c') returning (payload ->> 'FinServ__MarketValue__c')::numeric"
-    )
+    record = min(crm.records(HOLDINGS).items())[1]
+    crm.http.delete(f"/salesforce/_admin/records/{HOLDINGS}/{record['Id']}")
+    lost = Decimal(record["FinServ__MarketValue__c"])
     crm.sync()
     due, accepted = _read(crm)["control total"]
     assert due - accepted == lost > 0
