@@ -53,11 +53,14 @@ where not ({stays_if}) and not exists (
                    where w.vendor = s.vendor and w.{died_as}_key = s.source_key and k.source_key = m.parent {recent}) end)
 """
 
-# Leave a lookup unchanged if its record was deleted or merged in Salesforce: a merge has already moved the lookup.
+# Leave a lookup unchanged if its record was deleted or merged in Salesforce: a merge has already moved the lookup. A new record, and one
+# that moves to the missing record, keep the lookup: they wait for an operator's decision.
 _WITHOUT_MISSING = """
 update desired d set payload = d.payload - array(
     select l.name from unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
-    join control.crm_state p on p.sobject = l.sobject and p.external_key = d.payload ->> l.name and p.missing is not null)
+    join control.crm_state p on p.sobject = l.sobject and p.external_key = d.payload ->> l.name and p.missing is not null
+    where coalesce(s.payload ->> l.name, p.external_key) = p.external_key)
+from control.crm_state s where s.sobject = :sobject and s.external_key = d.external_key
 """
 
 

@@ -5,7 +5,7 @@ A sync does not send:
 - an object that failed, or whose changes need approval
 - the records of a vendor whose newest day is not reconciled
 - a new record that Salesforce may already have (`include.crm.adoption`)
-- a record whose parent Salesforce has not accepted, or whose parent has notable changes in an object that is not sent
+- a record whose parent Salesforce has not accepted or no longer has, or whose parent has notable changes in an object that is not sent
 
 Everything else is sent. `include.crm.sync.holding` stores what was held back.
 """
@@ -109,7 +109,7 @@ class Holdback:
     def held(self) -> list[Held]:
         """Everything that this sync held back."""
         waiting = [
-            Held(entity, "parent", "", records, "their parent records are not in Salesforce yet")
+            Held(entity, "parent", "", records, "their parent records are not in Salesforce")
             for entity, records in self._waits.items()
             if records and entity not in self._stopped
         ]

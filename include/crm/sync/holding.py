@@ -47,7 +47,7 @@ class Held:
             - `vendor`: a vendor's newest day is not reconciled.
             - `approval`: a change needs approval.
             - `failure`: sending the object failed.
-            - `parent`: a parent is not in Salesforce yet.
+            - `parent`: a parent is not in Salesforce.
             - `adoption`: Salesforce may have the records already.
 
         subject: The vendor, the kinds of change (`approval`), or the class of the error (`failure`); empty for `parent` and `adoption`.

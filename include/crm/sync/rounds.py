@@ -16,14 +16,15 @@ from include.crm.temporary import HELD_PARENT, SENDING, UNMET, TempTable, declar
 MOST_BYTES = 90_000_000
 """Target size of a file. Salesforce advises at most 100 MB; files may be a little larger, to keep a parent's children together."""
 
-# A record waits until Salesforce has accepted its parents, and while a parent has notable changes in an object that is held back.
+# A record waits until Salesforce has its parents, which users may have deleted, and while a parent has notable changes in an object that is held back.
 _UNMET = """
 select n.name, n.parent_key, n.sobject from (
     select distinct l.name, l.sobject, o.payload ->> l.name as parent_key
     from {outgoing} o, unnest(cast(:links as text[]), cast(:parents as text[])) l(name, sobject)
     where not o.is_refused and o.held_by is null and o.payload ->> l.name is not null
 ) n
-where not exists (select from control.crm_state p where p.sobject = n.sobject and p.external_key = n.parent_key)
+where not exists (select from control.crm_state p where p.sobject = n.sobject and p.external_key = n.parent_key
+                  and p.missing is null)
    or exists (select from {held_parent} h where h.sobject = n.sobject and h.external_key = n.parent_key)
 """
 _WAIT_FOR_PARENTS = """
@@ -73,7 +74,7 @@ def hold_children(db: sa.Connection, mapping: CrmObject) -> None:
 def wait_for_parents(db: sa.Connection, mapping: CrmObject) -> int:
     """Mark the records that must wait for a parent, so that `cut` leaves them out.
 
-    A record waits if Salesforce has not accepted one of its parents, or if one of its parents is in `HELD_PARENT`.
+    A record waits if Salesforce has not accepted one of its parents, or no longer has it, or if one of its parents is in `HELD_PARENT`.
 
     Args:
         db: The sync's connection, in a transaction, after `hold_none`.

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from include.crm.sync import drift, holding
 from include.crm.sync.readback import recreate
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, Crm
 
@@ -105,3 +106,21 @@ def test_a_record_that_lost_our_key_is_not_taken_for_an_undeleted_one(crm: Crm) 
     crm.database.do("update warehouse.position set price_usd = 7 where position_key = :key", key=key.rpartition(":")[2])
 
     assert crm.sent() == {}
+
+
+@pytest.mark.synced
+def test_a_new_account_waits_for_its_household_that_was_deleted(crm: Crm) -> None:
+    key, record, own = pick_household(crm)
+    account = min(own)
+    delete(crm, ACCOUNTS, crm.records(ACCOUNTS)[account])
+    crm.database.do("delete from control.crm_state where external_key = :key", key=account)
+    delete(crm, "Account", record)
+
+    crm.sync()
+
+    assert account not in crm.records(ACCOUNTS)
+    assert ("account", "parent", 1) in [(each.entity, each.cause, each.records) for each in holding.read(crm.engine)]
+
+    drift.create_again(crm.engine, "Account", [key], "Pat Sample")
+    crm.sync()
+    assert crm.records(ACCOUNTS)[account][HOUSEHOLD] == crm.records("Account", "household")[key]["Id"]
