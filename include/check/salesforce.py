@@ -10,6 +10,7 @@ from urllib.parse import quote
 from include.check.certificate import check_certificate
 from include.check.picklists import read_sent_values
 from include.check.report import Finding, Findings
+from include.check.rules import list_rules
 from include.check.watcher import compare_own_clocks
 from include.control.calls import CallLog
 from include.control.clocks import Clocks
@@ -26,13 +27,7 @@ _RIGHTS = "Assign the permission set Tributary_Load to the integration user, and
 _TEXTS = ("string", "textarea", "picklist", "multipicklist", "phone", "email", "url", "combobox", "encryptedstring")
 _TYPES = {"number": ("double", "currency", "percent", "int"), "flag": ("boolean",), "time": ("datetime",)}
 _MOST_SHOWN = 8
-_RULES = {
-    "validation rules": (
-        "/tooling/query",
-        "select ValidationName, EntityDefinition.QualifiedApiName from ValidationRule where Active = true",
-    ),
-    "duplicate rules": ("/query", "select MasterLabel, SobjectType from DuplicateRule where IsActive = true"),
-}
+_CURRENCY = "CurrencyIsoCode"
 
 Describe = Mapping[str, Any]
 
@@ -75,7 +70,7 @@ def check_salesforce(
         _check_users(
             session, {name for m in mappings for f in m.fields if f.name == RECORD_OWNER for name in f.values}, findings
         )
-        _list_rules(session, {each.sobject for each in mappings}, findings)
+        list_rules(session, {each.sobject for each in mappings}, findings)
     compare_own_clocks(Clocks(org.engine), findings)
     return findings.list()
 
@@ -145,6 +140,7 @@ def _compare(
 ) -> None:
     fields = {field["name"]: field for field in describe["fields"]}
     _check_key(mapping, fields.get(mapping.key_field), findings)
+    _check_currency(mapping, fields, findings)
     for field in mapping.fields:
         if field.name.startswith("RecordType."):
             _check_record_types(mapping, field, describe, findings)
@@ -179,8 +175,26 @@ def _check_key(mapping: CrmObject, found: Describe | None, findings: Findings) -
             "The field that stores our key is not unique: a user could give two records the same key.",
             _DEPLOY,
         )
+    elif not found.get("caseSensitive", True):
+        findings.add(
+            subject,
+            "amber",
+            "The field that stores our key ignores case: two records of a vendor whose keys differ only in case would become one.",
+            _DEPLOY,
+        )
     else:
         findings.add(subject, "green", "The external id that stores our key.")
+
+
+def _check_currency(mapping: CrmObject, fields: Mapping[str, Describe], findings: Findings) -> None:
+    """Add a finding if the org has several currencies, and the mapping sends dollars without their currency."""
+    is_mapped = any(field.name == _CURRENCY for field in mapping.fields)
+    if _CURRENCY in fields and not is_mapped and any(field.type == "Currency" for field in mapping.fields):
+        findings.add(
+            f"{mapping.sobject}.{_CURRENCY}", "amber", "The org has several currencies. The mapping sends US dollars without a currency, and Salesforce gives"
+            " a new record the currency of the integration user.",
+            "Set the currency of the integration user to USD before the first load, and that of records that you adopt.",
+        )  # fmt: skip
 
 
 def _check_links(
@@ -372,26 +386,3 @@ def _check_users(session: SalesforceSession, names: set[str], findings: Findings
                 f"user {name}", "red", "The org has no active user of this name, so records that the user is to own are rejected.",
                 "Correct the user name in the firm's folder.",
             )  # fmt: skip
-
-
-def _list_rules(session: SalesforceSession, sobjects: set[str], findings: Findings) -> None:
-    """List the active rules that may reject records; whether they do depends on each record."""
-    for subject, (path, query) in _RULES.items():
-        try:
-            answer = session.call("GET", f"{path}?q={quote(query)}")
-            rows = answer.body["records"] if answer.is_ok else None
-            names = [] if rows is None else [name for row in rows if (name := _name_rule(row, sobjects))]
-        except (TributaryError, KeyError, TypeError):
-            rows, names = None, []
-        if rows is None:
-            findings.add(subject, "grey", "Not checked: the org does not show its rules to the integration user.")
-        elif names:
-            shown = ", ".join(names[:_MOST_SHOWN]) + (", ..." if len(names) > _MOST_SHOWN else "")
-            findings.add(subject, "grey", f"Not checked: {len(names)} active rules may reject records: {shown}.")
-        else:
-            findings.add(subject, "green", "No rule is active on the objects that are loaded.")
-
-
-def _name_rule(row: Mapping[str, Any], sobjects: set[str]) -> str:
-    sobject = row.get("SobjectType") or (row.get("EntityDefinition") or {}).get("QualifiedApiName")
-    return f"{sobject}: {row.get('ValidationName') or row.get('MasterLabel')}" if sobject in sobjects else ""

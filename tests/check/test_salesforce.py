@@ -99,6 +99,8 @@ FAULTS: tuple[tuple[str, Callable[[Crm], None], str, str, State], ...] = (
     ("missing key field", remove(HOLDINGS, "Tributary_Key__c"), f"{HOLDINGS}.Tributary_Key__c", "missing", "red"),
     ("key that is not an external id", change(HOLDINGS, "Tributary_Key__c", is_external_id=False), f"{HOLDINGS}.Tributary_Key__c", "not an external id", "red"),
     ("key that is not unique", change(HOLDINGS, "Tributary_Key__c", is_unique=False), f"{HOLDINGS}.Tributary_Key__c", "not unique", "amber"),
+    ("key that ignores case", change(HOLDINGS, "Tributary_Key__c", is_case_sensitive=False), f"{HOLDINGS}.Tributary_Key__c", "ignores case", "amber"),
+    ("several currencies", change(ACCOUNTS, "CurrencyIsoCode", type="Picklist", picklist=["EUR", "USD"]), f"{ACCOUNTS}.CurrencyIsoCode", "several currencies", "amber"),
     ("missing lookup", remove(ACCOUNTS, "FinServ__JointOwner__c"), f"{ACCOUNTS}.FinServ__JointOwner__r", "missing", "red"),
     ("lookup to another object", change(ACCOUNTS, "FinServ__JointOwner__c", reference_to="Contact"), f"{ACCOUNTS}.FinServ__JointOwner__r", "refers to Contact", "red"),
     ("field of another type", change(ACCOUNTS, "FinServ__Balance__c", type="Text"), f"{ACCOUNTS}.FinServ__Balance__c", "of the type string", "red"),
