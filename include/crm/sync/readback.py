@@ -169,11 +169,9 @@ def read_back(
 def count_differing(engine: sa.Engine, run_id: str) -> dict[str, int]:
     """Return the number of records that a read-back found different from the accepted state, by object.
 
-    Records that a sync created again (kind `remade`) do not count.
+    With `results.name_removal(run_id)`, count those that a sync found deleted or merged, or created again.
     """
-    query = sa.text("""
-        select sobject, count(*) from control.crm_difference where run_id = :run_id and kind <> 'remade' group by 1 order by 1
-    """)
+    query = sa.text("select sobject, count(*) from control.crm_difference where run_id = :run_id group by 1 order by 1")
     with engine.connect() as db:
         return dict(db.execute(query, {"run_id": run_id}).tuples().all())
 

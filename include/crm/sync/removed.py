@@ -55,7 +55,7 @@ def note_removed(
         session: The session.
         mappings: The objects of the sync.
         settings: The firm's settings.
-        run_id: The run; the differences have the run id `name_removal(run_id)`.
+        run_id: The run; the differences have the run id `results.name_removal(run_id)`.
         report_line: Receives a line for each object with such records.
 
     Raises:
@@ -68,7 +68,7 @@ def note_removed(
         removed = _read_removed(db, session, sobject)
         for mapping in same if removed else ():
             values = {
-                "run_id": name_removal(run_id), "sobject": sobject, "entity": mapping.entity, "started": "infinity",
+                "run_id": results.name_removal(run_id), "sobject": sobject, "entity": mapping.entity, "started": "infinity",
                 "keys": delta.keys_like(mapping, settings), "shared": [], "ids": list(removed), "masters": list(removed.values()),
             }  # fmt: skip
             with db.begin():
@@ -78,11 +78,6 @@ def note_removed(
                     results.forget_links(db, DIFFERING)
                     report_line(f"{sobject} ({mapping.entity}): {found:,} records were deleted or merged in Salesforce")
                 DIFFERING.drop(db)
-
-
-def name_removal(run_id: str) -> str:
-    """Return the run id of the differences that a sync has found with `note_removed`, apart from those of a read-back by the same run."""
-    return f"removed:{run_id}"
 
 
 def _read_removed(db: sa.Connection, session: SalesforceSession, sobject: str) -> dict[str, str | None]:

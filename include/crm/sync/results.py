@@ -75,7 +75,7 @@ from outcome o where c.sobject = :sobject and c.external_key = o.external_key an
 
 _NOTE_REMADE = """
 insert into control.crm_difference (run_id, sobject, entity, external_key, salesforce_id, kind)
-select :run_id, :sobject, :entity, external_key, salesforce_id, 'remade' from remade
+select :removal, :sobject, :entity, external_key, salesforce_id, 'remade' from remade
 """
 
 # Salesforce has cleared the lookups to a record that was deleted, or moved them to the record that it was merged into. Once the record is
@@ -219,7 +219,7 @@ def settle(
     started = time.perf_counter()
     values = {
         "job_id": job.job_id, "sobject": job.sobject, "entity": job.entity, "vendor": VENDOR, "run_id": run_id,
-        "shared": list(shared),
+        "shared": list(shared), "removal": name_removal(run_id),
     }  # fmt: skip
     with db.begin():
         if unmatched := db.scalar(sa.text(_UNMATCHED), values):
@@ -241,6 +241,11 @@ def settle(
             db.execute(sa.text(statement), values)
         fence.check(db)
     return Settled(counts, again)
+
+
+def name_removal(run_id: str) -> str:
+    """Return the run id of the differences that a sync has found by itself, apart from those of a read-back by the same run."""
+    return f"removed:{run_id}"
 
 
 def forget_links(db: sa.Connection, gone: TempTable) -> None:

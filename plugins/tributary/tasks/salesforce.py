@@ -169,12 +169,12 @@ def send_changes(params: Any = None, run_id: Any = None) -> dict[str, Any]:
 def report_held_back(run_id: Any = None) -> list[str]:
     """Return what is held back, one line per object and cause; alert once about each that is held back for `DEADLINE_HOURS`.
 
-    If the sync of this run found records that users deleted or merged, or that Salesforce was restored from a backup, it also sends an
+    If the sync of this run found records that users deleted or merged, created one again, or found that Salesforce was restored from a backup, it also sends an
     alert about that.
     """
     from include.crm.sync import approval, holding
     from include.crm.sync.readback import count_differing
-    from include.crm.sync.removed import name_removal
+    from include.crm.sync.results import name_removal
     from tributary import connections
     from tributary.alerts import fingerprint, page, send
 
@@ -190,8 +190,8 @@ def report_held_back(run_id: Any = None) -> list[str]:
 
     holding.alert_late(engine, patience, alert)
     if removed := count_differing(engine, name_removal(run_id)):
-        body = f"{removed}. They are not sent until a user decides: Operations, Salesforce, Drift\n{link}"
-        title = "Salesforce: records were deleted or merged"
+        body = f"{removed}. See what happens to each, and decide: Operations, Salesforce, Drift\n{link}"
+        title = "Salesforce: records were deleted, merged or created again"
         send("crm_difference", title, body, dag_id="salesforce", run_id=run_id)
     if differing := count_differing(engine, run_id):  # only a sync that found an older state of the org reads it back
         body, about = f"Read back and sent again: {differing}", {"dag_id": "salesforce", "run_id": run_id}

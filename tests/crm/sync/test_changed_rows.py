@@ -8,6 +8,8 @@ from decimal import Decimal
 import pytest
 
 from include.crm.objects.managed_package import TRANSACTION
+from include.crm.sync.readback import count_differing
+from include.crm.sync.results import name_removal
 from include.errors import RowsFailed
 from tests.crm.conftest import ACCOUNTS, HOLDINGS, Crm
 
@@ -238,6 +240,7 @@ def test_a_record_that_was_deleted_unnoticed_is_recreated_completely_and_reporte
     crm.sync()
     differences = crm.database.rows("select kind, external_key from control.crm_difference")
     assert [tuple(row.values()) for row in differences] == [("remade", key)]
+    assert count_differing(crm.engine, name_removal("crm-3")) == {"Account": 1}
     crm.sync()
 
     again = crm.records("Account")[key]

@@ -75,15 +75,19 @@ def test_an_alert_that_was_sent_before_the_task_died_is_not_sent_again(tmp_path:
     assert read(tmp_path / "alerts") == ["Salesforce: records are held back"]
 
 
-def test_records_that_users_removed_are_alerted_once_a_run(tmp_path: Path, database: Database) -> None:
-    database.do("""
+@pytest.mark.parametrize("kind", ["merged", "remade"])
+def test_records_that_users_removed_are_alerted_once_a_run(tmp_path: Path, database: Database, kind: str) -> None:
+    database.do(
+        """
         insert into control.crm_difference (run_id, sobject, entity, kind, external_key, salesforce_id)
-        values ('removed:a_run', 'Account', 'household', 'merged', 'test:household:1', '001')
-    """)
+        values ('removed:a_run', 'Account', 'household', :kind, 'test:household:1', '001')
+        """,
+        kind=kind,
+    )
 
     report(tmp_path, database, f"file://{tmp_path / 'alerts'}")
 
-    assert read(tmp_path / "alerts") == ["Salesforce: records were deleted or merged"]
+    assert read(tmp_path / "alerts") == ["Salesforce: records were deleted, merged or created again"]
 
 
 def test_an_org_that_was_restored_is_alerted_once_a_run(tmp_path: Path, database: Database) -> None:
