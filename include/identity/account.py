@@ -179,11 +179,6 @@ def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.T
     A reviewer's decision on a pair (`decisions`, with the schema DECISIONS) overrides the rules.
     """
     decided = {frozenset((row["left"], row["right"])): row["is_same"] for row in decisions.to_pylist()}
-    found = link_accounts(accounts, decided).to_pylist()
-    pairs = [{"left": copy["original_id"], "right": copy["account_id"], "score": None} | copy for copy in found]
-    sure, doubtful = ([pair for pair in pairs if pair["is_sure"] is is_sure] for is_sure in (True, False))
-    return _build_links(sure), conform(_build_links(doubtful), REVIEW)
-
-
-def _build_links(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist([{name: row.get(name) for name in LINKS.names} for row in rows], schema=LINKS)
+    copies = link_accounts(accounts, decided).rename_columns({"original_id": "left", "account_id": "right"})
+    doubtful = copies.filter(pc.invert(copies["is_sure"]))
+    return conform(copies.filter(copies["is_sure"]), LINKS), conform(doubtful, REVIEW)

@@ -49,18 +49,17 @@ insert into control.survivorship as s select * from {_RANKS}
 on conflict (vendor, attribute) do update set rank = excluded.rank where s.rank <> excluded.rank
 """)  # noqa: S608
 # Most reasons are those of the run before. Their rows stay, with the id of the run that found them.
-_SAME = """
-t.left_id = r."left" and t.right_id = r."right" and ({read}) is not distinct from ({stored})
-"""
-_DELETE = """
+_DELETE_OLD = """
 delete from control.{table} t
 where t.entity = :entity and (cast(:within as bigint[]) is null or t.left_id = any(:within) or t.right_id = any(:within))
   and not exists (select from reasons r where {same})
 """
+_DROP_STORED = "delete from reasons r using control.{table} t where t.entity = :entity and {same}"
 _INSERT = """
-insert into control.{table} (entity, left_id, right_id, {columns}, run_id)
-select :entity, r."left", r."right", {read}, :run_id from reasons r
-where not exists (select from control.{table} t where t.entity = :entity and {same})
+insert into control.{table} (entity, left_id, right_id, {columns}, run_id) select :entity, "left", "right", {columns}, :run_id from reasons
+"""
+_SAME = """
+t.left_id = r."left" and t.right_id = r."right" and ({read}) is not distinct from ({stored})
 """
 
 
@@ -140,9 +139,9 @@ def _replace_reasons(
     connection.execute(sa.text("analyze reasons"))
     names = pairs.column_names[2:]
     columns, read, stored = (", ".join(f"{of}{name}" for name in names) for of in ("", "r.", "t."))
-    parts = {"table": table, "columns": columns, "read": read, "same": _SAME.format(read=read, stored=stored)}
+    parts = {"table": table, "columns": columns, "same": _SAME.format(read=read, stored=stored)}
     values = {"entity": entity, "run_id": run_id, "within": None if within is None else list(within)}
-    for statement in (_DELETE, _INSERT):
+    for statement in (_DELETE_OLD, _DROP_STORED, _INSERT):
         connection.execute(sa.text(statement.format(**parts)), values)
     connection.execute(sa.text("drop table reasons"))
 
