@@ -233,8 +233,7 @@ def test_killed_while_the_database_works_and_run_again_is_as_if_undisturbed(
             victim = running.enter_context(Worker(day.work))
             orphan = wait_blocked(day, statement)
             victim.kill()
-            # The orphaned session is still open; the rerun ends it, and then waits for the lock itself.
-            assert day.database.value("select count(*) from pg_stat_activity where pid = :pid", pid=orphan) == 1
+            # The rerun ends the orphaned session, if the server has not, and then waits for the lock itself.
             rerun = running.enter_context(Worker(victim.rest()))
             assert wait_until_ended(day, orphan)
         assert rerun.finish() == 0, rerun.error

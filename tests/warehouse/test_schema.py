@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -214,6 +218,20 @@ def test_no_transaction_lives_so_long_that_what_was_known_half_an_hour_ago_could
     with engine.connect() as connection:
         assert connection.scalar(sa.text("show transaction_timeout")) == "30min"
     engine.dispose()
+
+
+def test_the_statement_of_a_killed_process_ends(database: Database) -> None:
+    def wait_until_active(sessions: int) -> None:
+        end = time.monotonic() + 60
+        while database.value("select count(*) from pg_stat_activity where query = 'select pg_sleep(600)'") != sessions:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    code = f"import psycopg; psycopg.connect({database.url()!r}).execute('select pg_sleep(600)')"
+    with subprocess.Popen([sys.executable, "-c", code]) as worker:
+        wait_until_active(1)
+        worker.kill()
+    wait_until_active(0)
 
 
 def test_a_lost_server_is_noticed_within_its_timeout_or_a_minute(warehouse: Database) -> None:

@@ -251,6 +251,8 @@ def list_settings(role: str) -> dict[str, str]:
     """Return the settings of a role's sessions; 0 means no limit."""
     longest = "0" if role == "tributary_migrate" else "30min"  # a migration or a rotation of keys may take hours
     settings = {"timezone": "UTC", "lock_timeout": "1min", "statement_timeout": longest, "transaction_timeout": longest}
+    # Otherwise the server executes the statement of a killed process to its end, and keeps its locks, which the next try waits for.
+    settings["client_connection_check_interval"] = "5s"
     if role in _SMALL_ROLES:
         settings |= {"statement_timeout": _SMALL_ROLES[role][0], "idle_in_transaction_session_timeout": "10min"}
     return settings
