@@ -17,6 +17,7 @@ from include.control.clocks import Clocks
 from include.crm.database import open_session
 from include.crm.objects.changed import RECORD_OWNER
 from include.crm.objects.mapping import CrmObject, Field
+from include.crm.own_org import require_own_org
 from include.crm.run import Org
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.errors import AuthenticationError, ConfigurationError, TributaryError
@@ -49,11 +50,15 @@ def check_salesforce(
         return findings.list()
     with SalesforceSession(org.connection, CallLog(org.engine, VENDOR, "", run_id), patience_s=PATIENCE_S) as session:
         try:
-            session.find_ticket()
+            ticket = session.find_ticket()
         except TributaryError as error:
             findings.add_error("login", error, "Correct the connection salesforce: see docs/reference/connections.md.")
             return findings.list()
         findings.add("login", "green", "The login works.")
+        try:
+            require_own_org(org.engine, ticket.org_id)
+        except TributaryError as error:
+            findings.add_error("org", error, "See docs/how-to/going_live.md: one installation for one org.")
         _check_limits(session, org, findings)
         find = functools.cache(lambda name: _describe(session, name, findings))
         usable = [(each, found) for each in mappings if (found := find(each.sobject)) is not None]

@@ -25,6 +25,7 @@ from include.crm.database import open_session
 from include.crm.objects.mapping import CrmObject, defuse
 from include.crm.objects.portfolio import list_mappings
 from include.crm.objects.rows import CONTACT
+from include.crm.own_org import open_own_org
 from include.crm.run import Org, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
@@ -123,13 +124,13 @@ def sync(org: Org, run: SyncRun, specs: Mapping[str, TaskSpec], *, patience_s: f
         RateLimited: The org's daily calls are used up to the reserve.
         AuthenticationError: Salesforce rejected the login or denied a permission.
         ConfigurationError: Salesforce rejected a whole call or a query. Or the database was restored from a backup, and no read-back of
-            Salesforce has succeeded since.
+            Salesforce has succeeded since, or it has the state of another org.
         BalanceError: The results of a call do not account for its Tasks.
         WriterSuperseded: Another writer of Tasks has taken over.
     """
     require_read_back(org.engine)
     calls = CallLog(org.engine, VENDOR, SOBJECT, run.run_id)
-    with open_session(org.engine) as db, SalesforceSession(org.connection, calls, patience_s=patience_s) as session:
+    with open_session(org.engine) as db, open_own_org(org, calls, patience_s=patience_s) as session:
         total = _Tasks(db, session, run, org.settings, specs).run()
     if total.dead:
         raise RowsFailed("Salesforce rejected Tasks; see the dead letters", run_id=run.run_id, rows=total.dead)

@@ -29,6 +29,7 @@ CARRIED = (
     "control.crm_question",
     "control.crm_held",
     "control.crm_mark",
+    "control.crm_org",
     "control.adoption_decision",
     "control.adoption_approval",
     "control.adopted",

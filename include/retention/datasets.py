@@ -179,6 +179,7 @@ KEPT = (
     _declare_kept("control.api_key", "the audit trail refers to its keys"),
     _declare_kept("control.crm_held", _STATE),
     _declare_kept("control.crm_mark", _STATE),
+    _declare_kept("control.crm_org", "the id of the Salesforce org; no client data"),
     _declare_kept(
         "control.crm_state", "the state that Salesforce accepted last; without it, every record would be sent again"
     ),

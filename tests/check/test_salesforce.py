@@ -96,6 +96,7 @@ def hide(sobject: str) -> Callable[[Crm], None]:
 FAULTS: tuple[tuple[str, Callable[[Crm], None], str, str, State], ...] = (
     ("wrong secret", enter_wrong_secret, "login", "invalid client credentials", "red"),
     ("missing field", remove("Account", "Tributary_Plan_Success__c"), "Account.Tributary_Plan_Success__c", "missing", "red"),
+    ("another org", lambda org: org.database.do("insert into control.crm_org (org_id) values ('00DHp0000000002AAC')"), "org", "another org", "red"),
     ("missing key field", remove(HOLDINGS, "Tributary_Key__c"), f"{HOLDINGS}.Tributary_Key__c", "missing", "red"),
     ("key that is not an external id", change(HOLDINGS, "Tributary_Key__c", is_external_id=False), f"{HOLDINGS}.Tributary_Key__c", "not an external id", "red"),
     ("key that is not unique", change(HOLDINGS, "Tributary_Key__c", is_unique=False), f"{HOLDINGS}.Tributary_Key__c", "not unique", "amber"),

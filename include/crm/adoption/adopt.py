@@ -15,6 +15,7 @@ from include.crm.adoption.findings import has_new, replace_findings
 from include.crm.database import open_connection, open_session, take_turn, translate_errors
 from include.crm.objects.mapping import ADOPTABLE, CrmObject
 from include.crm.objects.portfolio import list_mappings
+from include.crm.own_org import open_own_org
 from include.crm.run import Org, ReportLine
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
@@ -49,7 +50,7 @@ def compare(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[st
     Returns:
         The number of findings by outcome.
     """
-    with open_session(org.engine) as db, _log_in(org, run_id) as session:
+    with open_session(org.engine) as db, open_own_org(org, CallLog(org.engine, VENDOR, "", run_id)) as session:
         return replace_findings(db, session, org, run_id, on, report_line)
 
 
@@ -119,10 +120,6 @@ def decide(
             raise InputRejected("The org has no such record, or it was not read yet; compare again")
 
 
-def _log_in(org: Org, run_id: str) -> SalesforceSession:
-    return SalesforceSession(org.connection, CallLog(org.engine, VENDOR, "", run_id))
-
-
 @contextmanager
 def _write(
     org: Org, run_id: str, mappings: Sequence[CrmObject]
@@ -130,7 +127,7 @@ def _write(
     """Open a connection and a session as the only writer of the objects; a running sync loses the right to write."""
     with (
         open_session(org.engine) as db,
-        _log_in(org, run_id) as session,
+        open_own_org(org, CallLog(org.engine, VENDOR, "", run_id)) as session,
     ):
         take_turn(db, is_whole=True)
         fences = writer.take_all(db, [f"crm:{name}" for name in dict.fromkeys(each.sobject for each in mappings)])

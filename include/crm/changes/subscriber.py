@@ -35,6 +35,7 @@ from include.crm.changes.decoding import (
 from include.crm.changes.records import Records
 from include.crm.changes.refresh import EVENT, Plan, refresh
 from include.crm.changes.stored import find_stored
+from include.crm.own_org import require_own_org
 from include.crm.salesforce import CLIENT, VENDOR, SalesforceSession
 from include.errors import AuthenticationError, ConfigurationError, FatalError, SchemaDrift, TargetUnavailable
 from include.keys.inbox import ReceivingKey
@@ -313,6 +314,7 @@ class _Subscription:
     async def _log_in(self) -> None:
         is_new = not self._metadata
         ticket = await asyncio.to_thread(lambda: self._session.find_ticket(is_new=is_new))
+        await asyncio.to_thread(require_own_org, self._engine, ticket.org_id)
         self._metadata = [
             ("accesstoken", ticket.token),
             ("instanceurl", ticket.instance_url),

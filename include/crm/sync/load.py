@@ -22,6 +22,7 @@ from include.crm.adoption.keys import write_keys
 from include.crm.database import open_session, take_turn, translate_errors
 from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import list_mappings
+from include.crm.own_org import open_own_org
 from include.crm.run import Org, ReportLine, SyncRun
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.sync import delta, file, holding, marks, readback, removed, totals
@@ -97,13 +98,13 @@ def sync(
         BalanceError: The results of a job do not account for its rows; other objects were sent.
         AuthenticationError: Salesforce rejected the login or denied a permission.
         ConfigurationError: Salesforce rejected a field of the mapping; other objects were sent. Or the database was restored from a
-            backup, and Salesforce was not read back since; nothing was sent.
+            backup, and Salesforce was not read back since, or it has the state of another org; nothing was sent.
     """
     require_read_back(org.engine)
     calls = CallLog(org.engine, VENDOR, "", run.run_id)
     with (
         open_session(org.engine) as db,
-        SalesforceSession(org.connection, calls, patience_s=patience_s) as session,
+        open_own_org(org, calls, patience_s=patience_s) as session,
         file.fresh_folder(work_dir / "crm") as folder,
     ):
         take_turn(db, is_whole=scope.is_whole)

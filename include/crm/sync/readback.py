@@ -22,6 +22,7 @@ from include.crm.bulk_query import BulkQuery
 from include.crm.database import open_session
 from include.crm.objects.mapping import CrmObject, Field
 from include.crm.objects.portfolio import list_mappings
+from include.crm.own_org import open_own_org
 from include.crm.run import Org, ReportLine
 from include.crm.salesforce import VENDOR, SalesforceSession
 from include.crm.settings import Settings
@@ -152,11 +153,11 @@ def read_back(
     Raises:
         TargetUnavailable: Salesforce is unavailable, or a query does not end.
         ConfigurationError: Salesforce rejected a query. Or, unless `is_restored`, so many records of an object are missing that our user
-            may lack the permission to read them; nothing is recorded for this object.
+            may lack the permission to read them; nothing is recorded for this object. Or the database has the state of another org.
     """
     found = {}
     calls = CallLog(org.engine, VENDOR, "", run_id)
-    with open_session(org.engine) as db, SalesforceSession(org.connection, calls) as session:
+    with open_session(org.engine) as db, open_own_org(org, calls) as session:
         session.keep_reserve(org.settings.reserved_ratio)
         for mapping in list_mappings(org.settings):
             found[mapping.entity] = _read_object(db, session, mapping, org.settings, run_id, is_restored)

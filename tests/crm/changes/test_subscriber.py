@@ -303,6 +303,14 @@ def test_a_token_is_never_sent_in_clear_but_to_this_machine() -> None:
             _open(url)
 
 
+def test_changes_of_another_org_are_not_received(subscription: Subscription) -> None:
+    subscription.database.do("insert into control.crm_org (org_id) values ('00DHp0000000002AAC')")
+    with subscription.listening(CONTACTS, is_ready=False):
+        error = wait_for(lambda: subscription.place(CONTACTS).get("trouble"))
+    assert "another org" in error
+    assert not subscription.place(CONTACTS)["replay_id"]
+
+
 def test_requesting_more_than_a_hundred_events_is_refused(subscription: Subscription) -> None:
     import grpc
 
