@@ -204,7 +204,7 @@ def test_a_household_is_worth_the_same_in_every_mart(
                (select sum(value_usd) from mart.lineage_net_worth(n.household_id, 'infinity') where counted_key is null) as followed_usd
         from mart.net_worth n join mart.household_as_one('infinity') h using (household_id) where household_id in ({homes})
     """):
-        assert row["net_worth_usd"] == (row["followed_usd"] and row["followed_usd"].quantize(CENT))
+        assert row["net_worth_usd"] == (row["followed_usd"] and row["followed_usd"].quantize(CENT, "ROUND_HALF_UP"))
         assert row["household_name"] == row["known_name"]
         for listed in firm.rows(
             "select managed_usd, held_away_usd from mart.plan_assets where household_id = :id", id=row["household_id"]
