@@ -36,6 +36,14 @@ def test_an_owner_who_owns_jointly_has_no_part_in_any_sum(firm: Firm) -> None:
 
 
 ACCOUNT = {"account_number_last4": "4321", "name": "Brokerage"}
+OWNER = {
+    "account_owner_key": "a1:h1",
+    "account_key": "a1",
+    "household_key": "h1",
+    "person_key": "p1",
+    "role": "primary",
+    "share_ratio": Decimal(1),
+}
 
 
 def load_held(firm: Firm, managed_usd: Decimal | None, **fields: Any) -> None:
@@ -45,14 +53,7 @@ def load_held(firm: Firm, managed_usd: Decimal | None, **fields: Any) -> None:
         firm.people(vendor, JOHN | {"household_key": "h1"}, MARY | {"household_key": "h1"})
     managed = {"account_key": "a1", "custodian": "Pershing", "is_counted": True}
     firm.load("alpha", "account", ACCOUNT | managed | fields)
-    owner = {
-        "account_owner_key": "a1:h1",
-        "account_key": "a1",
-        "household_key": "h1",
-        "person_key": "p1",
-        "role": "primary",
-    }
-    firm.load("alpha", "account_owner", owner | {"share_ratio": Decimal(1)})
+    firm.load("alpha", "account_owner", OWNER)
     value = {"account_value_key": "a1", "account_key": "a1", "market_value_usd": managed_usd}
     firm.load("alpha", "account_value", value)
     list_outside(firm, "x1", **fields)
@@ -129,14 +130,7 @@ def test_owners_known_by_their_account_stay_one_while_one_vendor_has_another_num
     for vendor in ("alpha", "beta"):
         firm.load(vendor, "household", {"household_key": "h1", "name": "Sampleton"})
         firm.people(vendor, bare)
-    owner = {
-        "account_owner_key": "a1:h1",
-        "account_key": "a1",
-        "household_key": "h1",
-        "person_key": "p1",
-        "role": "primary",
-    }
-    firm.load("alpha", "account_owner", owner | {"share_ratio": Decimal(1)})
+    firm.load("alpha", "account_owner", OWNER)
     number = ACCOUNT | {"account_number_hash": "a" * 64}
     firm.load("alpha", "account", number | {"account_key": "a1", "is_counted": True})
     firm.load("beta", "outside_account", number | {"outside_account_key": "x1", "household_key": "h1"})
