@@ -23,13 +23,16 @@ _ID_LENGTH = 15
 
 
 @contextmanager
-def open_own_org(org: Org, calls: CallLog, *, patience_s: float = 120.0) -> Iterator[SalesforceSession]:
-    """Open a session with the org, and record its id at the first one.
+def open_own_org(
+    org: Org, calls: CallLog, *, patience_s: float = 120.0, is_writing: bool = True
+) -> Iterator[SalesforceSession]:
+    """Open a session with the org, and record its id at the first one that writes.
 
     Args:
         org: The org, and the database.
         calls: Records every call except logins.
         patience_s: How long a call is retried before its error is raised, in seconds.
+        is_writing: Whether the session writes to the org. A look at an org does not tie the database to it.
 
     Raises:
         ConfigurationError: The database has the state of another org.
@@ -38,8 +41,9 @@ def open_own_org(org: Org, calls: CallLog, *, patience_s: float = 120.0) -> Iter
     """
     with SalesforceSession(org.connection, calls, patience_s=patience_s) as session:
         if org_id := session.find_ticket().org_id:
-            with org.engine.begin() as db:
-                db.execute(_RECORD, {"org_id": org_id})
+            if is_writing:
+                with org.engine.begin() as db:
+                    db.execute(_RECORD, {"org_id": org_id})
             require_own_org(org.engine, org_id)
         yield session
 

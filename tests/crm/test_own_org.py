@@ -32,6 +32,11 @@ def test_the_first_sync_records_the_org(crm: Crm) -> None:
     assert crm.database.value("select org_id from control.crm_org") == ORG_ID
 
 
+def test_a_comparison_does_not_tie_the_database_to_the_org(crm: Crm) -> None:
+    WORK["comparison"](crm)
+    assert crm.database.value("select count(*) from control.crm_org") == 0
+
+
 @pytest.mark.parametrize("work", WORK.values(), ids=WORK)
 def test_another_org_is_refused_before_anything_is_written(crm: Crm, work: Callable[[Crm], object]) -> None:
     crm.database.do(OTHER)

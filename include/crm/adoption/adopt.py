@@ -50,7 +50,8 @@ def compare(org: Org, run_id: str, on: date, report_line: ReportLine) -> dict[st
     Returns:
         The number of findings by outcome.
     """
-    with open_session(org.engine) as db, open_own_org(org, CallLog(org.engine, VENDOR, "", run_id)) as session:
+    calls = CallLog(org.engine, VENDOR, "", run_id)
+    with open_session(org.engine) as db, open_own_org(org, calls, is_writing=False) as session:
         return replace_findings(db, session, org, run_id, on, report_line)
 
 
