@@ -294,6 +294,33 @@ def test_an_older_trade_that_comes_late_and_is_corrected_counts_once(friday: Loa
     assert summarize(compare(friday, NEXT)["roll-forward"]) == (0, 0, True)
 
 
+@pytest.mark.parametrize(("pulled", "breaks"), [("historical", 0), ("current", 1)])
+def test_snapshot_of_a_past_date_may_contain_a_correction_that_only_the_next_pull_brings(
+    friday: Loader, pulled: str, breaks: int
+) -> None:
+    """A trade of Friday is reversed at the vendor. Then Friday is pulled again as a past date, without older transactions."""
+    rows = [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)]
+    bought = trade("t1", "a1-1", 3) | {"trade_date": DAY - timedelta(days=1)}
+    friday.load("transaction", [bought], DAY)
+    friday.load("position", [position("a1-1", 7), *rows[1:]], DAY, pulled=pulled)
+    friday.load("transaction", [], DAY, pulled="historical")
+    friday.load("position", [position("a1-1", 7), *rows[1:]], NEXT)
+    friday.load("transaction", [bought | {"status": "reversed"}], NEXT)
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (breaks, 0, not breaks)
+
+
+@pytest.mark.parametrize("quantity", [8, 6])
+def test_correction_that_the_next_pull_brings_excuses_no_other_number(friday: Loader, quantity: int) -> None:
+    rows = [position(f"{a}-{n}", 10, a) for a in ("a1", "a2") for n in (1, 2)]
+    bought = trade("t1", "a1-1", 3) | {"trade_date": DAY - timedelta(days=1)}
+    friday.load("transaction", [bought], DAY)
+    friday.load("position", [position("a1-1", 7), *rows[1:]], DAY, pulled="historical")
+    friday.load("transaction", [], DAY, pulled="historical")
+    friday.load("position", [position("a1-1", quantity), *rows[1:]], NEXT)
+    friday.load("transaction", [bought | {"status": "reversed"}], NEXT)
+    assert summarize(compare(friday, NEXT)["roll-forward"]) == (1, 0, False)
+
+
 @pytest.mark.parametrize(("row_date", "explained"), [(DAY, 0), (NEXT, 1), (None, 0)])
 def test_a_transaction_that_died_long_ago_explains_no_break_that_began_after_it(
     friday: Loader, row_date: date | None, explained: int
