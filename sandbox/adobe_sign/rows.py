@@ -113,7 +113,8 @@ def write_send(household: Household, sender: str, representative: Row, kind: Kin
         name = f"{representative['firstName']} {representative['lastName']}"
         parties.append({"email": email, "name": name, "role": "APPROVER", "order": len(parties) + 1})
     return {
-        "name": f"{kind.name} - {household.name}",
+        # Not the household's name: the advisor may change it, and an agreement keeps its name.
+        "name": f"{kind.name} - {household.people[0].name}",
         "sender": sender,
         "participants": parties,
         "ccs": [email],

@@ -146,6 +146,14 @@ def test_last_signature_completes_and_a_restart_keeps_it(adobe, start_sandbox):
     assert kinds.count("ACTION_COMPLETED") == kinds.count("ACTION_REQUESTED") == len(parties)
 
 
+def test_agreement_keeps_its_name_when_the_household_is_renamed(adobe, start_sandbox):
+    before = {row["id"]: row["name"] for user in adobe.users() for row in adobe.list(user)}
+    for client in adobe.sandbox.rows("Portfolio/Clients"):
+        adobe.sandbox.admin("orion/rename_household", client_id=client["id"], name="Renamed")
+    again = AdobeSign(start_sandbox(households=4))
+    assert {row["id"]: row["name"] for user in again.users() for row in again.list(user)} == before
+
+
 @pytest.mark.parametrize(
     ("kind", "status", "event"),
     [("reject", "CANCELLED", "REJECTED"), ("cancel", "CANCELLED", "RECALLED"), ("expire", "EXPIRED", "EXPIRED")],
