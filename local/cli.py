@@ -261,7 +261,7 @@ def _bench_identity(arguments: argparse.Namespace, _: list[str]) -> int:
     bench_identity(arguments.clients, arguments.records)
     bench_days(arguments.days)
     bench_identity_runs(arguments.records)
-    bench_unseen((arguments.clients // 5, arguments.clients))
+    bench_unseen((3_000, arguments.clients // 5, arguments.clients))
     return 0
 
 

@@ -9,6 +9,9 @@ from typing import Any, Self
 from include.errors import ConfigurationError
 
 BOTH = frozenset({"tax_id", "birth_date"})
+LEAST_SCORE = -10.0
+"""Minimum `review_score`: odds of one to a thousand."""
+
 _THRESHOLDS = frozenset({"link_score", "review_score", "review_ratio"})
 
 
@@ -29,7 +32,7 @@ class Policy:
     """
 
     link_score: float = 3.0
-    review_score: float = 0.0
+    review_score: float = -2.0
     review_ratio: float = 0.03
     trusted: frozenset[str] = BOTH
     has_households: bool = True
@@ -37,7 +40,7 @@ class Policy:
     def __post_init__(self) -> None:
         checks = {
             "link_score": (self.review_score < self.link_score <= 40, "above review_score and up to 40"),
-            "review_score": (self.review_score >= 0, "0 or more"),
+            "review_score": (self.review_score >= LEAST_SCORE, f"{LEAST_SCORE:g} or more"),
             "review_ratio": (0 < self.review_ratio <= 1, "above 0 and up to 1"),
         }
         _refuse(

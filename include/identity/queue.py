@@ -191,7 +191,7 @@ def _lower(
         place = int(places[at])
         conflict = clusters.find_conflicts(int(pairs.left[place]), int(pairs.right[place]))
         known = CONFLICTS.get(tuple(sorted(conflict)))
-        rules[at], scores[at] = (known.rule, known.lower(scores[at])) if known else (None, -1.0)
+        rules[at], scores[at] = (known.rule, known.lower(scores[at])) if known else (None, -np.inf)
         if known and known.rule in bits:
             scores[at] = min(scores[at] + bits[known.rule], policy.link_score - 0.01)
     return scores, rules

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from include.identity.link import link
+from include.identity.record import DECISIONS
 from include.names.person import read_whole
 from include.names.registration import read_registration
 from local.bench.identity import run
@@ -37,6 +38,9 @@ from local.bench.unseen_names import (
 
 ANSWERS = 300
 """Number of pairs that the simulated steward answers."""
+
+SITTING = 100
+"""Number of pairs that the steward answers before the next run brings the queue up to date."""
 
 _GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
 _PLAIN = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "æ": "ae"})
@@ -202,7 +206,18 @@ def evaluate_queue(review: pa.Table, records: int, unseen: Unseen) -> dict[str, 
     }
 
 
-def answer_truly(review: pa.Table, unseen: Unseen, count: int = ANSWERS) -> pa.Table:
+def answer_in_sittings(unseen: Unseen) -> pa.Table:
+    """Return the decisions of a steward who answers the first pairs of the queue of each run truthfully, `ANSWERS` in all if there are as many."""
+    decisions = DECISIONS.empty_table()
+    while (count := min(SITTING, ANSWERS - len(decisions))) > 0:
+        review = link(unseen.persons, decisions).review
+        if not len(review):
+            break
+        decisions = pa.concat_tables([decisions, answer_truly(review, unseen, count).cast(DECISIONS)])
+    return decisions
+
+
+def answer_truly(review: pa.Table, unseen: Unseen, count: int) -> pa.Table:
     """Return the decisions (`include.identity.record.DECISIONS`) of a steward who answers the first pairs of the queue truthfully."""
     left, right, is_same = zip(*list(_answer(review, unseen))[:count], strict=True)
     return pa.table({"left": left, "right": right, "is_same": is_same})
@@ -292,11 +307,12 @@ def measure_unseen(people: int) -> dict[str, Any]:
     result |= {"records": len(unseen.persons), "people": len(unseen.tax_ids), "entities": len(unseen.entities)}
     result |= evaluate_clusters(clusters, unseen) | evaluate_queue(review, len(clusters), unseen)
     result |= {f"{kind}_limit": value for kind, value in find_limit(unseen).items()}
-    after = evaluate_clusters(link_records(unseen.persons, answer_truly(review, unseen)), unseen)
-    return result | {f"{name}_after": value for name, value in after.items()}
+    decisions = answer_in_sittings(unseen)
+    after = evaluate_clusters(link_records(unseen.persons, decisions), unseen)
+    return result | {"answers": len(decisions)} | {f"{name}_after": value for name, value in after.items()}
 
 
-def bench_unseen(sizes: Iterable[int] = (10_000, 50_000)) -> None:
+def bench_unseen(sizes: Iterable[int]) -> None:
     """Measure the labeled names, and a firm of each size; print the tables."""
     console = Console(width=120)
     for title, rows in evaluate_names().items():
@@ -326,8 +342,8 @@ def _describe(result: dict[str, Any]) -> dict[str, str]:
         "pairs in the queue, and left over": f"{result['queued']:,}, {result['left_over']:,}",
         "share of true pairs in the queue": f"{result['true']:.1%}",
         "  by tenth of rank": " ".join(f"{share:.2f}" for share in result["deciles"]),
-        f"after {ANSWERS} true answers: natural persons": both("person", "_after"),
-        f"after {ANSWERS} true answers: legal entities": both("entity", "_after"),
+        f"after {result['answers']} true answers: natural persons": both("person", "_after"),
+        f"after {result['answers']} true answers: legal entities": both("entity", "_after"),
         "seconds, CPU seconds": f"{result['seconds']:.1f}, {result['cpu_seconds']:.1f}",
         "load average of the machine at the start": f"{result['others']:.1f}",
         "peak memory, MB": f"{result['peak_mb']:,.0f}",

@@ -29,7 +29,7 @@ def test_a_firm_sets_thresholds_and_no_more_than_those() -> None:
         ({"link_score": "NaN"}, "link_score is nan, not above review_score and up to 40"),
         ({"link_score": 41}, "link_score is 41.0, not above review_score and up to 40"),
         ({"link_score": 2, "review_score": 2}, "link_score is 2.0, not above review_score and up to 40"),
-        ({"review_score": -1}, "review_score is -1.0, not 0 or more"),
+        ({"review_score": -11}, "review_score is -11.0, not -10 or more"),
         ({"review_ratio": 0}, "review_ratio is 0.0, not above 0 and up to 1"),
         ({"review_ratio": 5}, "review_ratio is 5.0, not above 0 and up to 1"),
     ],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pyarrow as pa
 import pytest
 
 from include.identity.link import link, match_all
+from include.identity.policy import Policy
 from include.identity.record import WEIGHTS
-from tests.identity.rows import pairs, persons
+from tests.identity.rows import ADAM, pairs, persons
 from tests.identity.test_learning import write_initials
 
 
@@ -18,6 +21,13 @@ def weigh(worth: dict[int, float | None]) -> pa.Table:
 def order(records: pa.Table, weights: pa.Table | None) -> list[tuple[int, int]]:
     table = link(records, weights=weights).review
     return list(zip(table["left"].to_pylist(), table["right"].to_pylist(), strict=True))
+
+
+def test_pair_that_two_kinds_of_evidence_keep_apart_is_not_reviewed_however_low_the_threshold() -> None:
+    policy, adam = Policy(review_score=-10), ADAM | {"tax_id": "900-11-2233"}
+    other = adam | {"tax_id": "900-55-7788"}
+    assert pairs(link(persons(adam, other), policy=policy).review) == {(1, 2)}
+    assert not pairs(link(persons(adam, other | {"birth_date": date(1939, 7, 2)}), policy=policy).review)
 
 
 @pytest.mark.parametrize("rich", [5, 6])
@@ -56,7 +66,7 @@ def test_only_the_worth_of_people_with_a_pair_to_review_matters() -> None:
         persons(
             *rows,
             rows[2] | {"record_id": 50},
-            *(row | {"last_name": "Example", "birth_date": None, "email": None} for row in sure),
+            *(row | {"last_name": "Example", "street": None, "birth_date": None, "email": None} for row in sure),
         )
     )
     needed = matching.list_doubtful()

@@ -8,7 +8,16 @@ from itertools import combinations
 import pyarrow as pa
 import pytest
 
-from local.bench.unseen import answer_truly, evaluate_clusters, evaluate_names, evaluate_queue, find_limit
+from local.bench.unseen import (
+    ANSWERS,
+    answer_in_sittings,
+    answer_truly,
+    evaluate_clusters,
+    evaluate_names,
+    evaluate_queue,
+    find_limit,
+    link_records,
+)
 from local.bench.unseen_firm import Unseen, make_unseen
 
 
@@ -52,6 +61,18 @@ def test_queue_and_answers_follow_the_truth(unseen: Unseen) -> None:
     assert queue["true"] == same / len(pairs)
     assert queue["deciles"] == sorted(queue["deciles"], reverse=True)
     assert sum(answer_truly(review, unseen, same + 10)["is_same"].to_pylist()) == same
+
+
+def test_answers_of_several_sittings_raise_recall(unseen: Unseen) -> None:
+    decisions = answer_in_sittings(unseen)
+    pairs = list(zip(decisions["left"].to_pylist(), decisions["right"].to_pylist(), strict=True))
+    assert 0 < len(pairs) <= ANSWERS
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+    before, after = (
+        evaluate_clusters(link_records(unseen.persons, each), unseen) for each in (decisions.slice(0, 0), decisions)
+    )
+    assert after["person_recall"] > before["person_recall"] + 0.02
+    assert after["person_precision"] > 0.998
 
 
 def test_limit_of_recall_leaves_room(unseen: Unseen) -> None:
