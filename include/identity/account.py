@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.identity import people
 from include.identity.cluster import Clusters
+from include.identity.people import Ints
 from include.identity.record import ACCOUNTS, COPIES, LINKS, REVIEW, conform
 from include.names.words import lexicon, plain
 
@@ -66,8 +68,9 @@ _COMPARED = {
 }
 """Name of a comparison, as reviewers read it -> column of the query."""
 
-_RANKED = ["account_id", "vendor", "priority", "is_absent"]
-_UNEXPLAINED: dict[str, Any] = {"agreed": [], "differed": []}
+_MATCHED = pa.schema(
+    {"left_id": pa.int64(), "right_id": pa.int64(), **{name: COPIES.field(name).type for name in COPIES.names[2:]}}
+)
 
 
 def link_accounts(accounts: pa.Table, decisions: Mapping[frozenset[int], bool] | None = None) -> pa.Table:
@@ -85,69 +88,98 @@ def link_accounts(accounts: pa.Table, decisions: Mapping[frozenset[int], bool] |
     """
     accounts, decisions = conform(accounts, ACCOUNTS), decisions or {}
     found = _find_matches(accounts)
-    compared = {*found["left_id"].to_pylist(), *found["right_id"].to_pylist(), *itertools.chain(*decisions)}
-    rows = accounts.select(_RANKED).filter(pc.is_in(accounts["account_id"], pa.array(compared, pa.int64()))).to_pylist()
-    rows.sort(key=lambda row: (row["priority"], row["account_id"]))
-    places = {row["account_id"]: place for place, row in enumerate(rows)}
-    decided = _place_decisions(decisions, places)
-    matches = {(places[match["left_id"]], places[match["right_id"]]): match for match in found.to_pylist()}
-    records = _Records(rows, [pair for pair, is_same in decided.items() if not is_same])
-    for pair in sorted(pair for pair, is_same in decided.items() if is_same):
-        records.join(pair, _UNEXPLAINED | matches.get(pair, {}) | {"how": "person", "is_sure": True})
-    for pair, match in matches.items():
-        if match["is_sure"]:
-            records.join(pair, match)
-    pairs = [(copy, records.find(copy), match) for copy, match in records.reasons.items()]
-    for (left, right), match in matches.items():
-        if not match["is_sure"] and records.join((left, right), match):
-            pairs.append((right, left, match))
-    copies = [
-        match | {"account_id": rows[copy]["account_id"], "original_id": rows[original]["account_id"]}
-        for copy, original, match in pairs
+    rows = _select_compared(accounts, found, decisions)
+    ids = rows["account_id"].to_numpy()
+    decided = _place_decisions(decisions, ids)
+    matches = pa.concat_tables([_explain_decisions(ids[decided[True]], found), found])
+    copy, original, match = _join(rows, matches, decided[False]).T
+    reasons = matches.select(COPIES.names[2:]).take(pa.array(match))
+    copies = pa.table([pa.array(ids[copy]), pa.array(ids[original]), *reasons.columns], schema=COPIES)
+    return copies.sort_by("account_id")
+
+
+def _select_compared(accounts: pa.Table, found: pa.Table, decisions: Iterable[frozenset[int]]) -> pa.Table:
+    """Return the accounts that have a match or a decision, by priority and id. The position of an account in them is its place."""
+    decided = np.array(list(itertools.chain(*decisions)), np.int64)
+    ids = np.concatenate([found["left_id"].to_numpy(), found["right_id"].to_numpy(), decided])
+    rows = accounts.filter(pc.is_in(accounts["account_id"], pa.array(np.unique(ids))))
+    return rows.sort_by([("priority", "ascending"), ("account_id", "ascending")])
+
+
+def _place_decisions(decisions: Mapping[frozenset[int], bool], ids: Ints) -> dict[bool, Ints]:
+    """Return the pairs of places of the decisions "same" (true) and "different", each sorted; without decisions on other accounts."""
+    pairs = np.array([sorted(pair) for pair in decisions], np.int64).reshape(-1, 2)
+    places = np.sort(people.find_positions(ids, pairs.ravel()).reshape(-1, 2))
+    is_same, is_known = np.array(list(decisions.values()), np.bool_), places[:, 0] >= 0
+    return {each: np.unique(places[is_known & (is_same == each)], axis=0) for each in (True, False)}
+
+
+def _explain_decisions(pairs: Ints, found: pa.Table) -> pa.Table:
+    """Return the pairs of account ids that a reviewer decided are one account as matches, with the reasons for which they were found."""
+    wanted = dict.fromkeys(map(tuple, pairs.tolist()))
+    ends = zip(found["left_id"].to_pylist(), found["right_id"].to_pylist(), strict=True) if wanted else ()
+    at = {pair: at for at, pair in enumerate(ends) if pair in wanted}
+    rows = [
+        {"agreed": [], "differed": []}
+        | (found.slice(at[pair], 1).to_pylist()[0] if pair in at else {})
+        | {"left_id": pair[0], "right_id": pair[1], "how": "person", "is_sure": True}
+        for pair in wanted
     ]
-    copies.sort(key=lambda copy: copy["account_id"])
-    return pa.Table.from_pylist([{name: copy[name] for name in COPIES.names} for copy in copies], schema=COPIES)
+    return pa.Table.from_pylist(rows, schema=_MATCHED)
+
+
+def _join(rows: pa.Table, matches: pa.Table, apart: Ints) -> Ints:
+    """Join the records of each account in the order of the matches, of which the sure ones come first.
+
+    Args:
+        rows: The accounts that are compared, in the order of their places.
+        matches: The matches, by account ids.
+        apart: Pairs of places that a reviewer decided are different accounts.
+
+    Returns:
+        A row per copy: its place, that of its original, and the position of the match that made it a copy.
+    """
+    ids, records = rows["account_id"].to_numpy(), _Records(rows, apart.tolist())
+    left, right = (people.find_positions(ids, matches[side].to_numpy()).tolist() for side in ("left_id", "right_id"))
+    how, sure = matches["how"].to_pylist(), np.count_nonzero(matches["is_sure"].to_numpy())
+    made = {copy: at for at in range(sure) if (copy := records.join(left[at], right[at], how[at])) is not None}
+    copies = [(copy, records.find(copy), at) for copy, at in made.items()]
+    doubtful = range(sure, len(matches))
+    copies += [(right[at], left[at], at) for at in doubtful if records.join(left[at], right[at], how[at]) is not None]
+    return np.array(copies, np.int64).reshape(-1, 3)
 
 
 class _Records:
     """The records of each account. The first record of an account, by place, is the original.
 
-    Attributes:
-        reasons: Copy -> the match that made it one.
-
     Args:
-        rows: The records that are compared, by priority and id.
+        rows: The accounts that are compared, in the order of their places.
         apart: Pairs of places that a reviewer decided are different accounts.
     """
 
-    def __init__(self, rows: Sequence[Mapping[str, Any]], apart: Sequence[tuple[int, int]]) -> None:
-        self.reasons: dict[int, dict[str, Any]] = {}
+    def __init__(self, rows: pa.Table, apart: Sequence[tuple[int, int]]) -> None:
         self._sets = Clusters(len(rows), (), apart)
-        # A vendor lists an account once, but may list it under another key if it no longer lists the first record.
-        self._vendors = [set() if row["is_absent"] else {row["vendor"]} for row in rows]
+        # A bit per vendor. A vendor lists an account once, but may list it under another key if it no longer lists the first record.
+        coded = rows["vendor"].combine_chunks().dictionary_encode().indices.to_pylist()
+        absent = rows["is_absent"].to_pylist()
+        self._vendors = [0 if is_absent else 1 << code for code, is_absent in zip(coded, absent, strict=True)]
 
     def find(self, place: int) -> int:
         """Return the original of a record."""
         return self._sets.find(place)
 
-    def join(self, pair: tuple[int, int], match: dict[str, Any]) -> bool:
-        """Make two records one account; return False if they are already, or if a decision or a vendor's list keeps them apart."""
-        original, copy = sorted(map(self.find, pair))
-        is_listed_twice = match["how"] == "rule" and self._vendors[original] & self._vendors[copy]
+    def join(self, left: int, right: int, how: str) -> int | None:
+        """Make two records one account, and return the one that is a copy now.
+
+        Return None if they are one already, or if a decision or a vendor's list keeps them apart.
+        """
+        original, copy = sorted((self.find(left), self.find(right)))
+        is_listed_twice = how == "rule" and self._vendors[original] & self._vendors[copy]
         if original == copy or is_listed_twice or not self._sets.join(original, copy):
-            return False
-        if match["how"] != "person":
+            return None
+        if how != "person":
             self._vendors[original] |= self._vendors[copy]
-        self.reasons[copy] = match
-        return True
-
-
-def _place_decisions(
-    decisions: Mapping[frozenset[int], bool], places: Mapping[int, int]
-) -> dict[tuple[int, int], bool]:
-    """Return the decisions by the places of their accounts; without decisions on other accounts."""
-    at = ((sorted(places.get(each, -1) for each in pair), is_same) for pair, is_same in decisions.items())
-    return {(left, right): is_same for (left, right), is_same in at if left >= 0}
+        return copy
 
 
 def _find_matches(accounts: pa.Table) -> pa.Table:
@@ -164,7 +196,8 @@ def _find_matches(accounts: pa.Table) -> pa.Table:
     agreed, differed = (f"list_filter([{names}], lambda x: x is not null)" for names in named.values())
     with duckdb.connect(config={"threads": 2, "temp_directory": ""}) as db:
         db.register("given", given)
-        return db.sql(_MATCHES.format(ratio=VALUE_RATIO, agreed=agreed, differed=differed)).to_arrow_table()
+        found = db.sql(_MATCHES.format(ratio=VALUE_RATIO, agreed=agreed, differed=differed)).to_arrow_table()
+        return found.cast(_MATCHED)
 
 
 def read_words(institution: str | None) -> set[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from include.database.columns import read_integers, read_table
+from include.identity import people
 from include.identity.record import ACCOUNTS, DECISIONS, HOUSEHOLDS, KNOWN, PERSONS, WEIGHTS
 from include.identity.security import SECURITIES
 
@@ -114,26 +116,23 @@ left join lateral (select market_value_usd from warehouse.outside_value v
                    order by requested_on desc limit 1) v on true
 where a.recorded_to is null and a.valid_to is null
 """  # noqa: S608
-_OWNED = f"""
-with same as (
-    select id, identity_id from warehouse.identity where entity = 'person' and recorded_to is null
-), owner as (
-    select o.account_id, string_agg(distinct coalesce(s.identity_id, o.person_id)::text, ' ') as owners
-    from warehouse.account_owner o left join same s on s.id = o.person_id
-    where o.person_id is not null and o.recorded_to is null and o.valid_to is null group by 1
-), member as (
-    select p.household_id, string_agg(distinct coalesce(s.identity_id, p.person_id)::text, ' ') as owners
-    from warehouse.person p left join same s on s.id = p.person_id
-    where p.recorded_to is null and p.valid_to is null
-      and p.household_id in (select household_id from warehouse.outside_account where recorded_to is null) group by 1
-)
-select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.former_numbers, a.institution,
-       coalesce(o.owners, m.owners) as owners, a.value_usd, a.is_absent, a.vendor in (select vendor from control.unused_vendor) as is_unused,
-       coalesce(i.identity_id, a.account_id) as known_id
-from ({_ACCOUNTS}) a left join owner o using (account_id) left join member m using (household_id)
-left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id and i.recorded_to is null
+_ALL_ACCOUNTS = f"""
+select a.account_id, a.vendor, a.priority, a.number_hash, a.number_last4, a.former_numbers, a.institution, a.value_usd, a.is_absent,
+       a.vendor in (select vendor from control.unused_vendor) as is_unused, coalesce(i.identity_id, a.account_id) as known_id
+from ({_ACCOUNTS}) a left join warehouse.identity i on i.entity = 'account' and i.id = a.account_id and i.recorded_to is null
 order by 1
 """  # noqa: S608
+# The owners of an account that a planner lists are the members of its household.
+_OWNERS = """
+with held as (
+    select account_id, person_id from warehouse.account_owner where person_id is not null and recorded_to is null and valid_to is null
+    union all
+    select a.outside_account_id, p.person_id from warehouse.outside_account a join warehouse.person p using (household_id)
+    where a.recorded_to is null and a.valid_to is null and p.recorded_to is null and p.valid_to is null
+)
+select h.account_id, coalesce(i.identity_id, h.person_id) as person_id
+from held h left join warehouse.identity i on i.entity = 'person' and i.id = h.person_id and i.recorded_to is null
+"""
 _DIGEST_OF_ACCOUNTS = sa.text(f"""
 select sum(hashtextextended(a::text, 0))::text as accounts,
        (select sum(hashtextextended((o.account_id, o.person_id)::text, 0))::text from warehouse.account_owner o
@@ -208,7 +207,18 @@ def read_legal_entities(connection: sa.Connection) -> pa.Table:
 
 def read_accounts(connection: sa.Connection) -> pa.Table:
     """Read all accounts, including those that planners list, with the schema `ACCOUNTS`."""
-    return _read(connection, _OWNED, ACCOUNTS)
+    accounts = _read(connection, _ALL_ACCOUNTS, ACCOUNTS, lacking={"owners"})
+    owners = read_integers(connection, _OWNERS, ["account_id", "person_id"], {})
+    at, person = (
+        people.find_positions(accounts["account_id"].to_numpy(), owners["account_id"].to_numpy()),
+        owners["person_id"].to_numpy(),
+    )
+    order = np.lexsort((person, at))[np.count_nonzero(at < 0) :]
+    at, person = at[order], person[order]
+    is_new = np.append(True, (at[1:] != at[:-1]) | (person[1:] != person[:-1]))[: len(at)]
+    ends = np.cumsum(np.bincount(at[is_new], minlength=len(accounts)))
+    lists = pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), pa.array(person[is_new]))
+    return accounts.add_column(ACCOUNTS.get_field_index("owners"), ACCOUNTS.field("owners"), lists)
 
 
 def read_weights(connection: sa.Connection, ids: Collection[int]) -> pa.Table:

@@ -52,7 +52,7 @@ class Matching:
         policy: The thresholds.
         conventions: Facts about all records on which the features depend.
         counts: Counts over all records on which the scores depend.
-        features: The features of the records of people (schema FEATURES), in the order of `people.sort_by_rank`.
+        features: The features of the records of people (schema FEATURES).
         scored: The scored pairs of these records, with the lessons applied to the scores.
         organizations: Table with the schema PERSONS: the records whose name is a legal entity's.
         natural: The result for people. After `relink`, `links` has only those of the matched records.

@@ -46,7 +46,7 @@ def relink(
     natural, organizations, names = link.split(conform(changed, PERSONS), before.conventions)
     fresh, _ = features.read_features(natural, before.conventions, names.people)
     gone = _add_second_people([*changed["record_id"].to_pylist(), *removed])
-    table = link.sort_by_rank(pa.concat_tables([_select_without(before.features, gone), fresh]).combine_chunks())
+    table = pa.concat_tables([_select_without(before.features, gone), fresh])
     rescored, _ = score(table, before.policy, before.counts, fresh["record_id"].combine_chunks())
     rescored = learning.apply(rescored, before.natural.lessons)
     scored = pa.concat_tables([_select_without(before.scored, gone, "left", "right"), rescored])
@@ -67,7 +67,7 @@ def _match_neighborhood(before: Matching, after: Matching, seeds: Ints, known: p
     near = graph.grow(graph.meet(core))
     inside = graph.nodes[near]
     scored, known = _select_within(after.scored, inside, "left", "right"), _select_within(known, inside)
-    table, taken = _select_within(after.features, inside), after.organizations["record_id"]
+    table, taken = link.sort_by_rank(_select_within(after.features, inside)), after.organizations["record_id"]
     lessons = before.natural.lessons
     local = link.match_people(table, scored, after.decisions, after.policy, known, taken, lessons)
     kept = _select_without(before.natural.doubts, graph.nodes[core], "left", "right")
@@ -154,9 +154,12 @@ def _select_within(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
 
 
 def _select_without(table: pa.Table, ids: Ints, *names: str) -> pa.Table:
-    """Return the rows of which no column of `names` is among some ids."""
+    """Return the rows of which no column of `names` is among some ids: the pieces of the table between those that are, without a copy."""
     inside = [_is_inside(table, ids, name) for name in names or ("record_id",)]
-    return table.filter(pc.invert(reduce(pc.or_, inside)))
+    at = np.flatnonzero(reduce(pc.or_, inside).to_numpy())
+    starts, ends = np.append(-1, at) + 1, np.append(at, len(table))
+    pieces = [table.slice(start, end - start) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    return pa.concat_tables([table.slice(0, 0), *(piece for piece in pieces if len(piece))])
 
 
 def _select_touching(table: pa.Table, ids: Ints) -> pa.Table:

@@ -83,7 +83,8 @@ def score(
     }
     pa.default_memory_pool().release_unused()  # a gigabyte for a million records, which DuckDB can't use otherwise
     with duckdb.connect(config=config) as db:
-        db.register("given", features)
+        db.register("records", features)
+        db.execute("create view given as from records" if changed is None else _select_near(db, changed))
         db.register("census", census.to_table())
         crowded = _block(db, policy, counts, changed)
         counts = counts or _count(db, crowded)
@@ -109,6 +110,24 @@ def score(
         return pa.concat_tables(parts), counts
 
 
+def _select_near(db: duckdb.DuckDBPyConnection, changed: pa.Array) -> str:
+    """Return the SQL that creates `given` of the changed records and all that share a value of a blocking rule, or a key, with one of them.
+
+    Only their pairs can have a changed record. The rules then read thousands of records instead of all.
+    """
+    db.register("changed", pa.table({"record_id": changed}))
+    db.execute("create table fresh as from records semi join changed using (record_id)")
+    alike = [
+        f"hash({columns}) in (select hash({columns}) from fresh where {_require_known(columns)})"
+        for columns in (*model.PERSONAL, *model.OF_HOME)
+    ]
+    alike += [
+        f"record_id in (select record_id from (select record_id, unnest({keys}) as key from records) where key in (select unnest({keys}) from fresh))"
+        for keys in ("person_keys", "shared_keys")
+    ]
+    return f"create table given as from records where record_id in (from changed) or {' or '.join(alike)}"
+
+
 def _block(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts | None, changed: pa.Array | None) -> pa.Table:
     """Create the table `blocked` of the pairs of records to compare, by the blocking rules of `model`; return `Counts.crowded`.
 
@@ -127,8 +146,6 @@ def _block(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts | None,
     if counts:
         db.register("crowded_before", counts.crowded)
         db.execute("insert into crowded from crowded_before")
-    if changed is not None:
-        db.register("changed", pa.table({"record_id": changed}))
     for columns, table in rules:
         _block_by(db, columns, table, is_counted=counts is None, is_partial=changed is not None)
     db.execute("drop table lettered")
