@@ -312,7 +312,7 @@ def measure_unseen(people: int) -> dict[str, Any]:
     return result | {"answers": len(decisions)} | {f"{name}_after": value for name, value in after.items()}
 
 
-def bench_unseen(sizes: Iterable[int]) -> None:
+def bench_unseen(sizes: Iterable[int] = (3_000, 10_000, 50_000)) -> None:
     """Measure the labeled names, and a firm of each size; print the tables."""
     console = Console(width=120)
     for title, rows in evaluate_names().items():
