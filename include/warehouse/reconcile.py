@@ -370,15 +370,8 @@ def _roll_forward(connection: sa.Connection, values: dict[str, Any], tolerance: 
             explained += dead if units is not None and off <= units + tolerance else 0
         else:
             explained += min(dead, in_account[account_id])
-    return Check(
-        "roll-forward",
-        zero,
-        Decimal(count),
-        tolerance,
-        count,
-        min(count, explained),
-        listed=tuple(map(dict, breaks)),
-    )
+    listed = tuple(map(dict, breaks))
+    return Check("roll-forward", zero, Decimal(count), tolerance, count, min(count, explained), listed=listed)
 
 
 def _add_shares(connection: sa.Connection, values: dict[str, Any]) -> Check:
