@@ -142,8 +142,8 @@ def _join(rows: pa.Table, matches: pa.Table, apart: Ints) -> Ints:
     ids, records = rows["account_id"].to_numpy(), _Records(rows, apart.tolist())
     left, right = (people.find_positions(ids, matches[side].to_numpy()).tolist() for side in ("left_id", "right_id"))
     how, sure = matches["how"].to_pylist(), np.count_nonzero(matches["is_sure"].to_numpy())
-    made = {copy: at for at in range(sure) if (copy := records.join(left[at], right[at], how[at])) is not None}
-    copies = [(copy, records.find(copy), at) for copy, at in made.items()]
+    match_of = {copy: at for at in range(sure) if (copy := records.join(left[at], right[at], how[at])) is not None}
+    copies = [(copy, records.find(copy), at) for copy, at in match_of.items()]
     doubtful = range(sure, len(matches))
     copies += [(right[at], left[at], at) for at in doubtful if records.join(left[at], right[at], how[at]) is not None]
     return np.array(copies, np.int64).reshape(-1, 3)
