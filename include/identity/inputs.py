@@ -209,16 +209,18 @@ def read_accounts(connection: sa.Connection) -> pa.Table:
     """Read all accounts, including those that planners list, with the schema `ACCOUNTS`."""
     accounts = _read(connection, _ALL_ACCOUNTS, ACCOUNTS, lacking={"owners"})
     owners = read_integers(connection, _OWNERS, ["account_id", "person_id"], {})
-    at, person = (
-        people.find_positions(accounts["account_id"].to_numpy(), owners["account_id"].to_numpy()),
-        owners["person_id"].to_numpy(),
-    )
+    lists = _list_owners(accounts["account_id"].to_numpy(), *(owners[name].to_numpy() for name in owners.column_names))
+    return accounts.add_column(ACCOUNTS.get_field_index("owners"), ACCOUNTS.field("owners"), lists)
+
+
+def _list_owners(ids: people.Ints, account: people.Ints, person: people.Ints) -> pa.ListArray:
+    """Return the distinct owners of each of some accounts, from pairs of an account and a person. Pairs of other accounts are left out."""
+    at = people.find_positions(ids, account)
     order = np.lexsort((person, at))[np.count_nonzero(at < 0) :]
     at, person = at[order], person[order]
     is_new = np.append(True, (at[1:] != at[:-1]) | (person[1:] != person[:-1]))[: len(at)]
-    ends = np.cumsum(np.bincount(at[is_new], minlength=len(accounts)))
-    lists = pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), pa.array(person[is_new]))
-    return accounts.add_column(ACCOUNTS.get_field_index("owners"), ACCOUNTS.field("owners"), lists)
+    ends = np.cumsum(np.bincount(at[is_new], minlength=len(ids)))
+    return pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), pa.array(person[is_new]))
 
 
 def read_weights(connection: sa.Connection, ids: Collection[int]) -> pa.Table:
