@@ -102,7 +102,7 @@ def _select_compared(accounts: pa.Table, found: pa.Table, decisions: Iterable[fr
     """Return the accounts that have a match or a decision, by priority and id. The position of an account in them is its place."""
     decided = np.array(list(itertools.chain(*decisions)), np.int64)
     ids = np.concatenate([found["left_id"].to_numpy(), found["right_id"].to_numpy(), decided])
-    rows = accounts.filter(pc.is_in(accounts["account_id"], pa.array(np.unique(ids))))
+    rows = accounts.filter(pc.is_in(accounts["account_id"], pa.array(ids)))
     return rows.sort_by([("priority", "ascending"), ("account_id", "ascending")])
 
 

@@ -182,7 +182,8 @@ def _list_members(matching: Matching) -> pa.Table:
     keys = [found["shared_keys"], rows["strong_keys"]]
     ids = [found["record_id"], rows["record_id"]]
     record, home, key = (
-        pa.chunked_array([c for each in columns for c in each.chunks]) for columns in (ids, homes, keys)
+        pa.chunked_array([c for each in columns for c in each.chunks], columns[0].type)
+        for columns in (ids, homes, keys)
     )
     clusters = pa.concat_tables([matching.natural.clusters, matching.entities.clusters])
     at = people.find_positions(clusters["record_id"].to_numpy(), record.to_numpy())

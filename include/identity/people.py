@@ -21,6 +21,13 @@ def sort_by_rank(ids: Ints) -> Ints:
     return ids[np.lexsort((ids < 0, np.abs(ids)))]
 
 
+def sort_distinct(ids: Ints) -> Ints:
+    """Sort record ids, each of them once. It is much faster than `numpy.unique`, which hashes millions of ids."""
+    ids = np.sort(ids)
+    is_first = np.append(True, ids[1:] != ids[:-1])[: len(ids)]
+    return np.compress(is_first, ids)
+
+
 def find_positions(ids: Ints, searched: Ints) -> Ints:
     """Return for each searched id its position in `ids`; -1 if it is not there."""
     order = np.argsort(ids)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.identity import features, learning, link
+from include.identity import features, learning, link, people
 from include.identity.graph import Edges, Mask, grow, spread
 from include.identity.group import Matched
 from include.identity.link import Matching
@@ -102,7 +102,7 @@ class _Graph:
     def __init__(self, before: Matching, after: Matching, seeds: Ints) -> None:
         clusters = before.natural.clusters
         own, person = (clusters[name].to_numpy() for name in ("record_id", "person_id"))
-        self.nodes = np.unique(np.concatenate([own, after.features["record_id"].to_numpy(), seeds]))
+        self.nodes = people.sort_distinct(np.concatenate([own, after.features["record_id"].to_numpy(), seeds]))
         self._pairs = self._find(after.scored)
         joined = after.scored["score"].to_numpy() >= after.policy.link_score
         first = np.unique(person, return_index=True, return_inverse=True)

@@ -47,6 +47,8 @@ select (select count(distinct p.household_id) from warehouse.person p join wareh
 """)
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity'))")
+# Otherwise, the joins of all persons with their households and accounts are written to disk.
+_MEMORY = sa.text("set local work_mem = '128MB'")
 _RECORD = sa.text("""
 insert into control.identity_run (run_id, fingerprint, records, people, households, copies, review, changed, matched, crowded, seconds)
 values (:run_id, :fingerprint, :records, :people, :households, :copies, :review, :changed, :matched, :crowded, :seconds)
@@ -140,6 +142,7 @@ def resolve_within(
     """Do the same as `resolve`, in a transaction that the caller commits or rolls back; return None if nothing changed."""
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
+    db.execute(_MEMORY)
     store.rank_vendors(db, vendors)
     decisions = {entity: inputs.read_decisions(db, entity) for entity in ENTITIES}
     digests, organizations, securities = (

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from include.database.driver import find_driver
 from include.identity import model
 from include.identity.features import Conventions
 from include.identity.group import Matched
@@ -32,8 +32,9 @@ from include.identity.score import Counts
 
 PART_BYTES = 64_000_000
 _CORE = "core"
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
 
-_READ = sa.text("select content from control.identity_state where name = :name order by part")
+_READ = "select content from control.identity_state where name = %s order by part"
 _DELETE = sa.text("delete from control.identity_state where name = coalesce(:name, name)")
 _INSERT = sa.text("insert into control.identity_state (name, part, content) values (:name, :part, :content)")
 
@@ -74,16 +75,15 @@ def _write(connection: sa.Connection, name: str, content: bytes) -> None:
 
 def read_state(connection: sa.Connection, policy: Policy) -> State | None:
     """Return the stored state, or None if there is none that this code wrote for these thresholds."""
-    parts = connection.scalars(_READ, {"name": "facts"}).all()
-    if not parts:
+    content = _fetch(connection, "facts")
+    if not content:
         return None
-    facts = json.loads(b"".join(parts))
+    facts = json.loads(content)
     if facts["code"] != _fingerprint_code() or facts["policy"] != _describe(policy):
         return None
 
     def read(name: str) -> pa.Table:
-        parts = connection.scalars(_READ, {"name": name}).all()
-        return pq.read_table(pa.BufferReader(parts[0] if len(parts) == 1 else b"".join(parts)))
+        return pa.ipc.open_stream(_fetch(connection, name)).read_all()
 
     def read_matched(name: str) -> Matched:
         return Matched(read(f"{name} clusters"), LINKS.empty_table(), read(f"{name} doubts"), read(f"{name} lessons"))
@@ -109,8 +109,14 @@ def read_state(connection: sa.Connection, policy: Policy) -> State | None:
         read_matched("entities"),
         read("decisions"),
     )
-    core = b"".join(connection.scalars(_READ, {"name": _CORE}))
+    core = _fetch(connection, _CORE)
     return State(matching, read("digests"), np.frombuffer(core, np.int64) if core else None)
+
+
+def _fetch(connection: sa.Connection, name: str) -> bytes:
+    with find_driver(connection).cursor(binary=True) as cursor:
+        parts = [part for (part,) in cursor.execute(_READ, (name,))]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _encode(state: State) -> Iterator[tuple[str, bytes]]:
@@ -150,7 +156,8 @@ def _encode(state: State) -> Iterator[tuple[str, bytes]]:
     tables |= {f"frequency {name}": table for name, table in counts.frequencies.items()}
     for name, table in tables.items():
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", compression_level=1, use_compliant_nested_type=False)
+        with pa.ipc.new_stream(sink, table.schema, options=_COMPRESSED) as writer:
+            writer.write_table(table)
         yield name, sink.getvalue().to_pybytes()
 
 
