@@ -129,8 +129,8 @@ OUTCOME = TempTable(
     "outcome",
     {"external_key": _KEY, "status": "text", "salesforce_id": "text", "error": "text", "is_passing": "boolean"},
 )
-"""The outcome of each row. `is_passing`: the row failed with a temporary error. Filled by `results.read` or `results.take`, which create
-it again; read by `results.settle`."""
+"""The outcome of each row. `is_passing`: true if the row failed with a temporary error, else null. Filled by `results.read` or
+`results.take`, which create it again; read by `results.settle`."""
 
 REMADE = TempTable("remade", {"external_key": _KEY, "salesforce_id": "text"}, is_dropped_on_commit=True)
 """Records that were deleted in Salesforce and that the job created again, with the ids of the deleted records. Filled and read by

@@ -51,7 +51,8 @@ where s.external_key is null or o.external_key is null or o.times <> 1
 _ACCEPT = """
 insert into control.crm_state as c (sobject, external_key, payload, salesforce_id, job_id, shared_values)
 select :sobject, s.external_key, s.payload, o.salesforce_id, :job_id,
-       (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(s.payload) where key = any(cast(:shared as text[])))
+       case when :shared = cast('{}' as text[]) then '{}'  -- most objects: their payloads are not read field by field
+            else (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(s.payload) where key = any(:shared)) end
 from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
 where o.status in ('created', 'updated') and o.external_key not in (select external_key from remade)
 on conflict (sobject, external_key) do update
@@ -102,7 +103,7 @@ where l.vendor = :vendor and l.table_name = :sobject and l.stage = 'crm' and l.s
 _FAILED = """
 select o.external_key, o.error, s.row_number, s.payload
 from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
-where o.status = 'failed' and not o.is_passing order by s.row_number
+where o.status = 'failed' and o.is_passing is not true order by s.row_number
 """
 
 _AGAIN = "select external_key from outcome where is_passing or status = 'unprocessed'"
@@ -193,8 +194,7 @@ def _open_outcome(db: sa.Connection) -> None:
 def _close_outcome(db: sa.Connection) -> None:
     with db.begin():
         db.execute(
-            sa.text("update outcome set is_passing = coalesce(error ~ :passing, false)"),
-            {"passing": "|".join(PASSING)},
+            sa.text("update outcome set is_passing = true where error ~ :passing"), {"passing": "|".join(PASSING)}
         )
         db.execute(sa.text("analyze outcome"))
 
@@ -325,7 +325,9 @@ def _count(db: sa.Connection, job: Job, info: JobInfo, seconds: float) -> Counts
     statuses: dict[str, int] = dict(
         db.execute(sa.text("select status, count(*) from outcome group by status")).tuples().all()
     )
-    dead = int(db.scalar(sa.text("select count(*) from outcome where status = 'failed' and not is_passing")) or 0)
+    dead = int(
+        db.scalar(sa.text("select count(*) from outcome where status = 'failed' and is_passing is not true")) or 0
+    )
     return Counts(
         sent=job.rows,
         created=statuses.get("created", 0),
