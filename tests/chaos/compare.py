@@ -64,11 +64,11 @@ def _read_org(sandbox_url: str, objects: Sequence[str]) -> Contents:
     """Read all records by object, without fields that the org writes; references are replaced by keys."""
     records = {name: _read_records(sandbox_url, name) for name in objects}
     keys = {row["Id"]: row.get("Tributary_Key__c") or row["Id"] for rows in records.values() for row in rows}
-    return {f"org {name}": Counter(tuple(reduce(row, keys)) for row in rows) for name, rows in records.items()}
+    return {f"org {name}": Counter(tuple(list_compared(row, keys)) for row in rows) for name, rows in records.items()}
 
 
-def reduce(row: Mapping[str, Any], keys: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields of an org's record that are the same on both sides, with keys in place of ids."""
+def list_compared(row: Mapping[str, Any], keys: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an org's record that must be equal on both sides, with keys in place of ids."""
     for name, value in sorted(row.items()):
         is_drawn = any(word in name.lower() for word in _DRAWN_WORDS)
         is_numbered = name == "Name" and _AUTO_NUMBER.fullmatch(str(value))

@@ -9,7 +9,7 @@ import pytest
 from include.vendors import named
 from local.postgres import Postgres
 from local.warehouse_rows import find_differences
-from tests.chaos.compare import read, reduce
+from tests.chaos.compare import list_compared, read
 from tests.conftest import Database, Firm, new_database
 from tests.running_sandbox import run_sandbox
 
@@ -59,5 +59,5 @@ def test_history_that_was_doubled_is_a_difference(sides: Sides) -> None:
 
 def test_names_that_the_org_numbers_are_no_difference() -> None:
     alerts = [{"Name": f"Alert-00000005{at}", "FinServ__Message__c": "risk misaligned"} for at in (4, 5)]
-    assert len({tuple(reduce(alert, {})) for alert in alerts}) == 1
-    assert len({tuple(reduce({"Name": f"Account {at}"}, {})) for at in (4, 5)}) == 2
+    assert len({tuple(list_compared(alert, {})) for alert in alerts}) == 1
+    assert len({tuple(list_compared({"Name": f"Account {at}"}, {})) for at in (4, 5)}) == 2
