@@ -55,6 +55,7 @@ select :sobject, s.external_key, s.payload, o.salesforce_id, :job_id,
             else (select coalesce(jsonb_object_agg(key, value), '{}') from jsonb_each(s.payload) where key = any(:shared)) end
 from outcome o join control.crm_sent s on s.job_id = :job_id and s.external_key = o.external_key
 where o.status in ('created', 'updated') and o.external_key not in (select external_key from remade)
+order by o.external_key  -- neighbors are in the same pages of the table and of its indexes
 on conflict (sobject, external_key) do update
 set missing = null, payload = c.payload || excluded.payload, salesforce_id = excluded.salesforce_id, job_id = excluded.job_id,
     accepted_at = clock_timestamp(), shared_values = c.shared_values || excluded.shared_values
@@ -196,6 +197,8 @@ def _close_outcome(db: sa.Connection) -> None:
         db.execute(
             sa.text("update outcome set is_passing = true where error ~ :passing"), {"passing": "|".join(PASSING)}
         )
+        # The planner may expect a single row of the object in the accepted state, and read all results for each row that is there.
+        db.execute(sa.text("create index on outcome (external_key)"))
         db.execute(sa.text("analyze outcome"))
 
 
