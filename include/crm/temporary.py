@@ -101,13 +101,15 @@ def declare_outgoing(entity: str) -> TempTable:
     - `family`: records with the same value are sent together, because they have the same parent.
     - `is_refused`: the record is in `REFUSED` with the same payload, so it is not sent now.
     - `is_notable`: the record is new, or more than daily fields have changed.
+    - `is_closing`: the change closes a record that Salesforce has, such as an account.
+    - `moved_usd`: the change of the record's worth; null for new records, and for objects without a worth.
     - `held_by`: the vendor whose newest day is not reconciled, or `salesforce` if Salesforce may have the record already; null if the
       record may be sent.
     - `waits_for`: the object of the parent that the record waits for, set by `rounds.wait_for_parents`; null if it does not wait.
     """
     columns = {
         "external_key": _KEY, "payload": "jsonb", "is_new": "boolean", "family": _KEY, "is_refused": "boolean",
-        "is_notable": "boolean", "held_by": "text", "waits_for": "text",
+        "is_notable": "boolean", "is_closing": "boolean", "moved_usd": "numeric", "held_by": "text", "waits_for": "text",
     }  # fmt: skip
     return TempTable(f"outgoing_{entity}", columns)
 

@@ -53,6 +53,8 @@ select c.external_key, c.payload, c.is_new,
        coalesce(c.payload ->> :parent, c.accepted ->> :parent, c.external_key) collate "C" as family,
        r.external_key is not null as is_refused,
        c.is_new or not c.accepted @> (c.payload - cast(:daily as text[])) as is_notable,
+       not c.is_new and c.payload ->> :field = :closed and c.accepted ->> :field is distinct from :closed as is_closing,
+       case when not c.is_new and :worth <> '' then (c.payload ->> :worth)::numeric - coalesce((c.accepted ->> :worth)::numeric, 0) end as moved_usd,
        coalesce(v.vendor, u.vendor, {adoption}) as held_by, null::text as waits_for
 from compared c left join {refused} r on r.external_key = c.external_key and r.payload = c.payload
 left join {ready.unsettled} v on v.vendor = split_part(c.external_key, ':', 2)
@@ -89,18 +91,11 @@ select count(*) filter (where is_new and is_free) as new,
        count(*) filter (where is_notable and is_free) as notable,
        sum(hashtextextended(external_key || (payload - cast(:daily as text[]))::text, 0)::numeric)
            filter (where is_notable and is_free) as difference,
-       count(*) filter (where held_by is null and not is_new and payload ->> :field = :closed
-                        and (select s.payload ->> :field from control.crm_state s
-                             where s.sobject = :sobject and s.external_key = o.external_key)
-                            is distinct from :closed) as closing,
-       sum((payload ->> :worth)::numeric
-           - coalesce((select (s.payload ->> :worth)::numeric from control.crm_state s
-                       where s.sobject = :sobject and s.external_key = o.external_key), 0))
-           filter (where not is_new and is_free and :worth <> '') as moved,
-       (select sum((payload ->> :worth)::numeric) from control.crm_state
-        where :worth <> '' and sobject = :sobject and external_key like :keys) as worth,
-       (select count(*) from control.crm_state where sobject = :sobject and external_key like :keys) as held
-from (select *, not is_refused and held_by is null as is_free from {outgoing}) o
+       count(*) filter (where is_closing and held_by is null) as closing,
+       sum(moved_usd) filter (where is_free) as moved, max(held.worth) as worth, max(held.records) as held
+from (select sum((payload ->> :worth)::numeric) filter (where :worth <> '') as worth, count(*) as records from control.crm_state
+      where sobject = :sobject and external_key like :keys) held
+left join (select *, not is_refused and held_by is null as is_free from {outgoing}) o on true
 """
 
 # The name of a record: as it will be, else as Salesforce has it.
@@ -219,6 +214,9 @@ def compare(db: sa.Connection, mapping: CrmObject, settings: Settings, ready: Re
         "daily": mapping.daily,
         "shared": mapping.shared,
         "masked": masked,
+        "field": mapping.closed_by[0],
+        "closed": mapping.closed_by[1],
+        "worth": mapping.worth,
         "resends": resends,
         "every_error": EVERY_ERROR,
         **mapping.lookups,

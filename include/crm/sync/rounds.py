@@ -35,22 +35,21 @@ where not o.is_refused and o.held_by is null and o.payload ->> u.name = u.parent
 # A family is the records with the same parent. A part never splits a family. The size of a row's JSON, without the field names that it
 # always contains, is an upper bound of the size of its CSV line.
 _SENDING = """
-with sized as (
-    select o.external_key, o.payload, family,
-           octet_length(payload::text) - :names_bytes + octet_length(external_key) as size
-    from {outgoing} o where not is_refused and held_by is null and waits_for is null {only}
+with sized as materialized (  -- otherwise the payloads are sorted, on disk
+    select external_key, family, octet_length(payload::text) - :names_bytes + octet_length(external_key) as size
+    from {outgoing} where not is_refused and held_by is null and waits_for is null {only}
 ), placed as (
     select *, sum(size) over before as bytes_before, count(*) over before as rows_before from sized
     window before as (order by family, external_key rows between unbounded preceding and 1 preceding)
 ), parted as (
-    select external_key, payload, family,
+    select external_key, rows_before,
            (coalesce(min(bytes_before) over (partition by family), 0) / :most_bytes)::int
            + (min(rows_before) over (partition by family) / :most_rows)::int as part
     from placed
+), numbered as (
+    select external_key, part, rows_before - min(rows_before) over (partition by part) as row_number from parted
 )
-select part, external_key, payload,
-       row_number() over (partition by part order by family, external_key) - 1 as row_number
-from parted
+select n.part, n.external_key, o.payload, n.row_number from numbered n join {outgoing} o using (external_key)
 """
 
 

@@ -40,16 +40,19 @@ def _write_statement(holding: CrmObject, fields: Mapping[str, Field]) -> str:
     """Return the statement that adds up all fields in one pass over the positions, and one over the accepted payloads."""
     numbered = list(enumerate(fields.values()))
     due = ", ".join(f"sum(({field.sql})::numeric) as sum_{at}" for at, field in numbered)
-    accepted = ", ".join(f"sum((payload ->> :field_{at})::numeric) as sum_{at}" for at, _ in numbered)
+    values = ", ".join(f"(payload ->> :field_{at})::numeric as value_{at}" for at, _ in numbered)
+    accepted = ", ".join(f"sum(value_{at}) as sum_{at}" for at, _ in numbered)
     sums = ", ".join(f"(:check_{at}, w.sum_{at}, s.sum_{at})" for at, _ in numbered)
     return f"""
     insert into control.crm_total (vendor, business_date, check_name, due, accepted, run_id)
     select d.vendor, d.business_date, c.check_name, coalesce(c.due, 0), coalesce(c.accepted, 0), :run_id
     from {PRESENT_DAY} d
     left join (select p.vendor, {due} from {holding.selection} group by p.vendor) w on w.vendor = d.vendor
-    left join (select split_part(external_key, ':', 2) as vendor, {accepted} from control.crm_state
-               where sobject = :sobject and starts_with(external_key, :firm || ':') and missing is null
-               group by 1) s on s.vendor = d.vendor
+    left join (select vendor, {accepted} from (
+                   select split_part(external_key, ':', 2) as vendor, {values} from control.crm_state
+                   where sobject = :sobject and starts_with(external_key, :firm || ':') and missing is null
+                   offset 0  -- otherwise the payloads are sorted, on disk
+               ) h group by 1) s on s.vendor = d.vendor
     cross join lateral (values {sums}) c(check_name, due, accepted)
     on conflict (vendor, business_date, check_name)
     do update set due = excluded.due, accepted = excluded.accepted, run_id = excluded.run_id, recorded_at = clock_timestamp()
