@@ -42,7 +42,7 @@ from include.crm.objects.mapping import CrmObject
 from include.crm.objects.portfolio import list_mappings
 from include.crm.run import Org, SyncRun
 from include.crm.settings import Settings
-from include.crm.sync import delta, file, load, results, rounds, sender
+from include.crm.sync import delta, file, load, removed, results, rounds, sender, totals
 from include.crm.sync.bulk import Bulk
 from include.crm.temporary import TempTable
 from include.errors import BalanceError, TargetUnavailable
@@ -154,6 +154,8 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
     laps = Laps()
     for module, name in ((readiness, "find_present_days"), (delta, "compare"), (delta, "forget_refused")):
         laps.follow(module, name, "compare")
+    laps.follow(removed, "note_removed", "find deleted records")
+    laps.follow(totals, "record", "control totals")
     laps.follow(rounds, "cut", "cut into jobs")
     laps.follow(file, "write", "file")
     laps.follow(Bulk, "create", "upload")

@@ -23,6 +23,7 @@ ID_END = "~"
 
 _TABLES = """
 create table if not exists record (id text primary key, body text not null, is_deleted int not null) without rowid;
+create index if not exists deleted_record on record (id) where is_deleted;
 create table if not exists record_key (object text, field text, value text, id text,
     primary key (object, field, value, id)) without rowid;
 create table if not exists prefix (object text primary key, prefix text unique);
