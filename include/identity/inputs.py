@@ -48,7 +48,7 @@ _SOME_PERSONS = _PERSONS.format(
     of_homes="and household_id = any(array(select household_id from warehouse.person where person_id = any(%(ids)s) and recorded_to is null))",
     of_persons="and p.person_id = any(%(ids)s) order by 1",
 )
-_DIGESTS = f"select record_id, hashtextextended(q::text, 0) as digest from ({_EVERYONE}) q"  # noqa: S608
+_DIGESTS = f"select record_id, hash_record_extended(q, 0) as digest from ({_EVERYONE}) q"  # noqa: S608
 
 _LEGAL_ENTITIES = """
 select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, replace(l.entity_kind, '_', ' ') as registration_type,
@@ -124,21 +124,11 @@ order by 1
 """  # noqa: S608
 # The owners of an account that a planner lists are the members of its household.
 _OWNERS = """
-with held as (
-    select account_id, person_id from warehouse.account_owner where person_id is not null and recorded_to is null and valid_to is null
-    union all
-    select a.outside_account_id, p.person_id from warehouse.outside_account a join warehouse.person p using (household_id)
-    where a.recorded_to is null and a.valid_to is null and p.recorded_to is null and p.valid_to is null
-)
-select h.account_id, coalesce(i.identity_id, h.person_id) as person_id
-from held h left join warehouse.identity i on i.entity = 'person' and i.id = h.person_id and i.recorded_to is null
+select account_id, person_id from warehouse.account_owner where person_id is not null and recorded_to is null and valid_to is null
+union all
+select a.outside_account_id, p.person_id from warehouse.outside_account a join warehouse.person p using (household_id)
+where a.recorded_to is null and a.valid_to is null and p.recorded_to is null and p.valid_to is null
 """
-_DIGEST_OF_ACCOUNTS = sa.text(f"""
-select sum(hashtextextended(a::text, 0))::text as accounts,
-       (select sum(hashtextextended((o.account_id, o.person_id)::text, 0))::text from warehouse.account_owner o
-        where o.person_id is not null and o.recorded_to is null and o.valid_to is null) as owners
-from ({_ACCOUNTS}) a
-""")  # noqa: S608
 
 _WEIGHTS = f"""
 {_VALUES}
@@ -206,11 +196,23 @@ def read_legal_entities(connection: sa.Connection) -> pa.Table:
 
 
 def read_accounts(connection: sa.Connection) -> pa.Table:
-    """Read all accounts, including those that planners list, with the schema `ACCOUNTS`."""
+    """Read all accounts, including those that planners list, with the schema `ACCOUNTS`. The owners are records of persons."""
     accounts = _read(connection, _ALL_ACCOUNTS, ACCOUNTS, lacking={"owners"})
     owners = read_integers(connection, _OWNERS, ["account_id", "person_id"], {})
     lists = _list_owners(accounts["account_id"].to_numpy(), *(owners[name].to_numpy() for name in owners.column_names))
     return accounts.add_column(ACCOUNTS.get_field_index("owners"), ACCOUNTS.field("owners"), lists)
+
+
+def identify_owners(connection: sa.Connection, accounts: pa.Table) -> pa.Table:
+    """Replace the owners of accounts, records of persons, by the records that represent them."""
+    known, owners = read_known(connection, "person"), accounts["owners"].combine_chunks()
+    if not len(known):
+        return accounts
+    ids, record = accounts["account_id"].to_numpy(), pc.list_flatten(owners).to_numpy()
+    at = people.find_positions(known["record_id"].to_numpy(), record)
+    person = np.where(at < 0, record, known["person_id"].to_numpy()[at])
+    lists = _list_owners(ids, ids[pc.list_parent_indices(owners).to_numpy()], person)
+    return accounts.set_column(accounts.column_names.index("owners"), ACCOUNTS.field("owners"), lists)
 
 
 def _list_owners(ids: people.Ints, account: people.Ints, person: people.Ints) -> pa.ListArray:
@@ -226,11 +228,6 @@ def _list_owners(ids: people.Ints, account: people.Ints, person: people.Ints) ->
 def read_weights(connection: sa.Connection, ids: Collection[int]) -> pa.Table:
     """Read the dollar value of some persons' accounts (schema `WEIGHTS`). An account with several owners counts for each of them."""
     return _read(connection, _WEIGHTS, WEIGHTS, {"ids": list(ids)})
-
-
-def digest_accounts(connection: sa.Connection) -> pa.Table:
-    """Return sums of hashes of all accounts and of their owners, as one row."""
-    return pa.Table.from_pylist([dict(connection.execute(_DIGEST_OF_ACCOUNTS).mappings().one())], schema=_HASHES)
 
 
 def read_securities(connection: sa.Connection) -> pa.Table:
@@ -266,7 +263,6 @@ def read_decisions(connection: sa.Connection, entity: str) -> pa.Table:
     return _read(connection, _DECISIONS, DECISIONS, {"entity": entity})
 
 
-_HASHES = pa.schema({"accounts": pa.string(), "owners": pa.string()})
 _PERSONS_LACK = frozenset({"tax_id_form", "tax_id"})
 _ENTITIES_LACK = _PERSONS_LACK | {"first_name", "last_name", "birth_date", "email", "strong_keys"}
 

@@ -151,7 +151,8 @@ def resolve_within(
         inputs.read_securities(db),
     )
     settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
-    others = [organizations, securities, *decisions.values(), settings, inputs.digest_accounts(db)]
+    accounts = inputs.read_accounts(db)
+    others = [organizations, securities, *decisions.values(), settings, accounts.drop_columns("known_id")]
     fingerprint = _fingerprint([digests.sort_by("record_id"), *others])
     if not is_full and db.scalar(_LAST) == fingerprint:
         return None
@@ -160,7 +161,7 @@ def resolve_within(
     entities = link_entities(organizations, decisions["legal_entity"], policy, inputs.read_known(db, "legal_entity"))
     changed += store.store_identities(db, "legal_entity", map_people(entities.clusters), "link", run_id)
     store.store_reasons(db, "legal_entity", entities.links, entities.review, run_id)
-    copies, doubtful, moved = _resolve_accounts(db, decisions["account"], run_id)
+    copies, doubtful, moved = _resolve_accounts(db, accounts, decisions["account"], run_id)
     changed += moved
     same, conflicts = link_securities(securities, _to_mapping(inputs.read_known(db, "security")))
     changed += store.store_identities(db, "security", same, "number", run_id)
@@ -224,9 +225,11 @@ def _resolve_persons(
     return matching, changed + resolve_touched_homes(db, before.matching, matching, run_id)
 
 
-def _resolve_accounts(db: sa.Connection, decisions: pa.Table, run_id: str) -> tuple[pa.Table, pa.Table, int]:
+def _resolve_accounts(
+    db: sa.Connection, accounts: pa.Table, decisions: pa.Table, run_id: str
+) -> tuple[pa.Table, pa.Table, int]:
     """Find the copies of accounts, and store them; return them, the doubtful pairs, and the number of accounts whose identity changed."""
-    copies, doubtful = find_copies(inputs.read_accounts(db), decisions)
+    copies, doubtful = find_copies(inputs.identify_owners(db, accounts), decisions)
     originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
     changed = store.store_identities(db, "account", originals, "copy", run_id)
     store.store_reasons(db, "account", copies, doubtful, run_id)

@@ -76,6 +76,14 @@ def read_worth(firm: Firm) -> tuple[Decimal, Decimal, int]:
     return row["managed_usd"], row["held_away_usd"], row["copies"]
 
 
+def test_a_run_after_one_that_joined_two_accounts_finds_no_change(firm: Firm) -> None:
+    load_held(firm, Decimal(1000))
+    resolved = firm.resolve()
+    assert resolved is not None
+    assert resolved.copies == 1
+    assert firm.resolve("r2") is None
+
+
 def test_an_account_that_a_planner_lists_again_under_another_key_counts_once(firm: Firm) -> None:
     load_held(firm, Decimal(1000))
     firm.resolve()
