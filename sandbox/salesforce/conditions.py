@@ -188,7 +188,7 @@ class Scope:
             return inside if operator == "in" else f"(not {inside})"
         if isinstance(value, Span):
             return self._compare_span(left, operator, value)
-        if left.field.name == "IsDeleted" and operator == "=" and value is True:
+        if left.field.name == "IsDeleted" and not left.steps and operator == "=" and value is True:
             return left.sql  # the condition of an index
         if operator in {"=", "!=", "in", "not in"}:
             values = value if isinstance(value, list) else [value]

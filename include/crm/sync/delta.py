@@ -53,7 +53,7 @@ select c.external_key, c.payload, c.is_new,
        coalesce(c.payload ->> :parent, c.accepted ->> :parent, c.external_key) collate "C" as family,
        r.external_key is not null as is_refused,
        c.is_new or not c.accepted @> (c.payload - cast(:daily as text[])) as is_notable,
-       not c.is_new and c.payload ->> :field = :closed and c.accepted ->> :field is distinct from :closed as is_closing,
+       (not c.is_new and c.payload ->> :field = :closed and c.accepted ->> :field is distinct from :closed) is true as is_closing,
        case when not c.is_new and :worth <> '' then (c.payload ->> :worth)::numeric - coalesce((c.accepted ->> :worth)::numeric, 0) end as moved_usd,
        coalesce(v.vendor, u.vendor, {adoption}) as held_by, null::text as waits_for
 from compared c left join {refused} r on r.external_key = c.external_key and r.payload = c.payload
@@ -244,8 +244,6 @@ def _count(db: sa.Connection, mapping: CrmObject, settings: Settings, total: int
             "daily": mapping.daily,
             "sobject": mapping.sobject,
             "keys": keys_like(mapping, settings),
-            "field": mapping.closed_by[0],
-            "closed": mapping.closed_by[1],
             "worth": mapping.worth,
             "existing": VENDOR,
         },

@@ -47,7 +47,7 @@ with sized as materialized (  -- otherwise the payloads are sorted, on disk
            + (min(rows_before) over (partition by family) / :most_rows)::int as part
     from placed
 ), numbered as (
-    select external_key, part, rows_before - min(rows_before) over (partition by part) as row_number from parted
+    select external_key, part, row_number() over (partition by part order by rows_before) - 1 as row_number from parted
 )
 select n.part, n.external_key, o.payload, n.row_number from numbered n join {outgoing} o using (external_key)
 """

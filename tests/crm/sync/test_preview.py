@@ -31,3 +31,17 @@ def test_a_preview_reports_changes_without_making_them(crm: Crm) -> None:
         f"sample:orion:position:{row['position_key']}  FinServ__Price__c: {old} -> {old + 1}"
     ]
     assert crm.sent() == {"position": 1}
+
+
+@pytest.mark.synced
+def test_a_preview_adds_up_the_worth_and_counts_the_closings(crm: Crm) -> None:
+    crm.database.do("update warehouse.position set market_value_usd = market_value_usd - 0.25")
+    crm.database.do("update warehouse.account set is_active = false, close_date = '2026-11-19'")
+
+    deltas = preview(crm.engine, BULK).deltas
+
+    positions, accounts = deltas["position"], deltas["account"]
+    assert positions.changed == positions.held > 0
+    assert positions.moved_usd == Decimal("-0.25") * positions.changed
+    assert 0 < accounts.closing <= accounts.held
+    assert accounts.moved_usd == positions.closing == 0

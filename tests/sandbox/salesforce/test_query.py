@@ -35,6 +35,8 @@ def loaded(org):
         ("(Name = 'IRA' OR Name = 'Roth') AND FinServ__Balance__c < 10", "A1"),
         ("FinServ__PrimaryOwner__r.Name = 'Ada Sample' AND NOT (Name LIKE '%ira%')", "A2 A4"),
         ("SystemModstamp > 2020-01-01T00:00:00Z", "A1 A2 A3 A4"),
+        ("NOT FinServ__Household__r.IsDeleted = true", "A1 A2 A3 A4"),
+        ("IsDeleted = true", ""),
         ("CreatedDate < 2020-01-01T00:00:00+01:00", ""),
     ],
 )
