@@ -332,17 +332,7 @@ def _measure(what: str, *arguments: object) -> dict[str, Any]:
 @contextlib.contextmanager
 def _sandbox(state: Path) -> Iterator[str]:
     """Run the sandbox; yield the URL of an empty org in which our app is registered."""
-    command = [
-        sys.executable,
-        "-m",
-        "sandbox.app",
-        "--port",
-        "0",
-        "--households",
-        "20",
-        "--state",
-        str(state),
-    ]
+    command = [sys.executable, "-m", "sandbox.app", "--port", "0", "--households", "20", "--state", str(state)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
