@@ -18,6 +18,7 @@ from include.contract import Basic, Budget, EntityMap, Table, Vendor, arrow, col
 from include.control import dead_letters
 from include.control.dead_letters import DeadLetter
 from include.control.ledger import Counts, Pull
+from include.database.driver import find_driver
 from include.staging.files import PartWriter
 from include.staging.partitions import FAULTS, Manifest, Staging
 from include.staging.reference import partition_path
@@ -214,6 +215,21 @@ def count_rows_read(node: Mapping[str, Any]) -> int:
     """Count the rows that a node of an executed plan and the nodes below it returned or rejected."""
     rows = node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Join Filter", 0)
     return int(rows * node["Actual Loops"]) + sum(map(count_rows_read, node.get("Plans", ())))
+
+
+def follow_effort(engine: sa.Engine, is_followed: Callable[[str], bool]) -> list[int]:
+    """Run each followed statement of an engine once more, undone, before it; return the list that receives the rows that each one read."""
+    read = list[int]()
+
+    @sa.event.listens_for(engine, "before_cursor_execute")
+    def explain(connection: sa.Connection, _: Any, statement: str, values: Any, *__: Any) -> None:
+        if is_followed(statement):
+            driver = find_driver(connection)
+            with driver.transaction(force_rollback=True):
+                [[[plan]]] = driver.execute(f"explain (analyze, format json) {statement}".encode(), values)
+            read.append(count_rows_read(plan["Plan"]))
+
+    return read
 
 
 Make = Callable[[], Loader]

@@ -27,7 +27,7 @@ from tests.warehouse.loading import (
     Known,
     Loader,
     Make,
-    count_rows_read,
+    follow_effort,
     position,
     read_positions,
     read_transactions,
@@ -332,18 +332,8 @@ def test_many_rows_load_as_few_do(loader: Loader) -> None:
 
 def read_effort(loader: Loader, load_rows: Callable[[], Counts]) -> tuple[Counts, int]:
     """Load, and return the counts and the largest number of rows that one statement on stored rows read."""
-    read = [0]
-
-    @sa.event.listens_for(loader.engine, "before_cursor_execute")
-    def explain(connection: sa.Connection, _: Any, statement: str, values: Any, *__: Any) -> None:
-        if f"warehouse.{loader.pull.table_name} f" in statement and "select exists" not in statement:
-            driver = connection.connection.driver_connection
-            assert driver is not None
-            driver.execute("savepoint explained")
-            [[plan]] = driver.execute(f"explain (analyze, format json) {statement}", values).fetchone()
-            driver.execute("rollback to savepoint explained")
-            read.append(count_rows_read(plan["Plan"]))
-
+    stored = f"warehouse.{loader.pull.table_name} f"
+    read = follow_effort(loader.engine, lambda statement: stored in statement and "select exists" not in statement)
     return load_rows(), max(read)
 
 
