@@ -204,7 +204,7 @@ def read_accounts(connection: sa.Connection) -> pa.Table:
 
 
 def identify_owners(connection: sa.Connection, accounts: pa.Table) -> pa.Table:
-    """Replace the owners of accounts, records of persons, by the records that represent them: after persons are stored."""
+    """Return ACCOUNTS with each owner replaced by the record that represents it. Call it after the identities of persons are stored."""
     known, owners = read_known(connection, "person"), accounts["owners"].combine_chunks()
     if not len(known):
         return accounts

@@ -197,7 +197,7 @@ def _close_outcome(db: sa.Connection) -> None:
         db.execute(
             sa.text("update outcome set is_passing = true where error ~ :passing"), {"passing": "|".join(PASSING)}
         )
-        # The planner may expect a single row of the object in the accepted state, and read all results for each row that is there.
+        # Without it, a planner that expects one accepted row of the object may read all results for each accepted row.
         db.execute(sa.text("create index on outcome (external_key)"))
         db.execute(sa.text("analyze outcome"))
 
