@@ -218,7 +218,7 @@ def count_rows_read(node: Mapping[str, Any]) -> int:
 
 
 def follow_effort(engine: sa.Engine, is_followed: Callable[[str], bool]) -> list[int]:
-    """Run each followed statement of an engine once more, undone, before it; return the list that receives the rows that each one read."""
+    """Explain each followed statement of an engine before it runs, and roll that back; return the list of the rows that each one reads."""
     read = list[int]()
 
     @sa.event.listens_for(engine, "before_cursor_execute")
