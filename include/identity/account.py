@@ -206,6 +206,26 @@ def read_words(institution: str | None) -> set[str]:
     return {word for word in words if word and word not in _COMMON_WORDS} or {word for word in words if word}
 
 
+def identify_owners(accounts: pa.Table, clusters: pa.Table) -> pa.Table:
+    """Return ACCOUNTS with each owner replaced by the record that represents the owner's person in CLUSTERS."""
+    known, owners = people.represent(clusters), accounts["owners"].combine_chunks()
+    ids, record = accounts["account_id"].to_numpy(), pc.list_flatten(owners).to_numpy()
+    at = people.find_positions(known["record_id"].to_numpy(), record)
+    person = np.where(at < 0, record, np.append(known["person_id"].to_numpy(), 0)[at])
+    lists = list_owners(ids, ids[pc.list_parent_indices(owners).to_numpy()], person)
+    return accounts.set_column(accounts.column_names.index("owners"), ACCOUNTS.field("owners"), lists)
+
+
+def list_owners(ids: Ints, account: Ints, person: Ints) -> pa.ListArray:
+    """Return the distinct owners of each of some accounts, from pairs of an account and a person. Pairs of other accounts are left out."""
+    at = people.find_positions(ids, account)
+    order = np.lexsort((person, at))[np.count_nonzero(at < 0) :]
+    at, person = at[order], person[order]
+    is_new = np.append(True, (at[1:] != at[:-1]) | (person[1:] != person[:-1]))[: len(at)]
+    ends = np.cumsum(np.bincount(at[is_new], minlength=len(ids)))
+    return pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), pa.array(person[is_new]))
+
+
 def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the copies of accounts, and the pairs to review, as LINKS and REVIEW: `left` is the original, `right` the copy.
 

@@ -37,7 +37,8 @@ def resolve_touched_homes(db: sa.Connection, before: Matching, after: Matching, 
     while True:
         ids = inputs.read_households(db, graph.list_homes(marked))
         known = inputs.read_known(db, "household", ids["household_id"].to_pylist())
-        ids = inputs.read_households(db, graph.list_homes(marked), known["record_id"].to_pylist())
+        others = set(known["record_id"].to_pylist()) - set(ids["household_id"].to_pylist())
+        ids = pa.concat_tables([ids, inputs.read_households(db, (), others)])
         grown = graph.grow(marked | graph.mark_homes(ids))
         if (grown == marked).all():
             break

@@ -12,43 +12,53 @@ import sqlalchemy as sa
 
 from include.database.columns import read_integers, read_table
 from include.identity import people
+from include.identity.account import list_owners
 from include.identity.record import ACCOUNTS, DECISIONS, HOUSEHOLDS, KNOWN, PERSONS, WEIGHTS
 from include.identity.security import SECURITIES
 
 # The numbers of a household's accounts include the former ones: at a custodian's conversion, vendors change them on different days.
+_NUMBERS = """
+select household_id, string_agg(distinct 'number:account:' || hash, ' ') as keys from (
+    select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
+    join warehouse.account a using (account_id)
+    where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and o.role is distinct from 'joint'
+    union all
+    select n.household_id, f.account_number_hash from warehouse.outside_account n
+    join warehouse.outside_account f on f.outside_account_id = n.outside_account_id and f.recorded_to is null
+    where n.recorded_to is null and n.valid_to is null
+) held where hash is not null and household_id is not null {of_homes} group by 1
+"""
 _PERSONS = """
-with number as (
-    select household_id, string_agg(distinct 'number:account:' || hash, ' ') as keys from (
-        select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
-        join warehouse.account a using (account_id)
-        where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and o.role is distinct from 'joint'
-        union all
-        select n.household_id, f.account_number_hash from warehouse.outside_account n
-        join warehouse.outside_account f on f.outside_account_id = n.outside_account_id and f.recorded_to is null
-        where n.recorded_to is null and n.valid_to is null
-    ) held where hash is not null {of_homes} group by 1
-)
-select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, r.registration_type, p.birth_date,
+select {first}p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, r.registration_type, p.birth_date,
        p.email, h.email as household_email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
        coalesce(p.city, h.city) as city, coalesce(p.state_code, h.state_code) as state_code,
        coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
        concat_ws(' ', p.cross_references, n.keys) as strong_keys
 from warehouse.person p
 left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null and not h.is_past_only
-left join number n on n.household_id = p.household_id
+left join ({numbers}) n on n.household_id = p.household_id
 left join (
     select distinct on (person_id) person_id, registration_type from warehouse.registration
     where recorded_to is null and valid_to is null order by person_id, registration_id
 ) r using (person_id)
 where p.recorded_to is null and p.valid_to is null and not p.is_past_only {of_persons}
 """
-_EVERYONE = _PERSONS.format(of_homes="", of_persons="")
-_ALL_PERSONS = f"{_EVERYONE} order by 1"
+_ALL_PERSONS = _PERSONS.format(first="", numbers=_NUMBERS.format(of_homes=""), of_persons="order by 1")
+_OF_HOMES = "and household_id = any(array(select household_id from warehouse.person where person_id = any(%(ids)s) and recorded_to is null))"
 _SOME_PERSONS = _PERSONS.format(
-    of_homes="and household_id = any(array(select household_id from warehouse.person where person_id = any(%(ids)s) and recorded_to is null))",
-    of_persons="and p.person_id = any(%(ids)s) order by 1",
+    first="", numbers=_NUMBERS.format(of_homes=_OF_HOMES), of_persons="and p.person_id = any(%(ids)s) order by 1"
 )
-_DIGESTS = f"select record_id, hash_record_extended(q, 0) as digest from ({_EVERYONE}) q"  # noqa: S608
+# The numbers are hashed by a query of their own, because each worker of a parallel query would group all of them.
+_DIGESTS = "select record_id, home, hash_record_extended(q, 0) as digest from ({persons}) q".format(  # noqa: S608
+    persons=_PERSONS.format(
+        first="coalesce(p.household_id, 0) as home, ",
+        numbers="select null::bigint as household_id, null as keys where false",
+        of_persons="",
+    )
+)
+_NUMBER_DIGESTS = (
+    f"select household_id as home, hash_record_extended(q, 0) as digest from ({_NUMBERS.format(of_homes='')}) q"  # noqa: S608
+)
 
 _LEGAL_ENTITIES = """
 select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, replace(l.entity_kind, '_', ' ') as registration_type,
@@ -156,12 +166,8 @@ join warehouse.household h using (vendor, household_key)
 where h.recorded_to is null and h.valid_to is null and not h.is_past_only
 """  # noqa: S608
 
-# Includes the records that represent others: they have no row of their own.
 _KNOWN = """
-with known as (
-    select id, identity_id from warehouse.identity where entity = %(entity)s and recorded_to is null {of_groups}
-)
-select id as record_id, identity_id as person_id from known union select identity_id, identity_id from known order by 1
+select id as record_id, identity_id as person_id from warehouse.identity where entity = %(entity)s and recorded_to is null {of_groups}
 """
 _ALL_KNOWN = _KNOWN.format(of_groups="")
 _SOME_KNOWN = _KNOWN.format(
@@ -186,8 +192,14 @@ def read_persons(connection: sa.Connection, ids: Collection[int] | None = None) 
 
 
 def read_digests(connection: sa.Connection) -> pa.Table:
-    """Return `record_id` and a hash, `digest`, of each person as `read_persons` reads it, in no particular order."""
-    return read_integers(connection, _DIGESTS, ["record_id", "digest"], {})
+    """Return `record_id` and a hash, `digest`, of each person as `read_persons` reads it, sorted by `record_id`."""
+    names = ["record_id", "home", "digest"]
+    persons = read_integers(connection, _DIGESTS, names, {}).sort_by("record_id")
+    numbers = read_integers(connection, _NUMBER_DIGESTS, names[1:], {})
+    ids, homes, own = (persons[name].to_numpy() for name in names)
+    at = people.find_positions(numbers["home"].to_numpy(), homes)
+    of_home = np.append(numbers["digest"].to_numpy(), 0)[at]  # the last one is that of a household without numbers
+    return pa.table({"record_id": ids, "digest": own + 31 * of_home})
 
 
 def read_legal_entities(connection: sa.Connection) -> pa.Table:
@@ -199,30 +211,8 @@ def read_accounts(connection: sa.Connection) -> pa.Table:
     """Read all accounts, including those that planners list, with the schema `ACCOUNTS`. The owners are records of persons."""
     accounts = _read(connection, _ALL_ACCOUNTS, ACCOUNTS, lacking={"owners"})
     owners = read_integers(connection, _OWNERS, ["account_id", "person_id"], {})
-    lists = _list_owners(accounts["account_id"].to_numpy(), *(owners[name].to_numpy() for name in owners.column_names))
+    lists = list_owners(accounts["account_id"].to_numpy(), *(owners[name].to_numpy() for name in owners.column_names))
     return accounts.add_column(ACCOUNTS.get_field_index("owners"), ACCOUNTS.field("owners"), lists)
-
-
-def identify_owners(connection: sa.Connection, accounts: pa.Table) -> pa.Table:
-    """Return ACCOUNTS with each owner replaced by the record that represents it. Call it after the identities of persons are stored."""
-    known, owners = read_known(connection, "person"), accounts["owners"].combine_chunks()
-    if not len(known):
-        return accounts
-    ids, record = accounts["account_id"].to_numpy(), pc.list_flatten(owners).to_numpy()
-    at = people.find_positions(known["record_id"].to_numpy(), record)
-    person = np.where(at < 0, record, known["person_id"].to_numpy()[at])
-    lists = _list_owners(ids, ids[pc.list_parent_indices(owners).to_numpy()], person)
-    return accounts.set_column(accounts.column_names.index("owners"), ACCOUNTS.field("owners"), lists)
-
-
-def _list_owners(ids: people.Ints, account: people.Ints, person: people.Ints) -> pa.ListArray:
-    """Return the distinct owners of each of some accounts, from pairs of an account and a person. Pairs of other accounts are left out."""
-    at = people.find_positions(ids, account)
-    order = np.lexsort((person, at))[np.count_nonzero(at < 0) :]
-    at, person = at[order], person[order]
-    is_new = np.append(True, (at[1:] != at[:-1]) | (person[1:] != person[:-1]))[: len(at)]
-    ends = np.cumsum(np.bincount(at[is_new], minlength=len(ids)))
-    return pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), pa.array(person[is_new]))
 
 
 def read_weights(connection: sa.Connection, ids: Collection[int]) -> pa.Table:
@@ -253,9 +243,14 @@ def read_households(
 
 def read_known(connection: sa.Connection, entity: str, ids: Collection[int] | None = None) -> pa.Table:
     """Read the stored identities of an entity, with the schema `KNOWN`: of all records, or of those that are one with some ids."""
-    if ids is None:
-        return read_integers(connection, _ALL_KNOWN, KNOWN.names, {"entity": entity})
-    return read_integers(connection, _SOME_KNOWN, KNOWN.names, {"entity": entity, "ids": list(ids)})
+    query, values = (_ALL_KNOWN, {}) if ids is None else (_SOME_KNOWN, {"ids": list(ids)})
+    known = read_integers(connection, query, KNOWN.names, {"entity": entity} | values)
+    represented, person = (known[name].to_numpy() for name in KNOWN.names)
+    # A record that represents others also represents itself, but has no row.
+    anchors = people.sort_distinct(person)
+    records, persons = np.concatenate([represented, anchors]), np.concatenate([person, anchors])
+    order = np.argsort(records)
+    return pa.table([records[order], persons[order]], schema=KNOWN)
 
 
 def read_decisions(connection: sa.Connection, entity: str) -> pa.Table:

@@ -64,6 +64,22 @@ def assign_ids(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
     return pa.table({"record_id": ids, "person_id": names}, schema=CLUSTERS)
 
 
+def represent(clusters: pa.Table) -> pa.Table:
+    """Return the record that represents each record, as KNOWN: that with the person's id, or else the smallest record of the person.
+
+    The second person of a joint record has no record of its own, and is left out.
+    """
+    record, person = (clusters[name].to_numpy() for name in CLUSTERS.names)
+    record, person = record[record > 0], person[record > 0]
+    order = np.argsort(record)
+    record, person = record[order], person[order]
+    second = np.flatnonzero(person < 0)
+    _, first, group = np.unique(person[second], return_index=True, return_inverse=True)
+    anchors = person.copy()
+    anchors[second] = record[second[first]][group]
+    return pa.table([record, anchors], schema=KNOWN)
+
+
 def _keep(ids: Ints, roots: Ints, known: pa.Table) -> dict[int, int]:
     """Return the ids that people keep, by the position of the person's first record; new people are left out."""
     before = known["person_id"].to_numpy()

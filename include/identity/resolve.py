@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 import hashlib
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from include.contract import Vendor
 from include.database import statistics
 from include.identity import inputs, people, store
-from include.identity.account import find_copies
+from include.identity.account import find_copies, identify_owners
 from include.identity.homes import resolve_homes, resolve_touched_homes
 from include.identity.household import MEMBERS
 from include.identity.link import Matching, link_entities, match_all
@@ -41,8 +42,9 @@ LEAST_CHANGED = 20
 """So many persons may change, however small the firm."""
 
 _COUNT = sa.text("""
-select (select count(distinct p.household_id) from warehouse.person p join warehouse.household h using (household_id)
-        where p.recorded_to is null and p.valid_to is null and not p.is_past_only and h.recorded_to is null and h.valid_to is null and not h.is_past_only) as homes,
+select (select count(*) from warehouse.household h where h.recorded_to is null and h.valid_to is null and not h.is_past_only and exists (
+            select from warehouse.person p
+            where p.household_id = h.household_id and p.recorded_to is null and p.valid_to is null and not p.is_past_only)) as homes,
        (select count(*) from warehouse.identity where entity = 'household' and recorded_to is null) as joined
 """)
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")
@@ -153,25 +155,26 @@ def resolve_within(
     settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
     accounts = inputs.read_accounts(db)
     others = [organizations, securities, *decisions.values(), settings, accounts.drop_columns("known_id")]
-    fingerprint = _fingerprint([digests.sort_by("record_id"), *others])
+    fingerprint = _fingerprint([digests, *others])
     if not is_full and db.scalar(_LAST) == fingerprint:
         return None
-    before = None if is_full else read_state(db, policy)
-    matching, changed = _resolve_persons(db, before, digests, decisions["person"], policy, on, run_id)
-    entities = link_entities(organizations, decisions["legal_entity"], policy, inputs.read_known(db, "legal_entity"))
-    changed += store.store_identities(db, "legal_entity", map_people(entities.clusters), "link", run_id)
-    store.store_reasons(db, "legal_entity", entities.links, entities.review, run_id)
-    copies, doubtful, moved = _resolve_accounts(db, accounts, decisions["account"], run_id)
-    changed += moved
-    same, conflicts = link_securities(securities, _to_mapping(inputs.read_known(db, "security")))
-    changed += store.store_identities(db, "security", same, "number", run_id)
-    store.store_conflicts(db, conflicts, run_id)
-    if matching.core is None:
-        write_state(db, State(matching, digests))
-        store.store_lessons(db, matching.natural.lessons, run_id)
-    else:
-        write_core(db, matching.core)
+    matching, match_homes = _match_persons(db, digests, decisions["person"], policy, on, is_full=is_full)
     linked = matching.linked
+    # The copies of accounts are found while the database stores the other results.
+    with ThreadPoolExecutor(1) as beside:
+        copying = beside.submit(find_copies, identify_owners(accounts, linked.clusters), decisions["account"])
+        changed = _store_persons(db, matching, run_id) + match_homes(run_id)
+        entities = link_entities(
+            organizations, decisions["legal_entity"], policy, inputs.read_known(db, "legal_entity")
+        )
+        changed += store.store_identities(db, "legal_entity", map_people(entities.clusters), "link", run_id)
+        store.store_reasons(db, "legal_entity", entities.links, entities.review, run_id)
+        same, conflicts = link_securities(securities, _to_mapping(inputs.read_known(db, "security")))
+        changed += store.store_identities(db, "security", same, "number", run_id)
+        store.store_conflicts(db, conflicts, run_id)
+        _store_state(db, matching, digests, run_id)
+        copies, doubtful = copying.result()
+    changed += _store_copies(db, copies, doubtful, run_id)
     counts = db.execute(_COUNT).one()
     resolved = Resolved(
         records=digests.num_rows,
@@ -191,49 +194,44 @@ def resolve_within(
     return resolved
 
 
-def _resolve_persons(
-    db: sa.Connection,
-    before: State | None,
-    digests: pa.Table,
-    decisions: pa.Table,
-    policy: Policy,
-    on: date,
-    run_id: str,
-) -> tuple[Matching, int]:
-    """Match persons and households, and store the result; return the matching, and the number of records whose identity changed."""
-    known = inputs.read_known(db, "person")
-    if before is None or not 0 <= (on - before.matching.conventions.on).days < FULL_DAYS:
-        changes = None
-    else:
-        changes = _compare(before.digests, digests)
-    changed_persons = None if changes is None else inputs.read_persons(db, changes[0])
-    # The order of names of a vendor, and whether it lists registrations, are found by a full run.
-    if changed_persons is not None and before is not None:
-        is_known = pc.is_in(
-            changed_persons["vendor"], value_set=pa.array(before.matching.conventions.vendors, pa.string())
-        )
-        changes = changes if pc.all(is_known, min_count=0).as_py() else None
-    if before is None or changes is None or changed_persons is None:
+def _match_persons(
+    db: sa.Connection, digests: pa.Table, decisions: pa.Table, policy: Policy, on: date, *, is_full: bool
+) -> tuple[Matching, Callable[[str], int]]:
+    """Match the persons that changed since the last full run, or all.
+
+    Returns:
+        The matching, and the function that then matches the households and stores them. It gets the id of the run, and returns the number of
+        households whose identity changed.
+    """
+    known, before = inputs.read_known(db, "person"), None if is_full else read_state(db, policy)
+    changes = None if before is None else _read_changes(db, before, digests, on)
+    if before is None or changes is None:
+        before = None  # it has half a gigabyte for a million records
         persons = [inputs.read_persons(db)]
         members = persons[0].select(MEMBERS)
         # Without a reference here, `match_all` frees what households don't need.
         matching = match_all(persons.pop(), decisions, policy, known=known, on=on)
-        changed = _store_persons(db, matching, run_id)
-        return matching, changed + resolve_homes(db, members, matching.linked, on, run_id)
-    matching = relink(before.matching, changed_persons, changes[1], decisions, known=known, again=before.core)
-    changed = _store_persons(db, matching, run_id)
-    return matching, changed + resolve_touched_homes(db, before.matching, matching, run_id)
+        return matching, partial(resolve_homes, db, members, matching.linked, on)
+    changed, removed = changes
+    matching = relink(before.matching, changed, removed, decisions, known=known, again=before.core)
+    return matching, partial(resolve_touched_homes, db, before.matching, matching)
 
 
-def _resolve_accounts(
-    db: sa.Connection, accounts: pa.Table, decisions: pa.Table, run_id: str
-) -> tuple[pa.Table, pa.Table, int]:
-    """Find the copies of accounts, and store them; return them, the doubtful pairs, and the number of accounts whose identity changed."""
-    copies, doubtful = find_copies(inputs.identify_owners(db, accounts), decisions)
-    originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
-    changed = store.store_identities(db, "account", originals, "copy", run_id)
-    store.store_reasons(db, "account", copies, doubtful, run_id)
-    return copies, doubtful, changed
+def _read_changes(
+    db: sa.Connection, before: State, digests: pa.Table, on: date
+) -> tuple[pa.Table, Sequence[int]] | None:
+    """Return the persons that are new or changed, and the ids of those that no longer exist; None if all must be matched."""
+    if not 0 <= (on - before.matching.conventions.on).days < FULL_DAYS:
+        return None
+    changes = _compare(before.digests, digests)
+    if changes is None:
+        return None
+    altered, removed = changes
+    changed = inputs.read_persons(db, altered)
+    # The order of names of a vendor, and whether it lists registrations, are found by a full run.
+    known = pa.array(before.matching.conventions.vendors, pa.string())
+    is_known = pc.is_in(changed["vendor"], value_set=known)
+    return (changed, removed) if pc.all(is_known, min_count=0).as_py() else None
 
 
 def _store_persons(db: sa.Connection, matching: Matching, run_id: str) -> int:
@@ -245,6 +243,22 @@ def _store_persons(db: sa.Connection, matching: Matching, run_id: str) -> int:
     changed = store.store_identities(db, "person", map_people(clusters), "link", run_id, within)
     store.store_reasons(db, "person", linked.links, linked.review, run_id, within)
     return changed
+
+
+def _store_copies(db: sa.Connection, copies: pa.Table, doubtful: pa.Table, run_id: str) -> int:
+    originals = dict(zip(copies["right"].to_pylist(), copies["left"].to_pylist(), strict=True))
+    changed = store.store_identities(db, "account", originals, "copy", run_id)
+    store.store_reasons(db, "account", copies, doubtful, run_id)
+    return changed
+
+
+def _store_state(db: sa.Connection, matching: Matching, digests: pa.Table, run_id: str) -> None:
+    """Store what the next run needs of this one: all of a full run, or else the records whose result differs from it."""
+    if matching.core is None:
+        write_state(db, State(matching, digests))
+        store.store_lessons(db, matching.natural.lessons, run_id)
+    else:
+        write_core(db, matching.core)
 
 
 def _compare(before: pa.Table, after: pa.Table) -> tuple[list[int], list[int]] | None:
@@ -273,13 +287,6 @@ def _to_mapping(known: pa.Table) -> dict[int, int]:
 
 
 def map_people(clusters: pa.Table) -> dict[int, int]:
-    """Return the id of the record that represents each record, by record id; records that represent themselves are left out.
-
-    The second person of a joint record has no record of its own, and is also left out.
-    """
-    people: dict[int, list[int]] = defaultdict(list)
-    for record, person in zip(*(clusters[name].to_pylist() for name in ("record_id", "person_id")), strict=True):
-        if record > 0:
-            people[person].append(record)
-    anchors = {person: person if person > 0 else min(records) for person, records in people.items()}
-    return {each: anchors[person] for person, records in people.items() for each in records if each != anchors[person]}
+    """Return the id of the record that represents each record, by record id; records that represent themselves are left out."""
+    known = people.represent(clusters)
+    return _to_mapping(known.filter(pc.not_equal(known["record_id"], known["person_id"])))

@@ -49,17 +49,21 @@ insert into control.survivorship as s select * from {_RANKS}
 on conflict (vendor, attribute) do update set rank = excluded.rank where s.rank <> excluded.rank
 """)  # noqa: S608
 # Most reasons are those of the run before. Their rows stay, with the id of the run that found them.
-_DELETE_OLD = """
-delete from control.{table} t
-where t.entity = :entity and (cast(:within as bigint[]) is null or t.left_id = any(:within) or t.right_id = any(:within))
-  and not exists (select from reasons r where {same})
+_COMPARE = """
+create temporary table difference on commit drop as
+select r.*, t.left_id, t.right_id
+from reasons r full join (
+    select * from control.{table} t
+    where t.entity = :entity and (cast(:within as bigint[]) is null or t.left_id = any(:within) or t.right_id = any(:within))
+) t on t.left_id = r."left" and t.right_id = r."right"
+where ({read}) is distinct from ({stored})
 """
-_DROP_STORED = "delete from reasons r using control.{table} t where t.entity = :entity and {same}"
+_DELETE = """
+delete from control.{table} t using difference d where t.entity = :entity and t.left_id = d.left_id and t.right_id = d.right_id
+"""
 _INSERT = """
-insert into control.{table} (entity, left_id, right_id, {columns}, run_id) select :entity, "left", "right", {columns}, :run_id from reasons
-"""
-_SAME = """
-t.left_id = r."left" and t.right_id = r."right" and ({read}) is not distinct from ({stored})
+insert into control.{table} (entity, left_id, right_id, {columns}, run_id)
+select :entity, "left", "right", {columns}, :run_id from difference where "left" is not null
 """
 
 
@@ -139,11 +143,11 @@ def _replace_reasons(
     connection.execute(sa.text("analyze reasons"))
     names = pairs.column_names[2:]
     columns, read, stored = (", ".join(f"{of}{name}" for name in names) for of in ("", "r.", "t."))
-    parts = {"table": table, "columns": columns, "same": _SAME.format(read=read, stored=stored)}
+    parts = {"table": table, "columns": columns, "read": read, "stored": stored}
     values = {"entity": entity, "run_id": run_id, "within": None if within is None else list(within)}
-    for statement in (_DELETE_OLD, _DROP_STORED, _INSERT):
+    for statement in (_COMPARE, _DELETE, _INSERT):
         connection.execute(sa.text(statement.format(**parts)), values)
-    connection.execute(sa.text("drop table reasons"))
+    connection.execute(sa.text("drop table reasons, difference"))
 
 
 def store_lessons(connection: sa.Connection, lessons: pa.Table, run_id: str) -> None:

@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.identity.people import assign_ids, sort_by_rank
-from include.identity.record import KNOWN
+from include.identity.people import assign_ids, represent, sort_by_rank
+from include.identity.record import CLUSTERS, KNOWN
 
 
 def named(groups: list[list[int]], before: list[list[int]]) -> dict[int, int]:
@@ -40,6 +40,13 @@ def test_of_one_that_becomes_two_the_record_that_names_it_keeps_the_id() -> None
 
 def test_without_that_record_most_of_the_others_keep_it() -> None:
     assert named([[5], [8, 9]], [[4, 5, 8, 9]]) == {5: 5, 8: 4, 9: 4}
+
+
+def test_a_person_is_represented_by_the_record_of_its_id_or_else_by_its_smallest_record() -> None:
+    """Person -3 is the second person of record 3, and has the records 9 and 8; person 4 was named after a record that no longer exists."""
+    clusters = pa.table([[9, 3, -3, 8, 5, 7], [-3, 3, -3, -3, 4, 4]], schema=CLUSTERS)
+    represented = represent(clusters).to_pylist()
+    assert [(row["record_id"], row["person_id"]) for row in represented] == [(3, 3), (5, 4), (7, 4), (8, 8), (9, 8)]
 
 
 @given(
