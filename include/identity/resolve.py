@@ -206,7 +206,7 @@ def _match_persons(
     known, before = inputs.read_known(db, "person"), None if is_full else read_state(db, policy)
     changes = None if before is None else _read_changes(db, before, digests, on)
     if before is None or changes is None:
-        before = None  # it has half a gigabyte for a million records
+        before = None  # frees half a gigabyte for a million records
         persons = [inputs.read_persons(db)]
         members = persons[0].select(MEMBERS)
         # Without a reference here, `match_all` frees what households don't need.

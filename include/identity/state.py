@@ -31,7 +31,7 @@ from include.identity.record import LINKS
 from include.identity.score import Counts
 
 PART_BYTES = 4_000_000
-"""Size of a row. PostgreSQL reads many small rows faster than a few large ones."""
+"""Maximum size of a stored row's content, in bytes. PostgreSQL returns rows of 4 MB faster than the same bytes in rows of 64 MB."""
 _CORE = "core"
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
 
