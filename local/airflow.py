@@ -31,7 +31,7 @@ COMPONENTS: dict[str, list[str]] = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "4"}
 """How a process manages the memory of pages and parts; decision 0071 has the reasons. The image has the same setting."""
 
 PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"

@@ -11,6 +11,9 @@ from psycopg import sql
 
 from include.database.driver import find_driver
 
+_BATCH_ROWS = 50_000
+"""Rows that are encoded at a time, to limit the memory."""
+
 _TYPES = {
     pa.string(): "text",
     pa.bool_(): "boolean",
@@ -61,7 +64,7 @@ def copy_rows(connection: sa.Connection, table: str, schema: pa.Schema, parts: I
         with cursor.copy(statement) as copy:
             copy.write(encoder.write_header())
             for part in parts:
-                for batch in part.to_batches():
+                for batch in part.to_batches(_BATCH_ROWS):
                     copy.write(encoder.write_batch(batch))
             copy.write(encoder.finish())
         return cursor.rowcount

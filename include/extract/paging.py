@@ -20,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -52,15 +53,39 @@ class Window:
     repeated: pa.Table | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """The keys of one page. Integers are stored as their distance from the lowest, mostly in two or four bytes instead of eight."""
+
+    low: Any
+    high: Any
+    stored: pa.Array
+
+    @classmethod
+    def store(cls, keys: pa.Array) -> _Stretch:
+        low, high = pc.min(keys), pc.max(keys).as_py()
+        if pa.types.is_integer(keys.type):
+            narrowest = pa.from_numpy_dtype(np.min_scalar_type(high - low.as_py()))
+            keys = pc.subtract(keys, low).cast(
+                narrowest, safe=False
+            )  # a distance over 2**63 wraps around, and back in `keys`
+        return cls(low.as_py(), high, keys)
+
+    def keys(self, type_: pa.DataType) -> pa.Array:
+        if not pa.types.is_integer(type_):
+            return self.stored
+        return pc.add(self.stored.cast(type_, safe=False), pa.scalar(self.low, type_))
+
+
 class _Covered:
-    """The keys of the rows read so far: one array of sorted ids per page, eight bytes per row.
+    """The keys of the rows read so far, page by page.
 
     In all methods, `keys` are the ids of a page's rows, and `keyless` is the content of its dead rows without a readable id.
     """
 
     def __init__(self) -> None:
         self.highest: Any = None
-        self._stretches: list[tuple[Any, Any, pa.Array]] = []
+        self._stretches: list[_Stretch] = []
         self._keyless: set[str] = set()
 
     def touches(self, keys: pa.Array, keyless: set[str]) -> bool:
@@ -80,9 +105,9 @@ class _Covered:
         lowest = pc.min(keys).as_py()
         known = pa.array([False] * len(keys), pa.bool_())
         # Search all pages: after a retreat, they are not in order.
-        for _, high, stretch in self._stretches:
-            if high >= lowest:
-                known = pc.or_(known, pc.is_in(keys, value_set=stretch))
+        for stretch in self._stretches:
+            if stretch.high >= lowest:
+                known = pc.or_(known, pc.is_in(keys, value_set=stretch.keys(keys.type)))
         return known
 
     def add(self, keys: pa.Array, keyless: set[str]) -> bool:
@@ -90,9 +115,9 @@ class _Covered:
         self._keyless |= keyless
         if not len(keys):
             return False
-        low, high, before = pc.min(keys).as_py(), pc.max(keys).as_py(), self.highest
-        self._stretches.append((low, high, keys))
-        self.highest = high if before is None else max(high, before)
+        stretch, before = _Stretch.store(keys), self.highest
+        self._stretches.append(stretch)
+        self.highest = stretch.high if before is None else max(stretch.high, before)
         return bool(self.highest != before)
 
 

@@ -25,6 +25,7 @@ from include.canonical import Entity
 from include.contract import BINARY, Constant, Derived, EntityMap, Vendor, arrow
 from include.staging.files import Folder, Part, Parts, PartWriter, total
 from include.staging.partitions import Partition
+from include.staging.sorted_keys import SortedKeys
 from include.transform.beside import Beside, Find, read_beside
 from include.transform.dead_rows import read_refused_dead_letters, read_unreadable_dead_letters
 from include.transform.merged import keep_first, keep_newest, sum_by_key
@@ -120,7 +121,7 @@ class Canonical:
         self.result = _parse_result(json.loads(folder.read("manifest.json")))
         self.result.uncertain = tuple(map(folder.redactor.lift, self.result.uncertain))
         self._parts = Parts(folder, self.result.parts)
-        self._distinct: dict[str, pa.Array] = {}
+        self._keys: dict[str, SortedKeys] = {}
 
     def rows(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Yield the rows, part by part.
@@ -134,17 +135,17 @@ class Canonical:
         for _, rows in self._parts.read(columns):
             yield rows
 
-    def list_distinct(self, column: str) -> pa.Array:
+    def sort_keys(self, column: str) -> SortedKeys:
         """Return the distinct values of a key column over all parts."""
-        if column not in self._distinct:
+        if column not in self._keys:
             keys, further = pa.array([], pa.string()), list[pa.Array]()
             for _, rows in self._parts.read([column]):
                 further.append(pc.unique(rows.column(column)).drop_null())
                 # Not for each part: that would take the time of all keys each time.
                 if sum(map(len, further)) > len(keys):
-                    keys, further = pc.unique(pa.concat_arrays([keys, *further])), []
-            self._distinct[column] = pc.unique(pa.concat_arrays([keys, *further]))
-        return self._distinct[column]
+                    keys, further = SortedKeys(pa.concat_arrays([keys, *further])).keys, []
+            self._keys[column] = SortedKeys(pa.concat_arrays([keys, *further]))
+        return self._keys[column]
 
 
 def _folder_of(folder: Folder, entity: str) -> Folder:

@@ -199,7 +199,7 @@ def _read_parent_keys(vendor: Vendor, parent: str, partitions: Mapping[str, Part
     staged = [rows.column(key).cast(pa.string()) for _, rows in partitions[parent].rows([key])]
     dead = (json.loads(line)["key"] for line in partitions[parent].read_dead_lines())
     keys = pa.chunked_array([*(c for column in staged for c in column.chunks), pa.array(list(dead), pa.string())])
-    return SortedKeys(pc.unique(keys.drop_null()))
+    return SortedKeys(keys.drop_null().combine_chunks())
 
 
 def _is_orphan(values: pa.ChunkedArray, parent_keys: SortedKeys) -> pa.ChunkedArray:

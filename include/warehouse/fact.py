@@ -18,8 +18,7 @@ from include.errors import TargetUnavailable
 from include.warehouse import protection
 from include.warehouse.statement import Statement
 
-FEW = 10_000
-"""Number of rows up to which each is looked up in an index."""
+_FEW, _FEW_OF_STORED = 10_000, 50
 
 # A load sees what is committed. So one that might bring back an event waits for the pull that covers the event in full, and that pull for it.
 _WAIT_FOR_PULLS = sa.text(
@@ -110,7 +109,7 @@ class _Load:
         if not self._scalar(Statement(entity).needs_comparison):
             return self._insert_all(schema, parts)
         copied = copy_in(self._connection, f"incoming_{entity.name}", schema, parts)
-        return self._merge(Statement(entity, has_few=copied <= FEW), stored + copied, has_stored=stored > 0)
+        return self._merge(Statement(entity, has_few=is_few(copied, stored)), stored + copied, has_stored=stored > 0)
 
     def _insert_all(self, schema: pa.Schema, parts: Iterable[pa.Table]) -> Counts:
         """Copy every row straight into the warehouse table; used only if no row of the vendor is open there."""
@@ -208,6 +207,16 @@ class _Load:
 
     def _scalar(self, statement: sa.TextClause) -> Any:
         return self._connection.scalar(statement, self._values)
+
+
+def is_few(copied: int, stored: int) -> bool:
+    """Return whether each copied row is looked up in an index, because that is faster than to read all rows of the day.
+
+    Args:
+        copied: Number of copied rows.
+        stored: Number of rows of the same day that are known to be stored.
+    """
+    return copied <= max(_FEW, stored // _FEW_OF_STORED)
 
 
 def find_final_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:

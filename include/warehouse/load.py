@@ -230,7 +230,8 @@ def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
         loading.selections[entity.name] = selection
         own = {entity.key: entity.name} if entity.kind == "description" else {}
         for column, name in (own | entity.references).items():
-            if len(keys := selection.list_distinct(column)):
+            keys = selection.sort_keys(column)
+            if len(keys.keys):
                 with connection.begin():
                     _hold_hash_keys(connection, [loading])
                     source_key.add(connection, name, loading.pull.vendor, keys)
@@ -259,8 +260,9 @@ def _load_entity(
     started = time.perf_counter()
     selection = confirm(connection, entity, pull, loading.selections[entity.name])
     # The planner has no statistics on rows just copied, and assumes that there are few.
-    connection.execute(sa.text(f"set local enable_nestloop = {'off' if selection.copied > fact.FEW else 'on'}"))
-    if selection.copied > fact.FEW:
+    has_few = fact.is_few(selection.copied, selection.stored)
+    connection.execute(sa.text(f"set local enable_nestloop = {'on' if has_few else 'off'}"))
+    if not has_few:
         connection.execute(sa.text("set local work_mem = '128MB'"))
     source_run_id = ledger.take_id(connection)
     if entity.kind == "description":
@@ -297,7 +299,7 @@ def _load_fact(
     if selection.last and not selection.copied:
         return Counts(produced=selection.stored, unchanged=selection.stored, money_out=selection.last.money)
     ids = {
-        column: Ids.find(connection, target, vendor, selection.list_distinct(column))
+        column: Ids.find(connection, target, vendor, selection.sort_keys(column))
         for column, target in entity.references.items()
     }
     parts = (replace_keys(part, entity, ids, vendor) for part in selection.parts())

@@ -16,6 +16,7 @@ from include.control.ledger import LastLoad, Pull
 from include.errors import FatalError
 from include.staging.files import Folder
 from include.staging.reference import partition_path
+from include.staging.sorted_keys import SortedKeys
 from include.transform.entities import Canonical
 from include.warehouse.statement import Statement
 
@@ -51,12 +52,12 @@ class Selection:
         """Yield the rows to copy, part by part."""
         return iter(self.changed) if self.last else self.rows.rows()
 
-    def list_distinct(self, column: str) -> pa.Array:
+    def sort_keys(self, column: str) -> SortedKeys:
         """Return the distinct values of a key column over the rows to copy."""
         if not self.last:
-            return self.rows.list_distinct(column)
+            return self.rows.sort_keys(column)
         keys = [part.column(column).combine_chunks() for part in self.changed]
-        return pc.unique(pa.concat_arrays([pa.array([], pa.string()), *keys])).drop_null()
+        return SortedKeys(pa.concat_arrays([pa.array([], pa.string()), *keys]).drop_null())
 
 
 def select(connection: sa.Connection, entity: Entity, pull: Pull, rows: Canonical, folder: Folder) -> Selection:

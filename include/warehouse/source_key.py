@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
@@ -16,16 +17,16 @@ from include.errors import BalanceError
 from include.staging.sorted_keys import SortedKeys
 
 
-def add(connection: sa.Connection, entity: str, vendor: str, keys: pa.Array) -> None:
+def add(connection: sa.Connection, entity: str, vendor: str, keys: SortedKeys) -> None:
     """Assign ids to the keys that have none yet, in the caller's transaction.
 
     Args:
         connection: An open transaction.
         entity: Name of the entity that the keys identify.
         vendor: The vendor.
-        keys: Distinct keys.
+        keys: The keys.
     """
-    table = pa.table({"key": keys})
+    table = pa.table({"key": keys.keys})
     copy_in(connection, "keys", table.schema, [table])
     connection.execute(
         sa.text("""
@@ -42,15 +43,16 @@ def add(connection: sa.Connection, entity: str, vendor: str, keys: pa.Array) -> 
 
 @dataclass(frozen=True, slots=True)
 class Ids:
-    """The ids of some keys of one entity; `ids` are in the order of the sorted keys."""
+    """The ids of some keys of one entity, in the order of the sorted keys; null for a key without an id."""
 
     keys: SortedKeys
     ids: pa.Array
 
     @classmethod
-    def find(cls, connection: sa.Connection, entity: str, vendor: str, keys: pa.Array) -> Ids:
-        """Read the ids of some distinct keys; a key without an id is left out."""
-        numbered = pa.table({"key": keys, "place": pa.array(range(len(keys)), pa.int64())})
+    def find(cls, connection: sa.Connection, entity: str, vendor: str, keys: SortedKeys) -> Ids:
+        """Read the ids of some keys."""
+        count = len(keys.keys)
+        numbered = pa.table({"key": keys.keys, "place": np.arange(count)})
         name = f"keys_of_{entity}"
         copy_in(connection, name, numbered.schema, [numbered])
         query = (
@@ -59,8 +61,8 @@ class Ids:
         )
         pairs = read_integers(connection, query, ["place", "id"], {"entity": entity, "vendor": vendor})
         connection.execute(sa.text(f"drop table {name}"))
-        found = SortedKeys(keys.take(pairs["place"].combine_chunks()))
-        return cls(found, pairs["id"].combine_chunks().take(found.order))
+        places, ids = (pairs[name].combine_chunks() for name in ("place", "id"))
+        return cls(keys, pc.scatter(ids, places, max_index=count - 1))
 
     def resolve(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the id of each key; null if it has none."""

@@ -146,6 +146,14 @@ def test_list_that_rests_is_given_in_order(rows: int, connections: int) -> None:
     assert [n for w in windows for n in w.page.rows.column("row_id").to_pylist()] == ids
 
 
+@settings(deadline=None)
+@given(st.sets(st.integers(-(2**63), 2**63 - 1), min_size=PAGE_ROWS + 1, max_size=3 * PAGE_ROWS))
+def test_rows_of_overlapping_pages_are_given_once_however_far_apart_their_ids_are(ids: set[int]) -> None:
+    listed = sorted(ids)
+    windows = read_all(lambda skip, top: page_of(listed[skip : skip + top]))
+    assert count_rows(windows) == Counter(listed)
+
+
 def test_rows_that_go_all_at_once_are_looked_for_further_back() -> None:
     ids = list(range(1000))
 

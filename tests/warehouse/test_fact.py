@@ -17,6 +17,7 @@ from include.control.ledger import Counts, Pull
 from include.errors import BalanceError, TargetUnavailable, WriterSuperseded
 from include.staging.partitions import Partition
 from include.warehouse import schema
+from include.warehouse.fact import is_few
 from include.warehouse.load import load
 from tests.lives import LIVED, State, find_winner, states_of
 from tests.warehouse.loading import (
@@ -351,6 +352,13 @@ def test_few_pushed_events_are_looked_up_among_events_that_the_planner_takes_for
     counts, read = read_effort(loader, lambda: loader.load("transaction", changed, pulled="pushed"))
     assert summarize(counts) == {"updated": 1_000}
     assert read < 12_000
+
+
+@pytest.mark.parametrize(("copied", "stored", "few"), [
+    (10_000, 0, True), (10_001, 0, False), (10_001, 500_000, False), (100_000, 9_900_000, True), (200_000, 9_800_000, False),
+])  # fmt: skip
+def test_rows_are_looked_up_if_they_are_few_beside_the_rows_of_the_day(copied: int, stored: int, few: bool) -> None:
+    assert is_few(copied, stored) is few
 
 
 @pytest.fixture
