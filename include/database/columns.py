@@ -14,6 +14,8 @@ from include.database.driver import find_driver
 
 # PostgreSQL's binary form of a one-dimensional bigint[] without nulls: a header, then for each value its length and the value.
 _HEADER_BYTES = 20
+# The connection keeps a buffer as large as the largest message.
+_ROWS_A_MESSAGE = 100_000
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 
 
@@ -55,11 +57,14 @@ def read_integers(connection: sa.Connection, query: str, names: list[str], value
         names: Names of the columns.
         values: Name -> value to insert into the query.
     """
-    sent = ", ".join(f"array_send(array_agg({name}))" for name in names)
-    with find_driver(connection).cursor(binary=True) as cursor:
-        row = cursor.execute(f"select {sent} from ({query}) q", values).fetchone()  # noqa: S608
-    assert row is not None  # an aggregate returns one row
-    return pa.table({name: _integers(raw) for name, raw in zip(names, row, strict=True)})
+    arrays = ", ".join(f"array_agg({name}) as {name}" for name in names)
+    sent = ", ".join(f"array_send({name}[first_row:first_row + {_ROWS_A_MESSAGE - 1}])" for name in names)
+    first_rows = f"generate_series(1, cardinality({names[0]}), {_ROWS_A_MESSAGE}) as first_row"
+    messages = f"select {sent} from (select {arrays} from ({query}) q) a, {first_rows}"  # noqa: S608
+    with find_driver(connection).cursor() as cursor:
+        rows = [[_integers(raw) for raw in row] for row in cursor.stream(messages, values, binary=True)]
+    columns = ([row[place] for row in rows] for place in range(len(names)))
+    return pa.table([pa.chunked_array(column, pa.int64()) for column in columns], names)
 
 
 def cents(integers: pa.ChunkedArray) -> pa.Array:
@@ -69,7 +74,5 @@ def cents(integers: pa.ChunkedArray) -> pa.Array:
     return pa.Array.from_buffers(pa.decimal128(18, 2), len(low), [None, pa.py_buffer(both)])
 
 
-def _integers(raw: bytes | None) -> pa.Array:
-    if raw is None:
-        return pa.array([], pa.int64())
+def _integers(raw: bytes) -> pa.Array:
     return pa.array(np.frombuffer(raw, _ELEMENT, offset=_HEADER_BYTES)["value"].astype(np.int64))

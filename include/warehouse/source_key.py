@@ -46,7 +46,7 @@ class Ids:
     """The ids of some keys of one entity, in the order of the sorted keys; null for a key without an id."""
 
     keys: SortedKeys
-    ids: pa.Array
+    ids: pa.ChunkedArray
 
     @classmethod
     def find(cls, connection: sa.Connection, entity: str, vendor: str, keys: SortedKeys) -> Ids:
@@ -61,8 +61,7 @@ class Ids:
         )
         pairs = read_integers(connection, query, ["place", "id"], {"entity": entity, "vendor": vendor})
         connection.execute(sa.text(f"drop table {name}"))
-        places, ids = (pairs[name].combine_chunks() for name in ("place", "id"))
-        return cls(keys, pc.scatter(ids, places, max_index=count - 1))
+        return cls(keys, pc.scatter(pairs["id"], pairs["place"], max_index=count - 1))
 
     def resolve(self, keys: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return the id of each key; null if it has none."""

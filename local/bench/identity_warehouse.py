@@ -20,6 +20,7 @@ from rich.table import Table
 
 from include.identity.resolve import resolve
 from include.warehouse import schema
+from local.airflow import MEMORY
 from local.bench.identity_days import ON, compare_days
 from local.bench.people import Firm, make_firm
 from local.postgres import Postgres
@@ -161,7 +162,7 @@ def pass_a_day(admin_url: str) -> None:
 
 def _run(load_url: str, name: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "local.bench.identity_warehouse", load_url]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | MEMORY, check=True, capture_output=True, text=True)
     return {"name": name, **json.loads(done.stdout.splitlines()[-1])}
 
 
