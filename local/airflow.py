@@ -32,7 +32,7 @@ COMPONENTS: dict[str, list[str]] = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
 MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "4"}
-"""How a process manages the memory of pages and parts; decision 0071 has the reasons. The image has the same setting."""
+"""How a process manages the memory of pages and parts; decision 0071 has the reasons. The image has the same settings."""
 
 PLUGINS_FOLDER = "AIRFLOW__CORE__PLUGINS_FOLDER"
 """Only the API server has this setting, because it shows the pages of the plugins. Any other component, and each task, would load them too."""

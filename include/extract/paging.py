@@ -66,9 +66,8 @@ class _Stretch:
         low, high = pc.min(keys), pc.max(keys).as_py()
         if pa.types.is_integer(keys.type):
             narrowest = pa.from_numpy_dtype(np.min_scalar_type(high - low.as_py()))
-            keys = pc.subtract(keys, low).cast(
-                narrowest, safe=False
-            )  # a distance over 2**63 wraps around, and back in `keys`
+            # A distance of 2**63 or more wraps around here, and back in `keys`.
+            keys = pc.subtract(keys, low).cast(narrowest, safe=False)
         return cls(low.as_py(), high, keys)
 
     def keys(self, type_: pa.DataType) -> pa.Array:
