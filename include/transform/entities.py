@@ -143,7 +143,7 @@ class Canonical:
                 further.append(pc.unique(rows.column(column)).drop_null())
                 # Not for each part: that would take the time of all keys each time.
                 if sum(map(len, further)) > len(keys):
-                    keys, further = SortedKeys(pa.concat_arrays([keys, *further])).keys, []
+                    keys, further = SortedKeys(pa.concat_arrays([keys, *further])).distinct, []
             self._keys[column] = SortedKeys(pa.concat_arrays([keys, *further]))
         return self._keys[column]
 

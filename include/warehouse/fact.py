@@ -18,7 +18,8 @@ from include.errors import TargetUnavailable
 from include.warehouse import protection
 from include.warehouse.statement import Statement
 
-_FEW, _FEW_OF_STORED = 10_000, 50
+_MOST_FEW = 10_000
+_MOST_FEW_SHARE = 0.02
 
 # A load sees what is committed. So one that might bring back an event waits for the pull that covers the event in full, and that pull for it.
 _WAIT_FOR_PULLS = sa.text(
@@ -210,13 +211,13 @@ class _Load:
 
 
 def is_few(copied: int, stored: int) -> bool:
-    """Return whether each copied row is looked up in an index, because that is faster than to read all rows of the day.
+    """Return whether so few rows were copied that to look each up in an index is faster than to read all rows of the day.
 
     Args:
         copied: Number of copied rows.
         stored: Number of rows of the same day that are known to be stored.
     """
-    return copied <= max(_FEW, stored // _FEW_OF_STORED)
+    return copied <= max(_MOST_FEW, _MOST_FEW_SHARE * stored)
 
 
 def find_final_keys(engine: sa.Engine, vendor: str, entity: Entity) -> set[str]:

@@ -231,7 +231,7 @@ def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
         own = {entity.key: entity.name} if entity.kind == "description" else {}
         for column, name in (own | entity.references).items():
             keys = selection.sort_keys(column)
-            if len(keys.keys):
+            if len(keys.distinct):
                 with connection.begin():
                     _hold_hash_keys(connection, [loading])
                     source_key.add(connection, name, loading.pull.vendor, keys)

@@ -26,7 +26,7 @@ def add(connection: sa.Connection, entity: str, vendor: str, keys: SortedKeys) -
         vendor: The vendor.
         keys: The keys.
     """
-    table = pa.table({"key": keys.keys})
+    table = pa.table({"key": keys.distinct})
     copy_in(connection, "keys", table.schema, [table])
     connection.execute(
         sa.text("""
@@ -51,8 +51,8 @@ class Ids:
     @classmethod
     def find(cls, connection: sa.Connection, entity: str, vendor: str, keys: SortedKeys) -> Ids:
         """Read the ids of some keys."""
-        count = len(keys.keys)
-        numbered = pa.table({"key": keys.keys, "place": np.arange(count)})
+        count = len(keys.distinct)
+        numbered = pa.table({"key": keys.distinct, "place": np.arange(count)})
         name = f"keys_of_{entity}"
         copy_in(connection, name, numbered.schema, [numbered])
         query = (

@@ -17,6 +17,6 @@ def test_each_value_is_found_among_the_distinct_keys_in_order_of_their_bytes(
 ) -> None:
     table = SortedKeys(pa.array(keys, pa.string()))
     distinct: list[str | None] = sorted(set(keys), key=str.encode)
-    assert table.keys.to_pylist() == distinct
+    assert table.distinct.to_pylist() == distinct
     places = table.find(pa.chunked_array([pa.array(values, pa.string())]))
     assert places.to_pylist() == [distinct.index(value) if value in distinct else None for value in values]
