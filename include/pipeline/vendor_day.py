@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from include.control import dead_letters, ledger, validations
@@ -44,6 +45,15 @@ _EVIDENCE = 100
 """Maximum number of dead letters recorded for a table if more rows died than its suite allows: it must be pulled again anyway."""
 
 
+@contextmanager
+def _release_memory() -> Iterator[None]:
+    """Return freed memory to the system after a step: otherwise a process that runs several steps keeps the memory of all of them."""
+    try:
+        yield
+    finally:
+        pa.default_memory_pool().release_unused()
+
+
 def stage(vendor_run: VendorRun, table_name: str) -> Partition:
     """Pull one table of the vendor's day into staging and record it.
 
@@ -68,6 +78,7 @@ def _find_start(vendor_run: VendorRun, table: Table) -> datetime | None:
     return last - timedelta(days=max(0, table.weekly_days - table.overlap_days))
 
 
+@_release_memory()
 def stage_span(vendor_run: VendorRun, table_name: str, span: Span) -> Partition:
     """Pull a given span of one table into staging and record it.
 
@@ -122,6 +133,7 @@ def record_staged(vendor_run: VendorRun, partition: Partition, seconds: float) -
             )
 
 
+@_release_memory()
 def validate(vendor_run: VendorRun, partitions: Sequence[Partition], *, rows_only: bool = False) -> dict[str, int]:
     """Run the suites over the day's partitions, record dead letters, and stop an unfit day.
 
@@ -189,6 +201,7 @@ def record_validated(vendor_run: VendorRun, partition: Partition, outcome: Outco
         dead_letters.insert(connection, pull, "validate", partition.path, refused, own_day=table.pull == "snapshot")
 
 
+@_release_memory()
 def transform(vendor_run: VendorRun, partition: Partition) -> dict[str, int]:
     """Produce the canonical entities of a partition and record the counts; return the number of rows by entity."""
     started = time.perf_counter()
@@ -231,6 +244,7 @@ def _count_transformed(result: transforming.Produced, seconds: float) -> Counts:
     )
 
 
+@_release_memory()
 def load(vendor_run: VendorRun, partition: Partition) -> dict[str, Counts]:
     """Load one partition that is not a whole day, such as rows of webhooks; return the counts by entity.
 
@@ -241,6 +255,7 @@ def load(vendor_run: VendorRun, partition: Partition) -> dict[str, Counts]:
     return load_partitions(vendor_run.site.engine, vendor_run.vendor, pulls)[partition.table]
 
 
+@_release_memory()
 def publish(vendor_run: VendorRun, partitions: Sequence[Partition]) -> tuple[dict[str, dict[str, Counts]], list[Check]]:
     """Load a vendor's day and reconcile it in one transaction: it becomes visible as a whole, or not at all.
 
