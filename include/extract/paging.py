@@ -55,7 +55,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """The keys of one page. Integers are stored as their distance from the lowest, mostly in two or four bytes instead of eight."""
+    """The keys of one page. Of integers, the distances between neighbors are stored, mostly in one or two bytes instead of eight."""
 
     low: Any
     high: Any
@@ -63,17 +63,18 @@ class _Stretch:
 
     @classmethod
     def store(cls, keys: pa.Array) -> _Stretch:
-        low, high = pc.min(keys), pc.max(keys).as_py()
+        low, high = (bound.as_py() for bound in pc.min_max(keys).values())
         if pa.types.is_integer(keys.type):
-            narrowest = pa.from_numpy_dtype(np.min_scalar_type(high - low.as_py()))
             # A distance of 2**63 or more wraps around here, and back in `keys`.
-            keys = pc.subtract(keys, low).cast(narrowest, safe=False)
-        return cls(low.as_py(), high, keys)
+            distances = np.diff(np.sort(keys.cast(pa.int64()).to_numpy())).view(np.uint64)
+            keys = pa.array(distances.astype(np.min_scalar_type(distances.max(initial=0))))
+        return cls(low, high, keys)
 
     def keys(self, type_: pa.DataType) -> pa.Array:
         if not pa.types.is_integer(type_):
             return self.stored
-        return pc.add(self.stored.cast(type_, safe=False), pa.scalar(self.low, type_))
+        distances = self.stored.to_numpy().astype(np.int64)
+        return pa.array(self.low + np.append(0, np.cumsum(distances))).cast(type_)
 
 
 class _Covered:
