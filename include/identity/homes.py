@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date
+from concurrent.futures import Future
 
 import numpy as np
 import pyarrow as pa
@@ -13,25 +13,25 @@ import sqlalchemy as sa
 from include.identity import inputs, people, store
 from include.identity.graph import Mask, grow
 from include.identity.household import link_households
-from include.identity.link import Linked, Matching
+from include.identity.link import Matching
 from include.identity.record import CLUSTERS, KNOWN, LINKS, REVIEW
 
 Home = tuple[str, str]
 
 
-def resolve_homes(db: sa.Connection, persons: pa.Table, linked: Linked, on: date, run_id: str) -> int:
-    """Match all households; return the number of households whose identity changed."""
-    homes = link_households(persons, linked.clusters, on)
+def store_all_homes(
+    db: sa.Connection, persons: pa.Table, clusters: pa.Table, linking: Future[pa.Table], run_id: str
+) -> int:
+    """Store all households as `link_households` matched them; return the number of households whose identity changed."""
     ids, known = inputs.read_households(db), inputs.read_known(db, "household")
-    return _store(db, persons, linked.clusters, homes, ids, known, run_id)
+    return _store(db, persons, clusters, linking.result(), ids, known, run_id)
 
 
-def resolve_touched_homes(db: sa.Connection, before: Matching, after: Matching, run_id: str) -> int:
-    """Match the households of the records that were matched again, and all that can depend on them; like `resolve_homes`.
+def resolve_touched_homes(db: sa.Connection, graph: Homes, after: Matching, run_id: str) -> int:
+    """Match the households of the records that were matched again, and all that can depend on them; store them like `store_all_homes`.
 
     Two households can become one only through persons and household keys that they share, or if they were one before.
     """
-    graph = _Graph(before, after)
     assert after.touched is not None
     marked, ids, known = graph.grow(graph.mark(after.touched)), pa.table({}), pa.table({})
     while True:
@@ -121,8 +121,8 @@ def _explain_households(
     return pa.Table.from_pylist([{name: row.get(name) for name in LINKS.names} for row in rows], schema=LINKS)
 
 
-class _Graph:
-    """The households of two runs, and the persons and keys that connect them. The first nodes are the households."""
+class Homes:
+    """The households of two runs, and the persons and keys that connect them. The first nodes are the households, and those that keys name."""
 
     def __init__(self, before: Matching, after: Matching) -> None:
         assert after.touched is not None
@@ -132,21 +132,20 @@ class _Graph:
             [_list_members(after), earlier.filter(pc.is_in(earlier["record_id"], value_set=touched))]
         )
         rows = rows.filter(pc.fill_null(pc.match_substring(rows["home"], ":"), False)).combine_chunks()
-        homes = rows["home"].combine_chunks().dictionary_encode()
-        self._records, self._homes = rows["record_id"].to_numpy(), homes.indices.to_numpy()
-        self._names = homes.dictionary
-        persons = np.unique(rows["person_id"].to_numpy(), return_inverse=True)[1]
-        own = pc.replace_substring(self._names, ":", ":household:", max_replacements=1)
         keys = rows["keys"].combine_chunks()
         listed, holders = pc.list_flatten(keys), pc.list_parent_indices(keys).to_numpy()
-        is_home = pc.match_substring_regex(listed, "^[^:]*:household:").to_numpy(zero_copy_only=False)
-        codes = pa.concat_arrays([own, listed.filter(pa.array(is_home))]).dictionary_encode().indices.to_numpy()
-        first_key = len(self._names) + len(persons)
+        is_home = pc.match_substring_regex(listed, "^[^:]*:household:")
+        named = pc.replace_substring(listed.filter(is_home), ":household:", ":", max_replacements=1)
+        names = pa.concat_arrays([rows["home"].combine_chunks(), named]).dictionary_encode()
+        self._names, places = names.dictionary, names.indices.to_numpy()
+        self._records, self._homes, named_homes = rows["record_id"].to_numpy(), places[: len(rows)], places[len(rows) :]
+        persons = np.unique(rows["person_id"].to_numpy(), return_inverse=True)[1]
+        holders = self._homes[holders[is_home.to_numpy(zero_copy_only=False)]]
         self._edges = (
-            np.concatenate([self._homes, np.arange(len(own)), self._homes[holders[is_home]]]),
-            np.concatenate([len(self._names) + persons, first_key + codes]),
+            np.concatenate([self._homes, holders]),
+            np.concatenate([len(self._names) + persons, named_homes]),
         )
-        self._size = first_key + len(codes)
+        self._size = len(self._names) + len(persons)
 
     def mark(self, records: people.Ints) -> Mask:
         """Mark the households of some records."""

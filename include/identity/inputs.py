@@ -16,9 +16,23 @@ from include.identity.account import list_owners
 from include.identity.record import ACCOUNTS, DECISIONS, HOUSEHOLDS, KNOWN, PERSONS, WEIGHTS
 from include.identity.security import SECURITIES
 
+# The parts of a person as matching reads it. Each is read by itself for the digests, because hashing is faster than joining.
+_PERSON = """
+select person_id, vendor, household_id, first_name, last_name, name, birth_date, email, phone, street, city, state_code, postal_code,
+       tax_id_hash, tax_id_last4, cross_references
+from warehouse.person where recorded_to is null and valid_to is null and not is_past_only
+"""
+_HOUSEHOLD = """
+select household_id, household_key, email, phone, street, city, state_code, postal_code
+from warehouse.household where recorded_to is null and valid_to is null and not is_past_only
+"""
+_REGISTRATION = """
+select distinct on (person_id) person_id, registration_type
+from warehouse.registration where recorded_to is null and valid_to is null order by person_id, registration_id
+"""
 # The numbers of a household's accounts include the former ones: at a custodian's conversion, vendors change them on different days.
-_NUMBERS = """
-select household_id, string_agg(distinct 'number:account:' || hash, ' ') as keys from (
+_NUMBER = """
+select household_id, hash from (
     select o.household_id, a.account_number_hash as hash from warehouse.account_owner o
     join warehouse.account a using (account_id)
     where o.recorded_to is null and o.valid_to is null and a.recorded_to is null and o.role is distinct from 'joint'
@@ -26,39 +40,36 @@ select household_id, string_agg(distinct 'number:account:' || hash, ' ') as keys
     select n.household_id, f.account_number_hash from warehouse.outside_account n
     join warehouse.outside_account f on f.outside_account_id = n.outside_account_id and f.recorded_to is null
     where n.recorded_to is null and n.valid_to is null
-) held where hash is not null and household_id is not null {of_homes} group by 1
+) held where hash is not null and household_id is not null
 """
-_PERSONS = """
-select {first}p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, r.registration_type, p.birth_date,
+_PERSONS = f"""
+select p.person_id as record_id, p.vendor, h.household_key as household, p.first_name, p.last_name, p.name, r.registration_type, p.birth_date,
        p.email, h.email as household_email, coalesce(p.phone, h.phone) as phone, coalesce(p.street, h.street) as street,
        coalesce(p.city, h.city) as city, coalesce(p.state_code, h.state_code) as state_code,
        coalesce(p.postal_code, h.postal_code) as postal_code, p.tax_id_hash, p.tax_id_last4,
        concat_ws(' ', p.cross_references, n.keys) as strong_keys
-from warehouse.person p
-left join warehouse.household h on h.household_id = p.household_id and h.recorded_to is null and h.valid_to is null and not h.is_past_only
-left join ({numbers}) n on n.household_id = p.household_id
+from ({_PERSON} {{of_persons}}) p
+left join ({_HOUSEHOLD}) h on h.household_id = p.household_id
 left join (
-    select distinct on (person_id) person_id, registration_type from warehouse.registration
-    where recorded_to is null and valid_to is null order by person_id, registration_id
-) r using (person_id)
-where p.recorded_to is null and p.valid_to is null and not p.is_past_only {of_persons}
-"""
-_ALL_PERSONS = _PERSONS.format(first="", numbers=_NUMBERS.format(of_homes=""), of_persons="order by 1")
-_OF_HOMES = "and household_id = any(array(select household_id from warehouse.person where person_id = any(%(ids)s) and recorded_to is null))"
+    select household_id, string_agg(distinct 'number:account:' || hash, ' ') as keys from ({_NUMBER} {{of_homes}}) q group by 1
+) n on n.household_id = p.household_id
+left join ({_REGISTRATION}) r on r.person_id = p.person_id
+order by 1
+"""  # noqa: S608
+_ALL_PERSONS = _PERSONS.format(of_homes="", of_persons="")
 _SOME_PERSONS = _PERSONS.format(
-    first="", numbers=_NUMBERS.format(of_homes=_OF_HOMES), of_persons="and p.person_id = any(%(ids)s) order by 1"
+    of_homes="and household_id = any(array(select household_id from warehouse.person where person_id = any(%(ids)s) and recorded_to is null))",
+    of_persons="and person_id = any(%(ids)s)",
 )
-# The numbers are hashed by a query of their own, because each worker of a parallel query would group all of them.
-_DIGESTS = "select record_id, home, hash_record_extended(q, 0) as digest from ({persons}) q".format(  # noqa: S608
-    persons=_PERSONS.format(
-        first="coalesce(p.household_id, 0) as home, ",
-        numbers="select null::bigint as household_id, null as keys where false",
-        of_persons="",
-    )
-)
-_NUMBER_DIGESTS = (
-    f"select household_id as home, hash_record_extended(q, 0) as digest from ({_NUMBERS.format(of_homes='')}) q"  # noqa: S608
-)
+_DIGESTS = f"select person_id, coalesce(household_id, 0) as household_id, hash_record_extended(q, 0) as digest from ({_PERSON}) q"  # noqa: S608
+_DIGESTS_BESIDE = {
+    "household_id": [
+        f"select household_id, hash_record_extended(q, 0) as digest from ({_HOUSEHOLD}) q",  # noqa: S608
+        f"select household_id, hashtextextended(hash, 0) as digest from ({_NUMBER}) q",  # noqa: S608
+    ],
+    "person_id": [f"select person_id, hash_record_extended(q, 0) as digest from ({_REGISTRATION}) q"],  # noqa: S608
+}
+"""Column -> queries of further digests, which change those of the persons with the same value in that column."""
 
 _LEGAL_ENTITIES = """
 select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, replace(l.entity_kind, '_', ' ') as registration_type,
@@ -193,13 +204,22 @@ def read_persons(connection: sa.Connection, ids: Collection[int] | None = None) 
 
 def read_digests(connection: sa.Connection) -> pa.Table:
     """Return `record_id` and a hash, `digest`, of each person as `read_persons` reads it, sorted by `record_id`."""
-    names = ["record_id", "home", "digest"]
-    persons = read_integers(connection, _DIGESTS, names, {}).sort_by("record_id")
-    numbers = read_integers(connection, _NUMBER_DIGESTS, names[1:], {})
-    ids, homes, own = (persons[name].to_numpy() for name in names)
-    at = people.find_positions(numbers["home"].to_numpy(), homes)
-    of_home = np.append(numbers["digest"].to_numpy(), 0)[at]  # the last one is that of a household without numbers
-    return pa.table({"record_id": ids, "digest": own + 31 * of_home})
+    persons = read_integers(connection, _DIGESTS, ["person_id", "household_id", "digest"], {}).sort_by("person_id")
+    digests = persons["digest"].to_numpy()
+    for column, queries in _DIGESTS_BESIDE.items():
+        for query in queries:
+            further = read_integers(connection, query, [column, "digest"], {})
+            # Times a number, so that two digests of a person that are exchanged also change it.
+            digests = 31 * digests + _sum_digests(persons[column].to_numpy(), *(c.to_numpy() for c in further.columns))
+    return pa.table({"record_id": persons["person_id"], "digest": digests})
+
+
+def _sum_digests(ids: people.Ints, of: people.Ints, digests: people.Ints) -> people.Ints:
+    """Return for each id the sum of its digests, without the bits that an integer does not hold; 0 if it has none."""
+    order = np.argsort(of)
+    distinct, first = np.unique(of[order], return_index=True)
+    sums = np.add.reduceat(digests[order], first) if len(of) else digests
+    return np.append(sums, 0)[people.find_positions(distinct, ids)]  # the last one is that of an id without digests
 
 
 def read_legal_entities(connection: sa.Connection) -> pa.Table:

@@ -6,7 +6,7 @@ import gc
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -20,17 +20,23 @@ from include.contract import Vendor
 from include.database import statistics
 from include.identity import inputs, people, store
 from include.identity.account import find_copies, identify_owners
-from include.identity.homes import resolve_homes, resolve_touched_homes
-from include.identity.household import MEMBERS
+from include.identity.homes import Homes, resolve_touched_homes, store_all_homes
+from include.identity.household import MEMBERS, link_households
 from include.identity.link import Matching, link_entities, match_all
 from include.identity.policy import Policy
 from include.identity.record import KNOWN
 from include.identity.relink import relink
 from include.identity.security import link_securities
-from include.identity.state import State, read_state, write_core, write_state
+from include.identity.state import State, decode_state, fetch_state, write_core, write_state
 
 ENTITIES = ("person", "legal_entity", "account")
 """Entities that reviewers decide on. Households follow from their members."""
+
+_MatchPersons = Callable[[], tuple[Matching, Callable[[str], int]]]
+"""Returns the matching of persons, and the function that stores their households.
+
+The second function gets the id of the run, and returns the number of households whose identity changed.
+"""
 
 FULL_DAYS = 7
 """A run this many days after the last full run matches all records, so that frequencies and placeholders are counted again."""
@@ -147,23 +153,20 @@ def resolve_within(
     db.execute(_MEMORY)
     store.rank_vendors(db, vendors)
     decisions = {entity: inputs.read_decisions(db, entity) for entity in ENTITIES}
-    digests, organizations, securities = (
-        inputs.read_digests(db),
-        inputs.read_legal_entities(db),
-        inputs.read_securities(db),
-    )
-    settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
-    accounts = inputs.read_accounts(db)
-    others = [organizations, securities, *decisions.values(), settings, accounts.drop_columns("known_id")]
-    fingerprint = _fingerprint([digests, *others])
-    if not is_full and db.scalar(_LAST) == fingerprint:
-        return None
-    matching, match_homes = _match_persons(db, digests, decisions["person"], policy, on, is_full=is_full)
-    linked = matching.linked
-    # The copies of accounts are found while the database stores the other results.
+    # One thread matches while this one reads from the database or writes to it.
     with ThreadPoolExecutor(1) as beside:
+        digests, match_persons = _begin_persons(db, beside, decisions["person"], policy, on, is_full=is_full)
+        organizations, securities = inputs.read_legal_entities(db), inputs.read_securities(db)
+        settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
+        accounts = inputs.read_accounts(db)
+        others = [organizations, securities, *decisions.values(), settings, accounts.drop_columns("known_id")]
+        fingerprint = _fingerprint([digests, *others])
+        if not is_full and db.scalar(_LAST) == fingerprint:
+            return None
+        matching, store_homes = match_persons()
+        linked = matching.linked
         copying = beside.submit(find_copies, identify_owners(accounts, linked.clusters), decisions["account"])
-        changed = _store_persons(db, matching, run_id) + match_homes(run_id)
+        changed = _store_persons(db, matching, run_id)
         entities = link_entities(
             organizations, decisions["legal_entity"], policy, inputs.read_known(db, "legal_entity")
         )
@@ -173,6 +176,7 @@ def resolve_within(
         changed += store.store_identities(db, "security", same, "number", run_id)
         store.store_conflicts(db, conflicts, run_id)
         _store_state(db, matching, digests, run_id)
+        changed += store_homes(run_id)
         copies, doubtful = copying.result()
     changed += _store_copies(db, copies, doubtful, run_id)
     counts = db.execute(_COUNT).one()
@@ -194,27 +198,48 @@ def resolve_within(
     return resolved
 
 
-def _match_persons(
-    db: sa.Connection, digests: pa.Table, decisions: pa.Table, policy: Policy, on: date, *, is_full: bool
-) -> tuple[Matching, Callable[[str], int]]:
-    """Match the persons that changed since the last full run, or all.
+def _begin_persons(
+    db: sa.Connection, beside: Executor, decisions: pa.Table, policy: Policy, on: date, *, is_full: bool
+) -> tuple[pa.Table, _MatchPersons]:
+    """Begin to match the persons that changed since the last full run, in another thread. If all must be matched, begin nothing.
 
     Returns:
-        The matching, and the function that then matches the households and stores them. It gets the id of the run, and returns the number of
-        households whose identity changed.
+        The digests of all persons, and the function that ends the matching.
     """
-    known, before = inputs.read_known(db, "person"), None if is_full else read_state(db, policy)
-    changes = None if before is None else _read_changes(db, before, digests, on)
-    if before is None or changes is None:
-        before = None  # frees half a gigabyte for a million records
-        persons = [inputs.read_persons(db)]
-        members = persons[0].select(MEMBERS)
-        # Without a reference here, `match_all` frees what households don't need.
-        matching = match_all(persons.pop(), decisions, policy, known=known, on=on)
-        return matching, partial(resolve_homes, db, members, matching.linked, on)
-    changed, removed = changes
-    matching = relink(before.matching, changed, removed, decisions, known=known, again=before.core)
-    return matching, partial(resolve_touched_homes, db, before.matching, matching)
+    contents = None if is_full else fetch_state(db, policy)
+    decoding = beside.submit(decode_state, contents, policy) if contents else None
+    del contents  # decoding frees it piece by piece
+    digests, known = inputs.read_digests(db), inputs.read_known(db, "person")
+    if decoding and (changes := _read_changes(db, before := decoding.result(), digests, on)):
+        relinking = beside.submit(_relink, before, *changes, decisions, known)
+        return digests, partial(_end_relinking, db, relinking)
+    return digests, partial(_match_all, db, beside, decisions, policy, known, on)
+
+
+def _relink(
+    before: State, changed: pa.Table, removed: Sequence[int], decisions: pa.Table, known: pa.Table
+) -> tuple[Matching, Homes]:
+    after = relink(before.matching, changed, removed, decisions, known=known, again=before.core)
+    return after, Homes(before.matching, after)
+
+
+def _end_relinking(
+    db: sa.Connection, relinking: Future[tuple[Matching, Homes]]
+) -> tuple[Matching, Callable[[str], int]]:
+    matching, homes = relinking.result()
+    return matching, partial(resolve_touched_homes, db, homes, matching)
+
+
+def _match_all(
+    db: sa.Connection, beside: Executor, decisions: pa.Table, policy: Policy, known: pa.Table, on: date
+) -> tuple[Matching, Callable[[str], int]]:
+    persons = [inputs.read_persons(db)]
+    members = persons[0].select(MEMBERS)
+    # Without a reference here, `match_all` frees what households don't need.
+    matching = match_all(persons.pop(), decisions, policy, known=known, on=on)
+    clusters = matching.linked.clusters
+    linking = beside.submit(link_households, members, clusters, on)
+    return matching, partial(store_all_homes, db, members, clusters, linking)
 
 
 def _read_changes(

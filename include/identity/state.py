@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -35,7 +36,8 @@ PART_BYTES = 4_000_000
 _CORE = "core"
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
 
-_READ = "select content from control.identity_state where name = %s order by part"
+_ALL = "select name, content from control.identity_state order by name, part"
+_FACTS = "select name, content from control.identity_state where name = 'facts'"
 _DELETE = sa.text("delete from control.identity_state where name = coalesce(:name, name)")
 _INSERT = sa.text("insert into control.identity_state (name, part, content) values (:name, :part, :content)")
 
@@ -74,17 +76,23 @@ def _write(connection: sa.Connection, name: str, content: bytes) -> None:
         connection.execute(_INSERT, [{"name": name, "part": at, "content": part} for at, part in enumerate(parts)])
 
 
-def read_state(connection: sa.Connection, policy: Policy) -> State | None:
-    """Return the stored state, or None if there is none that this code wrote for these thresholds."""
-    content = _fetch(connection, "facts")
-    if not content:
+def fetch_state(connection: sa.Connection, policy: Policy) -> dict[str, bytes] | None:
+    """Return the stored state as `decode_state` takes it, or None if there is none that this code wrote for these thresholds."""
+    facts = _fetch(connection, _FACTS).get("facts")
+    if not facts:
         return None
-    facts = json.loads(content)
-    if facts["code"] != _fingerprint_code() or facts["policy"] != _describe(policy):
+    written = json.loads(facts)
+    if written["code"] != _fingerprint_code() or written["policy"] != _describe(policy):
         return None
+    return _fetch(connection, _ALL)
+
+
+def decode_state(contents: dict[str, bytes], policy: Policy) -> State:
+    """Decode what `fetch_state` returned. It needs no database, so another thread can do it. The contents are removed one by one."""
+    facts = json.loads(contents.pop("facts"))
 
     def read(name: str) -> pa.Table:
-        return pa.ipc.open_stream(_fetch(connection, name)).read_all()
+        return pa.ipc.open_stream(contents.pop(name)).read_all()
 
     def read_matched(name: str) -> Matched:
         return Matched(read(f"{name} clusters"), LINKS.empty_table(), read(f"{name} doubts"), read(f"{name} lessons"))
@@ -110,14 +118,16 @@ def read_state(connection: sa.Connection, policy: Policy) -> State | None:
         read_matched("entities"),
         read("decisions"),
     )
-    core = _fetch(connection, _CORE)
+    core = contents.pop(_CORE, None)
     return State(matching, read("digests"), np.frombuffer(core, np.int64) if core else None)
 
 
-def _fetch(connection: sa.Connection, name: str) -> bytes:
+def _fetch(connection: sa.Connection, query: str) -> dict[str, bytes]:
+    parts: dict[str, list[bytes]] = defaultdict(list)
     with find_driver(connection).cursor(binary=True) as cursor:
-        parts = [part for (part,) in cursor.execute(_READ, (name,))]
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        for name, content in cursor.execute(query):
+            parts[name].append(content)
+    return {name: content[0] if len(content) == 1 else b"".join(content) for name, content in parts.items()}
 
 
 def _encode(state: State) -> Iterator[tuple[str, bytes]]:
