@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 
+import numpy as np
 import pyarrow as pa
 
+from include.identity import people
 from include.identity.cluster import Clusters
 from include.identity.features import read_births
 from include.identity.record import CLUSTERS, HOUSEHOLDS, PERSONS, conform
@@ -120,32 +122,40 @@ def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table
 
 
 def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, str], _Household]:
-    people: dict[int, list[int]] = defaultdict(list)
-    for record, person in zip(*(conform(clusters, CLUSTERS)[name].to_pylist() for name in CLUSTERS.names), strict=True):
-        people[abs(record)].append(person)
     youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
     found: dict[tuple[str, str], _Household] = {}
     persons = conform(persons, PERSONS)
     table = persons.select(["record_id", "vendor", "household", "postal_code", "strong_keys"])
     table = table.append_column("born", read_births(persons["birth_date"], on))
+    table = table.append_column("people", _list_people(persons["record_id"], conform(clusters, CLUSTERS)))
     rows = (row for batch in table.to_batches(_ROWS) for row in zip(*map(pa.Array.to_pylist, batch), strict=True))
-    for record, vendor, key, zip_code, strong, born in rows:
+    for record, vendor, key, zip_code, strong, born, members in rows:
         if key is None:
             continue
         home = found.get((vendor, key))
         if home is None:
             home = found[vendor, key] = _Household(record, _one(vendor), keys={f"{vendor}:household:{key}"})
         home.first = min(home.first, record)
-        home.members.update(people[record])
+        home.members.update(members)
         if born is None or born <= youngest:
-            home.adults.update(people[record])
+            home.adults.update(members)
         if born:
-            home.birth_years[people[record][0]] = born.year
+            home.birth_years[members[0]] = born.year
         if zip_code and zip_code[:5] not in home.postal_codes:
             home.postal_codes = home.postal_codes | {zip_code[:5]} if home.postal_codes else _one(zip_code[:5])
         if strong:
             home.keys.update(each for each in strong if each.partition(":")[2].startswith("household:"))
     return found
+
+
+def _list_people(records: pa.ChunkedArray, clusters: pa.Table) -> pa.ListArray:
+    """Return the one or two people of each record; the first one is the head of the household, whose birth date the record states."""
+    ids, person = (clusters[name].to_numpy() for name in CLUSTERS.names)
+    own = records.to_numpy()
+    at = np.stack([people.find_positions(ids, own), people.find_positions(ids, -own)], axis=1)
+    is_known = at >= 0
+    ends = np.append(0, np.cumsum(is_known.sum(axis=1))).astype(np.int32)
+    return pa.ListArray.from_arrays(ends, pa.array(person[at[is_known]]))
 
 
 @cache
