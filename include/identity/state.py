@@ -67,13 +67,13 @@ def write_state(connection: sa.Connection, state: State) -> None:
 def write_core(connection: sa.Connection, core: Ints) -> None:
     """Replace `State.core`."""
     connection.execute(_DELETE, {"name": _CORE})
-    _write(connection, _CORE, core.tobytes())
+    _write(connection, _CORE, pa.py_buffer(core.tobytes()))
 
 
-def _write(connection: sa.Connection, name: str, content: bytes) -> None:
-    parts = [content[at : at + PART_BYTES] for at in range(0, len(content), PART_BYTES)]
-    if parts:
-        connection.execute(_INSERT, [{"name": name, "part": at, "content": part} for at, part in enumerate(parts)])
+def _write(connection: sa.Connection, name: str, content: pa.Buffer) -> None:
+    for part, at in enumerate(range(0, content.size, PART_BYTES)):
+        piece = content.slice(at, min(PART_BYTES, content.size - at)).to_pybytes()
+        connection.execute(_INSERT, {"name": name, "part": part, "content": piece})
 
 
 def fetch_state(connection: sa.Connection, policy: Policy) -> dict[str, bytes] | None:
@@ -130,7 +130,7 @@ def _fetch(connection: sa.Connection, query: str) -> dict[str, bytes]:
     return {name: content[0] if len(content) == 1 else b"".join(content) for name, content in parts.items()}
 
 
-def _encode(state: State) -> Iterator[tuple[str, bytes]]:
+def _encode(state: State) -> Iterator[tuple[str, pa.Buffer]]:
     matching, conventions, counts = state.matching, state.matching.conventions, state.matching.counts
     facts = {
         "code": _fingerprint_code(),
@@ -142,7 +142,7 @@ def _encode(state: State) -> Iterator[tuple[str, bytes]]:
         "records": counts.records,
         "prior": counts.prior,
     }
-    yield "facts", json.dumps(facts).encode()
+    yield "facts", pa.py_buffer(json.dumps(facts).encode())
     placeholders = [
         (name, value) for name, values in (conventions.placeholders or {}).items() for value in values.to_pylist()
     ]
@@ -169,7 +169,7 @@ def _encode(state: State) -> Iterator[tuple[str, bytes]]:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema, options=_COMPRESSED) as writer:
             writer.write_table(table)
-        yield name, sink.getvalue().to_pybytes()
+        yield name, sink.getvalue()
 
 
 def _describe(policy: Policy) -> dict[str, Any]:
