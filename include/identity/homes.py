@@ -122,7 +122,10 @@ def _explain_households(
 
 
 class Homes:
-    """The households of two runs, and the persons and keys that connect them. The first nodes are the households, and those that keys name."""
+    """The households of two runs, and the persons and keys that connect them.
+
+    The first nodes are the households, including those that only a key names. The others are persons.
+    """
 
     def __init__(self, before: Matching, after: Matching) -> None:
         assert after.touched is not None

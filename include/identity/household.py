@@ -154,8 +154,8 @@ def _list_people(records: pa.ChunkedArray, clusters: pa.Table) -> pa.ListArray:
     own = records.to_numpy()
     at = np.stack([people.find_positions(ids, own), people.find_positions(ids, -own)], axis=1)
     is_known = at >= 0
-    ends = np.append(0, np.cumsum(is_known.sum(axis=1))).astype(np.int32)
-    return pa.ListArray.from_arrays(ends, pa.array(person[at[is_known]]))
+    offsets = np.append(0, np.cumsum(is_known.sum(axis=1))).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(person[at[is_known]]))
 
 
 @cache

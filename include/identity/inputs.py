@@ -28,7 +28,7 @@ from warehouse.household where recorded_to is null and valid_to is null and not 
 """
 _REGISTRATION = """
 select distinct on (person_id) person_id, registration_type
-from warehouse.registration where recorded_to is null and valid_to is null order by person_id, registration_id
+from warehouse.registration where recorded_to is null and valid_to is null and person_id is not null order by person_id, registration_id
 """
 # The numbers of a household's accounts include the former ones: at a custodian's conversion, vendors change them on different days.
 _NUMBER = """
@@ -62,14 +62,14 @@ _SOME_PERSONS = _PERSONS.format(
     of_persons="and person_id = any(%(ids)s)",
 )
 _DIGESTS = f"select person_id, coalesce(household_id, 0) as household_id, hash_record_extended(q, 0) as digest from ({_PERSON}) q"  # noqa: S608
-_DIGESTS_BESIDE = {
+_PART_DIGESTS = {
     "household_id": [
         f"select household_id, hash_record_extended(q, 0) as digest from ({_HOUSEHOLD}) q",  # noqa: S608
         f"select household_id, hashtextextended(hash, 0) as digest from ({_NUMBER}) q",  # noqa: S608
     ],
     "person_id": [f"select person_id, hash_record_extended(q, 0) as digest from ({_REGISTRATION}) q"],  # noqa: S608
 }
-"""Column -> queries of further digests, which change those of the persons with the same value in that column."""
+"""Column of a person -> queries of the digests of the parts with that id. They are added to the digests of the persons."""
 
 _LEGAL_ENTITIES = """
 select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, replace(l.entity_kind, '_', ' ') as registration_type,
@@ -206,19 +206,22 @@ def read_digests(connection: sa.Connection) -> pa.Table:
     """Return `record_id` and a hash, `digest`, of each person as `read_persons` reads it, sorted by `record_id`."""
     persons = read_integers(connection, _DIGESTS, ["person_id", "household_id", "digest"], {}).sort_by("person_id")
     digests = persons["digest"].to_numpy()
-    for column, queries in _DIGESTS_BESIDE.items():
+    for column, queries in _PART_DIGESTS.items():
         for query in queries:
             further = read_integers(connection, query, [column, "digest"], {})
-            # Times a number, so that two digests of a person that are exchanged also change it.
+            # Multiplied, so that two parts that exchange their digests change the result.
             digests = 31 * digests + _sum_digests(persons[column].to_numpy(), *(c.to_numpy() for c in further.columns))
     return pa.table({"record_id": persons["person_id"], "digest": digests})
 
 
-def _sum_digests(ids: people.Ints, of: people.Ints, digests: people.Ints) -> people.Ints:
-    """Return for each id the sum of its digests, without the bits that an integer does not hold; 0 if it has none."""
-    order = np.argsort(of)
-    distinct, first = np.unique(of[order], return_index=True)
-    sums = np.add.reduceat(digests[order], first) if len(of) else digests
+def _sum_digests(ids: people.Ints, owners: people.Ints, digests: people.Ints) -> people.Ints:
+    """Return for each id the sum of its distinct digests, modulo 2**64; 0 if it has none."""
+    order = np.lexsort((digests, owners))
+    owners, digests = owners[order], digests[order]
+    is_new = np.append(True, (owners[1:] != owners[:-1]) | (digests[1:] != digests[:-1]))[: len(owners)]
+    owners, digests = owners[is_new], digests[is_new]
+    distinct, first = np.unique(owners, return_index=True)
+    sums = np.add.reduceat(digests, first) if len(owners) else digests
     return np.append(sums, 0)[people.find_positions(distinct, ids)]  # the last one is that of an id without digests
 
 

@@ -164,6 +164,7 @@ def resolve_within(
         if not is_full and db.scalar(_LAST) == fingerprint:
             return None
         matching, store_homes = match_persons()
+        del match_persons  # it refers to what it matched
         linked = matching.linked
         copying = beside.submit(find_copies, identify_owners(accounts, linked.clusters), decisions["account"])
         changed = _store_persons(db, matching, run_id)
@@ -176,6 +177,7 @@ def resolve_within(
         changed += store.store_identities(db, "security", same, "number", run_id)
         store.store_conflicts(db, conflicts, run_id)
         changed += store_homes(run_id)
+        del store_homes  # it refers to all households
         _store_state(db, matching, digests, run_id)
         copies, doubtful = copying.result()
     changed += _store_copies(db, copies, doubtful, run_id)
@@ -201,10 +203,10 @@ def resolve_within(
 def _begin_persons(
     db: sa.Connection, beside: Executor, decisions: pa.Table, policy: Policy, on: date, *, is_full: bool
 ) -> tuple[pa.Table, _MatchPersons]:
-    """Begin to match the persons that changed since the last full run, in another thread. If all must be matched, begin nothing.
+    """Begin to match the persons that changed since the last full run, in another thread.
 
     Returns:
-        The digests of all persons, and the function that ends the matching.
+        The digests of all persons, and the function that returns the matching. If all persons must be matched, it matches them.
     """
     contents = None if is_full else fetch_state(db, policy)
     decoding = beside.submit(decode_state, contents, policy) if contents else None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cache
 from importlib.metadata import version
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -123,11 +124,9 @@ def decode_state(contents: dict[str, bytes], policy: Policy) -> State:
 
 
 def _fetch(connection: sa.Connection, query: str) -> dict[str, bytes]:
-    parts: dict[str, list[bytes]] = defaultdict(list)
-    with find_driver(connection).cursor(binary=True) as cursor:
-        for name, content in cursor.execute(query):
-            parts[name].append(content)
-    return {name: content[0] if len(content) == 1 else b"".join(content) for name, content in parts.items()}
+    with find_driver(connection).cursor() as cursor:
+        rows = cursor.stream(query, binary=True)
+        return {name: b"".join(row[1] for row in parts) for name, parts in groupby(rows, key=itemgetter(0))}
 
 
 def _encode(state: State) -> Iterator[tuple[str, pa.Buffer]]:

@@ -25,6 +25,12 @@ CHANGES = {
     "outside account that is no longer listed": "update warehouse.outside_account set valid_to = :day",
     "type of the registration": "update warehouse.registration set registration_type = 'Trust'",
     "name of an account, which matching does not read": "update warehouse.account set name = 'Another'",
+    "second owner of the same account, which matching does not read": """
+        insert into warehouse.account_owner (account_owner_id, vendor, account_owner_key, account_id, household_id, role, share_ratio,
+                                             valid_from, recorded_from, source_run_id)
+        select account_owner_id + 1000000, vendor, 'other', account_id, household_id, 'beneficiary', share_ratio, valid_from, recorded_from,
+               source_run_id
+        from warehouse.account_owner""",
     "run that loaded the person, which matching does not read": "update warehouse.person set source_run_id = source_run_id + 1",
 }
 
@@ -38,9 +44,9 @@ def load(firm: Firm) -> None:
     firm.load("alpha", "account_owner", owner | {"role": "primary", "share_ratio": Decimal(1)})
     listed = {"outside_account_key": "x1", "household_key": "h1", "account_number_hash": "b" * 64}
     firm.load("alpha", "outside_account", listed)
-    firm.load(
-        "alpha", "registration", {"registration_key": "r1", "person_key": "p1", "registration_type": "Individual"}
-    )
+    individual = {"registration_key": "r1", "person_key": "p1", "registration_type": "Individual"}
+    # The person is null if a legal entity owns the registration.
+    firm.load("alpha", "registration", individual, {"registration_key": "r2", "registration_type": "Trust"})
 
 
 def read(firm: Firm) -> tuple[dict[int, dict[str, Any]], dict[int, int]]:
