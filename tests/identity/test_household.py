@@ -31,6 +31,13 @@ def test_one_spouse_alone_is_in_the_couples_household() -> None:
     assert link_rows(("a", "x", 1), ("a", "x", 2), ("b", "y", 2)) == {("a", "x"): 1, ("b", "y"): 1}
 
 
+def test_the_second_person_of_a_joint_record_is_in_its_household() -> None:
+    listed = persons({"vendor": "a", "household": "x"}, {"vendor": "b", "household": "y"})
+    people = [{"record_id": -1, "person_id": 2}, {"record_id": 1, "person_id": 1}, {"record_id": 2, "person_id": 2}]
+    households = link_households(listed, pa.Table.from_pylist(people, schema=CLUSTERS), ON)
+    assert households["household_id"].to_pylist() == [1, 1]
+
+
 def test_half_the_adults_are_not_most() -> None:
     assert link_rows(("a", "x", 1), ("a", "x", 2), ("b", "y", 1), ("b", "y", 3)) == {("a", "x"): 1, ("b", "y"): 3}
 
