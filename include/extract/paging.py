@@ -55,7 +55,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """The keys of one page. Of integers, the distances between neighbors are stored, mostly in one or two bytes instead of eight."""
+    """The keys of one page. Integers are stored as the distances between neighbors, mostly in one or two bytes instead of eight."""
 
     low: Any
     high: Any

@@ -235,7 +235,7 @@ def _add_source_keys(connection: sa.Connection, loading: _Loading) -> None:
                 with connection.begin():
                     _hold_hash_keys(connection, [loading])
                     source_key.add(connection, name, loading.pull.vendor, keys)
-    pa.default_memory_pool().release_unused()  # what sorting and sending the keys took
+    pa.default_memory_pool().release_unused()  # the memory that sorting and sending the keys took
 
 
 def _close_dead_letters(connection: sa.Connection, loading: _Loading) -> None:
