@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -79,6 +81,7 @@ _EMAIL = r"^[^@\s]+@[^@\s]+$"
 _PLACEHOLDER_EMAIL = r"^(none|no|na|n/a|null|unknown|test|no[._-]?(e?mail|reply)|do[._-]?not[._-]?reply)@"
 _NO_DAY, _EPOCH = date(1900, 1, 1), date(1970, 1, 1)
 _SHARED = r"^[^:]*:(household|account):"
+_STRING = pa.string()
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,9 @@ class Line(NamedTuple):
     unit: str | None
 
 
+_LINE = pa.struct([(name, pa.string()) for name in Line._fields])
+
+
 def read_street(text: str) -> Line:
     """Read the line of an address with the street, such as `12 North Main St, Apt 4`."""
     folded = re.sub(r"[,&+]", " ", plain(_FRACTION.sub(r"\1-\2-\3", text.replace("#", " unit "))))
@@ -214,28 +220,27 @@ _NAME_COLUMNS = ("first", "middle", "last", "generation")
 _UMLAUT = re.compile("(?<=[aou])e(?!$)")
 
 
-def _fold(name: Name | None) -> Name | None:
-    """Write a name as if `ae`, `oe` and `ue` were umlauts, except a known given name, so that Mueller and Müller are equal."""
-    if name is None:
-        return None
-    first = name.first if name.first is None or person.is_listed(name.first) else _UMLAUT.sub("", name.first)
-    return name._replace(first=first, last=name.last and _UMLAUT.sub("", name.last))
+def _fold(text: str) -> str:
+    """Write `ae`, `oe` and `ue` as if they were umlauts, so that Mueller and Müller are equal."""
+    return _UMLAUT.sub("", text)
+
+
+def _fold_first(text: str) -> str:
+    return text if person.is_listed(text) else _fold(text)
 
 
 def _with_names(fields: pa.Table, names: list[Name | None]) -> pa.Table:
-    people = [_fold(name) for name in names]
-    each = {
-        name: pa.array([person and getattr(person, name) for person in people], pa.string()) for name in _NAME_COLUMNS
-    }
-    firsts = [person.first if person else None for person in people]
-    each["is_listed"] = pa.array([first is not None and person.is_listed(first) for first in firsts], pa.bool_())
-    each["roots"] = pa.array([first and person.roots(first) for first in firsts], TEXTS)
+    each = {name: pa.array([one and getattr(one, name) for one in names], pa.string()) for name in _NAME_COLUMNS}
+    each["first"] = first = _map_distinct(each["first"], _fold_first)
+    each["last"] = _map_distinct(each["last"], _fold)
+    each["is_listed"] = pc.fill_null(_map_distinct(first, person.is_listed, pa.bool_()), False)
+    each["roots"] = _map_distinct(first, person.roots, TEXTS)
     return pa.table({name: each[name] if name in each else fields[name] for name in FEATURES.names}, schema=FEATURES)
 
 
 def read_fields(persons: pa.Table, on: date | None = None) -> pa.Table:
     """Return the FEATURES of records without those of the name. `is_registration` is null."""
-    line = _map_distinct(persons["street"], read_street)
+    line = _map_distinct(persons["street"].combine_chunks(), read_street, _LINE)
     digits = pc.replace_substring_regex(persons["phone"], r"(?i)(x|ext).*|\D", "")
     digits = pc.utf8_slice_codeunits(digits, -10)
     is_phone = pc.and_(
@@ -247,7 +252,7 @@ def read_fields(persons: pa.Table, on: date | None = None) -> pa.Table:
     tax = pc.if_else(is_tax, tax, None)
     # If the number has a digit too few or too many, its last four digits are unreliable.
     end = pc.if_else(pc.equal(pc.utf8_length(tax), 9), pc.utf8_slice_codeunits(tax, -4), None)
-    own = _keys(persons["strong_keys"], is_shared=False)
+    own, shared = _split_keys(persons["strong_keys"].combine_chunks())
     columns: dict[str, Any] = {
         "record_id": persons["record_id"],
         "household": pc.binary_join_element_wise(persons["vendor"], persons["household"], ":"),
@@ -255,18 +260,16 @@ def read_fields(persons: pa.Table, on: date | None = None) -> pa.Table:
         "email": _read_emails(persons["email"]),
         "home_email": _read_emails(persons["household_email"]),
         "phone": phone,
-        "house": pa.array([each and each.house for each in line], pa.string()),
-        "unit": pa.array([each and each.unit for each in line], pa.string()),
-        "street": pa.array([each and each.street for each in line], pa.string()),
-        "city": pa.array(
-            _map_distinct(persons["city"], lambda text: plain(text).replace(" ", "") or None), pa.string()
-        ),
+        "house": pc.struct_field(line, "house"),
+        "unit": pc.struct_field(line, "unit"),
+        "street": pc.struct_field(line, "street"),
+        "city": _map_distinct(persons["city"].combine_chunks(), lambda text: plain(text).replace(" ", "") or None),
         "zip": pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(persons["postal_code"]), 0, 5),
         "tax": pc.coalesce(tax, persons["tax_id_hash"]),
         "tax_last4": pc.coalesce(end, persons["tax_id_last4"]),
         "person_keys": own,
         "key_systems": pa.array([keys and _list_systems(keys) for keys in own.to_pylist()], TEXTS),
-        "shared_keys": _keys(persons["strong_keys"], is_shared=True),
+        "shared_keys": shared,
     }
     return pa.table(
         {name: columns.get(name, pa.nulls(len(persons), FEATURES.field(name).type)) for name in FEATURES.names}
@@ -294,15 +297,17 @@ def _read_emails(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(is_known, email, None)
 
 
-def _keys(lists: pa.ChunkedArray, *, is_shared: bool) -> pa.Array:
-    shared = re.compile(_SHARED)
-    return pa.array(
-        [
-            keys and ([key for key in keys if bool(shared.match(key)) is is_shared] or None)
-            for keys in lists.to_pylist()
-        ],
-        TEXTS,
-    )
+def _split_keys(lists: pa.ListArray) -> tuple[pa.ListArray, pa.ListArray]:
+    """Return the keys of a person, and those that the members of a household share; null if there are none."""
+    keys, rows = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
+    is_shared = pc.match_substring_regex(keys, _SHARED).to_numpy(zero_copy_only=False)
+
+    def select(is_kept: npt.NDArray[np.bool_]) -> pa.ListArray:
+        counts = np.bincount(rows[is_kept], minlength=len(lists))
+        offsets = pa.array(np.append(0, np.cumsum(counts)), pa.int32())
+        return pa.ListArray.from_arrays(offsets, keys.filter(pa.array(is_kept)), TEXTS, mask=pa.array(counts == 0))
+
+    return select(~is_shared), select(is_shared)
 
 
 def _list_systems(keys: list[str]) -> list[str]:
@@ -313,8 +318,7 @@ def _list_systems(keys: list[str]) -> list[str]:
     return sorted({system for system, colon, _ in (key.rpartition(":") for key in keys) if colon})
 
 
-def _map_distinct(texts: pa.ChunkedArray, read: Callable[[str], Any]) -> list[Any]:
-    """Return `read(text)` for each text, and None for null; `read` is called once per distinct text."""
-    coded = texts.combine_chunks().dictionary_encode()
-    values = [read(text) for text in coded.dictionary.to_pylist()]
-    return [None if at is None else values[at] for at in coded.indices.to_pylist()]
+def _map_distinct(texts: pa.Array, read: Callable[[str], Any], type_: pa.DataType = _STRING) -> pa.Array:
+    """Return `read(text)` for each text, and null for null; `read` is called once per distinct text."""
+    coded = texts.dictionary_encode()
+    return pa.array([read(text) for text in coded.dictionary.to_pylist()], type_).take(coded.indices)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -44,7 +44,7 @@ class Names(NamedTuple):
 
 
 def read_names(persons: pa.Table, family_first: Collection[str] | None = None) -> Names:
-    """Read the names of records. Each distinct combination of texts is read only once.
+    """Read the names of records. Each distinct text, and each distinct combination of texts, is read only once.
 
     Args:
         persons: Table with the schema `include.identity.record.PERSONS`.
@@ -71,17 +71,26 @@ def read_names(persons: pa.Table, family_first: Collection[str] | None = None) -
         pc.is_in(persons["vendor"], value_set=pa.array(list(family_first), pa.string())),
     ]
     known: dict[tuple[object, ...], tuple[str | None, tuple[Name, ...]]] = {}
+    given_of, family_of = _read_distinct(given, read_given), _read_distinct(family, read_family)
     entities, people = [], []
     for texts in zip(*(column.to_pylist() for column in columns), strict=True):
         read = known.get(texts)
         if read is None:
-            read = known[texts] = _read(*texts)
+            read = known[texts] = _read(_join_parts(given_of[texts[0]], family_of[texts[1]]), *texts)
         entities.append(read[0])
         people.append(read[1])
     return Names(entities, people)
 
 
+def _read_distinct(
+    texts: pa.ChunkedArray, read: Callable[[str | None], tuple[Name, ...]]
+) -> dict[str | None, tuple[Name, ...]]:
+    """Return `read(text)` of each distinct text, and of null."""
+    return {text: read(text) for text in {None, *pc.unique(texts).to_pylist()}}
+
+
 def _read(
+    parts: tuple[Name, ...],
     given: str | None,
     family: str | None,
     name: str | None,
@@ -99,7 +108,6 @@ def _read(
             return read.entity, ()
         text = read.people
     whole = read_whole(text, is_family_first=is_family_first)
-    parts = _read_parts(given, family)
     if not (given and family) or not parts[0].last:
         # A single word is a family name if the vendor sends it in that field.
         is_family_only = family and not given and not any(person.last for person in whole)
@@ -117,8 +125,9 @@ def _read(
     return None, parts
 
 
-def _read_parts(given: str | None, family: str | None) -> tuple[Name, ...]:
-    firsts, lasts = read_given(given) or (_NAMELESS,), read_family(family) or (_NAMELESS,)
+def _join_parts(given: tuple[Name, ...], family: tuple[Name, ...]) -> tuple[Name, ...]:
+    """Return the people of the two fields of a name, as `read_given` and `read_family` read them."""
+    firsts, lasts = given or (_NAMELESS,), family or (_NAMELESS,)
     pairs = zip(firsts, (*lasts, lasts[-1]), strict=False)  # the second person's family name, or the shared one
     return tuple(one._replace(last=own.last, generation=own.generation or one.generation) for one, own in pairs)
 

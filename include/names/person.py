@@ -102,7 +102,7 @@ def read_whole(text: str | None, *, is_family_first: bool = False) -> tuple[Name
         text: The name.
         is_family_first: Whether the vendor writes the family name first, without a comma.
     """
-    return tuple(map(_name_part, _read_parts(text, is_family_first=is_family_first)))
+    return tuple(map(_name_part, _read_parts(text, is_family_first=is_family_first))) if text else ()
 
 
 def split_people(text: str | None) -> tuple[str, ...]:

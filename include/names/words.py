@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 
 
@@ -37,13 +38,14 @@ PARTICLES = lexicon(
 )
 """Words that belong to the family name that follows them."""
 
-_LETTERS = str.maketrans({"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "đ": "d", "Đ": "D", "ı": "i", "þ": "th", "ð": "d", "œ": "oe"})  # fmt: skip
-_APOSTROPHES = re.compile(r"['’‘`´]")
+# Latin letters that have no accent to remove; apostrophes are left out.
+_LETTERS = str.maketrans(dict.fromkeys("'’‘`´") | {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "đ": "d", "Đ": "D", "ı": "i", "þ": "th", "ð": "d", "œ": "oe"})  # fmt: skip
 _DOTTED = re.compile(
     r"(?<![^\s,(])(?:[^\W\d_]{1,5}\.)+[^\W\d_]{1,5}\.?(?![^\s,)])|(?<![^\s,(])(?:[^\W\d_]{1,5}\.){2,}(?![^\s,)])"
 )
 _ACCENTS = re.compile("[\u0300-\u036f]")
-_OTHER = re.compile(r"[\x00-\x1f!-%'-*.:-@\[-`{-\x7f]|/")
+_OTHER = str.maketrans(dict.fromkeys({*map(chr, range(32)), *string.punctuation, "\x7f"} - {*",&+-"}, " "))
+"""All of ASCII that `plain` replaces by a blank."""
 
 
 def plain(text: str | None) -> str:
@@ -51,11 +53,13 @@ def plain(text: str | None) -> str:
 
     Latin letters become ASCII. Letters of other scripts stay as they are. A degree loses its points: `M.D.` becomes `md`.
     """
-    folded = _APOSTROPHES.sub("", (text or "").translate(_LETTERS)).casefold()
+    folded = (text or "").translate(_LETTERS).casefold()
     if not folded.isascii():
         bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", folded))
         folded = "".join(map(_keep_letter, unicodedata.normalize("NFKC", bare)))
-    return " ".join(_OTHER.sub(" ", _DOTTED.sub(_join_degree, folded)).split())
+    if "." in folded:
+        folded = _DOTTED.sub(_join_degree, folded)
+    return " ".join(folded.translate(_OTHER).split())
 
 
 def _keep_letter(letter: str) -> str:
