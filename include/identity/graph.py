@@ -27,3 +27,16 @@ def spread(marked: Mask, edges: Edges) -> Mask:
     reached = np.zeros_like(marked)
     reached[left[meets]] = reached[right[meets]] = True
     return reached
+
+
+def label(count: int, edges: Edges) -> Ints:
+    """Return for each node the smallest node that edges connect with it, over any number of steps."""
+    labels, (left, right) = np.arange(count), edges
+    while True:
+        before, least = labels, np.minimum(labels[left], labels[right])
+        labels = labels.copy()
+        np.minimum.at(labels, left, least)
+        np.minimum.at(labels, right, least)
+        labels = labels[labels]
+        if (labels == before).all():
+            return labels

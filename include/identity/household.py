@@ -5,17 +5,20 @@ Two households of one vendor are never matched.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.identity import people
-from include.identity.cluster import Clusters
 from include.identity.features import read_births
+from include.identity.graph import Edges, label
+from include.identity.people import Ints
 from include.identity.record import CLUSTERS, HOUSEHOLDS, PERSONS, conform
 
 ADULT_YEARS, PARENT_YEARS = 18, 20
@@ -23,8 +26,8 @@ ADULT_YEARS, PARENT_YEARS = 18, 20
 MEMBERS = ["record_id", "vendor", "household", "postal_code", "strong_keys", "birth_date"]
 """The columns of PERSONS that are needed."""
 
-_ROWS = 50_000
-"""Rows that are Python objects at a time, to limit the memory."""
+_NAMES = r"^[^:]*:household:"
+"""How a household's key begins among the keys of a record."""
 
 
 @dataclass(slots=True)
@@ -33,6 +36,7 @@ class _Household:
 
     Attributes:
         first: Smallest record id of its members, which is the household's id.
+        places: The vendors' households in it.
         vendors: The vendors that list it.
         members: Person ids of all members.
         adults: Person ids of the members who are 18 or older, or whose age is unknown.
@@ -42,21 +46,25 @@ class _Household:
     """
 
     first: int
-    vendors: frozenset[str]
-    members: set[int] = field(default_factory=set)
-    adults: set[int] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
-    birth_years: dict[int, int] = field(default_factory=dict)
-    postal_codes: frozenset[str] = frozenset()
+    places: list[int]
+    vendors: set[int]
+    members: set[int]
+    adults: set[int]
+    keys: set[int]
+    birth_years: dict[int, int]
+    postal_codes: set[int]
 
     def absorb(self, other: _Household) -> None:
-        self.first = min(self.first, other.first)
+        self.places += other.places
         self.vendors |= other.vendors
         self.members |= other.members
         self.adults |= other.adults
         self.keys |= other.keys
         self.birth_years |= other.birth_years
         self.postal_codes |= other.postal_codes
+
+    def is_same(self, other: _Household) -> bool:
+        return not self.vendors & other.vendors and (bool(self.keys & other.keys) or self.has_most_of(other))
 
     def has_most_of(self, other: _Household) -> bool:
         """Return whether more than half of the adults of the smaller household are in both households.
@@ -102,50 +110,157 @@ def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table
         HOUSEHOLDS: one row per vendor and household; matched households have the same `household_id`, the smallest record id of their
         members. The id stays the same when a vendor is added later.
     """
-    found = _read(persons, clusters, on)
-    names = sorted(found, key=lambda name: found[name].first)
-    place = {name: at for at, name in enumerate(names)}
-    whole = {at: found[name] for at, name in enumerate(names)}
-    sets = Clusters(len(names), ())
-    for left, right in _find_candidates(found, place):
-        a, b = sorted((sets.find(left), sets.find(right)))
-        ours, theirs = whole[a], whole[b]
-        # Compare what was merged so far, not the original households: a widow's household must not link two families.
-        if a != b and not ours.vendors & theirs.vendors and (ours.keys & theirs.keys or ours.has_most_of(theirs)):
-            sets.join(a, b)
-            ours.absorb(whole.pop(b))
-    rows = [
-        {"vendor": vendor, "household": key, "household_id": whole[sets.find(place[vendor, key])].first}
-        for vendor, key in sorted(found)
-    ]
-    return pa.Table.from_pylist(rows, schema=HOUSEHOLDS)
+    listed = _Listed(persons, clusters, on)
+    ids = listed.first.copy()
+    for pairs in listed.find_candidates():
+        whole = {place: listed.build(place) for place in {place for pair in pairs for place in pair}}
+        for left, right in pairs:
+            # Compare what was merged so far, not the original households: a widow's household must not link two families.
+            if whole[left] is whole[right]:
+                continue
+            ours, theirs = sorted((whole[left], whole[right]), key=lambda home: home.first)
+            if ours.is_same(theirs):
+                ours.absorb(theirs)
+                whole |= dict.fromkeys(theirs.places, ours)
+        for place, home in whole.items():
+            ids[place] = home.first
+    table = listed.names.append_column("household_id", pa.array(ids))
+    return table.cast(HOUSEHOLDS).sort_by([("vendor", "ascending"), ("household", "ascending")])
 
 
-def _read(persons: pa.Table, clusters: pa.Table, on: date) -> dict[tuple[str, str], _Household]:
-    youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
-    found: dict[tuple[str, str], _Household] = {}
-    persons = conform(persons, PERSONS)
-    table = persons.select(["record_id", "vendor", "household", "postal_code", "strong_keys"])
-    table = table.append_column("born", read_births(persons["birth_date"], on))
-    table = table.append_column("people", _list_people(persons["record_id"], conform(clusters, CLUSTERS)))
-    rows = (row for batch in table.to_batches(_ROWS) for row in zip(*map(pa.Array.to_pylist, batch), strict=True))
-    for record, vendor, key, zip_code, strong, born, members in rows:
-        if key is None:
-            continue
-        home = found.get((vendor, key))
-        if home is None:
-            home = found[vendor, key] = _Household(record, _one(vendor), keys={f"{vendor}:household:{key}"})
-        home.first = min(home.first, record)
-        home.members.update(members)
-        if born is None or born <= youngest:
-            home.adults.update(members)
-        if born:
-            home.birth_years[members[0]] = born.year
-        if zip_code and zip_code[:5] not in home.postal_codes:
-            home.postal_codes = home.postal_codes | {zip_code[:5]} if home.postal_codes else _one(zip_code[:5])
-        if strong:
-            home.keys.update(each for each in strong if each.partition(":")[2].startswith("household:"))
-    return found
+class _Listed:
+    """The households that vendors list, by the smallest record id of their members. Places in this order stand for them.
+
+    The values of their records are columns, because there are millions; only a few households at a time are objects.
+
+    Attributes:
+        names: Table with `vendor` and `household`, the vendor's key.
+        first: Smallest record id of the members.
+    """
+
+    def __init__(self, persons: pa.Table, clusters: pa.Table, on: date) -> None:
+        persons = conform(persons, PERSONS).select(MEMBERS)
+        persons = persons.filter(pc.is_valid(persons["household"])).combine_chunks()
+        named = pc.binary_join_element_wise(persons["vendor"], "household", persons["household"], ":")
+        records = persons["record_id"].to_numpy()
+        order = np.argsort(records)
+        coded = named.take(pa.array(order)).combine_chunks().dictionary_encode()
+        # A dictionary has its values in the order in which they appear, so here by the smallest record.
+        homes = np.empty_like(order)
+        homes[order] = coded.indices.to_numpy()
+        firsts = order[np.unique(coded.indices.to_numpy(), return_index=True)[1]]
+        self.first, self.names = records[firsts], persons.select(["vendor", "household"]).take(pa.array(firsts))
+        self._vendors = self.names["vendor"].combine_chunks().dictionary_encode().indices.to_numpy()
+        self._read_members(persons, clusters, homes, on)
+        codes = _slice_codes(persons["postal_code"])
+        self._postal_codes = _Sets(len(firsts), homes[codes >= 0], codes[codes >= 0])
+        self._keys = _Sets(len(firsts), *_list_keys(persons["strong_keys"].combine_chunks(), homes, coded.dictionary))
+
+    def _read_members(self, persons: pa.Table, clusters: pa.Table, homes: Ints, on: date) -> None:
+        count, lists = len(self.first), _list_people(persons["record_id"], conform(clusters, CLUSTERS))
+        at, members = pc.list_parent_indices(lists).to_numpy(), lists.flatten().to_numpy()
+        self._members = _Sets(count, homes[at], members)
+        born = read_births(persons["birth_date"], on)
+        youngest = on.replace(year=on.year - ADULT_YEARS, day=min(on.day, 28))
+        is_adult = pc.fill_null(pc.less_equal(born, youngest), True).to_numpy()[at]
+        self._adults = _Sets(count, homes[at][is_adult], members[is_adult])
+        # Of the people of a record, the first one is the head of the household, whose birth date the record states.
+        years, head = pc.fill_null(pc.year(born), 0).to_numpy(), np.append(True, at[1:] != at[:-1])[: len(at)]
+        head &= years[at] > 0
+        self._births = _Sets(count, homes[at][head], members[head], years[at][head])
+
+    def build(self, place: int) -> _Household:
+        """Return a household as an object."""
+        births, years = self._births.select(place), self._births.select_further(place)
+        return _Household(
+            int(self.first[place]),
+            [place],
+            {int(self._vendors[place])},
+            set(self._members.select(place)),
+            set(self._adults.select(place)),
+            set(self._keys.select(place)),
+            dict(zip(births, years, strict=True)),
+            set(self._postal_codes.select(place)),
+        )
+
+    def find_candidates(self) -> Iterator[list[tuple[int, int]]]:
+        """Return the pairs of households that share a person or a key, in lists of pairs that connect households with each other.
+
+        In each list, pairs with a shared key come first, then the most similar ones.
+        """
+        count = max(len(self.first), 1)
+        (by_person, shared), (by_key, _) = (
+            np.unique(_encode(each.meet(), count), return_counts=True) for each in (self._members, self._keys)
+        )
+        codes = people.sort_distinct(np.concatenate([by_person, by_key]))
+        left, right = codes // count, codes % count
+        both = np.append(shared, 0)[people.find_positions(by_person, codes)]
+        sizes = self._members.count()
+        alike = both / np.maximum(sizes[left] + sizes[right] - both, 1)
+        parts = label(len(self.first), (left, right))[left]
+        order = np.lexsort((right, left, -alike, ~np.isin(codes, by_key), parts))
+        pairs, parts = zip(left[order].tolist(), right[order].tolist(), strict=True), parts[order].tolist()
+        for _, part in groupby(zip(parts, pairs, strict=True), key=itemgetter(0)):
+            yield [pair for _, pair in part]
+
+
+class _Sets:
+    """The distinct values of each household. Of equal values, the last one has the further value that counts."""
+
+    def __init__(self, count: int, homes: Ints, values: Ints, further: Ints | None = None) -> None:
+        order = np.lexsort((values, homes))  # a stable sort
+        homes, values = homes[order], values[order]
+        is_last = np.append((homes[1:] != homes[:-1]) | (values[1:] != values[:-1]), True)[: len(homes)]
+        self._homes, self._values = homes[is_last], values[is_last]
+        self._further = None if further is None else further[order][is_last]
+        self._starts = np.searchsorted(self._homes, np.arange(count + 1))
+
+    def select(self, home: int) -> list[int]:
+        values: list[int] = self._values[self._starts[home] : self._starts[home + 1]].tolist()
+        return values
+
+    def select_further(self, home: int) -> list[int]:
+        assert self._further is not None
+        further: list[int] = self._further[self._starts[home] : self._starts[home + 1]].tolist()
+        return further
+
+    def count(self) -> Ints:
+        """Return the number of values of each household."""
+        return np.diff(self._starts)
+
+    def meet(self) -> Edges:
+        """Return the pairs of households that share a value, once for each value: the smaller place, and the larger one."""
+        order = np.lexsort((self._homes, self._values))
+        homes, values = self._homes[order], self._values[order]
+        at, step, left, right = np.arange(len(homes)), 0, [homes[:0]], [homes[:0]]
+        while len(at):
+            step += 1
+            at = at[at + step < len(homes)]
+            at = at[values[at] == values[at + step]]
+            left.append(homes[at])
+            right.append(homes[at + step])
+        return np.concatenate(left), np.concatenate(right)
+
+
+def _encode(pairs: Edges, count: int) -> Ints:
+    return pairs[0] * count + pairs[1]
+
+
+def _slice_codes(texts: pa.ChunkedArray) -> Ints:
+    """Return a number for each of the different postal codes, of which the first five digits count; -1 for none."""
+    codes = pc.utf8_slice_codeunits(texts, 0, 5)
+    coded = pc.if_else(pc.equal(codes, ""), None, codes).combine_chunks().dictionary_encode()
+    numbers: Ints = coded.indices.fill_null(-1).to_numpy().astype(np.int64)
+    return numbers
+
+
+def _list_keys(lists: pa.ListArray, homes: Ints, own: pa.Array) -> tuple[Ints, Ints]:
+    """Return the keys of households as pairs of a household and a number: those in the members' records, and the household's own."""
+    keys, at = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
+    is_home = pc.match_substring_regex(keys, _NAMES)
+    texts = pa.concat_arrays([own, keys.filter(is_home)])
+    holders = np.concatenate([np.arange(len(own)), homes[at[is_home.to_numpy(zero_copy_only=False)]]])
+    return holders, texts.dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def _list_people(records: pa.ChunkedArray, clusters: pa.Table) -> pa.ListArray:
@@ -156,33 +271,3 @@ def _list_people(records: pa.ChunkedArray, clusters: pa.Table) -> pa.ListArray:
     is_known = at >= 0
     offsets = np.append(0, np.cumsum(is_known.sum(axis=1))).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, pa.array(person[at[is_known]]))
-
-
-@cache
-def _one(text: str) -> frozenset[str]:
-    """Return the set of one vendor or postal code: the same object for all households that have only this one."""
-    return frozenset([text])
-
-
-def _find_candidates(
-    found: dict[tuple[str, str], _Household], place: dict[tuple[str, str], int]
-) -> list[tuple[int, int]]:
-    """Return the pairs of households that share a person or a key, as positions in the list of households.
-
-    Pairs with a shared key come first, then the most similar ones.
-    """
-    shared: dict[int | str, list[tuple[str, str]]] = defaultdict(list)
-    for name, home in found.items():
-        for person in home.members:
-            shared[person].append(name)
-        for key in home.keys:
-            shared[key].append(name)
-    ranked = {}
-    for names in shared.values():
-        for at, left in enumerate(names):
-            for right in names[at + 1 :]:
-                a, b = sorted((place[left], place[right]))
-                ours, theirs = found[left], found[right]
-                alike = len(ours.members & theirs.members) / len(ours.members | theirs.members)
-                ranked[a, b] = (not ours.keys & theirs.keys, -alike, a, b)
-    return sorted(ranked, key=ranked.__getitem__)
