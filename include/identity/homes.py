@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from include.errors import TargetUnavailable
 from include.identity import inputs, people, store
 from include.identity.graph import Mask, grow
-from include.identity.household import link_households
+from include.identity.household import link_households, list_people
 from include.identity.link import Matching
-from include.identity.record import CLUSTERS, KNOWN, LINKS, REVIEW
+from include.identity.record import KNOWN, LINKS, REVIEW, TEXTS, conform
 
 Home = tuple[str, str]
 
@@ -62,30 +63,44 @@ def _store(
     run_id: str,
     within: set[int] | None = None,
 ) -> int:
-    id_of = {(row["vendor"], row["household"]): row["household_id"] for row in ids.to_pylist()}
-    households = _map_households(homes, id_of, known)
-    changed = store.store_identities(db, "household", households, "members", run_id, within)
-    links = _explain_households(persons, clusters, households, id_of)
+    own = _identify(homes, ids)
+    if not own.all():
+        raise TargetUnavailable(
+            "Another load changed households meanwhile; try again", households=np.count_nonzero(own == 0)
+        )
+    taken = set(ids["household_id"].to_pylist())
+    anchors = _map_households(homes["household_id"].to_numpy(), own, known, taken)
+    changed = store.store_identities(db, "household", anchors, "members", run_id, within)
+    links = _explain_households(persons, clusters, anchors, ids)
     store.store_reasons(db, "household", links, REVIEW.empty_table(), run_id, within)
     return changed
 
 
-def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.Table) -> dict[int, int]:
+def _identify(rows: pa.Table, ids: pa.Table) -> people.Ints:
+    """Return our id of the household of each row with `vendor` and `household`; 0 if there is none in `ids`."""
+    names, known = (pc.binary_join_element_wise(each["vendor"], each["household"], ":") for each in (rows, ids))
+    at = pc.index_in(names, value_set=known.combine_chunks()).fill_null(len(ids)).to_numpy()
+    own: people.Ints = np.append(ids["household_id"].to_numpy(), 0)[at]
+    return own
+
+
+def _map_households(households: people.Ints, own: people.Ints, known: pa.Table, taken: set[int]) -> dict[int, int]:
     """Return the id of the household that represents each household, by household id; without those that represent themselves.
 
     The household with the smallest id represents the others. A household that represented one of them before continues to do so, even if
     the vendor no longer lists it.
 
     Args:
-        homes: HOUSEHOLDS from `link_households`.
-        ids: (vendor, household key) -> our household id.
+        households: Id of the matched household of each vendor's household, from `link_households`.
+        own: Our id of each vendor's household.
         known: Table with the schema KNOWN: the representing household of each household before this run.
+        taken: Our ids of all households; changed.
     """
     same: dict[int, list[int]] = defaultdict(list)
-    for row in homes.to_pylist():
-        same[row["household_id"]].append(ids[row["vendor"], row["household"]])
+    for household, each in zip(households.tolist(), own.tolist(), strict=True):
+        same[household].append(each)
     before = dict(zip(*(known[name].to_pylist() for name in KNOWN.names), strict=True))
-    taken, anchors = set(ids.values()), dict[int, int]()
+    anchors: dict[int, int] = {}
     for one in sorted(same.values(), key=min):
         anchor = min({*one, *(before[each] for each in one if before.get(each, each) not in taken)})
         taken.add(anchor)
@@ -93,32 +108,55 @@ def _map_households(homes: pa.Table, ids: dict[tuple[str, str], int], known: pa.
     return anchors
 
 
-def _explain_households(
-    persons: pa.Table, clusters: pa.Table, households: dict[int, int], ids: dict[tuple[str, str], int]
-) -> pa.Table:
+def _explain_households(persons: pa.Table, clusters: pa.Table, anchors: dict[int, int], ids: pa.Table) -> pa.Table:
     """Return the reasons for matched households, as LINKS.
 
     A household's people are counted in two groups: `agreed` has the number of those who also belong to a household that it was matched
     with, `differed` the number of the rest.
     """
-    person_of = dict(zip(*(clusters[name].to_pylist() for name in CLUSTERS.names), strict=True))
-    members: dict[int, set[int]] = defaultdict(set)
-    for record, *home in zip(
-        *(persons[name].to_pylist() for name in ("record_id", "vendor", "household")), strict=True
-    ):
-        if tuple(home) in ids:
-            members[ids[home[0], home[1]]] |= {person_of[each] for each in (record, -record) if each in person_of}
-    together: dict[int, list[int]] = defaultdict(list)
-    for each in members:
-        together[households.get(each, each)].append(each)
-    rows = []
-    for each, anchor in households.items():
-        others = set[int]().union(*(members[other] for other in together[anchor] if other != each))
-        counts = {"agreed": len(members[each] & others), "differed": len(members[each] - others)}
-        reasons = {name: [f"people ({count})"] if count else [] for name, count in counts.items()}
-        how = "members" if counts["agreed"] else "key"
-        rows.append({"left": anchor, "right": each, "score": None, "how": how} | reasons)
-    return pa.Table.from_pylist([{name: row.get(name) for name in LINKS.names} for row in rows], schema=LINKS)
+    right, left = (np.array(list(each), np.int64) for each in (anchors, anchors.values()))
+    lists = list_people(persons["record_id"], clusters)
+    members = _identify(persons, ids)[pc.list_parent_indices(lists).to_numpy()]
+    groups = np.append(left, 0)[people.find_positions(right, members)]
+    groups = np.where(groups > 0, groups, members)
+    agreed, differed = _count_shared(right, members, groups, lists.flatten().to_numpy())
+    links = {
+        "left": left,
+        "right": right,
+        "agreed": _describe(agreed),
+        "differed": _describe(differed),
+        "how": pa.array(np.where(agreed > 0, "members", "key"), pa.string()),
+    }
+    return conform(pa.table(links), LINKS)
+
+
+def _count_shared(
+    ids: people.Ints, members: people.Ints, groups: people.Ints, persons: people.Ints
+) -> tuple[people.Ints, people.Ints]:
+    """Return for each household how many of its persons also belong to another household of its group, and how many do not.
+
+    Args:
+        ids: Ids of the households to count.
+        members: Household of each member.
+        groups: Group of each member's household.
+        persons: Person of each member.
+    """
+    order = np.lexsort((members, persons, groups))
+    rows = np.stack([groups, persons, members])[:, order]
+    is_repeated = (rows[:, 1:] == rows[:, :-1]).all(axis=0)
+    rows = rows[:, np.append(True, ~is_repeated)[: rows.shape[1]]]
+    is_next = (rows[:2, 1:] == rows[:2, :-1]).all(axis=0)  # another household of the group has the same person
+    is_shared = (np.append(False, is_next) | np.append(is_next, False))[: rows.shape[1]]
+    at = people.find_positions(ids, rows[2])
+    agreed, differed = (np.bincount(at[is_of & (at >= 0)], minlength=len(ids)) for is_of in (is_shared, ~is_shared))
+    return agreed, differed
+
+
+def _describe(counts: people.Ints) -> pa.Array:
+    """Return numbers of people as reasons; an empty list for none."""
+    coded = pa.array(counts).dictionary_encode()
+    reasons = [[f"people ({count})"] if count else [] for count in coded.dictionary.to_pylist()]
+    return pa.array(reasons, TEXTS).take(coded.indices)
 
 
 class Homes:

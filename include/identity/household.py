@@ -157,7 +157,7 @@ class _Listed:
         self._keys = _Sets(len(firsts), *_list_keys(persons["strong_keys"].combine_chunks(), homes, coded.dictionary))
 
     def _read_members(self, persons: pa.Table, clusters: pa.Table, homes: Ints, on: date) -> None:
-        count, lists = len(self.first), _list_people(persons["record_id"], conform(clusters, CLUSTERS))
+        count, lists = len(self.first), list_people(persons["record_id"], conform(clusters, CLUSTERS))
         at, members = pc.list_parent_indices(lists).to_numpy(), lists.flatten().to_numpy()
         self._members = _Sets(count, homes[at], members)
         born = read_births(persons["birth_date"], on)
@@ -263,7 +263,7 @@ def _list_keys(lists: pa.ListArray, homes: Ints, own: pa.Array) -> tuple[Ints, I
     return holders, texts.dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
-def _list_people(records: pa.ChunkedArray, clusters: pa.Table) -> pa.ListArray:
+def list_people(records: pa.ChunkedArray, clusters: pa.Table) -> pa.ListArray:
     """Return the one or two people of each record; the first one is the head of the household, whose birth date the record states."""
     ids, person = (clusters[name].to_numpy() for name in CLUSTERS.names)
     own = records.to_numpy()
