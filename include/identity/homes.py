@@ -165,46 +165,52 @@ class Homes:
     The first nodes are the households, including those that only a key names. The others are persons.
     """
 
-    def __init__(self, before: Matching, after: Matching) -> None:
+    def __init__(self, before: Matching) -> None:
+        none = np.array([], np.int64)
+        self._names, self._persons = pa.array([], pa.string()), pa.array([], pa.int64())
+        self._records = self._homes = self._members = self._holders = self._named = none
+        self._add(_list_members(before))
+
+    def add(self, after: Matching) -> None:
+        """Add the records that were matched again, as they are now. All others are as they were."""
         assert after.touched is not None
-        touched = pa.array(after.touched, pa.int64())
-        earlier = _list_members(before)
-        rows = pa.concat_tables(
-            [_list_members(after), earlier.filter(pc.is_in(earlier["record_id"], value_set=touched))]
-        )
+        self._add(_list_members(after, pa.array(after.touched, pa.int64())))
+
+    def _add(self, rows: pa.Table) -> None:
         rows = rows.filter(pc.fill_null(pc.match_substring(rows["home"], ":"), False)).combine_chunks()
         keys = rows["keys"].combine_chunks()
         listed, holders = pc.list_flatten(keys), pc.list_parent_indices(keys).to_numpy()
         is_home = pc.match_substring_regex(listed, "^[^:]*:household:")
         named = pc.replace_substring(listed.filter(is_home), ":household:", ":", max_replacements=1)
-        names = pa.concat_arrays([rows["home"].combine_chunks(), named]).dictionary_encode()
-        self._names, places = names.dictionary, names.indices.to_numpy()
-        self._records, self._homes, named_homes = rows["record_id"].to_numpy(), places[: len(rows)], places[len(rows) :]
-        persons = np.unique(rows["person_id"].to_numpy(), return_inverse=True)[1]
-        holders = self._homes[holders[is_home.to_numpy(zero_copy_only=False)]]
-        self._edges = (
-            np.concatenate([self._homes, holders]),
-            np.concatenate([len(self._names) + persons, named_homes]),
-        )
-        self._size = len(self._names) + len(persons)
+        self._names, places = _number(self._names, pa.concat_arrays([rows["home"].combine_chunks(), named]))
+        self._persons, members = _number(self._persons, rows["person_id"].combine_chunks())
+        homes, named_homes = places[: len(rows)], places[len(rows) :]
+        holders = homes[holders[is_home.to_numpy(zero_copy_only=False)]]
+        self._records = np.concatenate([self._records, rows["record_id"].to_numpy()])
+        self._homes = np.concatenate([self._homes, homes])
+        self._members = np.concatenate([self._members, members])
+        self._holders = np.concatenate([self._holders, holders])
+        self._named = np.concatenate([self._named, named_homes])
 
     def mark(self, records: people.Ints) -> Mask:
         """Mark the households of some records."""
-        marked = np.zeros(self._size, np.bool_)
+        marked = np.zeros(len(self._names) + len(self._persons), np.bool_)
         marked[self._homes[np.isin(self._records, records)]] = True
         return marked
 
     def mark_homes(self, households: pa.Table) -> Mask:
         """Mark HOUSEHOLDS."""
         names = pc.binary_join_element_wise(households["vendor"], households["household"], ":")
-        marked = np.zeros(self._size, np.bool_)
+        marked = np.zeros(len(self._names) + len(self._persons), np.bool_)
         at = pc.drop_null(pc.index_in(names, value_set=self._names)).to_numpy()
         marked[at] = True
         return marked
 
     def grow(self, marked: Mask) -> Mask:
         """Return the marked nodes with all that may be one with them."""
-        return grow(marked, self._edges)
+        left = np.concatenate([self._homes, self._holders])
+        right = np.concatenate([len(self._names) + self._members, self._named])
+        return grow(marked, (left, right))
 
     def list_homes(self, marked: Mask) -> list[Home]:
         """Return the vendors and keys of the marked households."""
@@ -216,9 +222,23 @@ class Homes:
         return sorted({abs(record) for record in self._records[marked[self._homes]].tolist()})
 
 
-def _list_members(matching: Matching) -> pa.Table:
-    """Return all records with `home` (`<vendor>:<household>`), `person_id` and `keys`, which may be those of a household."""
+def _number(known: pa.Array, values: pa.Array) -> tuple[pa.Array, people.Ints]:
+    """Return the known values followed by the new ones, and the position of each value in them."""
+    known = pa.concat_arrays([known, pc.unique(values)])
+    places: people.Ints = pc.index_in(values, value_set=known).to_numpy().astype(np.int64)
+    return known, places
+
+
+def _list_members(matching: Matching, within: pa.Array | None = None) -> pa.Table:
+    """Return the records with `home` (`<vendor>:<household>`), `person_id` and `keys`, which may be those of a household.
+
+    Args:
+        matching: The matching of the records.
+        within: Ids of the records; None for all.
+    """
     found, rows = matching.features, matching.organizations
+    if within is not None:
+        found, rows = (each.filter(pc.is_in(each["record_id"], value_set=within)) for each in (found, rows))
     homes = [found["household"], pc.binary_join_element_wise(rows["vendor"], rows["household"], ":")]
     keys = [found["shared_keys"], rows["strong_keys"]]
     ids = [found["record_id"], rows["record_id"]]

@@ -211,18 +211,25 @@ def _begin_persons(
     contents = None if is_full else fetch_state(db, policy)
     decoding = beside.submit(decode_state, contents, policy) if contents else None
     del contents  # decoding frees it piece by piece
+    graph = beside.submit(lambda: Homes(decoding.result().matching)) if decoding else None
     digests, known = inputs.read_digests(db), inputs.read_known(db, "person")
-    if decoding and (changes := _read_changes(db, before := decoding.result(), digests, on)):
-        relinking = beside.submit(_relink, before, *changes, decisions, known)
+    if decoding and graph and (changes := _read_changes(db, before := decoding.result(), digests, on)):
+        relinking = beside.submit(_relink, before, graph, *changes, decisions, known)
         return digests, partial(_end_relinking, db, relinking)
     return digests, partial(_match_all, db, beside, decisions, policy, known, on)
 
 
 def _relink(
-    before: State, changed: pa.Table, removed: Sequence[int], decisions: pa.Table, known: pa.Table
+    before: State,
+    graph: Future[Homes],
+    changed: pa.Table,
+    removed: Sequence[int],
+    decisions: pa.Table,
+    known: pa.Table,
 ) -> tuple[Matching, Homes]:
-    after = relink(before.matching, changed, removed, decisions, known=known, again=before.core)
-    return after, Homes(before.matching, after)
+    after, homes = relink(before.matching, changed, removed, decisions, known=known, again=before.core), graph.result()
+    homes.add(after)
+    return after, homes
 
 
 def _end_relinking(
