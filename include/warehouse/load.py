@@ -303,6 +303,7 @@ def _load_fact(
         column: Ids.find(connection, target, vendor, selection.sort_keys(column))
         for column, target in entity.references.items()
     }
+    pa.default_memory_pool().release_unused()  # the memory that sorting the keys took
     parts = (replace_keys(part, entity, ids, vendor) for part in selection.parts())
     schema = replace_keys(arrow.schema(entity.columns).empty_table(), entity, ids, vendor).schema
     return fact.load(connection, entity, loading.pull, source_run_id, reach, schema, parts, selection.stored)
