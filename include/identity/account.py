@@ -219,11 +219,10 @@ def identify_owners(accounts: pa.Table, clusters: pa.Table) -> pa.Table:
 def list_owners(ids: Ints, account: Ints, person: Ints) -> pa.ListArray:
     """Return the distinct owners of each of some accounts, from pairs of an account and a person. Pairs of other accounts are left out."""
     at = people.find_positions(ids, account)
-    order = np.lexsort((person, at))[np.count_nonzero(at < 0) :]
-    at, person = at[order], person[order]
-    is_new = np.append(True, (at[1:] != at[:-1]) | (person[1:] != person[:-1]))[: len(at)]
-    ends = np.cumsum(np.bincount(at[is_new], minlength=len(ids)))
-    return pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), pa.array(person[is_new]))
+    pairs = people.select_distinct_pairs(at, person)
+    pairs = pairs[at[pairs] >= 0]
+    ends = np.cumsum(np.bincount(at[pairs], minlength=len(ids)))
+    return pa.ListArray.from_arrays(np.append(0, ends).astype(np.int32), pa.array(person[pairs]))
 
 
 def find_copies(accounts: pa.Table, decisions: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -141,13 +141,12 @@ def _count_shared(
         groups: Group of each member's household.
         persons: Person of each member.
     """
-    order = np.lexsort((members, persons, groups))
-    rows = np.stack([groups, persons, members])[:, order]
-    is_repeated = (rows[:, 1:] == rows[:, :-1]).all(axis=0)
-    rows = rows[:, np.append(True, ~is_repeated)[: rows.shape[1]]]
-    is_next = (rows[:2, 1:] == rows[:2, :-1]).all(axis=0)  # another household of the group has the same person
-    is_shared = (np.append(False, is_next) | np.append(is_next, False))[: rows.shape[1]]
-    at = people.find_positions(ids, rows[2])
+    pairs = people.select_distinct_pairs(members, persons)
+    pairs = pairs[np.lexsort((persons[pairs], groups[pairs]))]
+    one, person = groups[pairs], persons[pairs]
+    is_next = (one[1:] == one[:-1]) & (person[1:] == person[:-1])  # another household of the group has the same person
+    is_shared = (np.append(False, is_next) | np.append(is_next, False))[: len(pairs)]
+    at = people.find_positions(ids, members[pairs])
     agreed, differed = (np.bincount(at[is_of & (at >= 0)], minlength=len(ids)) for is_of in (is_shared, ~is_shared))
     return agreed, differed
 

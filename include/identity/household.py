@@ -208,11 +208,9 @@ class _Sets:
     """The distinct values of each household. Of equal values, the last one has the further value that counts."""
 
     def __init__(self, count: int, homes: Ints, values: Ints, further: Ints | None = None) -> None:
-        order = np.lexsort((values, homes))  # a stable sort
-        homes, values = homes[order], values[order]
-        is_last = np.append((homes[1:] != homes[:-1]) | (values[1:] != values[:-1]), True)[: len(homes)]
-        self._homes, self._values = homes[is_last], values[is_last]
-        self._further = None if further is None else further[order][is_last]
+        pairs = people.select_distinct_pairs(homes, values)
+        self._homes, self._values = homes[pairs], values[pairs]
+        self._further = None if further is None else further[pairs]
         self._starts = np.searchsorted(self._homes, np.arange(count + 1))
 
     def select(self, home: int) -> list[int]:

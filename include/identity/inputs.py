@@ -216,10 +216,8 @@ def read_digests(connection: sa.Connection) -> pa.Table:
 
 def _sum_digests(ids: people.Ints, owners: people.Ints, digests: people.Ints) -> people.Ints:
     """Return for each id the sum of its distinct digests, modulo 2**64; 0 if it has none."""
-    order = np.lexsort((digests, owners))
-    owners, digests = owners[order], digests[order]
-    is_new = np.append(True, (owners[1:] != owners[:-1]) | (digests[1:] != digests[:-1]))[: len(owners)]
-    owners, digests = owners[is_new], digests[is_new]
+    pairs = people.select_distinct_pairs(owners, digests)
+    owners, digests = owners[pairs], digests[pairs]
     distinct, first = np.unique(owners, return_index=True)
     sums = np.add.reduceat(digests, first) if len(owners) else digests
     return np.append(sums, 0)[people.find_positions(distinct, ids)]  # the last one is that of an id without digests

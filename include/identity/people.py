@@ -28,6 +28,14 @@ def sort_distinct(ids: Ints) -> Ints:
     return np.compress(is_first, ids)
 
 
+def select_distinct_pairs(left: Ints, right: Ints) -> Ints:
+    """Return the positions of the distinct pairs, sorted by `left`, then by `right`; of equal pairs, the position of the last one."""
+    order = np.lexsort((right, left))  # equal pairs keep their order
+    left, right = left[order], right[order]
+    is_last = np.append((left[1:] != left[:-1]) | (right[1:] != right[:-1]), True)[: len(order)]
+    return np.compress(is_last, order)
+
+
 def find_positions(ids: Ints, searched: Ints) -> Ints:
     """Return for each searched id its position in `ids`; -1 if it is not there."""
     order = np.argsort(ids)
