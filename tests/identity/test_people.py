@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.identity.people import assign_ids, represent, sort_by_rank
+from include.identity.people import assign_ids, represent, select_distinct_pairs, sort_by_rank
 from include.identity.record import CLUSTERS, KNOWN
 
 
@@ -60,3 +60,10 @@ def test_two_people_never_share_an_id(now: list[int], then: list[int]) -> None:
     for group in groups(now):
         assert len({who[record] for record in group}) == 1
     assert len(set(who.values())) == len(groups(now))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))))
+def test_of_equal_pairs_the_last_one_is_selected(pairs: list[tuple[int, int]]) -> None:
+    left, right = np.array(pairs, np.int64).reshape(-1, 2).T
+    last = {pair: at for at, pair in enumerate(pairs)}
+    assert select_distinct_pairs(left, right).tolist() == [last[pair] for pair in sorted(last)]
