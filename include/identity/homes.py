@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from include.errors import TargetUnavailable
 from include.identity import inputs, people, store
 from include.identity.graph import Mask, grow
-from include.identity.household import link_households, list_people
+from include.identity.household import KEY_START, link_households, list_people
 from include.identity.link import Matching
 from include.identity.record import KNOWN, LINKS, REVIEW, TEXTS, conform
 
@@ -179,7 +179,7 @@ class Homes:
         rows = rows.filter(pc.fill_null(pc.match_substring(rows["home"], ":"), False)).combine_chunks()
         keys = rows["keys"].combine_chunks()
         listed, holders = pc.list_flatten(keys), pc.list_parent_indices(keys).to_numpy()
-        is_home = pc.match_substring_regex(listed, "^[^:]*:household:")
+        is_home = pc.match_substring_regex(listed, KEY_START)
         named = pc.replace_substring(listed.filter(is_home), ":household:", ":", max_replacements=1)
         self._names, places = _number(self._names, pa.concat_arrays([rows["home"].combine_chunks(), named]))
         self._persons, members = _number(self._persons, rows["person_id"].combine_chunks())

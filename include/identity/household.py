@@ -26,8 +26,8 @@ ADULT_YEARS, PARENT_YEARS = 18, 20
 MEMBERS = ["record_id", "vendor", "household", "postal_code", "strong_keys", "birth_date"]
 """The columns of PERSONS that are needed."""
 
-_NAMES = r"^[^:]*:household:"
-"""How a household's key begins among the keys of a record."""
+KEY_START = r"^[^:]*:household:"
+"""Regular expression of the start of a household's key, such as `portfolio:household:17`, among the keys of a record."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class _Household:
 
     Attributes:
         first: Smallest record id of its members, which is the household's id.
-        places: The vendors' households in it.
+        places: Places of the vendors' households in it (see `_Listed`).
         vendors: The vendors that list it.
         members: Person ids of all members.
         adults: Person ids of the members who are 18 or older, or whose age is unknown.
@@ -64,6 +64,7 @@ class _Household:
         self.postal_codes |= other.postal_codes
 
     def is_same(self, other: _Household) -> bool:
+        """Return whether two households of different vendors share a key or most of their adults."""
         return not self.vendors & other.vendors and (bool(self.keys & other.keys) or self.has_most_of(other))
 
     def has_most_of(self, other: _Household) -> bool:
@@ -129,7 +130,7 @@ def link_households(persons: pa.Table, clusters: pa.Table, on: date) -> pa.Table
 
 
 class _Listed:
-    """The households that vendors list, by the smallest record id of their members. Places in this order stand for them.
+    """The households that vendors list, in the order of the smallest record id of their members. A place is a position in this order.
 
     The values of their records are columns, because there are millions; only a few households at a time are objects.
 
@@ -184,9 +185,9 @@ class _Listed:
         )
 
     def find_candidates(self) -> Iterator[list[tuple[int, int]]]:
-        """Return the pairs of households that share a person or a key, in lists of pairs that connect households with each other.
+        """Yield the pairs of households that share a person or a key: one list for each group of households that such pairs connect.
 
-        In each list, pairs with a shared key come first, then the most similar ones.
+        In each list, pairs with a shared key come first, then the most similar ones. The households are places.
         """
         count = max(len(self.first), 1)
         (by_person, shared), (by_key, _) = (
@@ -205,7 +206,10 @@ class _Listed:
 
 
 class _Sets:
-    """The distinct values of each household. Of equal values, the last one has the further value that counts."""
+    """The distinct values of each household, and a further number for each value if there are any, such as a person's year of birth.
+
+    If a household has a value several times, the number of the last one counts.
+    """
 
     def __init__(self, count: int, homes: Ints, values: Ints, further: Ints | None = None) -> None:
         pairs = people.select_distinct_pairs(homes, values)
@@ -255,7 +259,7 @@ def _slice_codes(texts: pa.ChunkedArray) -> Ints:
 def _list_keys(lists: pa.ListArray, homes: Ints, own: pa.Array) -> tuple[Ints, Ints]:
     """Return the keys of households as pairs of a household and a number: those in the members' records, and the household's own."""
     keys, at = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy()
-    is_home = pc.match_substring_regex(keys, _NAMES)
+    is_home = pc.match_substring_regex(keys, KEY_START)
     texts = pa.concat_arrays([own, keys.filter(is_home)])
     holders = np.concatenate([np.arange(len(own)), homes[at[is_home.to_numpy(zero_copy_only=False)]]])
     return holders, texts.dictionary_encode().indices.to_numpy().astype(np.int64)

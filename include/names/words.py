@@ -38,14 +38,14 @@ PARTICLES = lexicon(
 )
 """Words that belong to the family name that follows them."""
 
-# Latin letters that have no accent to remove; apostrophes are left out.
+# Latin letters that Unicode does not decompose, as they are written in ASCII. Apostrophes are removed.
 _LETTERS = str.maketrans(dict.fromkeys("'’‘`´") | {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "AE", "đ": "d", "Đ": "D", "ı": "i", "þ": "th", "ð": "d", "œ": "oe"})  # fmt: skip
 _DOTTED = re.compile(
     r"(?<![^\s,(])(?:[^\W\d_]{1,5}\.)+[^\W\d_]{1,5}\.?(?![^\s,)])|(?<![^\s,(])(?:[^\W\d_]{1,5}\.){2,}(?![^\s,)])"
 )
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _OTHER = str.maketrans(dict.fromkeys({*map(chr, range(32)), *string.punctuation, "\x7f"} - {*",&+-"}, " "))
-"""All of ASCII that `plain` replaces by a blank."""
+"""The characters of ASCII that `plain` replaces with a blank."""
 
 
 def plain(text: str | None) -> str:
