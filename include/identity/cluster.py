@@ -9,6 +9,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+import numpy as np
+import pyarrow as pa
+
+from include.identity.graph import Mask
+from include.identity.people import Ints
+
 Values = tuple[str, ...]
 
 GENERATION_YEARS = 15
@@ -73,6 +79,13 @@ class Clusters:
         """Return the set of a record, identified by the smallest record in it."""
         return _root(self._parent, record)
 
+    def find_all(self) -> Ints:
+        """Return the set of each record."""
+        sets = np.array(self._parent, np.int64)
+        while (sets != sets[sets]).any():
+            sets = sets[sets]
+        return sets
+
     def join(self, left: int, right: int, *, is_decided: bool = False, excused: frozenset[str] = frozenset()) -> bool:
         """Join the sets of two records; return False if they were not joined, because they can't be one person.
 
@@ -99,6 +112,47 @@ class Clusters:
             if foes := self._foes.pop(b, None):
                 self._foes.setdefault(a, set()).update(foes)
         return True
+
+    def join_parts(self, parts: Ints, decided: Ints) -> Mask:
+        """Join the records of each part in which nothing can separate two records. The other parts are left as they are.
+
+        Most parts are such. To join all their records at once is several times faster than pair by pair.
+
+        Args:
+            parts: Per record, the smallest record of its part. No record has been joined yet, and no pair connects two parts.
+            decided: Records that a reviewer decided on; their parts are left.
+
+        Returns:
+            The records of the parts that are left.
+        """
+        left = self._find_separable(parts, decided)
+        sets = np.where(left, np.arange(self.count), parts)
+        self._parent, self._fitting = sets.tolist(), sets.tolist()
+        self._sizes = np.bincount(sets, minlength=self.count).tolist()
+        moved = np.flatnonzero(sets != np.arange(self.count))
+        moves = list(zip(moved.tolist(), sets[moved].tolist(), strict=True))
+        for held in self._values:
+            for record, root in moves:
+                if value := held.pop(record, None):
+                    held[root] = value  # the part has no other
+        for record, root in moves:
+            if homes := self._homes.pop(record, None):
+                self._homes.setdefault(root, {}).update(homes)
+        return left
+
+    def _find_separable(self, parts: Ints, decided: Ints) -> Mask:
+        """Return the records of the parts with two different values, two members of a household, or a decided record."""
+        separable = np.zeros(self.count, np.bool_)
+        separable[parts[decided]] = True
+        for evidence in self.evidence:
+            codes = pa.array(evidence.values, pa.string()).dictionary_encode().indices.fill_null(-1).to_numpy()
+            known = np.flatnonzero(codes >= 0)
+            separable[parts[known][_differ(codes[known], parts[known], self.count)]] = True
+        members = [(parts[at], *each) for at, each in enumerate(self.members) if each]
+        part, home, member = np.array(members, np.int64).reshape(-1, 3).T
+        homes = np.unique(part * self.count + home, return_inverse=True)[1]
+        separable[part[_differ(member, homes, self.count)]] = True
+        return separable[parts]
 
     def separate(self, records: Collection[int]) -> None:
         """Take sets apart, so that each of their records is a set again, as at first.
@@ -163,6 +217,14 @@ class Clusters:
 
     def _is_apart(self, a: int, b: int) -> bool:
         return any(self.find(foe) == b for foe in self._foes.get(a, ()))
+
+
+def _differ(values: Ints, groups: Ints, count: int) -> Mask:
+    """Return which values are not the largest of their group, of `count` groups: none of a group with a single value."""
+    largest = np.full(count, -1, np.int64)
+    np.maximum.at(largest, groups, values)
+    is_other: Mask = values != largest[groups]
+    return is_other
 
 
 def _agree(evidence: Evidence, ours: Values, theirs: Values) -> bool:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from include.identity import learning, people
 from include.identity.cluster import Clusters, Evidence, is_same, is_same_day, is_slip
-from include.identity.graph import Mask, grow
+from include.identity.graph import Edges, Mask, grow, label
 from include.identity.policy import Policy
 from include.identity.queue import AMBIGUOUS, CONFLICTS, build_doubts
 from include.identity.record import DECISIONS, LINKS, conform
@@ -61,12 +61,13 @@ def match(
     same, apart = read_decisions(decisions, ids)
 
     clusters = Clusters(len(ids), evidence, apart, members)
-    refused = cluster_pairs(clusters, same, pairs)
+    within = clusters.join_parts(label(len(ids), _list_edges(pairs, same)), np.array(same + apart, np.int64).ravel())
+    refused = cluster_pairs(clusters, same, pairs, within=within)
     if doubtful := _find_ambiguous(clusters, pairs, refused, evidence):
         affected = _find_connected(doubtful, same, pairs, len(ids))
         clusters.separate(set(np.flatnonzero(affected).tolist()))
         cluster_pairs(clusters, same, pairs, doubtful, affected)
-    roots = np.array([clusters.find(place) for place in range(len(ids))], dtype=np.int64)
+    roots = clusters.find_all()
     return Matched(
         people.assign_ids(ids, roots, known),
         _build_links(pairs, roots, ids, same),
@@ -114,13 +115,10 @@ def find_members(table: pa.Table, pairs: Scored) -> list[tuple[int, int] | None]
     homes[is_registration & joint] = len(ids) + np.abs(ids[is_registration & joint])
     homes = np.unique(homes, return_inverse=True)[1] - int((homes < 0).any())
     listed_twice = (homes[pairs.left] == homes[pairs.right]) & (homes[pairs.left] >= 0) & pairs.may_join
-    member = Clusters(len(homes), ())
-    for at in np.flatnonzero(listed_twice).tolist():
-        member.join(int(pairs.left[at]), int(pairs.right[at]))
-    count = np.bincount(homes[homes >= 0], minlength=1)
-    return [
-        (home, member.find(at)) if home >= 0 and count[home] > 1 else None for at, home in enumerate(homes.tolist())
-    ]
+    member = label(len(homes), (pairs.left[listed_twice], pairs.right[listed_twice]))
+    is_several = (homes >= 0) & (np.bincount(homes[homes >= 0], minlength=1)[homes] > 1)
+    places = zip(is_several.tolist(), homes.tolist(), member.tolist(), strict=True)
+    return [(home, first) if is_member else None for is_member, home, first in places]
 
 
 def read_decisions(decisions: pa.Table | None, ids: Ints) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -191,9 +189,15 @@ def _find_connected(records: Collection[int], same: list[tuple[int, int]], pairs
     """Return some records with all that decisions, and pairs that may be joined, connect with them."""
     marked = np.zeros(count, np.bool_)
     marked[list(records)] = True
-    ends = [pairs.left[pairs.may_join], pairs.right[pairs.may_join]]
+    return grow(marked, _list_edges(pairs, same))
+
+
+def _list_edges(pairs: Scored, same: list[tuple[int, int]]) -> Edges:
+    """Return the pairs that may be joined, and those that reviewers decided are the same."""
     decided = np.array(same, np.int64).reshape(-1, 2)
-    return grow(marked, (np.concatenate([ends[0], decided[:, 0]]), np.concatenate([ends[1], decided[:, 1]])))
+    joined = (each[pairs.may_join] for each in (pairs.left, pairs.right))
+    left, right = (np.concatenate([ends, decided[:, side]]) for side, ends in enumerate(joined))
+    return left, right
 
 
 def _find_ambiguous(clusters: Clusters, pairs: Scored, refused: list[int], evidence: list[Evidence]) -> frozenset[int]:

@@ -59,17 +59,15 @@ def assign_ids(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
     Returns:
         CLUSTERS, in the order of `ids`.
     """
-    names = ids[roots]
+    first = ids.copy()
     if known is not None and len(known):
         kept_ids = _keep(ids, roots, conform(known, KNOWN))
         taken = set(kept_ids.values())
         for root in sorted(set(roots.tolist()) - kept_ids.keys()):
             if int(ids[root]) in taken:  # another person kept that id: use the next of its records
                 kept_ids[root] = next(int(ids[at]) for at in np.flatnonzero(roots == root) if int(ids[at]) not in taken)
-        names = np.array(
-            [kept_ids.get(root, first) for root, first in zip(roots.tolist(), names.tolist(), strict=True)]
-        )
-    return pa.table({"record_id": ids, "person_id": names}, schema=CLUSTERS)
+        first[list(kept_ids)] = list(kept_ids.values())
+    return pa.table({"record_id": ids, "person_id": first[roots]}, schema=CLUSTERS)
 
 
 def represent(clusters: pa.Table) -> pa.Table:
@@ -90,13 +88,19 @@ def represent(clusters: pa.Table) -> pa.Table:
 
 def _keep(ids: Ints, roots: Ints, known: pa.Table) -> dict[int, int]:
     """Return the ids that people keep, by the position of the person's first record; new people are left out."""
-    before = known["person_id"].to_numpy()
     at = find_positions(ids, known["record_id"].to_numpy())
+    before, now = known["person_id"].to_numpy()[at >= 0], roots[at[at >= 0]]
+    pairs = select_distinct_pairs(before, now)
+    # Most people were neither split nor merged.
+    _, at, parts = np.unique(before[pairs], return_index=True, return_counts=True)
+    alone = pairs[at[parts == 1]]
+    alone = alone[np.bincount(now[pairs], minlength=len(ids))[now[alone]] == 1]
+    identity_ids = dict(zip(now[alone].tolist(), before[alone].tolist(), strict=True))
+    others = ~np.isin(before, before[alone])
     heirs: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for person, root in zip(before[at >= 0].tolist(), roots[at[at >= 0]].tolist(), strict=True):
+    for person, root in zip(before[others].tolist(), now[others].tolist(), strict=True):
         heirs[person][root] += 1
     home = dict(zip(heirs, find_positions(ids, np.array(list(heirs), np.int64)).tolist(), strict=True))
-    identity_ids: dict[int, int] = {}
     for person in sorted(heirs, key=lambda each: (abs(each), each < 0)):
         claims = heirs[person]
         root_id = int(roots[home[person]]) if home[person] >= 0 else -1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -54,8 +53,7 @@ class Reclustering:
         same, apart = read_decisions(decisions, self._ids)
         clusters = Clusters(len(self._ids), self._evidence, apart, self._members)
         cluster_pairs(clusters, same, self._pairs)
-        roots = np.array([clusters.find(place) for place in range(len(self._ids))], dtype=np.int64)
-        return people.assign_ids(self._ids, roots, known)
+        return people.assign_ids(self._ids, clusters.find_all(), known)
 
 
 def _find_conflicting(links: pa.Table, ids: Ints, evidence: list[Evidence]) -> pa.Array:

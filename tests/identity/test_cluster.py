@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from include.identity.cluster import Clusters, Evidence, is_same_day, is_slip
+from include.identity.graph import label
 
 COUNT = 12
 EDGES = st.lists(
@@ -153,3 +155,44 @@ def test_separated_records_are_as_if_they_had_never_been_joined(
     for a, b in itertools.combinations(range(COUNT), 2):
         assert (fresh.find(a) == fresh.find(b)) == (again.find(a) == again.find(b))
         assert fresh.find_conflicts(a, b) == again.find_conflicts(a, b)
+
+
+@given(
+    edges=EDGES.map(lambda edges: edges[:12]),
+    decided=EDGES.map(lambda edges: edges[:2]),
+    apart=EDGES.map(lambda edges: edges[:2]),
+    tax_ids=TAX_IDS,
+    dates=DATES,
+    members=MEMBERS,
+)
+def test_parts_joined_at_once_are_as_if_their_pairs_had_been_joined_one_by_one(
+    edges: list[tuple[int, int]],
+    decided: list[tuple[int, int]],
+    apart: list[tuple[int, int]],
+    tax_ids: list[str | None],
+    dates: list[str | None],
+    members: list[tuple[int, int] | None],
+) -> None:
+    evidence = [Evidence("tax id", tax_ids, is_slip), Evidence("birth date", dates, is_same_day)]
+    by_pair, at_once = (Clusters(COUNT, evidence, apart, members) for _ in range(2))
+    left, right = np.array(edges + decided, np.int64).reshape(-1, 2).T
+    rest = at_once.join_parts(label(COUNT, (left, right)), np.array(decided + apart, np.int64).ravel())
+    for clusters, chosen in ((by_pair, np.full(COUNT, True)), (at_once, rest)):
+        for is_decided, pairs in ((True, decided), (False, edges)):
+            for pair in pairs:
+                if chosen[pair[0]]:
+                    clusters.join(*pair, is_decided=is_decided)
+    assert by_pair.find_all().tolist() == at_once.find_all().tolist() == [at_once.find(at) for at in range(COUNT)]
+    for a, b in itertools.combinations(range(COUNT), 2):
+        assert by_pair.find_conflicts(a, b) == at_once.find_conflicts(a, b)
+        assert by_pair.join(a, b) == at_once.join(a, b)
+
+
+def test_only_parts_that_nothing_separates_are_joined_at_once() -> None:
+    clusters = Clusters(
+        9, [Evidence("tax id", ["901234567", None, "901234567", "901234567", "978112233", *[None] * 4], is_slip)],
+        apart=[(7, 8)], members=[*[None] * 5, (0, 5), (0, 6), None, None],
+    )  # fmt: skip
+    rest = clusters.join_parts(np.array([0, 0, 0, 3, 3, 5, 5, 7, 8]), np.array([7, 8]))
+    assert clusters.find_all().tolist() == [0, 0, 0, 3, 4, 5, 6, 7, 8]
+    assert np.flatnonzero(rest).tolist() == [3, 4, 5, 6, 7, 8]

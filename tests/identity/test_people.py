@@ -49,17 +49,29 @@ def test_a_person_is_represented_by_the_record_of_its_id_or_else_by_its_smallest
     assert [(row["record_id"], row["person_id"]) for row in represented] == [(3, 3), (5, 4), (7, 4), (8, 8), (9, 8)]
 
 
-@given(
-    now=st.lists(st.integers(0, 4), min_size=8, max_size=8), then=st.lists(st.integers(0, 4), min_size=8, max_size=8)
-)
-def test_two_people_never_share_an_id(now: list[int], then: list[int]) -> None:
-    def groups(labels: list[int]) -> list[list[int]]:
-        return [[at + 1 for at, label in enumerate(labels) if label == each] for each in sorted(set(labels))]
+LABELS = st.lists(st.integers(0, 4), min_size=8, max_size=8)
 
-    who = named(groups(now), groups(then))
-    for group in groups(now):
-        assert len({who[record] for record in group}) == 1
-    assert len(set(who.values())) == len(groups(now))
+
+def group(labels: list[int]) -> list[list[int]]:
+    return [[at + 1 for at, label in enumerate(labels) if label == each] for each in sorted(set(labels))]
+
+
+@given(now=LABELS, then=LABELS)
+def test_two_people_never_share_an_id(now: list[int], then: list[int]) -> None:
+    who = named(group(now), group(then))
+    for records in group(now):
+        assert len({who[record] for record in records}) == 1
+    assert len(set(who.values())) == len(group(now))
+
+
+@given(now=LABELS, then=LABELS)
+def test_ids_of_people_do_not_depend_on_changes_of_others(now: list[int], then: list[int]) -> None:
+    """Records 1 to 8 and 1001 to 1008 are of different people, who are named together as they are alone."""
+    one, other = ([([record + by for record in each], each) for each in group(now)] for by in (0, 1000))
+    before = [[record + by for record in each] for by in (0, 1000) for each in group(then)]
+    together = named([each for each, _ in (*one, *other)], before)
+    alone = named(group(now), group(then))
+    assert together == alone | {record + 1000: person + 1000 for record, person in alone.items()}
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))))
