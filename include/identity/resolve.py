@@ -38,9 +38,6 @@ _MatchPersons = Callable[[], tuple[Matching, Callable[[str], int]]]
 The second function gets the id of the run, and returns the number of households whose identity changed.
 """
 
-FULL_DAYS = 7
-"""A run this many days after the last full run matches all records, so that frequencies and placeholders are counted again."""
-
 MOST_CHANGED = 0.02
 """If a larger share of the persons changed, all records are matched."""
 
@@ -107,10 +104,10 @@ def resolve(
     *,
     is_full: bool = False,
 ) -> Resolved | None:
-    """Match the persons, households, accounts and securities of all vendors. Return None if nothing changed since the last run.
+    """Match the persons, households, accounts and securities of all vendors.
 
     If few persons changed, only these and their neighborhood are matched. All are matched if `is_full`, once a week, if many changed, and
-    if the code or the thresholds changed.
+    if the code or the thresholds changed. Return None if nothing changed since the last run and not all must be matched.
 
     Args:
         engine: As the loading role.
@@ -147,7 +144,7 @@ def resolve_within(
     *,
     is_full: bool = False,
 ) -> Resolved | None:
-    """Do the same as `resolve`, in a transaction that the caller commits or rolls back; return None if nothing changed."""
+    """Do the same as `resolve`, in a transaction that the caller commits or rolls back."""
     started, policy = time.perf_counter(), policy or Policy()
     db.execute(_ONE_AT_A_TIME)
     db.execute(_MEMORY)
@@ -155,13 +152,16 @@ def resolve_within(
     decisions = {entity: inputs.read_decisions(db, entity) for entity in ENTITIES}
     # One thread matches while this one reads from the database or writes to it.
     with ThreadPoolExecutor(1) as beside:
-        digests, match_persons = _begin_persons(db, beside, decisions["person"], policy, on, is_full=is_full)
+        contents = None if is_full else fetch_state(db, policy, on)
+        is_daily = contents is not None
+        digests, match_persons = _begin_persons(db, beside, contents, decisions["person"], policy, on)
+        del contents  # decoding frees it piece by piece
         organizations, securities = inputs.read_legal_entities(db), inputs.read_securities(db)
         settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
         accounts = inputs.read_accounts(db)
         others = [organizations, securities, *decisions.values(), settings, accounts.drop_columns("known_id")]
         fingerprint = _fingerprint([digests, *others])
-        if not is_full and db.scalar(_LAST) == fingerprint:
+        if is_daily and db.scalar(_LAST) == fingerprint:
             return None
         matching, store_homes = match_persons()
         del match_persons  # it refers to what it matched
@@ -201,22 +201,38 @@ def resolve_within(
 
 
 def _begin_persons(
-    db: sa.Connection, beside: Executor, decisions: pa.Table, policy: Policy, on: date, *, is_full: bool
+    db: sa.Connection,
+    beside: Executor,
+    contents: dict[str, bytes] | None,
+    decisions: pa.Table,
+    policy: Policy,
+    on: date,
 ) -> tuple[pa.Table, _MatchPersons]:
-    """Begin to match the persons that changed since the last full run, in another thread.
+    """Begin to match persons in another thread: those that changed since a full run, or all.
+
+    Args:
+        db: The database.
+        beside: The other thread.
+        contents: The state that a full run stored; None to match all persons.
+        decisions: The reviewers' decisions on persons (schema DECISIONS).
+        policy: The thresholds.
+        on: Today's date.
 
     Returns:
-        The digests of all persons, and the function that returns the matching. If all persons must be matched, it matches them.
+        The digests of all persons, and the function that returns the matching.
     """
-    contents = None if is_full else fetch_state(db, policy)
     decoding = beside.submit(decode_state, contents, policy) if contents else None
-    del contents  # decoding frees it piece by piece
     graph = beside.submit(lambda: Homes(decoding.result().matching)) if decoding else None
+    # Digests are read before the persons: a person that a load changes in between is matched again by the next run.
     digests, known = inputs.read_digests(db), inputs.read_known(db, "person")
-    if decoding and graph and (changes := _read_changes(db, before := decoding.result(), digests, on)):
+    if decoding and graph and (changes := _read_changes(db, before := decoding.result(), digests)):
         relinking = beside.submit(_relink, before, graph, *changes, decisions, known)
         return digests, partial(_end_relinking, db, relinking)
-    return digests, partial(_match_all, db, beside, decisions, policy, known, on)
+    persons = [inputs.read_persons(db)]
+    members = persons[0].select(MEMBERS)
+    # Without a reference here, `match_all` frees what households don't need.
+    matching = beside.submit(lambda: match_all(persons.pop(), decisions, policy, known=known, on=on))
+    return digests, partial(_end_matching, db, beside, members, matching, on)
 
 
 def _relink(
@@ -239,24 +255,17 @@ def _end_relinking(
     return matching, partial(resolve_touched_homes, db, homes, matching)
 
 
-def _match_all(
-    db: sa.Connection, beside: Executor, decisions: pa.Table, policy: Policy, known: pa.Table, on: date
+def _end_matching(
+    db: sa.Connection, beside: Executor, members: pa.Table, matching: Future[Matching], on: date
 ) -> tuple[Matching, Callable[[str], int]]:
-    persons = [inputs.read_persons(db)]
-    members = persons[0].select(MEMBERS)
-    # Without a reference here, `match_all` frees what households don't need.
-    matching = match_all(persons.pop(), decisions, policy, known=known, on=on)
-    clusters = matching.linked.clusters
+    result = matching.result()
+    clusters = result.linked.clusters
     linking = beside.submit(link_households, members, clusters, on)
-    return matching, partial(store_all_homes, db, members, clusters, linking)
+    return result, partial(store_all_homes, db, members, clusters, linking)
 
 
-def _read_changes(
-    db: sa.Connection, before: State, digests: pa.Table, on: date
-) -> tuple[pa.Table, Sequence[int]] | None:
+def _read_changes(db: sa.Connection, before: State, digests: pa.Table) -> tuple[pa.Table, Sequence[int]] | None:
     """Return the persons that are new or changed, and the ids of those that no longer exist; None if all must be matched."""
-    if not 0 <= (on - before.matching.conventions.on).days < FULL_DAYS:
-        return None
     changes = _compare(before.digests, digests)
     if changes is None:
         return None

@@ -1,6 +1,7 @@
 """Store the results of a full run in the database, and read them for the next runs, which match only what changed since then.
 
-The state is a cache. It is used only if it was written by the same code and for the same thresholds; otherwise, all records are matched.
+The state is a cache. It is used only if it was written by the same code, for the same thresholds, in the last days; otherwise, all records
+are matched.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from include.identity.people import Ints
 from include.identity.policy import Policy
 from include.identity.record import LINKS
 from include.identity.score import Counts
+
+FULL_DAYS = 7
+"""A run this many days after the last full run matches all records, so that frequencies and placeholders are counted again."""
 
 PART_BYTES = 4_000_000
 """Maximum size of a stored row's content, in bytes. PostgreSQL returns rows of 4 MB faster than the same bytes in rows of 64 MB."""
@@ -77,13 +81,18 @@ def _write(connection: sa.Connection, name: str, content: pa.Buffer) -> None:
         connection.execute(_INSERT, {"name": name, "part": part, "content": piece})
 
 
-def fetch_state(connection: sa.Connection, policy: Policy) -> dict[str, bytes] | None:
-    """Return the stored state as `decode_state` takes it, or None if there is none that this code wrote for these thresholds."""
+def fetch_state(connection: sa.Connection, policy: Policy, on: date) -> dict[str, bytes] | None:
+    """Return the stored state as `decode_state` takes it.
+
+    None if there is none that this code wrote for these thresholds less than `FULL_DAYS` before the day `on`.
+    """
     facts = _fetch(connection, _FACTS).get("facts")
     if not facts:
         return None
     written = json.loads(facts)
     if written["code"] != _fingerprint_code() or written["policy"] != _describe(policy):
+        return None
+    if not 0 <= (on - date.fromisoformat(written["on"])).days < FULL_DAYS:
         return None
     return _fetch(connection, _ALL)
 

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from include.identity.policy import Policy
-from include.identity.resolve import FULL_DAYS, Resolved, resolve
+from include.identity.resolve import Resolved, resolve
+from include.identity.state import FULL_DAYS
 from include.warehouse import schema
 from local.bench import identity_warehouse
 from local.bench.identity_days import ON
