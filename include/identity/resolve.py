@@ -44,12 +44,12 @@ MOST_CHANGED = 0.02
 LEAST_CHANGED = 20
 """So many persons may change, however small the firm."""
 
-_COUNT = sa.text("""
-select (select count(*) from warehouse.household h where h.recorded_to is null and h.valid_to is null and not h.is_past_only and exists (
-            select from warehouse.person p
-            where p.household_id = h.household_id and p.recorded_to is null and p.valid_to is null and not p.is_past_only)) as homes,
-       (select count(*) from warehouse.identity where entity = 'household' and recorded_to is null) as joined
+_COUNT_HOUSEHOLDS = sa.text("""
+select count(*) from warehouse.household h where h.recorded_to is null and h.valid_to is null and not h.is_past_only and exists (
+    select from warehouse.person p
+    where p.household_id = h.household_id and p.recorded_to is null and p.valid_to is null and not p.is_past_only)
 """)
+_COUNT_JOINED = sa.text("select count(*) from warehouse.identity where entity = 'household' and recorded_to is null")
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity'))")
 # Otherwise, the joins of all persons with their households and accounts are written to disk.
@@ -163,6 +163,7 @@ def resolve_within(
         fingerprint = _fingerprint([digests, *others])
         if is_daily and db.scalar(_LAST) == fingerprint:
             return None
+        households = db.scalar(_COUNT_HOUSEHOLDS) or 0
         matching, store_homes = match_persons()
         del match_persons  # it refers to what it matched
         linked = matching.linked
@@ -181,11 +182,10 @@ def resolve_within(
         _store_state(db, matching, digests, run_id)
         copies, doubtful = copying.result()
     changed += _store_copies(db, copies, doubtful, run_id)
-    counts = db.execute(_COUNT).one()
     resolved = Resolved(
         records=digests.num_rows,
         people=pc.count_distinct(linked.clusters["person_id"]).as_py(),
-        households=counts.homes - counts.joined,
+        households=households - (db.scalar(_COUNT_JOINED) or 0),
         copies=copies.num_rows,
         securities=len(same),
         conflicts=len(conflicts),

@@ -24,8 +24,8 @@ NAME_COUNT, NAME_SHARE = 3, 5e-5
 """Minimum number and minimum share of the records with a first name that is not in the list of names. With fewer records, the name is
 treated as a typing error."""
 
-CHUNK = 3_000_000
-"""Rows of the table `blocked` in a chunk, to limit the memory. A pair has a row for each rule that finds it."""
+CHUNK = 2_000_000
+"""Maximum number of pairs that are scored at a time, to limit the memory."""
 
 # Records that agree in one of these combinations are almost surely one person. Each combination gives an estimate of the number of pairs
 # of records of one person, from the records that have all its columns. The highest estimate is used.
@@ -88,6 +88,7 @@ def score(
         db.register("census", census.to_table())
         crowded = _block(db, policy, counts, changed)
         counts = counts or _count(db, crowded)
+        chunks = _select_pairs(db)
         _fill(db, policy, counts)
         compared = model.list_comparisons(has_households=policy.has_households)
         api = DuckDBAPI(db)
@@ -96,13 +97,11 @@ def score(
         linker = Linker(api.register("person"), settings, validate_settings=False, log_level=None)
         for column in model.TERMS:
             linker.table_management.register_term_frequency_lookup(api.register(f"frequency_{column}"), column)
-        [(count,)] = db.execute("select count(*) from blocked").fetchall()
-        chunks, parts = count // CHUNK + 1, []
+        parts = []
         for chunk in range(chunks):
-            # Each pair once, although several rules may find it: of one chunk, because the pairs of all chunks fill the memory.
-            db.execute(f"""
-                create or replace table chunk as select distinct *, '0' as match_key from blocked
-                where hash(join_key_l) % {chunks} = {chunk}""")
+            db.execute(
+                f"create or replace table chunk as select * exclude chunk, '0' as match_key from pairs where chunk = {chunk}"
+            )
             linker.table_management.register_blocked_pairs_for_predict(api.register("chunk"))
             scored = linker.inference.predict(threshold_match_weight=policy.review_score, warning_mode="never")
             parts.append(db.sql(pair_rules.explain(compared, scored.physical_name, policy)).to_arrow_table())
@@ -135,7 +134,9 @@ def _block(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts | None,
     """
     alike = ", initial" if policy.has_households else ""
     home = "lettered" if policy.has_households else "given"
-    rules = [(rule, "given") for rule in model.PERSONAL] + [(rule + alike, home) for rule in model.OF_HOME]
+    rules = [(rule, "given") for rule in model.PERSONAL]
+    # Records with one first name have the same initials.
+    rules += [(rule, "given") if "first" in rule else (rule + alike, home) for rule in model.OF_HOME]
     rules += [("person_key", "(select record_id, unnest(person_keys) as person_key from given)")]
     rules += [("shared_key" + alike, f"(select *, unnest(shared_keys) as shared_key from {home})")]
     db.execute("""
@@ -178,6 +179,19 @@ def _block_by(db: duckdb.DuckDBPyConnection, columns: str, table: str, *, is_cou
         and l.record_id < r.record_id and l.record_id <> -r.record_id and (l.is_new or r.is_new)""")
 
 
+def _select_pairs(db: duckdb.DuckDBPyConnection) -> int:
+    """Replace the table `blocked` by the table `pairs`, which has each pair once, and the number of its `chunk`; return their count."""
+    [(pairs,)] = db.execute("select approx_count_distinct((join_key_l, join_key_r)) from blocked").fetchall()
+    chunks = int(pairs) // CHUNK + 1
+    db.execute("create table pairs (join_key_l bigint, join_key_r bigint, chunk bigint)")
+    for chunk in range(chunks):  # not all at once, because the distinct pairs of all fill the memory
+        db.execute(
+            f"insert into pairs select distinct *, {chunk} from blocked where hash(join_key_l) % {chunks} = {chunk}"
+        )
+    db.execute("drop table blocked")
+    return chunks
+
+
 def _count(db: duckdb.DuckDBPyConnection, crowded: pa.Table) -> Counts:
     """Count the values of all records."""
     [(records,)] = db.execute("select count(*) from given").fetchall()
@@ -206,7 +220,7 @@ def _fill(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts) -> None
     The frequencies are also columns of `person`, because joining them while pairs are compared takes DuckDB twenty times as long.
     """
     db.execute(
-        """create table paired as select join_key_l as record_id from blocked union select join_key_r from blocked"""
+        """create table paired as select join_key_l as record_id from pairs union select join_key_r from pairs"""
     )
     db.execute("create view needed as from given semi join paired using (record_id)")
     for name, measured in counts.frequencies.items():
