@@ -100,7 +100,8 @@ _PLACE = f"(zip_l = zip_r or {_CITY})"
 _STREET = _near("street_l", "street_r", 0.88)
 _WORD = "list_has_any(string_split(street_l, ' '), string_split(street_r, ' '))"
 
-# Part of a double name, or the name before the marriage, which many use as a middle name. Few names have a hyphen, and to split is slow.
+# Part of a double name, or the name before the marriage, which many use as a middle name. Equal last names are an earlier
+# level, so names without a hyphen, which are most, need not be split.
 _DOUBLE = (
     "case when contains(last_l, '-') or contains(last_r, '-') "
     "then list_has_any(string_split(last_l, '-'), string_split(last_r, '-')) or replace(last_l, '-', '') = replace(last_r, '-', '') "

@@ -54,7 +54,8 @@ _LAST = sa.text("select fingerprint from control.identity_run order by ended_at 
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity'))")
 # Otherwise, the joins of all persons with their households and accounts are written to disk.
 _MEMORY = sa.text("set local work_mem = '128MB'")
-# A day's records are a small part of their tables, and in memory by now: without it, PostgreSQL reads all households to find a few thousand.
+# Tables that this run has read are in memory, where a search by index is cheap. With the default cost, PostgreSQL reads a whole table instead
+# to find a day's few thousand households.
 _SEARCH = sa.text("set local random_page_cost = 1.1")
 _RECORD = sa.text("""
 insert into control.identity_run (run_id, fingerprint, records, people, households, copies, review, changed, matched, crowded, seconds)

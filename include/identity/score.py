@@ -25,7 +25,7 @@ NAME_COUNT, NAME_SHARE = 3, 5e-5
 treated as a typing error."""
 
 CHUNK = 2_000_000
-"""Maximum number of pairs that are scored at a time, to limit the memory."""
+"""About the maximum number of pairs that are scored at a time, to limit the memory."""
 
 # Records that agree in one of these combinations are almost surely one person. Each combination gives an estimate of the number of pairs
 # of records of one person, from the records that have all its columns. The highest estimate is used.
@@ -135,8 +135,8 @@ def _block(db: duckdb.DuckDBPyConnection, policy: Policy, counts: Counts | None,
     alike = ", initial" if policy.has_households else ""
     home = "lettered" if policy.has_households else "given"
     rules = [(rule, "given") for rule in model.PERSONAL]
-    # Records with one first name have the same initials.
-    rules += [(rule, "given") if "first" in rule else (rule + alike, home) for rule in model.OF_HOME]
+    # Records with the same first name also share its initials.
+    rules += [(rule, "given") if "first" in rule.split(", ") else (rule + alike, home) for rule in model.OF_HOME]
     rules += [("person_key", "(select record_id, unnest(person_keys) as person_key from given)")]
     rules += [("shared_key" + alike, f"(select *, unnest(shared_keys) as shared_key from {home})")]
     db.execute("""
@@ -180,7 +180,7 @@ def _block_by(db: duckdb.DuckDBPyConnection, columns: str, table: str, *, is_cou
 
 
 def _select_pairs(db: duckdb.DuckDBPyConnection) -> int:
-    """Replace the table `blocked` by the table `pairs`, which has each pair once, and the number of its `chunk`; return their count."""
+    """Replace the table `blocked` by `pairs`, which has each pair once, with the number of its chunk; return the number of chunks."""
     [(pairs,)] = db.execute("select approx_count_distinct((join_key_l, join_key_r)) from blocked").fetchall()
     chunks = int(pairs) // CHUNK + 1
     db.execute("create table pairs (join_key_l bigint, join_key_r bigint, chunk bigint)")
