@@ -179,7 +179,9 @@ class Homes:
         rows = rows.filter(pc.fill_null(pc.match_substring(rows["home"], ":"), False)).combine_chunks()
         keys = rows["keys"].combine_chunks()
         listed, holders = pc.list_flatten(keys), pc.list_parent_indices(keys).to_numpy()
-        is_home = pc.match_substring_regex(listed, KEY_START)
+        # Most keys are of accounts, and the pattern is slow.
+        is_home = pc.match_substring(listed, ":household:")
+        is_home = pc.if_else(is_home, pc.match_substring_regex(pc.if_else(is_home, listed, None), KEY_START), False)
         named = pc.replace_substring(listed.filter(is_home), ":household:", ":", max_replacements=1)
         self._names, places = _number(self._names, pa.concat_arrays([rows["home"].combine_chunks(), named]))
         self._persons, members = _number(self._persons, rows["person_id"].combine_chunks())
@@ -222,10 +224,16 @@ class Homes:
 
 
 def _number(known: pa.Array, values: pa.Array) -> tuple[pa.Array, people.Ints]:
-    """Return the known values followed by the new ones, and the position of each value in them."""
-    known = pa.concat_arrays([known, pc.unique(values)])
-    places: people.Ints = pc.index_in(values, value_set=known).to_numpy().astype(np.int64)
-    return known, places
+    """Return the known values, which are distinct, followed by the new ones, and the position of each value in them."""
+    coded = values.dictionary_encode()
+    # An index of the values, because they are few if many are known.
+    at = pc.index_in(known, value_set=coded.dictionary)
+    places = np.full(len(coded.dictionary), -1)
+    places[pc.drop_null(at).to_numpy()] = np.flatnonzero(at.is_valid())
+    is_new = places < 0
+    places[is_new] = len(known) + np.arange(np.count_nonzero(is_new))
+    known = pa.concat_arrays([known, coded.dictionary.filter(pa.array(is_new))])
+    return known, places[coded.indices.to_numpy()]
 
 
 def _list_members(matching: Matching, within: pa.Array | None = None) -> pa.Table:

@@ -63,13 +63,11 @@ _SOME_PERSONS = _PERSONS.format(
 )
 _DIGESTS = f"select person_id, coalesce(household_id, 0) as household_id, hash_record_extended(q, 0) as digest from ({_PERSON}) q"  # noqa: S608
 _PART_DIGESTS = {
-    "household_id": [
-        f"select household_id, hash_record_extended(q, 0) as digest from ({_HOUSEHOLD}) q",  # noqa: S608
-        f"select household_id, hashtextextended(hash, 0) as digest from ({_NUMBER}) q",  # noqa: S608
-    ],
-    "person_id": [f"select person_id, hash_record_extended(q, 0) as digest from ({_REGISTRATION}) q"],  # noqa: S608
+    "household": f"select household_id as owner, hash_record_extended(q, 0) as digest from ({_HOUSEHOLD}) q",  # noqa: S608
+    "number": f"select household_id as owner, hashtextextended(hash, 0) as digest from ({_NUMBER}) q",  # noqa: S608
+    "registration": f"select person_id as owner, hash_record_extended(q, 0) as digest from ({_REGISTRATION}) q",  # noqa: S608
 }
-"""Column of a person -> queries of the digests of the parts with that id. They are added to the digests of the persons."""
+"""Queries of the digests of the other parts. A registration belongs to a person, the others to a household."""
 
 _LEGAL_ENTITIES = """
 select l.legal_entity_id as record_id, l.vendor, h.household_key as household, l.name, replace(l.entity_kind, '_', ' ') as registration_type,
@@ -202,25 +200,34 @@ def read_persons(connection: sa.Connection, ids: Collection[int] | None = None) 
     return _read(connection, _SOME_PERSONS, PERSONS, {"ids": list(ids)}, _PERSONS_LACK)
 
 
-def read_digests(connection: sa.Connection) -> pa.Table:
-    """Return `record_id` and a hash, `digest`, of each person as `read_persons` reads it, sorted by `record_id`."""
+def read_digests(connection: sa.Connection) -> tuple[pa.Table, int]:
+    """Read a hash of each person, by which a run detects the persons that changed.
+
+    Returns:
+        `record_id` and a hash, `digest`, of each person as `read_persons` reads it, sorted by `record_id`; and the number of households
+        that have a person.
+    """
     persons = read_integers(connection, _DIGESTS, ["person_id", "household_id", "digest"], {}).sort_by("person_id")
-    digests = persons["digest"].to_numpy()
-    for column, queries in _PART_DIGESTS.items():
-        for query in queries:
-            further = read_integers(connection, query, [column, "digest"], {})
-            # Multiplied, so that two parts that exchange their digests change the result.
-            digests = 31 * digests + _sum_digests(persons[column].to_numpy(), *(c.to_numpy() for c in further.columns))
-    return pa.table({"record_id": persons["person_id"], "digest": digests})
+    parts = {
+        name: [column.to_numpy() for column in read_integers(connection, query, ["owner", "digest"], {}).columns]
+        for name, query in _PART_DIGESTS.items()
+    }
+    ids, homes, digests = (column.to_numpy() for column in persons.columns)
+    for name, (owners, further) in parts.items():
+        # Multiplied, so that two parts that exchange their digests change the result.
+        digests = 31 * digests + _sum_digests(ids if name == "registration" else homes, owners, further)
+    households = int(np.count_nonzero(np.isin(parts["household"][0], homes)))
+    return pa.table({"record_id": ids, "digest": digests}), households
 
 
 def _sum_digests(ids: people.Ints, owners: people.Ints, digests: people.Ints) -> people.Ints:
     """Return for each id the sum of its distinct digests, modulo 2**64; 0 if it has none."""
     pairs = people.select_distinct_pairs(owners, digests)
     owners, digests = owners[pairs], digests[pairs]
-    distinct, first = np.unique(owners, return_index=True)
+    first = np.flatnonzero(np.append(True, owners[1:] != owners[:-1])[: len(owners)])
     sums = np.add.reduceat(digests, first) if len(owners) else digests
-    return np.append(sums, 0)[people.find_positions(distinct, ids)]  # the last one is that of an id without digests
+    # The last sum is that of an id without digests.
+    return np.append(sums, 0)[people.find_positions(owners[first], ids)]
 
 
 def read_legal_entities(connection: sa.Connection) -> pa.Table:

@@ -96,17 +96,16 @@ class _Graph:
     """The records of two runs, and what connects them.
 
     Attributes:
-        nodes: Sorted ids of all records of both runs, and of the seeds.
+        nodes: Sorted ids of all records of both runs, of the seeds, and of people who kept the id of a record that no longer exists.
     """
 
     def __init__(self, before: Matching, after: Matching, seeds: Ints) -> None:
         clusters = before.natural.clusters
         own, person = (clusters[name].to_numpy() for name in ("record_id", "person_id"))
-        self.nodes = people.sort_distinct(np.concatenate([own, after.features["record_id"].to_numpy(), seeds]))
+        self.nodes = people.sort_distinct(np.concatenate([own, person, after.features["record_id"].to_numpy(), seeds]))
         self._pairs = self._find(after.scored)
         joined = after.scored["score"].to_numpy() >= after.policy.link_score
-        first = np.unique(person, return_index=True, return_inverse=True)
-        mates = (np.searchsorted(self.nodes, own), np.searchsorted(self.nodes, own[first[1]][first[2]]))
+        mates = (np.searchsorted(self.nodes, own), np.searchsorted(self.nodes, person))
         decided = after.decisions.filter(
             pc.and_(*(pc.is_in(after.decisions[side], pa.array(self.nodes)) for side in ("left", "right")))
         )

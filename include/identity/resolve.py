@@ -44,11 +44,6 @@ MOST_CHANGED = 0.02
 LEAST_CHANGED = 20
 """So many persons may change, however small the firm."""
 
-_COUNT_HOUSEHOLDS = sa.text("""
-select count(*) from warehouse.household h where h.recorded_to is null and h.valid_to is null and not h.is_past_only and exists (
-    select from warehouse.person p
-    where p.household_id = h.household_id and p.recorded_to is null and p.valid_to is null and not p.is_past_only)
-""")
 _COUNT_JOINED = sa.text("select count(*) from warehouse.identity where entity = 'household' and recorded_to is null")
 _LAST = sa.text("select fingerprint from control.identity_run order by ended_at desc limit 1")
 _ONE_AT_A_TIME = sa.text("select pg_advisory_xact_lock(hashtext('identity'))")
@@ -157,7 +152,7 @@ def resolve_within(
     with ThreadPoolExecutor(1) as beside:
         contents = None if is_full else fetch_state(db, policy, on)
         is_daily = contents is not None
-        digests, match_persons = _begin_persons(db, beside, contents, decisions["person"], policy, on)
+        digests, households, match_persons = _begin_persons(db, beside, contents, decisions["person"], policy, on)
         del contents  # decoding frees it piece by piece
         organizations, securities = inputs.read_legal_entities(db), inputs.read_securities(db)
         settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
@@ -166,7 +161,6 @@ def resolve_within(
         fingerprint = _fingerprint([digests, *others])
         if is_daily and db.scalar(_LAST) == fingerprint:
             return None
-        households = db.scalar(_COUNT_HOUSEHOLDS) or 0
         if is_daily:
             db.execute(_SEARCH)
         matching, store_homes = match_persons()
@@ -212,7 +206,7 @@ def _begin_persons(
     decisions: pa.Table,
     policy: Policy,
     on: date,
-) -> tuple[pa.Table, _MatchPersons]:
+) -> tuple[pa.Table, int, _MatchPersons]:
     """Begin to match persons in another thread: those that changed since a full run, or all.
 
     Args:
@@ -224,20 +218,20 @@ def _begin_persons(
         on: Today's date.
 
     Returns:
-        The digests of all persons, and the function that returns the matching.
+        The digests of all persons, the number of their households, and the function that returns the matching.
     """
     decoding = beside.submit(decode_state, contents, policy) if contents else None
     graph = beside.submit(lambda: Homes(decoding.result().matching)) if decoding else None
     # Digests are read before the persons: a person that a load changes in between is matched again by the next run.
-    digests, known = inputs.read_digests(db), inputs.read_known(db, "person")
+    (digests, households), known = inputs.read_digests(db), inputs.read_known(db, "person")
     if decoding and graph and (changes := _read_changes(db, before := decoding.result(), digests)):
         relinking = beside.submit(_relink, before, graph, *changes, decisions, known)
-        return digests, partial(_end_relinking, db, relinking)
+        return digests, households, partial(_end_relinking, db, relinking)
     persons = [inputs.read_persons(db)]
     members = persons[0].select(MEMBERS)
     # Without a reference here, `match_all` frees what households don't need.
     matching = beside.submit(lambda: match_all(persons.pop(), decisions, policy, known=known, on=on))
-    return digests, partial(_end_matching, db, beside, members, matching, on)
+    return digests, households, partial(_end_matching, db, beside, members, matching, on)
 
 
 def _relink(

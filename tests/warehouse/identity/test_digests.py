@@ -52,7 +52,7 @@ def load(firm: Firm) -> None:
 def read(firm: Firm) -> tuple[dict[int, dict[str, Any]], dict[int, int]]:
     """Return the persons as matching reads them, and their digests, by id."""
     with firm.engine.connect() as connection:
-        persons, digests = read_persons(connection).to_pylist(), read_digests(connection)
+        persons, digests = read_persons(connection).to_pylist(), read_digests(connection)[0]
     return {row["record_id"]: row for row in persons}, dict(zip(*(c.to_pylist() for c in digests.columns), strict=True))
 
 
@@ -66,3 +66,10 @@ def test_the_digest_of_a_person_changes_with_what_matching_reads_of_that_person(
     assert len(altered) == (0 if "does not read" in change else 1)
     assert {each for each in digests if digests[each] != later_digests[each]} >= altered
     assert "does not read" not in change or digests == later_digests
+
+
+def test_households_without_persons_are_not_counted(firm: Firm) -> None:
+    load(firm)
+    firm.load("alpha", "household", {"household_key": "h3", "name": "Sampleton"} | HOME)
+    with firm.engine.connect() as connection:
+        assert read_digests(connection)[1] == 2
