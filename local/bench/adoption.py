@@ -7,7 +7,6 @@ own. The org is the sandbox, in another process on the same machine, so its own 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from include.pipeline.run import Run, Site, VendorRun
 from include.staging.partitions import Staging
 from include.vendors import VENDORS, named
 from include.warehouse import schema
+from local.bench.memory import read_peak
 from local.full_org_truth import Score, Truth
 from local.postgres import Postgres
 from local.processes import find_free_port
@@ -197,7 +197,7 @@ def main(arguments: list[str]) -> None:
         load_vendor(*rest)
     else:
         work_step(step, *rest)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = read_peak()
     sys.stdout.write(json.dumps({"seconds": time.perf_counter() - started, "peak_mb": peak_mb}) + "\n")
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -47,6 +46,7 @@ from include.crm.sync.bulk import Bulk
 from include.crm.temporary import TempTable
 from include.errors import BalanceError, TargetUnavailable
 from include.warehouse import schema
+from local.bench.memory import read_peak
 from local.postgres import Postgres
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def sync(load_url: str, org_url: str, work: str, day: str, run_id: str) -> dict[
         "seconds": laps.seconds,
         "sent": {name: counts.sent for name, counts in done.items()},
         "failed": sum(counts.failed for counts in done.values()),
-        "peak_mb": _peak_mb(),
+        "peak_mb": read_peak(),
     }
 
 
@@ -258,7 +258,7 @@ def upsert(org_url: str, work: str) -> dict[str, Any]:
                 bulk.get_failed_records(job["job_id"])
                 bulk.get_unprocessed_records(job["job_id"])
             laps.mark("results")
-    return {"seconds": laps.seconds, "rows": rows, "peak_mb": _peak_mb()}
+    return {"seconds": laps.seconds, "rows": rows, "peak_mb": read_peak()}
 
 
 class Laps:
@@ -307,10 +307,6 @@ def _part(work: Path, part: int) -> Path:
 
 def _ignore(_: str) -> None:
     """Print no progress."""
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _fill(server: Postgres, statements: str, day: date, **sizes: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -48,6 +47,7 @@ from include.validation.suite import read_suite
 from include.vendors import named
 from include.warehouse import schema
 from local.airflow import MEMORY
+from local.bench.memory import read_peak
 from local.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +166,7 @@ def work_a_day(url: str, load_url: str, staging: str, day: str, before: str) -> 
         vendor_day.transform(vendor_run, partition)
     with clock("load"):
         counts = vendor_day.load(vendor_run, partition)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = read_peak()
     staged = sum(file.stat().st_size for file in Path(staging).rglob("*") if file.is_file())
     with site.engine.connect() as db:
         stored = db.scalar(_DISK)

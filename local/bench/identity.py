@@ -15,7 +15,6 @@ import itertools
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from include.errors import ConfigurationError
 from include.identity.link import link
 from include.identity.policy import Policy
 from include.identity.record import PERSONS
+from local.bench.memory import read_peak
 from local.bench.people import FEEDS, Firm, make_firm
 from local.bench.stock_splink import PROBABILITIES, link_by_splink
 
@@ -204,7 +204,7 @@ def link_firm(folder: str) -> dict[str, float]:
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
     for name in ("clusters", "links", "review"):
         parquet.write_table(getattr(linked, name), Path(folder) / f"{name}.parquet")
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = read_peak()
     pairs = {"queued": len(linked.review), "left_over": linked.left_over}
     return pairs | {"seconds": seconds, "cpu_seconds": cpu_seconds, "others": others, "peak_mb": peak_mb}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from include.identity.resolve import resolve
 from include.warehouse import schema
 from local.airflow import MEMORY
 from local.bench.identity_days import ON, compare_days
+from local.bench.memory import read_peak
 from local.bench.people import Firm, make_firm
 from local.postgres import Postgres
 
@@ -178,7 +178,7 @@ def resolve_once(load_url: str) -> dict[str, Any]:
         "records matched": found.records if found.matched is None else found.matched,
         "seconds": time.perf_counter() - at,
         "CPU seconds of the task": time.process_time() - worked,
-        "peak memory of the task, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak memory of the task, MB": read_peak(),
         "load average at the start": others,
     }
 

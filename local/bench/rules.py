@@ -7,7 +7,6 @@ and account values of the previous day that differ. The rules run in a separate 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from include.rules.evaluation import evaluate
 from include.rules.policy import Policy
 from include.rules.snapshot import find_present_days, read_snapshot
 from include.warehouse import schema
+from local.bench.memory import read_peak
 from local.postgres import Postgres
 
 ROOT = Path(__file__).parents[2]
@@ -125,7 +125,7 @@ def work_a_day(load_url: str) -> dict[str, Any]:
     counts = {rule.name: 0 for rule in RULES} | {
         pair["values"]: pair["counts"] for pair in found["rule"].value_counts().to_pylist()
     }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = read_peak()
     return {"seconds": seconds, "found": counts, "peak_mb": peak}
 
 

@@ -5,7 +5,6 @@ The records have the columns that our own matching has cleaned, so Splink gets t
 
 from __future__ import annotations
 
-import resource
 import time
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import splink.comparison_library as cl
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
 from include.identity.features import read_features
+from local.bench.memory import read_peak
 
 PROBABILITIES = (0.95, 0.999, 0.999999)
 """Minimum probabilities of a link: that of the tutorial, and two stricter ones."""
@@ -70,7 +70,7 @@ def link_by_splink(folder: str) -> dict[str, float]:
             table = db.sql(f"select record_id, cluster_id as person_id from {clusters.physical_name}").to_arrow_table()  # noqa: S608
             parquet.write_table(table, Path(folder) / f"splink_{probability}.parquet")
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - worked
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = read_peak()
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": peak_mb}
 
 
