@@ -125,8 +125,8 @@ class Clusters:
         Returns:
             The records of the parts that are left.
         """
-        left = self._find_separable(parts, decided)
-        sets = np.where(left, np.arange(self.count), parts)
+        rest = self._find_separable(parts, decided)
+        sets = np.where(rest, np.arange(self.count), parts)
         self._parent, self._fitting = sets.tolist(), sets.tolist()
         self._sizes = np.bincount(sets, minlength=self.count).tolist()
         moved = np.flatnonzero(sets != np.arange(self.count))
@@ -138,7 +138,7 @@ class Clusters:
         for record, root in moves:
             if homes := self._homes.pop(record, None):
                 self._homes.setdefault(root, {}).update(homes)
-        return left
+        return rest
 
     def _find_separable(self, parts: Ints, decided: Ints) -> Mask:
         """Return the records of the parts with two different values, two members of a household, or a decided record."""

@@ -16,6 +16,7 @@ from include.identity.graph import Mask, grow
 from include.identity.household import KEY_START, link_households, list_people
 from include.identity.link import Matching
 from include.identity.record import KNOWN, LINKS, REVIEW, TEXTS, conform
+from include.identity.state import write_ids
 
 Home = tuple[str, str]
 
@@ -28,15 +29,25 @@ def store_all_homes(
     return _store(db, persons, clusters, linking.result(), ids, known, run_id)
 
 
-def resolve_touched_homes(db: sa.Connection, graph: Homes, after: Matching, run_id: str) -> int:
+def resolve_touched_homes(
+    db: sa.Connection, graph: Homes, after: Matching, again: people.Ints | None, run_id: str
+) -> int:
     """Match the households of the records that were matched again, and all that can depend on them; store them like `store_all_homes`.
 
     Two households can become one only through persons and household keys that they share, or if they were one before.
+
+    Args:
+        db: The database.
+        graph: The households of the full run and of this run.
+        after: The matching of persons of this run.
+        again: Ids of households whose stored result may differ from that of the full run: those that the runs since then matched again.
+        run_id: The run.
     """
     assert after.touched is not None
+    stored = set() if again is None else set(again.tolist())
     marked, ids, known = graph.grow(graph.mark(after.touched)), pa.table({}), pa.table({})
     while True:
-        ids = inputs.read_households(db, graph.list_homes(marked))
+        ids = inputs.read_households(db, graph.list_homes(marked), stored)
         known = inputs.read_known(db, "household", ids["household_id"].to_pylist())
         others = set(known["record_id"].to_pylist()) - set(ids["household_id"].to_pylist())
         ids = pa.concat_tables([ids, inputs.read_households(db, (), others)])
@@ -49,7 +60,8 @@ def resolve_touched_homes(db: sa.Connection, graph: Homes, after: Matching, run_
     clusters = after.linked.clusters
     clusters = clusters.filter(pc.is_in(pc.abs(clusters["record_id"]), value_set=pa.array(records, pa.int64())))
     homes = link_households(persons, clusters, after.conventions.on)
-    within = {*ids["household_id"].to_pylist(), *known["record_id"].to_pylist()}
+    within = {*ids["household_id"].to_pylist(), *known["record_id"].to_pylist(), *stored}
+    write_ids(db, "homes", np.array(sorted(within), np.int64))
     return _store(db, persons, clusters, homes, ids, known, run_id, within)
 
 
@@ -226,7 +238,7 @@ class Homes:
 def _number(known: pa.Array, values: pa.Array) -> tuple[pa.Array, people.Ints]:
     """Return the known values, which are distinct, followed by the new ones, and the position of each value in them."""
     coded = values.dictionary_encode()
-    # An index of the values, because they are few if many are known.
+    # To look up the known values among the new ones takes an index of the new ones only: few if many are known.
     at = pc.index_in(known, value_set=coded.dictionary)
     places = np.full(len(coded.dictionary), -1)
     places[pc.drop_null(at).to_numpy()] = np.flatnonzero(at.is_valid())

@@ -94,6 +94,15 @@ class Matching:
         doubtful = [select_doubtful(each.doubts, each.clusters)["record_id"] for each in (self.natural, self.entities)]
         return sorted({abs(record) for ids in doubtful for record in ids.to_pylist()})
 
+    def count_matched(self) -> int | None:
+        """Return how many of the existing records were matched again; None if all were."""
+        if self.touched is None:
+            return None
+        # A negative id is of the second person of a record.
+        records = pa.array(self.touched[self.touched > 0], pa.int64())
+        found = (pc.is_in(each.clusters["record_id"], value_set=records) for each in (self.natural, self.entities))
+        return sum(pc.sum(each).as_py() or 0 for each in found)
+
 
 def link(
     persons: pa.Table,

@@ -59,15 +59,15 @@ def assign_ids(ids: Ints, roots: Ints, known: pa.Table | None) -> pa.Table:
     Returns:
         CLUSTERS, in the order of `ids`.
     """
-    first = ids.copy()
+    person_ids = ids.copy()
     if known is not None and len(known):
         kept_ids = _keep(ids, roots, conform(known, KNOWN))
         taken = set(kept_ids.values())
         for root in sorted(set(roots.tolist()) - kept_ids.keys()):
             if int(ids[root]) in taken:  # another person kept that id: use the next of its records
                 kept_ids[root] = next(int(ids[at]) for at in np.flatnonzero(roots == root) if int(ids[at]) not in taken)
-        first[list(kept_ids)] = list(kept_ids.values())
-    return pa.table({"record_id": ids, "person_id": first[roots]}, schema=CLUSTERS)
+        person_ids[list(kept_ids)] = list(kept_ids.values())
+    return pa.table({"record_id": ids, "person_id": person_ids[roots]}, schema=CLUSTERS)
 
 
 def represent(clusters: pa.Table) -> pa.Table:

@@ -27,7 +27,7 @@ from include.identity.policy import Policy
 from include.identity.record import KNOWN
 from include.identity.relink import relink
 from include.identity.security import link_securities
-from include.identity.state import State, decode_state, fetch_state, write_core, write_state
+from include.identity.state import State, decode_state, fetch_state, write_ids, write_state
 
 ENTITIES = ("person", "legal_entity", "account")
 """Entities that reviewers decide on. Households follow from their members."""
@@ -153,7 +153,6 @@ def resolve_within(
         contents = None if is_full else fetch_state(db, policy, on)
         is_daily = contents is not None
         digests, households, match_persons = _begin_persons(db, beside, contents, decisions["person"], policy, on)
-        del contents  # decoding frees it piece by piece
         organizations, securities = inputs.read_legal_entities(db), inputs.read_securities(db)
         settings = pa.Table.from_pylist([asdict(policy) | {"trusted": sorted(policy.trusted)}])
         accounts = inputs.read_accounts(db)
@@ -191,7 +190,7 @@ def resolve_within(
         review=linked.review.num_rows + entities.review.num_rows + doubtful.num_rows,
         left_over=linked.left_over + entities.left_over,
         changed=changed,
-        matched=None if matching.touched is None else len(matching.touched),
+        matched=matching.count_matched(),
         crowded=len(matching.counts.crowded),
     )
     seconds = round(time.perf_counter() - started, 3)
@@ -226,7 +225,7 @@ def _begin_persons(
     (digests, households), known = inputs.read_digests(db), inputs.read_known(db, "person")
     if decoding and graph and (changes := _read_changes(db, before := decoding.result(), digests)):
         relinking = beside.submit(_relink, before, graph, *changes, decisions, known)
-        return digests, households, partial(_end_relinking, db, relinking)
+        return digests, households, partial(_end_relinking, db, relinking, before.homes)
     persons = [inputs.read_persons(db)]
     members = persons[0].select(MEMBERS)
     # Without a reference here, `match_all` frees what households don't need.
@@ -248,10 +247,10 @@ def _relink(
 
 
 def _end_relinking(
-    db: sa.Connection, relinking: Future[tuple[Matching, Homes]]
+    db: sa.Connection, relinking: Future[tuple[Matching, Homes]], again: people.Ints | None
 ) -> tuple[Matching, Callable[[str], int]]:
     matching, homes = relinking.result()
-    return matching, partial(resolve_touched_homes, db, homes, matching)
+    return matching, partial(resolve_touched_homes, db, homes, matching, again)
 
 
 def _end_matching(
@@ -300,7 +299,7 @@ def _store_state(db: sa.Connection, matching: Matching, digests: pa.Table, run_i
         write_state(db, State(matching, digests))
         store.store_lessons(db, matching.natural.lessons, run_id)
     else:
-        write_core(db, matching.core)
+        write_ids(db, "core", matching.core)
 
 
 def _compare(before: pa.Table, after: pa.Table) -> tuple[list[int], list[int]] | None:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,6 @@ FULL_DAYS = 7
 
 PART_BYTES = 4_000_000
 """Maximum size of a stored row's content, in bytes. PostgreSQL returns rows of 4 MB faster than the same bytes in rows of 64 MB."""
-_CORE = "core"
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
 
 _ALL = "select name, content from control.identity_state order by name, part"
@@ -55,11 +54,13 @@ class State:
         matching: The matching of persons.
         digests: `record_id` and `digest` of each person, as `include.identity.inputs.read_digests` returned them.
         core: `Matching.core` of the last run since then; None if there was none.
+        homes: Ids of the households that the runs since then matched again.
     """
 
     matching: Matching
     digests: pa.Table
     core: Ints | None = None
+    homes: Ints | None = None
 
 
 def write_state(connection: sa.Connection, state: State) -> None:
@@ -69,10 +70,10 @@ def write_state(connection: sa.Connection, state: State) -> None:
         _write(connection, name, content)
 
 
-def write_core(connection: sa.Connection, core: Ints) -> None:
-    """Replace `State.core`."""
-    connection.execute(_DELETE, {"name": _CORE})
-    _write(connection, _CORE, pa.py_buffer(core.tobytes()))
+def write_ids(connection: sa.Connection, name: Literal["core", "homes"], ids: Ints) -> None:
+    """Replace `State.core` or `State.homes`."""
+    connection.execute(_DELETE, {"name": name})
+    _write(connection, name, pa.py_buffer(ids.tobytes()))
 
 
 def _write(connection: sa.Connection, name: str, content: pa.Buffer) -> None:
@@ -128,8 +129,8 @@ def decode_state(contents: dict[str, bytes], policy: Policy) -> State:
         read_matched("entities"),
         read("decisions"),
     )
-    core = contents.pop(_CORE, None)
-    return State(matching, read("digests"), np.frombuffer(core, np.int64) if core else None)
+    core, homes = (np.frombuffer(contents[name], np.int64) if name in contents else None for name in ("core", "homes"))
+    return State(matching, read("digests"), core, homes)
 
 
 def _fetch(connection: sa.Connection, query: str) -> dict[str, bytes]:

@@ -127,7 +127,7 @@ def compare_days(firm: Firm, days: int, share: float, seed: int = 1) -> list[dic
         stored.update(last)
         counts = {
             "changed": len(day.changed) + len(day.removed),
-            "matched": 0 if last.touched is None else len(last.touched),
+            "matched": last.count_matched(),
         }
         results.append(counts | seconds | {"differences": stored.compare(full)})
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from include.identity.link import link, match_all
@@ -9,7 +10,7 @@ from include.identity.record import KNOWN
 from include.identity.relink import relink
 from local.bench.identity_days import ON, compare_days
 from local.bench.people import make_firm
-from tests.identity.rows import ADAM, BEA, persons
+from tests.identity.rows import ADAM, BEA, people, persons
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -25,6 +26,22 @@ def test_a_run_without_changes_matches_nothing() -> None:
     assert after.touched is not None
     assert len(after.touched) == 0
     assert after.linked.clusters.equals(before.linked.clusters)
+
+
+def test_only_existing_records_are_counted_as_matched() -> None:
+    before = match_all(persons(ADAM, BEA), on=ON)
+    moved = persons(ADAM, BEA | {"phone": "(402) 555-0199"}).slice(1)
+    assert [
+        relink(before, changed, removed).count_matched() for changed, removed in ((moved, []), (moved[:0], [2]))
+    ] == [1, 0]
+    assert before.count_matched() is None
+
+
+def test_a_person_with_the_id_of_a_record_that_no_longer_exists_is_matched_again() -> None:
+    known = pa.table([[1, 2, 9], [9, 2, 9]], schema=KNOWN)
+    before = match_all(persons(ADAM, BEA), known=known, on=ON)
+    after = relink(before, persons(ADAM | {"phone": "(402) 555-0199"}), known=known)
+    assert people(after.linked) == {1: 9, 2: 2}
 
 
 def test_a_name_that_becomes_a_companys_leaves_the_persons_id() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from include.identity.policy import Policy
-from include.identity.resolve import Resolved, resolve
+from include.identity.resolve import Resolved, resolve, resolve_within
 from include.identity.state import FULL_DAYS
 from include.warehouse import schema
 from local.bench import identity_warehouse
@@ -20,7 +21,18 @@ from local.postgres import Postgres
 from tests.conftest import Database, new_database
 
 _IDENTITIES = "select entity, id, identity_id from warehouse.identity where recorded_to is null order by 1, 2"
-_LINKS = "select entity, left_id, right_id, how from control.identity_link order by 1, 2, 3"
+_LINKS = "select entity, left_id, right_id, how, agreed, differed from control.identity_link order by 1, 2, 3"
+
+# A person moves to another household; or is merely said to be of a household, by its key.
+_MOVE = """
+update warehouse.person p set household_id = h.household_id, cross_references = n.vendor || ':household:' || n.household_key
+from warehouse.household h, warehouse.household n
+where p.person_id = :person and h.household_id = :home and n.household_id = :named
+"""
+_MOVE_BACK = """
+update warehouse.person p set household_id = b.household_id, cross_references = b.cross_references from before b
+where p.person_id = :person and b.person_id = :person
+"""
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +109,36 @@ def test_a_record_that_changes_and_changes_back_is_stored_again(firm: Database, 
     assert links == firm.rows(_LINKS)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_days_on_which_persons_move_and_move_back_store_what_a_full_run_stores(
+    firm: Database, engine: sa.Engine, seed: int
+) -> None:
+    """A household that a person joined and left again has no change since the full run; a day in between stored another result."""
+    draw = random.Random(seed)
+    firm.do("create table before as select * from warehouse.person")
+    vendors = {row["person_id"]: row["vendor"] for row in firm.rows("select person_id, vendor from before order by 1")}
+    homes = firm.rows("select household_id, vendor from warehouse.household order by 1")
+    moved: set[int] = set()
+    for day in range(4):
+        for person in draw.sample(sorted(moved), len(moved) // 2):
+            firm.do(_MOVE_BACK, person=person)
+            moved.remove(person)
+        for person in draw.sample(list(vendors), 4):
+            home = draw.choice([home for home in homes if home["vendor"] == vendors[person]])
+            firm.do(_MOVE, person=person, home=home["household_id"], named=draw.choice(homes)["household_id"])
+            moved.add(person)
+        on = ON + timedelta(days=day)
+        daily = run(engine, f"day {day}", on=on)
+        assert daily.matched is not None
+        stored = firm.rows(_IDENTITIES), firm.rows(_LINKS)
+        with engine.connect() as db:
+            full = resolve_within(db, (), "full", on, is_full=True)
+            found = [[dict(row) for row in db.execute(sa.text(query)).mappings()] for query in (_IDENTITIES, _LINKS)]
+        assert full is not None
+        assert stored == tuple(found)
+        assert (daily.people, daily.households) == (full.people, full.households)
+
+
 @pytest.mark.parametrize(
     ("reason", "options"),
     [
@@ -105,9 +147,13 @@ def test_a_record_that_changes_and_changes_back_is_stored_again(firm: Database, 
         ("other thresholds", {"policy": Policy(link_score=4.0)}),
     ],
 )
-def test_all_records_are_matched_after(reason: str, options: dict[str, Any], firm: Database, engine: sa.Engine) -> None:
-    change(firm)
+def test_all_records_are_matched_after(reason: str, options: dict[str, Any], engine: sa.Engine) -> None:
+    """Also if no record changed."""
     assert run(engine, reason, **options).matched is None
+
+
+def test_a_day_without_a_change_matches_nothing(engine: sa.Engine) -> None:
+    assert resolve(engine, (), "next day", ON + timedelta(days=1)) is None
 
 
 def test_all_records_are_matched_if_many_changed(firm: Database, engine: sa.Engine) -> None:
@@ -125,7 +171,6 @@ def test_all_records_are_matched_if_a_vendor_is_new(firm: Database, engine: sa.E
 
 def test_all_records_are_matched_if_the_state_is_lost(firm: Database, engine: sa.Engine) -> None:
     firm.do("delete from control.identity_state")
-    change(firm)
     assert run(engine, "state lost").matched is None
 
 
